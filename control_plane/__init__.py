@@ -1,0 +1,1 @@
+"""The control plane: knows tenants and runs; knows neither HTTP nor Pulumi."""

@@ -1,0 +1,1 @@
+"""The model and its rules: plain Python, no input or output."""

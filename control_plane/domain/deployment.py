@@ -1,0 +1,75 @@
+"""A deployment: long-lived infrastructure of one owner in one mode and environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+
+class DeploymentKind(StrEnum):
+    """What is built; each kind has one program and one spec schema."""
+
+    HUB = "hub"  # the shared Hub of a region and cell
+    SLICE = "slice"  # Mode A: one tenant's part of a shared Hub
+    DEDICATED = "dedicated"  # Mode B
+    CUSTOMER_RUN = "customer_run"  # Mode C: a bundle, no stack of ours
+
+
+PLATFORM: Final = "platform"  # owner of what belongs to no tenant, and name of its audit tree
+_STACK_PART: Final = re.compile(r"^[a-z0-9][a-z0-9-]*$")
+
+
+def stack_name(*parts: str) -> str:
+    """Join the parts of a stack name: ``hub.<region>.<cell>`` or ``<slug>.<environment>.<mode>``.
+
+    Raises ``ValueError`` for a part that could be read as an option or a path.
+    """
+    for part in parts:
+        if not _STACK_PART.match(part):
+            raise ValueError(f"not a part of a stack name: {part!r}")
+    return ".".join(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What one owner has, in one environment.
+
+    ``tenant_id`` is None for the platform's own. ``stack_salt`` and ``encrypted_key`` are what the
+    engine needs to open its state in a fresh folder. ``state_digest`` is that of the last state a
+    run of ours wrote.
+    """
+
+    id: str
+    tenant_id: str | None
+    hub_id: str | None  # of a slice: the Hub it is part of; of a hub: itself
+    kind: DeploymentKind
+    environment: str
+    region: str
+    account_id: str
+    stack: str
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    spec_version: int = 1
+    stack_salt: str | None = None
+    encrypted_key: str | None = None
+    state_digest: str | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """A pre-vended AWS account. A ``shared`` one serves many deployments and is never claimed."""
+
+    id: str
+    account_id: str
+    role_arn: str | None
+    external_id: str | None
+    shared: bool
+    claimed_by: str | None  # deployment id
+    created_at: datetime

@@ -1,0 +1,159 @@
+"""A run: one attempt of the engine on a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from control_plane.domain.transitions import move, terminal
+
+
+class RunKind(StrEnum):
+    """What a run is for."""
+
+    PROVISION = "provision"
+    UPDATE = "update"
+    REFRESH = "refresh"
+    DESTROY = "destroy"
+
+
+class RunStatus(StrEnum):
+    """Past participles are finished stages, ``-ing`` is in progress."""
+
+    REQUESTED = "requested"
+    PLANNING = "planning"  # the engine previews, policies read the plan
+    POLICY_FAILED = "policy_failed"  # terminal: a mandatory violation
+    AWAITING_APPROVAL = "awaiting_approval"
+    APPROVED = "approved"  # by a person, or by the rule that needs none
+    APPLYING = "applying"
+    VERIFYING = "verifying"
+    APPLIED = "applied"  # terminal: applied and every check passed
+    NO_CHANGES = "no_changes"  # terminal: the plan was empty
+    REJECTED = "rejected"  # terminal
+    EXPIRED = "expired"  # terminal: not decided or not started in time
+    SUPERSEDED = "superseded"  # terminal: a newer plan took its place
+    CANCELED = "canceled"  # terminal
+    ERRORED = "errored"  # terminal: retry makes a new run
+    BLOCKED = "blocked"  # waits for what blocked_on names
+
+
+class BlockedOn(StrEnum):
+    """What a blocked run waits for; each has exactly one next action (``NEXT_ACTION``)."""
+
+    HUB_UNAVAILABLE = "hub_unavailable"
+    NO_ACCOUNT = "no_account"
+    FOREIGN_LOCK = "foreign_lock"
+    PENDING_UNRESOLVED = "pending_unresolved"
+    STATE_MOVED = "state_moved"
+
+
+NEXT_ACTION: Final[Mapping[BlockedOn, str]] = {
+    BlockedOn.HUB_UNAVAILABLE: "wait",  # goes on by itself when a Hub is ready
+    BlockedOn.NO_ACCOUNT: "retry",
+    BlockedOn.FOREIGN_LOCK: "retry",
+    BlockedOn.PENDING_UNRESOLVED: "retry",
+    BlockedOn.STATE_MOVED: "retry",  # a fresh plan supersedes this run
+}
+
+_S = RunStatus
+RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
+    _S.REQUESTED: frozenset({_S.PLANNING, _S.BLOCKED, _S.CANCELED, _S.SUPERSEDED, _S.ERRORED}),
+    _S.PLANNING: frozenset(
+        {_S.POLICY_FAILED, _S.AWAITING_APPROVAL, _S.APPROVED, _S.NO_CHANGES, _S.BLOCKED,
+         _S.CANCELED, _S.SUPERSEDED, _S.ERRORED}
+    ),
+    _S.POLICY_FAILED: frozenset(),
+    _S.AWAITING_APPROVAL: frozenset(
+        {_S.APPROVED, _S.REJECTED, _S.EXPIRED, _S.SUPERSEDED, _S.CANCELED}
+    ),
+    _S.APPROVED: frozenset(
+        {_S.APPLYING, _S.BLOCKED, _S.EXPIRED, _S.CANCELED, _S.SUPERSEDED, _S.ERRORED}
+    ),
+    _S.APPLYING: frozenset({_S.VERIFYING, _S.BLOCKED, _S.CANCELED, _S.ERRORED}),
+    _S.VERIFYING: frozenset({_S.APPLIED, _S.ERRORED}),
+    _S.APPLIED: frozenset(),
+    _S.NO_CHANGES: frozenset(),
+    _S.REJECTED: frozenset(),
+    _S.EXPIRED: frozenset(),
+    _S.SUPERSEDED: frozenset(),
+    _S.CANCELED: frozenset(),
+    _S.ERRORED: frozenset(),
+    _S.BLOCKED: frozenset(
+        {_S.REQUESTED, _S.APPROVED, _S.APPLYING, _S.SUPERSEDED, _S.CANCELED, _S.ERRORED}
+    ),
+}  # fmt: skip
+TERMINAL_RUN: Final = terminal(RUN_TRANSITIONS)
+HOLDS_SLOT: Final = frozenset({_S.APPLYING, _S.VERIFYING})  # one per deployment, by the schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One attempt of the engine to bring a deployment to its spec.
+
+    ``lock_ids`` are the uuids of engine locks that calls of this run took: only those may be
+    broken. ``states_written`` are digests of states that this run wrote: an attempt that resumes
+    goes on under the same approval when the present state is one of them. ``error`` is
+    ``{code, message, data}`` of the error that ended or blocked it.
+    """
+
+    id: str
+    deployment_id: str
+    tenant_id: str | None
+    kind: RunKind
+    status: RunStatus
+    attempt: int = 1  # engine attempts; a resumed run counts up
+    requested_by: str
+    on_behalf_of: str | None = None
+    requested_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    blocked_on: BlockedOn | None = None
+    blocked_from: RunStatus | None = None
+    plan_id: str | None = None
+    approval_id: str | None = None
+    supersedes: str | None = None
+    retry_of: str | None = None
+    cancel_requested: bool = False
+    call_ids: tuple[str, ...] = ()
+    lock_ids: tuple[str, ...] = ()
+    state_before: str | None = None
+    states_written: tuple[str, ...] = ()
+    checks: tuple[Mapping[str, Any], ...] = ()
+    error: Mapping[str, Any] | None = None
+    updated_at: datetime
+    version: int = 1
+
+    def moved(self, status: RunStatus, now: datetime, **changes: Any) -> Run:
+        """Return the run in ``status``; the only way that its status changes.
+
+        ``changes`` are other fields that change with it. Raises ``IllegalTransition``.
+        """
+        move(RUN_TRANSITIONS, self.status, status, subject=self.id)
+        if status is RunStatus.BLOCKED:
+            changes.setdefault("blocked_from", self.status)
+        else:
+            changes.setdefault("blocked_on", None)
+            changes.setdefault("blocked_from", None)
+        if status in TERMINAL_RUN:
+            changes.setdefault("ended_at", now)
+        return replace(self, status=status, updated_at=now, version=self.version + 1, **changes)
+
+    def changed(self, now: datetime, **changes: Any) -> Run:
+        """Return the run with other facts in the same status."""
+        if "status" in changes:
+            raise ValueError("a status changes by moved() alone")
+        return replace(self, updated_at=now, version=self.version + 1, **changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEvent:
+    """One line of a run's progress; numbered per run from 1, never changed."""
+
+    run_id: str
+    seq: int
+    time: datetime
+    kind: str
+    body: Mapping[str, Any] = field(default_factory=dict)

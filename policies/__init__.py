@@ -1,0 +1,1 @@
+"""Policy rules over a plan or a resulting state, the same for Pulumi and Terraform."""

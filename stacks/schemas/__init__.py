@@ -1,0 +1,1 @@
+"""JSON Schemas generated from ``stacks.contract`` and ``stacks.spec``, read as data."""

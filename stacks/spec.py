@@ -1,0 +1,123 @@
+"""What a deployment should be: one closed schema per program.
+
+A spec holds references to secrets, never values, and nothing that changes from run to run. The
+control plane builds plain JSON from its own domain and validates it against the JSON Schemas
+generated from these models.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+AccountId = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
+Cidr = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$")]
+Short = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
+
+
+class Part(BaseModel):
+    """A closed, immutable part of a spec."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Owner(Part):
+    """Whom the resources belong to; becomes tags."""
+
+    tenant: str  # slug, or "platform"
+    mode: Literal["A", "B"]
+    environment: str = Field(pattern=r"^[a-z][a-z0-9-]{1,19}$")
+    deployment: str  # deployment id
+    short: Short  # prefix of physical names
+
+
+class Network(Part):
+    """A private network. One /20 subnet per zone is cut from ``cidr`` in the order of ``zones``."""
+
+    cidr: Cidr
+    zones: tuple[str, ...] = Field(min_length=2, max_length=3)
+    client_cidrs: tuple[Cidr, ...] = ()  # who may reach the Hub's front door
+
+
+class Database(Part):
+    """PostgreSQL of a dedicated Hub; the cloud manages the master password."""
+
+    engine_version: str = "16.4"
+    instance_class: str = "db.t4g.medium"
+    storage_gb: int = Field(default=50, ge=20, le=16384)
+    multi_az: bool = True
+    backup_days: int = Field(default=14, ge=7, le=35)
+
+
+class Retention(Part):
+    """How long things are kept."""
+
+    log_days: int = 365
+    noncurrent_days: int = 90
+    key_deletion_days: int = Field(default=30, ge=7, le=30)
+
+
+class HubSpec(Part):
+    """The shared Hub of one region and cell (program ``mode_a.hub``)."""
+
+    schema_version: Literal[1] = 1
+    owner: Owner
+    region: Region
+    account_id: AccountId
+    cell: str = Field(pattern=r"^[a-z0-9]{1,8}$")
+    network: Network
+    retention: Retention = Retention()
+
+
+class HubOutputs(Part):
+    """What a slice needs of its Hub: the outputs of ``mode_a.hub``, pinned in the slice's spec."""
+
+    hub_id: str
+    vpc_id: str
+    private_subnet_ids: tuple[str, ...]
+    app_security_group_id: str
+    data_bucket: str
+    data_bucket_arn: str
+    table_name: str
+    table_arn: str
+    data_key_arn: str
+    logs_key_arn: str
+    boundary_arn: str
+    log_group_prefix: str
+
+
+class SliceSpec(Part):
+    """Mode A: one tenant's slice of a shared Hub (program ``mode_a.slice``)."""
+
+    schema_version: Literal[1] = 1
+    owner: Owner
+    region: Region
+    account_id: AccountId
+    hub: HubOutputs
+    retention: Retention = Retention()
+
+
+class DedicatedSpec(Part):
+    """Mode B: a dedicated Hub (program ``mode_b``)."""
+
+    schema_version: Literal[1] = 1
+    owner: Owner
+    region: Region
+    account_id: AccountId
+    network: Network
+    database: Database = Database()
+    retention: Retention = Retention()
+
+
+SPECS: dict[str, type[Part]] = {
+    "mode_a.hub": HubSpec,
+    "mode_a.slice": SliceSpec,
+    "mode_b": DedicatedSpec,
+}
+
+
+def load(program: str, document: dict[str, Any]) -> HubSpec | SliceSpec | DedicatedSpec:
+    """Return the typed spec of a program. Raises ``pydantic.ValidationError``."""
+    return SPECS[program].model_validate(document)  # type: ignore[return-value]  # the table above holds exactly these
