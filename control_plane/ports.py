@@ -213,13 +213,16 @@ class Leftovers:
     """What earlier calls left on a stack.
 
     ``locks`` are {id, ours, holder}; ``pending`` are {urn, type, operation}; ``state_digest`` is
-    that of the present state, None when there is no stack.
+    that of the present state, None when there is no stack. ``written_by`` is the id of the call
+    whose update left exactly this state: proof that nobody else wrote since, also when the process
+    that should have heard of it was dead by then.
     """
 
     locks: Sequence[Json] = ()
     pending: Sequence[Json] = ()
     state_digest: str | None = None
     history_digest: str | None = None  # newest update of the stack, whoever made it
+    written_by: str | None = None
 
 
 Gate = Callable[[EnginePlan], bool]  # True: proceed, False: stop
@@ -261,6 +264,9 @@ class StackEngine(Protocol):
     def cancel(self, call_id: str) -> bool:
         """Ask a running call of this process to stop; tells whether there was one."""
 
+    def stop_all(self) -> None:
+        """Stop every running call of this process where it is, as its parent's death would."""
+
     def ready(self) -> str:
         """Return the engine's version. Raises ``EngineUnavailable``."""
 
@@ -275,7 +281,6 @@ class BundleOrder:
     tenant_slug: str
     number: int
     variables: Json  # terraform.tfvars.json without the content digest
-    policy_parameters: Json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,3 +334,61 @@ class SecretStore(Protocol):
 
     def open(self, sealed: bytes, *, context: str) -> bytes:
         """Decrypt what ``seal`` made with the same context. Raises ``Conflict`` otherwise."""
+
+
+# --- rules -----------------------------------------------------------------------------------
+class Specs(Protocol):
+    """The closed schemas of specs."""
+
+    def validate(self, program: str, spec: Json) -> None:
+        """Check a spec against the schema of its program. Raises ``InvalidInput``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyScope:
+    """What a plan is judged against: where it belongs and what it must carry."""
+
+    region: str
+    account_id: str
+    zone: str | None  # residency zone the owner asked for
+    strict: bool
+    mode: str
+
+
+class Policies(Protocol):
+    """The policy rules over a plan or a resulting state."""
+
+    def digest(self) -> str:
+        """Return the digest of rules and parameters: a part of every plan digest."""
+
+    def judge_plan(self, resources: Sequence[Json], scope: PolicyScope) -> Json:
+        """Evaluate a Pulumi plan's resources.
+
+        Returns {ok, violations: [{rule, address, enforcement, reason, remedy}], rules, digest}.
+        """
+
+    def judge_state(self, resources: Sequence[Json], scope: PolicyScope) -> Json:
+        """Evaluate what exists after an apply, in the same form."""
+
+
+# --- the audit log, read ---------------------------------------------------------------------
+class Trail(Protocol):
+    """What a workflow asks of the audit log it writes to."""
+
+    def first_fault(self, tree: str | None) -> str:
+        """Verify a tree (None: the platform's); returns the first fault in words, or ''."""
+
+    def is_behind(self) -> str:
+        """Return why mutations must wait (sequencer or signer down), or ''."""
+
+    def events(self, tree: str, *, after: int, limit: int, action: str | None) -> Sequence[Json]:
+        """Return {idx, leaf, header, body} of sequenced entries with ``idx >= after``."""
+
+    def checkpoint(self, tree: str) -> str | None:
+        """Return the newest checkpoint note, or None."""
+
+    def proof(self, tree: str, idx: int) -> Json:
+        """Return an inclusion proof under the newest checkpoint. Raises ``NotFound``."""
+
+    def tile(self, tree: str, path: str) -> bytes:
+        """Return the bytes of a tlog-tiles path. Raises ``NotFound``."""

@@ -59,6 +59,7 @@ class Code(StrEnum):
     PASSPHRASE = "passphrase"  # noqa: S105 - the code of a failure, not a secret
     PROGRAM = "program"  # the program raised; data names file and line
     PROVIDER = "provider"  # the cloud refused; data names resource, aws_code
+    PROTECTED = "protected"  # protected resources would be deleted; data names them
     PLAN_VIOLATED = "plan_violated"  # an operation outside the saved plan
     POLICY = "policy"
     DEADLINE = "deadline"
@@ -227,6 +228,7 @@ class Result(Message):
     secret_outputs: tuple[str, ...] = ()
     state_digest: str | None = None
     history_digest: str | None = None
+    written_by: str | None = None  # export: the call whose update left exactly this state
     resources: tuple[PlannedResource, ...] = ()
     summary: dict[str, int] = Field(default_factory=dict)
     checks: tuple[Check, ...] = ()

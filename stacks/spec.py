@@ -7,14 +7,22 @@ generated from these models.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import ipaddress
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
 AccountId = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
 Cidr = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$")]
-Short = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
+Short = Annotated[
+    # single hyphens only: RDS refuses two in a row, and would do so when the rest is built
+    str, Field(min_length=3, max_length=32, pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
+]
+LogDays = Literal[  # the periods that CloudWatch Logs offers
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545,
+    731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+]  # fmt: skip
 
 
 class Part(BaseModel):
@@ -34,17 +42,38 @@ class Owner(Part):
 
 
 class Network(Part):
-    """A private network. One /20 subnet per zone is cut from ``cidr`` in the order of ``zones``."""
+    """A private network. One /20 subnet per zone is cut from ``cidr`` in the order of ``zones``.
+
+    A network smaller than /18 is cut into quarters instead, of which at least one stays free.
+    """
 
     cidr: Cidr
     zones: tuple[str, ...] = Field(min_length=2, max_length=3)
     client_cidrs: tuple[Cidr, ...] = ()  # who may reach the Hub's front door
 
+    @model_validator(mode="after")
+    def _networks_are_networks(self) -> Self:
+        prefix = ipaddress.IPv4Network(self.cidr).prefixlen
+        if not 16 <= prefix <= 22:
+            raise ValueError(f"cidr must be a network from /16 to /22, not {self.cidr}")
+        for clients in self.client_cidrs:
+            if ipaddress.IPv4Network(clients).prefixlen < 8:
+                raise ValueError(f"client_cidrs must be /8 or narrower, not {clients}")
+        if len(set(self.zones)) < len(self.zones):
+            raise ValueError("zones must be different ones")
+        return self
+
+    def check_zones(self, region: str) -> None:
+        """Raise ``ValueError`` for a zone that is not one of ``region``."""
+        for zone in self.zones:
+            if zone[:-1] != region:
+                raise ValueError(f"zones must be zones of {region}, such as {region}a, not {zone}")
+
 
 class Database(Part):
     """PostgreSQL of a dedicated Hub; the cloud manages the master password."""
 
-    engine_version: str = "16.4"
+    engine_version: str = Field(default="16.4", pattern=r"^16(\.\d{1,2})?$")
     instance_class: str = "db.t4g.medium"
     storage_gb: int = Field(default=50, ge=20, le=16384)
     multi_az: bool = True
@@ -54,8 +83,8 @@ class Database(Part):
 class Retention(Part):
     """How long things are kept."""
 
-    log_days: int = 365
-    noncurrent_days: int = 90
+    log_days: LogDays = 365
+    noncurrent_days: int = Field(default=90, ge=1, le=3650)
     key_deletion_days: int = Field(default=30, ge=7, le=30)
 
 
@@ -69,6 +98,11 @@ class HubSpec(Part):
     cell: str = Field(pattern=r"^[a-z0-9]{1,8}$")
     network: Network
     retention: Retention = Retention()
+
+    @model_validator(mode="after")
+    def _zones_are_of_the_region(self) -> Self:
+        self.network.check_zones(self.region)
+        return self
 
 
 class HubOutputs(Part):
@@ -109,6 +143,11 @@ class DedicatedSpec(Part):
     network: Network
     database: Database = Database()
     retention: Retention = Retention()
+
+    @model_validator(mode="after")
+    def _zones_are_of_the_region(self) -> Self:
+        self.network.check_zones(self.region)
+        return self
 
 
 SPECS: dict[str, type[Part]] = {

@@ -51,6 +51,14 @@ class NoUsableSlug(InvalidInput):
     title = "No slug can be made from the company's names"
 
 
+class InvalidPageToken(DomainError):
+    """A page token that was not given out for this list and caller."""
+
+    code = "invalid_page_token"
+    title = "The page token is not valid here"
+    remedy = "Start again without page_token."
+
+
 # --- identity --------------------------------------------------------------------------------
 class NotAuthenticated(DomainError):
     """No bearer token, or one that does not verify."""
@@ -115,6 +123,14 @@ class PreconditionFailed(DomainError):
     code = "precondition_failed"
     title = "It was changed by somebody else"
     remedy = "Read it again and repeat the change with its new ETag."
+
+
+class PreconditionRequired(DomainError):
+    """An edit without If-Match."""
+
+    code = "precondition_required"
+    title = "The If-Match header is missing"
+    remedy = "Read the item and send its ETag in If-Match."
 
 
 class Conflict(DomainError):

@@ -1,0 +1,62 @@
+# tenantplane: every command a newcomer needs. `make` alone lists them.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# what the tests of pages and signatures use when it is there; nothing here needs root
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+
+help:  ## list the commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or later is needed; set PYTHON=/path/to/python3.11")'
+	@echo "== Python packages (once, about a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
+	@touch $(READY)
+
+setup: $(READY)  ## Python packages and the Pulumi CLI (built once, cached outside the tree)
+	@$(BIN)/python -m control_plane.adapters.pulumi.install
+
+check: $(READY)  ## style, types, layers, migrations, OpenAPI document and JSON Schemas
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m stacks.schemas --check
+	@$(BIN)/python -m api.openapi --check
+	@$(BIN)/python -m tools.check_migrations
+
+test: setup  ## every test, on the real engine, Terraform and PostgreSQL
+	@$(BIN)/python -m pytest
+
+demo: setup  ## the main job, end to end, on this machine
+	@$(BIN)/tenantctl demo
+
+serve: setup  ## start everything; Ctrl-C stops it
+	@$(BIN)/tenantctl serve
+
+bench: setup  ## figures: Mode A against a bare script, memory
+	@$(BIN)/python -m benchmarks
+
+format: $(READY)  ## put the code in its format
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+
+schemas: $(READY)  ## write the generated JSON Schemas and the OpenAPI document
+	@$(BIN)/python -m stacks.schemas
+	@$(BIN)/python -m api.openapi
+
+lock: $(READY)  ## resolve requirements.lock again (uv)
+	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+clean:  ## remove the environment and the embedded data
+	@rm -rf $(VENV) var
+
+.PHONY: help setup check test demo serve bench format schemas lock clean

@@ -1,0 +1,54 @@
+"""Shaping answers: created things with their Location, repeated requests with the first one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from api.dependencies import Shared
+from control_plane.services.idempotency import Answer, once
+from control_plane.workflows.core import Caller
+
+
+def etag(version: int) -> str:
+    """Return the ETag of a version."""
+    return f'"{version}"'
+
+
+def keyed(
+    have: Shared,
+    who: Caller,
+    route: str,
+    body: Mapping[str, Any],
+    act: Callable[[], BaseModel],
+    location: str | None,
+    *,
+    status: int = 202,
+    hide: frozenset[str] = frozenset(),
+) -> JSONResponse:
+    """Do ``act`` once per key and answer with its view.
+
+    ``location`` is a collection to which the view's id is added, or the item's own URL when the
+    view has none. ``hide`` names fields that are answered once and not stored: a repetition gets
+    null for them.
+    """
+    shown: dict[str, Any] = {}
+
+    def first() -> Answer:
+        view = act()
+        content = view.model_dump(mode="json")
+        shown.update({name: content[name] for name in hide})
+        headers = {}
+        if location is not None:
+            own = content.get("id")
+            headers["Location"] = f"{location}/{own}" if own else location
+        return Answer(status=status, body=content | dict.fromkeys(hide, None), headers=headers)
+
+    answer = once(have.core, who, route=route, body=body, act=first)
+    headers = dict(answer.headers)
+    if answer.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return JSONResponse({**answer.body, **shown}, status_code=answer.status, headers=headers)

@@ -1,0 +1,48 @@
+"""Approvals and decisions."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from api.answers import keyed
+from api.dependencies import CallerDep, KeyedDep, PagingDep, SharedDep
+from api.schemas import requests as bodies
+from api.schemas.views import ApprovalResponse, Page
+from control_plane.domain.approval import ApprovalStatus
+from control_plane.services import approvals
+
+router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
+
+
+@router.get("")
+def list_approvals(
+    have: SharedDep, who: CallerDep, page: PagingDep, status: ApprovalStatus | None = None
+) -> Page[ApprovalResponse]:
+    """List approvals the caller may see, newest first."""
+    found = approvals.list_approvals(
+        have.core, who, limit=page.limit, before=page.before, status=status
+    )
+    items = [ApprovalResponse.of(item) for item in found]
+    return Page(items=items, next_page_token=page.token(item.id for item in items))
+
+
+@router.get("/{approval_id}")
+def get_approval(have: SharedDep, who: CallerDep, approval_id: str) -> ApprovalResponse:
+    """Show an approval with the summary of its plan and who is barred from deciding."""
+    return ApprovalResponse.of(approvals.get_approval(have.core, who, approval_id))
+
+
+@router.post("/{approval_id}/decisions", status_code=201, response_model=ApprovalResponse)
+def decide(have: SharedDep, who: KeyedDep, approval_id: str, body: bodies.Decision) -> JSONResponse:
+    """Decide on exactly one plan digest (ops approver, a person, not the requester)."""
+
+    def act() -> ApprovalResponse:
+        view = approvals.decide(
+            have.core, who, approval_id,
+            verdict=body.decision, plan_digest=body.plan_digest, reason=body.reason,
+        )  # fmt: skip
+        return ApprovalResponse.of(view)
+
+    route = f"approvals/{approval_id}/decisions"
+    return keyed(have, who, route, bodies.plain(body), act, "/v1/approvals", status=201)

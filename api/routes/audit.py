@@ -1,0 +1,83 @@
+"""The audit logs: events, checkpoints, proofs and tiles of a tenant or of the platform."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import PlainTextResponse, Response
+
+from api.dependencies import CallerDep, SharedDep
+from api.schemas.views import Page
+from control_plane.domain.deployment import PLATFORM
+from control_plane.services import auditing
+
+router = APIRouter(tags=["audit"])
+Idx = Annotated[int, Query(ge=0)]
+Limit = Annotated[int, Query(ge=1, le=500)]
+Action = Annotated[str | None, Query(pattern=r"^[a-z_.]{1,60}$")]
+
+
+def _events(
+    have: SharedDep, who: CallerDep, key: str, after: int, limit: int, action: str | None
+) -> Page[dict[str, Any]]:
+    found = auditing.read_events(have.core, who, key, after=after, limit=limit, action=action)
+    more = str(found[-1]["idx"] + 1) if len(found) == limit else None
+    return Page(items=[dict(item) for item in found], next_page_token=more)
+
+
+@router.get("/v1/tenants/{key}/audit/events")
+def get_tenant_events(
+    have: SharedDep, who: CallerDep, key: str, after: Idx = 0, limit: Limit = 100,
+    action: Action = None,
+) -> Page[dict[str, Any]]:  # fmt: skip
+    """Show entries of a tenant's log from index `after` on, oldest first; the read is logged.
+
+    `next_page_token` is the next `after`.
+    """
+    return _events(have, who, key, after, limit, action)
+
+
+@router.get("/v1/tenants/{key}/audit/checkpoint", response_class=PlainTextResponse)
+def get_tenant_checkpoint(have: SharedDep, who: CallerDep, key: str) -> str:
+    """Show the newest signed checkpoint (C2SP tlog-checkpoint)."""
+    return auditing.checkpoint(have.core, who, key)
+
+
+@router.get("/v1/tenants/{key}/audit/proof")
+def get_tenant_proof(have: SharedDep, who: CallerDep, key: str, idx: Idx) -> dict[str, Any]:
+    """Prove that an entry is in the log (RFC 6962 inclusion proof)."""
+    return dict(auditing.inclusion_proof(have.core, who, key, idx))
+
+
+@router.get("/v1/audit/platform/events")
+def get_platform_events(
+    have: SharedDep, who: CallerDep, after: Idx = 0, limit: Limit = 100, action: Action = None
+) -> Page[dict[str, Any]]:
+    """Show entries of the platform's log (platform auditor)."""
+    return _events(have, who, PLATFORM, after, limit, action)
+
+
+@router.get("/v1/audit/platform/checkpoint", response_class=PlainTextResponse)
+def get_platform_checkpoint(have: SharedDep, who: CallerDep) -> str:
+    """Show the newest checkpoint of the platform's log."""
+    return auditing.checkpoint(have.core, who, PLATFORM)
+
+
+@router.get("/v1/audit/platform/proof")
+def get_platform_proof(have: SharedDep, who: CallerDep, idx: Idx) -> dict[str, Any]:
+    """Prove that an entry is in the platform's log."""
+    return dict(auditing.inclusion_proof(have.core, who, PLATFORM, idx))
+
+
+@router.get("/audit/{tree}/{path:path}", response_class=Response)
+def get_tile(
+    have: SharedDep,
+    who: CallerDep,
+    tree: str,
+    path: Annotated[str, Path(pattern=r"^[a-z0-9./]{1,100}$")],
+) -> Response:
+    """Show a file of the log in the layout of C2SP tlog-tiles, `checkpoint` included."""
+    content = auditing.tile(have.core, who, tree, path)
+    kind = "text/plain; charset=utf-8" if path == "checkpoint" else "application/octet-stream"
+    return Response(content, media_type=kind)

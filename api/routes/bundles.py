@@ -1,0 +1,154 @@
+"""Mode C bundles: take, edit, build, hand over, download, receipt."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from api.answers import etag, keyed
+from api.dependencies import (
+    CallerDep,
+    IfMatchDep,
+    KeyedDep,
+    PagingDep,
+    SharedDep,
+    WriterDep,
+    caller,
+)
+from api.schemas import requests as bodies
+from api.schemas.views import BundleView, HandOverView, Page, ReceiptView
+from control_plane.domain.actor import Actor, ActorKind
+from control_plane.domain.bundle import Bundle, BundleStatus
+from control_plane.services import bundles, receipts
+from control_plane.services.bundles import Download
+from control_plane.workflows.core import Caller
+
+router = APIRouter(prefix="/v1/bundles", tags=["bundles"])
+
+
+@router.get("")
+def list_bundles(
+    have: SharedDep, who: CallerDep, page: PagingDep, status: BundleStatus | None = None
+) -> Page[BundleView]:
+    """List the bundles of the caller's tenants, newest first."""
+    found = bundles.list_bundles(
+        have.core, who, limit=page.limit, before=page.before, status=status
+    )
+    items = [BundleView.of(item) for item in found]
+    return Page(items=items, next_page_token=page.token(item.id for item in items))
+
+
+@router.get("/{bundle_id}")
+def get_bundle(have: SharedDep, who: CallerDep, bundle_id: str, response: Response) -> BundleView:
+    """Show a bundle; its ETag is needed to edit it."""
+    return _shown(bundles.get_bundle(have.core, who, bundle_id), response)
+
+
+@router.patch("/{bundle_id}")
+def edit_bundle(
+    have: SharedDep,
+    who: WriterDep,
+    bundle_id: str,
+    body: bodies.BundleEdit,
+    version: IfMatchDep,
+    response: Response,
+) -> BundleView:
+    """Replace variables; of a built bundle that makes the next version."""
+    edited = bundles.edit_bundle(have.core, who, bundle_id, inputs=body.inputs, if_version=version)
+    return _shown(edited, response)
+
+
+@router.post("/{bundle_id}/accept")
+def accept_bundle(
+    have: SharedDep, who: WriterDep, bundle_id: str, response: Response
+) -> BundleView:
+    """Take a queued bundle (solutions architect)."""
+    return _shown(bundles.accept_bundle(have.core, who, bundle_id), response)
+
+
+@router.post("/{bundle_id}/build", status_code=202)
+def build_bundle(have: SharedDep, who: WriterDep, bundle_id: str, response: Response) -> BundleView:
+    """Build, sign and rehearse; look at the bundle until it is built."""
+    response.headers["Location"] = f"/v1/bundles/{bundle_id}"
+    return _shown(bundles.build_bundle(have.core, who, bundle_id), response)
+
+
+@router.post("/{bundle_id}/hand-over", status_code=201, response_model=HandOverView)
+def hand_over(
+    have: SharedDep, who: KeyedDep, bundle_id: str, body: bodies.HandOver
+) -> JSONResponse:
+    """Hand over to a named person; the download link is answered this once."""
+
+    def act() -> HandOverView:
+        given = bundles.hand_over(
+            have.core, who, bundle_id,
+            recipient_name=body.recipient_name, recipient_email=body.recipient_email,
+        )  # fmt: skip
+        return HandOverView.of(given, have.base_url)
+
+    route = f"bundles/{bundle_id}/hand-over"
+    return keyed(
+        have, who, route, bodies.plain(body), act, f"/v1/bundles/{bundle_id}",
+        status=201, hide=frozenset({"download_url"}),
+    )  # fmt: skip
+
+
+@router.post("/{bundle_id}/receipts", status_code=201, response_model=ReceiptView)
+def register_receipt(
+    have: SharedDep, who: KeyedDep, bundle_id: str, body: bodies.Receipt
+) -> JSONResponse:
+    """Register what the customer's apply sent back; the tenant is ready then."""
+
+    def act() -> ReceiptView:
+        receipt = receipts.register_receipt(have.core, who, bundle_id, body.receipt)
+        return ReceiptView(
+            id=receipt.id,
+            bundle_id=receipt.bundle_id,
+            digest=receipt.digest,
+            registered_at=receipt.registered_at,
+        )
+
+    route = f"bundles/{bundle_id}/receipts"
+    return keyed(have, who, route, bodies.plain(body), act, None, status=201)
+
+
+@router.get(
+    "/{bundle_id}/archive",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}}},
+)
+def get_archive(
+    request: Request,
+    have: SharedDep,
+    bundle_id: str,
+    token: Annotated[str | None, Query(max_length=200)] = None,
+    file: Annotated[str | None, Query(max_length=200)] = None,
+    authorization: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Download the archive, or with `file` what lies beside it.
+
+    By an expiring link (`token`), or with a bearer token.
+    """
+    if token is not None:
+        holder = Actor(id="link-holder", kind=ActorKind.USER)
+        who = Caller(actor=holder, request_id=request.state.request_id)
+        return _file(bundles.download_by_link(have.core, who, bundle_id, token, name=file))
+    who = caller(request, have, authorization)
+    return _file(bundles.download_as_architect(have.core, who, bundle_id, name=file))
+
+
+def _file(download: Download) -> Response:
+    headers = {
+        "Content-Disposition": f'attachment; filename="{download.name}"',
+        "Cache-Control": "no-store",
+    }
+    if download.digest is not None:
+        headers["X-Content-Digest"] = download.digest
+    return Response(download.content, media_type="application/octet-stream", headers=headers)
+
+
+def _shown(bundle: Bundle, response: Response) -> BundleView:
+    response.headers["ETag"] = etag(bundle.version)
+    return BundleView.of(bundle)

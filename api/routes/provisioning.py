@@ -1,0 +1,97 @@
+"""Provisioning requests, mode resolutions and tenants."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
+
+from api.answers import etag, keyed
+from api.dependencies import CallerDep, KeyedDep, PagingDep, SharedDep, WriterDep
+from api.schemas import requests as bodies
+from api.schemas.views import DecisionView, OutputsView, Page, RequestView, TenantView
+from control_plane.domain.facts import Facts
+from control_plane.domain.tenant import TenantStatus
+from control_plane.services import provisioning, tenants
+
+router = APIRouter(prefix="/v1", tags=["tenants"])
+
+
+@router.post("/provisioning-requests", status_code=202, response_model=RequestView)
+def submit_request(
+    have: SharedDep,
+    who: KeyedDep,
+    body: bodies.ProvisioningRequest,
+    dry_run: Annotated[bool, Query()] = False,
+) -> JSONResponse:
+    """Accept a signed contract; one contract makes one tenant.
+
+    With `dry_run=true` the request is validated and its mode resolved, and nothing is stored.
+    """
+    document = body.document()
+    if dry_run:
+        decision = provisioning.preview_request(have.core, who, document)
+        return JSONResponse(DecisionView(**decision.to_document()).model_dump(mode="json"))
+
+    def act() -> RequestView:
+        return RequestView.of(provisioning.submit_request(have.core, who, document))
+
+    return keyed(have, who, "provisioning-requests", document, act, "/v1/provisioning-requests")
+
+
+@router.get("/provisioning-requests")
+def list_requests(have: SharedDep, who: CallerDep, page: PagingDep) -> Page[RequestView]:
+    """List the requests of the caller's tenants, newest first."""
+    found = provisioning.list_requests(have.core, who, limit=page.limit, before=page.before)
+    items = [RequestView.of(item) for item in found]
+    return Page(items=items, next_page_token=page.token(item.id for item in items))
+
+
+@router.get("/provisioning-requests/{request_id}")
+def get_request(have: SharedDep, who: CallerDep, request_id: str) -> RequestView:
+    """Show a request with its tenant as it is now."""
+    return RequestView.of(provisioning.get_request(have.core, who, request_id))
+
+
+@router.post("/mode-resolutions")
+def resolve_mode(have: SharedDep, who: CallerDep, body: bodies.Facts) -> DecisionView:
+    """Tell which mode the given facts lead to, and why; nothing is stored."""
+    facts = Facts.from_document(bodies.plain(body))
+    return DecisionView(**provisioning.resolve_mode(have.core, who, facts).to_document())
+
+
+@router.get("/tenants")
+def list_tenants(
+    have: SharedDep, who: CallerDep, page: PagingDep, status: TenantStatus | None = None
+) -> Page[TenantView]:
+    """List the tenants of the caller's token, newest first."""
+    found = tenants.list_tenants(
+        have.core, who, limit=page.limit, before=page.before, status=status
+    )
+    items = [TenantView.of(item) for item in found]
+    return Page(items=items, next_page_token=page.token(item.id for item in items))
+
+
+@router.get("/tenants/{key}")
+def get_tenant(have: SharedDep, who: CallerDep, key: str, response: Response) -> TenantView:
+    """Show a tenant by id or slug."""
+    tenant = tenants.get_tenant(have.core, who, key)
+    response.headers["ETag"] = etag(tenant.version)
+    return TenantView.of(tenant)
+
+
+@router.get("/tenants/{key}/outputs")
+def get_outputs(have: SharedDep, who: CallerDep, key: str) -> Page[OutputsView]:
+    """Show what the tenant's deployments export."""
+    found = tenants.deployments_of(have.core, who, key)
+    return Page(items=[OutputsView.of(item) for item in found])
+
+
+@router.post("/tenants/{key}/mode-decision")
+def decide_mode(have: SharedDep, who: WriterDep, key: str, body: bodies.ModeDecision) -> TenantView:
+    """Confirm a reviewed mode, or correct facts and resolve again (solutions architect)."""
+    tenant, _ = tenants.decide_mode(
+        have.core, who, key, changed_facts=body.facts, reason=body.reason
+    )
+    return TenantView.of(tenant)

@@ -1,0 +1,1 @@
+"""Closed request models and response models."""

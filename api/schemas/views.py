@@ -1,0 +1,406 @@
+"""What the API answers: only what its callers need, with what they may do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Generic, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from control_plane.domain.bundle import Bundle
+from control_plane.domain.deployment import Deployment
+from control_plane.domain.hub import Hub
+from control_plane.domain.plan import Plan
+from control_plane.domain.run import NEXT_ACTION, Run, RunEvent
+from control_plane.domain.tenant import Tenant
+from control_plane.services import bundles as bundle_service
+from control_plane.services import runs as run_service
+from control_plane.services import tenants as tenant_service
+from control_plane.services.approvals import ApprovalView
+from control_plane.services.bundles import HandedOver
+from control_plane.services.provisioning import Accepted
+
+T = TypeVar("T")
+
+
+class View(BaseModel):
+    """An immutable answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Page(View, Generic[T]):
+    """Some items, newest first; ``next_page_token`` is null at the end."""
+
+    items: list[T]
+    next_page_token: str | None = None
+
+
+class TenantView(View):
+    """A tenant and where its infrastructure stands."""
+
+    id: str
+    slug: str
+    legal_name: str
+    domain: str
+    country: str
+    time_zone: str
+    mode: str | None
+    region: str | None
+    status: str
+    waiting_on: str | None
+    hold: bool
+    drifted: bool
+    decision: dict[str, Any]
+    facts: dict[str, Any]
+    allowed_actions: list[str]
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, tenant: Tenant) -> Self:
+        """Return the view of a tenant."""
+        return cls(
+            id=tenant.id,
+            slug=tenant.slug,
+            legal_name=tenant.legal_name,
+            domain=tenant.domain,
+            country=tenant.country,
+            time_zone=tenant.time_zone,
+            mode=tenant.mode,
+            region=tenant.region,
+            status=str(tenant.status),
+            waiting_on=str(tenant.waiting_on) if tenant.waiting_on else None,
+            hold=tenant.hold,
+            drifted=tenant.drifted,
+            decision=dict(tenant.decision),
+            facts=dict(tenant.facts),
+            allowed_actions=tenant_service.allowed_actions(tenant),
+            created_at=tenant.created_at,
+            updated_at=tenant.updated_at,
+        )
+
+
+class RequestView(View):
+    """A provisioning request, its tenant as it is now, and what was started for it."""
+
+    id: str
+    contract_id: str
+    environment: str
+    created_at: datetime
+    tenant: TenantView
+    run_id: str | None
+    bundle_id: str | None
+
+    @classmethod
+    def of(cls, accepted: Accepted) -> Self:
+        """Return the view of an accepted request."""
+        body = accepted.request.body
+        return cls(
+            id=accepted.request.id,
+            contract_id=body["contract"]["contract_id"],
+            environment=body["environment"],
+            created_at=accepted.request.created_at,
+            tenant=TenantView.of(accepted.tenant),
+            run_id=accepted.run_id,
+            bundle_id=accepted.bundle_id,
+        )
+
+
+class DecisionView(View):
+    """What the mode resolver found."""
+
+    outcome: str
+    mode: str | None
+    required_min: str
+    bought: str
+    region: str | None
+    zone: str
+    allowed_regions: list[str]
+    placement: str
+    reasons: list[dict[str, Any]]
+    summary: str
+    rules_digest: str
+    input_digest: str
+    provisional: bool
+
+
+class HubView(View):
+    """A shared Hub."""
+
+    id: str
+    region: str
+    cell: str
+    capacity: int
+    slices: int
+    status: str
+    run_id: str | None = None
+    outputs: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, hub: Hub, slices: int, run: Run | None = None) -> Self:
+        """Return the view of a Hub."""
+        return cls(
+            id=hub.id,
+            region=hub.region,
+            cell=hub.cell,
+            capacity=hub.capacity,
+            slices=slices,
+            status=str(hub.status),
+            run_id=run.id if run else None,
+            outputs=dict(hub.outputs),
+            created_at=hub.created_at,
+            updated_at=hub.updated_at,
+        )
+
+
+class OutputsView(View):
+    """What a tenant's deployments export; secrets are never among it."""
+
+    deployment_id: str
+    environment: str
+    mode_kind: str
+    region: str
+    account_id: str
+    stack: str
+    outputs: dict[str, Any]
+
+    @classmethod
+    def of(cls, deployment: Deployment) -> Self:
+        """Return the view of a deployment's outputs."""
+        return cls(
+            deployment_id=deployment.id,
+            environment=deployment.environment,
+            mode_kind=str(deployment.kind),
+            region=deployment.region,
+            account_id=deployment.account_id,
+            stack=deployment.stack,
+            outputs=dict(deployment.outputs),
+        )
+
+
+class RunView(View):
+    """A run: one attempt of the engine on a deployment."""
+
+    id: str
+    tenant_id: str | None
+    deployment_id: str
+    kind: str
+    status: str
+    attempt: int
+    requested_by: str
+    requested_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    blocked_on: str | None
+    next_action: str | None
+    plan_id: str | None
+    approval_id: str | None
+    retry_of: str | None
+    cancel_requested: bool
+    checks: list[dict[str, Any]]
+    error: dict[str, Any] | None
+    allowed_actions: list[str]
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """Return the view of a run."""
+        return cls(
+            id=run.id,
+            tenant_id=run.tenant_id,
+            deployment_id=run.deployment_id,
+            kind=str(run.kind),
+            status=str(run.status),
+            attempt=run.attempt,
+            requested_by=run.requested_by,
+            requested_at=run.requested_at,
+            started_at=run.started_at,
+            ended_at=run.ended_at,
+            blocked_on=str(run.blocked_on) if run.blocked_on else None,
+            next_action=NEXT_ACTION[run.blocked_on] if run.blocked_on else None,
+            plan_id=run.plan_id,
+            approval_id=run.approval_id,
+            retry_of=run.retry_of,
+            cancel_requested=run.cancel_requested,
+            checks=[dict(check) for check in run.checks],
+            error=dict(run.error) if run.error else None,
+            allowed_actions=run_service.allowed_actions(run),
+            updated_at=run.updated_at,
+        )
+
+
+class RunEventView(View):
+    """One line of a run's progress."""
+
+    seq: int
+    time: datetime
+    kind: str
+    body: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: RunEvent) -> Self:
+        """Return the view of a progress line."""
+        return cls(seq=event.seq, time=event.time, kind=event.kind, body=dict(event.body))
+
+
+class PlanView(View):
+    """What a run would change; ``irreversible`` first, then every operation."""
+
+    id: str
+    run_id: str
+    digest: str
+    parts: dict[str, str]
+    summary: dict[str, int]
+    irreversible: list[dict[str, Any]]
+    operations: list[dict[str, Any]]
+    evaluation: dict[str, Any]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        """Return the view of a plan."""
+        return cls(
+            id=plan.id,
+            run_id=plan.run_id,
+            digest=plan.digest,
+            parts=dict(plan.parts),
+            summary=dict(plan.summary),
+            irreversible=_rows(plan.irreversible),
+            operations=_rows(plan.operations),
+            evaluation=dict(plan.evaluation),
+            created_at=plan.created_at,
+        )
+
+
+class ApprovalResponse(View):
+    """A request for a decision, what it is about, and what was decided."""
+
+    id: str
+    status: str
+    run_id: str
+    tenant_id: str | None
+    plan_id: str
+    plan_digest: str
+    summary: dict[str, int]
+    irreversible: list[dict[str, Any]]
+    expires_at: datetime
+    barred: list[dict[str, str]]
+    decisions: list[dict[str, Any]]
+    allowed_actions: list[str]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, view: ApprovalView) -> Self:
+        """Return the view of an approval."""
+        return cls(
+            id=view.approval.id,
+            status=str(view.approval.status),
+            run_id=view.run.id,
+            tenant_id=view.approval.tenant_id,
+            plan_id=view.plan.id,
+            plan_digest=view.approval.plan_digest,
+            summary=dict(view.plan.summary),
+            irreversible=_rows(view.plan.irreversible),
+            expires_at=view.approval.expires_at,
+            barred=[{"subject": subject, "reason": reason} for subject, reason in view.barred],
+            decisions=[
+                {
+                    "id": decision.id,
+                    "decision": decision.decision,
+                    "by": decision.actor_id,
+                    "reason": decision.reason,
+                    "plan_digest": decision.plan_digest,
+                    "decided_at": decision.decided_at,
+                }
+                for decision in view.decisions
+            ],
+            allowed_actions=["decide"] if view.approval.status == "waiting" else [],
+            created_at=view.approval.created_at,
+        )
+
+
+class BundleView(View):
+    """One version of a Mode C hand-over."""
+
+    id: str
+    tenant_id: str
+    number: int
+    status: str
+    accepted_by: str | None
+    inputs: dict[str, Any]
+    rehearsal: str
+    content_digest: str | None
+    archive_name: str | None
+    archive_digest: str | None
+    files: list[str]
+    checks: list[dict[str, Any]]
+    error: dict[str, Any] | None
+    expires_at: datetime | None
+    allowed_actions: list[str]
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Self:
+        """Return the view of a bundle."""
+        return cls(
+            id=bundle.id,
+            tenant_id=bundle.tenant_id,
+            number=bundle.number,
+            status=str(bundle.status),
+            accepted_by=bundle.accepted_by,
+            inputs=dict(bundle.inputs),
+            rehearsal=str(bundle.rehearsal),
+            content_digest=bundle.content_digest,
+            archive_name=bundle.archive_name,
+            archive_digest=bundle.archive_digest,
+            files=sorted(bundle.files),
+            checks=_rows(bundle.checks),
+            error=dict(bundle.error) if bundle.error else None,
+            expires_at=bundle.expires_at,
+            allowed_actions=bundle_service.allowed_actions(bundle),
+            created_at=bundle.created_at,
+            updated_at=bundle.updated_at,
+        )
+
+
+class HandOverView(View):
+    """A hand-over. ``download_url`` holds the link's secret and is shown this once."""
+
+    bundle: BundleView
+    handover_id: str
+    recipient_name: str
+    recipient_email: str
+    link_id: str
+    expires_at: datetime
+    download_url: str | None
+
+    @classmethod
+    def of(cls, given: HandedOver, base_url: str) -> Self:
+        """Return the view of a hand-over with its link."""
+        return cls(
+            bundle=BundleView.of(given.bundle),
+            handover_id=given.handover.id,
+            recipient_name=given.handover.recipient_name,
+            recipient_email=given.handover.recipient_email,
+            link_id=given.link.id,
+            expires_at=given.link.expires_at,
+            download_url=f"{base_url}/v1/bundles/{given.bundle.id}/archive?token={given.token}",
+        )
+
+
+class ReceiptView(View):
+    """A registered receipt."""
+
+    id: str
+    bundle_id: str
+    digest: str
+    registered_at: datetime
+
+
+def _rows(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [dict(item) for item in items]

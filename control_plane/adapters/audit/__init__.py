@@ -1,0 +1,1 @@
+"""The audit log: recorded in the business transaction, sequenced, signed, verified."""

@@ -1,0 +1,270 @@
+"""Reading the logs: pages of events, checkpoints, proofs, tiles, and how fresh they are.
+
+Every function runs in the caller's transaction, which says first whose trees it reads
+(``limit_to``): without that, row level security shows nothing. Only what a signed checkpoint covers
+is served as proof or tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, select, text
+
+from control_plane.adapters.audit.merkle import consistency_proof, inclusion_proof
+from control_plane.adapters.audit.tiles import TreeHashes, parse_tile_path
+from control_plane.adapters.db.audit_grants import TREES_SETTING
+from control_plane.adapters.db.audit_tables import (
+    audit_checkpoint,
+    audit_entry,
+    audit_pending,
+    audit_tree,
+)
+from control_plane.domain.audit import event_id, event_uuid
+from control_plane.domain.canonical import NotCanonical, canonical_json, parse_canonical
+
+ALL_TREES: Final = ("*",)
+MAX_PAGE: Final = 1000
+PENDING_LIMIT: Final = timedelta(seconds=60)
+UNSIGNED_LIMIT: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredCheckpoint:
+    """A signed tree head as it is served: ``note`` byte for byte."""
+
+    size: int
+    note: str
+    signed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedEvent:
+    """One entry of a log. ``body`` is None for bytes that are no canonical event.
+
+    ``is_covered`` tells whether the newest checkpoint covers it, so that it can be proved.
+    """
+
+    idx: int
+    event_id: str
+    leaf: bytes
+    header: Mapping[str, Any]
+    body: Mapping[str, Any] | None
+    is_covered: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventPage:
+    """Some entries, and the index to go on after; None at the end."""
+
+    events: Sequence[LoggedEvent]
+    next_after: int | None
+    checkpoint: StoredCheckpoint | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InclusionProof:
+    """That an entry is in the tree of a checkpoint, nearest hash first."""
+
+    idx: int
+    size: int
+    leaf: bytes
+    hashes: Sequence[bytes]
+    checkpoint: StoredCheckpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freshness:
+    """How far the logs are behind; ages are zero when nothing waits."""
+
+    pending: int
+    oldest_pending: timedelta
+    oldest_unsigned: timedelta
+    newest_checkpoint_at: datetime | None
+
+    def problem(
+        self, pending_limit: timedelta = PENDING_LIMIT, unsigned_limit: timedelta = UNSIGNED_LIMIT
+    ) -> str | None:
+        """Say why nothing may change now, or None: the back-pressure on all mutations."""
+        if self.oldest_pending > pending_limit:
+            return "events wait for the sequencer too long"
+        if self.oldest_unsigned > unsigned_limit:
+            return "entries wait for a signed checkpoint too long"
+        return None
+
+
+def limit_to(connection: Connection, trees: Sequence[str]) -> None:
+    """Limit this transaction to ``trees``; ``ALL_TREES`` for all. Nothing outlives it."""
+    connection.execute(
+        text("SELECT set_config(:setting, :trees, true)"),
+        {"setting": TREES_SETTING, "trees": ",".join(trees)},
+    )
+
+
+def trees(connection: Connection) -> list[str]:
+    """Return the names of the trees that this transaction may see."""
+    query = select(audit_tree.c.tenant_id).order_by(audit_tree.c.tenant_id)
+    return list(connection.execute(query).scalars())
+
+
+def newest_checkpoint(
+    connection: Connection, tree: str, *, at_least: int = 1
+) -> StoredCheckpoint | None:
+    """Return the newest checkpoint of a tree, if it has one of at least that size."""
+    query = (
+        select(audit_checkpoint.c.size, audit_checkpoint.c.note, audit_checkpoint.c.signed_at)
+        .where(audit_checkpoint.c.tenant_id == tree, audit_checkpoint.c.size >= at_least)
+        .order_by(audit_checkpoint.c.size.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else StoredCheckpoint(**row._mapping)
+
+
+def events_page(
+    connection: Connection,
+    tree: str,
+    *,
+    after: int | None = None,
+    limit: int = 100,
+    newest_first: bool = False,
+    action: str | None = None,
+) -> EventPage:
+    """Return at most ``limit`` (1 to 1000) entries after index ``after``, in either direction.
+
+    With ``action`` only events of that action are returned; the log has no index for it, so this
+    looks at every entry on the way.
+    """
+    limit = min(max(limit, 1), MAX_PAGE)
+    checkpoint = newest_checkpoint(connection, tree)
+    idx = audit_entry.c.idx
+    query = select(idx, audit_entry.c.event_id, audit_entry.c.entry, audit_entry.c.leaf).where(
+        audit_entry.c.tenant_id == tree
+    )
+    if after is not None:
+        query = query.where(idx < after if newest_first else idx > after)
+    if action is not None:
+        # exact in canonical JSON, where a quote inside a string is never a bare one
+        needle = b'"action":' + canonical_json(action)
+        query = query.where(func.pg_catalog.position(audit_entry.c.entry, needle) > 0)
+    query = query.order_by(idx.desc() if newest_first else idx).limit(limit + 1)
+    rows = connection.execute(query).all()
+    covered = checkpoint.size if checkpoint else 0
+    events = [_logged(row, covered) for row in rows[:limit]]
+    return EventPage(
+        events=events,
+        next_after=events[-1].idx if len(rows) > limit else None,
+        checkpoint=checkpoint,
+    )
+
+
+def find_event(connection: Connection, tree: str, wanted: str) -> LoggedEvent | None:
+    """Return the entry of an event id, once it is sequenced. Raises ``AuditEventInvalid``."""
+    query = select(
+        audit_entry.c.idx, audit_entry.c.event_id, audit_entry.c.entry, audit_entry.c.leaf
+    ).where(audit_entry.c.tenant_id == tree, audit_entry.c.event_id == event_uuid(wanted))
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    checkpoint = newest_checkpoint(connection, tree)
+    return _logged(row, checkpoint.size if checkpoint else 0)
+
+
+def is_settled(connection: Connection, tree: str) -> bool:
+    """Tell whether every event of the tree that is committed now is under a signed checkpoint."""
+    waiting = select(audit_pending.c.id).where(audit_pending.c.tenant_id == tree).limit(1)
+    if connection.execute(waiting).first() is not None:
+        return False
+    query = select(audit_tree.c.size).where(audit_tree.c.tenant_id == tree)
+    size = connection.execute(query).scalar_one_or_none() or 0
+    return size == 0 or newest_checkpoint(connection, tree, at_least=size) is not None
+
+
+def inclusion(connection: Connection, tree: str, idx: int) -> InclusionProof | None:
+    """Return the proof of an entry under the newest checkpoint; None when it covers it not."""
+    checkpoint = newest_checkpoint(connection, tree, at_least=idx + 1)
+    if checkpoint is None or idx < 0:
+        return None
+    hashes = TreeHashes(connection, tree)
+    return InclusionProof(
+        idx=idx,
+        size=checkpoint.size,
+        leaf=hashes.hashes(0, idx, idx + 1)[0],
+        hashes=inclusion_proof(idx, checkpoint.size, hashes.range_hash),
+        checkpoint=checkpoint,
+    )
+
+
+def consistency(connection: Connection, tree: str, old: int, new: int) -> list[bytes] | None:
+    """Return the proof between two sizes; None unless 0 < old <= new and new is covered."""
+    if not 0 < old <= new or newest_checkpoint(connection, tree, at_least=new) is None:
+        return None
+    return consistency_proof(old, new, TreeHashes(connection, tree).range_hash)
+
+
+def tile(connection: Connection, tree: str, path: str) -> bytes | None:
+    """Return the file at a tlog-tiles path, ``checkpoint`` included; None when there is none.
+
+    Tiles: 32-byte hashes; entry bundles: big-endian 16-bit lengths and entries.
+    """
+    if path == "checkpoint":
+        newest = newest_checkpoint(connection, tree)
+        return None if newest is None else newest.note.encode()
+    wanted = parse_tile_path(path)
+    if wanted is None:
+        return None
+    if newest_checkpoint(connection, tree, at_least=wanted.needed_size()) is None:
+        return None
+    start, end = wanted.span()
+    if wanted.level is not None:
+        return b"".join(TreeHashes(connection, tree).hashes(wanted.level, start, end))
+    query = select(audit_entry.c.entry).where(
+        audit_entry.c.tenant_id == tree, audit_entry.c.idx.between(start, end - 1)
+    )
+    entries = [bytes(item) for item in connection.execute(query.order_by("idx")).scalars()]
+    return b"".join(len(item).to_bytes(2, "big") + item for item in entries)
+
+
+def freshness(connection: Connection) -> Freshness:
+    """Return how far the logs of all trees are behind, by the clock of the database."""
+    now = func.clock_timestamp()
+    row = connection.execute(
+        select(
+            select(func.count()).select_from(audit_pending).scalar_subquery().label("pending"),
+            select(now - func.min(audit_pending.c.enqueued_at)).scalar_subquery().label("oldest"),
+            select(now - func.min(audit_tree.c.unsigned_since))
+            .where(audit_tree.c.unsigned_since.is_not(None))
+            .scalar_subquery()
+            .label("unsigned"),
+            select(func.max(audit_checkpoint.c.signed_at)).scalar_subquery().label("newest"),
+        )
+    ).one()
+    return Freshness(
+        pending=row.pending,
+        oldest_pending=row.oldest or timedelta(0),
+        oldest_unsigned=row.unsigned or timedelta(0),
+        newest_checkpoint_at=row.newest,
+    )
+
+
+def _logged(row: Any, covered: int) -> LoggedEvent:
+    line, _, body = bytes(row.entry).partition(b"\n")
+    return LoggedEvent(
+        idx=row.idx,
+        event_id=event_id(row.event_id),
+        leaf=bytes(row.leaf),
+        header=_parsed(line) or {},
+        body=_parsed(body),
+        is_covered=row.idx < covered,
+    )
+
+
+def _parsed(content: bytes) -> Mapping[str, Any] | None:
+    try:
+        value = parse_canonical(content, closed_keys=True)
+    except NotCanonical:
+        return None
+    return value if isinstance(value, dict) else None

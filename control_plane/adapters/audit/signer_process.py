@@ -1,0 +1,277 @@
+"""The sequencer and signer as a process of its own, with its own key and database role.
+
+``run_signer`` is the whole life of that process: it starts, ticks until it is told to stop, and
+returns an exit code. It ends on SIGTERM, SIGINT and when its parent is gone. A database that is
+away is waited for; the API refuses all changes meanwhile (``reading.freshness``).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Engine, NullPool, create_engine, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from control_plane.adapters.audit import reading
+from control_plane.adapters.audit.checkpoints import CheckpointPublisher, ReadBackFailed
+from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file
+from control_plane.adapters.audit.note import tree_origin
+from control_plane.adapters.audit.recorder import record_alone
+from control_plane.adapters.audit.sequencer import Growth, Sequencer, TreeDamaged, TreeMoved
+from control_plane.adapters.audit.signing import CheckpointSigner, JournalUnusable, SigningJournal
+from control_plane.adapters.db.audit_tables import audit_key
+from control_plane.domain.actor import system
+from control_plane.domain.audit import AuditEvent, Stage
+from control_plane.domain.canonical import digest_bytes
+from control_plane.domain.deployment import PLATFORM
+from control_plane.domain.errors import AuditUnavailable
+from control_plane.domain.ids import RANDOM_BYTES, make_id
+
+EXIT_STOPPED: Final = 0
+EXIT_UNUSABLE: Final = 1
+_log = structlog.get_logger("control_plane.audit.signer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignerConfig:
+    """What the process needs. Intervals are in seconds.
+
+    ``database_url`` is a SQLAlchemy URL of the role ``tenantplane_sequencer``; it may hold a
+    password and never appears in a log. ``parent_pid`` is the process whose end ends this one.
+    """
+
+    database_url: str = field(repr=False)
+    key_path: Path
+    journal_path: Path
+    host: str
+    parent_pid: int | None = None
+    busy_interval: float = 0.1
+    idle_interval: float = 0.5
+    stay_busy: float = 3.0  # events come in bursts: look often for a while after one
+    sweep_interval: float = 30.0  # how often all trees are looked at, not only those that grew
+
+
+@dataclass(frozen=True, kw_only=True)
+class TickReport:
+    """What one tick did, and how far behind the logs are after it: the metrics of the process.
+
+    ``refused`` are trees that get no signature, with the reason; ``error`` is the code of what is
+    wrong, None when nothing is.
+    """
+
+    sequenced: int = 0
+    trees: int = 0
+    signed: int = 0
+    refused: Mapping[str, str] = field(default_factory=dict)
+    error: str | None = None
+    seconds: float = 0.0
+    freshness: reading.Freshness | None = None
+
+
+class SignerLoop:
+    """One tick after the other; ``on_tick`` is told of each."""
+
+    def __init__(
+        self,
+        sequencer: Sequencer,
+        publisher: CheckpointPublisher,
+        *,
+        sweep_interval: float,
+        freshness: Callable[[], reading.Freshness] | None = None,
+        on_tick: Callable[[TickReport], None] | None = None,
+    ) -> None:
+        self._sequencer = sequencer
+        self._publisher = publisher
+        self._freshness = freshness
+        self._sweep_interval = sweep_interval
+        self._swept_at: float | None = None
+        self._unsigned: set[str] = set()  # grew, and got no checkpoint yet
+        self._refused: dict[str, str] = {}
+        self._on_tick = on_tick
+
+    def tick(self) -> TickReport:
+        """Sequence a batch, sign what grew, read both back. Raises nothing but bugs."""
+        started = time.monotonic()
+        try:
+            report = self._tick(started)
+        except TreeMoved:
+            report = TickReport(error="tree_moved")
+        except TreeDamaged as exc:
+            report = TickReport(error="tree_damaged", refused={str(exc): "row and entries differ"})
+        except ReadBackFailed as exc:
+            report = TickReport(error="read_back_failed", refused={str(exc): "not as written"})
+        except SQLAlchemyError as exc:
+            # the text of a driver's error may name hosts and users: its class is enough
+            report = TickReport(error=f"database_{type(exc).__name__.lower()}")
+        if self._on_tick is not None:
+            self._on_tick(report)
+        return report
+
+    def _tick(self, started: float) -> TickReport:
+        is_sweep = self._swept_at is None or started - self._swept_at >= self._sweep_interval
+        if is_sweep:
+            self._sequencer.retry_damaged()
+        growth: Sequence[Growth] = self._sequencer.sequence()
+        self._unsigned |= {item.tree for item in growth}
+        notes: Mapping[str, str] = {}
+        if self._unsigned or is_sweep:
+            signed = self._publisher.sign(None if is_sweep else sorted(self._unsigned))
+            notes = signed.notes
+            if is_sweep:
+                self._swept_at = started
+                self._refused.clear()
+            self._refused |= {item.origin: item.why for item in signed.refused}
+            self._unsigned.clear()  # what was refused is tried again by the next sweep
+        self._publisher.read_back(growth, notes)
+        refused = self._refused | dict.fromkeys(self._sequencer.damaged, "row and entries differ")
+        return TickReport(
+            sequenced=sum(item.new_size - item.old_size for item in growth),
+            trees=len(growth),
+            signed=len(notes),
+            refused=refused,
+            error="signing_refused" if refused else None,
+            seconds=time.monotonic() - started,
+            freshness=self._freshness() if self._freshness is not None else None,
+        )
+
+
+def run_signer(
+    config: SignerConfig,
+    *,
+    stop: threading.Event | None = None,
+    on_tick: Callable[[TickReport], None] | None = None,
+) -> int:
+    """Run until told to stop and return the exit code: 0 stopped, 1 cannot work.
+
+    Must be called from the main thread, since it takes SIGTERM and SIGINT.
+    """
+    stop = stop or threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        key = load_key_file(config.key_path)
+        journal = SigningJournal(config.journal_path)
+    except (KeyFileUnusable, JournalUnusable) as exc:
+        _log.error("signer.unusable", why=str(exc))
+        return EXIT_UNUSABLE
+    with journal:
+        engine = create_engine(config.database_url, pool_size=1, max_overflow=1, pool_pre_ping=True)
+        fresh = create_engine(config.database_url, poolclass=NullPool)
+        signer = CheckpointSigner(key, journal)
+        loop = SignerLoop(
+            Sequencer(engine, clock=lambda: datetime.now(UTC)),
+            CheckpointPublisher(engine, fresh, signer, host=config.host),
+            sweep_interval=config.sweep_interval,
+            freshness=lambda: _freshness(engine),
+            on_tick=on_tick,
+        )
+        platform_key = signer.key(tree_origin(config.host, PLATFORM))
+        events = _OwnEvents(engine, platform_key.id.hex(), key.public_key)
+        try:
+            _loop(config, loop, events, stop)
+        finally:
+            engine.dispose()
+            fresh.dispose()
+    return EXIT_STOPPED
+
+
+def _freshness(engine: Engine) -> reading.Freshness:
+    with engine.connect() as connection:
+        return reading.freshness(connection)
+
+
+def _loop(
+    config: SignerConfig, loop: SignerLoop, events: _OwnEvents, stop: threading.Event
+) -> None:
+    last_work = time.monotonic()
+    reported: str | None = None
+    while not stop.is_set() and not _is_orphan(config.parent_pid):
+        events.started()
+        report = loop.tick()
+        if report.error is not None and report.error != reported:
+            _log.error("signer.tick_failed", code=report.error, trees=dict(report.refused))
+        elif report.error is None and reported is not None:
+            _log.info("signer.recovered", after=reported)
+        reported = report.error
+        if report.sequenced or report.signed:
+            last_work = time.monotonic()
+        is_busy = time.monotonic() - last_work < config.stay_busy
+        stop.wait(config.busy_interval if is_busy else config.idle_interval)
+    if events.stopped():
+        loop.tick()  # everything written before the end is signed before the end
+
+
+def _is_orphan(parent_pid: int | None) -> bool:
+    return parent_pid is not None and os.getppid() != parent_pid
+
+
+class _OwnEvents:
+    """The events that the signer writes about itself, each once."""
+
+    def __init__(self, engine: Engine, key_id: str, public_key: bytes) -> None:
+        self._engine = engine
+        self._key_id = key_id
+        self._public_key = public_key
+        self._is_started = False
+
+    def started(self) -> None:
+        """Record the start, and the key when it is new; tried again while the database is away."""
+        if self._is_started:
+            return
+        try:
+            if self._is_new_key():
+                self._record(
+                    "key.created",
+                    {
+                        "key_id": self._key_id,
+                        "algorithm": "ed25519",
+                        "public_key_digest": digest_bytes(self._public_key),
+                        "purpose": "audit checkpoints",
+                    },
+                )
+            self._record("log.started", {"key_id": self._key_id})
+        except (SQLAlchemyError, AuditUnavailable):
+            return  # the tick that follows meets the same trouble and reports it
+        self._is_started = True
+
+    def stopped(self) -> bool:
+        """Record the end and tell whether that was possible."""
+        if not self._is_started:
+            return False
+        try:
+            self._record("log.stopped", {"key_id": self._key_id})
+        except AuditUnavailable:
+            return False
+        return True
+
+    def _is_new_key(self) -> bool:
+        with self._engine.connect() as connection:
+            reading.limit_to(connection, reading.ALL_TREES)
+            query = select(audit_key.c.key_id).where(
+                audit_key.c.tenant_id == PLATFORM, audit_key.c.key_id == self._key_id
+            )
+            return connection.execute(query).first() is None
+
+    def _record(self, action: str, data: Mapping[str, Any]) -> None:
+        now = datetime.now(UTC)
+        event = AuditEvent(
+            id=make_id("event", int(now.timestamp() * 1000), secrets.token_bytes(RANDOM_BYTES)),
+            tree=PLATFORM,
+            action=action,
+            stage=Stage.COMPLETED,
+            time=now,
+            actor=system("signer"),
+            targets=(("audit_key", self._key_id),),
+            data=data,
+        )
+        record_alone(self._engine, event)

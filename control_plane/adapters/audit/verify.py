@@ -1,0 +1,246 @@
+"""Verify the logs against the database: one, several or all.
+
+Everything is read in one snapshot, so that a log may grow meanwhile. What the checks can and
+cannot show is in ``docs/audit-log.md``. Give the public key and an older checkpoint from elsewhere:
+without them the database vouches for itself, and the report says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, Engine, select
+
+from control_plane.adapters.audit import reading
+from control_plane.adapters.audit.checks import (
+    Findings,
+    KeyInForce,
+    LogCheck,
+    StoredEntry,
+    check_checkpoint,
+)
+from control_plane.adapters.audit.merkle import Frontier
+from control_plane.adapters.audit.note import (
+    Checkpoint,
+    NoteInvalid,
+    VerifierKey,
+    parse_checkpoint,
+    parse_note,
+    tree_origin,
+)
+from control_plane.adapters.audit.report import Report, TreeReport, Verdict
+from control_plane.adapters.db.audit_tables import (
+    audit_checkpoint,
+    audit_entry,
+    audit_key,
+    audit_tree,
+)
+from control_plane.domain.audit import event_id
+
+OnProgress = Callable[[str, int, int], None]  # tree, entries checked, entries to check
+_PAGE: Final = 2000
+
+
+class PinInvalid(ValueError):
+    """A checkpoint that was brought along cannot be read, or is of another host's log."""
+
+
+def verify(
+    engine: Engine,
+    *,
+    host: str,
+    trees: Sequence[str] | None = None,
+    public_keys: Sequence[bytes] | None = None,
+    pins: Sequence[str] = (),
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Verify ``trees``, or all that exist, and return what was found; nothing is changed.
+
+    ``public_keys`` are Ed25519 keys of 32 bytes that the verifying party trusts; without them the
+    keys are taken from the database under test. ``pins`` are checkpoint notes that somebody kept;
+    their logs are verified too, so that a vanished one is noticed. Raises ``PinInvalid``.
+    """
+    pinned = _pins_by_tree(host, pins)
+    options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    with engine.connect().execution_options(**options) as connection, connection.begin():
+        reading.limit_to(connection, reading.ALL_TREES)
+        wanted = list(trees) if trees is not None else reading.trees(connection)
+        wanted += [tree for tree in pinned if tree not in wanted]
+        reports = [
+            _verify_tree(connection, tree, host, public_keys, pinned.get(tree, ()), on_progress)
+            for tree in wanted
+        ]
+    return Report(host=host, keys_given=public_keys is not None, trees=reports)
+
+
+def verify_tree(
+    engine: Engine,
+    tree: str,
+    *,
+    host: str,
+    public_keys: Sequence[bytes] | None = None,
+    pins: Sequence[str] = (),
+    on_progress: OnProgress | None = None,
+) -> TreeReport:
+    """Verify one tree, as ``verify`` does, and return its part of the report."""
+    report = verify(
+        engine,
+        host=host,
+        trees=[tree],
+        public_keys=public_keys,
+        pins=pins,
+        on_progress=on_progress,
+    )
+    return report.trees[0]
+
+
+def _verify_tree(
+    connection: Connection,
+    tree: str,
+    host: str,
+    public_keys: Sequence[bytes] | None,
+    pins: Sequence[str],
+    on_progress: OnProgress | None,
+) -> TreeReport:
+    origin = tree_origin(host, tree)
+    findings = Findings()
+    keys = _keys(connection, tree, origin, public_keys)
+    heads = _heads(connection, tree, origin, keys, findings)
+    pin_heads = _pin_heads(pins, origin, keys, public_keys, findings)
+    check = LogCheck(tree, heads.values(), pin_heads, findings)
+    end = connection.execute(
+        select(audit_tree.c.size, audit_tree.c.frontier).where(audit_tree.c.tenant_id == tree)
+    ).one_or_none()
+    total = 0 if end is None else end.size
+    for stored in _entries(connection, tree):
+        check.add(stored)
+        if on_progress is not None and check.entries % _PAGE == 0:
+            on_progress(tree, check.entries, total)
+    root = check.finish()
+    if check.entries == 0 and not heads:
+        findings.add(Verdict.GAP, "there is no such log")
+    elif total != check.next_idx:
+        findings.add(Verdict.GAP, f"the log ends at {check.next_idx}, its row says {total}")
+    elif (
+        root is not None
+        and end is not None
+        and not _is_frontier(end.size, bytes(end.frontier), root)
+    ):
+        findings.add(Verdict.TAMPERED, "the entries do not have the root that the log's row has")
+    covered = max(heads, default=0)
+    return TreeReport(
+        tree=tree,
+        origin=origin,
+        entries=check.entries,
+        covered=min(covered, check.entries),
+        checkpoints=len(heads),
+        pinned=[head.size for head in pin_heads],
+        root=None if root is None else root.hex(),
+        newest_checkpoint=_note(connection, tree, covered) if heads else None,
+        first_time=check.first_time,
+        last_time=check.last_time,
+        findings=findings.result(),
+    )
+
+
+def _pins_by_tree(host: str, pins: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    prefix = tree_origin(host, "")
+    for pin in pins:
+        try:
+            origin = parse_checkpoint(parse_note(pin).text).origin
+        except NoteInvalid as exc:
+            raise PinInvalid(f"a given checkpoint cannot be read: {exc}") from exc
+        if not origin.startswith(prefix):
+            raise PinInvalid(f"a given checkpoint is of {origin}, which is no log of {host}")
+        found.setdefault(origin.removeprefix(prefix), []).append(pin)
+    return found
+
+
+def _keys(
+    connection: Connection, tree: str, origin: str, public_keys: Sequence[bytes] | None
+) -> list[KeyInForce]:
+    """Return the keys in force: what the table says of them, and of trusted keys alone."""
+    rows = connection.execute(select(audit_key).where(audit_key.c.tenant_id == tree)).all()
+    found = []
+    for row in rows:
+        try:
+            key = VerifierKey.parse(row.vkey)
+        except NoteInvalid:
+            continue  # what it signed is found to be signed by no known key
+        if key.name == origin and (public_keys is None or key.public_key in public_keys):
+            found.append(KeyInForce(key=key, from_size=row.from_size, to_size=row.to_size))
+    return found
+
+
+def _heads(
+    connection: Connection,
+    tree: str,
+    origin: str,
+    keys: Sequence[KeyInForce],
+    findings: Findings,
+) -> dict[int, Checkpoint]:
+    """Return the valid checkpoints by size; the others become findings."""
+    query = select(audit_checkpoint.c.size, audit_checkpoint.c.note).where(
+        audit_checkpoint.c.tenant_id == tree
+    )
+    heads = {}
+    for row in connection.execute(query.order_by(audit_checkpoint.c.size)):
+        try:
+            heads[row.size] = check_checkpoint(row.note, origin, keys, row.size)
+        except NoteInvalid as exc:
+            findings.add(Verdict.BADSIG, f"checkpoint of size {row.size}: {exc}", size=row.size)
+    return heads
+
+
+def _pin_heads(
+    pins: Sequence[str],
+    origin: str,
+    keys: Sequence[KeyInForce],
+    public_keys: Sequence[bytes] | None,
+    findings: Findings,
+) -> list[Checkpoint]:
+    """Return the heads of given checkpoints, under any trusted key: the log may have lost it."""
+    trusted = [
+        KeyInForce(key=VerifierKey(name=origin, public_key=item)) for item in public_keys or ()
+    ]
+    heads = []
+    for pin in pins:
+        try:
+            heads.append(check_checkpoint(pin, origin, trusted or keys))
+        except NoteInvalid as exc:
+            findings.add(Verdict.BADSIG, f"the checkpoint that was given: {exc}")
+    return heads
+
+
+def _entries(connection: Connection, tree: str) -> Iterator[StoredEntry]:
+    query = (
+        select(audit_entry.c.idx, audit_entry.c.event_id, audit_entry.c.entry, audit_entry.c.leaf)
+        .where(audit_entry.c.tenant_id == tree)
+        .order_by(audit_entry.c.idx)
+        .execution_options(yield_per=_PAGE)
+    )
+    for row in connection.execute(query):
+        yield StoredEntry(
+            idx=row.idx,
+            event_id=event_id(row.event_id),
+            entry=bytes(row.entry),
+            leaf=bytes(row.leaf),
+        )
+
+
+def _is_frontier(size: int, content: bytes, root: bytes) -> bool:
+    """Tell whether the row of the tree holds the frontier of that root."""
+    try:
+        frontier = Frontier.from_bytes(size, content)
+    except ValueError:
+        return False
+    return frontier.root == root
+
+
+def _note(connection: Connection, tree: str, size: int) -> str:
+    query = select(audit_checkpoint.c.note).where(
+        audit_checkpoint.c.tenant_id == tree, audit_checkpoint.c.size == size
+    )
+    return str(connection.execute(query).scalar_one())

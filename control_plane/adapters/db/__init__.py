@@ -1,0 +1,1 @@
+"""The database: tables, mapping to the domain, migrations."""

@@ -1,0 +1,157 @@
+"""Tables of the audit log. What they mean is written in ``docs/audit-log.md``.
+
+``tenant_id`` names the tree: a tenant id, or ``platform``. Only ``audit_disclosure`` holds personal
+data. ``audit_subtree`` and ``audit_pointer`` can be rebuilt from ``audit_entry`` at any time and
+prove nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from control_plane.adapters.db.metadata import metadata
+
+_now: Final = func.clock_timestamp()
+_TREE_NAME: Final = "tenant_id ~ '^(platform|ten_[0-9A-HJKMNP-TV-Z]{26})$'"
+
+# written by the business transaction; the sequencer takes rows out, nobody else does
+audit_pending = Table(
+    "audit_pending",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("event_id", Uuid, nullable=False),
+    Column("tenant_id", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("enqueued_at", DateTime(timezone=True), nullable=False, server_default=_now),
+    UniqueConstraint("event_id"),
+    CheckConstraint(_TREE_NAME, name="tree_name"),
+    CheckConstraint("octet_length(body) BETWEEN 1 AND 61440", name="body_size"),
+)
+
+# the log itself: entry = header line, newline, body; leaf = SHA-256(0x00 || entry)
+audit_entry = Table(
+    "audit_entry",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("idx", BigInteger, primary_key=True),
+    Column("event_id", Uuid, nullable=False),
+    Column("entry", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+    UniqueConstraint("event_id"),
+    CheckConstraint(_TREE_NAME, name="tree_name"),
+    CheckConstraint("idx >= 0", name="idx"),
+    CheckConstraint("octet_length(entry) BETWEEN 1 AND 65535", name="entry_size"),
+    CheckConstraint("octet_length(leaf) = 32", name="leaf_size"),
+)
+
+# where each tree ends; unsigned_since is null when the newest checkpoint covers the tree
+audit_tree = Table(
+    "audit_tree",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+    Column("unsigned_since", DateTime(timezone=True), nullable=True),
+    CheckConstraint("size >= 0 AND octet_length(frontier) <= 64 * 32", name="size"),
+)
+Index(
+    "ix_audit_tree_unsigned_since",
+    audit_tree.c.unsigned_since,
+    postgresql_where=text("unsigned_since IS NOT NULL"),
+)
+
+# signed tree heads, in the database before anybody is served one; one root per size
+audit_checkpoint = Table(
+    "audit_checkpoint",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("size", BigInteger, primary_key=True),
+    Column("note", Text, nullable=False),
+    Column("cosigs", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    Column("signed_at", DateTime(timezone=True), nullable=False, server_default=_now),
+    CheckConstraint("size > 0", name="size"),
+)
+
+Index("ix_audit_checkpoint_signed_at", audit_checkpoint.c.signed_at)
+
+# values and salts of the commitments in the bodies: the one table with personal data
+audit_disclosure = Table(
+    "audit_disclosure",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("event_id", Uuid, primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("salt", LargeBinary, nullable=True),
+    Column("value", Text, nullable=True),  # canonical JSON, the bytes that were committed to
+    Column("erased_at", DateTime(timezone=True), nullable=True),
+    Column("erasure_event", Uuid, nullable=True),
+    CheckConstraint(
+        "(erased_at IS NULL AND octet_length(salt) = 32 AND value IS NOT NULL)"
+        " OR (erased_at IS NOT NULL AND salt IS NULL AND value IS NULL"
+        " AND erasure_event IS NOT NULL)",
+        name="open_or_erased",
+    ),
+)
+
+# which key signs which sizes of a tree; to_size is exclusive and null while the key is in use
+audit_key = Table(
+    "audit_key",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("key_name", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("vkey", Text, nullable=False),
+    Column("from_size", BigInteger, nullable=False),
+    Column("to_size", BigInteger, nullable=True),
+    Column("reason", Text, nullable=False),
+)
+
+# hashes of the complete subtrees of 256**level leaves, from level 1: the upper tiles
+audit_subtree = Table(
+    "audit_subtree",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("level", Integer, primary_key=True),
+    Column("idx", BigInteger, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    CheckConstraint("level BETWEEN 1 AND 7 AND octet_length(hash) = 32", name="hash"),
+)
+
+# the newest entry of each actor, approver and run: where the next header points back to
+audit_pointer = Table(
+    "audit_pointer",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("idx", BigInteger, nullable=False),
+)
+
+AUDIT_TABLES: Final = (
+    audit_pending,
+    audit_entry,
+    audit_tree,
+    audit_checkpoint,
+    audit_disclosure,
+    audit_key,
+    audit_subtree,
+    audit_pointer,
+)

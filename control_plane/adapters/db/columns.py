@@ -1,0 +1,124 @@
+"""Column types between PostgreSQL and the domain, and the pieces that tables repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.types import TypeDecorator
+
+# ids and keys sort by code point, whatever the database's locale is
+KEY: Final = Text(collation="C")
+
+
+class Moment(TypeDecorator[datetime]):
+    """A point in time: aware in, UTC out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Refuse a naive time with ``ValueError``: nobody knows when it is."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        return value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - as above
+        """Return it in UTC whatever the session's zone is."""
+        return value.astimezone(UTC) if value is not None else None
+
+
+class Choice(TypeDecorator[StrEnum]):
+    """A member of an enumeration, stored as its value."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, choices: type[StrEnum]) -> None:
+        super().__init__()
+        self.choices = choices
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - as above
+        """Return the value of a member. Raises ``ValueError`` for anything else."""
+        return str(self.choices(value)) if value is not None else None
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 - as above
+        """Return the member."""
+        return self.choices(value) if value is not None else None
+
+
+class JsonList(TypeDecorator[tuple[Any, ...]]):
+    """A tuple of JSON values, stored as an array."""
+
+    impl = JSONB
+    cache_ok = True
+
+    def process_bind_param(self, value: Iterable[Any] | None, dialect: Dialect) -> Any:  # noqa: ARG002 - as above
+        """Return a list."""
+        return list(value) if value is not None else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> tuple[Any, ...] | None:  # noqa: ARG002 - as above
+        """Return a tuple."""
+        return tuple(value) if value is not None else None
+
+
+def key(name: str = "id") -> Column[Any]:
+    """Return a primary key."""
+    return Column(name, KEY, primary_key=True)
+
+
+def reference(
+    name: str,
+    target: str,
+    *,
+    nullable: bool = False,
+    primary_key: bool = False,
+    cyclic: bool = False,
+) -> Column[Any]:
+    """Return a reference to another table's id, checked at the end of the transaction.
+
+    So a use case may write its rows in any order, and two tables may point at each other; one of
+    the two references is ``cyclic``.
+    """
+    foreign = ForeignKey(f"{target}.id", deferrable=True, initially="DEFERRED", use_alter=cyclic)
+    return Column(name, KEY, foreign, nullable=nullable, primary_key=primary_key)
+
+
+def words(name: str, *, nullable: bool = False) -> Column[Any]:
+    """Return a text column."""
+    return Column(name, Text, nullable=nullable)
+
+
+def moment(name: str, *, nullable: bool = False) -> Column[Any]:
+    """Return a column of times."""
+    return Column(name, Moment, nullable=nullable)
+
+
+def json_object(name: str, *, nullable: bool = False) -> Column[Any]:
+    """Return a column of JSON objects; None is SQL's null."""
+    return Column(name, JSONB(none_as_null=True), nullable=nullable)
+
+
+def json_list(name: str) -> Column[Any]:
+    """Return a column of tuples."""
+    return Column(name, JsonList, nullable=False)
+
+
+def choice(name: str, choices: type[StrEnum], *, nullable: bool = False) -> Column[Any]:
+    """Return a column of an enumeration; ``one_of`` gives its check."""
+    return Column(name, Choice(choices), nullable=nullable)
+
+
+def one_of(name: str, values: Iterable[str]) -> CheckConstraint:
+    """Return the check that a column holds one of the values, or null."""
+    return CheckConstraint(f"{name} IN ({quoted(values)})", name=name)
+
+
+def quoted(values: Iterable[str]) -> str:
+    """Return the values as a sorted SQL list; they are our own words."""
+    return ", ".join(f"'{value}'" for value in sorted(str(value) for value in values))

@@ -1,0 +1,63 @@
+"""Which dataclass lives in which table. Columns and fields have the same names and order."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Final, Generic, TypeVar
+
+from sqlalchemy import Row, Table
+
+from control_plane.adapters.db import tables
+from control_plane.domain.approval import Approval, Barred, Decision
+from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
+from control_plane.domain.deployment import Account, Deployment
+from control_plane.domain.hub import Hub
+from control_plane.domain.plan import Plan
+from control_plane.domain.run import Run, RunEvent
+from control_plane.domain.tenant import Contract, ProvisioningRequest, Tenant
+from control_plane.ports import IdempotencyRecord
+
+T = TypeVar("T")
+
+
+class Mapped(Generic[T]):
+    """An entity and its table."""
+
+    def __init__(self, entity: type[T], table: Table) -> None:
+        self.entity = entity
+        self.table = table
+        self.names = tuple(field.name for field in fields(entity))  # type: ignore[arg-type]  # every entity is a dataclass; a type variable cannot say so
+        self.versioned = "version" in self.names
+        self.immutable = table in tables.IMMUTABLE
+
+    def to_row(self, entity: T) -> dict[str, Any]:
+        """Return the row of an entity; the columns' types convert its values."""
+        return {name: getattr(entity, name) for name in self.names}
+
+    def to_entity(self, row: Row[Any]) -> T:
+        """Return the entity of a row."""
+        return self.entity(**dict(zip(self.names, row, strict=True)))
+
+
+TENANT: Final = Mapped(Tenant, tables.tenant)
+CONTRACT: Final = Mapped(Contract, tables.contract)
+REQUEST: Final = Mapped(ProvisioningRequest, tables.provisioning_request)
+HUB: Final = Mapped(Hub, tables.hub)
+ACCOUNT: Final = Mapped(Account, tables.account)
+DEPLOYMENT: Final = Mapped(Deployment, tables.deployment)
+RUN: Final = Mapped(Run, tables.run)
+RUN_EVENT: Final = Mapped(RunEvent, tables.run_event)
+PLAN: Final = Mapped(Plan, tables.plan)
+APPROVAL: Final = Mapped(Approval, tables.approval)
+BARRED: Final = Mapped(Barred, tables.barred)
+DECISION: Final = Mapped(Decision, tables.decision)
+BUNDLE: Final = Mapped(Bundle, tables.bundle)
+HANDOVER: Final = Mapped(Handover, tables.handover)
+LINK: Final = Mapped(DownloadLink, tables.download_link)
+RECEIPT: Final = Mapped(Receipt, tables.receipt)
+IDEMPOTENCY: Final = Mapped(IdempotencyRecord, tables.idempotency_record)
+
+MAPPED: Final[tuple[Mapped[Any], ...]] = (
+    TENANT, CONTRACT, REQUEST, HUB, ACCOUNT, DEPLOYMENT, RUN, RUN_EVENT, PLAN, APPROVAL, BARRED,
+    DECISION, BUNDLE, HANDOVER, LINK, RECEIPT, IDEMPOTENCY,
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Alembic migrations; ``migrate.upgrade`` runs them as the owner."""

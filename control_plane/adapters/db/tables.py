@@ -1,0 +1,394 @@
+"""Tables of tenants, deployments, runs, decisions and bundles.
+
+One column per field of the domain's dataclass, under the same name (``mapping.py``). Unique facts
+are constraints here, so that no race between two requests can break them. What a check or an index
+cannot say is in the triggers of the migrations: decisions and their approvals, and rows that are
+never changed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+from control_plane.adapters.db.columns import (
+    choice,
+    json_list,
+    json_object,
+    key,
+    moment,
+    one_of,
+    quoted,
+    reference,
+    words,
+)
+from control_plane.adapters.db.metadata import metadata
+from control_plane.domain.actor import ActorKind
+from control_plane.domain.approval import ApprovalStatus
+from control_plane.domain.bundle import BUNDLE_TRANSITIONS, BundleStatus, Rehearsal
+from control_plane.domain.deployment import DeploymentKind
+from control_plane.domain.hub import HubStatus
+from control_plane.domain.run import HOLDS_SLOT, BlockedOn, RunKind, RunStatus
+from control_plane.domain.tenant import TenantStatus, WaitingOn
+from control_plane.domain.transitions import terminal
+
+_MODES: Final = ("A", "B", "C")
+LIVE_BUNDLE: Final = frozenset(BundleStatus) - terminal(BUNDLE_TRANSITIONS)
+
+tenant = Table(
+    "tenant",
+    metadata,
+    key(),
+    words("slug"),
+    words("legal_name"),
+    words("domain"),
+    words("country"),
+    words("time_zone"),
+    choice("status", TenantStatus),
+    choice("waiting_on", WaitingOn, nullable=True),
+    Column("hold", Boolean, nullable=False),
+    Column("drifted", Boolean, nullable=False),
+    words("mode", nullable=True),
+    words("region", nullable=True),
+    json_object("facts"),
+    json_object("decision"),
+    json_list("editors"),
+    moment("created_at"),
+    moment("updated_at"),
+    Column("version", Integer, nullable=False),
+    UniqueConstraint("slug"),  # rows of ended tenants stay, and so do their slugs
+    one_of("status", TenantStatus),
+    one_of("waiting_on", WaitingOn),
+    one_of("mode", _MODES),
+)
+Index("ix_tenant_status", tenant.c.status)
+
+contract = Table(
+    "contract",
+    metadata,
+    key(),
+    words("provider"),
+    words("envelope_id"),
+    words("contract_id"),
+    words("digest"),
+    moment("signed_at"),
+    words("subscription"),
+    words("mode", nullable=True),
+    Column("seats", Integer, nullable=True),
+    reference("tenant_id", "tenant"),
+    moment("created_at"),
+    UniqueConstraint("provider", "envelope_id"),
+    one_of("mode", _MODES),
+)
+Index("ix_contract_tenant_id", contract.c.tenant_id)
+
+provisioning_request = Table(
+    "provisioning_request",
+    metadata,
+    key(),
+    reference("tenant_id", "tenant"),
+    reference("contract_ref", "contract"),
+    json_object("body"),
+    words("body_digest"),
+    words("requested_by"),
+    words("on_behalf_of", nullable=True),
+    moment("created_at"),
+)
+Index("ix_provisioning_request_tenant_id", provisioning_request.c.tenant_id)
+Index("ix_provisioning_request_contract_ref", provisioning_request.c.contract_ref)
+
+hub = Table(
+    "hub",
+    metadata,
+    key(),
+    words("region"),
+    words("cell"),
+    Column("capacity", Integer, nullable=False),
+    choice("status", HubStatus),
+    json_object("outputs"),
+    moment("created_at"),
+    moment("updated_at"),
+    Column("version", Integer, nullable=False),
+    UniqueConstraint("region", "cell"),
+    one_of("status", HubStatus),
+    CheckConstraint("capacity >= 0", name="capacity"),
+)
+
+deployment = Table(
+    "deployment",
+    metadata,
+    key(),
+    reference("tenant_id", "tenant", nullable=True),
+    reference("hub_id", "hub", nullable=True),
+    choice("kind", DeploymentKind),
+    words("environment"),
+    words("region"),
+    words("account_id"),
+    words("stack"),
+    json_object("spec"),
+    Column("spec_version", Integer, nullable=False),
+    words("stack_salt", nullable=True),
+    words("encrypted_key", nullable=True),
+    words("state_digest", nullable=True),
+    json_object("outputs"),
+    moment("created_at"),
+    moment("updated_at"),
+    Column("version", Integer, nullable=False),
+    UniqueConstraint("stack"),
+    one_of("kind", DeploymentKind),
+    CheckConstraint("spec_version >= 1", name="spec_version"),
+)
+Index("ix_deployment_tenant_id", deployment.c.tenant_id)
+Index("ix_deployment_hub_id", deployment.c.hub_id)
+
+account = Table(
+    "account",
+    metadata,
+    key(),
+    words("account_id"),
+    words("role_arn", nullable=True),
+    words("external_id", nullable=True),
+    Column("shared", Boolean, nullable=False),
+    reference("claimed_by", "deployment", nullable=True),
+    moment("created_at"),
+    UniqueConstraint("account_id"),
+    UniqueConstraint("claimed_by"),
+    CheckConstraint("NOT shared OR claimed_by IS NULL", name="shared_is_never_claimed"),
+)
+
+run = Table(
+    "run",
+    metadata,
+    key(),
+    reference("deployment_id", "deployment"),
+    reference("tenant_id", "tenant", nullable=True),
+    choice("kind", RunKind),
+    choice("status", RunStatus),
+    Column("attempt", Integer, nullable=False),
+    words("requested_by"),
+    words("on_behalf_of", nullable=True),
+    moment("requested_at"),
+    moment("started_at", nullable=True),
+    moment("ended_at", nullable=True),
+    choice("blocked_on", BlockedOn, nullable=True),
+    choice("blocked_from", RunStatus, nullable=True),
+    reference("plan_id", "plan", nullable=True, cyclic=True),
+    reference("approval_id", "approval", nullable=True, cyclic=True),
+    reference("supersedes", "run", nullable=True),
+    reference("retry_of", "run", nullable=True),
+    Column("cancel_requested", Boolean, nullable=False),
+    json_list("call_ids"),
+    json_list("lock_ids"),
+    words("state_before", nullable=True),
+    json_list("states_written"),
+    json_list("checks"),
+    json_object("error", nullable=True),
+    moment("updated_at"),
+    Column("version", Integer, nullable=False),
+    one_of("kind", RunKind),
+    one_of("status", RunStatus),
+    one_of("blocked_on", BlockedOn),
+    one_of("blocked_from", RunStatus),
+    CheckConstraint("(status = 'blocked') = (blocked_on IS NOT NULL)", name="blocked_names_what"),
+    CheckConstraint("attempt >= 1", name="attempt"),
+)
+Index(
+    "uq_run_one_applies_per_deployment",
+    run.c.deployment_id,
+    unique=True,
+    postgresql_where=text(f"status IN ({quoted(HOLDS_SLOT)})"),
+)
+Index("ix_run_deployment_id", run.c.deployment_id)
+Index("ix_run_tenant_id", run.c.tenant_id)
+Index("ix_run_status", run.c.status)
+
+run_event = Table(
+    "run_event",
+    metadata,
+    reference("run_id", "run", primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    moment("time"),
+    words("kind"),
+    json_object("body"),
+    CheckConstraint("seq >= 1", name="seq"),
+)
+
+plan = Table(
+    "plan",
+    metadata,
+    key(),
+    reference("run_id", "run"),
+    reference("deployment_id", "deployment"),
+    words("digest"),
+    json_object("parts"),
+    json_list("operations"),
+    json_list("resources"),
+    json_object("summary"),
+    json_list("irreversible"),
+    json_object("evaluation"),
+    words("saved_plan_ref", nullable=True),
+    moment("created_at"),
+)
+Index("ix_plan_run_id", plan.c.run_id)
+
+approval = Table(
+    "approval",
+    metadata,
+    key(),
+    reference("run_id", "run"),
+    reference("plan_id", "plan"),
+    words("plan_digest"),
+    reference("tenant_id", "tenant", nullable=True),
+    choice("status", ApprovalStatus),
+    moment("expires_at"),
+    moment("created_at"),
+    moment("updated_at"),
+    Column("version", Integer, nullable=False),
+    UniqueConstraint("plan_id"),
+    one_of("status", ApprovalStatus),
+)
+Index("ix_approval_run_id", approval.c.run_id)
+Index("ix_approval_tenant_id", approval.c.tenant_id)
+Index("ix_approval_status", approval.c.status)
+
+barred = Table(
+    "barred",
+    metadata,
+    key(),
+    reference("approval_id", "approval"),
+    words("subject"),
+    words("reason"),
+    UniqueConstraint("approval_id", "subject"),
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    key(),
+    reference("approval_id", "approval"),
+    words("decision"),
+    words("plan_digest"),
+    words("actor_id"),
+    words("actor_kind"),
+    words("reason"),
+    moment("decided_at"),
+    UniqueConstraint("approval_id", "actor_id"),  # where two must agree, they are two people
+    one_of("decision", ("approve", "reject")),
+    one_of("actor_kind", ActorKind),
+)
+
+bundle = Table(
+    "bundle",
+    metadata,
+    key(),
+    reference("tenant_id", "tenant"),
+    reference("deployment_id", "deployment"),
+    Column("number", Integer, nullable=False),
+    choice("status", BundleStatus),
+    words("accepted_by", nullable=True),
+    json_object("inputs"),
+    choice("rehearsal", Rehearsal),
+    words("content_digest", nullable=True),
+    words("archive_digest", nullable=True),
+    words("archive_name", nullable=True),
+    json_object("files"),
+    json_list("checks"),
+    json_object("error", nullable=True),
+    moment("expires_at", nullable=True),
+    moment("created_at"),
+    moment("updated_at"),
+    Column("version", Integer, nullable=False),
+    UniqueConstraint("deployment_id", "number"),
+    one_of("status", BundleStatus),
+    one_of("rehearsal", Rehearsal),
+    CheckConstraint("number >= 1", name="number"),
+)
+Index(
+    "uq_bundle_one_is_live_per_deployment",
+    bundle.c.deployment_id,
+    unique=True,
+    postgresql_where=text(f"status IN ({quoted(LIVE_BUNDLE)})"),
+)
+Index("ix_bundle_tenant_id", bundle.c.tenant_id)
+Index("ix_bundle_status", bundle.c.status)
+
+handover = Table(
+    "handover",
+    metadata,
+    key(),
+    reference("bundle_id", "bundle"),
+    words("recipient_name"),
+    words("recipient_email"),
+    words("handed_over_by"),
+    moment("handed_over_at"),
+)
+Index("ix_handover_bundle_id", handover.c.bundle_id)
+
+download_link = Table(
+    "download_link",
+    metadata,
+    key(),
+    reference("bundle_id", "bundle"),
+    reference("handover_id", "handover"),
+    words("token_hash"),
+    moment("expires_at"),
+    Column("uses", Integer, nullable=False),
+    moment("created_at"),
+    UniqueConstraint("token_hash"),
+    CheckConstraint("uses >= 0", name="uses"),
+)
+Index("ix_download_link_bundle_id", download_link.c.bundle_id)
+
+receipt = Table(
+    "receipt",
+    metadata,
+    key(),
+    reference("bundle_id", "bundle"),
+    words("digest"),
+    json_object("body"),
+    words("registered_by"),
+    moment("registered_at"),
+    UniqueConstraint("bundle_id"),
+)
+
+idempotency_record = Table(
+    "idempotency_record",
+    metadata,
+    key(),
+    words("body_digest"),
+    Column("response_status", Integer, nullable=True),
+    json_object("response_body", nullable=True),
+    json_object("response_headers"),
+    moment("created_at"),
+    moment("expires_at"),
+)
+Index("ix_idempotency_record_expires_at", idempotency_record.c.expires_at)
+
+# which executors of the durable queue live; a lease runs by the database's clock
+worker_lease = Table(
+    "worker_lease",
+    metadata,
+    key("executor_id"),
+    moment("started_at"),
+    moment("expires_at"),
+)
+
+BUSINESS_TABLES: Final = (
+    tenant, contract, provisioning_request, hub, deployment, account, run, run_event, plan,
+    approval, barred, decision, bundle, handover, download_link, receipt, idempotency_record,
+    worker_lease,
+)  # fmt: skip
+# rows of these are written once; a trigger refuses to change or delete them. Requests and handovers
+# are not among them: they name people, who may have to be erased
+IMMUTABLE: Final = (contract, run_event, plan, barred, decision, receipt)

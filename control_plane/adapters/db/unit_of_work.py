@@ -1,0 +1,104 @@
+"""One transaction of PostgreSQL: rows, audit log and queue together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self
+
+from sqlalchemy import Connection, Engine, func, select
+
+from control_plane.adapters.audit.recorder import SqlAuditLog
+from control_plane.adapters.db import mapping
+from control_plane.adapters.db.faults import translated
+from control_plane.adapters.db.repositories import SqlRepository, SqlRunEvents
+from control_plane.domain.approval import Approval, Barred, Decision
+from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
+from control_plane.domain.deployment import Account, Deployment
+from control_plane.domain.hub import Hub
+from control_plane.domain.plan import Plan
+from control_plane.domain.run import Run
+from control_plane.domain.tenant import Contract, ProvisioningRequest, Tenant
+from control_plane.ports import AuditLog, IdempotencyRecord, Repository, RunEvents, RunQueue
+
+
+class SqlUnitOfWork:
+    """The port ``UnitOfWork``: a connection of the pool for the length of a block.
+
+    ``queue`` gives the durable queue on that connection, so that a phase is enqueued exactly when
+    the rows that ask for it are committed. After ``commit`` a next transaction may follow in the
+    same block; leaving the block rolls back what is not committed.
+    """
+
+    tenants: Repository[Tenant]
+    contracts: Repository[Contract]
+    requests: Repository[ProvisioningRequest]
+    hubs: Repository[Hub]
+    accounts: Repository[Account]
+    deployments: Repository[Deployment]
+    runs: Repository[Run]
+    run_events: RunEvents
+    plans: Repository[Plan]
+    approvals: Repository[Approval]
+    barred: Repository[Barred]
+    decisions: Repository[Decision]
+    bundles: Repository[Bundle]
+    handovers: Repository[Handover]
+    links: Repository[DownloadLink]
+    receipts: Repository[Receipt]
+    idempotency: Repository[IdempotencyRecord]
+    audit: AuditLog
+    queue: RunQueue
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        queue: Callable[[Connection], RunQueue],
+        audit: Callable[[Connection], AuditLog] = SqlAuditLog,
+    ) -> None:
+        self._engine = engine
+        self._make_queue = queue
+        self._make_audit = audit
+
+    def __enter__(self) -> Self:
+        with translated():
+            connection = self._engine.connect()
+        self._connection = connection
+        self.tenants = SqlRepository(connection, mapping.TENANT)
+        self.contracts = SqlRepository(connection, mapping.CONTRACT)
+        self.requests = SqlRepository(connection, mapping.REQUEST)
+        self.hubs = SqlRepository(connection, mapping.HUB)
+        self.accounts = SqlRepository(connection, mapping.ACCOUNT)
+        self.deployments = SqlRepository(connection, mapping.DEPLOYMENT)
+        self.runs = SqlRepository(connection, mapping.RUN)
+        self.run_events = SqlRunEvents(connection)
+        self.plans = SqlRepository(connection, mapping.PLAN)
+        self.approvals = SqlRepository(connection, mapping.APPROVAL)
+        self.barred = SqlRepository(connection, mapping.BARRED)
+        self.decisions = SqlRepository(connection, mapping.DECISION)
+        self.bundles = SqlRepository(connection, mapping.BUNDLE)
+        self.handovers = SqlRepository(connection, mapping.HANDOVER)
+        self.links = SqlRepository(connection, mapping.LINK)
+        self.receipts = SqlRepository(connection, mapping.RECEIPT)
+        self.idempotency = SqlRepository(connection, mapping.IDEMPOTENCY)
+        self.audit = self._make_audit(connection)
+        self.queue = self._make_queue(connection)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()  # rolls back what was not committed
+
+    def commit(self) -> None:
+        """Make everything of the block durable, or nothing. Raises ``Conflict``."""
+        with translated():
+            self._connection.commit()
+
+    def serialize_on(self, name: str) -> None:
+        """Wait until no other transaction holds ``name``; released at the end of this one.
+
+        Raises ``Unavailable`` after the session's lock timeout.
+        """
+        with translated():
+            self._connection.execute(
+                select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0)))
+            )

@@ -1,0 +1,1 @@
+"""The embedded issuer of access tokens, for installations without an identity provider."""

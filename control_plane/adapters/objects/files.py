@@ -1,0 +1,88 @@
+"""Objects as files of one folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from control_plane.adapters.objects.keys import check_key
+from control_plane.domain.errors import Conflict, NotFound
+
+
+class FileObjectStore:
+    """The port ``ObjectStore``: files of mode 0600 in folders of mode 0700.
+
+    A file appears under its name when all its bytes are on disk; after a power cut it is there
+    whole or not at all.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+
+    def put(self, key: str, content: bytes) -> None:
+        """Store durably; an existing key with other content is refused with ``Conflict``."""
+        path = self._path(key)
+        self._make_folder(path.parent)
+        written = path.with_name(f".{secrets.token_hex(8)}.part")  # no key starts with a dot
+        try:
+            _write(written, content)
+            with self._one_writer():
+                if not path.exists():
+                    written.replace(path)
+                    _sync_folder(path.parent)
+                elif path.read_bytes() != content:
+                    raise Conflict("an object has this key and other content", constraint="object")
+        finally:
+            written.unlink(missing_ok=True)
+
+    def get(self, key: str) -> bytes:
+        """Return the content. Raises ``NotFound``."""
+        try:
+            return self._path(key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise NotFound("there is no such object") from None
+
+    def exists(self, key: str) -> bool:
+        """Tell whether the key is there."""
+        return self._path(key).is_file()
+
+    def _path(self, key: str) -> Path:
+        return self._folder / check_key(key)
+
+    def _make_folder(self, folder: Path) -> None:
+        missing = [folder]
+        while not missing[-1].parent.exists():
+            missing.append(missing[-1].parent)
+        for path in reversed(missing):
+            path.mkdir(mode=0o700, exist_ok=True)
+            _sync_folder(path.parent)
+
+    @contextmanager
+    def _one_writer(self) -> Iterator[None]:
+        lock = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+
+def _write(path: Path, content: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(file, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,198 @@
+"""The runner as a process: started, spoken to in JSON lines, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from control_plane.domain.errors import EngineFailed, EngineUnavailable
+
+log = logging.getLogger(__name__)
+
+DIED: Final = "runner_died"  # reason of an EngineFailed: the process ended without an answer
+
+_EXIT_SECONDS: Final = 10.0
+_KEPT_LINES: Final = 200  # of standard error, for the log
+
+
+class Messages:
+    """The messages of the protocol, checked against their JSON Schemas."""
+
+    def __init__(self, schemas: Path) -> None:
+        self._request = Draft202012Validator(_read(schemas / "runner_request.schema.json"))
+        line = _read(schemas / "runner_line.schema.json")
+        # One validator per kind: the schema's own choice would try them all.
+        self._lines = {
+            definition["properties"]["message"]["const"]: Draft202012Validator(
+                {"$ref": f"#/$defs/{name}", "$defs": line["$defs"]}
+            )
+            for name, definition in line["$defs"].items()
+            if "message" in definition.get("properties", {})
+            and "const" in definition["properties"]["message"]
+        }
+
+    def check_request(self, request: Mapping[str, Any]) -> None:
+        """Raise ``EngineFailed`` for a request that the runner would refuse."""
+        error = best_match(self._request.iter_errors(request))
+        if error is not None:
+            where = ".".join(str(part) for part in error.absolute_path) or "request"
+            # The message would quote the value, which may be a secret.
+            raise EngineFailed(
+                f"the engine cannot be called: {where} is not valid", reason="bad_request"
+            )
+
+    def parse(self, line: bytes) -> dict[str, Any]:
+        """Return a line of the runner. Raises ``EngineFailed`` when it is none."""
+        try:
+            message = json.loads(line)
+            validator = self._lines[message["message"]]
+        except (ValueError, KeyError, TypeError):
+            raise EngineFailed("the runner said something else", reason="protocol") from None
+        error = best_match(validator.iter_errors(message))
+        if error is not None:
+            where = ".".join(str(part) for part in error.absolute_path) or message["message"]
+            raise EngineFailed(f"the runner's message is not valid at {where}", reason="protocol")
+        return dict(message)
+
+
+class RunnerProcess:
+    """One runner. Use as a context manager: at its end the process is gone."""
+
+    def __init__(
+        self, command: Sequence[str], *, cwd: Path, environment: Mapping[str, str]
+    ) -> None:
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=dict(environment),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # a Ctrl-C for this process is not one for the runner
+            )
+        except OSError as error:
+            raise EngineUnavailable(f"the runner cannot be started: {error.strerror}") from error
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._writing = threading.Lock()
+        self._noise: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._quiet = threading.Event()  # standard error is at its end
+        # Read at once, however slowly the lines are used: the engine never waits for a full pipe.
+        for target in (self._read_lines, self._read_noise):
+            threading.Thread(target=target, name="runner", daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def send(self, line: str) -> None:
+        """Send one line; a runner that is gone is noticed when its answer is read."""
+        pipe = self._process.stdin
+        with self._writing, contextlib.suppress(OSError, ValueError):
+            if pipe is not None:
+                pipe.write(line.encode() + b"\n")
+                pipe.flush()
+
+    def hang_up(self) -> None:
+        """Close the runner's input, which stops it as the death of this process would."""
+        pipe = self._process.stdin
+        with self._writing, contextlib.suppress(OSError, ValueError):
+            if pipe is not None:
+                pipe.close()
+
+    def lines(self, *, seconds: float) -> Iterator[bytes]:
+        """Yield the runner's lines until it closes its output.
+
+        Raises ``EngineFailed`` (reason ``deadline``) after ``seconds``: the runner keeps its own
+        deadlines, so it hangs.
+        """
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._lines.get(timeout=max(end - time.monotonic(), 0.0))
+            except queue.Empty:
+                raise EngineFailed("the runner does not answer", reason="deadline") from None
+            if not line:
+                return
+            yield line
+
+    def wait_for_guard(self, seconds: float) -> bool:
+        """Wait until nothing of a dead runner is left; its guard closes standard error last."""
+        return self._quiet.wait(seconds)
+
+    def log_noise(self, call_id: str) -> None:
+        """Write what the runner said on standard error into the log."""
+        for line in self._noise:
+            log.warning("runner %s: %s", call_id, line)
+
+    def _end(self) -> None:
+        self.hang_up()
+        try:
+            self._process.wait(_EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # its guard ends the rest
+            self._process.wait()
+        self._quiet.wait(_EXIT_SECONDS)
+
+    def _read_lines(self) -> None:
+        if self._process.stdout is not None:
+            with self._process.stdout as pipe:
+                for line in pipe:
+                    self._lines.put(line)
+        self._lines.put(b"")
+
+    def _read_noise(self) -> None:
+        if self._process.stderr is not None:
+            with self._process.stderr as pipe:
+                for line in pipe:
+                    self._noise.append(line.decode("utf-8", "replace").rstrip())
+        self._quiet.set()
+
+
+def runner_environment(call_id: str, *, sandbox: bool) -> dict[str, str]:
+    """Return what the runner may see of this process's environment, with the call's mark.
+
+    For the sandbox no real credentials are passed on, whatever is set here.
+    """
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED or name.startswith("PG") or (name.startswith("AWS_") and not sandbox)
+    }
+    if sandbox:
+        passed |= {"AWS_ACCESS_KEY_ID": "sandbox", "AWS_SECRET_ACCESS_KEY": "sandbox"}
+    return {**passed, "TENANTPLANE_CALL_ID": call_id}
+
+
+_PASSED: Final = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
+        *("https_proxy", "http_proxy", "no_proxy", "TENANTPLANE_PULUMI_PLUGINS"),
+    }
+)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    return dict(document)

@@ -1,0 +1,83 @@
+"""The rules folder of an installation, read once at start."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+from control_plane.adapters.rules.documents import Document, read_document, refused
+from control_plane.adapters.rules.mode_rules import parse_mode_rules, parse_regions
+from control_plane.adapters.rules.parameters import PolicyParameters, parse_parameters
+from control_plane.domain.approval_rules import ApprovalRule, ApprovalRules
+from control_plane.domain.deployment import DeploymentKind
+from control_plane.domain.errors import SettingInvalid
+from control_plane.domain.residency import Regions
+from control_plane.domain.rules import Rules
+from control_plane.domain.run import RunKind
+from control_plane.domain.slug import SlugRules, folded
+
+
+def load_rules(folder: Path) -> Rules:
+    """Return the rules that the core reads.
+
+    Raises ``SettingInvalid`` with one sentence that names file and path of what is wrong.
+    """
+    _present(folder)
+    regions = parse_regions(read_document(folder, "regions"))
+    return Rules(
+        mode=parse_mode_rules(read_document(folder, "mode_rules"), regions),
+        slug=parse_slug_rules(read_document(folder, "slug_rules")),
+        approvals=parse_approval_rules(read_document(folder, "approval_rules")),
+    )
+
+
+def load_policy_parameters(folder: Path, regions: Regions) -> PolicyParameters:
+    """Return the policy parameters. Raises ``SettingInvalid`` as ``load_rules`` does."""
+    _present(folder)
+    return parse_parameters(read_document(folder, "policy_parameters"), regions)
+
+
+def parse_approval_rules(document: Document) -> ApprovalRules:
+    """Return the approval rules; a rule without a time of its own has the document's."""
+    hours = document.content["expires_after_hours"]
+    names = [entry["id"] for entry in document.content["rules"]]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise refused(document.file, f"rules.{index}.id", f"{name} is the id of another rule")
+    return ApprovalRules(
+        digest=document.digest,
+        rules=tuple(
+            ApprovalRule(
+                id=entry["id"],
+                deployments=frozenset(DeploymentKind(kind) for kind in entry["deployments"]),
+                runs=frozenset(RunKind(kind) for kind in entry["runs"]),
+                irreversible_only=entry.get("irreversible_only", False),
+                roles=tuple(entry["roles"]),
+                expires_after=timedelta(hours=entry.get("expires_after_hours", hours)),
+                because=entry["because"],
+            )
+            for entry in document.content["rules"]
+        ),
+    )
+
+
+def parse_slug_rules(document: Document) -> SlugRules:
+    """Return the slug rules, with legal suffixes as the slug's algorithm meets them."""
+    content = document.content
+    suffixes = (re.sub(r"[^a-z0-9]", "", folded(text)) for text in content["legal_suffixes"])
+    return SlugRules(
+        digest=document.digest,
+        legal_suffixes=frozenset(suffix for suffix in suffixes if suffix),
+        reserved=frozenset(content["reserved"]),
+        second_level_domains=frozenset(content["second_level_domains"]),
+    )
+
+
+def _present(folder: Path) -> None:
+    if not folder.is_dir():
+        raise SettingInvalid(
+            "The rules folder is not there; set TENANTPLANE_RULES_FOLDER to the folder that holds "
+            "mode_rules.yaml.",
+            setting="TENANTPLANE_RULES_FOLDER",
+        )

@@ -1,0 +1,1 @@
+"""Terraform or OpenTofu: found on this machine, run as a child process."""

@@ -1,0 +1,100 @@
+"""Terraform commands in one folder, through python-terraform, with its faults kept out.
+
+python-terraform 0.10.1 waits without a limit, hands on the whole environment or none, logs a plan
+with changes as an error and reads state files by itself. Only its building of command lines is
+used; processes are run here: with a chosen environment, a deadline, in a session of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from python_terraform import IsFlagged, Terraform
+
+from control_plane.adapters.terraform.toolchain import Toolchain
+
+COMMAND_SECONDS: Final = 300.0
+_SHOWN: Final = 2000  # characters of output that a check keeps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """How a command ended. ``seconds`` is how long it took."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def detail(self) -> str:
+        """The end of what it said, for people."""
+        return (self.err or self.out).strip()[-_SHOWN:]
+
+
+class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships no types
+    """The commands a bundle is built and rehearsed with."""
+
+    def __init__(self, folder: Path, toolchain: Toolchain) -> None:
+        super().__init__(
+            working_dir=str(folder),
+            terraform_bin_path=str(toolchain.binary),
+            is_env_vars_included=False,
+        )
+        self._folder = folder
+        self._toolchain = toolchain
+
+    def cmd(self, cmd: str, *args: str, **options: Any) -> tuple[int, str, str]:
+        """Run a command to its end and return code, output, errors; see ``run``."""
+        answer = self.run(cmd, *args, **options)
+        return answer.code, answer.out, answer.err
+
+    def run(self, cmd: str, *args: str, **options: Any) -> Answer:
+        """Run a command; after ``COMMAND_SECONDS`` it and its providers are ended (code 124)."""
+        command = self.generate_cmd_string(cmd, *args, **options)
+        started = time.monotonic()
+        process = subprocess.Popen(
+            command,
+            cwd=self._folder,
+            env=self._toolchain.child_environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            out, err = process.communicate(timeout=COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            out, err = "", f"{cmd} did not end within {COMMAND_SECONDS:.0f} seconds"
+            return Answer(code=124, out=out, err=err, seconds=time.monotonic() - started)
+        return Answer(code=process.returncode, out=out, err=err, seconds=time.monotonic() - started)
+
+    def init_offline(self, *, locked: bool) -> Answer:
+        """Run ``init`` with the provider of the mirror; ``locked`` demands the lock file as is."""
+        options: dict[str, Any] = {"backend": False, "input": False, "no_color": IsFlagged}
+        if self._toolchain.mirror is not None:
+            options["plugin_dir"] = str(self._toolchain.mirror.folder)
+        if locked:
+            options["lockfile"] = "readonly"
+        return self.run("init", **options)
+
+    def plan_json(self) -> tuple[Answer, Mapping[str, Any]]:
+        """Plan without AWS and return how it went and the plan's JSON (empty when it failed)."""
+        planned = self.run("plan", input=False, no_color=IsFlagged, out="offline.plan")
+        if planned.code != 0:
+            return planned, {}
+        shown = self.run("show", "offline.plan", json=IsFlagged)
+        if shown.code != 0:
+            return shown, {}
+        return planned, json.loads(shown.out)

@@ -1,0 +1,68 @@
+"""Packing: the same files give the same bytes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+_MODE: Final = 0o644
+SKIPPED: Final = (".terraform", "terraform.tfstate")
+
+
+def read_tree(folder: Path) -> dict[str, bytes]:
+    """Return relative path -> content of every file of a folder, without what Terraform leaves."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(SKIPPED) for part in relative.parts):
+            found[relative.as_posix()] = path.read_bytes()
+    return found
+
+
+def write_tree(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write files into a folder; a path that leaves it is refused with ``ValueError``."""
+    root = folder.resolve()
+    for name, content in files.items():
+        path = (root / name).resolve()
+        if not path.is_relative_to(root):
+            raise ValueError(f"not a path inside the bundle: {name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def sums(files: Mapping[str, bytes]) -> str:
+    """Return the text of SHA256SUMS, as ``sha256sum -c`` reads it."""
+    lines = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)]
+    return "".join(lines)
+
+
+def pack(files: Mapping[str, bytes], root: str) -> bytes:
+    """Return a tar.gz whose bytes depend on nothing but names and contents.
+
+    Sorted names, no owners, time 0, one mode; every file lies under ``root``.
+    """
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in sorted(files):
+            entry = tarfile.TarInfo(f"{root}/{name}")
+            entry.size = len(files[name])
+            entry.mode = _MODE
+            entry.mtime = 0
+            archive.addfile(entry, io.BytesIO(files[name]))
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename="", fileobj=packed, mode="wb", mtime=0, compresslevel=9) as stream:
+        stream.write(raw.getvalue())
+    return packed.getvalue()
+
+
+def unpack(archive: bytes, folder: Path) -> Path:
+    """Extract an archive of ``pack`` and return the folder of its files."""
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as opened:
+        opened.extractall(folder, filter="data")
+        first = opened.getnames()[0]
+    return folder / first.split("/", 1)[0]

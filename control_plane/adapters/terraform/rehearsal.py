@@ -1,0 +1,68 @@
+"""The quick rehearsal: the emitted bytes, unpacked, through every check that needs no cloud."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from python_terraform import IsFlagged
+
+from control_plane.adapters.terraform.commands import Answer, TerraformCommands
+from control_plane.adapters.terraform.packing import read_tree, sums, unpack
+from control_plane.adapters.terraform.toolchain import Toolchain
+
+Judge = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+OVERRIDE: Final = "offline_override.tf"
+
+
+class QuickRehearsal:
+    """fmt, offline init, validate, test, offline plan, policies, and that no byte changed."""
+
+    def __init__(self, archive: bytes, folder: Path, toolchain: Toolchain, judge: Judge) -> None:
+        self._root = unpack(archive, folder)
+        self._commands = TerraformCommands(self._root, toolchain)
+        self._judge = judge
+        self.checks: list[dict[str, Any]] = []
+
+    def run(self) -> list[dict[str, Any]]:
+        """Return {name, ok, detail, seconds} of every check; after a failed init the rest fails."""
+        commands = self._commands
+        self._keep("fmt", commands.run("fmt", check=IsFlagged, recursive=IsFlagged))
+        if self._keep("init", commands.init_offline(locked=True)):
+            self._keep("validate", commands.run("validate", no_color=IsFlagged))
+            self._keep("test", commands.run("test", no_color=IsFlagged))
+            self._plan()
+        self._unchanged()
+        return self.checks
+
+    def _plan(self) -> None:
+        override = self._root / OVERRIDE
+        shutil.copyfile(self._root / "ops" / OVERRIDE, override)
+        try:
+            answer, plan = self._commands.plan_json()
+        finally:
+            override.unlink()
+            (self._root / "offline.plan").unlink(missing_ok=True)
+        if not self._keep("offline_plan", answer):
+            return
+        started = time.monotonic()
+        found = self._judge(plan)
+        bad = [v for v in found["violations"] if v["enforcement"] == "mandatory"]
+        detail = "; ".join(f"{v['rule']}: {v['address']}: {v['reason']}" for v in bad[:5])
+        self._add("policies", not bad, detail, time.monotonic() - started)
+
+    def _unchanged(self) -> None:
+        files = read_tree(self._root)
+        listed = files.pop("SHA256SUMS", b"").decode()
+        self._add("bytes_unchanged", sums(files) == listed, "", 0.0)
+
+    def _keep(self, name: str, answer: Answer) -> bool:
+        ok = answer.code == 0
+        self._add(name, ok, "" if ok else answer.detail, answer.seconds)
+        return ok
+
+    def _add(self, name: str, ok: bool, detail: str, seconds: float) -> None:
+        self.checks.append({"name": name, "ok": ok, "detail": detail, "seconds": round(seconds, 1)})

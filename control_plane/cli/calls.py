@@ -1,0 +1,264 @@
+"""Commands that call the API: one per route, each with ``--json``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from control_plane.cli import output
+from control_plane.cli.client import ENDED, from_environment
+from control_plane.cli.errors import FAILED, REFUSED, USAGE
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="At most this many.")]
+TENANT = ("id", "slug", "mode", "region", "status", "waiting_on")
+RUN = ("id", "tenant_id", "kind", "status", "blocked_on", "requested_at")
+BUNDLE = ("id", "tenant_id", "number", "status", "rehearsal", "archive_digest")
+
+request = typer.Typer(no_args_is_help=True, help="Provisioning requests.")
+tenant = typer.Typer(no_args_is_help=True, help="Tenants.")
+hub = typer.Typer(no_args_is_help=True, help="Shared Hubs.")
+run = typer.Typer(no_args_is_help=True, help="Runs, their plans and progress.")
+approval = typer.Typer(no_args_is_help=True, help="Approvals and decisions.")
+
+
+def read_json(file: Path) -> Any:
+    """Return the JSON of a file, ``-`` being stdin; a bad one is one sentence and exit 2."""
+    try:
+        content = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        return json.loads(content)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"{file} cannot be read as JSON: {error}\n")
+        raise typer.Exit(USAGE) from None
+
+
+@request.command("submit")
+def submit_request(
+    file: Annotated[Path, typer.Argument(help="JSON body, - for stdin; see docs/api.md.")],
+    dry_run: Annotated[bool, typer.Option(help="Validate and resolve the mode only.")] = False,
+    key: Annotated[str | None, typer.Option(help="Idempotency key; else a new one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Submit a signed contract."""
+    api = from_environment()
+    flag = "true" if dry_run else None
+    found = api.post("/v1/provisioning-requests", read_json(file), key=key, dry_run=flag)
+    fields = ("outcome", "mode", "region", "summary") if dry_run else (
+        "id", "tenant.id", "tenant.slug", "tenant.mode", "tenant.status", "run_id", "bundle_id",
+    )  # fmt: skip
+    output.show(found, as_json=as_json, fields=fields)
+
+
+@request.command("show")
+def show_request(request_id: str, as_json: Json = False) -> None:
+    """Show a request."""
+    found = from_environment().get(f"/v1/provisioning-requests/{request_id}")
+    fields = ("id", "contract_id", "tenant.slug", "tenant.status", "run_id", "bundle_id")
+    output.show(found, as_json=as_json, fields=fields)
+
+
+@request.command("list")
+def list_requests(limit: Most = 50, as_json: Json = False) -> None:
+    """List requests, newest first."""
+    found = from_environment().pages("/v1/provisioning-requests", most=limit)
+    fields = ("id", "contract_id", "tenant.slug", "tenant.mode", "tenant.status")
+    output.table(found, as_json=as_json, fields=fields, empty="no requests")
+
+
+@request.command("resolve")
+def resolve(
+    file: Annotated[Path, typer.Argument(help="JSON facts, - for stdin.")], as_json: Json = False
+) -> None:
+    """Tell which mode facts lead to, and why."""
+    found = from_environment().post("/v1/mode-resolutions", read_json(file))
+    output.show(found, as_json=as_json, fields=("outcome", "mode", "required_min", "summary"))
+    if not as_json:
+        output.table(
+            found["reasons"], as_json=False, fields=("rule", "min_mode", "sentence"), empty=""
+        )
+
+
+@tenant.command("list")
+def list_tenants(
+    status: Annotated[str | None, typer.Option(help="Only those in this status.")] = None,
+    limit: Most = 50,
+    as_json: Json = False,
+) -> None:
+    """List tenants, newest first."""
+    found = from_environment().pages("/v1/tenants", most=limit, status=status)
+    output.table(found, as_json=as_json, fields=TENANT, empty="no tenants")
+
+
+@tenant.command("show")
+def show_tenant(key: str, as_json: Json = False) -> None:
+    """Show a tenant by id or slug, with the reasons for its mode."""
+    found = from_environment().get(f"/v1/tenants/{key}")
+    output.show(found, as_json=as_json, fields=(*TENANT, "decision.summary", "allowed_actions"))
+
+
+@tenant.command("outputs")
+def show_outputs(key: str, as_json: Json = False) -> None:
+    """Show what a tenant's deployments export."""
+    found = from_environment().get(f"/v1/tenants/{key}/outputs")["items"]
+    if as_json:
+        output.show(found, as_json=True)
+    for item in () if as_json else found:
+        output.show(item, as_json=False, fields=("deployment_id", "stack", "account_id"))
+        output.show(item["outputs"], as_json=False, fields=sorted(item["outputs"]))
+
+
+@tenant.command("decide-mode")
+def decide_mode(
+    key: str,
+    reason: Annotated[str, typer.Option(help="Why.")],
+    facts: Annotated[Path | None, typer.Option(help="JSON of the facts that change.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Confirm a reviewed mode, or correct facts (solutions architect)."""
+    body = {"reason": reason, "facts": read_json(facts) if facts else None}
+    found = from_environment().post(f"/v1/tenants/{key}/mode-decision", body)
+    output.show(found, as_json=as_json, fields=TENANT)
+
+
+@hub.command("create")
+def create_hub(
+    region: str,
+    cell: Annotated[str, typer.Option(help="1 to 8 letters and digits.")] = "c1",
+    capacity: Annotated[int, typer.Option(help="Slices.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Request a shared Hub; its plan waits for a decision (platform admin)."""
+    body = {"region": region, "cell": cell, "capacity": capacity}
+    found = from_environment().post("/v1/hubs", body)
+    output.show(found, as_json=as_json, fields=("id", "region", "cell", "status", "run_id"))
+
+
+@hub.command("list")
+def list_hubs(limit: Most = 50, as_json: Json = False) -> None:
+    """List Hubs."""
+    found = from_environment().pages("/v1/hubs", most=limit)
+    fields = ("id", "region", "cell", "slices", "capacity", "status")
+    output.table(found, as_json=as_json, fields=fields, empty="no Hubs")
+
+
+@hub.command("show")
+def show_hub(hub_id: str, as_json: Json = False) -> None:
+    """Show a Hub."""
+    found = from_environment().get(f"/v1/hubs/{hub_id}")
+    fields = ("id", "region", "cell", "slices", "capacity", "status", "outputs")
+    output.show(found, as_json=as_json, fields=fields)
+
+
+@run.command("list")
+def list_runs(
+    tenant_id: Annotated[str | None, typer.Option("--tenant", help="Of one tenant id.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only those in this status.")] = None,
+    limit: Most = 50,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    found = from_environment().pages("/v1/runs", most=limit, tenant_id=tenant_id, status=status)
+    output.table(found, as_json=as_json, fields=RUN, empty="no runs")
+
+
+@run.command("show")
+def show_run(run_id: str, as_json: Json = False) -> None:
+    """Show a run with its checks and what it waits for."""
+    found = from_environment().get(f"/v1/runs/{run_id}")
+    fields = (*RUN, "next_action", "approval_id", "error.message", "allowed_actions")
+    output.show(found, as_json=as_json, fields=fields)
+    if not as_json:
+        output.table(found["checks"], as_json=False, fields=("name", "ok", "detail"), empty="")
+
+
+@run.command("plan")
+def show_plan(run_id: str, as_json: Json = False) -> None:
+    """Show what a run would change."""
+    found = from_environment().get(f"/v1/runs/{run_id}/plan")
+    if as_json:
+        output.show(found, as_json=True)
+    else:
+        output.plan(found)
+
+
+@run.command("watch")
+def watch_run(run_id: str, as_json: Json = False) -> None:
+    """Follow a run to its end; exit 0 when it applied, 3 when it was refused, 1 when it failed."""
+    api = from_environment()
+    for event in api.events(run_id):
+        typer.echo(json.dumps(event) if as_json else output.event(event))
+    status = api.get(f"/v1/runs/{run_id}")["status"]
+    if status in {"applied", "no_changes"}:
+        return
+    raise typer.Exit(FAILED if status == "errored" or status not in ENDED else REFUSED)
+
+
+@run.command("cancel")
+def cancel_run(run_id: str, as_json: Json = False) -> None:
+    """Cancel a run."""
+    found = from_environment().post(f"/v1/runs/{run_id}/cancel")
+    output.show(found, as_json=as_json, fields=("id", "status", "cancel_requested"))
+
+
+@run.command("retry")
+def retry_run(run_id: str, as_json: Json = False) -> None:
+    """Try again; prints the run that goes on."""
+    found = from_environment().post(f"/v1/runs/{run_id}/retry")
+    output.show(found, as_json=as_json, fields=("id", "status"))
+
+
+@approval.command("list")
+def list_approvals(
+    status: Annotated[str | None, typer.Option(help="Such as waiting.")] = None,
+    limit: Most = 50,
+    as_json: Json = False,
+) -> None:
+    """List approvals, newest first."""
+    found = from_environment().pages("/v1/approvals", most=limit, status=status)
+    fields = ("id", "tenant_id", "run_id", "status", "summary", "expires_at")
+    output.table(found, as_json=as_json, fields=fields, empty="no approvals")
+
+
+@approval.command("show")
+def show_approval(approval_id: str, as_json: Json = False) -> None:
+    """Show an approval with its whole plan."""
+    api = from_environment()
+    found = api.get(f"/v1/approvals/{approval_id}")
+    fields = ("id", "status", "run_id", "expires_at", "barred", "decisions", "allowed_actions")
+    output.show(found, as_json=as_json, fields=fields)
+    if not as_json:
+        output.plan(api.get(f"/v1/runs/{found['run_id']}/plan"))
+
+
+def _decide(approval_id: str, verdict: str, digest: str | None, reason: str, as_json: bool) -> None:
+    api = from_environment()
+    if digest is None:
+        found = api.get(f"/v1/approvals/{approval_id}")
+        output.plan(api.get(f"/v1/runs/{found['run_id']}/plan"))
+        typer.confirm(f"{verdict} exactly this plan?", abort=True)
+        digest = found["plan_digest"]
+    body = {"decision": verdict, "plan_digest": digest, "reason": reason}
+    decided = api.post(f"/v1/approvals/{approval_id}/decisions", body)
+    output.show(decided, as_json=as_json, fields=("id", "status", "run_id", "plan_digest"))
+
+
+Digest = Annotated[
+    str | None, typer.Option("--digest", help="Digest that was read; without it you are asked.")
+]
+Reason = Annotated[str, typer.Option(help="Why; enters the audit log.")]
+
+
+@approval.command("approve")
+def approve(approval_id: str, reason: Reason, digest: Digest = None, as_json: Json = False) -> None:
+    """Approve exactly the plan with this digest."""
+    _decide(approval_id, "approve", digest, reason, as_json)
+
+
+@approval.command("reject")
+def reject(approval_id: str, reason: Reason, digest: Digest = None, as_json: Json = False) -> None:
+    """Reject the plan with this digest."""
+    _decide(approval_id, "reject", digest, reason, as_json)

@@ -1,0 +1,322 @@
+"""``tenantctl demo``: the main job, end to end, on this machine, through the public API alone."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from control_plane.adapters.audit.verify import verify
+from control_plane.bootstrap import Parts, read_settings
+from control_plane.cli import output
+from control_plane.cli.client import ENDED, Api
+from control_plane.cli.inventory import tagged_resources
+from control_plane.cli.serving import EmbeddedInstallation
+from control_plane.domain.actor import Role
+
+HOME: Final = Path("var/demo")
+REGION: Final = "eu-west-1"
+CUSTOMER_ACCOUNT: Final = "210987654321"
+COMPANIES: Final = {
+    "A": ("Dainese S.p.A.", "dainese.com", "IT", "Europe/Rome"),
+    "B": ("Straße & Söhne GmbH", "strasse-soehne.de", "DE", "Europe/Berlin"),
+    "C": ("ØRSTED A/S", "orsted.dk", "DK", "Europe/Copenhagen"),
+}
+PEOPLE: Final = {
+    "admin": ("ada", Role.PLATFORM_ADMIN),
+    "ops": ("olga", Role.OPS_APPROVER),
+    "automation": ("crm", Role.AUTOMATION),
+    "architect": ("sam", Role.SOLUTIONS_ARCHITECT),
+    "auditor": ("audrey", Role.AUDITOR),
+}
+
+
+def demo(
+    keep: Annotated[bool, typer.Option(help="Leave everything running until Ctrl-C.")] = False,
+) -> None:
+    """Build a Hub and one tenant of each mode, verify the audit logs, show what exists."""
+    started = time.monotonic()
+    shutil.rmtree(HOME, ignore_errors=True)
+    settings = read_settings(home=HOME, port=_free_port(), log_level="warning")
+    say("Starting everything (data under var/demo, wiped now and kept at the end)")
+    with EmbeddedInstallation(settings, lambda line: say(f"  {line}")) as running:
+        story = Demo(running)
+        faults = story.tell()
+        say(f"\nDone in {time.monotonic() - started:.0f} s")
+        if keep:
+            say(f"Everything keeps running at {running.url}; Ctrl-C stops it")
+            running.wait()
+    say("Everything is stopped.")
+    for fault in faults:
+        sys.stderr.write(f"{fault}\n")
+    raise typer.Exit(1 if faults else 0)
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    typer.echo(line)
+    sys.stdout.flush()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Row:
+    """A line of the closing table."""
+
+    mode: str
+    tenant: dict[str, Any]
+    request: dict[str, Any]
+    bundle: dict[str, Any] | None = None
+
+
+@dataclass
+class Demo:
+    """The story; ``faults`` are what did not come out as it must."""
+
+    running: EmbeddedInstallation
+    faults: list[str] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Give each role its token, as an identity provider would."""
+        parts = Parts(self.running.settings)
+        self.parts = parts
+        self.api = {
+            name: Api(
+                self.running.url,
+                parts.embedded_issuer.mint(subject, roles=[role], machine=role is Role.AUTOMATION),
+            )
+            for name, (subject, role) in PEOPLE.items()
+        }
+
+    def tell(self) -> list[str]:
+        """Do everything and return the faults."""
+        with chapter("Hub: requested by ada (platform admin), approved by olga (ops)"):
+            self._hub()
+        with chapter("Three signed contracts arrive, sent by automation"):
+            for mode in "ABC":
+                self._submit(mode)
+        with chapter("Mode A: a slice of the Hub, at once"):
+            self._follow(self.rows[0].request["run_id"])
+        with chapter("Mode B: olga reads the plan and approves exactly it"):
+            self._approve(self.rows[1].request["run_id"], shown=True)
+        with chapter("Mode C: sam (architect) tunes, builds, rehearses and hands over"):
+            self._bundle(self.rows[2])
+        with chapter("The audit logs are verified"):
+            self._verify()
+        with chapter("What exists in the emulated cloud, asked with boto3"):
+            self._table()
+        return self.faults
+
+    def _hub(self) -> None:
+        hub = self.api["admin"].post("/v1/hubs", {"region": REGION, "cell": "c1", "capacity": 50})
+        self._approve(hub["run_id"], shown=False)
+
+    def _approve(self, run_id: str, *, shown: bool) -> None:
+        ops = self.api["ops"]
+        run = self._until(lambda: ops.get(f"/v1/runs/{run_id}"), {"awaiting_approval", *ENDED})
+        if run["status"] != "awaiting_approval":
+            self._fault(f"run {run_id} is {run['status']}: {run['error']}")
+            return
+        if shown:
+            output.plan(ops.get(f"/v1/runs/{run_id}/plan"))
+        approval = ops.get(f"/v1/approvals/{run['approval_id']}")
+        say(f"  olga approves {approval['plan_digest']}  ({output.text(approval['summary'])})")
+        ops.post(
+            f"/v1/approvals/{approval['id']}/decisions",
+            {
+                "decision": "approve",
+                "plan_digest": approval["plan_digest"],
+                "reason": "read it line by line",
+            },
+        )
+        self._follow(run_id)
+
+    def _submit(self, mode: str) -> None:
+        name, domain, country, zone = COMPANIES[mode]
+        body = {
+            "contract": {
+                "provider": "docusign",
+                "envelope_id": f"envelope-{mode.lower()}",
+                "contract_id": f"C-2026-{ord(mode):04d}",
+                "signed_at": "2026-11-20T14:03:00Z",
+                "subscription": "enterprise",
+                "mode": mode,
+                "seats": 120,
+            },
+            "company": {
+                "legal_name": name,
+                "domain": domain,
+                "country": country,
+                "time_zone": zone,
+            },
+            "requirements": {
+                "residency": {"zone": "eu", "regions": [REGION], "strict": False},
+                "cloud": "aws",
+            },
+        }
+        found = self.api["automation"].post(
+            "/v1/provisioning-requests", body, key=f"signed-{mode.lower()}"
+        )
+        tenant = found["tenant"]
+        self.rows.append(Row(mode=mode, tenant=tenant, request=found))
+        say(f"  {name} → {tenant['slug']}, mode {tenant['mode']}, {tenant['status']}")
+
+    def _follow(self, run_id: str) -> None:
+        """Print a run's progress to its end."""
+        done = 0
+        for event in self.api["ops"].events(run_id):
+            if event["kind"] == "resource":
+                done += event["body"].get("status") == "done"
+            elif event["kind"] == "status":
+                say(f"  {output.event(event)}" + (f", {done} resources" if done else ""))
+        run = self.api["ops"].get(f"/v1/runs/{run_id}")
+        if run["status"] != "applied":
+            self._fault(f"run {run_id} ended {run['status']}: {run['error']}")
+        for check in run["checks"]:
+            say(f"    {'ok  ' if check['ok'] else 'FAIL'} {check['name']}")
+
+    def _bundle(self, row: Row) -> None:
+        architect, bundle_id = self.api["architect"], row.request["bundle_id"]
+        architect.post(f"/v1/bundles/{bundle_id}/accept")
+        architect.patch(
+            f"/v1/bundles/{bundle_id}",
+            {"inputs": {"account_id": CUSTOMER_ACCOUNT}},
+        )
+        say(f"  sam took {bundle_id} and filled in the customer's account {CUSTOMER_ACCOUNT}")
+        architect.post(f"/v1/bundles/{bundle_id}/build")
+        bundle = self._until(
+            lambda: architect.get(f"/v1/bundles/{bundle_id}"), {"built", "build_failed"}
+        )
+        for check in bundle["checks"]:
+            verdict = "ok  " if check["ok"] else "FAIL"
+            say(f"    {verdict} {check['name']} {check['seconds']} s")
+        if bundle["status"] != "built":
+            self._fault(f"the bundle is {bundle['status']}: {bundle['error']}")
+            return
+        if bundle["rehearsal"] == "none":
+            say("  LEFT OUT: hand-over, since there is no Terraform here to rehearse with")
+            row.bundle = bundle
+            return
+        given = architect.post(
+            f"/v1/bundles/{bundle_id}/hand-over",
+            {"recipient_name": "Mette Secure", "recipient_email": "mette@orsted.dk"},
+        )
+        size = len(Api(self.running.url, "").content(given["download_url"]).content)
+        say(f"  handed over {bundle['archive_name']}, downloaded by link: {size} bytes")
+        receipt = {
+            "schema_version": 1,
+            "tenant": row.tenant["slug"],
+            "environment": bundle["inputs"]["owner"]["environment"],
+            "deployment": bundle["inputs"]["owner"]["deployment"],
+            "account_id": CUSTOMER_ACCOUNT,
+            "region": REGION,
+            "content_digest": bundle["content_digest"],
+        }
+        architect.post(f"/v1/bundles/{bundle_id}/receipts", {"receipt": receipt})
+        say("  the customer's receipt is registered (the customer's apply is not part of this)")
+        row.bundle = architect.get(f"/v1/bundles/{bundle_id}")
+
+    def _verify(self) -> None:
+        trees = ["platform", *(row.tenant["id"] for row in self.rows)]
+        settings = {
+            name: value
+            for name, value in self.running.environment.items()
+            if "DATABASE_AUDITOR" in name
+        }
+        (url,) = settings.values()
+        engine = Parts(
+            self.running.settings.model_copy(update={"database_auditor_url": _secret(url)})
+        ).auditor_engine
+        for row in self.rows:
+            self._settled(row)
+        report = verify(engine, host=self.running.settings.audit_host, trees=trees)
+        self.entries = {tree.tree: tree.entries for tree in report.trees}
+        for tree in report.trees:
+            say(f"  {'ok  ' if tree.is_ok else 'FAIL'} {tree.tree}  {tree.entries} entries")
+            self.faults += [f"{tree.tree}: {f.verdict} {f.detail}" for f in tree.findings]
+        engine.dispose()
+
+    def _settled(self, row: Row) -> None:
+        """Read a log as its auditor does; what was written last is in it after a moment."""
+        time.sleep(0.4)
+        self.api["auditor"].get(f"/v1/tenants/{row.tenant['id']}/audit/events", limit=1)
+
+    def _table(self) -> None:
+        endpoint = self.running.environment["TENANTPLANE_SANDBOX_URL"]
+        lines = []
+        for row in self.rows:
+            tenant = self.api["automation"].get(f"/v1/tenants/{row.tenant['id']}")
+            found = tagged_resources(endpoint, REGION, tenant["slug"])
+            lines.append(
+                {
+                    "tenant": tenant["slug"],
+                    "mode": row.mode,
+                    "status": tenant["status"],
+                    "seconds to ready": _seconds(row, tenant),
+                    "resources": len(found),
+                    "audit entries": self.entries[tenant["id"]],
+                }
+            )
+            self._judge(row, tenant, found)
+        output.table(lines, as_json=False, fields=tuple(lines[0]), empty="")
+
+    def _judge(self, row: Row, tenant: dict[str, Any], found: list[str]) -> None:
+        rehearsed = row.bundle is None or row.bundle["rehearsal"] != "none"
+        if tenant["status"] != "ready" and rehearsed:
+            self._fault(f"{tenant['slug']} is {tenant['status']}")
+        least = {"A": 5, "B": 30, "C": 0}[row.mode]
+        if len(found) < least or (row.mode == "C" and found):
+            self._fault(f"{tenant['slug']} has {len(found)} tagged resources in the cloud")
+
+    def _until(self, look: Callable[[], dict[str, Any]], wanted: set[str]) -> dict[str, Any]:
+        deadline = time.monotonic() + 300
+        while True:
+            found = look()
+            if found["status"] in wanted:
+                return found
+            if time.monotonic() > deadline:
+                self._fault(f"{found['id']} is still {found['status']} after five minutes")
+                return found
+            time.sleep(0.2)
+
+    def _fault(self, text: str) -> None:
+        say(f"  FAULT: {text}")
+        self.faults.append(text)
+
+
+def _secret(url: str) -> Any:
+    from pydantic import SecretStr  # noqa: PLC0415 - the settings' type
+
+    return SecretStr(url)
+
+
+def _seconds(row: Row, tenant: dict[str, Any]) -> str:
+    if tenant["status"] != "ready":
+        return "-"
+    begun = datetime.fromisoformat(row.request["created_at"])
+    ended = datetime.fromisoformat(tenant["updated_at"])
+    return f"{(ended - begun).total_seconds():.1f}"
+
+
+@contextmanager
+def chapter(title: str) -> Iterator[None]:
+    """Print a chapter with the seconds it took."""
+    say(f"\n== {title}")
+    started = time.monotonic()
+    yield
+    say(f"   ({time.monotonic() - started:.1f} s)")

@@ -1,0 +1,39 @@
+"""Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 not found or not allowed, 5 unavailable."""
+
+from __future__ import annotations
+
+from typing import Final
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+REFUSED: Final = 3
+HIDDEN: Final = 4
+UNAVAILABLE: Final = 5
+
+# codes whose exit code is not that of their kind; the others follow ``exit_code``
+BY_CODE: Final[dict[str, int]] = {
+    "setting_invalid": USAGE,
+    "invalid_input": USAGE,
+    "unknown_region": USAGE,
+    "no_usable_slug": USAGE,
+    "idempotency_key_missing": USAGE,
+    "invalid_page_token": USAGE,
+    "precondition_required": USAGE,
+    "not_found": HIDDEN,
+    "not_allowed": HIDDEN,
+    "not_authenticated": HIDDEN,
+    "link_expired": HIDDEN,
+    "unavailable": UNAVAILABLE,
+    "audit_unavailable": UNAVAILABLE,
+    "engine_unavailable": UNAVAILABLE,
+    "internal": FAILED,
+    "engine_failed": FAILED,
+    "verification_failed": FAILED,
+    "bundle_invalid": FAILED,
+}
+
+
+def exit_code(code: str) -> int:
+    """Return the exit code of a fact's code: what is not named above is a refusal."""
+    return BY_CODE.get(code, REFUSED)

@@ -1,0 +1,263 @@
+"""The catalogue of audit events: every action that can be recorded, with its schema.
+
+A schema is closed: an event carries the data fields named here and no others, so that nothing
+reaches the log because somebody passed a whole object. What can identify a person is named under
+``personal`` and enters the log only as a salted commitment (``domain/audit.py``). Free text that
+people write is personal, since it may name somebody.
+
+Each event carries the digest of its action's schema. A schema that changes gets a higher version,
+and the digest of the older one moves to ``RETIRED_SCHEMAS``, so that old logs stay verifiable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+from control_plane.domain.canonical import digest
+
+BODY_VERSION: Final = "1.0"
+
+
+class Stage(StrEnum):
+    """Where the recorded act stands when its event is written."""
+
+    ATTEMPTED = "attempted"  # durable before an effect outside the database
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DENIED = "denied"  # refused by a rule; nothing was done
+    UNKNOWN = "unknown"  # attempted, and nobody can say how it ended
+
+
+class DataKind(StrEnum):
+    """The shape of one data field."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    TEXTS = "texts"  # a list of texts
+    FACTS = "facts"  # an object of texts, integers, booleans, nulls and lists of texts
+    ROWS = "rows"  # a list of such objects
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionSchema:
+    """What an event of one action may hold.
+
+    ``personal`` are the allowed first segments of personal paths: ``contacts`` allows
+    ``contacts.0.email``.
+    """
+
+    name: str
+    version: int
+    description: str
+    stages: frozenset[Stage]
+    data: Mapping[str, DataKind]
+    personal: frozenset[str]
+    digest: str
+
+
+_T, _I, _B, _L, _F, _R = DataKind
+_COMMON_DATA: Final[Mapping[str, DataKind]] = {
+    "code": _T,  # stable code of an error or refusal
+    "status": _T,
+    "previous_status": _T,
+    "waiting_on": _T,
+    "mode": _T,
+    "region": _T,
+    "environment": _T,
+    "deployment": _T,
+    "digest": _T,
+    "changed": _L,  # names of changed fields, never their values
+    "count": _I,
+    "attempt": _I,
+    "duration_ms": _I,
+    "version": _I,
+}
+_COMMON_PERSONAL: Final = frozenset({"reason", "actor_name", "remote_address", "user_agent"})
+_ENDED: Final = frozenset({Stage.COMPLETED, Stage.FAILED, Stage.DENIED})
+_EFFECT: Final = frozenset(Stage)
+_DENIED: Final = frozenset({Stage.DENIED})
+
+
+def _schema(
+    name: str,
+    description: str,
+    *,
+    stages: frozenset[Stage] = _ENDED,
+    personal: tuple[str, ...] = (),
+    version: int = 1,
+    **data: DataKind,
+) -> ActionSchema:
+    """Build a schema and its digest; the description may be reworded without a new version."""
+    fields = {**_COMMON_DATA, **data}
+    roots = _COMMON_PERSONAL | set(personal)
+    document: dict[str, Any] = {
+        "body": BODY_VERSION,
+        "name": name,
+        "version": version,
+        "stages": sorted(stages),
+        "data": dict(fields),
+        "personal": sorted(roots),
+    }
+    return ActionSchema(
+        name=name,
+        version=version,
+        description=description,
+        stages=stages,
+        data=MappingProxyType(fields),
+        personal=roots,
+        digest=digest(document),
+    )
+
+
+_REQUESTS: Final = (
+    _schema("request.accepted", "A provisioning request was accepted; a tenant exists.",
+            personal=("contacts",), contract=_T, contract_digest=_T, provider=_T, envelope_id=_T,
+            body_digest=_T, slug=_T, subscription=_T, country=_T, earlier_requests=_L),
+    _schema("request.refused", "A request was refused; nothing was stored.",
+            stages=_DENIED, body_digest=_T, provider=_T, envelope_id=_T, route=_T, fields=_L),
+    _schema("mode.resolved", "The mode was resolved from the facts.",
+            required_mode=_T, requested_mode=_T, rules=_L, rules_digest=_T, facts_digest=_T,
+            needs_review=_B),
+    _schema("mode.conflict", "Contract and facts do not go together; nothing is provisioned.",
+            required_mode=_T, requested_mode=_T, rules=_L, rules_digest=_T, facts_digest=_T,
+            needs_review=_B),
+    _schema("mode.confirmed", "An architect confirmed a mode or corrected the facts.",
+            required_mode=_T, requested_mode=_T, rules=_L, rules_digest=_T, facts_digest=_T,
+            previous_facts_digest=_T),
+    _schema("mode.refused", "A confirmation of a mode was refused.",
+            stages=_DENIED, rules=_L, rules_digest=_T),
+    _schema("tenant.status_changed", "The tenant's provisioning status moved."),
+    _schema("rules.loaded", "A rules document came into force.", document=_T),
+)  # fmt: skip
+
+_PLATFORM: Final = (
+    _schema("hub.requested", "A shared Hub was requested.", cell=_T, capacity=_I),
+    _schema("hub.refused", "A request for a Hub was refused.", stages=_DENIED, cell=_T),
+    _schema("hub.ready", "A shared Hub is ready for slices.", cell=_T, capacity=_I),
+    _schema("hub.failed", "A shared Hub could not be built.", cell=_T),
+    _schema("account.added", "An AWS account entered the pool.", account=_T, shared=_B),
+    _schema("account.claimed", "A deployment took an AWS account from the pool.",
+            account=_T, shared=_B),
+    _schema("account.released", "An AWS account went back to the pool.", account=_T),
+)  # fmt: skip
+
+_RUNS: Final = (
+    _schema("run.requested", "A run was requested.", kind=_T, retry_of=_T, spec_version=_I,
+            spec_digest=_T),
+    _schema("run.planned", "The engine said what the run would change.",
+            stages=_EFFECT, plan=_T, plan_digest=_T, parts=_F, summary=_F, protected=_I),
+    _schema("run.policy_evaluated", "The policies judged the plan, or what exists after it.",
+            violations=_R, advisories=_I, unknown=_L, policies_digest=_T, phase=_T),
+    _schema("run.approval_requested", "The run waits for a decision on its plan.",
+            plan=_T, plan_digest=_T, expires_at=_T, barred=_I),
+    _schema("run.approved", "The run may apply: by decision, or by the rule that needs none.",
+            plan=_T, plan_digest=_T, rule=_T),
+    _schema("run.rejected", "The run ended with a person's no.", plan=_T, plan_digest=_T),
+    _schema("run.expired", "The run was not decided, or not started, in time.",
+            plan=_T, plan_digest=_T, expires_at=_T),
+    _schema("run.superseded", "A newer plan took the run's place.", superseded_by=_T, part=_T),
+    _schema("run.apply", "The engine applied the plan.",
+            stages=_EFFECT, plan_digest=_T, call=_T, summary=_F, state_before=_T, state_digest=_T,
+            outputs=_L, resumed=_B, resources=_I),
+    _schema("run.verified", "The named checks after an apply.",
+            checks=_R, failed=_L, state_digest=_T),
+    _schema("run.no_changes", "The plan was empty.", plan=_T, plan_digest=_T),
+    _schema("run.canceled", "The run was canceled.", stages=_EFFECT, during=_T),
+    _schema("run.blocked", "The run waits for something named.", blocked_on=_T, part=_T,
+            next_action=_T),
+    _schema("run.unblocked", "What the run waited for is there.", blocked_on=_T),
+    _schema("run.errored", "The run ended with an error.", phase=_T, effects=_T),
+    _schema("run.retried", "Somebody asked for another attempt.", new_run=_T, blocked_on=_T),
+    _schema("run.resumed", "An attempt went on after its predecessor died.",
+            phase=_T, call=_T, state_digest=_T, ours=_B),
+    _schema("run.refused", "A retry or cancel of a run was refused.", stages=_DENIED, wanted=_T),
+    _schema("run.cleaned_up", "What a dead attempt left running was ended.",
+            stages=_EFFECT, calls=_L, processes=_I, locks=_L),
+    _schema("lock.broken", "A lock that a run of ours recorded was broken.",
+            stages=_EFFECT, lock=_T, call=_T),
+    _schema("pending.resolved", "An interrupted create was imported or cleared with proof.",
+            stages=_EFFECT, resources=_R),
+    _schema("stack.foreign_update", "A stack was changed by something that is no run of ours.",
+            stack=_T, state_digest=_T, previous_digest=_T),
+)  # fmt: skip
+
+_DECISIONS: Final = (
+    _schema("decision.given", "A person decided on a plan digest.",
+            verdict=_T, plan_digest=_T, approvals=_I, needed=_I),
+    _schema("decision.refused", "A decision was refused; nothing was called.",
+            stages=_DENIED, verdict=_T, plan_digest=_T, part=_T, barred_as=_T),
+    _schema("approval.expired", "An approval ran out of time.", plan_digest=_T, expires_at=_T),
+    _schema("approval.superseded", "An approval lost its plan to a newer one.",
+            plan_digest=_T, superseded_by=_T, part=_T),
+)  # fmt: skip
+
+_BUNDLES: Final = (
+    _schema("bundle.queued", "A Mode C request waits for an architect.", number=_I),
+    _schema("bundle.accepted", "An architect took the bundle.", number=_I),
+    _schema("bundle.edited", "Inputs of the bundle were edited.",
+            number=_I, inputs_digest=_T, previous_digest=_T),
+    _schema("bundle.built", "The bundle was built, packed and signed.",
+            stages=_EFFECT, number=_I, content_digest=_T, archive_digest=_T, archive=_T, key=_T,
+            files=_L),
+    _schema("bundle.build_failed", "The bundle could not be built.", number=_I, checks=_L),
+    _schema("bundle.rehearsed", "The emitted bytes were rehearsed.",
+            stages=_EFFECT, number=_I, rehearsal=_T, checks=_R, failed=_L, content_digest=_T),
+    _schema("bundle.handed_over", "The bundle was handed over.",
+            personal=("recipient",), number=_I, content_digest=_T, archive_digest=_T,
+            handover=_T),
+    _schema("bundle.downloaded", "A file of the bundle was downloaded.",
+            number=_I, link=_T, file=_T, uses=_I),
+    _schema("bundle.superseded", "A newer version took the bundle's place.",
+            number=_I, superseded_by=_T),
+    _schema("bundle.expired", "The bundle was not used in time.", number=_I),
+    _schema("bundle.refused", "An act on a bundle was refused.", stages=_DENIED, wanted=_T),
+    _schema("receipt.registered", "The customer's apply reported back.",
+            receipt=_T, receipt_digest=_T, content_digest=_T),
+    _schema("receipt.refused", "A receipt was refused.",
+            stages=_DENIED, receipt_digest=_T, field=_T),
+    _schema("link.issued", "An expiring download link was made for a named recipient.",
+            personal=("recipient",), link=_T, expires_at=_T),
+    _schema("link.refused", "A download link was refused; the caller is not told why.",
+            stages=_DENIED, link=_T),
+)  # fmt: skip
+
+_SECURITY: Final = (
+    _schema("authn.failed", "A caller could not be authenticated.",
+            stages=_DENIED, issuer=_T, route=_T, key_id=_T),
+    _schema("authz.denied", "A caller's role or tenants did not allow an act.",
+            stages=_DENIED, route=_T, wanted_roles=_L),
+    _schema("token.minted", "The embedded issuer made a token.",
+            personal=("subject",), roles=_L, tenants=_L, expires_at=_T, token=_T),
+    _schema("log.read", "An audit log was read.",
+            route=_T, filter=_F, first_idx=_I, last_idx=_I, result_count=_I),
+    _schema("log.verified", "An audit log was verified.",
+            size=_I, root=_T, verdict=_T, findings=_I),
+    _schema("log.started", "The sequencer and signer of the audit logs started.", key_id=_T),
+    _schema("log.stopped", "The sequencer and signer of the audit logs stopped.", key_id=_T),
+    _schema("key.created", "A signing key came into use.",
+            key_id=_T, algorithm=_T, public_key_digest=_T, purpose=_T),
+)  # fmt: skip
+
+ACTIONS: Final[Mapping[str, ActionSchema]] = MappingProxyType(
+    {
+        schema.name: schema
+        for group in (_REQUESTS, _PLATFORM, _RUNS, _DECISIONS, _BUNDLES, _SECURITY)
+        for schema in group
+    }
+)
+
+# digests of schemas that earlier releases wrote and this one does not
+RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset()
+
+
+def is_known_schema(name: str, version: int, schema_digest: str) -> bool:
+    """Tell whether this or an earlier release wrote events of that schema."""
+    current = ACTIONS.get(name)
+    if current is not None and current.version == version:
+        return current.digest == schema_digest
+    return schema_digest in RETIRED_SCHEMAS

@@ -1,0 +1,158 @@
+"""Specs: what a deployment should be, as plain JSON, from one place for all three modes.
+
+Mode B's spec and Mode C's variables are made from the same ``Sizing``, so that both build the same
+Hub. A spec holds references to secrets, never values, and nothing that changes from run to run.
+The schemas are those under ``stacks/schemas``; ``ports.Specs`` validates against them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from control_plane.domain.deployment import PLATFORM, Deployment, DeploymentKind
+from control_plane.domain.slug import short_name
+
+PROGRAMS: Final[Mapping[DeploymentKind, str]] = {
+    DeploymentKind.HUB: "mode_a.hub",
+    DeploymentKind.SLICE: "mode_a.slice",
+    DeploymentKind.DEDICATED: "mode_b",
+}
+MODES: Final[Mapping[DeploymentKind, str]] = {
+    DeploymentKind.HUB: "A",
+    DeploymentKind.SLICE: "A",
+    DeploymentKind.DEDICATED: "B",
+    DeploymentKind.CUSTOMER_RUN: "C",
+}
+HUB_CIDR: Final = "10.64.0.0/16"
+DEDICATED_CIDR: Final = "10.80.0.0/16"
+SPEC_VERSION: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizing:
+    """Size of a dedicated Hub, the same in Mode B and Mode C. GiB and days."""
+
+    engine_version: str = "16.4"
+    instance_class: str = "db.t4g.medium"
+    storage_gb: int = 50
+    multi_az: bool = True
+    backup_days: int = 14
+    log_days: int = 365
+    noncurrent_days: int = 90
+    key_deletion_days: int = 30
+
+
+def sizing_for(seats: int | None) -> Sizing:
+    """Return the size for a number of seats; unknown counts as small."""
+    if seats is not None and seats > 1000:
+        return Sizing(instance_class="db.r6g.large", storage_gb=200)
+    return Sizing()
+
+
+def zone_names(region: str, count: int = 2) -> tuple[str, ...]:
+    """Return the first ``count`` availability zone names of a region."""
+    return tuple(f"{region}{letter}" for letter in "abc"[:count])
+
+
+def _owner(deployment: Deployment, tenant_slug: str) -> dict[str, Any]:
+    return {
+        "tenant": tenant_slug,
+        "mode": MODES[deployment.kind],
+        "environment": deployment.environment,
+        "deployment": deployment.id,
+        "short": short_name(tenant_slug, deployment.id),
+    }
+
+
+def _retention(sizing: Sizing) -> dict[str, int]:
+    return {
+        "log_days": sizing.log_days,
+        "noncurrent_days": sizing.noncurrent_days,
+        "key_deletion_days": sizing.key_deletion_days,
+    }
+
+
+def hub_spec(deployment: Deployment, *, cell: str) -> dict[str, Any]:
+    """Return the spec of a shared Hub."""
+    return {
+        "schema_version": SPEC_VERSION,
+        "owner": _owner(deployment, PLATFORM) | {"short": short_name(f"hub-{cell}", deployment.id)},
+        "region": deployment.region,
+        "account_id": deployment.account_id,
+        "cell": cell,
+        "network": {
+            "cidr": HUB_CIDR,
+            "zones": list(zone_names(deployment.region)),
+            "client_cidrs": [],
+        },
+        "retention": _retention(Sizing()),
+    }
+
+
+def slice_spec(
+    deployment: Deployment, *, tenant_slug: str, hub_outputs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the spec of a Mode A slice; the outputs of its Hub are pinned in it."""
+    return {
+        "schema_version": SPEC_VERSION,
+        "owner": _owner(deployment, tenant_slug),
+        "region": deployment.region,
+        "account_id": deployment.account_id,
+        "hub": dict(hub_outputs),
+        "retention": _retention(Sizing()),
+    }
+
+
+def dedicated_spec(
+    deployment: Deployment, *, tenant_slug: str, sizing: Sizing, client_cidrs: Sequence[str]
+) -> dict[str, Any]:
+    """Return the spec of a Mode B dedicated Hub."""
+    return {
+        "schema_version": SPEC_VERSION,
+        "owner": _owner(deployment, tenant_slug),
+        "region": deployment.region,
+        "account_id": deployment.account_id,
+        "network": {
+            "cidr": DEDICATED_CIDR,
+            "zones": list(zone_names(deployment.region)),
+            "client_cidrs": list(client_cidrs),
+        },
+        "database": {
+            "engine_version": sizing.engine_version,
+            "instance_class": sizing.instance_class,
+            "storage_gb": sizing.storage_gb,
+            "multi_az": sizing.multi_az,
+            "backup_days": sizing.backup_days,
+        },
+        "retention": _retention(sizing),
+    }
+
+
+def bundle_variables(
+    deployment: Deployment, *, tenant_slug: str, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the Terraform variables of Mode C, made of the same sizes as Mode B's spec.
+
+    ``account_id`` is the customer's and empty until an architect fills it in.
+    """
+    spec = dedicated_spec(
+        deployment,
+        tenant_slug=tenant_slug,
+        sizing=sizing_for(facts.get("seats")),
+        client_cidrs=facts.get("ip_allow_list") or (),
+    )
+    owner = {name: spec["owner"][name] for name in ("tenant", "environment", "deployment", "short")}
+    return {
+        "schema_version": SPEC_VERSION,
+        "owner": {**owner, "install_id": deployment.id[-6:].lower()},
+        "account_id": "",
+        "region": deployment.region,
+        "network": {"mode": "create", **spec["network"]},
+        "keys": {"mode": "create"},
+        "permissions_boundary": {"mode": "create"},
+        "database": spec["database"],
+        "retention": spec["retention"],
+        "uninstall": False,
+    }

@@ -1,0 +1,82 @@
+"""Reading the audit logs; reading is an event too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from control_plane.domain.actor import Role
+from control_plane.domain.deployment import PLATFORM
+from control_plane.domain.errors import NotFound
+from control_plane.services.permission import require_role, require_sight
+from control_plane.services.tenants import find_tenant
+from control_plane.workflows.core import Caller, Core
+from control_plane.workflows.recording import record
+
+TENANT_READERS = (Role.AUDITOR,)
+PLATFORM_READERS = (Role.PLATFORM_AUDITOR,)
+
+
+def tree_for(core: Core, caller: Caller, key: str, *, act: str) -> str:
+    """Return the tree a caller may read: a tenant's by id or slug, or the platform's.
+
+    Raises ``NotAllowed`` or ``NotFound``.
+    """
+    if key == PLATFORM:
+        require_role(core, caller, *PLATFORM_READERS, act=act)
+        return PLATFORM
+    require_role(core, caller, *TENANT_READERS, act=act)
+    tenant = find_tenant(core, key)
+    if tenant is None:
+        raise NotFound("there is no such thing")
+    require_sight(core, caller, tenant.id, act=act)
+    return tenant.id
+
+
+def read_events(
+    core: Core, caller: Caller, key: str, *, after: int, limit: int, action: str | None
+) -> Sequence[Mapping[str, Any]]:
+    """Return entries of a tree from index ``after`` on, oldest first.
+
+    The read is recorded in the same tree; reads of ``log.read`` events alone are not, so that
+    reading comes to an end.
+    """
+    tree = tree_for(core, caller, key, act="audit.events.read")
+    events = core.trail.events(tree, after=after, limit=limit, action=action)
+    if action != "log.read":
+        _record_read(core, caller, tree, "audit.events", events)
+    return events
+
+
+def _record_read(
+    core: Core, caller: Caller, tree: str, route: str, events: Sequence[Mapping[str, Any]]
+) -> None:
+    found = [int(event["idx"]) for event in events]
+    with core.uow() as uow:
+        record(
+            core, uow, caller, "log.read",
+            tree=None if tree == PLATFORM else tree, route=route, result_count=len(found),
+            first_idx=min(found, default=None), last_idx=max(found, default=None),
+        )  # fmt: skip
+        uow.commit()
+
+
+def checkpoint(core: Core, caller: Caller, key: str) -> str:
+    """Return the newest signed checkpoint of a tree. Raises ``NotFound`` while there is none."""
+    tree = tree_for(core, caller, key, act="audit.checkpoint.read")
+    note = core.trail.checkpoint(tree)
+    if note is None:
+        raise NotFound("the tree has no checkpoint yet")
+    return note
+
+
+def inclusion_proof(core: Core, caller: Caller, key: str, idx: int) -> Mapping[str, Any]:
+    """Return {idx, leaf, hashes, checkpoint} for one entry. Raises ``NotFound``."""
+    tree = tree_for(core, caller, key, act="audit.proof.read")
+    return core.trail.proof(tree, idx)
+
+
+def tile(core: Core, caller: Caller, key: str, path: str) -> bytes:
+    """Return a tile of a tree by its tlog-tiles path. Raises ``NotFound``."""
+    tree = tree_for(core, caller, key, act="audit.tiles.read")
+    return core.trail.tile(tree, path)

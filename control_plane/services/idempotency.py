@@ -1,0 +1,147 @@
+"""Answering a repeated request with its first answer.
+
+The semantics of the Idempotency-Key header draft (draft-ietf-httpapi-idempotency-key-header): a
+key belongs to a principal and a route; the same body replays the stored answer, another one is
+refused, a first one still in flight is waited for. Refusals are not stored: the caller may correct
+the request and keep the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from control_plane.domain.canonical import digest
+from control_plane.domain.errors import (
+    Conflict,
+    IdempotencyKeyInFlight,
+    IdempotencyKeyMissing,
+    IdempotencyKeyReused,
+)
+from control_plane.ports import IdempotencyRecord
+from control_plane.workflows.core import Caller, Core
+
+LIFE: Final = timedelta(hours=48)
+STALE: Final = timedelta(seconds=60)  # an answer that takes longer died with its process
+WAIT_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.05
+_KEY_LENGTH: Final = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a route answers: status, JSON body, headers; ``replayed`` when it was stored."""
+
+    status: int
+    body: Mapping[str, Any]
+    headers: Mapping[str, str]
+    replayed: bool = False
+
+
+def key_digest(key: str | None) -> str:
+    """Return the hex SHA-256 of a key. Raises ``IdempotencyKeyMissing`` for none or a long one."""
+    if not key or len(key) > _KEY_LENGTH or not key.isprintable():
+        raise IdempotencyKeyMissing("the Idempotency-Key header is missing or not 1 to 255 long")
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def once(
+    core: Core,
+    caller: Caller,
+    *,
+    route: str,
+    body: Mapping[str, Any],
+    act: Callable[[], Answer],
+) -> Answer:
+    """Do ``act`` once per principal, route and key, and return its answer to every repetition.
+
+    ``caller.idempotency_key_sha256`` must be set. Raises ``IdempotencyKeyReused`` and
+    ``IdempotencyKeyInFlight``.
+    """
+    scope = f"{caller.actor.issuer}|{caller.actor.id}|{route}|{caller.idempotency_key_sha256}"
+    record_id = hashlib.sha256(scope.encode()).hexdigest()
+    body_digest = digest(dict(body))
+    found = _claim(core, record_id, body_digest)
+    if found is not None:
+        return _first_answer(core, found, body_digest)
+    try:
+        answer = act()
+    except BaseException:
+        _forget(core, record_id)
+        raise
+    with core.uow() as uow:
+        mine = uow.idempotency.get(record_id, lock=True)
+        if mine is not None:
+            uow.idempotency.save(
+                replace(
+                    mine,
+                    response_status=answer.status,
+                    response_body=dict(answer.body),
+                    response_headers=dict(answer.headers),
+                )
+            )
+        uow.commit()
+    return answer
+
+
+def _claim(core: Core, record_id: str, body_digest: str) -> IdempotencyRecord | None:
+    """Take the key, or return who has it; a dead holder's key is taken over."""
+    now = core.clock.now()
+    mine = IdempotencyRecord(
+        id=record_id,
+        body_digest=body_digest,
+        response_status=None,
+        response_body=None,
+        response_headers={},
+        created_at=now,
+        expires_at=now + LIFE,
+    )
+    try:
+        with core.uow() as uow:
+            found = uow.idempotency.get(record_id, lock=True)
+            if found is not None:
+                dead = found.response_status is None and found.created_at < now - STALE
+                if found.expires_at > now and not dead:
+                    return found
+                uow.idempotency.save(mine)
+            else:
+                uow.idempotency.add(mine)
+            uow.commit()
+    except Conflict:
+        with core.uow() as uow:
+            return uow.idempotency.get(record_id)
+    return None
+
+
+def _first_answer(core: Core, found: IdempotencyRecord, body_digest: str) -> Answer:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        if found.body_digest != body_digest:
+            raise IdempotencyKeyReused("this Idempotency-Key was used with another body")
+        if found.response_status is not None:
+            return Answer(
+                status=found.response_status,
+                body=found.response_body or {},
+                headers={k: str(v) for k, v in found.response_headers.items()},
+                replayed=True,
+            )
+        if time.monotonic() > deadline:
+            raise IdempotencyKeyInFlight("the first request with this key is in flight")
+        time.sleep(_POLL_SECONDS)
+        with core.uow() as uow:
+            again = uow.idempotency.get(found.id)
+        if again is None:  # the first one was refused: this one may try
+            raise IdempotencyKeyInFlight("the first request with this key was refused just now")
+        found = again
+
+
+def _forget(core: Core, record_id: str) -> None:
+    with core.uow() as uow:
+        mine = uow.idempotency.get(record_id, lock=True)
+        if mine is not None and mine.response_status is None:
+            uow.idempotency.save(replace(mine, expires_at=core.clock.now()))
+        uow.commit()

@@ -1,0 +1,87 @@
+"""What time brings about: approvals and bundles expire, waiting runs go on.
+
+A sweep looks for everything that is due, whatever sweep was missed before it, so that it may run
+in every worker and at any interval.
+"""
+
+from __future__ import annotations
+
+from control_plane.domain.approval import ApprovalStatus
+from control_plane.domain.bundle import BundleStatus
+from control_plane.domain.hub import HubStatus
+from control_plane.domain.run import BlockedOn, RunStatus
+from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.moving import expire_if_late, locked_run
+from control_plane.workflows.owners import wake_waiting
+from control_plane.workflows.recording import record
+
+_WAITING_BUNDLES = (
+    BundleStatus.AWAITING_ARCHITECT,
+    BundleStatus.ACCEPTED,
+    BundleStatus.BUILT,
+    BundleStatus.HANDED_OVER,
+)
+
+
+def expire_approvals(core: Core) -> int:
+    """Expire approvals whose time is over; returns how many."""
+    now, expired = core.clock.now(), 0
+    with core.uow() as uow:
+        waiting = uow.approvals.find(status=(ApprovalStatus.WAITING, ApprovalStatus.APPROVED))
+    for approval in waiting:
+        if approval.expires_at > now:
+            continue
+        with core.uow() as uow:
+            run, _ = locked_run(uow, approval.run_id)
+            if run.status in {RunStatus.AWAITING_APPROVAL, RunStatus.APPROVED}:
+                expired += expire_if_late(core, uow, WORKER, run)
+            uow.commit()
+    return expired
+
+
+def expire_bundles(core: Core) -> int:
+    """Expire bundles that were not used in time; returns how many."""
+    now, expired = core.clock.now(), 0
+    with core.uow() as uow:
+        waiting = uow.bundles.find(status=_WAITING_BUNDLES)
+    for found in waiting:
+        if found.expires_at is None or found.expires_at > now:
+            continue
+        with core.uow() as uow:
+            bundle = uow.bundles.get(found.id, lock=True)
+            if bundle is not None and bundle.status in _WAITING_BUNDLES:
+                uow.bundles.save(bundle.moved(BundleStatus.EXPIRED, now))
+                record(
+                    core, uow, WORKER, "bundle.expired",
+                    tree=bundle.tenant_id, targets=(("bundle", bundle.id),), number=bundle.number,
+                )  # fmt: skip
+                expired += 1
+            uow.commit()
+    return expired
+
+
+def wake_runs(core: Core) -> int:
+    """Let runs go on that wait for a Hub where there is one now; returns the regions looked at.
+
+    A Hub that becomes ready wakes them itself; this finds those that a crash in between left.
+    """
+    with core.uow() as uow:
+        waiting = uow.runs.count(status=RunStatus.BLOCKED, blocked_on=BlockedOn.HUB_UNAVAILABLE)
+        if not waiting:
+            return 0
+        regions = {hub.region for hub in uow.hubs.find(status=HubStatus.READY)}
+        for region in sorted(regions):
+            wake_waiting(core, uow, WORKER, region)
+        uow.commit()
+    return len(regions)
+
+
+def calls_to_stop(core: Core) -> list[str]:
+    """Return the newest engine calls of runs that somebody wants stopped."""
+    with core.uow() as uow:
+        applying = uow.runs.find(status=RunStatus.APPLYING, cancel_requested=True)
+        recent = uow.runs.page(limit=20, status=RunStatus.CANCELED, cancel_requested=True)
+    return [run.call_ids[-1] for run in (*applying, *recent) if run.call_ids]
+
+
+SWEEPS = (expire_approvals, expire_bundles, wake_runs)

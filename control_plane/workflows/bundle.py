@@ -1,0 +1,106 @@
+"""The phase of a bundle: build, pack, sign, rehearse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from control_plane.domain.audit import Stage
+from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
+from control_plane.domain.errors import BundleInvalid, DomainError
+from control_plane.ports import BuiltBundle, BundleOrder, UnitOfWork
+from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.moving import as_json
+from control_plane.workflows.recording import record
+
+
+def build_bundle(core: Core, bundle_id: str) -> None:
+    """Phase: build what the bundle's inputs determine; may run again, same input, same bytes."""
+    with core.uow() as uow:
+        bundle = uow.bundles.get(bundle_id)
+        tenant = uow.tenants.get(bundle.tenant_id) if bundle else None
+    if bundle is None or tenant is None or bundle.status is not BundleStatus.BUILDING:
+        return
+    order = BundleOrder(
+        bundle_id=bundle.id,
+        tenant_id=tenant.id,
+        tenant_slug=tenant.slug,
+        number=bundle.number,
+        variables=bundle.inputs,
+    )
+    try:
+        built = core.builder.build(order, on_event=_ignore)
+    except DomainError as error:
+        _failed(core, bundle_id, error)
+        return
+    references = _store_files(core, bundle, built)
+    with core.uow() as uow:
+        bundle = uow.bundles.get(bundle_id, lock=True)
+        if bundle is None or bundle.status is not BundleStatus.BUILDING:
+            return
+        bundle = bundle.moved(
+            BundleStatus.BUILT,
+            core.clock.now(),
+            rehearsal=Rehearsal(built.rehearsal),
+            content_digest=built.content_digest,
+            archive_digest=built.archive_digest,
+            archive_name=built.archive_name,
+            files=references,
+            checks=tuple(built.checks),
+        )
+        uow.bundles.save(bundle)
+        _record_built(core, uow, bundle, built)
+        uow.commit()
+
+
+def _ignore(kind: str, body: Mapping[str, Any]) -> None:
+    del kind, body  # the bundle's row carries the checks; a run has the progress lines
+
+
+def _store_files(core: Core, bundle: Bundle, built: BuiltBundle) -> dict[str, str]:
+    """Store the archive and what lies beside it; a repeated build writes beside, not over."""
+    folder = f"bundles/{bundle.id}/{bundle.version}-{core.ids.new('event')[4:]}"
+    references = {}
+    for name, content in {built.archive_name: built.archive, **built.files}.items():
+        references[name] = f"{folder}/{name}"
+        core.objects.put(references[name], content)
+    return references
+
+
+def _record_built(core: Core, uow: UnitOfWork, bundle: Bundle, built: BuiltBundle) -> None:
+    targets = (("bundle", bundle.id),)
+    record(
+        core, uow, WORKER, "bundle.built",
+        tree=bundle.tenant_id, targets=targets, number=bundle.number,
+        content_digest=built.content_digest, archive_digest=built.archive_digest,
+        archive=built.archive_name, files=sorted(built.files),
+    )  # fmt: skip
+    record(
+        core, uow, WORKER, "bundle.rehearsed",
+        tree=bundle.tenant_id, targets=targets, number=bundle.number, rehearsal=built.rehearsal,
+        checks=[{"name": c["name"], "ok": c["ok"]} for c in built.checks],
+        failed=[c["name"] for c in built.checks if not c["ok"]],
+        content_digest=built.content_digest,
+    )  # fmt: skip
+
+
+def _failed(core: Core, bundle_id: str, error: DomainError) -> None:
+    checks = error.data.get("checks") or ()
+    with core.uow() as uow:
+        bundle = uow.bundles.get(bundle_id, lock=True)
+        if bundle is None or bundle.status is not BundleStatus.BUILDING:
+            return
+        failed = bundle.moved(
+            BundleStatus.BUILD_FAILED,
+            core.clock.now(),
+            error=as_json(error),
+            checks=tuple(checks) if isinstance(error, BundleInvalid) else (),
+        )
+        uow.bundles.save(failed)
+        record(
+            core, uow, WORKER, "bundle.build_failed",
+            tree=failed.tenant_id, targets=(("bundle", failed.id),), stage=Stage.FAILED,
+            number=failed.number, code=error.code,
+            checks=[str(c["name"]) for c in checks if not c["ok"]],
+        )  # fmt: skip
+        uow.commit()

@@ -1,0 +1,77 @@
+"""Writing to the audit log: the one place that makes audit events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from control_plane.domain.audit import AuditEvent, Stage
+from control_plane.domain.deployment import PLATFORM
+from control_plane.domain.errors import DomainError
+from control_plane.ports import UnitOfWork
+from control_plane.workflows.core import Caller, Core
+
+
+def record(
+    core: Core,
+    uow: UnitOfWork,
+    caller: Caller,
+    action: str,
+    *,
+    tree: str | None,
+    targets: tuple[tuple[str, str], ...] = (),
+    stage: Stage = Stage.COMPLETED,
+    run: str | None = None,
+    step: str | None = None,
+    decision: Mapping[str, Any] | None = None,
+    approval: Mapping[str, str] | None = None,
+    personal: Mapping[str, Any] | None = None,
+    **data: Any,
+) -> str:
+    """Record what happened in the transaction of ``uow`` and return the event's id.
+
+    ``tree`` is a tenant id; None means the platform's tree. ``data`` are the fields of the
+    action's schema; those that are None are left out. Raises ``AuditUnavailable``.
+    """
+    event = AuditEvent(
+        id=core.ids.new("event"),
+        tree=tree or PLATFORM,
+        action=action,
+        stage=stage,
+        time=core.clock.now(),
+        actor=caller.actor,
+        targets=targets,
+        run=run,
+        step=step,
+        decision=decision,
+        approval=approval,
+        idempotency_key_sha256=caller.idempotency_key_sha256,
+        request_id=caller.request_id,
+        data={name: value for name, value in data.items() if value is not None},
+        personal=personal or {},
+    )
+    uow.audit.record(event)
+    return event.id
+
+
+def record_denied(
+    core: Core,
+    caller: Caller,
+    action: str,
+    error: DomainError,
+    *,
+    tree: str | None,
+    targets: tuple[tuple[str, str], ...] = (),
+    **data: Any,
+) -> None:
+    """Record a refusal in a transaction of its own, before the answer is given.
+
+    The refused transaction rolls back, so its own would erase the evidence. Raises
+    ``AuditUnavailable`` when it cannot be written: then the caller gets that instead.
+    """
+    with core.uow() as uow:
+        record(
+            core, uow, caller, action,
+            tree=tree, targets=targets, stage=Stage.DENIED, code=error.code, **data,
+        )  # fmt: skip
+        uow.commit()

@@ -1,0 +1,190 @@
+"""Nothing can be reached from the internet, and nobody outside is let in."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from policies.buckets import parts_by_bucket
+from policies.documents import documents_of, is_public, statements
+from policies.model import (
+    UNKNOWN,
+    Block,
+    Finding,
+    Parameters,
+    Resource,
+    Rule,
+    Unknown,
+    undecided,
+    violated,
+)
+
+_BLOCK: Final = "aws_s3_bucket_public_access_block"
+_SWITCHES: Final = (
+    "block_public_acls",
+    "block_public_policy",
+    "ignore_public_acls",
+    "restrict_public_buckets",
+)
+_GATEWAYS: Final = {
+    "aws_eip": "a public address",
+    "aws_egress_only_internet_gateway": "a way to the internet",
+    "aws_internet_gateway": "a way to the internet",
+    "aws_nat_gateway": "a way to the internet",
+}
+_ROUTES: Final = {"aws_route": "", "aws_route_table": "route", "aws_default_route_table": "route"}
+_INLINE_GROUPS: Final = ("aws_security_group", "aws_default_security_group")
+# The default ACL of a network, and what an endpoint lets through, narrow and never open.
+_FILTERS: Final = ("aws_vpc_endpoint",)
+_FLAGS: Final = {
+    "aws_db_instance": "publicly_accessible",
+    "aws_subnet": "map_public_ip_on_launch",
+}
+
+
+def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Finding]:
+    """Yield every opening to the internet or to any principal, and what cannot be told."""
+    yield from _access_blocks(resources)
+    for resource in resources:
+        yield from _flags(resource)
+        yield from _ingress(resource, parameters)
+        yield from _policies(resource)
+        if parameters.internet_egress != "nat":
+            yield from _ways_out(resource, parameters)
+
+
+def _access_blocks(resources: Sequence[Resource]) -> Iterator[Finding]:
+    for parts in parts_by_bucket(resources, _BLOCK):
+        if not parts.found and parts.maybe_more:
+            yield undecided(
+                parts.bucket, "bucket", "Give the public access block a bucket by name."
+            )
+        elif not parts.found:
+            yield violated(
+                parts.bucket,
+                "has no public access block",
+                f"Add an {_BLOCK} that names the bucket and sets all four switches.",
+            )
+        for part in parts.found:
+            for switch in _SWITCHES:
+                yield from _wanted(part, switch, wanted=True)
+
+
+def _flags(resource: Resource) -> Iterator[Finding]:
+    flag = _FLAGS.get(resource.kind)
+    if flag:
+        yield from _wanted(resource, flag, wanted=False)
+    acl = resource.value("acl") if resource.kind == "aws_s3_bucket" else None
+    if acl is UNKNOWN:
+        yield undecided(resource, "acl", "Leave it out.")
+    elif isinstance(acl, str) and acl.startswith(("public", "authenticated")):
+        yield violated(resource, "has an access list that lets anybody in", "Leave it out.", "acl")
+
+
+def _wanted(resource: Resource, path: str, *, wanted: bool) -> Iterator[Finding]:
+    value = resource.value(path)
+    words = str(wanted).lower()
+    if value is UNKNOWN:
+        yield undecided(resource, path, f"Set it to {words} in plain text.")
+    elif (value is True) is not wanted:
+        reason = f"does not set {path}" if wanted else f"sets {path}"
+        yield violated(resource, reason, f"Set {path} to {words}.", path)
+
+
+def _ingress(resource: Resource, parameters: Parameters) -> Iterator[Finding]:
+    if resource.kind == "aws_vpc_security_group_ingress_rule":
+        yield from _sources(resource, resource.body, ("cidr_ipv4", "cidr_ipv6"), parameters)
+    elif resource.kind in _INLINE_GROUPS:
+        blocks = resource.body.blocks("ingress")
+        if isinstance(blocks, Unknown):
+            yield undecided(resource, "ingress", "Write the sources in plain text.")
+            return
+        for block in blocks:
+            yield from _sources(resource, block, ("cidr_blocks", "ipv6_cidr_blocks"), parameters)
+
+
+def _sources(
+    resource: Resource, block: Block, paths: Sequence[str], parameters: Parameters
+) -> Iterator[Finding]:
+    for path in paths:
+        networks, more = block.texts(path)
+        if more:
+            yield undecided(resource, path, "Write the sources in plain text.")
+        for network in networks:
+            if is_wide(network, parameters):
+                yield violated(
+                    resource,
+                    f"lets in {network}",
+                    "Name the networks that clients come from, or another security group.",
+                    path,
+                )
+
+
+def is_wide(network: str, parameters: Parameters) -> bool:
+    """Tell whether a network is so wide that it stands for the internet, or is no network."""
+    try:
+        parsed = ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return True
+    return parsed.prefixlen < parameters.widest_ingress_prefix.get(f"ipv{parsed.version}", 8)
+
+
+def _policies(resource: Resource) -> Iterator[Finding]:
+    if resource.kind in _FILTERS:
+        return
+    for path, document in documents_of(resource):
+        if document is UNKNOWN:
+            yield undecided(resource, path, "Compose it from names, account and region.")
+            continue
+        try:
+            public = any(is_public(statement) for statement in statements(document))
+        except ValueError:
+            continue  # the rule about policy documents says so
+        if public:
+            yield violated(
+                resource,
+                f"has a {path} that lets in any principal",
+                "Name the principals, or narrow the statement by account or endpoint.",
+                path,
+            )
+
+
+def _ways_out(resource: Resource, parameters: Parameters) -> Iterator[Finding]:
+    if resource.kind in _GATEWAYS:
+        yield violated(
+            resource,
+            f"is {_GATEWAYS[resource.kind]}",
+            "Reach AWS services by VPC endpoints, or set internet_egress in the policy parameters.",
+        )
+    if resource.kind not in _ROUTES:
+        return
+    path = _ROUTES[resource.kind]
+    blocks = resource.body.blocks(path) if path else (resource.body,)
+    if isinstance(blocks, Unknown):
+        yield undecided(resource, path, "Write the routes in plain text.")
+        return
+    for block in blocks:
+        yield from _route(resource, block, parameters)
+
+
+def _route(resource: Resource, block: Block, parameters: Parameters) -> Iterator[Finding]:
+    for path in ("nat_gateway_id", "egress_only_gateway_id", "gateway_id"):
+        target = block.value(path)
+        if target in (None, "", "local"):
+            continue
+        if path == "gateway_id" and isinstance(target, str) and not target.startswith("igw-"):
+            continue
+        if target is UNKNOWN:
+            yield undecided(resource, path, "Take the route out.")
+            continue
+        for key in ("cidr_block", "destination_cidr_block", "ipv6_cidr_block",
+                    "destination_ipv6_cidr_block"):  # fmt: skip
+            networks, more = block.texts(key)
+            if more or any(is_wide(network, parameters) for network in networks):
+                yield violated(resource, "routes to the internet", "Take the route out.", f"{path}")
+
+
+RULE: Final = Rule(
+    id="public_exposure", title="Nothing is open to the internet or to anybody", check=check
+)

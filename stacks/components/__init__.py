@@ -1,0 +1,1 @@
+"""Parts of a Hub that more than one mode is made of."""

@@ -1,0 +1,211 @@
+"""One start of the Pulumi CLI: its environment, its end, and how it is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stacks.contract import Code, Request
+from stacks.engine import processes
+from stacks.engine.channel import Inbox
+from stacks.engine.failures import CallFailed
+from stacks.engine.folder import CallFolder
+
+# What the engine and its providers may see of the environment of the caller.
+_PASSED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE",
+           "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy",
+           "no_proxy")  # fmt: skip
+_PASSED_PREFIXES = ("AWS_", "PG")  # credentials and endpoints; postgres:// backends
+
+_LOOK_SECONDS = 0.02
+_SECOND_INTERRUPT_SECONDS = 5.0
+
+_REASONS = {"cancel": Code.CANCELED, "parent_gone": Code.PARENT_GONE}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a CLI process ended. ``stopped`` tells why it was stopped, None when it was not."""
+
+    code: int
+    output: str
+    stdout: str
+    stopped: Code | None
+
+
+class Cli:
+    """Starts the CLI of a call. Must be used by one thread that lives as long as the call."""
+
+    def __init__(self, request: Request, folder: CallFolder, inbox: Inbox) -> None:
+        self._request = request
+        self._folder = folder
+        self._inbox = inbox
+        self.environment = environment(request, folder)
+        self._starts = 0
+        self.spared: set[int] = set()  # children that are not the engine's
+        self.pid: int | None = None
+        if not (os.path.isfile(request.cli) and os.access(request.cli, os.X_OK)):  # noqa: PTH113
+            raise CallFailed(
+                Code.CLI_MISSING,
+                "There is no pulumi command at the given path: run `make setup`, or set "
+                "TENANTPLANE_PULUMI.",
+            )
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        seconds: float,
+        extra: Mapping[str, str] | None = None,
+        look: Callable[[], bool] | None = None,
+    ) -> Ended:
+        """Run the CLI to its end, or stop it when the parent says so or ``seconds`` are over.
+
+        ``look`` is called every 20 ms until it returns True. ``extra`` is added to the
+        environment.
+        """
+        return self.wait(self.start(arguments, extra=extra), seconds=seconds, look=look)
+
+    def start(
+        self, arguments: Sequence[str], *, extra: Mapping[str, str] | None = None
+    ) -> CliProcess:
+        """Start the CLI without waiting for it."""
+        self._starts += 1
+        process = CliProcess(
+            [self._request.cli, "--non-interactive", "--color", "never", *arguments],
+            folder=self._folder,
+            number=self._starts,
+            environment={**self.environment, **(extra or {})},
+            inbox=self._inbox,
+        )
+        self.pid = process.pid
+        return process
+
+    def wait(
+        self, process: CliProcess, *, seconds: float, look: Callable[[], bool] | None = None
+    ) -> Ended:
+        """Wait for the end of a started CLI; see ``run``."""
+        end = time.monotonic() + seconds
+        stopped: Code | None = None
+        while stopped is None:
+            patience = end - time.monotonic()
+            if patience <= 0:
+                stopped = Code.DEADLINE
+                break
+            entry = self._inbox.get(min(patience, _LOOK_SECONDS) if look else patience)
+            if look is not None and look():
+                look = None
+            if entry == ("exit", process.pid):
+                break
+            if entry is not None:
+                stopped = _REASONS.get(entry[0])
+        if stopped is not None:
+            self._stop(process)
+        return process.ended(stopped)
+
+    def _stop(self, process: CliProcess) -> None:
+        """Interrupt, wait, interrupt again, wait, kill the whole tree."""
+        patience = self._request.deadlines.stop_seconds
+        for wait in (patience, min(patience, _SECOND_INTERRUPT_SECONDS)):
+            process.interrupt()
+            if process.join(wait):
+                return
+        process.kill()
+        processes.end_descendants(spare=self.spared)
+        process.join(_SECOND_INTERRUPT_SECONDS)
+
+
+class CliProcess:
+    """A running CLI. Its end arrives in the inbox as ("exit", pid)."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: CallFolder,
+        number: int,
+        environment: Mapping[str, str],
+        inbox: Inbox,
+    ) -> None:
+        self._out = folder.root / f"cli-{number}.out"
+        self._err = folder.root / f"cli-{number}.err"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    cwd=folder.project,
+                    env=dict(environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    start_new_session=True,
+                    preexec_fn=processes.interrupt_when_parent_dies,  # noqa: PLW1509 - prctl(2) alone
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                raise CallFailed(
+                    Code.CLI_MISSING, "The pulumi command cannot be started: is it executable?"
+                ) from error
+        self.pid = self._process.pid
+        self._done = threading.Event()
+        threading.Thread(target=self._wait, args=(inbox,), name="cli", daemon=True).start()
+
+    def interrupt(self) -> None:
+        """Ask the engine to finish the steps in progress and to end."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End the engine at once, leaving its providers to the caller."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    def join(self, seconds: float) -> bool:
+        """Wait for the end; tell whether it came within ``seconds``."""
+        return self._done.wait(seconds)
+
+    def ended(self, stopped: Code | None) -> Ended:
+        """Return how the process ended; it must have."""
+        self._done.wait()
+        stdout, stderr = (_text(path) for path in (self._out, self._err))
+        return Ended(
+            code=self._process.returncode,
+            output=f"{stdout}\n{stderr}",
+            stdout=stdout,
+            stopped=stopped,
+        )
+
+    def _wait(self, inbox: Inbox) -> None:
+        self._process.wait()
+        self._done.set()
+        inbox.put("exit", self.pid)
+
+
+def environment(request: Request, folder: CallFolder) -> dict[str, str]:
+    """Return the whole environment of the CLI: what is named here, and nothing else."""
+    passed = {k: v for k, v in os.environ.items() if k in _PASSED or k.startswith(_PASSED_PREFIXES)}
+    if request.cloud.endpoint:
+        passed["AWS_ENDPOINT_URL"] = request.cloud.endpoint
+    return {
+        **passed,
+        processes.CALL_ID: request.call_id,
+        "PULUMI_HOME": str(folder.home),
+        "PULUMI_BACKEND_URL": request.backend_url,
+        "PULUMI_CONFIG_PASSPHRASE": request.secrets.passphrase,
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PULUMI_DISABLE_REGISTRY_RESOLVE": "true",
+        "PULUMI_AUTOMATION_API": "true",
+        "PULUMI_DEBUG_COMMANDS": "true",  # --event-log exists only with it
+        "PULUMI_DIY_BACKEND_NO_LEGACY_WARNING": "true",
+    }
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8", "replace").strip()

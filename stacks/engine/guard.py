@@ -1,0 +1,80 @@
+"""The guard of a call: what ends the engine and removes the private folder when the runner dies.
+
+It is forked before anything else is imported, waits at a pipe whose other end only the runner
+holds, and does nothing until the pipe closes. A runner that ends in order says so first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+from pathlib import Path
+
+CALL_FILE = ".call"  # written into a private folder by the runner that made it
+
+_IN_ORDER = b"."
+
+
+class Guard:
+    """The runner's side: the process id of the guard and the pipe that it listens at."""
+
+    def __init__(self, pid: int, pipe: int) -> None:
+        self.pid = pid
+        self._pipe = pipe
+
+    def dismiss(self) -> None:
+        """Tell the guard that the runner ends in order, and wait for its end."""
+        with contextlib.suppress(OSError):
+            os.write(self._pipe, _IN_ORDER)
+            os.close(self._pipe)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+
+def stand_guard(*, call_id: str, folder: Path, engine: str, stop_seconds: float) -> Guard:
+    """Fork the guard of a call. Must run while this process has one thread."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(reading)
+        return Guard(pid, writing)
+    code = 1
+    try:
+        os.close(writing)
+        _watch(reading, call_id, folder, engine, stop_seconds)
+        code = 0
+    finally:
+        os._exit(code)  # never run what the runner registered for its own exit
+
+
+def remove_folder(folder: Path, call_id: str) -> bool:
+    """Remove the private folder of a call; a folder that is not this call's is left alone."""
+    try:
+        owner = (folder / CALL_FILE).read_text(encoding="utf-8")
+    except OSError:
+        return False
+    if owner != call_id:
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
+def _watch(reading: int, call_id: str, folder: Path, engine: str, stop_seconds: float) -> None:
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    # The runner's ends of the protocol must close with the runner, whoever else lives. Standard
+    # error stays: its end of file tells the parent of a dead runner that the guard is done.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1):
+        os.dup2(nothing, standard)
+    os.closerange(3, reading)
+    os.closerange(reading + 1, 256)
+    if os.read(reading, 1) == _IN_ORDER:
+        return
+    from stacks.engine import processes  # noqa: PLC0415 # only a dead runner's guard needs psutil
+
+    processes.end_marked([call_id], engine=engine, grace_seconds=stop_seconds)
+    remove_folder(folder, call_id)

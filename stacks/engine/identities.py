@@ -1,0 +1,242 @@
+"""Where an interrupted create is looked up in the cloud: one entry per resource type.
+
+Three kinds. *Named*: the physical name is an input; the thing of that name is ours if it carries
+the deployment's tag, or none at all where the service cannot tag at creation. *Tagged*: AWS gives
+the id; ours is what carries all the tags of the inputs and is not in the state already. *Settings*:
+creating them writes over what is there, so doing it again is harmless.
+
+Ids are those that an import with ``pulumi import`` takes (pulumi_aws 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Inputs = Mapping[str, Any]
+Client = Callable[[str], Any]  # service name -> boto3 client
+Tags = Mapping[str, str]
+
+SETTINGS = frozenset(
+    {
+        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
+        "aws:s3/bucketLogging:BucketLogging",
+        "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
+        "aws:s3/bucketPolicy:BucketPolicy",
+        "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
+        "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
+        "aws:s3/bucketVersioning:BucketVersioning",
+        "aws:iam/rolePolicy:RolePolicy",
+        "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
+        "aws:cloudwatch/metricAlarm:MetricAlarm",
+        "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Something in the cloud that may be what a create made. ``tags`` None: it cannot have any."""
+
+    id: str
+    tags: Tags | None
+
+
+Lookup = Callable[[Client, Inputs], Iterator[Found]]
+
+
+# --- named -----------------------------------------------------------------------------------
+def _bucket(client: Client, inputs: Inputs) -> Iterator[Found]:
+    s3, name = client("s3"), inputs["bucket"]
+    if name not in {b["Name"] for b in s3.list_buckets()["Buckets"]}:
+        return
+    try:
+        pairs = s3.get_bucket_tagging(Bucket=name)["TagSet"]
+    except s3.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchTagSet":
+            raise
+        pairs = []
+    # A bucket is tagged after its creation: without tags it is the one of this name, of our own
+    # account, that was being made.
+    yield Found(id=name, tags=_tags(pairs) or None)
+
+
+def _role(client: Client, inputs: Inputs) -> Iterator[Found]:
+    iam = client("iam")
+    try:
+        role = iam.get_role(RoleName=inputs["name"])["Role"]
+    except iam.exceptions.NoSuchEntityException:
+        return
+    yield Found(id=role["RoleName"], tags=_tags(role.get("Tags", [])))
+
+
+def _policy(client: Client, inputs: Inputs) -> Iterator[Found]:
+    iam = client("iam")
+    for page in iam.get_paginator("list_policies").paginate(Scope="Local"):
+        for policy in page["Policies"]:
+            if policy["PolicyName"] == inputs["name"]:
+                tags = iam.list_policy_tags(PolicyArn=policy["Arn"])["Tags"]
+                yield Found(id=policy["Arn"], tags=_tags(tags))
+
+
+def _alias(client: Client, inputs: Inputs) -> Iterator[Found]:
+    for page in client("kms").get_paginator("list_aliases").paginate():
+        for alias in page["Aliases"]:
+            if alias["AliasName"] == inputs["name"]:
+                target = str(alias.get("TargetKeyId"))
+                ours = str(inputs.get("targetKeyId", "")).endswith(target)
+                yield Found(id=alias["AliasName"], tags=None if ours else {})
+
+
+def _secret(client: Client, inputs: Inputs) -> Iterator[Found]:
+    manager = client("secretsmanager")
+    try:
+        secret = manager.describe_secret(SecretId=inputs["name"])
+    except manager.exceptions.ResourceNotFoundException:
+        return
+    if not secret.get("DeletedDate"):
+        yield Found(id=secret["ARN"], tags=_tags(secret.get("Tags", [])))
+
+
+def _parameter(client: Client, inputs: Inputs) -> Iterator[Found]:
+    ssm, name = client("ssm"), inputs["name"]
+    try:
+        ssm.get_parameter(Name=name)
+    except ssm.exceptions.ParameterNotFound:
+        return
+    tags = ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=name)["TagList"]
+    yield Found(id=name, tags=_tags(tags))
+
+
+def _log_group(client: Client, inputs: Inputs) -> Iterator[Found]:
+    logs, name = client("logs"), inputs["name"]
+    for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name):
+        for group in page["logGroups"]:
+            if group["logGroupName"] == name:
+                arn = group["arn"].removesuffix(":*")
+                yield Found(id=name, tags=logs.list_tags_for_resource(resourceArn=arn)["tags"])
+
+
+def _table(client: Client, inputs: Inputs) -> Iterator[Found]:
+    dynamodb = client("dynamodb")
+    try:
+        table = dynamodb.describe_table(TableName=inputs["name"])["Table"]
+    except dynamodb.exceptions.ResourceNotFoundException:
+        return
+    tags = dynamodb.list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"]
+    yield Found(id=table["TableName"], tags=_tags(tags))
+
+
+def _database(client: Client, inputs: Inputs) -> Iterator[Found]:
+    rds = client("rds")
+    try:
+        found = rds.describe_db_instances(DBInstanceIdentifier=inputs["identifier"])
+    except rds.exceptions.DBInstanceNotFoundFault:
+        return
+    for database in found["DBInstances"]:
+        yield Found(id=database["DBInstanceIdentifier"], tags=_tags(database.get("TagList", [])))
+
+
+def _subnet_group(client: Client, inputs: Inputs) -> Iterator[Found]:
+    rds = client("rds")
+    try:
+        found = rds.describe_db_subnet_groups(DBSubnetGroupName=inputs["name"])["DBSubnetGroups"]
+    except rds.exceptions.DBSubnetGroupNotFoundFault:
+        return
+    for group in found:
+        tags = rds.list_tags_for_resource(ResourceName=group["DBSubnetGroupArn"])["TagList"]
+        yield Found(id=group["DBSubnetGroupName"], tags=_tags(tags))
+
+
+def _parameter_group(client: Client, inputs: Inputs) -> Iterator[Found]:
+    rds = client("rds")
+    try:
+        found = rds.describe_db_parameter_groups(DBParameterGroupName=inputs["name"])
+    except rds.exceptions.DBParameterGroupNotFoundFault:
+        return
+    for group in found["DBParameterGroups"]:
+        tags = rds.list_tags_for_resource(ResourceName=group["DBParameterGroupArn"])["TagList"]
+        yield Found(id=group["DBParameterGroupName"], tags=_tags(tags))
+
+
+# --- tagged ----------------------------------------------------------------------------------
+def _key(client: Client, _inputs: Inputs) -> Iterator[Found]:
+    kms = client("kms")
+    for page in kms.get_paginator("list_keys").paginate():
+        for key in page["Keys"]:
+            described = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
+            if described["KeyManager"] != "CUSTOMER" or "Deletion" in described["KeyState"]:
+                continue
+            pairs = kms.list_resource_tags(KeyId=key["KeyId"])["Tags"]
+            yield Found(id=key["KeyId"], tags={p["TagKey"]: p["TagValue"] for p in pairs})
+
+
+def _ec2(
+    operation: str, answer: str, identity: str, **filters: str
+) -> Callable[[Client, Inputs], Iterator[Found]]:
+    """Return the lookup of an EC2 type; ``filters`` are filter name (``_`` for ``-``) -> input."""
+
+    def look(client: Client, inputs: Inputs) -> Iterator[Found]:
+        wanted = [
+            {"Name": name.replace("_", "-"), "Values": [str(inputs[key])]}
+            for name, key in filters.items()
+            if inputs.get(key)
+        ]
+        for page in client("ec2").get_paginator(operation).paginate(Filters=wanted):
+            for thing in page[answer]:
+                yield Found(id=thing[identity], tags=_tags(thing.get("Tags", [])))
+
+    return look
+
+
+def _association(client: Client, inputs: Inputs) -> Iterator[Found]:
+    wanted = [{"Name": "association.subnet-id", "Values": [str(inputs["subnetId"])]}]
+    for table in client("ec2").describe_route_tables(Filters=wanted)["RouteTables"]:
+        for association in table["Associations"]:
+            if association.get("SubnetId") == inputs["subnetId"]:
+                ours = table["RouteTableId"] == inputs.get("routeTableId")
+                identity = f"{inputs['subnetId']}/{table['RouteTableId']}"
+                yield Found(id=identity, tags=None if ours else {})
+
+
+LOOKUPS: Mapping[str, Lookup] = {
+    "aws:s3/bucket:Bucket": _bucket,
+    "aws:iam/role:Role": _role,
+    "aws:iam/policy:Policy": _policy,
+    "aws:kms/alias:Alias": _alias,
+    "aws:kms/key:Key": _key,
+    "aws:secretsmanager/secret:Secret": _secret,
+    "aws:ssm/parameter:Parameter": _parameter,
+    "aws:cloudwatch/logGroup:LogGroup": _log_group,
+    "aws:dynamodb/table:Table": _table,
+    "aws:rds/instance:Instance": _database,
+    "aws:rds/subnetGroup:SubnetGroup": _subnet_group,
+    "aws:rds/parameterGroup:ParameterGroup": _parameter_group,
+    "aws:ec2/vpc:Vpc": _ec2("describe_vpcs", "Vpcs", "VpcId"),
+    "aws:ec2/subnet:Subnet": _ec2("describe_subnets", "Subnets", "SubnetId", vpc_id="vpcId"),
+    "aws:ec2/routeTable:RouteTable": _ec2(
+        "describe_route_tables", "RouteTables", "RouteTableId", vpc_id="vpcId"
+    ),
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": _association,
+    "aws:ec2/securityGroup:SecurityGroup": _ec2(
+        "describe_security_groups", "SecurityGroups", "GroupId", vpc_id="vpcId", group_name="name"
+    ),
+    "aws:ec2/vpcEndpoint:VpcEndpoint": _ec2(
+        "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId",
+        vpc_id="vpcId", service_name="serviceName",
+    ),
+    "aws:ec2/flowLog:FlowLog": _ec2("describe_flow_logs", "FlowLogs", "FlowLogId"),
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _ec2(
+        "describe_security_group_rules", "SecurityGroupRules", "SecurityGroupRuleId",
+        group_id="securityGroupId",
+    ),
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _ec2(
+        "describe_security_group_rules", "SecurityGroupRules", "SecurityGroupRuleId",
+        group_id="securityGroupId",
+    ),
+}  # fmt: skip
+
+
+def _tags(pairs: list[Mapping[str, str]]) -> dict[str, str]:
+    return {pair["Key"]: pair["Value"] for pair in pairs}

@@ -1,0 +1,164 @@
+"""Processes: finding, ending, adopting and marking them.
+
+A call's processes carry ``TENANTPLANE_CALL_ID`` in their environment: the runner, its guard, the
+engine and the providers, which inherit it. So they are found whatever became of their parents.
+Standard library and psutil alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import itertools
+import os
+import signal
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import psutil
+
+CALL_ID = "TENANTPLANE_CALL_ID"
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_POLL_SECONDS = 0.05
+_SECOND_INTERRUPT_SECONDS = 5.0
+_KILL_ROUNDS = 100
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of descendants whose parents die (prctl(2)).
+
+    Without it the providers of a killed engine would be out of reach: they sit in process groups
+    of their own.
+    """
+    if _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def interrupt_when_parent_dies() -> None:
+    """Ask the kernel to interrupt this process when the thread that started it ends.
+
+    Runs in the child between fork and exec, so it does nothing else. A second net only: the guard
+    and the end of the program connection are the first ones.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
+
+
+def marked(call_ids: Collection[str], *, spare: Collection[int] = ()) -> list[psutil.Process]:
+    """Return the living processes of the given calls, oldest first, except ``spare`` and this."""
+    found = []
+    for process in psutil.process_iter():
+        if process.pid == os.getpid() or process.pid in spare:
+            continue
+        # Gone meanwhile, or another user's: neither is a process of ours.
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if process.environ().get(CALL_ID) in call_ids:
+                found.append(process)
+    return sorted(found, key=lambda p: p.pid)
+
+
+def end_marked(
+    call_ids: Collection[str], *, engine: str, grace_seconds: float, spare: Collection[int] = ()
+) -> list[int]:
+    """End every process of the given calls; return the ids of those that were there.
+
+    A runner that still lives is asked to stop; the engine of a dead one was interrupted by its
+    death. Either gets ``grace_seconds`` to finish the steps in progress, to write the state and to
+    end its providers. Then the engine is interrupted again, which makes it give up what hangs and
+    its lock, and what is left is killed, again and again until a look finds nothing.
+    """
+    seen: set[int] = set()
+    look = functools.partial(_look, call_ids, spare, seen)
+    for process in look():
+        if _is_runner(process):
+            _signal(process, signal.SIGTERM)
+    if not _engine_ends(look, engine, grace_seconds):
+        for process in look():
+            if _runs(process, engine):
+                _signal(process, signal.SIGINT)
+        _engine_ends(look, engine, min(grace_seconds, _SECOND_INTERRUPT_SECONDS))
+    for _ in range(_KILL_ROUNDS):
+        present = look()
+        if not present:
+            break
+        for process in present:
+            _signal(process, signal.SIGKILL)
+        time.sleep(_POLL_SECONDS)
+    return sorted(seen)
+
+
+def end_descendants(*, spare: Collection[int] = ()) -> list[int]:
+    """Kill every descendant of this process and reap those that are its children."""
+    killed: set[int] = set()
+    for _ in range(_KILL_ROUNDS):
+        below = [
+            p for p in psutil.Process().children(recursive=True) if p.pid not in spare and _lives(p)
+        ]
+        for process in below:
+            killed.add(process.pid)
+            _signal(process, signal.SIGKILL)
+        reap(spare=spare)
+        if not below:
+            break
+        time.sleep(0.01)
+    return sorted(killed)
+
+
+def reap(*, spare: Collection[int] = ()) -> None:
+    """Collect the exit codes of adopted children that ended."""
+    for child in psutil.Process().children():
+        if child.pid in spare:
+            continue
+        with contextlib.suppress(psutil.Error, ChildProcessError):
+            if child.status() == psutil.STATUS_ZOMBIE:
+                os.waitpid(child.pid, os.WNOHANG)
+
+
+def _look(
+    call_ids: Collection[str], spare: Collection[int], seen: set[int]
+) -> list[psutil.Process]:
+    present = marked(call_ids, spare=spare)
+    seen.update(p.pid for p in present)
+    return present
+
+
+def _engine_ends(look: Callable[[], list[psutil.Process]], engine: str, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while any(_runs(p, engine) for p in look()):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _is_runner(process: psutil.Process) -> bool:
+    try:
+        command = process.cmdline()
+    except psutil.Error:
+        return False
+    return any(pair == ("-m", "stacks") for pair in itertools.pairwise(command))
+
+
+def _runs(process: psutil.Process, executable: str) -> bool:
+    try:
+        return Path(process.exe()).samefile(executable)
+    except (psutil.Error, OSError):
+        return False
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(psutil.Error, ProcessLookupError):
+        process.send_signal(number)

@@ -1,0 +1,258 @@
+"""The one file that uses private parts of the Pulumi SDK and undocumented ones of its CLI.
+
+Written for and tested with 3.259.0 (``tests/stacks/test_runner_sdk.py`` holds what it relies on):
+
+- an inline program: the CLI is given ``--client=HOST:PORT`` and calls ``Run`` of a language
+  runtime there; ``pulumi.runtime`` runs a program against the addresses of that request;
+- ``--event-log tcp://HOST:PORT`` (only with PULUMI_DEBUG_COMMANDS) streams engine events as JSON,
+  all kinds of them, secrets masked, to the service ``pulumirpc.Events``.
+
+Both services share one server whose handlers take raw bytes, so that it listens, and the CLI can
+start, while the SDK and the program are still being imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import importlib
+import json
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from stacks.engine.failures import ProgramError, scrubbed
+
+VERSION = "3.259.0"
+
+_STACKS = Path(__file__).resolve().parent.parent
+_STREAM_END_SECONDS = 10.0
+_MESSAGE_LIMIT = 400 * 1024 * 1024  # bytes; the SDK's own limit
+_QUEUE_LIMIT_SECONDS = 1800  # a request may wait while the program blocks; the SDK's own limit
+_LANGUAGE = "/pulumirpc.LanguageRuntime/"
+_EVENTS = "/pulumirpc.Events/"
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+class EngineHost:
+    """Serves the program and takes the events of one CLI process after the other."""
+
+    def __init__(self, program: str) -> None:
+        """Start to import the program named ``program``, and listen."""
+        self.import_seconds = 0.0
+        self.program_error: ProgramError | None = None
+        self._program = program
+        self._entry: Callable[[], None] = lambda: None  # until it is imported
+        self._import_failed: ProgramError | None = None
+        self._on_event: OnEvent = lambda _: None
+        self._on_start: Callable[[], bool] = lambda: True
+        self._streams_ended = threading.Event()
+        self._imported = threading.Event()
+        self._imports = threading.Thread(target=self._import, name="imports", daemon=True)
+        self._imports.start()
+        self._server = grpc.server(
+            ThreadPoolExecutor(max_workers=8),
+            options=[
+                ("grpc.max_receive_message_length", _MESSAGE_LIMIT),
+                ("grpc.server_max_unrequested_time_in_server", _QUEUE_LIMIT_SECONDS),
+            ],
+        )
+        self._server.add_generic_rpc_handlers((_Handlers(self._methods()),))
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.start()
+        self.address = f"127.0.0.1:{port}"
+
+    def expect(self, on_event: OnEvent, on_start: Callable[[], bool]) -> None:
+        """Prepare for the next CLI process.
+
+        ``on_event`` gets its events in order; ``on_start`` is called when it is about to run the
+        program, that is, after it has taken the stack's lock.
+        """
+        self._on_event = on_event
+        self._on_start = on_start
+        self.program_error = None
+        self._streams_ended.clear()
+
+    def wait_for_events(self) -> bool:
+        """Wait until the event stream of the CLI process has ended; False if it never began."""
+        return self._streams_ended.wait(_STREAM_END_SECONDS)
+
+    def wait_for_imports(self) -> ProgramError | None:
+        """Wait until the program is imported; return what went wrong with that."""
+        self._imported.wait()
+        return self._import_failed
+
+    def close(self) -> None:
+        """Stop to listen."""
+        self._server.stop(0)
+
+    # --- the program ---------------------------------------------------------------------------
+    def _import(self) -> None:
+        started = time.monotonic()
+        try:
+            importlib.import_module("pulumi.runtime.proto.events_pb2")
+            module = importlib.import_module("stacks.program")
+            module.load(self._program)
+            self._entry = module.main
+        except BaseException as error:  # noqa: BLE001 - whatever the program's module raises
+            self._import_failed = program_error(error)
+        finally:
+            self.import_seconds = time.monotonic() - started
+            self._imported.set()
+
+    def _run(self, data: bytes) -> bytes:
+        self._on_start()
+        self._imported.wait()
+        from pulumi.runtime.proto import language_pb2  # noqa: PLC0415 - imported meanwhile
+
+        response = language_pb2.RunResponse()
+        if self._import_failed is not None:
+            self.program_error = self._import_failed
+            response.error = self._import_failed.text
+            return bytes(response.SerializeToString())
+        request = language_pb2.RunRequest.FromString(data)
+        # Everything that the SDK keeps about a run is in context variables.
+        error = contextvars.copy_context().run(self._run_program, request)
+        if error is not None:
+            response.error = error
+        return bytes(response.SerializeToString())
+
+    def _run_program(self, request: Any) -> str | None:
+        import pulumi  # noqa: PLC0415 - imported meanwhile
+        from pulumi.runtime import reset_options, run_in_stack, set_all_config  # noqa: PLC0415
+
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        reset_options(
+            project=request.project,
+            monitor_address=request.monitor_address,
+            engine_address=request.args[0] if request.args else "",
+            stack=request.stack,
+            parallel=request.parallel,
+            preview=request.dryRun,
+            organization=request.organization or "organization",
+        )
+        if request.config:
+            set_all_config(dict(request.config), list(request.configSecretKeys) or None)
+        loop = asyncio.new_event_loop()
+        loop.set_default_executor(ThreadPoolExecutor(max_workers=max(request.parallel, 1) * 4))
+        loop.set_exception_handler(_stop_on_rpc_error)
+        try:
+            loop.run_until_complete(run_in_stack(self._entry))
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNAVAILABLE:
+                return None  # the engine is shutting down, for a reason that it tells itself
+            return self._tell(pulumi, error)
+        except BaseException as error:  # noqa: BLE001 - whatever the program raises
+            return self._tell(pulumi, error)
+        finally:
+            _close(loop)
+        return None
+
+    def _tell(self, pulumi: Any, error: BaseException) -> str:
+        told = program_error(error)
+        if _is_of_the_engine(error):
+            # A refused registration: the engine has told it already, with the resource.
+            return told.text
+        self.program_error = told
+        where = f" ({told.file}:{told.line})" if told.file else ""
+        message = f"the program raised {told.kind}{where}: {told.text}"
+        pulumi.log.error(message)
+        return message
+
+    # --- the wire ------------------------------------------------------------------------------
+    def _methods(self) -> dict[str, Any]:
+        def empty_answer(_request: bytes, _context: Any) -> bytes:
+            return b""  # an empty message of whatever type: nothing is required of the engine
+
+        def run(request: bytes, _context: Any) -> bytes:
+            return self._run(request)
+
+        def events(requests: Iterator[bytes], _context: Any) -> bytes:
+            self._take_events(requests)
+            return b""
+
+        answer = grpc.unary_unary_rpc_method_handler(empty_answer)
+        return {
+            _LANGUAGE + "GetRequiredPackages": answer,
+            _LANGUAGE + "GetRequiredPlugins": answer,
+            _LANGUAGE + "GetPluginInfo": answer,
+            _LANGUAGE + "Run": grpc.unary_unary_rpc_method_handler(run),
+            _EVENTS + "StreamEvents": grpc.stream_unary_rpc_method_handler(events),
+        }
+
+    def _take_events(self, requests: Iterator[bytes]) -> None:
+        self._imported.wait()
+        from pulumi.runtime.proto import events_pb2  # noqa: PLC0415 - imported meanwhile
+
+        try:
+            for request in requests:
+                self._on_event(json.loads(events_pb2.EventRequest.FromString(request).event))
+        finally:
+            self._streams_ended.set()
+
+
+if TYPE_CHECKING:  # generic in the stubs alone
+    _GenericRpcHandler = grpc.GenericRpcHandler[Any, Any]
+else:
+    _GenericRpcHandler = grpc.GenericRpcHandler
+
+
+class _Handlers(_GenericRpcHandler):
+    """Finds a method by its full name."""
+
+    def __init__(self, methods: dict[str, Any]) -> None:
+        self._methods = methods
+
+    def service(self, handler_call_details: Any) -> Any:
+        """Return the handler of a call, None when the method is not served."""
+        return self._methods.get(handler_call_details.method)
+
+
+def program_error(error: BaseException) -> ProgramError:
+    """Return what was raised and the innermost place under ``stacks`` that it came from."""
+    file, line = None, None
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = Path(frame.filename).resolve()
+        if path.is_relative_to(_STACKS) and not path.is_relative_to(_STACKS / "engine"):
+            file, line = f"stacks/{path.relative_to(_STACKS)}", frame.lineno
+    if isinstance(error, SyntaxError) and error.filename:
+        path = Path(error.filename).resolve()
+        if path.is_relative_to(_STACKS):
+            file, line = f"stacks/{path.relative_to(_STACKS)}", error.lineno
+    text = scrubbed(str(error)) or "no message"
+    return ProgramError(text=text, kind=type(error).__name__, file=file, line=line)
+
+
+def _is_of_the_engine(error: BaseException) -> bool:
+    """Tell whether the SDK raised because the engine had refused or was shutting down."""
+    import pulumi  # noqa: PLC0415 - imported meanwhile
+
+    return isinstance(error, pulumi.RunError) and "Resource monitor has terminated" in str(error)
+
+
+def _stop_on_rpc_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    if isinstance(context.get("exception"), grpc.RpcError):
+        loop.stop()
+    else:
+        loop.default_exception_handler(context)
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what a failed program left unfinished, so that closing the loop is silent."""
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            loop.run_until_complete(task)
+    loop.close()
+    sys.stdout.flush()
+    sys.stderr.flush()

@@ -1,0 +1,138 @@
+"""What a state says: its digest, its resources, outputs, pending operations and protected parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stacks.contract import Pending, PlannedResource
+from stacks.engine.backend import State
+from stacks.engine.failures import name_of
+from stacks.engine.values import Hide, digest, hidden, is_secret, masked
+
+STACK_TYPE = "pulumi:pulumi:Stack"
+PROVIDER_TYPE = "pulumi:providers:"
+
+# What of a resource is bound by the digest: everything that steers the engine, but neither times
+# nor positions in source files.
+_BOUND = (
+    "urn",
+    "id",
+    "type",
+    "custom",
+    "inputs",
+    "outputs",
+    "parent",
+    "provider",
+    "protect",
+    "dependencies",
+    "delete",
+    "external",
+    "taint",
+    "retainOnDelete",
+    "initErrors",
+    "pendingReplacement",
+)
+
+
+def state_digest(state: State | None, hide: Hide) -> str:
+    """Return the digest of a state; that of no stack equals that of an empty one.
+
+    Secrets enter as what ``hide`` makes of their ciphertexts, times not at all.
+    """
+    resources = sorted(
+        (_bound(r, hide) for r in _resources(state)),
+        key=lambda r: (str(r.get("urn")), bool(r.get("delete")), str(r.get("id"))),
+    )
+    pending = sorted(
+        ((str(p.get("type")), _bound(p.get("resource") or {}, hide)) for p in _pending(state)),
+        key=lambda p: (str(p[1].get("urn")), p[0]),
+    )
+    return digest({"resources": resources, "pending_operations": pending})
+
+
+def resources_of(state: State | None) -> list[PlannedResource]:
+    """Return the resources of a state with secrets masked, sorted by URN."""
+    found = [
+        PlannedResource(
+            urn=r["urn"],
+            type=r["type"],
+            name=name_of(r["urn"]),
+            operation="delete" if r.get("delete") else "same",
+            custom=bool(r.get("custom")),
+            inputs=masked(r.get("inputs") or {}),
+            outputs=masked(r.get("outputs") or {}),
+            protect=bool(r.get("protect")),
+            parent=r.get("parent") or None,
+            provider=r.get("provider") or None,
+        )
+        for r in _resources(state)
+    ]
+    return sorted(found, key=lambda r: (r.urn, r.operation))
+
+
+def in_cloud(state: State | None) -> list[str]:
+    """Return the URNs of everything that a provider made, sorted."""
+    return sorted(
+        r["urn"]
+        for r in _resources(state)
+        if r.get("custom") and not r["type"].startswith("pulumi:")
+    )
+
+
+def outputs_of(state: State | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the stack's outputs with secrets masked, and the names of the secret ones."""
+    for resource in _resources(state):
+        if resource["type"] == STACK_TYPE:
+            outputs = resource.get("outputs") or {}
+            secret = tuple(sorted(k for k, v in outputs.items() if is_secret(v)))
+            return masked(outputs), secret
+    return {}, ()
+
+
+def pending_of(state: State | None) -> list[Pending]:
+    """Return the interrupted operations, sorted by URN."""
+    found = [
+        Pending(
+            urn=str((p.get("resource") or {}).get("urn", "")),
+            type=str((p.get("resource") or {}).get("type", "")),
+            operation=str(p.get("type", "")),
+        )
+        for p in _pending(state)
+    ]
+    return sorted(found, key=lambda p: (p.urn, p.operation))
+
+
+def pending_creates(state: State | None) -> list[Mapping[str, Any]]:
+    """Return the resources whose creation was interrupted, as they were written."""
+    return [p["resource"] for p in _pending(state) if p.get("type") == "creating"]
+
+
+def protected_of(state: State | None) -> list[str]:
+    """Return the URNs of protected resources."""
+    return sorted(r["urn"] for r in _resources(state) if r.get("protect"))
+
+
+def ids_of(state: State | None, resource_type: str) -> set[str]:
+    """Return the ids of the resources of a type that the state holds."""
+    return {str(r["id"]) for r in _resources(state) if r["type"] == resource_type and r.get("id")}
+
+
+def has_provider(state: State | None) -> bool:
+    """Tell whether a state holds a configured provider."""
+    return any(r["type"].startswith(PROVIDER_TYPE) for r in _resources(state))
+
+
+def _resources(state: State | None) -> Iterable[Mapping[str, Any]]:
+    return (state or {}).get("resources") or ()
+
+
+def _pending(state: State | None) -> Iterable[Mapping[str, Any]]:
+    return (state or {}).get("pending_operations") or ()
+
+
+def _bound(resource: Mapping[str, Any], hide: Hide) -> dict[str, Any]:
+    bound = {k: hidden(resource[k], hide) for k in _BOUND if resource.get(k) not in (None, False)}
+    if "dependencies" in bound:  # their order is that in which the program's tasks ran
+        bound["dependencies"] = sorted(bound["dependencies"])
+    return bound

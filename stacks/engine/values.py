@@ -1,0 +1,64 @@
+"""Property values as the engine writes them into events, plans and states."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+SIGNATURE = "4dabf18193072939515e22adb298388d"  # marks an object as a special value
+SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the mark of a secret, not a secret
+SECRET_MASK: Mapping[str, Any] = {"secret": True}
+
+Hide = Callable[[str], str]  # ciphertext -> what may be digested
+
+
+def is_secret(value: Any) -> bool:
+    """Tell whether a value is a marked secret."""
+    return isinstance(value, Mapping) and value.get(SIGNATURE) == SECRET
+
+
+def masked(value: Any) -> Any:
+    """Return the value with every secret as ``{"secret": true}``."""
+    if is_secret(value):
+        return dict(SECRET_MASK)
+    if isinstance(value, Mapping):
+        return {str(k): masked(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [masked(v) for v in value]
+    return value
+
+
+def hidden(value: Any, hide: Hide) -> Any:
+    """Return the value with every encrypted secret replaced by what ``hide`` makes of it."""
+    if is_secret(value):
+        ciphertext = value.get("ciphertext")
+        return {"secret": hide(ciphertext)} if isinstance(ciphertext, str) else dict(SECRET_MASK)
+    if isinstance(value, Mapping):
+        return {str(k): hidden(v, hide) for k, v in value.items()}
+    if isinstance(value, list):
+        return [hidden(v, hide) for v in value]
+    return value
+
+
+def secret_names(properties: Mapping[str, Any]) -> set[str]:
+    """Return the paths of secret properties, such as ``environment.token`` or ``rules[0].key``."""
+    return {path for name, value in properties.items() for path in _secrets(name, value)}
+
+
+def _secrets(path: str, value: Any) -> Iterator[str]:
+    if is_secret(value):
+        yield path
+    elif isinstance(value, Mapping):
+        for name, child in value.items():
+            yield from _secrets(f"{path}.{name}", child)
+    elif isinstance(value, list):
+        for position, child in enumerate(value):
+            yield from _secrets(f"{path}[{position}]", child)
+
+
+def digest(value: Any) -> str:
+    """Return ``sha256:<hex>`` over the value as JSON with sorted keys and no blanks."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

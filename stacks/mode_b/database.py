@@ -1,0 +1,153 @@
+"""PostgreSQL of a dedicated Hub. AWS makes, keeps and rotates the master password."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_aws import ec2, rds, vpc
+
+from stacks import spec
+from stacks.components.naming import Names
+from stacks.components.tags import DataClass, tags
+
+_PORT = 5432
+_FAMILY = "postgres16"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseConfig:
+    """``app_group_id``: the security group that may connect. Keys: of storage, of the password."""
+
+    names: Names
+    database: spec.Database
+    vpc_id: pulumi.Input[str]
+    subnet_ids: Sequence[pulumi.Input[str]]
+    app_group_id: pulumi.Input[str]
+    data_key_arn: pulumi.Input[str]
+    secrets_key_arn: pulumi.Input[str]
+
+
+class Database(pulumi.ComponentResource):
+    """Instance, its subnets, parameters and security group.
+
+    ``master_secret_arn`` names the secret in which AWS keeps the password; no value passes here.
+    """
+
+    identifier: str
+    endpoint: pulumi.Output[str]
+    master_secret_arn: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, config: DatabaseConfig, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("tenantplane:mode_b:Database", name, None, opts)
+        names = config.names
+        child = pulumi.ResourceOptions(parent=self)
+        self.identifier = names.of("db")
+        subnets = rds.SubnetGroup(
+            "db",
+            name=self.identifier,
+            description="Private subnets of the Hub's database.",
+            subnet_ids=list(config.subnet_ids),
+            tags=tags(self.identifier, DataClass.CUSTOMER),
+            opts=child,
+        )
+        parameters = rds.ParameterGroup(
+            "db",
+            name=f"{self.identifier}-{_FAMILY}",
+            description="Refuses connections without TLS.",
+            family=_FAMILY,
+            parameters=[{"name": "rds.force_ssl", "value": "1"}],
+            tags=tags(f"{self.identifier}-{_FAMILY}", DataClass.CUSTOMER),
+            opts=child,
+        )
+        group = self._group(config)
+        instance = self._instance(config, subnets, parameters, group)
+        self.endpoint = instance.endpoint
+        self.master_secret_arn = instance.master_user_secrets.apply(_first_arn)
+        self.register_outputs({"identifier": self.identifier, "endpoint": self.endpoint})
+
+    def _group(self, config: DatabaseConfig) -> ec2.SecurityGroup:
+        names = config.names
+        child = pulumi.ResourceOptions(parent=self)
+        group = ec2.SecurityGroup(
+            "db",
+            name=self.identifier,
+            description="The database: in from the application, out to nothing.",
+            vpc_id=config.vpc_id,
+            tags=tags(self.identifier),
+            opts=child,
+        )
+        vpc.SecurityGroupIngressRule(
+            "db-from-app",
+            security_group_id=group.id,
+            description="PostgreSQL from the application",
+            referenced_security_group_id=config.app_group_id,
+            ip_protocol="tcp",
+            from_port=_PORT,
+            to_port=_PORT,
+            tags=tags(names.of("db-from-app")),
+            opts=child,
+        )
+        vpc.SecurityGroupEgressRule(
+            "app-to-db",
+            security_group_id=config.app_group_id,
+            description="PostgreSQL",
+            referenced_security_group_id=group.id,
+            ip_protocol="tcp",
+            from_port=_PORT,
+            to_port=_PORT,
+            tags=tags(names.of("app-to-db")),
+            opts=child,
+        )
+        return group
+
+    def _instance(
+        self,
+        config: DatabaseConfig,
+        subnets: rds.SubnetGroup,
+        parameters: rds.ParameterGroup,
+        group: ec2.SecurityGroup,
+    ) -> rds.Instance:
+        wanted = config.database
+        return rds.Instance(
+            "db",
+            identifier=self.identifier,
+            engine="postgres",
+            engine_version=wanted.engine_version,
+            # AWS patches only what the spec leaves to it, or the next plan would want to go back
+            auto_minor_version_upgrade="." not in wanted.engine_version,
+            instance_class=wanted.instance_class,
+            db_name="hub",
+            port=_PORT,
+            allocated_storage=wanted.storage_gb,
+            storage_type="gp3",
+            storage_encrypted=True,
+            kms_key_id=config.data_key_arn,
+            username="hub_admin",
+            manage_master_user_password=True,
+            master_user_secret_kms_key_id=config.secrets_key_arn,
+            db_subnet_group_name=subnets.name,
+            parameter_group_name=parameters.name,
+            vpc_security_group_ids=[group.id],
+            publicly_accessible=False,
+            multi_az=wanted.multi_az,
+            backup_retention_period=wanted.backup_days,
+            backup_window="01:00-02:00",
+            maintenance_window="sun:03:00-sun:04:00",
+            copy_tags_to_snapshot=True,
+            # an approved change happens when it is applied, not in some later night
+            apply_immediately=True,
+            deletion_protection=True,
+            skip_final_snapshot=False,
+            final_snapshot_identifier=f"{self.identifier}-final",
+            tags=tags(self.identifier, DataClass.CUSTOMER),
+            opts=pulumi.ResourceOptions(parent=self, protect=True),
+        )
+
+
+def _first_arn(kept: Sequence[rds.outputs.InstanceMasterUserSecret]) -> str:
+    # an empty output is found by the check of outputs after the apply
+    return next((secret.secret_arn for secret in kept or () if secret.secret_arn), "")

@@ -1,0 +1,62 @@
+# PostgreSQL. AWS makes, keeps and rotates the master password; Terraform never sees it.
+
+resource "aws_db_subnet_group" "this" {
+  name        = var.names.database
+  description = "Private subnets of the Hub's database."
+  subnet_ids  = var.private_subnet_ids
+
+  tags = merge(local.customer_data, { Name = var.names.database })
+}
+
+resource "aws_db_parameter_group" "this" {
+  name        = "${var.names.database}-postgres16"
+  description = "Refuses connections without TLS."
+  family      = "postgres16"
+
+  parameter {
+    name  = "rds.force_ssl"
+    value = "1"
+  }
+
+  tags = merge(local.customer_data, { Name = "${var.names.database}-postgres16" })
+}
+
+resource "aws_db_instance" "this" {
+  identifier     = var.names.database
+  engine         = "postgres"
+  engine_version = var.database.engine_version
+  instance_class = var.database.instance_class
+  db_name        = "hub"
+  port           = 5432
+
+  allocated_storage = var.database.storage_gb
+  storage_type      = "gp3"
+  storage_encrypted = true
+  kms_key_id        = var.key_arns.data
+
+  username                      = "hub_admin"
+  manage_master_user_password   = true
+  master_user_secret_kms_key_id = var.key_arns.secrets
+
+  db_subnet_group_name   = aws_db_subnet_group.this.name
+  multi_az               = var.database.multi_az
+  parameter_group_name   = aws_db_parameter_group.this.name
+  publicly_accessible    = false
+  vpc_security_group_ids = [var.database_security_group_id]
+
+  # AWS patches only what is left to it; with a named minor version the next plan would want to go back.
+  auto_minor_version_upgrade = !strcontains(var.database.engine_version, ".")
+  backup_retention_period    = var.database.backup_days
+  backup_window              = "01:00-02:00"
+  copy_tags_to_snapshot      = true
+  maintenance_window         = "sun:03:00-sun:04:00"
+
+  # A reviewed change happens when it is applied, not in some later night.
+  apply_immediately = true
+
+  deletion_protection       = !var.uninstall
+  final_snapshot_identifier = var.names.final_snapshot
+  skip_final_snapshot       = false
+
+  tags = merge(local.customer_data, { Name = var.names.database })
+}

@@ -1,0 +1,221 @@
+"""The runner: one call of the engine as one process, driven by JSON lines (``contract.py``).
+
+In order: the protocol's ends become private, the guard is forked, the request is checked, the
+private folder is made, the operation runs, everything that was started is ended, the folder is
+removed, and the last line says how it went. Exit codes: 0 a result was sent, 1 a failure was sent,
+2 the parent was gone or closed without a request.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stacks.engine.channel import Channel, Inbox
+from stacks.engine.guard import Guard, remove_folder, stand_guard
+
+if TYPE_CHECKING:
+    from stacks.contract import Failure, Request, Result
+    from stacks.engine.call import Call
+    from stacks.engine.failures import CallFailed
+
+EXIT_RESULT = 0
+EXIT_FAILURE = 1
+EXIT_NO_REQUEST = 2
+
+_DEFAULT_STOP_SECONDS = 30.0
+
+# Processes are started by fork and exec while gRPC's threads run; it must not try to follow.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+
+def main() -> int:
+    """Serve one request; return the exit code."""
+    channel = Channel()
+    line = channel.read_request()
+    if not line.strip():
+        return EXIT_NO_REQUEST
+    guard = _guard(line)  # before threads and heavy imports
+    last: Result | Failure
+    try:
+        last, parent_gone = _answer(line, channel, guard)
+    finally:
+        if guard is not None:
+            guard.dismiss()
+    channel.send(last)
+    if parent_gone:
+        return EXIT_NO_REQUEST
+    return EXIT_RESULT if last.message == "result" else EXIT_FAILURE
+
+
+def exit_now(code: int) -> None:
+    """End this process; threads of libraries that wait for others are not waited for."""
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _guard(line: bytes) -> Guard | None:
+    """Fork the guard for what the line names; a line that names nothing starts nothing either."""
+    try:
+        request = json.loads(line)
+        deadlines = request.get("deadlines") or {}
+        return stand_guard(
+            call_id=str(request["call_id"]),
+            folder=Path(request["work_folder"]),
+            engine=str(request["cli"]),
+            stop_seconds=float(deadlines.get("stop_seconds", _DEFAULT_STOP_SECONDS)),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _answer(line: bytes, channel: Channel, guard: Guard | None) -> tuple[Result | Failure, bool]:
+    from stacks.contract import Code, Failure  # noqa: PLC0415 - after the fork
+    from stacks.engine.failures import CallFailed  # noqa: PLC0415
+
+    try:
+        request = _request(line)
+        channel.keep_secret(
+            request.secrets.passphrase,
+            request.secrets.hmac_key,
+            _long(os.environ.get("AWS_SECRET_ACCESS_KEY")),
+            _long(os.environ.get("AWS_SESSION_TOKEN")),
+        )
+        return _run(request, channel, guard), False
+    except CallFailed as failed:
+        return _failure(failed), failed.code is Code.PARENT_GONE
+    except Exception as error:  # noqa: BLE001 - a traceback is never an answer
+        traceback.print_exc(file=sys.stderr)
+        return Failure(
+            code=Code.ENGINE,
+            text=f"The runner itself failed ({type(error).__name__}); see its standard error.",
+            changed=True,  # nobody knows
+        ), False
+
+
+def _request(line: bytes) -> Request:
+    from pydantic import ValidationError  # noqa: PLC0415 - after the fork
+
+    from stacks.contract import Code, Request  # noqa: PLC0415
+    from stacks.engine.failures import CallFailed  # noqa: PLC0415
+
+    try:
+        return Request.model_validate_json(line)
+    except ValidationError as error:
+        raise CallFailed(
+            Code.BAD_REQUEST,
+            "The request is no valid message: " + _problems(error),
+            data={"problems": _paths(error)},
+        ) from None
+
+
+def _run(request: Request, channel: Channel, guard: Guard | None) -> Result:
+    from stacks.engine import processes  # noqa: PLC0415 - after the fork
+    from stacks.engine.backend import file_backend, salt_of  # noqa: PLC0415
+    from stacks.engine.call import Call  # noqa: PLC0415
+    from stacks.engine.folder import make_folder, write_folder  # noqa: PLC0415
+
+    inbox = Inbox()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: inbox.put("cancel"))
+    channel.listen(inbox)
+    operation = _operation(request)
+    processes.adopt_orphans()
+    root = Path(request.work_folder)
+    make_folder(root, request.call_id)
+    spared = {guard.pid} if guard is not None else set()
+    call: Call | None = None
+    try:
+        backend = file_backend(request.backend_url, request.stack)
+        salt = salt_of(backend.state()) if backend is not None else None
+        call = Call(request, channel, inbox, write_folder(request, salt), backend)
+        call.cli.spared |= spared
+        return operation(call)
+    finally:
+        if call is not None and call.host is not None:
+            call.host.close()
+        processes.end_descendants(spare=spared)
+        remove_folder(root, request.call_id)
+
+
+def _operation(request: Request) -> Callable[[Call], Result]:
+    """Check the spec if the operation needs one, and return what does it."""
+    from stacks.contract import Operation  # noqa: PLC0415 - after the fork
+
+    if request.operation in (Operation.PREVIEW, Operation.UP):
+        _check_spec(request)
+        from stacks.engine import applying  # noqa: PLC0415 - only what the operation needs
+
+        return applying.up if request.operation is Operation.UP else applying.preview
+    if request.operation is Operation.RESOLVE_PENDING:
+        from stacks.engine.pending import resolve_pending  # noqa: PLC0415
+
+        return resolve_pending
+    from stacks.engine import upkeep  # noqa: PLC0415
+
+    return {
+        Operation.REFRESH: upkeep.refresh,
+        Operation.DESTROY: upkeep.destroy,
+        Operation.EXPORT: upkeep.export,
+        Operation.CLEAN_UP: upkeep.clean_up,
+    }[request.operation]
+
+
+def _check_spec(request: Request) -> None:
+    from pydantic import ValidationError  # noqa: PLC0415 - after the fork
+
+    from stacks.contract import Code  # noqa: PLC0415
+    from stacks.engine.failures import CallFailed  # noqa: PLC0415
+    from stacks.spec import load  # noqa: PLC0415
+
+    try:
+        spec = load(str(request.program), request.spec)
+    except ValidationError as error:
+        raise CallFailed(
+            Code.BAD_SPEC,
+            f"The spec of {request.program} is not valid: " + _problems(error),
+            data={"problems": _paths(error)},
+        ) from None
+    for name in ("region", "account_id"):
+        if getattr(spec, name) != getattr(request.cloud, name):
+            raise CallFailed(
+                Code.BAD_SPEC,
+                f"The spec's {name} is not the one that the call is for.",
+                data={"problems": [name]},
+            )
+
+
+def _failure(failed: CallFailed) -> Failure:
+    from stacks.contract import Failure  # noqa: PLC0415 - after the fork
+
+    return Failure(
+        code=failed.code,
+        text=failed.text,
+        changed=failed.changed,
+        data=failed.data,
+        state_digest=failed.state_digest,
+        summary=failed.summary,
+    )
+
+
+def _problems(error: Any) -> str:
+    """Say what is wrong and where, never quoting values: one of them may be a secret."""
+    return "; ".join(
+        f"{'.'.join(str(p) for p in e['loc']) or 'the whole line'}: {e['msg']}"
+        for e in error.errors(include_input=False, include_url=False, include_context=False)
+    )
+
+
+def _paths(error: Any) -> list[str]:
+    return [".".join(str(p) for p in e["loc"]) for e in error.errors(include_input=False)]
+
+
+def _long(value: str | None) -> str | None:
+    """Return a credential that is worth hiding; an emulated cloud's may be everyday words."""
+    return value if value and len(value) >= 16 else None

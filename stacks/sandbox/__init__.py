@@ -1,0 +1,1 @@
+"""The emulated cloud of the embedded mode and the provider that speaks to it."""

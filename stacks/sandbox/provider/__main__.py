@@ -1,0 +1,90 @@
+"""The plugin's process: `pulumi-resource-aws [flags] ENGINE_ADDRESS`, started by the engine.
+
+It prints its port, serves on loopback and ends with the process that started it: the engine puts
+plugins into process groups of their own, and a killed engine tells them nothing.
+"""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from concurrent import futures
+from types import FrameType
+
+from stacks.sandbox.provider.messages import skip_sdk_initialisers
+
+_WORKERS = 16
+_WATCH_SECONDS = 0.5
+_ENGINE_LOOKS = 10  # looks at the parent between two looks at the engine's address
+_ENGINE_MISSES = 3
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until the engine says to stop or is gone. Returns the exit status."""
+    os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")  # no machine role in the sandbox
+    skip_sdk_initialisers()
+    parent = os.getppid()
+    import grpc  # noqa: PLC0415 - after the SDK's initialisers were skipped
+    from pulumi.runtime.proto import provider_pb2_grpc  # noqa: PLC0415 - likewise
+
+    from stacks.sandbox.provider.server import Provider  # noqa: PLC0415 - likewise
+
+    stopped = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    unlimited = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.so_reuseport", 0),
+    ]
+    server = grpc.server(futures.ThreadPoolExecutor(_WORKERS), options=unlimited)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    threading.Thread(target=_prepare, daemon=True).start()
+    engine = arguments[-1] if arguments and not arguments[-1].startswith("-") else ""
+    orphaned = _serve(stopped, parent, engine)
+    server.stop(grace=None)
+    # Calls that are still under way must not keep an orphan alive.
+    if orphaned:
+        os._exit(1)
+    return 0
+
+
+def _prepare() -> None:
+    """Load what the first call needs, while the engine is still busy elsewhere."""
+    import botocore.session  # noqa: F401, PLC0415 - imported for its effect
+
+
+def _serve(stopped: threading.Event, parent: int, engine: str) -> bool:
+    """Wait for the end; returns True when the parent or the engine went away without a word."""
+    looks = misses = 0
+    while not stopped.wait(_WATCH_SECONDS):
+        if os.getppid() != parent:
+            return True
+        looks += 1
+        if engine and looks % _ENGINE_LOOKS == 0:
+            misses = 0 if _answers(engine) else misses + 1
+            if misses >= _ENGINE_MISSES:
+                return True
+    return False
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=2):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

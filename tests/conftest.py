@@ -1,0 +1,79 @@
+"""Real parts that many tests share: a PostgreSQL server, databases, the Pulumi CLI."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from control_plane.adapters.postgres import EmbeddedPostgres
+from control_plane.adapters.pulumi.cache import cache_folder
+from control_plane.adapters.pulumi.install import ensure_cli
+from control_plane.domain.errors import EngineUnavailable, SettingInvalid, Unavailable
+from tests.databases import Database, drop_database, make_template, new_database
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[EmbeddedPostgres]:
+    """A server for the whole session, on data that is thrown away.
+
+    Its folder has a short path of its own, since a socket's path may not be long and pytest's may.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="tenantplane-tests-"))
+    server = EmbeddedPostgres(folder / "postgres", short_folder=folder, durable=False)
+    try:
+        server.start()
+    except Unavailable as error:
+        shutil.rmtree(folder)
+        pytest.skip(f"no PostgreSQL for tests: {error.message}")
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: EmbeddedPostgres) -> str:
+    """Name of the migrated database that module databases are copied from."""
+    return make_template(postgres_server)
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+    """URL of the owner of an empty database of the test module; the roles exist."""
+    name = new_database(postgres_server)
+    yield Database(server=postgres_server, name=name).owner
+    drop_database(postgres_server, name)
+
+
+@pytest.fixture(scope="module")
+def module_database(
+    postgres_server: EmbeddedPostgres, migrated_template: str
+) -> Iterator[Database]:
+    """A migrated database of the test module; use ``database``, which is empty for each test."""
+    name = new_database(postgres_server, template=migrated_template)
+    yield Database(server=postgres_server, name=name)
+    drop_database(postgres_server, name)
+
+
+@pytest.fixture
+def database(module_database: Database) -> Database:
+    """A migrated database without rows."""
+    module_database.empty()
+    return module_database
+
+
+@pytest.fixture(scope="session")
+def pulumi_cli() -> Path:
+    """The pinned Pulumi CLI; made once per machine and kept in the cache folder."""
+    try:
+        return ensure_cli(cache=cache_folder(), report=_say)
+    except (EngineUnavailable, SettingInvalid) as error:
+        pytest.skip(f"no Pulumi CLI: {error.message}")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"pulumi: {line}\n")

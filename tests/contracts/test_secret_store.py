@@ -1,0 +1,124 @@
+"""What every secret store does."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from control_plane.adapters.memory import MemorySecretStore
+from control_plane.adapters.secrets import FileSecretStore
+from control_plane.domain.errors import Conflict, SettingInvalid
+from control_plane.ports import SecretStore
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture(params=["memory", "files"])
+def secrets(request: pytest.FixtureRequest, tmp_path: Path) -> SecretStore:
+    if request.param == "memory":
+        return MemorySecretStore()
+    return FileSecretStore(tmp_path / "keys" / "master")
+
+
+def test_keys_are_stable_and_differ_by_deployment_and_purpose(secrets: SecretStore) -> None:
+    assert secrets.passphrase("dep_1") == secrets.passphrase("dep_1")
+    assert secrets.hmac_key("dep_1") == secrets.hmac_key("dep_1")
+    assert secrets.passphrase("dep_1") != secrets.passphrase("dep_2")
+    assert secrets.hmac_key("dep_1") != secrets.hmac_key("dep_2")
+    assert len(secrets.hmac_key("dep_1")) == 32
+    assert len(secrets.passphrase("dep_1")) == 43  # 32 bytes in base64url
+    assert secrets.passphrase("dep_1").isascii()
+
+
+def test_what_was_sealed_opens_under_its_context_alone(secrets: SecretStore) -> None:
+    sealed = secrets.seal(b"saved plan", context="pln_1")
+    assert b"saved plan" not in sealed
+    assert secrets.open(sealed, context="pln_1") == b"saved plan"
+    with pytest.raises(Conflict):
+        secrets.open(sealed, context="pln_2")
+
+
+def test_sealing_twice_gives_different_bytes(secrets: SecretStore) -> None:
+    assert secrets.seal(b"x", context="c") != secrets.seal(b"x", context="c")
+
+
+def test_a_changed_byte_is_noticed_wherever_it_is(secrets: SecretStore) -> None:
+    sealed = secrets.seal(b"saved plan", context="pln_1")
+    for place in range(len(sealed)):
+        changed = bytearray(sealed)
+        changed[place] ^= 1
+        with pytest.raises(Conflict):
+            secrets.open(bytes(changed), context="pln_1")
+    for short in (b"", sealed[:4], sealed[:20], sealed[:-1]):
+        with pytest.raises(Conflict):
+            secrets.open(short, context="pln_1")
+
+
+def test_the_file_is_made_once_for_this_user_alone(tmp_path: Path) -> None:
+    file = tmp_path / "keys" / "master"
+    first = FileSecretStore(file)
+    assert not file.exists()
+    passphrase = first.passphrase("dep_1")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert [path.name for path in file.parent.iterdir()] == ["master"]
+    assert FileSecretStore(file).passphrase("dep_1") == passphrase
+    other = FileSecretStore(tmp_path / "other")
+    assert other.passphrase("dep_1") != passphrase
+
+
+def test_processes_that_start_at_once_agree_on_one_secret(tmp_path: Path) -> None:
+    script = (
+        "import sys, pathlib\n"
+        "from control_plane.adapters.secrets import FileSecretStore\n"
+        "sys.stdin.readline()\n"
+        "print(FileSecretStore(pathlib.Path(sys.argv[1])).passphrase('dep_1'))\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path / "keys" / "master")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = {process.communicate(timeout=50)[0] for process in processes}
+    assert len(answers) == 1
+    assert answers != {""}
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "master"
+    FileSecretStore(file).passphrase("dep_1")
+    file.chmod(mode)
+    with pytest.raises(SettingInvalid, match="chmod 600"):
+        FileSecretStore(file).passphrase("dep_1")
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"!" * 44, b"QUJD\n"])
+def test_a_file_that_is_not_whole_is_refused_and_kept(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "master"
+    file.write_bytes(content)
+    file.chmod(0o600)
+    with pytest.raises(SettingInvalid, match="not whole"):
+        FileSecretStore(file).hmac_key("dep_1")
+    assert file.read_bytes() == content
+
+
+def test_no_error_tells_a_secret(tmp_path: Path) -> None:
+    store = FileSecretStore(tmp_path / "master")
+    secret = (store.passphrase("dep_1"), (tmp_path / "master").read_text().strip())
+    with pytest.raises(Conflict) as refused:
+        store.open(store.seal(b"content of the plan", context="a"), context="b")
+    told = f"{refused.value!r} {refused.value.data}"
+    assert not any(word in told for word in (*secret, "content of the plan"))

@@ -1,0 +1,214 @@
+"""Entities of tests: a tenant with a deployment, a run, a plan and an approval, and more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from control_plane.adapters.memory import FixedClock, SeededIds
+from control_plane.domain.approval import Approval, ApprovalStatus, Barred, Decision
+from control_plane.domain.bundle import Bundle, BundleStatus, DownloadLink, Handover, Receipt
+from control_plane.domain.canonical import digest
+from control_plane.domain.deployment import Account, Deployment, DeploymentKind
+from control_plane.domain.hub import Hub, HubStatus
+from control_plane.domain.plan import Plan
+from control_plane.domain.run import Run, RunEvent, RunKind, RunStatus
+from control_plane.domain.tenant import Contract, ProvisioningRequest, Tenant, TenantStatus
+from control_plane.ports import IdempotencyRecord, UnitOfWork
+
+ASKER = "user:asks"
+DECIDER = "user:decides"
+
+
+@dataclass
+class Entities:
+    """Makes entities that fit together; ``changes`` override any field."""
+
+    clock: FixedClock = field(default_factory=FixedClock)
+    ids: SeededIds = field(default_factory=SeededIds)
+    count: int = 0
+
+    def _facts(self, facts: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+        self.count += 1
+        return {**facts, **changes}
+
+    def tenant(self, **changes: Any) -> Tenant:
+        now = self.clock.now()
+        facts = {
+            "id": self.ids.new("tenant"), "slug": f"acme-{self.count}", "legal_name": "Acme Srl",
+            "domain": "acme.example", "country": "IT", "time_zone": "Europe/Rome",
+            "status": TenantStatus.REQUESTED, "facts": {"seats": 12, "nested": {"a": [1, "ü"]}},
+            "editors": (ASKER,), "created_at": now, "updated_at": now,
+        }  # fmt: skip
+        return Tenant(**self._facts(facts, changes))
+
+    def contract(self, tenant: Tenant, **changes: Any) -> Contract:
+        now = self.clock.now()
+        facts = {
+            "id": self.ids.new("contract"), "provider": "docusign",
+            "envelope_id": f"envelope-{self.count}", "contract_id": "C-1", "digest": digest(1),
+            "signed_at": now, "subscription": "enterprise", "mode": "B", "seats": 12,
+            "tenant_id": tenant.id, "created_at": now,
+        }  # fmt: skip
+        return Contract(**self._facts(facts, changes))
+
+    def request(self, contract: Contract, **changes: Any) -> ProvisioningRequest:
+        facts = {
+            "id": self.ids.new("request"), "tenant_id": contract.tenant_id,
+            "contract_ref": contract.id, "body": {"environment": "production"},
+            "body_digest": digest(2), "requested_by": ASKER, "on_behalf_of": None,
+            "created_at": self.clock.now(),
+        }  # fmt: skip
+        return ProvisioningRequest(**self._facts(facts, changes))
+
+    def hub(self, **changes: Any) -> Hub:
+        now = self.clock.now()
+        facts = {
+            "id": self.ids.new("hub"), "region": "eu-west-1", "cell": f"c{self.count}",
+            "capacity": 10, "status": HubStatus.REQUESTED, "created_at": now, "updated_at": now,
+        }  # fmt: skip
+        return Hub(**self._facts(facts, changes))
+
+    def account(self, **changes: Any) -> Account:
+        facts = {
+            "id": self.ids.new("account"), "account_id": f"{self.count:012d}",
+            "role_arn": None, "external_id": None, "shared": False, "claimed_by": None,
+            "created_at": self.clock.now(),
+        }  # fmt: skip
+        return Account(**self._facts(facts, changes))
+
+    def deployment(self, tenant: Tenant | None, **changes: Any) -> Deployment:
+        now = self.clock.now()
+        facts = {
+            "id": self.ids.new("deployment"), "tenant_id": tenant.id if tenant else None,
+            "hub_id": None, "kind": DeploymentKind.DEDICATED, "environment": "production",
+            "region": "eu-west-1", "account_id": "123456789012",
+            "stack": f"acme-{self.count}.production.b", "created_at": now, "updated_at": now,
+        }  # fmt: skip
+        return Deployment(**self._facts(facts, changes))
+
+    def run(self, deployment: Deployment, **changes: Any) -> Run:
+        now = self.clock.now()
+        facts = {
+            "id": self.ids.new("run"), "deployment_id": deployment.id,
+            "tenant_id": deployment.tenant_id, "kind": RunKind.PROVISION,
+            "status": RunStatus.REQUESTED, "requested_by": ASKER, "requested_at": now,
+            "updated_at": now,
+        }  # fmt: skip
+        return Run(**self._facts(facts, changes))
+
+    def event(self, run: Run, seq: int, **changes: Any) -> RunEvent:
+        facts = {
+            "run_id": run.id, "seq": seq, "time": self.clock.now(), "kind": "phase",
+            "body": {"phase": "plan"},
+        }  # fmt: skip
+        return RunEvent(**self._facts(facts, changes))
+
+    def plan(self, run: Run, **changes: Any) -> Plan:
+        facts = {
+            "id": self.ids.new("plan"), "run_id": run.id, "deployment_id": run.deployment_id,
+            "digest": digest(["plan", self.count]), "parts": {"spec": digest(3)},
+            "operations": ({"urn": "urn:a", "op": "create", "secrets": []},),
+            "resources": ({"urn": "urn:a", "inputs": {"ports": [1, 2]}},),
+            "summary": {"create": 1}, "created_at": self.clock.now(),
+        }  # fmt: skip
+        return Plan(**self._facts(facts, changes))
+
+    def approval(self, plan: Plan, **changes: Any) -> Approval:
+        now = self.clock.now()
+        facts = {
+            "id": self.ids.new("approval"), "run_id": plan.run_id, "plan_id": plan.id,
+            "plan_digest": plan.digest, "tenant_id": None, "status": ApprovalStatus.WAITING,
+            "expires_at": now + timedelta(hours=72), "created_at": now, "updated_at": now,
+        }  # fmt: skip
+        return Approval(**self._facts(facts, changes))
+
+    def barred(self, approval: Approval, subject: str = ASKER) -> Barred:
+        return Barred(
+            id=f"{approval.id}:{subject}", approval_id=approval.id, subject=subject,
+            reason="requester",
+        )  # fmt: skip
+
+    def decision(self, approval: Approval, **changes: Any) -> Decision:
+        facts = {
+            "id": self.ids.new("decision"), "approval_id": approval.id, "decision": "approve",
+            "plan_digest": approval.plan_digest, "actor_id": DECIDER, "actor_kind": "user",
+            "reason": "read it", "decided_at": self.clock.now(),
+        }  # fmt: skip
+        return Decision(**self._facts(facts, changes))
+
+    def bundle(self, deployment: Deployment, **changes: Any) -> Bundle:
+        now = self.clock.now()
+        facts = {
+            "id": self.ids.new("bundle"), "tenant_id": deployment.tenant_id,
+            "deployment_id": deployment.id, "number": 1,
+            "status": BundleStatus.AWAITING_ARCHITECT, "inputs": {"region": "eu-west-1"},
+            "created_at": now, "updated_at": now,
+        }  # fmt: skip
+        return Bundle(**self._facts(facts, changes))
+
+    def handover(self, bundle: Bundle, **changes: Any) -> Handover:
+        facts = {
+            "id": self.ids.new("handover"), "bundle_id": bundle.id, "recipient_name": "Ada",
+            "recipient_email": "ada@acme.example", "handed_over_by": DECIDER,
+            "handed_over_at": self.clock.now(),
+        }  # fmt: skip
+        return Handover(**self._facts(facts, changes))
+
+    def link(self, handover: Handover, **changes: Any) -> DownloadLink:
+        now = self.clock.now()
+        facts = {
+            "id": self.ids.new("link"), "bundle_id": handover.bundle_id,
+            "handover_id": handover.id, "token_hash": digest(["token", self.count]),
+            "expires_at": now + timedelta(hours=72), "uses": 0, "created_at": now,
+        }  # fmt: skip
+        return DownloadLink(**self._facts(facts, changes))
+
+    def receipt(self, bundle: Bundle, **changes: Any) -> Receipt:
+        facts = {
+            "id": self.ids.new("receipt"), "bundle_id": bundle.id, "digest": digest(4),
+            "body": {"vpc_id": "vpc-1"}, "registered_by": DECIDER,
+            "registered_at": self.clock.now(),
+        }  # fmt: skip
+        return Receipt(**self._facts(facts, changes))
+
+    def idempotency(self, **changes: Any) -> IdempotencyRecord:
+        now = self.clock.now()
+        facts: dict[str, Any] = {
+            "id": digest(["key", self.count])[7:], "body_digest": digest(5),
+            "response_status": None, "response_body": None, "response_headers": {},
+            "created_at": now, "expires_at": now + timedelta(hours=48),
+        }  # fmt: skip
+        return IdempotencyRecord(**self._facts(facts, changes))
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A run whose plan waits for a decision."""
+
+    tenant: Tenant
+    deployment: Deployment
+    run: Run
+    plan: Plan
+    approval: Approval
+
+
+def store_waiting(uow: UnitOfWork, make: Entities) -> Waiting:
+    """Store a run that waits, with its requester barred; the caller commits."""
+    tenant = make.tenant()
+    deployment = make.deployment(tenant)
+    run = make.run(deployment)
+    plan = make.plan(run)
+    approval = make.approval(plan)
+    now = make.clock.now()
+    run = run.moved(RunStatus.PLANNING, now).moved(
+        RunStatus.AWAITING_APPROVAL, now, plan_id=plan.id, approval_id=approval.id
+    )
+    uow.tenants.add(tenant)
+    uow.deployments.add(deployment)
+    uow.runs.add(run)
+    uow.plans.add(plan)
+    uow.approvals.add(approval)
+    uow.barred.add(make.barred(approval))
+    return Waiting(tenant, deployment, run, plan, approval)

@@ -1,0 +1,322 @@
+"""Sequencer and signer: what they refuse, what a crash leaves, what races do."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import NullPool, event, insert, update
+
+from control_plane.adapters.audit.checkpoints import CheckpointPublisher
+from control_plane.adapters.audit.keys import KeyFileSigner
+from control_plane.adapters.audit.merkle import Frontier
+from control_plane.adapters.audit.recorder import SqlAuditLog
+from control_plane.adapters.audit.sequencer import Sequencer
+from control_plane.adapters.audit.signer_process import SignerLoop
+from control_plane.adapters.audit.signing import CheckpointSigner, SigningJournal
+from control_plane.adapters.db.audit_tables import audit_pending, audit_tree
+from control_plane.adapters.db.roles import SEQUENCER
+from control_plane.domain.audit import encode_body, event_uuid
+from tests.integration.audit_attacker import ORIGIN, edit_and_hash, of_acme, restore_backup
+from tests.integration.audit_world import (
+    ACME,
+    HOST,
+    OTHER,
+    Database,
+    World,
+    in_parallel,
+    make_event,
+    verdicts,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def database(postgres_url: str) -> Database:
+    database = Database(owner_url=postgres_url)
+    database.create()
+    return database
+
+
+@pytest.fixture
+def world(database: Database, tmp_path: Path) -> Iterator[World]:
+    world = World(database, tmp_path)
+    yield world
+    world.close()
+    database.empty()
+
+
+# --- what it refuses --------------------------------------------------------------------------
+def test_the_signer_refuses_a_database_that_was_rolled_back(world: World) -> None:
+    world.grow(ACME, 40)
+    world.database.attack(lambda connection: restore_backup(connection, 20))
+    refusal = world.loop.tick()
+    assert refusal.error is None  # 20 entries are covered; nothing asks for a signature
+    world.record(5)
+    refusal = world.loop.tick()
+    assert refusal.error == "signing_refused"
+    assert "25 entries, but 40 were signed already" in refusal.refused[ORIGIN]
+    world.record(20)
+    assert "not the ones that were signed" in world.loop.tick().refused[ORIGIN]
+    assert len(world.notes()) == 2
+
+
+def test_the_signer_refuses_entries_that_were_changed_under_it(world: World) -> None:
+    world.grow(ACME, 40)
+    world.database.attack(edit_and_hash)
+    world.record(1)
+    assert "not the ones that were signed" in world.loop.tick().refused[ORIGIN]
+
+
+def test_the_signer_refuses_a_row_that_does_not_fit_the_entries(world: World) -> None:
+    world.grow(ACME, 10)
+    world.record(5)
+    world.sequencer.sequence()
+    forged = Frontier().extend([bytes(32)] * 15).to_bytes()
+    world.database.attack(
+        lambda c: c.execute(update(audit_tree).where(of_acme(audit_tree)).values(frontier=forged))
+    )
+    assert world.loop.tick().error == "signing_refused"
+    assert verdicts(world.verify()) == {"TAMPERED"}
+
+
+def test_the_signer_leaves_a_damaged_tree_alone_and_goes_on_with_the_others(world: World) -> None:
+    world.grow(ACME, 10)
+    world.loop = type(world.loop)(world.sequencer, world.publisher, sweep_interval=60)
+    world.loop.tick()
+    world.database.attack(
+        lambda c: c.execute(update(audit_tree).where(of_acme(audit_tree)).values(size=3))
+    )
+    world.record(2)
+    world.record(4, OTHER)
+    assert world.loop.tick().error == "tree_damaged"
+    going_on = world.loop.tick()
+    assert going_on.sequenced == 4
+    assert list(going_on.refused) == [ACME]  # said as long as it is so
+    assert world.pending() == 2
+    assert world.verify([OTHER]).exit_code == 0
+
+
+def test_the_signer_takes_over_its_own_checkpoints_after_its_journal_was_lost(world: World) -> None:
+    notes = world.grow(ACME, 20)
+    world.journal_path.unlink()
+    world.restart()
+    world.record(3)
+    assert world.loop.tick().error is None
+    last = world.signer.last(ORIGIN)
+    assert last is not None
+    assert last.size == 23
+    assert world.verify(pins=notes).exit_code == 0
+
+
+def test_the_signer_does_not_go_on_under_another_key_unasked(world: World) -> None:
+    world.grow(ACME, 10)
+    world.key = KeyFileSigner.generate()
+    world.restart()
+    world.record(1)
+    assert "another key signs it" in world.loop.tick().refused[ORIGIN]
+
+
+# --- what a broken writer does ----------------------------------------------------------------
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"not json",
+        b"[" * 3000,
+        b'{"actor":{"id":"u-1"},"approval":[],"run":7}',
+        b'{"actor":{"id":"u-1"},"actor":{"id":"u-2"}}',
+        encode_body(make_event(1, OTHER), {}),
+        encode_body(make_event(1), {}).replace(b'"sha256":"sha256:', b'"sha256":"sha256:0')[:-2]
+        + b"}}",
+    ],
+    ids=["no json", "deep", "other shape", "repeated key", "other tree", "spoiled"],
+)
+def test_what_no_release_writes_is_logged_and_named(world: World, body: bytes) -> None:
+    world.record(2)
+    row = {"event_id": event_uuid(make_event(3).id), "tenant_id": ACME, "body": body}
+    with world.app.begin() as connection:
+        connection.execute(insert(audit_pending).inline(), row)
+        SqlAuditLog(connection).record(make_event(4))
+    world.record(2)
+    assert world.settle()[0].error is None
+    report = world.verify()
+    assert (report.exit_code, report.verdict) == (4, "MALFORMED")
+    assert [item.idx for item in report.trees[0].findings] == [2]
+
+
+# --- what a crash leaves ----------------------------------------------------------------------
+class KilledWhenSigning:
+    """A key whose process dies between journal and signature."""
+
+    def __init__(self, key: KeyFileSigner) -> None:
+        self.public_key = key.public_key
+
+    def sign(self, message: bytes) -> bytes:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return message
+
+
+def tick_and_die(
+    world: World, *, statement: int = 0, commit: int = 0, at_sign: bool = False
+) -> bool:
+    """Tick in a child that is killed at a point; tell whether it was.
+
+    The points are the n-th statement and the n-th commit of a tick, and the signature.
+    """
+    pid = os.fork()
+    if pid:
+        return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    engine = world.database.engine(SEQUENCER, poolclass=NullPool)
+    left = {"statement": statement, "commit": commit}
+
+    def count(kind: str) -> Callable[..., None]:
+        def reached(*_: object) -> None:
+            left[kind] -= 1
+            if left[kind] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return reached
+
+    event.listen(engine, "before_cursor_execute", count("statement"))
+    event.listen(engine, "commit", count("commit"))
+    key = KilledWhenSigning(world.key) if at_sign else world.key
+    signer = CheckpointSigner(key, SigningJournal(world.journal_path))
+    loop = SignerLoop(
+        Sequencer(engine, clock=world.clock),
+        CheckpointPublisher(engine, engine, signer, host=HOST),
+        sweep_interval=0,
+    )
+    os._exit(0 if loop.tick().error is None else 3)
+
+
+def crash_and_check(world: World, expected: list[str], **point: Any) -> bool:
+    """Crash at a point with 6 events waiting; the log must be whole, and whole again later."""
+    expected += world.record(4) + world.record(2, OTHER)
+    world.journal.close()
+    was_killed = tick_and_die(world, **point)
+    assert world.verify().exit_code == 0
+    world.open()
+    notes = world.notes()
+    world.settle()
+    assert sorted(item[2] for item in world.logged()) == sorted(expected)
+    report = world.verify(pins=notes)
+    assert report.exit_code == 0, report.to_text()
+    assert [tree.covered for tree in report.trees] == [tree.entries for tree in report.trees]
+    return was_killed
+
+
+@pytest.mark.parametrize("kind", ["statement", "commit"])
+def test_a_crash_at_any_point_of_a_tick_loses_and_doubles_nothing(world: World, kind: str) -> None:
+    expected: list[str] = world.record(3) + world.record(3, OTHER)
+    world.settle()
+    points = 0
+    while crash_and_check(world, expected, **{kind: points + 1}):
+        points += 1
+    assert points >= {"statement": 20, "commit": 3}[kind]  # so many points there are, and all fired
+
+
+def test_a_crash_between_journal_and_signature_signs_the_same_head_again(world: World) -> None:
+    expected = world.record(5)
+    world.settle()
+    for _ in range(3):
+        assert crash_and_check(world, expected, at_sign=True)
+
+
+def test_a_line_that_a_crash_cut_off_was_never_signed(world: World) -> None:
+    notes = world.grow(ACME, 20)
+    world.journal.close()
+    with world.journal_path.open("ab") as file:
+        file.write(f"{ORIGIN} 99 ".encode())
+    world.open()
+    last = world.signer.last(ORIGIN)
+    assert last is not None
+    assert last.size == 20
+    world.grow(ACME, 10)
+    assert world.verify(pins=notes).exit_code == 0
+    world.restart()
+    assert world.journal_path.read_bytes().count(b"\n") == 3
+
+
+# --- sequencers -------------------------------------------------------------------------------
+def test_events_of_parallel_writers_are_all_logged_once(world: World) -> None:
+    acknowledged: list[str] = []
+    rolled_back: list[str] = []
+    trees = [ACME, OTHER, "platform"]
+
+    def write(writer: int) -> None:
+        for n in range(100):
+            event = make_event(writer * 1000 + n, trees[n % 3])
+            with world.app.connect() as connection:
+                SqlAuditLog(connection).record(event)
+                if n % 10 == 9:
+                    connection.rollback()
+                    rolled_back.append(event.id)
+                else:
+                    connection.commit()
+                    acknowledged.append(event.id)
+            if writer == 0 and n % 5 == 0:
+                world.loop.tick()
+
+    in_parallel(8, write)
+    world.settle()
+    logged = world.logged()
+    assert sorted(item[2] for item in logged) == sorted(acknowledged)
+    assert len(acknowledged) == 720
+    assert not set(rolled_back) & {item[2] for item in logged}
+    assert world.verify().exit_code == 0
+
+
+@pytest.fixture
+def rival(world: World, tmp_path: Path) -> Iterator[World]:
+    """A second sequencer with the same key, as on another machine."""
+    folder = tmp_path / "rival"
+    folder.mkdir()
+    rival = World(world.database, folder, world.key, batch=7)
+    yield rival
+    rival.close()
+
+
+def test_two_sequencers_cannot_fork_a_tree(world: World, rival: World) -> None:
+    ids = world.record(150) + world.record(150, OTHER)
+    world.batch = 7  # many small batches meet more often
+    world.restart()
+
+    def sequence(number: int) -> None:
+        mine = (world, rival)[number]
+        while mine.pending():
+            report = mine.loop.tick()
+            assert report.error in {None, "tree_moved"}, report
+
+    in_parallel(2, sequence)
+    world.settle()
+    logged = world.logged()
+    assert sorted(item[2] for item in logged) == sorted(ids)
+    for tree in (ACME, OTHER):
+        assert [idx for name, idx, _ in logged if name == tree] == list(range(150))
+    assert world.verify().exit_code == 0
+
+
+def test_a_sequencer_that_was_overtaken_moves_nothing(world: World, rival: World) -> None:
+    world.record(1)
+    world.settle()
+    first = world.record(1)
+    second: list[str] = []
+
+    def be_overtaken() -> datetime:
+        if not second:  # the clock is read after the rows are claimed and the tree is looked at
+            second.extend(world.record(1))
+            assert len(rival.sequencer.sequence()) == 1
+        return datetime.now(UTC)
+
+    world.clock = be_overtaken
+    assert world.loop.tick().error == "tree_moved"
+    assert [item[2] for item in world.logged()][1:] == second
+    world.settle()
+    assert [item[2] for item in world.logged()][1:] == second + first
+    assert world.verify().exit_code == 0

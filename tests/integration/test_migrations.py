@@ -1,0 +1,128 @@
+"""The migrations give exactly the tables in the code, once and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import NullPool, create_engine
+
+from control_plane.adapters.db import audit_tables, migrate, roles, tables
+from control_plane.adapters.db.engine import driver_url
+from control_plane.adapters.db.metadata import metadata
+from control_plane.adapters.postgres import SUPERUSER, EmbeddedPostgres
+from control_plane.domain.errors import Unavailable
+from tests.databases import Database, drop_database, new_database
+
+pytestmark = pytest.mark.timeout(120)
+
+CATALOG = {
+    "columns": """
+        SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity,
+               collation_name
+        FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2""",
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2""",
+    "indexes": """
+        SELECT tablename, indexname, indexdef
+        FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2""",
+}
+
+
+def catalog(url: str) -> dict[str, list[tuple[object, ...]]]:
+    with psycopg.connect(url) as connection:
+        return {
+            what: [row for row in connection.execute(query) if row[0] != "alembic_version"]
+            for what, query in CATALOG.items()
+        }
+
+
+@pytest.fixture
+def fresh(postgres_server: EmbeddedPostgres) -> Iterator[Database]:
+    name = new_database(postgres_server)
+    yield Database(server=postgres_server, name=name)
+    drop_database(postgres_server, name)
+
+
+def test_a_fresh_database_has_everything_pending_and_then_nothing(fresh: Database) -> None:
+    assert migrate.pending(fresh.owner)[0] == "0001"
+    migrate.upgrade(fresh.owner)
+    assert migrate.pending(fresh.owner) == ()
+    assert migrate.pending(fresh.app) == ()  # a process that only serves can tell too
+
+
+def test_revisions_are_those_that_alembic_knows_in_one_line() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).with_name("migrations")))
+    script = ScriptDirectory.from_config(config)
+    assert len(script.get_heads()) == 1
+    known = [found.revision for found in script.walk_revisions()]
+    assert migrate.revisions() == tuple(reversed(known))
+
+
+def test_migrated_tables_equal_those_in_the_code(fresh: Database) -> None:
+    migrate.check(fresh.owner)
+
+
+def test_every_constraint_and_index_equals_the_one_in_the_code(
+    fresh: Database, postgres_url: str
+) -> None:
+    engine = create_engine(driver_url(postgres_url), poolclass=NullPool)
+    metadata.create_all(engine)
+    migrate.upgrade(fresh.owner)
+    wanted, found = catalog(postgres_url), catalog(fresh.owner)
+    for what in CATALOG:
+        assert found[what] == wanted[what]
+
+
+def test_a_difference_is_found(fresh: Database) -> None:
+    migrate.upgrade(fresh.owner)
+    with psycopg.connect(fresh.owner) as connection:
+        connection.execute("ALTER TABLE tenant ADD COLUMN forgotten text")
+        connection.execute("ALTER TABLE tenant ALTER COLUMN slug DROP NOT NULL")
+    with pytest.raises(migrate.SchemaDiffers, match="forgotten"):
+        migrate.check(fresh.owner)
+    assert len(migrate.differences(fresh.owner)) == 2
+
+
+def test_migrating_again_changes_nothing(fresh: Database) -> None:
+    migrate.upgrade(fresh.owner)
+    before = catalog(fresh.owner)
+    migrate.upgrade(fresh.owner)
+    assert catalog(fresh.owner) == before
+
+
+def test_a_failed_migration_leaves_nothing(fresh: Database) -> None:
+    with psycopg.connect(fresh.owner) as connection:
+        connection.execute("CREATE TABLE idempotency_record (in_the_way text)")
+    with pytest.raises(Exception, match="idempotency_record"):
+        migrate.upgrade(fresh.owner)
+    with psycopg.connect(fresh.owner) as connection:
+        left = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        assert left.fetchall() == [("idempotency_record",)]
+
+
+def test_missing_roles_are_named_with_what_to_do(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # roles belong to the server, so this needs one of its own
+    folder = tmp_path_factory.mktemp("pg")
+    with EmbeddedPostgres(folder / "p", short_folder=folder, durable=False) as server:
+        url = server.url(SUPERUSER, SUPERUSER)
+        with pytest.raises(Unavailable, match="a role of the database is missing"):
+            migrate.upgrade(url)
+        roles.bootstrap(url)
+        migrate.upgrade(server.url(roles.OWNER, roles.DATABASE))
+
+
+def test_a_database_that_is_away_is_unavailable(postgres_server: EmbeddedPostgres) -> None:
+    with pytest.raises(Unavailable):
+        migrate.pending(postgres_server.url(roles.OWNER, "nobody_made_this"))
+
+
+def test_every_table_is_known_to_the_metadata_and_has_a_reason_to_be() -> None:
+    known = {*tables.BUSINESS_TABLES, *audit_tables.AUDIT_TABLES}
+    assert set(metadata.tables.values()) == known

@@ -1,0 +1,239 @@
+"""What the database refuses by itself, whoever writes to it and whatever the code believes.
+
+Everything here is written in SQL as the owner of the tables, who may do more than the application:
+a rule that lived in Python alone would not be met here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from control_plane.adapters.db.engine import connect
+from control_plane.adapters.db.tables import BUSINESS_TABLES, IMMUTABLE
+from control_plane.adapters.db.unit_of_work import SqlUnitOfWork
+from control_plane.adapters.memory import MemoryStore, MemoryUnitOfWork
+from tests.databases import Database
+from tests.entities import ASKER, DECIDER, Entities, Waiting, store_waiting
+
+pytestmark = pytest.mark.timeout(120)
+
+DECIDE = (
+    "INSERT INTO decision (id, approval_id, decision, plan_digest, actor_id, actor_kind, reason,"
+    " decided_at) VALUES (%(id)s, %(approval)s, %(decision)s, %(digest)s, %(actor)s, %(kind)s,"
+    " 'read it', '2026-11-20T15:00:00Z')"
+)
+
+
+@dataclass
+class Owner:
+    """The owner's session, and a waiting approval to attack."""
+
+    connection: psycopg.Connection[Any]
+    waiting: Waiting
+    decisions: int = 0
+
+    def refused(self, statement: str, values: dict[str, Any] | None = None) -> tuple[str, str]:
+        """Run a statement that must be refused; return its SQLSTATE and constraint."""
+        with pytest.raises(psycopg.Error) as error, self.connection.transaction():
+            self.connection.execute(statement, values)
+        return error.value.sqlstate or "", error.value.diag.constraint_name or ""
+
+    def done(self, statement: str, values: dict[str, Any] | None = None) -> int:
+        with self.connection.transaction():
+            return self.connection.execute(statement, values).rowcount
+
+    def decision(self, **changes: str) -> dict[str, str]:
+        self.decisions += 1
+        return {
+            "id": f"dec_{self.decisions}",
+            "approval": self.waiting.approval.id,
+            "decision": "approve",
+            "digest": self.waiting.plan.digest,
+            "actor": DECIDER,
+            "kind": "user",
+        } | changes
+
+
+@pytest.fixture
+def owner(database: Database) -> Iterator[Owner]:
+    engine = connect(database.app, name="tests")
+    with SqlUnitOfWork(engine, queue=lambda _: MemoryUnitOfWork(MemoryStore()).queue) as uow:
+        make = Entities()
+        waiting = store_waiting(uow, make)
+        bundle = make.bundle(waiting.deployment)
+        contract = make.contract(waiting.tenant)
+        uow.bundles.add(bundle)
+        uow.contracts.add(contract)
+        uow.receipts.add(make.receipt(bundle))
+        uow.run_events.append(make.event(waiting.run, 1))
+        uow.commit()
+    engine.dispose()
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        yield Owner(connection, waiting)
+
+
+# --- decisions -------------------------------------------------------------------------------
+def test_a_decision_by_the_requester_is_refused(owner: Owner) -> None:
+    assert owner.refused(DECIDE, owner.decision(actor=ASKER)) == ("TP002", "")
+
+
+@pytest.mark.parametrize("kind", ["service", "system"])
+def test_a_decision_by_a_machine_is_refused(owner: Owner, kind: str) -> None:
+    assert owner.refused(DECIDE, owner.decision(kind=kind)) == ("TP001", "")
+
+
+def test_a_decision_on_another_digest_is_refused(owner: Owner) -> None:
+    assert owner.refused(DECIDE, owner.decision(digest="sha256:0")) == ("TP004", "")
+
+
+def test_a_decision_on_what_does_not_wait_is_refused(owner: Owner) -> None:
+    assert owner.done("UPDATE approval SET status = 'rejected'") == 1
+    assert owner.refused(DECIDE, owner.decision()) == ("TP003", "")
+
+
+def test_a_decision_after_the_end_of_its_time_is_refused(owner: Owner) -> None:
+    owner.done("UPDATE approval SET expires_at = '2026-11-20T15:00:00Z'")
+    assert owner.refused(DECIDE, owner.decision()) == ("TP005", "")
+
+
+def test_a_decision_on_nothing_is_refused(owner: Owner) -> None:
+    answer = owner.refused(DECIDE, owner.decision(approval="apr_unknown"))
+    assert answer == ("23503", "fk_decision_approval_id_approval")
+
+
+def test_a_word_that_is_no_decision_is_refused(owner: Owner) -> None:
+    answer = owner.refused(DECIDE, owner.decision(decision="perhaps"))
+    assert answer == ("23514", "ck_decision_decision")
+
+
+def test_the_requester_cannot_be_unbarred(owner: Owner) -> None:
+    assert owner.refused("DELETE FROM barred") == ("TP006", "barred_is_immutable")
+    answer = owner.refused("UPDATE barred SET subject = 'user:nobody'")
+    assert answer == ("TP006", "barred_is_immutable")
+
+
+# --- approvals and runs ----------------------------------------------------------------------
+def test_an_approval_cannot_be_given_by_hand(owner: Owner) -> None:
+    for status in ("approved", "consumed"):
+        answer = owner.refused("UPDATE approval SET status = %(s)s", {"s": status})
+        assert answer == ("TP006", "approval_needs_decision")
+    owner.done(DECIDE, owner.decision(decision="reject", actor="user:third"))
+    answer = owner.refused("UPDATE approval SET status = 'approved'")
+    assert answer == ("TP006", "approval_needs_decision")
+    owner.done(DECIDE, owner.decision())
+    assert owner.done("UPDATE approval SET status = 'approved'") == 1
+    assert owner.done("UPDATE approval SET status = 'consumed'") == 1
+    answer = owner.refused("UPDATE approval SET status = 'waiting'")
+    assert answer == ("TP006", "approval_needs_decision")
+
+
+def test_a_rejected_approval_cannot_be_turned_round(owner: Owner) -> None:
+    owner.done(DECIDE, owner.decision())
+    owner.done("UPDATE approval SET status = 'rejected'")
+    answer = owner.refused("UPDATE approval SET status = 'approved'")
+    assert answer == ("TP006", "approval_needs_decision")
+
+
+def test_an_approval_stays_with_its_plan(owner: Owner) -> None:
+    for change in ("plan_digest = 'sha256:0'", "plan_id = 'pln_1'", "run_id = 'run_1'", "id = 'a'"):
+        answer = owner.refused(f"UPDATE approval SET {change}")  # noqa: S608 - our own names
+        assert answer == ("TP006", "approval_is_bound_to_its_plan")
+
+
+def test_a_run_that_asked_does_not_apply_without_its_approval(owner: Owner) -> None:
+    apply = "UPDATE run SET status = 'applying'"
+    assert owner.refused(apply) == ("TP006", "run_needs_approval")
+    owner.done(DECIDE, owner.decision())
+    assert owner.refused(apply) == ("TP006", "run_needs_approval")
+    owner.done("UPDATE approval SET status = 'approved'")
+    assert owner.done(apply) == 1
+
+
+# --- rows that never change ------------------------------------------------------------------
+@pytest.mark.parametrize("table", [table.name for table in IMMUTABLE])
+def test_what_was_said_or_done_is_never_changed(owner: Owner, table: str) -> None:
+    owner.done(DECIDE, owner.decision())
+    column = "kind" if table == "run_event" else "id"
+    update = f"UPDATE {table} SET {column} = {column}"  # noqa: S608 - our own names
+    for statement in (update, f"DELETE FROM {table}"):  # noqa: S608 - our own names
+        assert owner.refused(statement) == ("TP006", f"{table}_is_immutable")
+
+
+def test_every_immutable_table_has_its_trigger_and_no_other(owner: Owner) -> None:
+    rows = owner.connection.execute(
+        "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'refuse_change'"
+        " AND tgenabled = 'O'"
+    ).fetchall()
+    assert sorted(name for (name,) in rows) == sorted(table.name for table in IMMUTABLE)
+
+
+# --- values ----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("tenant", "status"), ("tenant", "waiting_on"), ("tenant", "mode"),
+        ("deployment", "kind"), ("run", "status"), ("run", "kind"), ("run", "blocked_from"),
+        ("approval", "status"), ("bundle", "status"), ("bundle", "rehearsal"),
+    ],
+)  # fmt: skip
+def test_a_word_that_no_enumeration_has_is_refused(owner: Owner, table: str, column: str) -> None:
+    answer = owner.refused(f"UPDATE {table} SET {column} = 'sideways'")  # noqa: S608 - our own names
+    assert answer == ("23514", f"ck_{table}_{column}")
+
+
+def test_a_blocked_run_names_what_it_waits_for(owner: Owner) -> None:
+    wrong = ("23514", "ck_run_blocked_names_what")
+    assert owner.refused("UPDATE run SET status = 'blocked'") == wrong
+    assert owner.refused("UPDATE run SET blocked_on = 'no_account'") == wrong
+    assert owner.done("UPDATE run SET status = 'blocked', blocked_on = 'no_account'") == 1
+
+
+def test_no_row_that_others_refer_to_is_removed(owner: Owner) -> None:
+    for table in ("deployment", "run", "approval", "bundle"):
+        state, constraint = owner.refused(f"DELETE FROM {table}")  # noqa: S608 - our own names
+        assert (state, constraint[:3]) == ("23503", "fk_")
+
+
+def test_listeners_learn_at_commit_which_run_has_new_lines(
+    owner: Owner, database: Database
+) -> None:
+    run = owner.waiting.run
+    line = (
+        "INSERT INTO run_event SELECT run_id, seq + 1, time, kind, body FROM run_event"
+        " ORDER BY seq DESC LIMIT 1"
+    )
+    with psycopg.connect(database.app, autocommit=True) as listener:
+        listener.execute("LISTEN run_events")
+        with owner.connection.transaction():
+            owner.connection.execute(line)
+            owner.connection.execute(line)
+            assert list(listener.notifies(timeout=0.2)) == []
+        heard = list(listener.notifies(timeout=10, stop_after=1))
+    assert [(note.channel, note.payload) for note in heard] == [("run_events", run.id)]
+
+
+def test_every_table_has_a_primary_key_and_indexed_references(owner: Owner) -> None:
+    """A reference without an index makes every removal and many look-ups read the whole table."""
+    rows = owner.connection.execute(
+        """
+        SELECT c.conrelid::regclass::text, a.attname FROM pg_constraint c
+        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+        WHERE c.contype = 'f' AND NOT EXISTS (
+            SELECT FROM pg_index i WHERE i.indrelid = c.conrelid AND i.indkey[0] = c.conkey[1]
+            AND i.indpred IS NULL)
+        """
+    ).fetchall()
+    # looked up from the run's own row, or seldom and in small tables
+    assert set(rows) == {
+        ("run", "plan_id"), ("run", "approval_id"), ("run", "supersedes"), ("run", "retry_of"),
+        ("plan", "deployment_id"), ("download_link", "handover_id"),
+    }  # fmt: skip
+    keyed = owner.connection.execute(
+        "SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'p'"
+    ).fetchall()
+    assert {table.name for table in BUSINESS_TABLES} <= {name for (name,) in keyed}

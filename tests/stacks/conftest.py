@@ -1,0 +1,43 @@
+"""What the tests of the runner share: an emulated cloud and desks to call from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stacks.cloud_process import CloudProcess
+from tests.stacks.runner_calls import Desk, tree_with_program
+
+MakeDesk = Callable[..., Desk]
+
+
+@pytest.fixture(scope="session")
+def runner_cloud() -> Iterator[CloudProcess]:
+    """An emulated cloud for all tests of the runner; their physical names differ."""
+    with CloudProcess() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def make_desk(pulumi_cli: Path, runner_cloud: CloudProcess, tmp_path: Path) -> MakeDesk:
+    """Make a desk with a backend of its own, ``program`` being the source of a slice's program."""
+
+    def make(*, program: str | None = None, folder: str = "desk", **changes: Any) -> Desk:
+        root = tmp_path / folder
+        root.mkdir()
+        if program is not None:
+            changes["source"] = tree_with_program(root, program)
+        return Desk(
+            **{"root": root, "cli": pulumi_cli, "endpoint": runner_cloud.endpoint, **changes}
+        )
+
+    return make
+
+
+@pytest.fixture
+def desk(make_desk: MakeDesk) -> Desk:
+    """A desk for a slice of its own."""
+    return make_desk()

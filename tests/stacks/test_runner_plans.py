@@ -1,0 +1,142 @@
+"""Plans of the runner, made by the real engine: what they say, and that they say it every time."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacks.contract import UNKNOWN
+from tests.stacks import sample_specs
+from tests.stacks.runner_calls import Desk
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+MakeDesk = Callable[..., Desk]
+
+# Two parameters; the value of the second is secret.
+SECRETS = """
+import pulumi
+import pulumi_aws as aws
+
+
+def build(spec, provider):
+    opts = pulumi.ResourceOptions(provider=provider)
+    names = {name: f"/{spec.owner.short}/{name}" for name in ("plain", "hidden")}
+    plain = aws.ssm.Parameter("plain", name=names["plain"], type="String", value="in the open",
+                              opts=opts)
+    hidden = aws.ssm.Parameter("hidden", name=names["hidden"], type="SecureString",
+                               value=pulumi.Output.secret("%s"), opts=opts)
+    return {"arn": plain.arn, "token": pulumi.Output.secret("%s"), "version": hidden.version}
+"""
+
+
+@pytest.mark.parametrize("program", sorted(sample_specs.PROGRAMS))
+def test_two_previews_of_a_new_stack_have_the_same_digest(
+    make_desk: MakeDesk, program: str
+) -> None:
+    desk = make_desk(program=None, spec=sample_specs.PROGRAMS[program], stack="new.production.a")
+    desk.program = program
+    first, second = desk.plan(), desk.plan()
+    assert first["parts"] == second["parts"]
+    assert first["digest"] == second["digest"]
+    assert first["operations"] == second["operations"]
+    assert {o["op"] for o in first["operations"]} == {"create"}
+
+
+def test_two_previews_of_an_existing_stack_have_the_same_digest(desk: Desk) -> None:
+    new = desk.plan()
+    applied = desk.result("up")
+    assert [check for check in applied["checks"] if not check["ok"]] == []
+    first, second = desk.plan(), desk.plan()
+    assert first["digest"] == second["digest"]
+    assert {o["op"] for o in first["operations"]} == {"same"}
+    assert first["parts"]["state"] == applied["state_digest"]
+    moved = {part for part, value in first["parts"].items() if value != new["parts"][part]}
+    assert moved == {"operations", "state"}
+
+
+def test_a_preview_changes_nothing(desk: Desk) -> None:
+    before = desk.plan()["parts"]["state"]
+    exported = desk.result("export")
+    assert exported["state_digest"] == before
+    assert exported["resources"] == []
+    assert exported["history_digest"] is None
+
+
+def test_a_plan_names_what_changes_and_what_is_protected(desk: Desk) -> None:
+    desk.result("up")
+    owner = desk.spec["owner"]
+    desk.spec = {**desk.spec, "retention": {"log_days": 30}, "owner": owner}
+    planned = desk.plan()
+    changed = [o for o in planned["operations"] if o["op"] != "same"]
+    assert [(o["type"], o["op"]) for o in changed] == [
+        ("aws:cloudwatch/logGroup:LogGroup", "update"),
+    ]
+    assert changed[0]["diffs"] == {"retentionInDays": "update"}
+    protected = {o["type"] for o in planned["operations"] if o["protect"]}
+    assert "aws:kms/key:Key" in protected
+    by_type = {r["type"]: r for r in planned["resources"]}
+    assert by_type["aws:cloudwatch/logGroup:LogGroup"]["inputs"]["retentionInDays"] == 30
+    assert by_type["aws:kms/key:Key"]["protect"]
+
+
+def test_a_new_name_is_a_replacement_with_its_reason(make_desk: MakeDesk) -> None:
+    desk = make_desk(program=SECRETS % ("first", "x"))
+    desk.result("up")
+    desk.spec = {**desk.spec, "owner": {**desk.spec["owner"], "short": "other-name"}}
+    replaced = [o for o in desk.plan()["operations"] if o["op"] == "replace"]
+    assert [o["name"] for o in replaced] == ["hidden", "plain"]
+    assert all(o["replaces"] == ["name"] for o in replaced)
+
+
+def test_unknown_values_carry_the_engines_mark(desk: Desk) -> None:
+    planned = desk.plan()
+    alias = next(r for r in planned["resources"] if r["type"] == "aws:kms/alias:Alias")
+    assert alias["inputs"]["targetKeyId"] == UNKNOWN
+
+
+def test_secrets_are_masked_named_and_bound(make_desk: MakeDesk) -> None:
+    value, output = "canary-in-an-input", "canary-in-an-output"
+    desk = make_desk(program=SECRETS % (value, output), folder="one")
+    outcome = desk.call("up", gate=True)
+    assert outcome.last["message"] == "result", outcome.last
+    assert outcome.planned is not None
+    said = json.dumps([outcome.planned, outcome.last, *outcome.events]) + outcome.noise
+    assert value not in said
+    assert output not in said
+    hidden = next(o for o in outcome.planned["operations"] if o["name"] == "hidden")
+    assert "value" in hidden["secrets"]
+    inputs = next(r for r in outcome.planned["resources"] if r["name"] == "hidden")["inputs"]
+    assert inputs["value"] == {"secret": True}
+    assert outcome.last["outputs"]["token"] == {"secret": True}
+    assert "token" in outcome.last["secret_outputs"]
+    # the engine's own plan has it as ciphertext
+    saved = base64.b64decode(outcome.planned["saved_plan"]).decode()
+    assert value not in saved
+    # the digests of plan and state still tell one secret from another, and are stable
+    again = desk.plan()
+    assert again["parts"]["state"] == outcome.last["state_digest"]
+    other = make_desk(program=SECRETS % ("another-canary", output), folder="two", spec=desk.spec)
+    assert outcome.planned["parts"]["operations"] != other.plan()["parts"]["operations"]
+
+
+def test_equal_secrets_under_another_key_of_the_deployment_have_another_digest(
+    make_desk: MakeDesk,
+) -> None:
+    desk = make_desk(program=SECRETS % ("same", "same"))
+    one = desk.plan()["parts"]["operations"]
+    changed: dict[str, Any] = desk.request("preview")["secrets"] | {"hmac_key": "77" * 32}
+    assert desk.plan(secrets=changed)["parts"]["operations"] != one
+
+
+def test_the_project_at_the_root_runs_the_same_program(desk: Desk) -> None:
+    root = Path(__file__).resolve().parents[2]
+    project = (root / "Pulumi.yaml").read_text()
+    assert "name: tenantplane\n" in project
+    assert "main: stacks/program.py\n" in project
+    assert "plugins" not in project

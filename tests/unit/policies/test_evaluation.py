@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from policy_scenarios import (
+    FORMS,
+    PARAMETERS,
+    Thing,
+    bucket,
+    database,
+    judged,
+    key,
+    log_group,
+    resources,
+    role,
+    secret,
+    table,
+    whole_bucket,
+)
+
+from policies.code_digest import rules_code_digest
+from policies.evaluation import evaluate
+from policies.model import Enforcement, Operation, Resource
+from policies.pulumi_plan import resources_from_plan
+from policies.rules import RULES
+
+SOUND = [*whole_bucket(), database(), table(), log_group(), secret(), key(), role()]
+WRONG = [
+    bucket("open", "acme-open"),
+    database(publicly_accessible=True),
+    role(permissions_boundary=""),
+]
+POOL = [*SOUND, *WRONG]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_sound_stack_passes_every_rule(form):
+    evaluation = judged(form, SOUND)
+    assert evaluation.passed
+    assert evaluation.violations == ()
+    assert evaluation.rules == tuple(rule.id for rule in RULES)
+    assert evaluation.judged == len(SOUND)
+
+
+def test_every_violation_names_rule_resource_reason_and_remedy():
+    for violation in judged("pulumi", WRONG).violations:
+        document = violation.to_document()
+        assert all(document[name] for name in ("rule", "address", "reason", "remedy"))
+
+
+@given(st.permutations(POOL))
+@settings(max_examples=40, deadline=None)
+def test_the_order_of_the_resources_does_not_matter(order):
+    assert judged("pulumi", order) == judged("pulumi", POOL)
+
+
+@given(st.lists(st.sampled_from(WRONG), unique_by=lambda thing: thing.address))
+@settings(max_examples=20, deadline=None)
+def test_what_is_wrong_alone_is_wrong_in_company(chosen):
+    alone = {v for thing in chosen for v in judged("pulumi", [thing]).violations}
+    assert alone <= set(judged("pulumi", [*chosen, *SOUND]).violations)
+
+
+def test_violations_are_sorted_and_named_once():
+    violations = judged("pulumi", POOL).violations
+    keys = [(v.address, v.rule, v.path, v.reason) for v in violations]
+    assert keys == sorted(set(keys))
+
+
+def test_an_advisory_rule_ends_no_run():
+    relaxed = replace(PARAMETERS, enforcement={"missing_boundary": Enforcement.ADVISORY})
+    evaluation = judged("pulumi", [role(permissions_boundary="")], relaxed)
+    assert evaluation.passed
+    assert [v.enforcement for v in evaluation.violations] == [Enforcement.ADVISORY]
+
+
+def test_a_rule_that_the_parameters_do_not_name_is_mandatory():
+    silent = replace(PARAMETERS, enforcement={}, unknown_values={})
+    assert not judged("pulumi", [role(permissions_boundary="")], silent).passed
+
+
+@pytest.mark.parametrize("form", ["pulumi", "terraform"])
+def test_what_is_deleted_is_not_judged_and_what_is_replaced_is(form):
+    gone = replace(database(publicly_accessible=True), operation="delete")
+    again = replace(database(publicly_accessible=True), operation="replace")
+    assert judged(form, [gone]).judged == 0
+    assert not judged(form, [again]).passed
+
+
+def test_the_digest_of_the_parameters_follows_every_parameter():
+    changes = {
+        "allowed_regions": ("eu-west-1",),
+        "tag_values": {"a": "b"},
+        "required_tags": ("a",),
+        "forbidden_tags": (),
+        "log_retention_days_min": 31,
+        "encryption": {"aws_s3_bucket": "provider_key"},
+        "access_log_bucket_encryption": "customer_key",
+        "stateful_types": frozenset(),
+        "widest_ingress_prefix": {"ipv4": 16, "ipv6": 32},
+        "internet_egress": "nat",
+        "enforcement": {"residency": Enforcement.ADVISORY},
+        "unknown_values": {},
+    }
+    assert set(changes) == set(PARAMETERS.to_document())
+    digests = {replace(PARAMETERS, **{name: value}).digest for name, value in changes.items()}
+    assert len(digests | {PARAMETERS.digest}) == len(changes) + 1
+    assert replace(PARAMETERS).digest == PARAMETERS.digest
+
+
+def test_the_digest_of_the_rules_is_stable_and_stored_with_the_evaluation():
+    assert rules_code_digest() == rules_code_digest()
+    assert rules_code_digest().startswith("sha256:")
+    evaluation = evaluate([], PARAMETERS, rules_digest=rules_code_digest())
+    assert evaluation.to_document()["rules_digest"] == rules_code_digest()
+
+
+def test_an_operation_that_nobody_knows_is_refused():
+    entry = {"urn": "u", "type": "aws:ec2/vpc:Vpc", "name": "v", "operation": "levitate"}
+    with pytest.raises(ValueError, match="levitate"):
+        resources_from_plan([entry])
+
+
+@pytest.mark.parametrize(
+    ("op", "operation"),
+    [
+        ("create-replacement", Operation.REPLACE),
+        ("delete-replaced", Operation.DELETE),
+        ("import", Operation.CREATE),
+        ("read", Operation.READ),
+        ("same", Operation.SAME),
+    ],
+)
+def test_the_engine_s_operations_are_understood(op, operation):
+    entry = {"urn": "u", "type": "aws:ec2/vpc:Vpc", "name": "v", "operation": op}
+    assert resources_from_plan([entry])[0].operation is operation
+
+
+def test_a_list_of_one_block_counts_as_that_block():
+    inputs = {"a": [{"b": [{"c": 1}]}], "d": {"b": {"c": 2}}, "e": [{"c": 3}, {"c": 4}]}
+    resource = Resource(address="x", kind="k", inputs=inputs)
+    assert resource.value("a.b.c") == 1
+    assert resource.value("d.b.c") == 2
+    assert resource.value("e.c") is None
+    assert resource.value("nothing.at.all") is None
+
+
+def test_names_and_kinds_of_all_forms_agree():
+    pulumi, terraform = resources("pulumi", SOUND), resources("terraform", SOUND)
+    assert [each.kind for each in pulumi] == [each.kind for each in terraform]
+    assert [each.name for each in pulumi] == [each.name for each in terraform]
+    assert [each.region for each in pulumi] == [each.region for each in terraform]
+    taggable = [index for index, thing in enumerate(SOUND) if thing.is_taggable]
+    assert [pulumi[i].tags for i in taggable] == [terraform[i].tags for i in taggable]
+
+
+def test_a_missing_provider_leaves_the_region_unknown():
+    entry = {"urn": "u", "type": "aws:ec2/vpc:Vpc", "name": "v", "operation": "create"}
+    assert resources_from_plan([entry])[0].region is None
+
+
+def test_a_default_provider_is_found_by_its_urn_alone():
+    urn = "urn:pulumi:s::p::pulumi:providers:aws::cloud"
+    entries = [
+        {"urn": urn, "type": "pulumi:providers:aws", "inputs": {"region": "eu-west-1"}},
+        {"urn": "u", "type": "aws:ec2/vpc:Vpc", "name": "v", "operation": "create",
+         "provider": urn},
+    ]  # fmt: skip
+    assert resources_from_plan(entries)[0].region == "eu-west-1"
+
+
+def test_only_what_can_be_told_of_a_thing_is_told():
+    assert judged("pulumi", [Thing("aws_vpc", "v", {}, tags=None)]).passed is False

@@ -1,0 +1,301 @@
+"""The shipped rules documents are valid and agree; wrong ones are refused clearly."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+import botocore.session
+import pytest
+import yaml
+
+from control_plane.adapters.rules.documents import read_document
+from control_plane.adapters.rules.loader import load_policy_parameters, load_rules
+from control_plane.adapters.rules.policies import RulePolicies
+from control_plane.domain.deployment import DeploymentKind
+from control_plane.domain.errors import InvalidInput, SettingInvalid
+from control_plane.domain.facts import Facts, Subscription
+from control_plane.domain.mode import resolve
+from control_plane.domain.mode_rules import FACTS
+from control_plane.domain.run import RunKind
+from control_plane.ports import Policies, PolicyScope
+from policies.model import Enforcement
+from policies.rules import RULES
+
+FOLDER = Path(__file__).parents[2] / "rules"
+NAMES = ("approval_rules", "mode_rules", "policy_parameters", "regions", "slug_rules")
+SCOPE = PolicyScope(
+    region="eu-west-1", account_id="123456789012", zone="eu", strict=False, mode="A"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(FOLDER, tmp_path / "rules")
+    return tmp_path / "rules"
+
+
+def change(folder: Path, name: str, old: str, new: str) -> None:
+    file = folder / f"{name}.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert old in text, "the test would change nothing"
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def load_all(folder: Path) -> None:
+    load_policy_parameters(folder, load_rules(folder).regions)
+
+
+# --- the shipped documents -------------------------------------------------------------------
+def test_every_document_has_a_schema_and_the_other_way_round():
+    assert {file.stem for file in FOLDER.glob("*.yaml")} == set(NAMES)
+    assert {file.name.split(".")[0] for file in (FOLDER / "schemas").glob("*.json")} == set(NAMES)
+
+
+def test_the_mode_rules_are_m1_to_m11():
+    assert [rule.id for rule in load_rules(FOLDER).mode.rules] == [f"M{n}" for n in range(1, 12)]
+
+
+def test_the_schema_knows_the_facts_that_the_domain_knows():
+    schema = json.loads((FOLDER / "schemas" / "mode_rules.schema.json").read_text("utf-8"))
+    assert set(schema["$defs"]["fact"]["enum"]) == FACTS
+
+
+def test_every_region_that_the_aws_sdk_knows_is_in_a_zone():
+    regions = load_rules(FOLDER).regions
+    session = botocore.session.get_session()
+    for partition in ("aws", "aws-cn", "aws-us-gov", "aws-eusc"):
+        for name in session.get_available_regions("ec2", partition_name=partition):
+            assert regions.zone_of(name).partition == partition, name
+
+
+def test_every_region_of_the_standard_partition_has_policy_parameters():
+    regions = load_rules(FOLDER).regions
+    parameters = load_policy_parameters(FOLDER, regions)
+    for zone in regions.zones.values():
+        if zone.partition == "aws":
+            assert set(parameters.allowed_regions[zone.name]) == set(zone.regions)
+
+
+def test_every_policy_rule_has_its_enforcement():
+    parameters = load_policy_parameters(FOLDER, load_rules(FOLDER).regions)
+    assert set(parameters.common.enforcement) == {rule.id for rule in RULES}
+    assert set(parameters.common.enforcement.values()) == {Enforcement.MANDATORY}
+
+
+@pytest.mark.parametrize("run", [RunKind.PROVISION, RunKind.UPDATE, RunKind.DESTROY])
+@pytest.mark.parametrize("deployment", [DeploymentKind.DEDICATED, DeploymentKind.HUB])
+def test_mode_b_and_hubs_need_an_approval(deployment, run):
+    rule = load_rules(FOLDER).approvals.required(deployment, run)
+    assert rule is not None
+    assert rule.roles == ("ops_approver",)
+    assert rule.expires_after == timedelta(hours=72)
+
+
+@pytest.mark.parametrize("run", [RunKind.PROVISION, RunKind.UPDATE, RunKind.REFRESH])
+def test_mode_a_goes_on_at_once_unless_something_cannot_be_undone(run):
+    approvals = load_rules(FOLDER).approvals
+    assert approvals.required(DeploymentKind.SLICE, run) is None
+    irreversible = approvals.required(DeploymentKind.SLICE, run, irreversible=True)
+    assert (irreversible is None) is (run is RunKind.REFRESH)
+
+
+def test_a_slice_is_destroyed_only_by_decision():
+    assert load_rules(FOLDER).approvals.required(DeploymentKind.SLICE, RunKind.DESTROY) is not None
+
+
+def test_a_comment_does_not_change_a_digest_and_a_value_does(folder):
+    before = load_rules(folder).mode.digest
+    change(folder, "mode_rules", "# Which", "# Surely which")
+    assert load_rules(folder).mode.digest == before
+    change(folder, "mode_rules", "at_least: 200", "at_least: 201")
+    assert load_rules(folder).mode.digest != before
+
+
+# --- other documents -------------------------------------------------------------------------
+def test_a_company_may_allow_shared_hubs_under_a_strict_residency(folder):
+    document = yaml.safe_load((folder / "mode_rules.yaml").read_text("utf-8"))
+    document["rules"] = [rule for rule in document["rules"] if rule["id"] != "M6"]
+    (folder / "mode_rules.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    facts = Facts.from_document(
+        {"subscription": "enterprise", "residency": {"zone": "eu", "strict": True}}
+    )
+    assert resolve(facts, load_rules(FOLDER).mode).mode == "B"
+    assert resolve(facts, load_rules(folder).mode).mode == "A"
+
+
+def test_a_threshold_is_data(folder):
+    change(folder, "mode_rules", "at_least: 200", "at_least: 10")
+    facts = Facts(subscription=Subscription.STANDARD, seats=10)
+    assert resolve(facts, load_rules(folder).mode).mode == "B"
+
+
+def test_every_form_of_condition_is_understood(folder):
+    change(
+        folder,
+        "mode_rules",
+        "when: {fact: customer_managed_key, is: true}",
+        "when: {all: [{fact: cloud, in: [aws, azure]}, {any: [{fact: seats, at_least: 7}, "
+        "{fact: segment, not_in_list: regulated_sectors}, "
+        "{fact: current_mode, mode_above: A}]}]}",
+    )
+    rules = load_rules(folder).mode
+
+    def fires(**stated):
+        facts = Facts(subscription=Subscription.STANDARD, **stated)
+        return "M4" in {each.rule for each in resolve(facts, rules).fired}
+
+    assert not fires()
+    assert not fires(cloud="aws")
+    assert not fires(cloud="gcp", seats=7)
+    assert fires(cloud="AWS", seats=7)
+    assert fires(cloud="azure", segment="small")
+    assert not fires(cloud="azure", segment="banking")
+
+
+# --- wrong documents -------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "old", "new", "where", "what"),
+    [
+        ("mode_rules", "min_mode: C", "min_mode: D", "rules.0.clauses.0.then", "D"),
+        ("mode_rules", "is: true", "is: true, extra: 1", "rules.0.clauses.0.when", "extra"),
+        ("mode_rules", "fact: seats", "fact: __class__", "rules.7.clauses.0.when", "__class__"),
+        ("mode_rules", "in_list: regulated_sectors", "in_list: nothing", "in_list", "no list"),
+        ("mode_rules", "- id: M2", "- id: M1", "rules.1.id", "M1 is the id of another rule"),
+        ("mode_rules", "at_least: 200", "at_least: many", "rules.7.clauses.0.when", "many"),
+        (
+            "mode_rules",
+            "when: {fact: customer_managed_key, is: true}",
+            "when: {fact: candidate_mode, mode_above: A}",
+            "rules.3.clauses.0.when",
+            "candidate_mode is known only when",
+        ),
+        ("mode_rules", "title: Size", "title: Size\n    title: Big", "line", "written twice"),
+        ("mode_rules", "rules:\n", "rules: [\n", "line", ""),
+        ("mode_rules", 'next_review: "2027-06-30"', 'next_review: "soon"', "document", "soon"),
+        ("regions", "regions: [eu-west-2]", "regions: [eu-west-1]", "zones.uk.regions", "zone eu"),
+        ("regions", "offered: [eu-west-2]", "offered: [eu-west-1]", "zones.uk.offered", "none of"),
+        ("regions", "default_region: eu-west-1", "default_region: sa-east-1", "default_region",
+         "not offered"),
+        ("regions", "default_region: eu-west-1", "default_region: eu-west-9", "default_region",
+         "not offered"),
+        ("regions", "regions: [eu-west-2]", "regions: [London]", "zones.uk.regions", "London"),
+        ("approval_rules", "runs: [provision, update, destroy]", "runs: [dance]", "rules.0.runs",
+         "dance"),
+        ("approval_rules", "hours: 72", "hours: 0", "expires_after_hours", "0"),
+        ("approval_rules", "- id: hub", "- id: dedicated", "rules.1.id", "another rule"),
+        ("slug_rules", "reserved: [www", "reserved: [WWW", "reserved.0", "WWW"),
+        ("policy_parameters", "uk: [eu-west-2]", "uk: [eu-west-1]", "allowed_regions.uk",
+         "eu-west-1"),
+        ("policy_parameters", "uk: [eu-west-2]", "uk: [eu-west-9]", "allowed_regions.uk",
+         "eu-west-9"),
+        ("policy_parameters", "missing_tags: mandatory", "missing_tag: mandatory",
+         "enforcement.missing_tag", "no such policy rule"),
+        ("policy_parameters", "missing_tags: mandatory", "missing_tags: off",
+         "enforcement.missing_tags", ""),
+        ("policy_parameters", "[aws_db_instance, aws_dynamodb_table", "[aws_db, aws_dynamodb_table",
+         "stateful_types.0", "aws_db"),
+        ("policy_parameters", "ipv4: 8", "ipv4: 0", "widest_ingress_prefix.ipv4", "0"),
+    ],
+)  # fmt: skip
+def test_a_wrong_document_is_refused_in_one_sentence_with_file_and_path(
+    folder, name, old, new, where, what
+):
+    change(folder, name, old, new)
+    with pytest.raises(SettingInvalid) as caught:
+        load_all(folder)
+    message = caught.value.message
+    assert f"{name}.yaml" in message
+    assert where in message
+    assert what in message
+    assert message.endswith("correct the file or set TENANTPLANE_RULES_FOLDER.")
+    assert "\n" not in message
+    assert str(folder) not in message
+
+
+def test_a_missing_folder_or_document_is_named(folder, tmp_path):
+    with pytest.raises(SettingInvalid, match="TENANTPLANE_RULES_FOLDER"):
+        load_rules(tmp_path / "nothing")
+    (folder / "slug_rules.yaml").unlink()
+    with pytest.raises(SettingInvalid, match=r"slug_rules\.yaml"):
+        load_rules(folder)
+
+
+def test_a_document_that_is_no_text_is_refused(folder):
+    (folder / "regions.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingInvalid, match=r"regions\.yaml"):
+        read_document(folder, "regions")
+
+
+def test_yaml_makes_no_objects(folder):
+    change(
+        folder, "regions", "default_region: eu-west-1", "default_region: !!python/name:os.system"
+    )
+    with pytest.raises(SettingInvalid, match=r"regions\.yaml"):
+        read_document(folder, "regions")
+
+
+# --- the policies of an installation ---------------------------------------------------------
+@cache
+def shipped() -> RulePolicies:
+    return RulePolicies(load_policy_parameters(FOLDER, load_rules(FOLDER).regions))
+
+
+def test_the_policies_answer_their_port():
+    policies: Policies = shipped()
+    answer = policies.judge_plan([], SCOPE)
+    assert answer["ok"] is True
+    assert answer["rules"] == [rule.id for rule in RULES]
+    assert policies.judge_state([], SCOPE)["stage"] == "state"
+    assert policies.digest().startswith("sha256:")
+
+
+def test_the_digest_of_the_policies_follows_the_parameters(folder):
+    change(folder, "policy_parameters", "log_retention_days_min: 30", "log_retention_days_min: 31")
+    changed = RulePolicies(load_policy_parameters(folder, load_rules(folder).regions))
+    assert changed.digest() != shipped().digest()
+    assert shipped().digest() == shipped().digest()
+
+
+def vpc(region: str, mode: str = "A"):
+    provider = "urn:pulumi:s::p::pulumi:providers:aws::cloud"
+    keys = ("tenant", "environment", "deployment", "data-class", "managed-by")
+    tags = {f"tenantplane:{key}": "x" for key in keys} | {"tenantplane:mode": mode}
+    return [
+        {"urn": provider, "type": "pulumi:providers:aws", "name": "cloud", "operation": "create",
+         "inputs": {"region": region}},
+        {"urn": "urn:vpc", "type": "aws:ec2/vpc:Vpc", "name": "v", "operation": "create",
+         "provider": f"{provider}::id", "inputs": {"cidrBlock": "10.0.0.0/16", "tags": tags}},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("region", "scope", "ok"),
+    [
+        ("eu-west-1", {"zone": "eu", "strict": True}, True),
+        ("eu-central-1", {"zone": "eu", "strict": True}, False),
+        ("eu-central-1", {"zone": "eu"}, True),
+        ("us-east-1", {"zone": "eu"}, False),
+        ("eu-central-1", {"zone": None}, True),  # the zone of the deployment's own region
+        ("us-east-1", {"zone": None}, False),
+    ],
+)
+def test_the_scope_says_where_a_plan_may_go(region, scope, ok):
+    answer = shipped().judge_plan(vpc(region), replace(SCOPE, **scope))
+    assert answer["ok"] is ok
+
+
+def test_a_plan_of_another_mode_is_refused():
+    answer = shipped().judge_plan(vpc("eu-west-1", mode="B"), SCOPE)
+    assert [each["path"] for each in answer["violations"]] == ["tags.tenantplane:mode"]
+
+
+def test_a_region_that_no_parameter_allows_is_refused():
+    with pytest.raises(InvalidInput, match="allow no region"):
+        shipped().judge_plan([], replace(SCOPE, zone="cn", region="cn-north-1"))
+    with pytest.raises(InvalidInput, match="allow no region"):
+        shipped().judge_plan([], replace(SCOPE, zone="us", strict=True))

@@ -1,0 +1,327 @@
+"""From a signed contract to a ready tenant, in each mode."""
+
+from __future__ import annotations
+
+import pytest
+
+from control_plane.adapters.memory.engine import Fault, ProcessDied
+from control_plane.domain.actor import Role
+from control_plane.domain.errors import (
+    ContractAlreadyUsed,
+    InvalidInput,
+    NotAllowed,
+    UnknownRegion,
+)
+from control_plane.domain.run import BlockedOn, RunStatus
+from control_plane.domain.tenant import TenantStatus, WaitingOn
+from control_plane.services import hubs, runs, tenants
+from control_plane.services.sweeps import expire_approvals, wake_runs
+from tests.world import ACCOUNT, ADMIN, ARCHITECT, OPS, World, person, request_body
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_mode_a_is_ready_without_anybody(world: World) -> None:
+    world.ready_hub()
+    accepted = world.submit("A")
+    world.work()
+    run = world.run(accepted.run_id)
+    assert run.status is RunStatus.APPLIED, run.error
+    assert world.tenant(accepted.tenant.id).status is TenantStatus.READY
+    assert [check["name"] for check in run.checks] == [
+        "outputs_present", "answers_in_cloud", "plans_only_same", "policies_hold", "isolation",
+        "audit_log_verifies",
+    ]  # fmt: skip
+
+
+def test_mode_a_tells_its_story_in_the_tenants_own_log(world: World) -> None:
+    world.ready_hub()
+    accepted = world.submit("A")
+    world.work()
+    story = [a for a in world.actions(accepted.tenant.id) if "status_changed" not in a]
+    assert story == [
+        "request.accepted:completed", "mode.resolved:completed", "run.requested:completed",
+        "run.planned:completed", "run.policy_evaluated:completed", "run.approved:completed",
+        "run.apply:attempted", "run.apply:completed", "run.verified:completed",
+    ]  # fmt: skip
+
+
+def test_mode_b_waits_for_ops_and_applies_after_a_yes(world: World) -> None:
+    accepted = world.submit("B")
+    world.work()
+    waiting = world.tenant(accepted.tenant.id)
+    assert (waiting.status, waiting.waiting_on) == (TenantStatus.PENDING, WaitingOn.OPS)
+    assert ("apply", world.run(accepted.run_id).deployment_id) not in world.engine.calls
+    world.approve(accepted.run_id)
+    assert world.run(accepted.run_id).status is RunStatus.APPLIED
+    assert world.tenant(accepted.tenant.id).status is TenantStatus.READY
+
+
+def test_mode_c_waits_for_an_architect_and_calls_no_engine(world: World) -> None:
+    accepted = world.submit("C")
+    world.work()
+    tenant = world.tenant(accepted.tenant.id)
+    assert (tenant.status, tenant.waiting_on) == (TenantStatus.PENDING, WaitingOn.ARCHITECT)
+    assert accepted.bundle_id is not None
+    assert world.engine.calls == []
+
+
+def test_a_request_without_a_ready_hub_waits_and_goes_on_by_itself(world: World) -> None:
+    accepted = world.submit("A")
+    world.work()
+    run = world.run(accepted.run_id)
+    assert (run.status, run.blocked_on) == (RunStatus.BLOCKED, BlockedOn.HUB_UNAVAILABLE)
+    assert world.tenant(accepted.tenant.id).waiting_on is WaitingOn.PLATFORM
+    world.ready_hub()
+    assert world.run(accepted.run_id).status is RunStatus.APPLIED
+
+
+def test_a_waiting_request_is_found_by_the_sweep_too(world: World) -> None:
+    full = World()
+    full.ready_hub(capacity=1)
+    first, second = full.submit("A", 1), full.submit("A", 2)
+    full.work()
+    assert full.run(first.run_id).status is RunStatus.APPLIED
+    assert full.run(second.run_id).blocked_on is BlockedOn.HUB_UNAVAILABLE
+    wake_runs(full.core)
+    full.work()
+    assert full.run(second.run_id).blocked_on is BlockedOn.HUB_UNAVAILABLE  # still no room
+    full.ready_hub(cell="c2")
+    assert full.run(second.run_id).status is RunStatus.APPLIED
+
+
+def test_a_slice_lives_in_the_account_of_its_hub(world: World) -> None:
+    world.ready_hub()
+    accepted = world.submit("A")
+    world.work()
+    (deployment,) = tenants.deployments_of(world.core, OPS, accepted.tenant.id)
+    assert deployment.account_id == ACCOUNT
+    assert deployment.spec["hub"]["data_bucket"]
+
+
+def test_the_same_contract_twice_is_one_tenant(world: World) -> None:
+    first, again = world.submit("B"), world.submit("B")
+    assert again.tenant.id == first.tenant.id
+    assert again.request.id == first.request.id
+    assert not again.created
+
+
+def test_the_same_contract_with_other_facts_is_refused(world: World) -> None:
+    world.submit("B")
+    with pytest.raises(ContractAlreadyUsed) as refused:
+        world.submit("B", phone_sev1=True)
+    assert refused.value.data["request_id"].startswith("req_")
+    assert world.actions("platform")[-1] == "request.refused:denied"
+
+
+def test_two_companies_with_one_name_get_two_slugs(world: World) -> None:
+    first = world.submit("B", 1).tenant.slug
+    second = world.submit("B", 6).tenant.slug
+    assert (first, second) == ("dainese", "dainese-2")
+
+
+def test_an_unknown_region_is_refused_and_nothing_is_stored(world: World) -> None:
+    with pytest.raises(UnknownRegion):
+        world.submit("A", residency={"zone": None, "regions": ["eu-west-99"], "strict": False})
+    with world.core.uow() as uow:
+        assert uow.tenants.find() == []
+    assert world.actions("platform")[-1] == "request.refused:denied"
+
+
+def test_a_conflict_provisions_nothing_until_an_architect_corrects_the_facts(world: World) -> None:
+    world.ready_hub()
+    accepted = world.submit("A", customer_managed_key=True)
+    world.work()
+    assert accepted.tenant.status is TenantStatus.MODE_CONFLICT
+    assert accepted.run_id is None
+    tenant, decision = tenants.decide_mode(
+        world.core, ARCHITECT, accepted.tenant.id,
+        changed_facts={"customer_managed_key": False}, reason="agreed with the customer",
+    )  # fmt: skip
+    world.work()
+    assert decision.mode == "A"
+    assert world.tenant(tenant.id).status is TenantStatus.READY
+
+
+def test_a_conflict_is_not_confirmed_away(world: World) -> None:
+    accepted = world.submit("A", customer_managed_key=True)
+    with pytest.raises(Exception, match="not confirmed"):
+        tenants.decide_mode(
+            world.core, ARCHITECT, accepted.tenant.id, changed_facts=None, reason="please"
+        )
+    assert world.tenant(accepted.tenant.id).status is TenantStatus.MODE_CONFLICT
+    assert world.actions(accepted.tenant.id)[-1] == "mode.refused:denied"
+
+
+def test_an_architect_cannot_edit_what_the_contract_says(world: World) -> None:
+    accepted = world.submit("A", customer_managed_key=True)
+    with pytest.raises(InvalidInput, match="part of the contract"):
+        tenants.decide_mode(
+            world.core, ARCHITECT, accepted.tenant.id,
+            changed_facts={"contract_mode": "B"}, reason="cheaper",
+        )  # fmt: skip
+
+
+def test_a_mandatory_violation_ends_the_run_before_anything_is_called(world: World) -> None:
+    world.ready_hub()
+    world.policies.violations = [
+        {"rule": "residency", "address": "bucket", "enforcement": "mandatory",
+         "reason": "us-east-1 is not allowed", "remedy": "choose eu-west-1"}
+    ]  # fmt: skip
+    accepted = world.submit("A")
+    world.work()
+    run = world.run(accepted.run_id)
+    assert run.status is RunStatus.POLICY_FAILED
+    assert run.error["data"]["violations"][0]["rule"] == "residency"
+    assert "run.apply:attempted" not in world.actions(accepted.tenant.id)
+
+
+def test_a_failed_check_keeps_the_tenant_from_being_ready(world: World) -> None:
+    world.ready_hub()
+    for break_it, name in (
+        (lambda: world.engine.failing_checks.add("plans_only_same"), "plans_only_same"),
+        (lambda: setattr(world.trail, "fault", "TAMPERED: 3"), "audit_log_verifies"),
+    ):
+        break_it()
+        accepted = world.submit("A", len(world.store.rows["tenant"]) + 1)
+        world.work()
+        run = world.run(accepted.run_id)
+        assert run.status is RunStatus.ERRORED
+        assert name in run.error["data"]["checks"]
+        assert world.tenant(accepted.tenant.id).status is TenantStatus.FAILED
+        world.engine.failing_checks.clear()
+        world.trail.fault = ""
+
+
+def test_a_state_that_violates_a_rule_keeps_the_tenant_from_being_ready(world: World) -> None:
+    world.ready_hub()
+    world.policies.state_violations = [
+        {"rule": "unencrypted_storage", "address": "bucket", "enforcement": "mandatory",
+         "reason": "no key", "remedy": "set one"}
+    ]  # fmt: skip
+    accepted = world.submit("A")
+    world.work()
+    assert "policies_hold" in world.run(accepted.run_id).error["data"]["checks"]
+
+
+def test_a_refusal_of_the_cloud_ends_the_run_and_a_retry_makes_a_new_one(world: World) -> None:
+    world.ready_hub()
+    world.engine.faults.append(Fault(kind="fails"))
+    accepted = world.submit("A")
+    world.work()
+    failed = world.run(accepted.run_id)
+    assert failed.status is RunStatus.ERRORED
+    assert "run.apply:failed" in world.actions(accepted.tenant.id)
+    fresh = runs.retry_run(world.core, OPS, failed.id)
+    world.work()
+    assert fresh.id != failed.id
+    assert world.run(fresh.id).status is RunStatus.APPLIED
+    assert world.tenant(accepted.tenant.id).status is TenantStatus.READY
+
+
+@pytest.mark.parametrize("created", [True, False])
+@pytest.mark.parametrize("mode", ["A", "B"])
+def test_a_killed_runner_is_resumed_under_the_same_approval(mode: str, created: bool) -> None:
+    world = World()
+    world.ready_hub()
+    world.engine.faults.append(Fault(kind="runner_dies", created=created))
+    accepted = world.submit(mode)
+    world.work()
+    if mode == "B":
+        world.approve(accepted.run_id)
+    run = world.run(accepted.run_id)
+    assert run.status is RunStatus.APPLIED, run.error
+    story = world.actions(accepted.tenant.id)
+    assert story.count("decision.given:completed") == (1 if mode == "B" else 0)
+    for action in ("run.resumed:completed", "lock.broken:completed", "pending.resolved:completed"):
+        assert action in story
+
+
+def test_a_killed_worker_is_resumed_by_the_next_one(world: World) -> None:
+    accepted = world.submit("B")
+    world.work()
+    world.engine.faults.append(Fault(kind="worker_dies"))
+    with pytest.raises(ProcessDied):
+        world.approve(accepted.run_id)
+    assert world.run(accepted.run_id).status is RunStatus.APPLYING
+    from control_plane.workflows import PHASES
+
+    PHASES["apply_run"](world.core, accepted.run_id)  # what the queue does after a restart
+    run = world.run(accepted.run_id)
+    assert run.status is RunStatus.APPLIED, run.error
+    assert run.attempt == 2
+    assert "run.resumed:completed" in world.actions(accepted.tenant.id)
+
+
+def test_an_unresolved_create_blocks_the_run_for_an_operator(world: World) -> None:
+    accepted = world.submit("B")
+    world.work()
+    world.engine.faults.append(Fault(kind="runner_dies"))
+    world.engine.ambiguous = True
+    world.approve(accepted.run_id)
+    run = world.run(accepted.run_id)
+    assert (run.status, run.blocked_on) == (RunStatus.BLOCKED, BlockedOn.PENDING_UNRESOLVED)
+    world.engine.ambiguous = False
+    runs.retry_run(world.core, OPS, run.id)
+    world.work()
+    assert world.run(run.id).status is RunStatus.APPLIED
+
+
+def test_a_foreign_lock_blocks_and_is_never_broken(world: World) -> None:
+    accepted = world.submit("B")
+    world.work()
+    run = world.run(accepted.run_id)
+    with world.core.uow() as uow:
+        deployment = uow.deployments.get(run.deployment_id)
+    assert deployment is not None
+    lock = world.engine.hold_lock(deployment.stack)
+    world.approve(run.id)
+    blocked = world.run(run.id)
+    assert (blocked.status, blocked.blocked_on) == (RunStatus.BLOCKED, BlockedOn.FOREIGN_LOCK)
+    assert lock in world.engine.stacks[deployment.stack].locks
+    world.engine.stacks[deployment.stack].locks.clear()
+    runs.retry_run(world.core, OPS, run.id)
+    world.work()
+    assert world.run(run.id).status is RunStatus.APPLIED
+
+
+def test_a_run_is_canceled_at_once_before_it_applies(world: World) -> None:
+    accepted = world.submit("B")
+    world.work()
+    run = runs.cancel_run(world.core, OPS, accepted.run_id or "")
+    assert run.status is RunStatus.CANCELED
+    assert expire_approvals(world.core) == 0
+
+
+def test_a_hub_is_refused_to_who_is_no_platform_admin(world: World) -> None:
+    with pytest.raises(NotAllowed):
+        hubs.request_hub(world.core, OPS, region="eu-west-1", cell="c1", capacity=1)
+    assert world.actions("platform")[-1] == "authz.denied:denied"
+
+
+def test_a_region_without_hubs_of_the_vendor_is_refused(world: World) -> None:
+    with pytest.raises(InvalidInput):
+        hubs.request_hub(world.core, ADMIN, region="ap-south-2", cell="c1", capacity=1)
+
+
+def test_another_tenants_run_looks_like_a_missing_one(world: World) -> None:
+    accepted = world.submit("B")
+    stranger = person("eve", Role.OPS_APPROVER, tenants=("ten_other",))
+    answers = []
+    for run_id in (accepted.run_id or "", "run_01JD3ZK4Q0V8X2M6N7P9R5T1WY"):
+        with pytest.raises(Exception) as refused:
+            runs.get_run(world.core, stranger, run_id)
+        answers.append((type(refused.value), str(refused.value)))
+    assert answers[0] == answers[1]
+
+
+def test_a_dry_run_stores_nothing(world: World) -> None:
+    from control_plane.services.provisioning import preview_request
+    from tests.world import AUTOMATION
+
+    decision = preview_request(world.core, AUTOMATION, request_body("B"))
+    assert decision.mode == "B"
+    assert world.store.rows["tenant"] == {}

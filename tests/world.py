@@ -1,0 +1,242 @@
+"""A whole control plane in memory: every use case, without a database, an engine or a cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from control_plane.adapters.memory import (
+    FixedClock,
+    MemoryBundleBuilder,
+    MemoryEngine,
+    MemoryObjectStore,
+    MemoryQueue,
+    MemorySecretStore,
+    MemoryStore,
+    MemoryUnitOfWork,
+    SeededIds,
+)
+from control_plane.adapters.rules.loader import load_rules
+from control_plane.adapters.specs import JsonSchemaSpecs
+from control_plane.domain.actor import Actor, ActorKind, Role
+from control_plane.domain.audit import AuditEvent
+from control_plane.domain.canonical import digest
+from control_plane.domain.deployment import Account
+from control_plane.ports import Json, PolicyScope
+from control_plane.services import approvals, hubs, provisioning
+from control_plane.workflows import PHASES
+from control_plane.workflows.core import Caller, Core, Limits
+
+SOURCE = Path(__file__).resolve().parent.parent
+ACCOUNT = "123456789012"
+
+
+def person(name: str, *roles: Role, tenants: tuple[str, ...] = ("*",)) -> Caller:
+    """Return a person as a caller."""
+    actor = Actor(id=name, kind=ActorKind.USER, roles=roles, tenants=tenants)
+    return Caller(actor=actor, request_id="rq-test-0001")
+
+
+def machine(name: str, *roles: Role, on_behalf_of: str | None = None) -> Caller:
+    """Return a machine as a caller."""
+    actor = Actor(
+        id=name,
+        kind=ActorKind.SERVICE,
+        roles=roles,
+        tenants=("*",),
+        on_behalf_of=on_behalf_of,
+    )
+    return Caller(actor=actor, request_id="rq-test-0002")
+
+
+AUTOMATION = machine("crm", Role.AUTOMATION)
+OPS = person("olga", Role.OPS_APPROVER)
+ARCHITECT = person("sam", Role.SOLUTIONS_ARCHITECT)
+ADMIN = person("ada", Role.PLATFORM_ADMIN)
+AUDITOR = person("audrey", Role.AUDITOR)
+
+
+class SettablePolicies:
+    """Policies whose verdict and digest a test sets."""
+
+    def __init__(self) -> None:
+        self.violations: list[dict[str, Any]] = []
+        self.state_violations: list[dict[str, Any]] = []
+        self.version = 1
+
+    def digest(self) -> str:
+        """Return the digest of the version."""
+        return digest({"policies": self.version})
+
+    def judge_plan(self, resources: Sequence[Json], scope: PolicyScope) -> Json:
+        """Return the violations set for plans."""
+        return self._judged(self.violations)
+
+    def judge_state(self, resources: Sequence[Json], scope: PolicyScope) -> Json:
+        """Return the violations set for states."""
+        return self._judged(self.state_violations)
+
+    def _judged(self, violations: list[dict[str, Any]]) -> Json:
+        bad = [v for v in violations if v["enforcement"] == "mandatory"]
+        return {"ok": not bad, "violations": violations, "rules": [], "digest": self.digest()}
+
+
+class QuietTrail:
+    """A log that is never behind; a test may set its faults."""
+
+    def __init__(self, events: Sequence[AuditEvent]) -> None:
+        self._events = events
+        self.fault = ""
+        self.behind = ""
+
+    def first_fault(self, tree: str | None) -> str:
+        """Return the fault that is set."""
+        return self.fault
+
+    def is_behind(self) -> str:
+        """Return the reason that is set."""
+        return self.behind
+
+    def events(self, tree: str, *, after: int, limit: int, action: str | None) -> Sequence[Json]:
+        """Return what was recorded for a tree."""
+        found = [
+            {"idx": idx, "leaf": "", "header": {}, "body": {"action": event.action}}
+            for idx, event in enumerate(e for e in self._events if e.tree == tree)
+            if action is None or event.action == action
+        ]
+        return [item for item in found if int(str(item["idx"])) >= after][:limit]
+
+    def checkpoint(self, tree: str) -> str | None:
+        """Nothing is signed here."""
+        return None
+
+    def proof(self, tree: str, idx: int) -> Json:
+        """Nothing is signed here."""
+        return {}
+
+    def tile(self, tree: str, path: str) -> bytes:
+        """Nothing is signed here."""
+        return b""
+
+
+class World:
+    """A core over in-memory adapters, and the shortcuts that tests read well with."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.queue = MemoryQueue()
+        self.store = MemoryStore(queue=self.queue)
+        self.clock = FixedClock()
+        self.engine = MemoryEngine()
+        self.builder = MemoryBundleBuilder()
+        self.policies = SettablePolicies()
+        self.trail = QuietTrail(self.store.audit)
+        self.core = Core(
+            uow=lambda: MemoryUnitOfWork(self.store),
+            clock=self.clock,
+            ids=SeededIds(),
+            engine=self.engine,
+            builder=self.builder,
+            objects=MemoryObjectStore(),
+            secrets=MemorySecretStore(),
+            policies=self.policies,
+            specs=JsonSchemaSpecs(SOURCE / "stacks" / "schemas"),
+            trail=self.trail,
+            rules=load_rules(SOURCE / "rules"),
+            limits=Limits(approval_life=None, link_life=timedelta(hours=72), **limits),
+        )
+        with self.core.uow() as uow:
+            uow.accounts.add(
+                Account(
+                    id=self.core.ids.new("account"),
+                    account_id=ACCOUNT,
+                    role_arn=None,
+                    external_id=None,
+                    shared=True,
+                    claimed_by=None,
+                    created_at=self.clock.now(),
+                )
+            )
+            uow.commit()
+
+    def work(self) -> None:
+        """Do every phase that is enqueued, and those that these enqueue."""
+        self.queue.drain(lambda phase, subject: PHASES[phase](self.core, subject))
+
+    def actions(self, tree: str | None = None) -> list[str]:
+        """Return what was recorded, of one tree or of all: ``action:stage``."""
+        return [
+            f"{event.action}:{event.stage}"
+            for event in self.store.audit
+            if tree is None or event.tree == tree
+        ]
+
+    def ready_hub(self, region: str = "eu-west-1", cell: str = "c1", capacity: int = 10) -> str:
+        """Make a Hub ready and return its id."""
+        hub, run = hubs.request_hub(self.core, ADMIN, region=region, cell=cell, capacity=capacity)
+        self.work()
+        self.approve(run.id)
+        return hub.id
+
+    def approve(self, run_id: str, who: Caller = OPS) -> None:
+        """Approve a run's plan as somebody, and do what follows."""
+        with self.core.uow() as uow:
+            run = uow.runs.get(run_id)
+            assert run is not None
+            approval = uow.approvals.get(run.approval_id or "")
+        assert approval is not None, f"the run is {run.status}: {run.error}"
+        approvals.decide(
+            self.core, who, approval.id,
+            verdict="approve", plan_digest=approval.plan_digest, reason="read it",
+        )  # fmt: skip
+        self.work()
+
+    def submit(self, mode: str = "A", number: int = 1, **changes: Any) -> provisioning.Accepted:
+        """Submit a request as automation."""
+        return provisioning.submit_request(
+            self.core, AUTOMATION, request_body(mode, number, **changes)
+        )
+
+    def run(self, run_id: str | None) -> Any:
+        """Return a run as it is now."""
+        with self.core.uow() as uow:
+            return uow.runs.get(run_id or "")
+
+    def tenant(self, tenant_id: str) -> Any:
+        """Return a tenant as it is now."""
+        with self.core.uow() as uow:
+            return uow.tenants.get(tenant_id)
+
+
+def request_body(mode: str | None = "A", number: int = 1, **changes: Any) -> dict[str, Any]:
+    """Return a request of a company; ``changes`` replace parts of ``requirements``."""
+    names = ["Dainese S.p.A.", "Straße & Söhne GmbH", "ØRSTED A/S", "3M", "İstanbul Ltd"]
+    requirements: Mapping[str, Any] = {
+        "residency": {"zone": "eu", "regions": ["eu-west-1"], "strict": False},
+        "cloud": "aws",
+        **changes,
+    }
+    return {
+        "contract": {
+            "provider": "docusign",
+            "envelope_id": f"env-{number:04d}",
+            "contract_id": f"C-2026-{number:04d}",
+            "signed_at": "2026-11-20T14:03:00Z",
+            "subscription": "enterprise",
+            "mode": mode,
+            "seats": 100,
+            "sla_uptime_min": None,
+        },
+        "company": {
+            "legal_name": names[number % len(names) - 1],
+            "domain": f"customer{number}.example.com",
+            "country": "IT",
+            "time_zone": "Europe/Rome",
+        },
+        "contacts": [
+            {"role": "it_admin", "name": "Ida Admin", "email": "ida@example.com", "locale": "it"}
+        ],
+        "requirements": dict(requirements),
+        "environment": "production",
+    }
