@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import structlog
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -21,11 +22,15 @@ from joserfc.jwk import KeySet
 from control_plane.domain.actor import Actor, ActorKind, Role
 from control_plane.domain.errors import NotAuthenticated
 
+log = structlog.get_logger()
 ALGORITHMS: Final = ["EdDSA", "Ed25519", "ES256", "RS256"]
 TYPES: Final = frozenset({"at+jwt", "application/at+jwt"})
 MAX_TOKEN: Final = 8192
 LEEWAY_SECONDS: Final = 30
-REFETCH_SECONDS: Final = 30.0
+REFETCH_SECONDS: Final = 30.0  # between fetches for key ids that nobody knows
+RETRY_SECONDS: Final = 1.0  # between fetches while there are no keys at all
+KEYS_LIFE_SECONDS: Final = 600.0  # a key that the issuer withdrew is accepted this long
+MAX_SUBJECT: Final = 255
 # a header may carry these and nothing else: a key in the token is a key of the caller's choice
 _HEADERS: Final = frozenset({"alg", "kid", "typ"})
 
@@ -57,8 +62,9 @@ class Identity:
     rules: TokenRules
     fetch: Callable[[], Mapping[str, Any]]
     now: Callable[[], float] = time.time
+    ticks: Callable[[], float] = time.monotonic
     _keys: KeySet | None = None
-    _fetched: float = 0.0
+    _fetched: float = float("-inf")
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def actor_of(self, token: str) -> Actor:
@@ -81,20 +87,30 @@ class Identity:
         return _parsed(payload, "claims") | dict(decoded.claims)
 
     def _keys_with(self, key_id: str) -> KeySet:
-        """Return the cached keys, fetched anew when nobody knows the key id and it is time."""
+        """Return the issuer's keys.
+
+        They are fetched when they are old, or when nobody knows the key id, and not too often.
+        While they cannot be fetched the known ones stay; without any, nobody gets in.
+        """
         with self._lock:
-            known = self._keys is not None and key_id in {key.kid for key in self._keys.keys}
-            due = time.monotonic() - self._fetched >= REFETCH_SECONDS
-            if not known and (self._keys is None or due):
-                self._fetched = time.monotonic()
+            if self.ticks() - self._fetched >= self._wait(key_id):
+                self._fetched = self.ticks()
                 try:
                     self._keys = KeySet.import_key_set(dict(self.fetch()))  # type: ignore[arg-type]  # joserfc's TypedDict
                 except Exception as error:
                     if self._keys is None:
                         raise TokenRefused("jwks_unavailable", key_id) from error
+                    log.warning("jwks.unavailable", error=type(error).__name__)
             if self._keys is None:
                 raise TokenRefused("jwks_unavailable", key_id)
             return self._keys
+
+    def _wait(self, key_id: str) -> float:
+        """Return how many seconds lie between the last fetch and the next."""
+        if self._keys is None:
+            return RETRY_SECONDS
+        known = key_id in {key.kid for key in self._keys.keys}
+        return KEYS_LIFE_SECONDS if known else REFETCH_SECONDS
 
     def _check(self, claims: Mapping[str, Any]) -> None:
         now = self.now()
@@ -107,7 +123,8 @@ class Identity:
             "issued": _number(claims.get("iat")) and claims["iat"] - LEEWAY_SECONDS <= now,
             "not_before": "nbf" not in claims
             or (_number(claims["nbf"]) and claims["nbf"] - LEEWAY_SECONDS <= now),
-            "subject": isinstance(claims.get("sub"), str) and 0 < len(claims["sub"]) <= 255,
+            "subject": _is_name(claims.get("sub")),
+            "on_behalf_of": _behalf(claims) is None or _is_name(_behalf(claims)),
             "id_token": not {"nonce", "at_hash", "c_hash"} & set(claims),
         }
         for reason, holds in checks.items():
@@ -120,20 +137,27 @@ class Identity:
         )
         kind = claims.get(self.rules.kind_claim)
         machine = kind == "service" or Role.AUTOMATION in roles
-        behalf = claims.get("on_behalf_of")
-        act = claims.get("act")
-        if isinstance(act, dict) and isinstance(act.get("sub"), str):
-            behalf = act["sub"]
         return Actor(
             id=str(claims["sub"]),
             kind=ActorKind.SERVICE if machine else ActorKind.USER,
             roles=roles,
             tenants=_texts(claims, self.rules.tenants_claim),
-            on_behalf_of=behalf if isinstance(behalf, str) and behalf else None,
+            on_behalf_of=_behalf(claims),
             issuer=self.rules.issuer,
-            session=claims["sid"] if isinstance(claims.get("sid"), str) else None,
-            methods=_texts(claims, "amr"),
+            session=claims["sid"] if _is_name(claims.get("sid")) else None,
+            methods=tuple(filter(_is_name, _texts(claims, "amr"))),
         )
+
+
+def _behalf(claims: Mapping[str, Any]) -> Any:
+    """Return for whom a machine acts (``act`` of RFC 8693, or our own claim), or None."""
+    act = claims.get("act")
+    return act["sub"] if isinstance(act, dict) and "sub" in act else claims.get("on_behalf_of")
+
+
+def _is_name(value: Any) -> bool:
+    """Tell whether a claim can be stored and shown as a name."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_SUBJECT and value.isprintable()
 
 
 def _header(token: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Query, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.auth import Identity, TokenRefused
 from control_plane.domain.actor import Actor, ActorKind
@@ -52,19 +53,22 @@ def shared(request: Request) -> Shared:
 SharedDep = Annotated[Shared, Depends(shared)]
 
 
-def caller(
-    request: Request, have: SharedDep, authorization: Annotated[str | None, Header()] = None
-) -> Caller:
+bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An OIDC access token.")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+
+
+def caller(request: Request, have: SharedDep, given: Credentials) -> Caller:
     """Return who calls. Raises ``NotAuthenticated``; a bad token leaves an event."""
-    scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if given is None or not given.credentials:
         raise NotAuthenticated("a bearer token is needed")
     try:
-        actor = have.identity.actor_of(token.strip())
+        actor = have.identity.actor_of(given.credentials.strip())
     except TokenRefused as refused:
         _record_failure(request, have, refused)
         raise
-    return Caller(actor=actor, request_id=request.state.request_id)
+    found = Caller(actor=actor, request_id=request.state.request_id)
+    request.state.caller = found  # for the record of a refusal
+    return found
 
 
 CallerDep = Annotated[Caller, Depends(caller)]
@@ -110,9 +114,15 @@ def _record_failure(request: Request, have: Shared, refused: TokenRefused) -> No
         record(
             have.core, uow, nobody, "authn.failed",
             tree=None, stage=Stage.DENIED, code=refused.reason.lower()[:60],
-            route=request.url.path[:200], key_id=(refused.key_id or "")[:60] or None,
+            route=_plain(request.url.path[:200]),
+            key_id=_plain((refused.key_id or "")[:60]) or None,
         )  # fmt: skip
         uow.commit()
+
+
+def _plain(text: str) -> str:
+    """Return what a stranger sent so that it is safe in a log."""
+    return ascii(text)[1:-1]
 
 
 def if_match(if_match: Annotated[str | None, Header()] = None) -> int:
@@ -120,7 +130,7 @@ def if_match(if_match: Annotated[str | None, Header()] = None) -> int:
     if if_match is None:
         raise PreconditionRequired("an edit names the version it was made from in If-Match")
     text = if_match.strip().removeprefix("W/").strip('"')
-    if not text.isdigit() or len(text) > 9:
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
         raise PreconditionFailed("the ETag in If-Match is not one of this item")
     return int(text)
 

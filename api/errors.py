@@ -6,6 +6,8 @@ request's id. Nothing of the inside enters: no stack, SQL, path or value that wa
 
 from __future__ import annotations
 
+import asyncio
+import re
 from typing import Any, Final
 
 import structlog
@@ -14,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from api import refusals
 from control_plane.domain import errors as facts
 from control_plane.domain.errors import DomainError
 
@@ -61,12 +64,20 @@ STATUS: Final[dict[str, int]] = {
     "unavailable": 503,
     "setting_invalid": 500,
 }
-_HTTP: Final = {
-    404: ("not_found", "There is no such thing", "Check the path; see /openapi.json."),
+# what the protocol refuses before there is a fact: code, title, remedy
+HTTP: Final = {
+    400: ("invalid_request", "The request cannot be understood", "See /openapi.json."),
+    404: ("not_found", facts.NotFound.title, facts.NotFound.remedy),
     405: ("method_not_allowed", "The path has no such method", "See /openapi.json."),
     413: ("body_too_large", "The body is too large", "Send at most 256 KiB."),
-    415: ("unsupported_media_type", "The body is not JSON", "Send application/json."),
+    415: (
+        "unsupported_media_type",
+        "The body is not JSON",
+        "Send JSON with `Content-Type: application/json`.",
+    ),
 }
+_SHOWN_FIELDS: Final = 50
+_SHOWN_LETTERS: Final = 120
 
 
 def problem(
@@ -119,56 +130,89 @@ def of_fact(request: Request, error: DomainError) -> JSONResponse:
     )
 
 
+def of_status(request: Request, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
+    """Return the problem document of what the protocol refuses."""
+    code, title, remedy = HTTP.get(status, HTTP[400])
+    return problem(
+        request,
+        status=status,
+        code=code,
+        title=title,
+        detail=title,
+        remedy=remedy,
+        headers=headers,
+    )
+
+
 async def _domain_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, DomainError):
         raise TypeError from error
-    return of_fact(request, error)
+    return await _answered(request, error, of_fact(request, error))
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise TypeError from error
+    found = list(error.errors())
+    if getattr(request.state, "body_fault", ""):
+        found = [{"loc": ("body",), "msg": request.state.body_fault}]
+    elif _is_no_json(request, found):
+        return await _answered(request, facts.InvalidInput(), of_status(request, 415))
     fields = [
-        {"field": ".".join(str(part) for part in item["loc"][1:]), "reason": item["msg"]}
-        for item in error.errors()
+        {"field": _field(item["loc"]), "reason": item["msg"][:_SHOWN_LETTERS]} for item in found
     ]
     first = fields[0] if fields else {"field": "", "reason": "not valid"}
-    return problem(
-        request,
-        status=422,
-        code=facts.InvalidInput.code,
-        title=facts.InvalidInput.title,
-        detail=f"{first['field'] or 'body'}: {first['reason']}",
-        remedy=facts.InvalidInput.remedy,
-        extra={"fields": fields[:50]},
+    fact = facts.InvalidInput(
+        f"{first['field'] or 'body'}: {first['reason']}", fields=fields[:_SHOWN_FIELDS]
     )
+    return await _answered(request, fact, of_fact(request, fact))
+
+
+def _field(path: tuple[str | int, ...]) -> str:
+    """Return ``contract.seats`` for its path; a name of the caller's making is cut short."""
+    return ".".join(str(part)[:_SHOWN_LETTERS] for part in path[1:])
+
+
+def _is_no_json(request: Request, found: list[Any]) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = kind == "application/json" or (kind.startswith("application/") and "+json" in kind)
+    return not is_json and any(
+        item["loc"] == ("body",) and item["type"] != "missing" for item in found
+    )
+
+
+async def _answered(request: Request, error: DomainError, answer: Response) -> Response:
+    """Return the answer once the refusal is in the log; that may fail, and is the answer then."""
+    if answer.status_code < 500:
+        try:
+            await asyncio.to_thread(refusals.keep, request, error)
+        except DomainError as failed:
+            return of_fact(request, failed)
+    return answer
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise TypeError from error
-    code, title, remedy = _HTTP.get(
-        error.status_code, ("invalid_request", "The request cannot be understood", "")
-    )
-    return problem(
-        request,
-        status=error.status_code,
-        code=code,
-        title=title,
-        detail=title,
-        remedy=remedy,
-        headers=dict(error.headers or {}),
-    )
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status_code == 405:
+        known = {method.strip() for method in headers.get("allow", "").split(",")}
+        headers["allow"] = ", ".join(sorted((known | _methods(request)) - {""}))
+    return of_status(request, error.status_code, headers)
 
 
-async def _bug(request: Request, error: Exception) -> Response:
-    log.error("request.failed", path=request.url.path, exc_info=error)
-    return of_fact(request, DomainError())
+def _methods(request: Request) -> set[str]:
+    """Return every method of the path; the router alone would name those of one route."""
+    return {
+        method.upper()
+        for path, operations in request.app.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", path), request.url.path)
+        for method in operations
+    }
 
 
 def install(app: FastAPI) -> None:
-    """Give the application its handlers."""
+    """Give the application its handlers; a bug is answered by ``Edge``."""
     app.add_exception_handler(DomainError, _domain_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _bug)

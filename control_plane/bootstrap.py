@@ -28,7 +28,7 @@ from control_plane.adapters.db.unit_of_work import SqlUnitOfWork
 from control_plane.adapters.dbos.liveness import Liveness
 from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer
 from control_plane.adapters.objects.files import FileObjectStore
-from control_plane.adapters.pulumi.cache import cache_folder
+from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.pulumi.engine import Cloud, PulumiEngine
 from control_plane.adapters.pulumi.install import CliSources, ensure_cli
 from control_plane.adapters.rules.loader import load_policy_parameters, load_rules
@@ -225,6 +225,7 @@ class Parts:
         settings = self.settings
         return TerraformBundleBuilder(
             modules=SOURCE / "stacks" / "mode_c_modules",
+            guide=SOURCE / "docs" / "mode-c.md",
             variables_schema=SOURCE / "stacks" / "schemas" / "mode_c_variables.schema.json",
             key_file=self.home.part("keys") / "bundle.key",
             work_folder=self.home.part("builds"),

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from control_plane.domain.errors import SettingInvalid
@@ -103,6 +103,15 @@ class Settings(BaseSettings):
     )
     log_format: str = Field(default="console", pattern="^(console|json)$", description="log lines")
 
+    @field_validator(
+        "database_url", "database_owner_url", "database_sequencer_url", "database_auditor_url"
+    )
+    @classmethod
+    def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("a database URL starts with postgresql://")
+        return url
+
     @model_validator(mode="after")
     def _production_names_its_parts(self) -> Self:
         if self.installation is Installation.PRODUCTION:
@@ -135,7 +144,7 @@ def load(overrides: Mapping[str, Any] | None = None) -> Settings:
         return Settings(**dict(overrides or {}))
     except ValidationError as error:
         first = error.errors()[0]
-        where = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "settings"
+        where = PREFIX + str(first["loc"][0]).upper() if first["loc"] else PREFIX + "INSTALLATION"
         message = str(first["msg"]).removeprefix("Value error, ")
         raise SettingInvalid(f"{where}: {message}", name=where) from None
 

@@ -305,6 +305,9 @@ class BundleBuilder(Protocol):
     def check_variables(self, variables: Json) -> None:
         """Validate variables against their schema. Raises ``InvalidInput`` naming the field."""
 
+    def stop_all(self) -> None:
+        """End what builds of this process have running: the process is about to end."""
+
 
 # --- objects and secrets ---------------------------------------------------------------------
 class ObjectStore(Protocol):

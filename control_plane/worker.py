@@ -56,6 +56,7 @@ def _end(core: Core, *, stopped: bool) -> None:
     record something about them, and whatever it recorded would be less true than the rows.
     """
     core.engine.stop_all()
+    core.builder.stop_all()
     log.info("worker.stopped")
     sys.stdout.flush()
     sys.stderr.flush()

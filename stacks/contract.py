@@ -107,7 +107,7 @@ class Request(Message):
     program: Program
     spec: dict[str, Any] = Field(default_factory=dict)
     cloud: Cloud
-    backend_url: str
+    backend_url: str = Field(pattern=r"^(file|s3|postgres)://")  # never Pulumi Cloud
     work_folder: str  # private folder of the call, mode 0700, made and removed by the runner
     cli: str  # path of the pulumi binary
     secrets: Secrets

@@ -50,8 +50,8 @@ def load(program: str) -> ModuleType:
     return importlib.import_module(MODES[program])
 
 
-def main() -> None:
-    """Register the resources of the stack that is being run, and export its outputs."""
+def main() -> tuple[str, ...]:
+    """Register the resources of the stack that is being run, export its outputs, name them."""
     import pulumi  # noqa: PLC0415 - the name of a program is checked without it
 
     from stacks.spec import load as load_spec  # noqa: PLC0415
@@ -70,6 +70,7 @@ def main() -> None:
     outputs: Mapping[str, pulumi.Input[object]] = mode.build(spec, provider)
     for name, value in outputs.items():
         pulumi.export(name, value)
+    return tuple(outputs)
 
 
 def _provider(

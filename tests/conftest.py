@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -10,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.postgres import EmbeddedPostgres
-from control_plane.adapters.pulumi.cache import cache_folder
 from control_plane.adapters.pulumi.install import ensure_cli
 from control_plane.domain.errors import EngineUnavailable, SettingInvalid, Unavailable
 from tests.databases import Database, drop_database, make_template, new_database
@@ -23,16 +22,15 @@ def postgres_server() -> Iterator[EmbeddedPostgres]:
 
     Its folder has a short path of its own, since a socket's path may not be long and pytest's may.
     """
-    folder = Path(tempfile.mkdtemp(prefix="tenantplane-tests-"))
-    server = EmbeddedPostgres(folder / "postgres", short_folder=folder, durable=False)
-    try:
-        server.start()
-    except Unavailable as error:
-        shutil.rmtree(folder)
-        pytest.skip(f"no PostgreSQL for tests: {error.message}")
-    yield server
-    server.stop()
-    shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="tenantplane-tests-") as made:
+        folder = Path(made)
+        server = EmbeddedPostgres(folder / "postgres", short_folder=folder, durable=False)
+        try:
+            server.start()
+        except Unavailable as error:
+            pytest.skip(f"no PostgreSQL for tests: {error.message}")
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")

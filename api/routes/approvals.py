@@ -9,10 +9,11 @@ from api.answers import keyed
 from api.dependencies import CallerDep, KeyedDep, PagingDep, SharedDep
 from api.schemas import requests as bodies
 from api.schemas.views import ApprovalResponse, Page
+from api.strict_json import StrictRoute
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.services import approvals
 
-router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
+router = APIRouter(prefix="/v1/approvals", tags=["approvals"], route_class=StrictRoute)
 
 
 @router.get("")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse, Response
 
 from api.dependencies import CallerDep, SharedDep
 from api.schemas.views import Page
+from api.strict_json import StrictRoute
 from control_plane.domain.deployment import PLATFORM
+from control_plane.domain.errors import NotFound
 from control_plane.services import auditing
 
-router = APIRouter(tags=["audit"])
-Idx = Annotated[int, Query(ge=0)]
+router = APIRouter(tags=["audit"], route_class=StrictRoute)
+_FILE: Final = re.compile(
+    r"checkpoint|tile/(entries|[0-9]{1,2})/(x[0-9]{3}/){0,5}[0-9]{3}(\.p/[0-9]{1,3})?"
+)
+Idx = Annotated[int, Query(ge=0, le=2**53 - 1)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Action = Annotated[str | None, Query(pattern=r"^[a-z_.]{1,60}$")]
 
@@ -75,9 +81,11 @@ def get_tile(
     have: SharedDep,
     who: CallerDep,
     tree: str,
-    path: Annotated[str, Path(pattern=r"^[a-z0-9./]{1,100}$")],
+    path: str,
 ) -> Response:
     """Show a file of the log in the layout of C2SP tlog-tiles, `checkpoint` included."""
+    if not _FILE.fullmatch(path):
+        raise NotFound("there is no such thing")
     content = auditing.tile(have.core, who, tree, path)
     kind = "text/plain; charset=utf-8" if path == "checkpoint" else "application/octet-stream"
     return Response(content, media_type=kind)

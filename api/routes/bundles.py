@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from api.answers import etag, keyed
 from api.dependencies import (
     CallerDep,
+    Credentials,
     IfMatchDep,
     KeyedDep,
     PagingDep,
@@ -18,14 +19,16 @@ from api.dependencies import (
     caller,
 )
 from api.schemas import requests as bodies
-from api.schemas.views import BundleView, HandOverView, Page, ReceiptView
+from api.schemas.bundle_views import BundleView, HandOverView, ReceiptView
+from api.schemas.views import Page
+from api.strict_json import StrictRoute
 from control_plane.domain.actor import Actor, ActorKind
 from control_plane.domain.bundle import Bundle, BundleStatus
 from control_plane.services import bundles, receipts
 from control_plane.services.bundles import Download
 from control_plane.workflows.core import Caller
 
-router = APIRouter(prefix="/v1/bundles", tags=["bundles"])
+router = APIRouter(prefix="/v1/bundles", tags=["bundles"], route_class=StrictRoute)
 
 
 @router.get("")
@@ -123,9 +126,9 @@ def get_archive(
     request: Request,
     have: SharedDep,
     bundle_id: str,
+    given: Credentials,
     token: Annotated[str | None, Query(max_length=200)] = None,
     file: Annotated[str | None, Query(max_length=200)] = None,
-    authorization: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Download the archive, or with `file` what lies beside it.
 
@@ -135,7 +138,7 @@ def get_archive(
         holder = Actor(id="link-holder", kind=ActorKind.USER)
         who = Caller(actor=holder, request_id=request.state.request_id)
         return _file(bundles.download_by_link(have.core, who, bundle_id, token, name=file))
-    who = caller(request, have, authorization)
+    who = caller(request, have, given)
     return _file(bundles.download_as_architect(have.core, who, bundle_id, name=file))
 
 

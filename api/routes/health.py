@@ -6,17 +6,20 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from api.dependencies import SharedDep
+from api.strict_json import StrictRoute
 from control_plane.domain.run import RunStatus
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=StrictRoute)
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 def healthz() -> dict[str, str]:
     """Tell that the process answers."""
     return {"status": "ok"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
 def readyz(have: SharedDep) -> JSONResponse:
     """Tell which parts can work; 503 when one that requests need cannot."""

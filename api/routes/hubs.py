@@ -9,9 +9,10 @@ from api.answers import keyed
 from api.dependencies import CallerDep, KeyedDep, PagingDep, SharedDep
 from api.schemas import requests as bodies
 from api.schemas.views import HubView, Page
+from api.strict_json import StrictRoute
 from control_plane.services import hubs
 
-router = APIRouter(prefix="/v1/hubs", tags=["hubs"])
+router = APIRouter(prefix="/v1/hubs", tags=["hubs"], route_class=StrictRoute)
 
 
 @router.post("", status_code=202, response_model=HubView)

@@ -11,14 +11,20 @@ from api.answers import etag, keyed
 from api.dependencies import CallerDep, KeyedDep, PagingDep, SharedDep, WriterDep
 from api.schemas import requests as bodies
 from api.schemas.views import DecisionView, OutputsView, Page, RequestView, TenantView
+from api.strict_json import StrictRoute
 from control_plane.domain.facts import Facts
 from control_plane.domain.tenant import TenantStatus
 from control_plane.services import provisioning, tenants
 
-router = APIRouter(prefix="/v1", tags=["tenants"])
+router = APIRouter(prefix="/v1", tags=["tenants"], route_class=StrictRoute)
 
 
-@router.post("/provisioning-requests", status_code=202, response_model=RequestView)
+@router.post(
+    "/provisioning-requests",
+    status_code=202,
+    response_model=RequestView,
+    responses={200: {"model": DecisionView, "description": "The decision of a dry run."}},
+)
 def submit_request(
     have: SharedDep,
     who: KeyedDep,

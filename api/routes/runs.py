@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
@@ -13,13 +14,16 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from api.answers import etag, keyed
 from api.dependencies import CallerDep, KeyedDep, PagingDep, SharedDep, WriterDep
 from api.schemas.views import Page, PlanView, RunEventView, RunView
+from api.strict_json import StrictRoute
 from control_plane.domain.run import TERMINAL_RUN, RunStatus
 from control_plane.services import runs
 from control_plane.workflows.core import Core
 
-router = APIRouter(prefix="/v1/runs", tags=["runs"])
+router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
 POLL_SECONDS: Final = 0.25
 HEARTBEAT_SECONDS: Final = 10.0
+MAX_NUMBER: Final = 2**31 - 1
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 
 @router.get("")
@@ -73,7 +77,7 @@ async def get_events(
     have: SharedDep,
     who: CallerDep,
     run_id: str,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_NUMBER)] = 0,
     accept: Annotated[str, Header()] = "",
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
@@ -81,7 +85,7 @@ async def get_events(
 
     A stream goes on where it was cut with `Last-Event-ID`, and ends with the run.
     """
-    if last_event_id is not None and last_event_id.isdigit():
+    if last_event_id is not None and _NUMBER.fullmatch(last_event_id):
         after = int(last_event_id)
     found = await asyncio.to_thread(runs.events_after, have.core, who, run_id, after)
     if "text/event-stream" in accept:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import zoneinfo
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 Mode = Literal["A", "B", "C"]
 
@@ -21,7 +31,15 @@ class Body(BaseModel):
 
 def _printable(text: str) -> str:
     if not text.isprintable():
-        raise ValueError("must not hold control characters")
+        raise ValueError("must not hold control characters or other spaces than the plain one")
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+def _prose(text: str) -> str:
+    if not text.replace("\n", "").replace("\t", "").isprintable() or not text.strip():
+        raise ValueError("must be readable text without control characters")
     return text
 
 
@@ -30,17 +48,43 @@ def _network(text: str) -> str:
 
 
 def _zone(text: str) -> str:
-    if text not in zoneinfo.available_timezones():
+    if text not in _zones():
         raise ValueError("must be an IANA time zone such as Europe/Rome")
     return text
 
 
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())  # walks a folder
+
+
+def _rfc3339(value: object) -> object:
+    """Take the text of RFC 3339 alone; pydantic would also take numbers and other spellings."""
+    if not isinstance(value, str) or not _INSTANT.match(value):
+        raise ValueError("must be an instant such as 2026-11-20T14:03:00Z")
+    return value
+
+
+def _plausible(instant: datetime) -> datetime:
+    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+        raise ValueError(f"must lie between {_FIRST_YEAR} and {_LAST_YEAR}")
+    return instant
+
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
+_FIRST_YEAR, _LAST_YEAR = 1990, 2200
+Flag = Annotated[bool, Field(strict=True)]  # no "yes", no 1
+Instant = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_plausible)]
 Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
-Reason = Annotated[str, Field(min_length=1, max_length=1000)]
+Reason = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_prose)]
 Network = Annotated[str, Field(max_length=43), AfterValidator(_network)]
 TimeZone = Annotated[str, Field(max_length=64), AfterValidator(_zone)]
 Region = Annotated[str, Field(min_length=5, max_length=30, pattern=r"^[a-z0-9-]+$")]
-Email = Annotated[str, Field(max_length=254, pattern=r"^[^@\s]{1,64}@[^@\s]{1,190}$")]
+Email = Annotated[
+    str,
+    Field(max_length=254, pattern=r"^[^@\s]{1,64}@[^@\s]{1,190}$"),
+    AfterValidator(_printable),
+]
 Domain = Annotated[
     str,
     Field(
@@ -55,7 +99,7 @@ class Contract(Body):
     provider: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
     envelope_id: Text
     contract_id: Text
-    signed_at: AwareDatetime
+    signed_at: Instant
     subscription: Literal["lite", "standard", "enterprise"]
     mode: Mode | None = None
     seats: Annotated[int, Field(ge=0, le=10_000_000, strict=True)] | None = None
@@ -85,7 +129,7 @@ class Residency(Body):
 
     zone: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")] | None = None
     regions: Annotated[list[Region], Field(max_length=20)] = []
-    strict: bool = False
+    strict: Flag = False
 
 
 class Requirements(Body):
@@ -94,13 +138,13 @@ class Requirements(Body):
     requested_mode: Mode | None = None
     residency: Residency | None = None
     cloud: Literal["aws", "azure", "gcp", "other"] | None = None
-    customer_managed_key: bool = False
-    dedicated_network: bool = False
+    customer_managed_key: Flag = False
+    dedicated_network: Flag = False
     ip_allow_list: Annotated[list[Network], Field(max_length=100)] = []
-    data_must_stay_in_customer_cloud: bool = False
+    data_must_stay_in_customer_cloud: Flag = False
     regulated_sector: Text | None = None
     sovereignty_framework: Text | None = None
-    phone_sev1: bool = False
+    phone_sev1: Flag = False
     segment: Text | None = None
 
 
@@ -129,13 +173,13 @@ class Facts(Body):
     requested_mode: Mode | None = None
     residency: Residency | None = None
     cloud: Literal["aws", "azure", "gcp", "other"] | None = None
-    customer_managed_key: bool = False
-    dedicated_network: bool = False
+    customer_managed_key: Flag = False
+    dedicated_network: Flag = False
     ip_allow_list: Annotated[list[Network], Field(max_length=100)] = []
-    data_must_stay_in_customer_cloud: bool = False
+    data_must_stay_in_customer_cloud: Flag = False
     regulated_sector: Text | None = None
     sovereignty_framework: Text | None = None
-    phone_sev1: bool = False
+    phone_sev1: Flag = False
     segment: Text | None = None
 
 
@@ -195,7 +239,7 @@ def plain(model: BaseModel) -> dict[str, Any]:
 
     def text(value: Any) -> Any:
         if isinstance(value, datetime):
-            return value.isoformat().replace("+00:00", "Z")
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         if isinstance(value, dict):
             return {key: text(item) for key, item in value.items()}
         if isinstance(value, list):

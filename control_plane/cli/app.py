@@ -4,56 +4,107 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from control_plane.cli import calls
+from control_plane import config
+from control_plane.cli import calls, local, output
 from control_plane.cli.audit import audit
 from control_plane.cli.bundles import bundle
-from control_plane.cli.errors import exit_code
-from control_plane.domain.errors import DomainError
+from control_plane.cli.client import CONNECTIONS
+from control_plane.cli.errors import FAILED, exit_code
+from control_plane.domain.errors import DomainError, Unavailable
 
 app = typer.Typer(
     name="tenantctl",
     help="Tenant provisioning control plane: requests, runs, approvals, bundles, audit logs.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 not found or not allowed, "
+    "5 unavailable. Commands of the API read TENANTPLANE_URL and TENANTPLANE_TOKEN.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+_PROCESSES = "Processes"
+_MACHINE = "This machine"
 
 for name, group in {
     "request": calls.request, "tenant": calls.tenant, "hub": calls.hub, "run": calls.run,
     "approval": calls.approval, "bundle": bundle, "audit": audit,
 }.items():  # fmt: skip
     app.add_typer(group, name=name, rich_help_panel="The API")
+app.command("token", rich_help_panel=_MACHINE)(local.token)
+app.command("settings", rich_help_panel=_MACHINE)(local.settings)
+app.add_typer(local.database, name="database", rich_help_panel=_MACHINE)
 
 
 def run() -> None:
-    """Run a command; a fact becomes one sentence on stderr and its exit code."""
-    if set(sys.argv[1:2]) & set(LOCAL):
-        _add_local()
+    """Run the command of this process and end it with its exit code."""
+    output.steady_streams()
+    code = invoke(sys.argv[1:])
     try:
-        app()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has gone; nothing is left to be said to them
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = code or FAILED
+    sys.exit(code)
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run a command and return its exit code; a fact becomes one sentence on stderr."""
+    try:
+        app(args=arguments, prog_name="tenantctl")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except DomainError as error:
         sys.stderr.write(f"{error.message}\n")
-        if error.remedy:
+        # the one of what is unavailable speaks to callers of the API; here the sentence says it all
+        if error.remedy and not isinstance(error, Unavailable):
             sys.stderr.write(f"{error.remedy}\n")
-        sys.exit(exit_code(error.code))
+        return exit_code(error.code)
+    except OSError as error:  # a file or folder that the user named, a full disk
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"{where}{error.strerror or type(error).__name__}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        CONNECTIONS.close()
+    return 0
 
 
-@app.command(rich_help_panel="Processes")
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tenantctl {version('tenantplane')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Tenant provisioning control plane: requests, runs, approvals, bundles, audit logs."""
+
+
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the API.")]
+
+
+@app.command(rich_help_panel=_PROCESSES)
 def serve(
-    port: Annotated[int | None, typer.Option(help="Port of the API.")] = None,
+    port: Port = None,
     home: Annotated[Path | None, typer.Option(help="Folder of the data.")] = None,
 ) -> None:
     """Start everything on this machine: database, emulated cloud, signer, worker, API."""
-    from control_plane.bootstrap import read_settings  # noqa: PLC0415 - heavy, see cli/__init__
-    from control_plane.cli.serving import EmbeddedInstallation  # noqa: PLC0415
-
     given = {"port": port, "home": home}
-    settings = read_settings(**{name: value for name, value in given.items() if value is not None})
+    overrides = {name: value for name, value in given.items() if value is not None}
+    settings = config.load(overrides)
+    from control_plane.cli.serving import EmbeddedInstallation  # noqa: PLC0415 - heavy
+
     with EmbeddedInstallation(settings, typer.echo) as running:
         typer.echo(f"ready       {running.url}   (Ctrl-C stops everything)")
         code = running.wait()
@@ -61,44 +112,46 @@ def serve(
     raise typer.Exit(code)
 
 
-@app.command(rich_help_panel="Processes")
+@app.command(rich_help_panel=_PROCESSES)
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Build a Hub and one tenant of each mode, verify the audit logs, show what exists."""
+    from control_plane.cli.demo import demo as tell  # noqa: PLC0415 - heavy
+
+    tell(keep=keep)
+
+
+@app.command(rich_help_panel=_PROCESSES)
 def api() -> None:
     """Start the API of an installation whose database is given by settings."""
+    config.load()  # a wrong setting is told here, with its exit code
     os.execv(sys.executable, [sys.executable, "-m", "api"])  # noqa: S606 - our own module, no shell
 
 
-@app.command(rich_help_panel="Processes")
+@app.command(rich_help_panel=_PROCESSES)
 def worker() -> None:
     """Start a worker: it does the phases of runs and bundles."""
-    from control_plane import worker as process  # noqa: PLC0415
+    config.load()
+    from control_plane import worker as process  # noqa: PLC0415 - heavy
     from control_plane.bootstrap import start_process  # noqa: PLC0415
 
-    raise typer.Exit(process.run(start_process("worker"), ready=_say_ready))
+    with local.database_faults():
+        raise typer.Exit(process.run(start_process("worker"), ready=_say_ready))
 
 
-@app.command(rich_help_panel="Processes")
+@app.command(rich_help_panel=_PROCESSES)
 def signer() -> None:
     """Start the audit log's sequencer and signer, with a key and a database role of its own."""
-    from control_plane.bootstrap import start_process  # noqa: PLC0415
+    config.load()
+    from control_plane.bootstrap import start_process  # noqa: PLC0415 - heavy
 
-    raise typer.Exit(start_process("signer").sign_until_stopped(ready=_say_ready))
+    with local.database_faults():
+        raise typer.Exit(start_process("signer").sign_until_stopped(ready=_say_ready))
 
 
 def _say_ready() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-
-
-LOCAL = ("token", "settings", "database", "demo", "--help")
-
-
-def _add_local() -> None:
-    """Add the commands that read settings and keys: heavy, so only when they are asked for."""
-    from control_plane.cli import local  # noqa: PLC0415
-    from control_plane.cli.demo import demo  # noqa: PLC0415
-
-    panel = "This machine"
-    app.command("token", rich_help_panel=panel)(local.token)
-    app.command("settings", rich_help_panel=panel)(local.settings)
-    app.command("demo", rich_help_panel=panel)(demo)
-    app.add_typer(local.database, name="database", rich_help_panel=panel)

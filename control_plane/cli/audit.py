@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,21 +9,22 @@ import typer
 
 from control_plane.cli import output
 from control_plane.cli.calls import Json
-from control_plane.cli.client import from_environment
+from control_plane.cli.client import from_environment, refuse, segment
 from control_plane.cli.errors import USAGE
+from control_plane.cli.local import database_faults, parts_of_this_installation, tree_of
 
 audit = typer.Typer(no_args_is_help=True, help="Audit logs: read them, verify them.")
 Tree = Annotated[str, typer.Argument(help="Tenant id or slug, or `platform`.")]
 
 
 def _base(tree: str) -> str:
-    return "/v1/audit/platform" if tree == "platform" else f"/v1/tenants/{tree}/audit"
+    return "/v1/audit/platform" if tree == "platform" else f"/v1/tenants/{segment(tree)}/audit"
 
 
 @audit.command("events")
 def events(
     tree: Tree,
-    after: Annotated[int, typer.Option(help="First index.")] = 0,
+    after: Annotated[int, typer.Option(min=0, help="First index.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=500, help="At most this many.")] = 100,
     action: Annotated[str | None, typer.Option(help="Only this action.")] = None,
     as_json: Json = False,
@@ -33,54 +32,77 @@ def events(
     """Show entries of a log, oldest first; the read is an entry too."""
     api = from_environment()
     found = api.get(f"{_base(tree)}/events", after=after, limit=limit, action=action)["items"]
-    fields = ("idx", "body.time", "body.action", "body.stage", "body.actor.id", "body.data")
+    fields = ("idx", "body.time", "body.action+body.stage", "body.actor.id", "body.data")
     output.table(found, as_json=as_json, fields=fields, empty="no entries")
+    if not as_json and len(found) == limit:
+        typer.echo(f"more: --after {found[-1]['idx'] + 1}")
 
 
 @audit.command("checkpoint")
-def checkpoint(tree: Tree) -> None:
-    """Print the newest signed checkpoint; keep it, and `verify --pin` later."""
-    typer.echo(from_environment().text(f"{_base(tree)}/checkpoint"), nl=False)
+def checkpoint(tree: Tree, as_json: Json = False) -> None:
+    """Print the newest signed checkpoint; keep it for a later `verify --checkpoint`."""
+    note = from_environment().text(f"{_base(tree)}/checkpoint")
+    if as_json:
+        output.as_json_text({"checkpoint": note})
+    else:
+        typer.echo(note, nl=False)
 
 
 @audit.command("proof")
-def proof(tree: Tree, idx: int) -> None:
-    """Print the proof that an entry is in the log."""
-    found = from_environment().get(f"{_base(tree)}/proof", idx=idx)
-    typer.echo(json.dumps(found, indent=1))
+def proof(
+    tree: Tree,
+    idx: Annotated[int, typer.Argument(min=0, help="Index of the entry.")],
+    _as_json: Json = False,
+) -> None:
+    """Print the proof that an entry is in the log; it is JSON with and without --json."""
+    output.as_json_text(from_environment().get(f"{_base(tree)}/proof", idx=idx))
 
 
 @audit.command("verify")
 def verify(
     trees: Annotated[
-        list[str] | None, typer.Argument(help="Tenant ids or `platform`; none: every log.")
+        list[str] | None,
+        typer.Argument(help="Tenant ids or slugs, or `platform`; none: every log."),
     ] = None,
     key: Annotated[
-        list[Path] | None, typer.Option(help="Public key file you trust, from elsewhere.")
+        list[Path] | None,
+        typer.Option("--public-key", help="Public key file you trust, from elsewhere."),
     ] = None,
-    pin: Annotated[list[Path] | None, typer.Option(help="Checkpoint file you kept.")] = None,
+    pin: Annotated[
+        list[Path] | None, typer.Option("--checkpoint", help="Checkpoint file you kept.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Verify logs against the database: hashes, signatures, order, and checkpoints you kept.
 
-    Exit 0 when nothing is wrong, 2 tampered or badly signed, 4 malformed, 5 a gap.
+    It needs no token and no API. Exit 0 when nothing is wrong, 2 tampered or badly signed,
+    4 malformed, 5 a gap or no log.
     """
-    from control_plane.adapters.audit.keys import load_public_key  # noqa: PLC0415 - heavy
+    parts = parts_of_this_installation()
+    from control_plane.adapters.audit.keys import (  # noqa: PLC0415 - heavy
+        KeyFileUnusable,
+        load_public_key,
+    )
     from control_plane.adapters.audit.verify import PinInvalid  # noqa: PLC0415
     from control_plane.adapters.audit.verify import verify as verify_trees  # noqa: PLC0415
-    from control_plane.cli.local import parts_of_this_installation  # noqa: PLC0415
 
-    parts = parts_of_this_installation()
     try:
-        report = verify_trees(
-            parts.auditor_engine,
-            host=parts.settings.audit_host,
-            trees=trees or None,
-            public_keys=[load_public_key(file) for file in key] if key else None,
-            pins=[file.read_text(encoding="utf-8") for file in pin or ()],
-        )
-    except (OSError, PinInvalid) as error:
-        sys.stderr.write(f"{error}\n")
-        raise typer.Exit(USAGE) from None
-    typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
+        keys = [load_public_key(file) for file in key] if key else None
+        pins = [file.read_text(encoding="utf-8") for file in pin or ()]
+        with database_faults():
+            report = verify_trees(
+                parts.auditor_engine,
+                host=parts.settings.audit_host,
+                trees=[tree_of(parts, tree) for tree in trees] if trees else None,
+                public_keys=keys,
+                pins=pins,
+            )
+    except (PinInvalid, KeyFileUnusable, UnicodeDecodeError) as error:
+        refuse(str(error), USAGE)
+    except OSError as error:
+        refuse(f"{error.filename}: {error.strerror}", USAGE)
+    if as_json:
+        output.as_json_text(report.to_json())
+    else:
+        typer.echo(report.to_text(), nl=False)
     raise typer.Exit(report.exit_code)

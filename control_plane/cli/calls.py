@@ -10,14 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from control_plane.cli import output
-from control_plane.cli.client import ENDED, from_environment
+from control_plane.cli.client import ENDED, from_environment, refuse, segment
 from control_plane.cli.errors import FAILED, REFUSED, USAGE
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="At most this many.")]
 TENANT = ("id", "slug", "mode", "region", "status", "waiting_on")
+TENANTS = ("slug", "mode", "region", "status", "waiting_on", "id")
 RUN = ("id", "tenant_id", "kind", "status", "blocked_on", "requested_at")
+RUNS = ("id", "kind", "status+blocked_on", "requested_at", "tenant_id")
 BUNDLE = ("id", "tenant_id", "number", "status", "rehearsal", "archive_digest")
+BUNDLES = ("id", "number", "status", "rehearsal", "archive_digest", "tenant_id")
 
 request = typer.Typer(no_args_is_help=True, help="Provisioning requests.")
 tenant = typer.Typer(no_args_is_help=True, help="Tenants.")
@@ -26,19 +29,21 @@ run = typer.Typer(no_args_is_help=True, help="Runs, their plans and progress.")
 approval = typer.Typer(no_args_is_help=True, help="Approvals and decisions.")
 
 
-def read_json(file: Path) -> Any:
-    """Return the JSON of a file, ``-`` being stdin; a bad one is one sentence and exit 2."""
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the JSON object of a file, ``-`` being stdin; a bad one is a sentence and exit 2."""
     try:
         content = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-        return json.loads(content)
+        found = json.loads(content)
     except (OSError, ValueError) as error:
-        sys.stderr.write(f"{file} cannot be read as JSON: {error}\n")
-        raise typer.Exit(USAGE) from None
+        refuse(f"{file} cannot be read as JSON: {error}", USAGE)
+    if not isinstance(found, dict):
+        refuse(f"{file} must hold a JSON object", USAGE)
+    return found
 
 
 @request.command("submit")
 def submit_request(
-    file: Annotated[Path, typer.Argument(help="JSON body, - for stdin; see docs/api.md.")],
+    file: Annotated[Path, typer.Argument(help="JSON body, - for stdin; the README has one.")],
     dry_run: Annotated[bool, typer.Option(help="Validate and resolve the mode only.")] = False,
     key: Annotated[str | None, typer.Option(help="Idempotency key; else a new one.")] = None,
     as_json: Json = False,
@@ -56,7 +61,7 @@ def submit_request(
 @request.command("show")
 def show_request(request_id: str, as_json: Json = False) -> None:
     """Show a request."""
-    found = from_environment().get(f"/v1/provisioning-requests/{request_id}")
+    found = from_environment().get(f"/v1/provisioning-requests/{segment(request_id)}")
     fields = ("id", "contract_id", "tenant.slug", "tenant.status", "run_id", "bundle_id")
     output.show(found, as_json=as_json, fields=fields)
 
@@ -90,25 +95,27 @@ def list_tenants(
 ) -> None:
     """List tenants, newest first."""
     found = from_environment().pages("/v1/tenants", most=limit, status=status)
-    output.table(found, as_json=as_json, fields=TENANT, empty="no tenants")
+    output.table(found, as_json=as_json, fields=TENANTS, empty="no tenants")
 
 
 @tenant.command("show")
 def show_tenant(key: str, as_json: Json = False) -> None:
     """Show a tenant by id or slug, with the reasons for its mode."""
-    found = from_environment().get(f"/v1/tenants/{key}")
+    found = from_environment().get(f"/v1/tenants/{segment(key)}")
     output.show(found, as_json=as_json, fields=(*TENANT, "decision.summary", "allowed_actions"))
 
 
 @tenant.command("outputs")
 def show_outputs(key: str, as_json: Json = False) -> None:
     """Show what a tenant's deployments export."""
-    found = from_environment().get(f"/v1/tenants/{key}/outputs")["items"]
+    found = from_environment().get(f"/v1/tenants/{segment(key)}/outputs")["items"]
     if as_json:
         output.show(found, as_json=True)
     for item in () if as_json else found:
         output.show(item, as_json=False, fields=("deployment_id", "stack", "account_id"))
         output.show(item["outputs"], as_json=False, fields=sorted(item["outputs"]))
+    if not as_json and not found:
+        typer.echo("no deployments")
 
 
 @tenant.command("decide-mode")
@@ -120,7 +127,7 @@ def decide_mode(
 ) -> None:
     """Confirm a reviewed mode, or correct facts (solutions architect)."""
     body = {"reason": reason, "facts": read_json(facts) if facts else None}
-    found = from_environment().post(f"/v1/tenants/{key}/mode-decision", body)
+    found = from_environment().post(f"/v1/tenants/{segment(key)}/mode-decision", body)
     output.show(found, as_json=as_json, fields=TENANT)
 
 
@@ -148,27 +155,32 @@ def list_hubs(limit: Most = 50, as_json: Json = False) -> None:
 @hub.command("show")
 def show_hub(hub_id: str, as_json: Json = False) -> None:
     """Show a Hub."""
-    found = from_environment().get(f"/v1/hubs/{hub_id}")
+    found = from_environment().get(f"/v1/hubs/{segment(hub_id)}")
     fields = ("id", "region", "cell", "slices", "capacity", "status", "outputs")
     output.show(found, as_json=as_json, fields=fields)
 
 
 @run.command("list")
 def list_runs(
-    tenant_id: Annotated[str | None, typer.Option("--tenant", help="Of one tenant id.")] = None,
+    tenant_id: Annotated[
+        str | None, typer.Option("--tenant", help="Of one tenant, id or slug.")
+    ] = None,
     status: Annotated[str | None, typer.Option(help="Only those in this status.")] = None,
     limit: Most = 50,
     as_json: Json = False,
 ) -> None:
     """List runs, newest first."""
-    found = from_environment().pages("/v1/runs", most=limit, tenant_id=tenant_id, status=status)
-    output.table(found, as_json=as_json, fields=RUN, empty="no runs")
+    api = from_environment()
+    if tenant_id is not None and not tenant_id.startswith("ten_"):
+        tenant_id = api.get(f"/v1/tenants/{segment(tenant_id)}")["id"]
+    found = api.pages("/v1/runs", most=limit, tenant_id=tenant_id, status=status)
+    output.table(found, as_json=as_json, fields=RUNS, empty="no runs")
 
 
 @run.command("show")
 def show_run(run_id: str, as_json: Json = False) -> None:
     """Show a run with its checks and what it waits for."""
-    found = from_environment().get(f"/v1/runs/{run_id}")
+    found = from_environment().get(f"/v1/runs/{segment(run_id)}")
     fields = (*RUN, "next_action", "approval_id", "error.message", "allowed_actions")
     output.show(found, as_json=as_json, fields=fields)
     if not as_json:
@@ -178,7 +190,7 @@ def show_run(run_id: str, as_json: Json = False) -> None:
 @run.command("plan")
 def show_plan(run_id: str, as_json: Json = False) -> None:
     """Show what a run would change."""
-    found = from_environment().get(f"/v1/runs/{run_id}/plan")
+    found = from_environment().get(f"/v1/runs/{segment(run_id)}/plan")
     if as_json:
         output.show(found, as_json=True)
     else:
@@ -187,11 +199,19 @@ def show_plan(run_id: str, as_json: Json = False) -> None:
 
 @run.command("watch")
 def watch_run(run_id: str, as_json: Json = False) -> None:
-    """Follow a run to its end; exit 0 when it applied, 3 when it was refused, 1 when it failed."""
+    """Follow a run to its end; exit 0 when it applied, 3 when it was refused, 1 when it failed.
+
+    With --json one line is one event.
+    """
     api = from_environment()
     for event in api.events(run_id):
-        typer.echo(json.dumps(event) if as_json else output.event(event))
-    status = api.get(f"/v1/runs/{run_id}")["status"]
+        line = json.dumps(event) if as_json else output.event(event)
+        if line:
+            typer.echo(line)
+        if not as_json and event["body"].get("status") == "awaiting_approval":
+            approval_id = api.get(f"/v1/runs/{segment(run_id)}")["approval_id"]
+            typer.echo(f"  waits for a decision: tenantctl approval show {approval_id}")
+    status = api.get(f"/v1/runs/{segment(run_id)}")["status"]
     if status in {"applied", "no_changes"}:
         return
     raise typer.Exit(FAILED if status == "errored" or status not in ENDED else REFUSED)
@@ -200,14 +220,14 @@ def watch_run(run_id: str, as_json: Json = False) -> None:
 @run.command("cancel")
 def cancel_run(run_id: str, as_json: Json = False) -> None:
     """Cancel a run."""
-    found = from_environment().post(f"/v1/runs/{run_id}/cancel")
+    found = from_environment().post(f"/v1/runs/{segment(run_id)}/cancel")
     output.show(found, as_json=as_json, fields=("id", "status", "cancel_requested"))
 
 
 @run.command("retry")
 def retry_run(run_id: str, as_json: Json = False) -> None:
     """Try again; prints the run that goes on."""
-    found = from_environment().post(f"/v1/runs/{run_id}/retry")
+    found = from_environment().post(f"/v1/runs/{segment(run_id)}/retry")
     output.show(found, as_json=as_json, fields=("id", "status"))
 
 
@@ -219,7 +239,7 @@ def list_approvals(
 ) -> None:
     """List approvals, newest first."""
     found = from_environment().pages("/v1/approvals", most=limit, status=status)
-    fields = ("id", "tenant_id", "run_id", "status", "summary", "expires_at")
+    fields = ("id", "status", "expires_at", "run_id", "tenant_id", "summary")
     output.table(found, as_json=as_json, fields=fields, empty="no approvals")
 
 
@@ -227,22 +247,33 @@ def list_approvals(
 def show_approval(approval_id: str, as_json: Json = False) -> None:
     """Show an approval with its whole plan."""
     api = from_environment()
-    found = api.get(f"/v1/approvals/{approval_id}")
-    fields = ("id", "status", "run_id", "expires_at", "barred", "decisions", "allowed_actions")
+    found = api.get(f"/v1/approvals/{segment(approval_id)}")
+    fields = ("id", "status", "run_id", "expires_at")
     output.show(found, as_json=as_json, fields=fields)
     if not as_json:
+        for item in found["barred"]:
+            output.say(f"barred      {item['subject']} ({item['reason']})")
+        for item in found["decisions"]:
+            output.say(f"{item['decision']:<10}  by {item['by']}: {item['reason']}")
         output.plan(api.get(f"/v1/runs/{found['run_id']}/plan"))
+        if found["allowed_actions"]:
+            typer.echo(
+                f"\ntenantctl approval approve {found['id']} --digest {found['plan_digest']} "
+                "--reason …"
+            )
 
 
 def _decide(approval_id: str, verdict: str, digest: str | None, reason: str, as_json: bool) -> None:
     api = from_environment()
     if digest is None:
-        found = api.get(f"/v1/approvals/{approval_id}")
+        if as_json or not sys.stdin.isatty():
+            refuse("give the digest of the plan that was read: --digest sha256:…", USAGE)
+        found = api.get(f"/v1/approvals/{segment(approval_id)}")
         output.plan(api.get(f"/v1/runs/{found['run_id']}/plan"))
         typer.confirm(f"{verdict} exactly this plan?", abort=True)
         digest = found["plan_digest"]
     body = {"decision": verdict, "plan_digest": digest, "reason": reason}
-    decided = api.post(f"/v1/approvals/{approval_id}/decisions", body)
+    decided = api.post(f"/v1/approvals/{segment(approval_id)}/decisions", body)
     output.show(decided, as_json=as_json, fields=("id", "status", "run_id", "plan_digest"))
 
 

@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
+import re
 import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NoReturn
+from urllib.parse import quote
 
 import httpx
 import typer
 
-from control_plane.cli.errors import FAILED, UNAVAILABLE, exit_code
+from control_plane.cli.errors import FAILED, UNAVAILABLE, USAGE, exit_code
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
+RECONNECT_SECONDS: Final = 30.0  # for which a cut stream of progress is tried again
 ENDED: Final = frozenset(
     {"applied", "no_changes", "policy_failed", "rejected", "expired", "superseded", "canceled",
      "errored"}
 )  # fmt: skip
+# what a command opened; closed when it ends, however it ends
+CONNECTIONS: Final = ExitStack()
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 
 
 class Refused(typer.Exit):
-    """The API said no; the sentence has been printed."""
+    """The API said no, or nothing; the sentence has been printed."""
+
+
+def refuse(sentence: str, code: int) -> NoReturn:
+    """Print a sentence on stderr and end the command with an exit code."""
+    sys.stderr.write(f"{sentence}\n")
+    raise Refused(code)
+
+
+def segment(key: str) -> str:
+    """Return an id or slug as a segment of a path; what can be neither ends the command."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", key):
+        refuse(f"{key!r} is no id and no slug", USAGE)
+    return quote(key, safe="")
 
 
 @dataclass
 class Api:
-    """One caller's connection. ``token`` may be a function that makes one when it is needed."""
+    """One caller's connection. It sends its token to ``url`` and to no other place.
+
+    Every call takes a path, never a URL, and no redirect is followed. ``download_link`` fetches
+    what the API answers as a URL, without a token.
+    """
 
     url: str
     token: str
@@ -38,25 +63,27 @@ class Api:
 
     def __post_init__(self) -> None:
         """Open the connection."""
-        self._client = httpx.Client(
-            base_url=self.url,
+        self._client = _client(
+            self.url,
             timeout=self.timeout,
             headers={"Authorization": f"Bearer {self.token}", "Accept": "application/json"},
         )
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of a GET."""
-        given = {name: value for name, value in query.items() if value is not None}
-        return self._answered(lambda: self._client.get(path, params=given)).json()
+        return _json(self._asked("GET", path, params=_given(query)))
 
     def text(self, path: str) -> str:
         """Return the text of a GET."""
-        return self._answered(lambda: self._client.get(path)).text
+        return self._asked("GET", path).text
 
     def content(self, path: str, **query: Any) -> httpx.Response:
         """Return the response of a GET for its bytes."""
-        given = {name: value for name, value in query.items() if value is not None}
-        return self._answered(lambda: self._client.get(path, params=given))
+        return self._asked("GET", path, params=_given(query))
 
     def post(
         self,
@@ -68,17 +95,12 @@ class Api:
     ) -> Any:
         """Return the JSON of a POST; a new idempotency key is made unless one is given."""
         headers = {"Idempotency-Key": key or secrets.token_urlsafe(16)}
-        given = {name: value for name, value in query.items() if value is not None}
-        return self._answered(
-            lambda: self._client.post(path, json=body, headers=headers, params=given)
-        ).json()
+        return _json(self._asked("POST", path, json=body, headers=headers, params=_given(query)))
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         """Read the item's ETag and PATCH it."""
-        tag = self._answered(lambda: self._client.get(path)).headers.get("ETag", "")
-        return self._answered(
-            lambda: self._client.patch(path, json=body, headers={"If-Match": tag})
-        ).json()
+        tag = self._asked("GET", path).headers.get("ETag", "")
+        return _json(self._asked("PATCH", path, json=body, headers={"If-Match": tag}))
 
     def pages(self, path: str, *, most: int, **query: Any) -> list[dict[str, Any]]:
         """Return up to ``most`` items of a list, over as many pages as it takes."""
@@ -93,70 +115,152 @@ class Api:
         return items
 
     def events(self, run_id: str) -> Iterator[dict[str, Any]]:
-        """Yield a run's progress lines as they come, until its end; reconnects where it was cut."""
-        last = 0
-        while True:
-            try:
-                for event in self._stream(run_id, last):
-                    if event is None:
-                        return
-                    last = event["seq"]
-                    yield event
-            except httpx.TransportError:
-                time.sleep(0.5)
+        """Yield a run's progress lines as they come, until its end.
 
-    def _stream(self, run_id: str, last: int) -> Iterator[dict[str, Any] | None]:
+        A stream that was cut is taken up where it was, for up to half a minute of silence.
+        """
+        last, lost, opened = 0, 0.0, False
+        while True:
+            cut: Exception | None = None
+            try:
+                for kind, event in self._stream(run_id, last):
+                    lost, opened = 0.0, True
+                    if kind == "end":
+                        return
+                    if kind != "open":
+                        last = event["seq"]
+                        yield event
+            except httpx.TransportError as error:
+                cut = error
+                if not opened:
+                    _unreachable(self.url, error)
+            lost = lost or time.monotonic()
+            if time.monotonic() - lost > RECONNECT_SECONDS:
+                _unreachable(self.url, cut or EOFError())
+            time.sleep(0.5)
+
+    def _stream(self, run_id: str, last: int) -> Iterator[tuple[str, dict[str, Any]]]:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(last)}
-        with self._client.stream(
-            "GET", f"/v1/runs/{run_id}/events", headers=headers, timeout=60.0
-        ) as answer:
+        path = f"/v1/runs/{segment(run_id)}/events"
+        with self._client.stream("GET", path, headers=headers, timeout=60.0) as answer:
             if answer.status_code != 200:
                 answer.read()
-                _refuse(answer)
+                _refused(answer)
+            yield "open", {}
             kind = ""
             for line in answer.iter_lines():
                 if line.startswith("event: "):
                     kind = line[7:]
                 elif line.startswith("data: "):
-                    if kind == "end":
-                        yield None
-                        return
-                    yield json.loads(line[6:])
+                    yield kind, json.loads(line[6:])
 
-    def _answered(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
-        try:
-            answer = ask()
-        except httpx.TransportError as error:
-            sys.stderr.write(
-                f"{self.url} does not answer ({type(error).__name__}); is `tenantctl serve` "
-                "running, and is TENANTPLANE_URL right?\n"
-            )
-            raise Refused(UNAVAILABLE) from None
-        if answer.is_error:
-            _refuse(answer)
-        return answer
+    def _asked(self, method: str, path: str, **details: Any) -> httpx.Response:
+        if not path.startswith("/") or path.startswith("//"):
+            raise ValueError("a call of the API takes a path")
+        return _answered(self.url, lambda: self._client.request(method, path, **details))
 
 
-def _refuse(answer: httpx.Response) -> None:
-    """Print the problem's sentence and what to do, and raise its exit code."""
-    try:
-        problem = answer.json()
-    except ValueError:
-        sys.stderr.write(f"the API answered {answer.status_code}\n")
-        raise Refused(FAILED) from None
-    sys.stderr.write(f"{problem.get('detail', problem.get('title'))} [{problem.get('code')}]\n")
-    if problem.get("remedy"):
-        sys.stderr.write(f"{problem['remedy']}\n")
-    raise Refused(exit_code(str(problem.get("code", ""))))
+def download_link(url: str, **query: Any) -> httpx.Response:
+    """Return the response of a download link, which needs no token and is sent none."""
+    parsed = _parsed(url, "the link")
+    server = str(parsed.copy_with(raw_path=b"/")).rstrip("/")
+    given = parsed.copy_merge_params(_given(query))
+    with _client(server, timeout=60.0, headers={}) as client:
+        return _answered(server, lambda: client.get(given))
 
 
 def from_environment() -> Api:
     """Return the connection that ``TENANTPLANE_URL`` and ``TENANTPLANE_TOKEN`` describe."""
-    token = os.environ.get("TENANTPLANE_TOKEN", "")
+    token = os.environ.get("TENANTPLANE_TOKEN", "").strip()
     if not token:
-        sys.stderr.write(
+        refuse(
             "TENANTPLANE_TOKEN is not set; with `tenantctl serve` make one: "
-            "export TENANTPLANE_TOKEN=$(tenantctl token --role ops_approver --subject you)\n"
+            "export TENANTPLANE_TOKEN=$(tenantctl token --role ops_approver --subject you)",
+            exit_code("not_authenticated"),
         )
-        raise Refused(exit_code("not_authenticated"))
-    return Api(url=os.environ.get("TENANTPLANE_URL", DEFAULT_URL).rstrip("/"), token=token)
+    if not _TOKEN.fullmatch(token):
+        refuse("TENANTPLANE_TOKEN holds characters that no token has; make it again", USAGE)
+    url = os.environ.get("TENANTPLANE_URL", "").strip() or DEFAULT_URL
+    _parsed(url, "TENANTPLANE_URL")
+    api = Api(url=url.rstrip("/"), token=token)
+    CONNECTIONS.callback(api.close)
+    return api
+
+
+def _parsed(url: str, what: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL("")
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        refuse(f"{what} must be a URL such as {DEFAULT_URL}", USAGE)
+    return parsed
+
+
+def _client(url: str, *, timeout: float, headers: Mapping[str, str]) -> httpx.Client:
+    """Return a connection; what is on this machine is never asked through a proxy."""
+    return httpx.Client(
+        base_url=url,
+        timeout=httpx.Timeout(timeout, connect=5.0),
+        headers=dict(headers),
+        follow_redirects=False,
+        trust_env=not _is_loopback(httpx.URL(url).host),
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _given(query: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in query.items() if value is not None}
+
+
+def _answered(url: str, ask: Callable[[], httpx.Response]) -> httpx.Response:
+    try:
+        answer = ask()
+    except httpx.TransportError as error:
+        _unreachable(url, error)
+    if not answer.is_success:
+        _refused(answer)
+    return answer
+
+
+def _unreachable(url: str, error: Exception) -> NoReturn:
+    refuse(
+        f"{url} does not answer ({type(error).__name__}); is `tenantctl serve` running, and is "
+        "TENANTPLANE_URL right?",
+        UNAVAILABLE,
+    )
+
+
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        refuse(
+            f"what answers at {answer.url.host} is not the API; is TENANTPLANE_URL right?",
+            UNAVAILABLE,
+        )
+
+
+def _refused(answer: httpx.Response) -> NoReturn:
+    """Print the problem's sentence and what to do, and end with its exit code."""
+    try:
+        problem = answer.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict) or "code" not in problem:
+        code = UNAVAILABLE if answer.status_code in {502, 503, 504} else FAILED
+        refuse(f"{answer.url.host} answered {answer.status_code}, and not as the API does", code)
+    lines = [f"{problem.get('detail') or problem.get('title')} [{problem['code']}]"]
+    others = (problem.get("fields") or [])[1:10]
+    lines += [f"  {item['field']}: {item['reason']}" for item in others]
+    if problem.get("remedy"):
+        lines.append(str(problem["remedy"]))
+    if problem["code"] == "internal":
+        lines.append(f"The log of the API has more under {problem.get('instance')}.")
+    refuse("\n".join(lines), exit_code(str(problem["code"])))

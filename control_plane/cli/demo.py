@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import typer
 
 from control_plane.adapters.audit.verify import verify
 from control_plane.bootstrap import Parts, read_settings
 from control_plane.cli import output
-from control_plane.cli.client import ENDED, Api
+from control_plane.cli.client import ENDED, Api, download_link
 from control_plane.cli.inventory import tagged_resources
 from control_plane.cli.serving import EmbeddedInstallation
 from control_plane.domain.actor import Role
@@ -40,9 +40,7 @@ PEOPLE: Final = {
 }
 
 
-def demo(
-    keep: Annotated[bool, typer.Option(help="Leave everything running until Ctrl-C.")] = False,
-) -> None:
+def demo(*, keep: bool) -> None:
     """Build a Hub and one tenant of each mode, verify the audit logs, show what exists."""
     started = time.monotonic()
     shutil.rmtree(HOME, ignore_errors=True)
@@ -216,7 +214,7 @@ class Demo:
             f"/v1/bundles/{bundle_id}/hand-over",
             {"recipient_name": "Mette Secure", "recipient_email": "mette@orsted.dk"},
         )
-        size = len(Api(self.running.url, "").content(given["download_url"]).content)
+        size = len(download_link(given["download_url"]).content)
         say(f"  handed over {bundle['archive_name']}, downloaded by link: {size} bytes")
         receipt = {
             "schema_version": 1,

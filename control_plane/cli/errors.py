@@ -1,4 +1,7 @@
-"""Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 not found or not allowed, 5 unavailable."""
+"""Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 not found or not allowed, 5 unavailable.
+
+Ctrl-C ends a command with 130, as shells expect.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ BY_CODE: Final[dict[str, int]] = {
     "idempotency_key_missing": USAGE,
     "invalid_page_token": USAGE,
     "precondition_required": USAGE,
+    "body_too_large": USAGE,
     "not_found": HIDDEN,
     "not_allowed": HIDDEN,
     "not_authenticated": HIDDEN,

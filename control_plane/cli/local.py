@@ -1,75 +1,156 @@
-"""Commands that work on this machine's installation without the API."""
+"""Commands that work on this machine's installation without the API.
+
+What they need of the product is imported when they run: most commands need none of it.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from control_plane.bootstrap import Parts, prepare_database, read_settings
+from control_plane import config
+from control_plane.cli import output
+from control_plane.cli.calls import Json
+from control_plane.cli.client import from_environment, refuse, segment
 from control_plane.cli.errors import USAGE
 from control_plane.config import PREFIX, Settings
 from control_plane.domain.actor import Role
-from control_plane.domain.errors import SettingInvalid, Unavailable
+from control_plane.domain.errors import NotFound, SettingInvalid, Unavailable
+
+if TYPE_CHECKING:
+    from control_plane.bootstrap import Parts
 
 database = typer.Typer(no_args_is_help=True, help="Database of a production installation.")
+LEFT_BY_SERVE = "serve.json"
+
+
+@contextmanager
+def database_faults() -> Iterator[None]:
+    """Say in a sentence what a driver says in a stack when there is no database.
+
+    Raises ``Unavailable`` or ``SettingInvalid``.
+    """
+    import psycopg  # noqa: PLC0415 - the commands of the API need no driver
+    import sqlalchemy.exc  # noqa: PLC0415
+
+    try:
+        yield
+    except (psycopg.OperationalError, sqlalchemy.exc.OperationalError) as error:
+        cause = getattr(error, "orig", None) or error
+        reason = (str(cause).splitlines() or ["no reason given"])[0][:200]
+        raise Unavailable(f"the database cannot be reached: {reason}") from None
+    except (psycopg.ProgrammingError, sqlalchemy.exc.ArgumentError):
+        # its own words would repeat the URL, password and all
+        raise SettingInvalid(
+            f"a URL in {PREFIX}DATABASE_… is none that starts with postgresql:// or names a role "
+            "without the rights it needs"
+        ) from None
 
 
 def parts_of_this_installation() -> Parts:
     """Return the parts as settings say, or as a running `serve` has left where its database is."""
-    settings = read_settings()
+    settings = config.load()
+    from control_plane.bootstrap import Parts  # noqa: PLC0415 - heavy
+
     if settings.database_url is not None or settings.database_auditor_url is not None:
         return Parts(settings)
-    file = settings.home / "serve.json"
-    if not file.exists():
+    file = settings.home / LEFT_BY_SERVE
+    try:
+        left = json.loads(file.read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError):
         raise Unavailable(
-            f"there is no running installation in {settings.home.name}; start `tenantctl serve`, "
+            f"no installation runs in {settings.home}; start `tenantctl serve`, "
             f"or set {PREFIX}HOME or {PREFIX}DATABASE_AUDITOR_URL"
-        )
-    left = json.loads(file.read_text(encoding="utf-8"))["settings"]
-    known = {name.removeprefix(PREFIX).lower(): value for name, value in left.items()}
-    return Parts(read_settings(**known))
+        ) from None
+    return Parts(config.load({name.removeprefix(PREFIX).lower(): left[name] for name in left}))
+
+
+def tree_of(parts: Parts, key: str) -> str:
+    """Return the audit log's name of a tenant id, a slug, or ``platform``. Raises ``NotFound``.
+
+    A slug is looked up in the database where the application's role is at hand, else by the API.
+    """
+    if key == "platform" or re.fullmatch(r"ten_[0-9A-Z]{26}", key):
+        return key
+    if parts.settings.database_url is None:
+        if not os.environ.get(f"{PREFIX}TOKEN"):
+            refuse(
+                f"{key} is no tenant id; to look up a slug set {PREFIX}URL and {PREFIX}TOKEN", USAGE
+            )
+        return str(from_environment().get(f"/v1/tenants/{segment(key)}")["id"])
+    from sqlalchemy import select  # noqa: PLC0415 - as above
+
+    from control_plane.adapters.db.tables import tenant  # noqa: PLC0415
+
+    with parts.app_engine.connect() as connection:
+        found = connection.execute(select(tenant.c.id).where(tenant.c.slug == key)).scalar()
+    if found is None:
+        raise NotFound(f"no tenant has the slug {key}")
+    return str(found)
 
 
 def token(
-    role: Annotated[list[str], typer.Option(help="Role; may be repeated.")],
+    role: Annotated[list[str], typer.Option(help=f"May be repeated: {', '.join(Role)}.")],
     subject: Annotated[str, typer.Option(help="Who the token is for.")] = "operator",
     tenant: Annotated[
         list[str] | None, typer.Option(help="Tenant id seen; may be repeated; none: all.")
     ] = None,
-    minutes: Annotated[int, typer.Option(help="Life, at most 720.")] = 60,
+    minutes: Annotated[int, typer.Option(min=1, max=720, help="Life.")] = 60,
     on_behalf_of: Annotated[
         str | None, typer.Option(help="Person for whom a machine asks.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Print an access token of the embedded issuer; refused in production."""
     unknown = [name for name in role if name not in set(Role)]
     if unknown:
-        sys.stderr.write(f"{unknown[0]} is no role; roles are {', '.join(Role)}\n")
-        raise typer.Exit(USAGE)
-    parts = Parts(read_settings())
-    roles = [Role(name) for name in role]
-    typer.echo(
-        parts.embedded_issuer.mint(
-            subject,
-            roles=roles,
-            tenants=tuple(tenant or ("*",)),
-            minutes=minutes,
-            machine=Role.AUTOMATION in roles,
-            on_behalf_of=on_behalf_of,
+        refuse(f"{unknown[0]} is no role; roles are {', '.join(Role)}", USAGE)
+    settings = config.load()
+    from control_plane.bootstrap import Parts  # noqa: PLC0415 - heavy
+
+    issuer = Parts(settings).embedded_issuer
+    if not (settings.home / LEFT_BY_SERVE).exists():
+        sys.stderr.write(
+            f"note: no installation runs in {settings.home}; a token is good for the one of the "
+            f"same {PREFIX}HOME\n"
         )
+    roles = [Role(name) for name in role]
+    made = issuer.mint(
+        subject,
+        roles=roles,
+        tenants=tuple(tenant or ("*",)),
+        minutes=minutes,
+        machine=Role.AUTOMATION in roles,
+        on_behalf_of=on_behalf_of,
     )
+    if as_json:
+        output.as_json_text({"token": made, "minutes": minutes})
+    else:
+        typer.echo(made)
 
 
-def settings() -> None:
+def settings(as_json: Json = False) -> None:
     """List every setting with its variable, present value and meaning; secrets are hidden."""
-    present = read_settings()
-    for name, field in Settings.model_fields.items():
-        value = getattr(present, name)
-        typer.echo(f"{PREFIX}{name.upper()}={'' if value is None else value}")
-        typer.echo(f"    {field.description}")
+    present = config.load()
+    found = [
+        {
+            "variable": PREFIX + name.upper(),
+            "value": None if getattr(present, name) is None else str(getattr(present, name)),
+            "meaning": field.description,
+        }
+        for name, field in Settings.model_fields.items()
+    ]
+    if as_json:
+        output.as_json_text(found)
+    for item in () if as_json else found:
+        typer.echo(f"{item['variable']}={item['value'] or ''}\n    {item['meaning']}")
 
 
 @database.command("roles")
@@ -79,15 +160,19 @@ def make_roles(
     """Create the database and its four roles, as an administrator of the server."""
     from control_plane.adapters.db.roles import DATABASE, ROLES, bootstrap  # noqa: PLC0415 - heavy
 
-    bootstrap(admin_url)
+    with database_faults():
+        bootstrap(admin_url)
     typer.echo(f"database {DATABASE}, roles {', '.join(ROLES)}: give them passwords")
 
 
 @database.command("upgrade")
 def upgrade() -> None:
     """Run missing migrations, as the owner (TENANTPLANE_DATABASE_OWNER_URL)."""
-    url = read_settings().database_owner_url
+    url = config.load().database_owner_url
     if url is None:
         raise SettingInvalid(f"{PREFIX}DATABASE_OWNER_URL is not set")
-    prepare_database(url.get_secret_value())
+    from control_plane.bootstrap import prepare_database  # noqa: PLC0415 - heavy
+
+    with database_faults():
+        prepare_database(url.get_secret_value())
     typer.echo("the database is up to date")

@@ -3,55 +3,85 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-console = Console(highlight=False, soft_wrap=True)
+from control_plane.cli.tables import draw
+
+_ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|.)?")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|\+00:00)")
+_SIGNS: Final = {"create": "+", "update": "~", "delete": "-"}
+
+
+def as_json_text(item: Any) -> None:
+    """Print JSON, and nothing else, on stdout."""
+    typer.echo(json.dumps(item, indent=1, ensure_ascii=False))
+
+
+def say(line: str) -> None:
+    """Print a line of text that may come from elsewhere."""
+    typer.echo(clean(line))
 
 
 def show(item: Any, *, as_json: bool, fields: Sequence[str] = ()) -> None:
     """Show one item: its named fields, or all of it as JSON."""
     if as_json:
-        typer.echo(json.dumps(item, indent=1, ensure_ascii=False))
+        as_json_text(item)
         return
     width = max((len(name) for name in fields), default=0)
     for name in fields:
-        console.print(f"{name:<{width}}  {text(_at(item, name))}", markup=False)
+        value = _at(item, name)
+        if _is_deep(value):
+            drawn = json.dumps(value, indent=2, ensure_ascii=False).replace("\n", "\n  ")
+            say(f"{name}\n  {drawn}")
+        else:
+            say(f"{name:<{width}}  {text(value)}")
 
 
 def table(
     items: Sequence[Mapping[str, Any]], *, as_json: bool, fields: Sequence[str], empty: str
 ) -> None:
-    """Show items as a table, or as a JSON list."""
+    """Show items as a table, or as a JSON list.
+
+    A field is a path such as ``body.time``; ``status+blocked_on`` shows two as one column.
+    """
     if as_json:
-        typer.echo(json.dumps(list(items), indent=1, ensure_ascii=False))
-        return
-    if not items:
-        console.print(empty)
-        return
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for name in fields:
-        drawn.add_column(name.rsplit(".", 1)[-1], overflow="fold")
-    for item in items:
-        drawn.add_row(*(text(_at(item, name)) for name in fields))
-    console.print(drawn)
+        as_json_text(list(items))
+    elif not items:
+        if empty:
+            say(empty)
+    else:
+        names = [name.partition("+")[0].rsplit(".", 1)[-1] for name in fields]
+        rows = [[clean(_cell(item, name)).replace("\n", " ") for name in fields] for item in items]
+        draw(names, rows)
 
 
 def text(value: Any) -> str:
     """Return a value as people read it."""
-    if value is None or value == []:
+    if value is None or value in ([], {}):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {text(item)}" for key, item in value.items()) or "-"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {text(item)}" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(text(item) for item in value)
-    return str(value)
+    return _TIME.sub(r"\1 \2Z", str(value))
+
+
+def clean(line: str) -> str:
+    """Return text without what would steer the terminal."""
+    return _CONTROL.sub(" ", _ESCAPE.sub("", line))
+
+
+def _cell(item: Mapping[str, Any], field: str) -> str:
+    found = [_at(item, name) for name in field.split("+")]
+    return ": ".join(text(value) for value in found if value is not None) or "-"
 
 
 def _at(item: Any, path: str) -> Any:
@@ -60,36 +90,64 @@ def _at(item: Any, path: str) -> Any:
     return item
 
 
+def _is_deep(value: Any) -> bool:
+    items = value.values() if isinstance(value, Mapping) else value
+    if not isinstance(value, Mapping | list):
+        return False
+    return any(isinstance(item, Mapping) or (isinstance(item, list) and item) for item in items)
+
+
 def plan(found: Mapping[str, Any]) -> None:
     """Show a plan: what cannot be undone first, then operations by kind, then violations."""
-    console.print(f"plan {found['id']}  {found['digest']}", markup=False)
-    console.print(f"summary: {text(found['summary'])}")
+    say(f"plan {found['id']}  {found['digest']}")
+    parts = ", ".join(f"{name} {_short(value)}" for name, value in found["parts"].items())
+    say(f"parts    {parts}")
+    say(f"summary  {text(found['summary'])}")
     for item in found["irreversible"]:
-        console.print(f"  CANNOT BE UNDONE  {item['op']}  {item['name']}  {item['type']}")
-    for operation in found["operations"]:
-        if operation["op"] == "same":
-            continue
-        sign = {"create": "+", "update": "~", "delete": "-"}.get(operation["op"], "±")
+        say(f"  CANNOT BE UNDONE  {item['op']}  {item['name']}  {item['type']}")
+    changing = [item for item in found["operations"] if item["op"] != "same"]
+    width = max((len(item["name"]) for item in changing), default=0)
+    for operation in changing:
         changed = ", ".join(operation.get("diffs") or {})
         note = f"  [{changed}]" if changed and operation["op"] != "create" else ""
-        console.print(f"  {sign} {operation['type']}  {operation['name']}{note}", markup=False)
+        sign = _SIGNS.get(operation["op"], "±")
+        say(f"  {sign} {operation['name']:<{width}}  {operation['type']}{note}")
     for violation in found["evaluation"].get("violations", []):
-        console.print(
+        say(
             f"  {violation['enforcement']}: {violation['rule']}  {violation['address']}: "
-            f"{violation['reason']} {violation['remedy']}",
-            markup=False,
+            f"{violation['reason']} {violation['remedy']}"
         )
 
 
+def _short(digest: str) -> str:
+    return str(digest).removeprefix("sha256:")[:8]
+
+
 def event(found: Mapping[str, Any]) -> str:
-    """Return one progress line."""
+    """Return one progress line for people, or nothing when it says nothing to them."""
     body, kind = found["body"], found["kind"]
     if kind == "status":
         extra = f" ({body['blocked_on']}: {body['next_action']})" if "blocked_on" in body else ""
         error = f": {body['error']['message']}" if "error" in body else ""
-        return f"{body['status']}{extra}{error}"
+        return clean(f"{body['status']}{extra}{error}")
     if kind == "resource":
-        return f"  {body.get('op', '')} {body.get('status', '')} {body.get('name', '')}"
+        status = body.get("status") or ""
+        if body.get("phase") in {"plan", "verify"}:  # the engine looks and does nothing
+            status = "planned" if status == "done" else status
+        name = body.get("name") or str(body.get("urn", "")).rpartition("::")[2]
+        return clean(f"  {status:<8} {body.get('op') or '':<8} {name}  {body.get('type') or ''}")
     if kind == "diagnostic":
-        return f"  {body.get('severity', '')}: {body.get('message', body.get('text', ''))}"
-    return f"  {kind} {text(dict(body))}"
+        lines = str(body.get("text", body.get("message", ""))).splitlines()
+        return clean("\n    ".join([f"  {body.get('severity') or 'info'}: {lines[0]}", *lines[1:]])
+                     if lines else "")  # fmt: skip
+    if kind == "phase":
+        return clean(f"  {body.get('phase') or body.get('name', '')} {body.get('status', '')}")
+    return ""
+
+
+def steady_streams() -> None:
+    """Let no name of a company end a command on a terminal that cannot show its letters."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")

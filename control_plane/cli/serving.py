@@ -145,6 +145,7 @@ class EmbeddedInstallation:
         self._child("worker", [sys.executable, "-m", "control_plane.cli", "worker"], logs)
         self._api(logs)
         _write_endpoints(home.folder, self.environment, self.url)
+        self._stack.callback((home.folder / "serve.json").unlink, missing_ok=True)
 
     def _hold(self, home: Path) -> None:
         lock = self._stack.enter_context((home / "serve.lock").open("w"))

@@ -201,6 +201,7 @@ _BUNDLES: Final = (
     _schema("bundle.accepted", "An architect took the bundle.", number=_I),
     _schema("bundle.edited", "Inputs of the bundle were edited.",
             number=_I, inputs_digest=_T, previous_digest=_T),
+    _schema("bundle.build_requested", "An architect asked for the build.", number=_I),
     _schema("bundle.built", "The bundle was built, packed and signed.",
             stages=_EFFECT, number=_I, content_digest=_T, archive_digest=_T, archive=_T, key=_T,
             files=_L),

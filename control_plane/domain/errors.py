@@ -25,6 +25,7 @@ class DomainError(Exception):
         super().__init__(message or self.title)
         self.message = message or self.title
         self.data: Mapping[str, Any] = data
+        self.is_recorded = False  # whether the refusal is in an audit log already
 
 
 # --- input -----------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
     ),
 }  # fmt: skip
 TERMINAL_RUN: Final = terminal(RUN_TRANSITIONS)
-HOLDS_SLOT: Final = frozenset({_S.APPLYING, _S.VERIFYING})  # one per deployment, by the schema
+HOLDS_SLOT: Final = frozenset({_S.APPLYING, _S.VERIFYING})  # one a deployment, by the schema
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from control_plane.domain.errors import (
     LinkExpired,
     NotFound,
     PreconditionFailed,
+    ReceiptAlreadyRegistered,
     TerraformUnavailable,
 )
 from control_plane.domain.tenant import TenantStatus, WaitingOn
@@ -97,11 +98,7 @@ def as_architect(core: Core, caller: Caller, bundle_id: str, wanted: str, act: A
     try:
         with core.uow() as uow:
             locked = uow.bundles.get(bundle_id, lock=True) or bundle
-            if wanted not in allowed_actions(locked):
-                raise IllegalTransition(
-                    f"a bundle that is {locked.status} has nothing to {wanted}",
-                    status=str(locked.status),
-                )
+            _require_possible(locked, wanted)
             result = act(uow, locked)
             uow.commit()
     except DomainError as error:
@@ -113,6 +110,15 @@ def as_architect(core: Core, caller: Caller, bundle_id: str, wanted: str, act: A
         )  # fmt: skip
         raise
     return result
+
+
+def _require_possible(bundle: Bundle, wanted: str) -> None:
+    if wanted == "receipts" and bundle.status is _S.APPLIED:
+        raise ReceiptAlreadyRegistered("a receipt of this bundle is registered already")
+    if wanted not in allowed_actions(bundle):
+        raise IllegalTransition(
+            f"a bundle that is {bundle.status} has nothing to {wanted}", status=str(bundle.status)
+        )
 
 
 def accept_bundle(core: Core, caller: Caller, bundle_id: str) -> Bundle:
@@ -152,6 +158,7 @@ def edit_bundle(
         now = core.clock.now()
         if bundle.status in REPLACEABLE and bundle.status is not _S.BUILD_FAILED:
             bundle = next_bundle(core, uow, caller, bundle)
+            _wait_for(core, uow, caller, bundle, WaitingOn.ARCHITECT)
         edited = replace(bundle, inputs=merged, updated_at=now, version=bundle.version + 1)
         uow.bundles.save(edited)
         _recorded(
@@ -173,6 +180,7 @@ def build_bundle(core: Core, caller: Caller, bundle_id: str) -> Bundle:
         core.builder.check_variables(bundle.inputs)
         building = bundle.moved(_S.BUILDING, core.clock.now(), error=None, checks=())
         uow.bundles.save(building)
+        _recorded(core, uow, caller, "bundle.build_requested", building)
         uow.queue.enqueue(
             "build_bundle", bundle.id, partition=bundle.deployment_id, attempt=building.version
         )
@@ -208,15 +216,22 @@ def hand_over(
         )
         uow.handovers.add(handover)
         given = _issue_link(core, uow, caller, bundle, handover)
-        tenant = uow.tenants.get(bundle.tenant_id, lock=True)
-        if tenant is not None and tenant.status is TenantStatus.PENDING:
-            move_tenant(core, uow, caller, tenant, TenantStatus.PENDING, WaitingOn.CUSTOMER)
+        _wait_for(core, uow, caller, bundle, WaitingOn.CUSTOMER)
         return given
 
     result = as_architect(core, caller, bundle_id, "hand-over", act)
     if not isinstance(result, HandedOver):
         raise TypeError
     return result
+
+
+def _wait_for(
+    core: Core, uow: UnitOfWork, caller: Caller, bundle: Bundle, waiting_on: WaitingOn
+) -> None:
+    """Say on whom a pending tenant waits now."""
+    tenant = uow.tenants.get(bundle.tenant_id, lock=True)
+    if tenant is not None and tenant.status is TenantStatus.PENDING:
+        move_tenant(core, uow, caller, tenant, TenantStatus.PENDING, waiting_on)
 
 
 def _issue_link(

@@ -134,7 +134,7 @@ def _first_answer(core: Core, found: IdempotencyRecord, body_digest: str) -> Ans
         time.sleep(_POLL_SECONDS)
         with core.uow() as uow:
             again = uow.idempotency.get(found.id)
-        if again is None:  # the first one was refused: this one may try
+        if again is None or again.expires_at <= core.clock.now():  # the first one was refused
             raise IdempotencyKeyInFlight("the first request with this key was refused just now")
         found = again
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from control_plane.domain.bundle import Bundle, BundleStatus
+from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
 from control_plane.domain.deployment import Deployment, DeploymentKind, stack_name
 from control_plane.domain.errors import DomainError
 from control_plane.domain.mode import Mode
@@ -133,6 +133,7 @@ def next_bundle(core: Core, uow: UnitOfWork, caller: Caller, old: Bundle) -> Bun
         number=old.number + 1,
         status=BundleStatus.ACCEPTED,
         accepted_by=caller.actor.id,
+        rehearsal=Rehearsal.NONE,
         content_digest=None,
         archive_digest=None,
         archive_name=None,

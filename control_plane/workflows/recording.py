@@ -75,3 +75,4 @@ def record_denied(
             tree=tree, targets=targets, stage=Stage.DENIED, code=error.code, **data,
         )  # fmt: skip
         uow.commit()
+    error.is_recorded = True

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import ec2, vpc
+from pulumi_aws.ec2 import SecurityGroup
+from pulumi_aws.vpc import SecurityGroupEgressRule, SecurityGroupIngressRule
 
 from stacks.components.endpoints import Endpoints
 from stacks.components.naming import Names
@@ -39,7 +40,7 @@ class ApplicationGroup(pulumi.ComponentResource):
         super().__init__("tenantplane:components:ApplicationGroup", name, None, opts)
         names = config.names
         child = pulumi.ResourceOptions(parent=self)
-        group = ec2.SecurityGroup(
+        group = SecurityGroup(
             "app",
             name=names.of("app"),
             description="The application: in from named clients, out to the database and to "
@@ -49,7 +50,7 @@ class ApplicationGroup(pulumi.ComponentResource):
             opts=child,
         )
         for cidr in config.client_cidrs:
-            vpc.SecurityGroupIngressRule(
+            SecurityGroupIngressRule(
                 f"app-from-{cidr.replace('/', '-')}",
                 security_group_id=group.id,
                 description="HTTPS from clients",
@@ -60,7 +61,7 @@ class ApplicationGroup(pulumi.ComponentResource):
                 tags=tags(names.of("app-from-clients")),
                 opts=child,
             )
-        vpc.SecurityGroupEgressRule(
+        SecurityGroupEgressRule(
             "app-to-endpoints",
             security_group_id=group.id,
             description="AWS services by interface endpoint",
@@ -71,7 +72,7 @@ class ApplicationGroup(pulumi.ComponentResource):
             tags=tags(names.of("app-to-endpoints")),
             opts=child,
         )
-        vpc.SecurityGroupIngressRule(
+        SecurityGroupIngressRule(
             "endpoints-from-app",
             security_group_id=config.endpoints.security_group_id,
             description="HTTPS from the application",
@@ -83,7 +84,7 @@ class ApplicationGroup(pulumi.ComponentResource):
             opts=child,
         )
         for service, addresses in config.endpoints.prefix_list_ids.items():
-            vpc.SecurityGroupEgressRule(
+            SecurityGroupEgressRule(
                 f"app-to-{service}",
                 security_group_id=group.id,
                 description=f"AWS services by gateway endpoint: {service}",

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import s3
+from pulumi_aws.s3 import Bucket as S3Bucket
+from pulumi_aws.s3 import (
+    BucketLifecycleConfiguration,
+    BucketLifecycleConfigurationRuleArgsDict,
+    BucketLogging,
+    BucketOwnershipControls,
+    BucketPolicy,
+    BucketPublicAccessBlock,
+    BucketServerSideEncryptionConfiguration,
+    BucketServerSideEncryptionConfigurationRuleArgsDict,
+    BucketVersioning,
+)
 
 from stacks.components.documents import EVERYBODY, Statement, document, statement
 from stacks.components.naming import Names, bucket_arn
@@ -48,17 +59,17 @@ class Bucket(pulumi.ComponentResource):
         super().__init__("tenantplane:components:Bucket", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         self.name = config.names.bucket(config.what)
-        bucket = s3.Bucket(
+        bucket = S3Bucket(
             name,
             bucket=self.name,
             force_destroy=False,
             tags=tags(self.name, config.data_class),
             opts=pulumi.ResourceOptions(parent=self, protect=True),
         )
-        s3.BucketOwnershipControls(
+        BucketOwnershipControls(
             name, bucket=bucket.bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
         )
-        block = s3.BucketPublicAccessBlock(
+        block = BucketPublicAccessBlock(
             name,
             bucket=bucket.bucket,
             block_public_acls=True,
@@ -67,7 +78,7 @@ class Bucket(pulumi.ComponentResource):
             restrict_public_buckets=True,
             opts=child,
         )
-        policy = s3.BucketPolicy(
+        policy = BucketPolicy(
             name,
             bucket=bucket.bucket,
             policy=document(tls_only(self.name), *config.statements),
@@ -75,11 +86,11 @@ class Bucket(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[block]),
         )
         self._keep_versions(name, config, bucket)
-        s3.BucketServerSideEncryptionConfiguration(
+        BucketServerSideEncryptionConfiguration(
             name, bucket=bucket.bucket, rules=[encryption(config.key_arn)], opts=child
         )
         if config.access_logs_to is not None:
-            s3.BucketLogging(
+            BucketLogging(
                 name,
                 bucket=bucket.bucket,
                 target_bucket=config.access_logs_to,
@@ -89,14 +100,14 @@ class Bucket(pulumi.ComponentResource):
             )
         self.register_outputs({"name": self.name})
 
-    def _keep_versions(self, name: str, config: BucketConfig, bucket: s3.Bucket) -> None:
-        versioning = s3.BucketVersioning(
+    def _keep_versions(self, name: str, config: BucketConfig, bucket: S3Bucket) -> None:
+        versioning = BucketVersioning(
             name,
             bucket=bucket.bucket,
             versioning_configuration={"status": "Enabled"},
             opts=pulumi.ResourceOptions(parent=self),
         )
-        rule: s3.BucketLifecycleConfigurationRuleArgsDict = {
+        rule: BucketLifecycleConfigurationRuleArgsDict = {
             "id": "old-versions",
             "status": "Enabled",
             "filter": {"prefix": ""},
@@ -105,7 +116,7 @@ class Bucket(pulumi.ComponentResource):
         }
         if config.expire_days is not None:
             rule["expiration"] = {"days": config.expire_days}
-        s3.BucketLifecycleConfiguration(
+        BucketLifecycleConfiguration(
             name,
             bucket=bucket.bucket,
             rules=[rule],
@@ -116,7 +127,7 @@ class Bucket(pulumi.ComponentResource):
 
 def encryption(
     key_arn: pulumi.Input[str] | None,
-) -> s3.BucketServerSideEncryptionConfigurationRuleArgsDict:
+) -> BucketServerSideEncryptionConfigurationRuleArgsDict:
     """Return how objects are encrypted that name no key themselves."""
     if key_arn is None:
         return {"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import ec2
+from pulumi_aws.ec2 import SecurityGroup, VpcEndpoint
 
 from stacks.components.documents import EVERYBODY, document, statement
 from stacks.components.naming import Names
@@ -45,7 +45,7 @@ class Endpoints(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         gateway_policies = {"dynamodb": own_principals(names), "s3": own_buckets(names)}
         gateways = {
-            service: ec2.VpcEndpoint(
+            service: VpcEndpoint(
                 service,
                 vpc_id=config.vpc_id,
                 vpc_endpoint_type="Gateway",
@@ -57,7 +57,7 @@ class Endpoints(pulumi.ComponentResource):
             )
             for service in GATEWAYS
         }
-        group = ec2.SecurityGroup(
+        group = SecurityGroup(
             "endpoints",
             name=names.of("endpoints"),
             description="Interface endpoints: in from the application, out to nothing.",
@@ -66,7 +66,7 @@ class Endpoints(pulumi.ComponentResource):
             opts=child,
         )
         for service in config.interfaces:
-            ec2.VpcEndpoint(
+            VpcEndpoint(
                 service.replace(".", "-"),
                 vpc_id=config.vpc_id,
                 vpc_endpoint_type="Interface",

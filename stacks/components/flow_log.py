@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import ec2
+from pulumi_aws.ec2 import FlowLog as VpcFlowLog
 
 from stacks.components.documents import service_trust
 from stacks.components.naming import Names
@@ -51,7 +51,7 @@ class FlowLog(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        ec2.FlowLog(
+        VpcFlowLog(
             name,
             vpc_id=config.vpc_id,
             iam_role_arn=role.arn,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import kms
+from pulumi_aws.kms import Alias
+from pulumi_aws.kms import Key as KmsKey
 
 from stacks.components.documents import Statement, document, statement
 from stacks.components.naming import Names
@@ -43,7 +44,7 @@ class Key(pulumi.ComponentResource):
         self, name: str, config: KeyConfig, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("tenantplane:components:Key", name, None, opts)
-        key = kms.Key(
+        key = KmsKey(
             name,
             description=f"tenantplane: {config.purpose} of {config.names.short}",
             policy=config.policy,
@@ -54,7 +55,7 @@ class Key(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, protect=True),
         )
         self.alias = config.names.key_alias(config.purpose)
-        kms.Alias(
+        Alias(
             name,
             name=self.alias,
             target_key_id=key.key_id,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import cloudwatch
+from pulumi_aws.cloudwatch import LogGroup
 
 from stacks.components.tags import DataClass, tags
 
@@ -30,7 +30,7 @@ class LogGroups(pulumi.ComponentResource):
     ) -> None:
         super().__init__("tenantplane:components:LogGroups", name, None, opts)
         self.arns = {
-            what: cloudwatch.LogGroup(
+            what: LogGroup(
                 what,
                 name=group,
                 kms_key_id=config.key_arn,

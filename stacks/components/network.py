@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import ec2
+from pulumi_aws.ec2 import DefaultSecurityGroup, RouteTable, RouteTableAssociation, Subnet, Vpc
 
 from stacks import spec
 from stacks.components.naming import Names
@@ -38,7 +38,7 @@ class Network(pulumi.ComponentResource):
         super().__init__("tenantplane:components:Network", name, None, opts)
         names = config.names
         child = pulumi.ResourceOptions(parent=self)
-        vpc = ec2.Vpc(
+        vpc = Vpc(
             "vpc",
             cidr_block=config.network.cidr,
             enable_dns_hostnames=True,  # private names of interface endpoints need both
@@ -47,19 +47,17 @@ class Network(pulumi.ComponentResource):
             opts=child,
         )
         # AWS makes this group with every VPC, open between its members; here it stays empty.
-        ec2.DefaultSecurityGroup(
+        DefaultSecurityGroup(
             "default-unused",
             vpc_id=vpc.id,
             tags=tags(names.of("vpc-default-unused")),
             opts=child,
         )
-        routes = ec2.RouteTable(
-            "private", vpc_id=vpc.id, tags=tags(names.of("private")), opts=child
-        )
+        routes = RouteTable("private", vpc_id=vpc.id, tags=tags(names.of("private")), opts=child)
         subnets = []
         for zone, cidr in subnet_cidrs(config.network).items():
             letter = zone[-1]
-            subnet = ec2.Subnet(
+            subnet = Subnet(
                 f"private-{letter}",
                 vpc_id=vpc.id,
                 availability_zone=zone,
@@ -68,7 +66,7 @@ class Network(pulumi.ComponentResource):
                 tags=tags(names.of(f"private-{zone}")),
                 opts=child,
             )
-            ec2.RouteTableAssociation(
+            RouteTableAssociation(
                 f"private-{letter}", route_table_id=routes.id, subnet_id=subnet.id, opts=child
             )
             subnets.append(subnet.id)

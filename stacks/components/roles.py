@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import iam
+from pulumi_aws.iam import Policy, RolePolicy
+from pulumi_aws.iam import Role as IamRole
 
 from stacks.components.documents import Statement, document, statement
 from stacks.components.naming import Names
@@ -33,7 +34,7 @@ class Boundary(pulumi.ComponentResource):
         super().__init__("tenantplane:components:Boundary", name, None, opts)
         policy_name = config.names.of("boundary")
         self.arn = config.names.iam_arn(f"policy/{policy_name}")
-        iam.Policy(
+        Policy(
             name,
             name=policy_name,
             description=config.description,
@@ -71,7 +72,7 @@ class Role(pulumi.ComponentResource):
     ) -> None:
         super().__init__("tenantplane:components:Role", name, None, opts)
         self.name = config.names.of(config.what)
-        role = iam.Role(
+        role = IamRole(
             name,
             name=self.name,
             description=config.description,
@@ -80,7 +81,7 @@ class Role(pulumi.ComponentResource):
             tags=tags(self.name),
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(config.after)),
         )
-        iam.RolePolicy(
+        RolePolicy(
             name,
             name="hub",
             role=role.name,

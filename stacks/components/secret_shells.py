@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import secretsmanager
+from pulumi_aws.secretsmanager import Secret
 
 from stacks.components.naming import Names
 from stacks.components.tags import DataClass, tags
@@ -40,7 +40,7 @@ class SecretShells(pulumi.ComponentResource):
         super().__init__("tenantplane:components:SecretShells", name, None, opts)
         self.names = {what: config.names.secret(what) for what in SHELLS}
         self.arns = {
-            what: secretsmanager.Secret(
+            what: Secret(
                 what,
                 name=self.names[what],
                 description=description,

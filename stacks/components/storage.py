@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import dynamodb
+from pulumi_aws.dynamodb import Table
 
 from stacks import spec
 from stacks.components.bucket import Bucket, BucketConfig, access_log_delivery
@@ -76,7 +76,7 @@ class Storage(pulumi.ComponentResource):
         self.register_outputs({"data_bucket": self.data_bucket, "table": self.table})
 
     def _table(self, config: StorageConfig) -> None:
-        dynamodb.Table(
+        Table(
             "hub",
             name=self.table,
             billing_mode="PAY_PER_REQUEST",

@@ -12,14 +12,11 @@ from stacks.contract import Code
 _TEXT_LIMIT = 1500
 
 _LOCK_LINE = re.compile(
-    r"/(?P<id>[0-9a-f-]{36})\.json: created by (?P<user>[^@\s]*)@(?P<host>\S+) "
+    r"/(?P<id>[0-9a-f-]{36})\.json(?:\?\S*)?: created by (?P<user>[^@\s]*)@(?P<host>\S+) "
     r"\(pid (?P<pid>\d+)\) at (?P<time>\S+)"
 )
-_PLAN_TEXTS = (
-    "violates plan",
-    "is not allowed by the plan",
-    "but none were seen",
-)
+_PLAN_TEXTS = ("violates plan", "is not allowed by the plan")
+_PLAN_UNFINISHED = "but none were seen"  # also when something else had stopped the engine
 _BACKEND_TEXTS = (
     "unable to open bucket",
     "failed to load checkpoint",
@@ -41,6 +38,10 @@ _AWS_CODES = (
     re.compile(r"\b(?P<code>[A-Z][A-Za-z0-9]+(?:Exception|Error|Exceeded|Denied|AlreadyExists))\b"),
 )
 _URN = re.compile(r"urn:pulumi:[^\s\"]+")
+_PROTECTED = re.compile(
+    r'(?:nable to (?:replace|delete)|[Rr]esource) (?:resource )?"?(urn:pulumi:[^\s"]+)"?\s+'
+    r"(?:as it is currently marked for protection|cannot be deleted\s+because it is protected)"
+)
 _PATH = re.compile(r"(?<![\w.:/-])/(?:[\w.@+-]+/)+[\w.@+-]*")
 
 
@@ -90,6 +91,7 @@ def classify(said: Said, *, doing: str) -> CallFailed:
     return (
         _by_text(errors, everything)
         or _by_resource(said)
+        or _unfinished(errors, everything)
         or CallFailed(
             Code.ENGINE,
             f"The engine could not {doing}: "
@@ -105,12 +107,7 @@ def _by_text(errors: Sequence[str], everything: str) -> CallFailed | None:
     if "incorrect passphrase" in everything:
         return CallFailed(Code.PASSPHRASE, "The passphrase is not that of the stack.")
     if any(text in everything for text in _PLAN_TEXTS):
-        return CallFailed(
-            Code.PLAN_VIOLATED,
-            "An operation is not in the plan; the engine refused it: "
-            + _first(errors, _PLAN_TEXTS, everything),
-            data={"resources": sorted(set(_URN.findall(_first(errors, _PLAN_TEXTS, everything))))},
-        )
+        return _outside_plan(_first(errors, _PLAN_TEXTS, everything))
     protected = protected_urns(everything)
     if protected:
         return protected_failure(protected)
@@ -120,6 +117,21 @@ def _by_text(errors: Sequence[str], everything: str) -> CallFailed | None:
             "The state backend cannot be used: " + _first(errors, _BACKEND_TEXTS, everything),
         )
     return None
+
+
+def _unfinished(errors: Sequence[str], everything: str) -> CallFailed | None:
+    """A planned operation did not happen though nothing else failed: the plan is another's."""
+    if _PLAN_UNFINISHED not in everything:
+        return None
+    return _outside_plan(_first(errors, (_PLAN_UNFINISHED,), everything))
+
+
+def _outside_plan(text: str) -> CallFailed:
+    return CallFailed(
+        Code.PLAN_VIOLATED,
+        f"What would be done is not what was planned; the engine refused it: {text}",
+        data={"resources": sorted(set(_URN.findall(text)))},
+    )
 
 
 def _by_resource(said: Said) -> CallFailed | None:
@@ -156,9 +168,8 @@ def protected_failure(urns: Iterable[str]) -> CallFailed:
 
 
 def protected_urns(text: str) -> list[str]:
-    """Return the URNs that the engine refused to delete because they are protected."""
-    return re.findall(r"(?:resource|[Uu]nable to \w+ resource) \"?(urn:pulumi:[^\"\s]+)\"?[^\n]*"
-                      r"protected", text)  # fmt: skip
+    """Return the URNs that the engine refused to delete or replace because they are protected."""
+    return [urn.rstrip('"') for urn in _PROTECTED.findall(text)]
 
 
 def scrubbed(text: str) -> str:

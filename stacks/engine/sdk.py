@@ -20,7 +20,6 @@ import json
 import logging
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,10 +48,10 @@ class EngineHost:
 
     def __init__(self, program: str) -> None:
         """Start to import the program named ``program``, and listen."""
-        self.import_seconds = 0.0
+        self.exported: tuple[str, ...] = ()  # names of the outputs of the last run of the program
         self.program_error: ProgramError | None = None
         self._program = program
-        self._entry: Callable[[], None] = lambda: None  # until it is imported
+        self._main: Callable[[], tuple[str, ...]] = tuple  # until it is imported
         self._import_failed: ProgramError | None = None
         self._on_event: OnEvent = lambda _: None
         self._on_start: Callable[[], bool] = lambda: True
@@ -98,16 +97,14 @@ class EngineHost:
 
     # --- the program ---------------------------------------------------------------------------
     def _import(self) -> None:
-        started = time.monotonic()
         try:
             importlib.import_module("pulumi.runtime.proto.events_pb2")
             module = importlib.import_module("stacks.program")
             module.load(self._program)
-            self._entry = module.main
+            self._main = module.main
         except BaseException as error:  # noqa: BLE001 - whatever the program's module raises
             self._import_failed = program_error(error)
         finally:
-            self.import_seconds = time.monotonic() - started
             self._imported.set()
 
     def _run(self, data: bytes) -> bytes:
@@ -147,7 +144,7 @@ class EngineHost:
         loop.set_default_executor(ThreadPoolExecutor(max_workers=max(request.parallel, 1) * 4))
         loop.set_exception_handler(_stop_on_rpc_error)
         try:
-            loop.run_until_complete(run_in_stack(self._entry))
+            loop.run_until_complete(run_in_stack(self._enter))
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAVAILABLE:
                 return None  # the engine is shutting down, for a reason that it tells itself
@@ -157,6 +154,9 @@ class EngineHost:
         finally:
             _close(loop)
         return None
+
+    def _enter(self) -> None:
+        self.exported = self._main()
 
     def _tell(self, pulumi: Any, error: BaseException) -> str:
         told = program_error(error)

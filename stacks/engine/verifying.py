@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stacks.contract import UNKNOWN, Check, Program
@@ -20,7 +20,8 @@ _NAMED = 10  # resources named in the detail of a check
 def verify(call: Call, state: State | None) -> tuple[Check, ...]:
     """Return the checks of what was applied; a look that could not be made fails its checks."""
     outputs, _ = outputs_of(state)
-    present = _outputs_present(call.request.program, outputs)
+    exported = call.host.exported if call.host is not None else ()
+    present = _outputs_present(call.request.program, exported, outputs)
     with call.phase("verify"):
         done = call.engine(
             "verify",
@@ -73,9 +74,12 @@ def _plans_only_same(done: Done) -> Check:
     )
 
 
-def _outputs_present(program: Program, outputs: Mapping[str, Any]) -> Check:
-    """Every output has a value, and those that others rely on have the right type."""
-    absent = sorted(k for k, v in outputs.items() if v is None or v == UNKNOWN)
+def _outputs_present(
+    program: Program, exported: Sequence[str], outputs: Mapping[str, Any]
+) -> Check:
+    """Every exported output has a value, and those that others rely on have the right type."""
+    # the engine leaves out what has no value
+    absent = sorted(k for k in {*exported, *outputs} if outputs.get(k) in (None, UNKNOWN))
     problems = [f"without value: {', '.join(absent)}"] if absent else []
     if not outputs:
         problems.append("the program exports nothing")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pulumi
 import pulumi_aws as aws
-from pulumi_aws import ssm
+from pulumi_aws.ssm import Parameter
 
 from stacks.components.documents import Statement, document, service_trust, statement
 from stacks.components.keys import KEY_USE, Key, KeyConfig
@@ -171,7 +171,7 @@ class Directory(pulumi.ComponentResource):
         super().__init__("tenantplane:mode_a:Directory", name, None, opts)
         for what, where in config.entries.items():
             path = f"{config.names.path}/{what}"
-            ssm.Parameter(
+            Parameter(
                 what,
                 name=path,
                 description=f"Where the slice has its {what.replace('-', ' ')}.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import cloudwatch
+from pulumi_aws.cloudwatch import MetricAlarm
 
 from stacks.components.naming import Names
 from stacks.components.tags import DataClass, tags
@@ -34,7 +34,7 @@ class Alarms(pulumi.ComponentResource):
         names = config.names
         child = pulumi.ResourceOptions(parent=self)
         database = {"DBInstanceIdentifier": names.of("db")}
-        cloudwatch.MetricAlarm(
+        MetricAlarm(
             "db-storage",
             name=names.of("db-storage-low"),
             alarm_description="Less than a tenth of the database's storage is free.",
@@ -50,7 +50,7 @@ class Alarms(pulumi.ComponentResource):
             tags=tags(names.of("db-storage-low"), DataClass.OPERATIONAL),
             opts=child,
         )
-        cloudwatch.MetricAlarm(
+        MetricAlarm(
             "db-cpu",
             name=names.of("db-cpu-high"),
             alarm_description="The database's processors are busy.",
@@ -66,7 +66,7 @@ class Alarms(pulumi.ComponentResource):
             tags=tags(names.of("db-cpu-high"), DataClass.OPERATIONAL),
             opts=child,
         )
-        cloudwatch.MetricAlarm(
+        MetricAlarm(
             "table-throttled",
             name=names.of("table-throttled"),
             alarm_description="The table refuses requests because there are too many.",

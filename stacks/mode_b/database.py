@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import ec2, rds, vpc
+from pulumi_aws.ec2 import SecurityGroup
+from pulumi_aws.rds import Instance, ParameterGroup, SubnetGroup
+from pulumi_aws.rds.outputs import InstanceMasterUserSecret
+from pulumi_aws.vpc import SecurityGroupEgressRule, SecurityGroupIngressRule
 
 from stacks import spec
 from stacks.components.naming import Names
@@ -46,7 +49,7 @@ class Database(pulumi.ComponentResource):
         names = config.names
         child = pulumi.ResourceOptions(parent=self)
         self.identifier = names.of("db")
-        subnets = rds.SubnetGroup(
+        subnets = SubnetGroup(
             "db",
             name=self.identifier,
             description="Private subnets of the Hub's database.",
@@ -54,7 +57,7 @@ class Database(pulumi.ComponentResource):
             tags=tags(self.identifier, DataClass.CUSTOMER),
             opts=child,
         )
-        parameters = rds.ParameterGroup(
+        parameters = ParameterGroup(
             "db",
             name=f"{self.identifier}-{_FAMILY}",
             description="Refuses connections without TLS.",
@@ -69,10 +72,10 @@ class Database(pulumi.ComponentResource):
         self.master_secret_arn = instance.master_user_secrets.apply(_first_arn)
         self.register_outputs({"identifier": self.identifier, "endpoint": self.endpoint})
 
-    def _group(self, config: DatabaseConfig) -> ec2.SecurityGroup:
+    def _group(self, config: DatabaseConfig) -> SecurityGroup:
         names = config.names
         child = pulumi.ResourceOptions(parent=self)
-        group = ec2.SecurityGroup(
+        group = SecurityGroup(
             "db",
             name=self.identifier,
             description="The database: in from the application, out to nothing.",
@@ -80,7 +83,7 @@ class Database(pulumi.ComponentResource):
             tags=tags(self.identifier),
             opts=child,
         )
-        vpc.SecurityGroupIngressRule(
+        SecurityGroupIngressRule(
             "db-from-app",
             security_group_id=group.id,
             description="PostgreSQL from the application",
@@ -91,7 +94,7 @@ class Database(pulumi.ComponentResource):
             tags=tags(names.of("db-from-app")),
             opts=child,
         )
-        vpc.SecurityGroupEgressRule(
+        SecurityGroupEgressRule(
             "app-to-db",
             security_group_id=config.app_group_id,
             description="PostgreSQL",
@@ -107,12 +110,12 @@ class Database(pulumi.ComponentResource):
     def _instance(
         self,
         config: DatabaseConfig,
-        subnets: rds.SubnetGroup,
-        parameters: rds.ParameterGroup,
-        group: ec2.SecurityGroup,
-    ) -> rds.Instance:
+        subnets: SubnetGroup,
+        parameters: ParameterGroup,
+        group: SecurityGroup,
+    ) -> Instance:
         wanted = config.database
-        return rds.Instance(
+        return Instance(
             "db",
             identifier=self.identifier,
             engine="postgres",
@@ -148,6 +151,6 @@ class Database(pulumi.ComponentResource):
         )
 
 
-def _first_arn(kept: Sequence[rds.outputs.InstanceMasterUserSecret]) -> str:
+def _first_arn(kept: Sequence[InstanceMasterUserSecret]) -> str:
     # an empty output is found by the check of outputs after the apply
     return next((secret.secret_arn for secret in kept or () if secret.secret_arn), "")

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -105,7 +106,7 @@ def child(world: World, tmp_path: Path) -> Iterator[SignerChild]:
         child.process.communicate()
 
 
-def wait_until(is_true: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(is_true: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < end
@@ -142,25 +143,33 @@ def test_killing_the_process_again_and_again_loses_no_event(
     world: World, child: SignerChild
 ) -> None:
     acknowledged: list[str] = []
+    is_over = threading.Event()
+    waiting: list[int] = []  # events that the killed process left behind
 
     def write(writer: int) -> None:
-        for n in range(120):
-            tree = (ACME, OTHER)[n % 2]
-            event_made = make_event(writer * 1000 + n, tree)
+        n = 0
+        while not is_over.wait(0.01):
+            n += 1
+            made = make_event(writer * 100_000 + n, (ACME, OTHER)[n % 2])
             with world.app.begin() as connection:
-                SqlAuditLog(connection).record(event_made)
-            acknowledged.append(event_made.id)
-            time.sleep(0.02)
+                SqlAuditLog(connection).record(made)
+            acknowledged.append(made.id)
 
     def kill(_: int) -> None:
-        for n in range(5):
-            child.start()
-            time.sleep(0.2 + 0.13 * n)
-            assert child.end(signal.SIGKILL)[0] == -signal.SIGKILL
+        try:
+            for n in range(5):
+                child.start()
+                time.sleep(0.2 + 0.13 * n)
+                assert child.end(signal.SIGKILL)[0] == -signal.SIGKILL
+                waiting.append(world.pending())
+        finally:
+            is_over.set()
 
     in_parallel(3, lambda number: kill(number) if number == 0 else write(number))
+    assert any(waiting)
+    starts = actions(world).count("log.started")
     child.start()
-    wait_until(lambda: world.pending() == 0)
+    wait_until(lambda: actions(world).count("log.started") > starts and world.pending() == 0)
     assert child.end()[0] == 0
     logged = [item[2] for item in world.logged() if item[0] != "platform"]
     assert sorted(logged) == sorted(acknowledged)

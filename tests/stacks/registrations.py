@@ -68,7 +68,7 @@ class _Nothing(Mocks):
 
     def new_resource(
         self,
-        args: MockResourceArgs,  # noqa: ARG002 - part of the interface
+        args: MockResourceArgs,
     ) -> tuple[str, dict[str, Any]]:
         return "", {}
 

@@ -280,11 +280,8 @@ def kill_everything(call_id: str) -> None:
 def begun(message: Message, resource_type: str = "aws:", *, phase: str = "apply") -> bool:
     """Tell whether a message says that the creation of such a resource has begun."""
     body = message.get("body", {})
-    return (
-        message["message"] == "event"
-        and message["kind"] == "resource"
-        and body["phase"] == phase
-        and body["status"] == "started"
+    return message.get("kind") == "resource" and (
+        (body["phase"], body["status"]) == (phase, "started")
         and str(body["type"]).startswith(resource_type)
     )
 

@@ -87,7 +87,7 @@ def body_of(event: AuditEvent) -> dict[str, Any]:
 
 # --- canonical JSON ---------------------------------------------------------------------------
 @given(json_values(texts))
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_canonical_json_is_rfc_8785(value: Any) -> None:
     assert canonical_json(value) == rfc8785.dumps(value)
     assert parse_canonical(canonical_json(value)) == value
@@ -241,7 +241,7 @@ fields = st.fixed_dictionaries(
     st.dictionaries(st.sampled_from(["reason", "actor_name"]), texts),
     st.binary(min_size=32, max_size=32),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_random_events_encode_as_rfc_8785_and_parse_back(
     data: dict[str, Any], personal: dict[str, str], salt: bytes
 ) -> None:

@@ -15,7 +15,7 @@ from control_plane.adapters.rules.loader import load_rules
 from control_plane.domain.errors import InvalidInput, ModeConflict, UnknownRegion
 from control_plane.domain.facts import Facts, Subscription
 from control_plane.domain.mode import ModeDecision, Outcome, confirm, resolve
-from control_plane.domain.mode_rules import Mode
+from control_plane.domain.mode_rules import STATED_FACTS, Mode
 from control_plane.domain.residency import Residency, Zone, place
 
 RULES_FOLDER = Path(__file__).parents[2] / "rules"
@@ -448,7 +448,5 @@ def test_a_default_region_alone_is_enough_to_place():
 
 
 def test_the_rules_may_look_at_every_fact_and_at_nothing_else():
-    from control_plane.domain.mode_rules import STATED_FACTS
-
     own = {item.name for item in fields(Facts)} - {"residency"}
     assert own | {"residency.zone", "residency.regions", "residency.strict"} == STATED_FACTS

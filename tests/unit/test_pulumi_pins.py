@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.pulumi.build import PULUMI
-from control_plane.adapters.pulumi.cache import cache_folder
 from control_plane.adapters.pulumi.pins import pinned
 
 ROOT = Path(__file__).parents[2]

@@ -13,6 +13,7 @@ from control_plane.adapters.audit.merkle import Frontier, consistency_proof, lea
 from control_plane.adapters.audit.note import (
     Checkpoint,
     NoteInvalid,
+    VerifierKey,
     open_checkpoint,
     tree_origin,
 )
@@ -53,6 +54,7 @@ class CheckpointPublisher:
         self._fresh = fresh
         self._signer = signer
         self._host = host
+        self._with_key: set[str] = set()  # trees whose row for our key exists
 
     def sign(self, trees: Sequence[str] | None = None) -> Signed:
         """Sign the heads of ``trees``, or of all that wait for a checkpoint.
@@ -87,12 +89,13 @@ class CheckpointPublisher:
         if not growth and not notes:
             return
         with self._fresh.connect() as connection:
+            ends = [(item.tree, item.new_size - 1) for item in growth]
+            query = select(audit_entry.c.tenant_id, audit_entry.c.entry).where(
+                tuple_(audit_entry.c.tenant_id, audit_entry.c.idx).in_(ends)
+            )
+            found = {row.tenant_id: bytes(row.entry) for row in connection.execute(query)}
             for item in growth:
-                query = select(audit_entry.c.entry).where(
-                    audit_entry.c.tenant_id == item.tree, audit_entry.c.idx == item.new_size - 1
-                )
-                entry = connection.execute(query).scalar_one_or_none()
-                if entry is None or leaf_hash(bytes(entry)) != item.last_leaf:
+                if leaf_hash(found.get(item.tree, b"")) != item.last_leaf:
                     raise ReadBackFailed(f"{item.tree}: entry {item.new_size - 1}")
             heads = {tree: self._open(tree, note) for tree, note in notes.items()}
             keys = [(tree, head.size) for tree, head in heads.items()]
@@ -135,11 +138,27 @@ class CheckpointPublisher:
             audit_key.c.tenant_id == tree, audit_key.c.to_size.is_(None)
         )
         in_use = connection.execute(query).scalars().all()
-        if in_use and str(self._signer.key(origin)) not in in_use:
+        if str(self._signer.key(origin)) in in_use:
+            self._with_key.add(tree)
+        elif in_use:
             raise SigningRefused(origin, "another key signs it; the key file or host was changed")
+        else:
+            self._with_key.discard(tree)
 
     def _store(self, connection: Connection, tree: str, head: Checkpoint, note: str) -> None:
-        key = self._signer.key(head.origin)
+        if tree not in self._with_key:
+            self._store_key(connection, tree, self._signer.key(head.origin))
+        connection.execute(
+            insert(audit_checkpoint).on_conflict_do_nothing(),
+            {"tenant_id": tree, "size": head.size, "note": note},
+        )
+        connection.execute(
+            update(audit_tree)
+            .where(audit_tree.c.tenant_id == tree, audit_tree.c.size == head.size)
+            .values(unsigned_since=None)
+        )
+
+    def _store_key(self, connection: Connection, tree: str, key: VerifierKey) -> None:
         connection.execute(
             insert(audit_key).on_conflict_do_nothing(),
             {
@@ -150,15 +169,6 @@ class CheckpointPublisher:
                 "from_size": 0,
                 "reason": "created",
             },
-        )
-        connection.execute(
-            insert(audit_checkpoint).on_conflict_do_nothing(),
-            {"tenant_id": tree, "size": head.size, "note": note},
-        )
-        connection.execute(
-            update(audit_tree)
-            .where(audit_tree.c.tenant_id == tree, audit_tree.c.size == head.size)
-            .values(unsigned_since=None)
         )
 
 

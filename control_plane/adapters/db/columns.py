@@ -44,8 +44,8 @@ class Choice(TypeDecorator[StrEnum]):
         self.choices = choices
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - as above
-        """Return the value of a member. Raises ``ValueError`` for anything else."""
-        return str(self.choices(value)) if value is not None else None
+        """Return the value; the table's check refuses a word that no member has."""
+        return str(value) if value is not None else None
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 - as above
         """Return the member."""

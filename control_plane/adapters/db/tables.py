@@ -207,7 +207,11 @@ Index(
     "uq_run_one_applies_per_deployment",
     run.c.deployment_id,
     unique=True,
-    postgresql_where=text(f"status IN ({quoted(HOLDS_SLOT)})"),
+    # a run that is blocked in its apply keeps the slot: its state is half way
+    postgresql_where=text(
+        f"status IN ({quoted(HOLDS_SLOT)})"
+        f" OR status = 'blocked' AND blocked_from IN ({quoted(HOLDS_SLOT)})"
+    ),
 )
 Index("ix_run_deployment_id", run.c.deployment_id)
 Index("ix_run_tenant_id", run.c.tenant_id)
@@ -375,19 +379,9 @@ idempotency_record = Table(
 )
 Index("ix_idempotency_record_expires_at", idempotency_record.c.expires_at)
 
-# which executors of the durable queue live; a lease runs by the database's clock
-worker_lease = Table(
-    "worker_lease",
-    metadata,
-    key("executor_id"),
-    moment("started_at"),
-    moment("expires_at"),
-)
-
 BUSINESS_TABLES: Final = (
     tenant, contract, provisioning_request, hub, deployment, account, run, run_event, plan,
     approval, barred, decision, bundle, handover, download_link, receipt, idempotency_record,
-    worker_lease,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them. Requests and handovers
 # are not among them: they name people, who may have to be erased

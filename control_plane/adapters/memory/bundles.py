@@ -58,3 +58,6 @@ class MemoryBundleBuilder:
         for name, reason in self.refused.items():
             if name in variables:
                 raise InvalidInput(f"{name}: {reason}", field=f"inputs.{name}")
+
+    def stop_all(self) -> None:
+        """Nothing runs beside the caller here."""

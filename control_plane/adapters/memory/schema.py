@@ -106,7 +106,10 @@ RUN: Final = TableRules(
         Unique(
             "uq_run_one_applies_per_deployment",
             ("deployment_id",),
-            lambda row: row.status in HOLDS_SLOT,
+            lambda row: (
+                row.status in HOLDS_SLOT
+                or (row.status is RunStatus.BLOCKED and row.blocked_from in HOLDS_SLOT)
+            ),
         ),
     ),
     references=(

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 from urllib.parse import quote
 
+from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.postgres.child import Child
 from control_plane.adapters.postgres.identity import choose_identity, environment, launch_command
-from control_plane.adapters.pulumi.cache import cache_folder
 from control_plane.domain.errors import Unavailable
 
 SUPERUSER: Final = "postgres"

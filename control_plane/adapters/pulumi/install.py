@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from control_plane.adapters.cache import SETTING as CACHE_SETTING
+from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.pulumi.archive import ArchiveRefused, fetch_program
 from control_plane.adapters.pulumi.build import (
     PULUMI,
@@ -28,8 +30,6 @@ from control_plane.adapters.pulumi.build import (
     build_program,
     find_go,
 )
-from control_plane.adapters.pulumi.cache import SETTING as CACHE_SETTING
-from control_plane.adapters.pulumi.cache import cache_folder
 from control_plane.adapters.pulumi.pins import Pins, pinned, this_platform
 from control_plane.domain.errors import DomainError, EngineUnavailable, SettingInvalid
 

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from control_plane.adapters.audit.keys import load_or_create_key_file
 from control_plane.adapters.terraform.attestation import envelope, statement
-from control_plane.adapters.terraform.commands import TerraformCommands
+from control_plane.adapters.terraform.commands import RUNNING, TerraformCommands
 from control_plane.adapters.terraform.minisign import MinisignKey
 from control_plane.adapters.terraform.packing import pack, read_tree, sums, write_tree
 from control_plane.adapters.terraform.rehearsal import OVERRIDE, QuickRehearsal
@@ -41,9 +42,13 @@ _OURS: Final = ("examples/",)
 
 @dataclass(frozen=True, kw_only=True)
 class TerraformBundleBuilder:
-    """Builds bundles from the modules in ``modules``; ``judge`` evaluates a Terraform plan."""
+    """Builds bundles from the modules in ``modules``; ``judge`` evaluates a Terraform plan.
+
+    ``guide`` is the text for the customer's reviewers that goes along as ``MODE-C.md``.
+    """
 
     modules: Path
+    guide: Path
     variables_schema: Path
     key_file: Path
     work_folder: Path
@@ -56,8 +61,8 @@ class TerraformBundleBuilder:
         schema = json.loads(self.variables_schema.read_text(encoding="utf-8"))
         error = best_match(Draft202012Validator(schema).iter_errors(dict(variables)))
         if error is not None:
-            where = ".".join(str(part) for part in error.absolute_path) or "inputs"
-            raise InvalidInput(f"{where}: {error.message[:300]}", field=f"inputs.{where}")
+            where = ".".join(["inputs", *(str(part) for part in error.absolute_path)])
+            raise InvalidInput(f"{where}: {error.message[:300]}", field=where)
 
     def build(self, order: BundleOrder, *, on_event: OnEvent) -> BuiltBundle:
         """Build, pack, sign and rehearse. Raises ``BundleInvalid`` naming the failed checks.
@@ -85,10 +90,19 @@ class TerraformBundleBuilder:
             checks = self._rehearsed(archive, folder / "rehearsal", toolchain, order, why)
         return self._signed(f"{name}.tar.gz", archive, content_digest, checks, toolchain)
 
+    def stop_all(self) -> None:
+        """End what a build of this process has running; the process is about to end."""
+        RUNNING.end_all()
+        for folder in self.work_folder.glob(f"{os.getpid()}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
     @contextmanager
     def _folder(self) -> Iterator[Path]:
         self.work_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder = Path(tempfile.mkdtemp(dir=self.work_folder))
+        for left in self.work_folder.iterdir():
+            if not psutil.pid_exists(int(left.name.partition("-")[0])):
+                shutil.rmtree(left, ignore_errors=True)  # its build was killed
+        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self.work_folder))
         try:
             yield folder
         finally:
@@ -109,6 +123,7 @@ class TerraformBundleBuilder:
         release = {"module_set_version": version, "content_digest": content_digest}
         files["release.auto.tfvars.json"] = _pretty({"release": release})
         files["README.md"] = _readme(order, content_digest).encode()
+        files["MODE-C.md"] = self.guide.read_bytes()
         return files, content_digest
 
     def _locked_and_reviewed(
@@ -230,5 +245,6 @@ Terraform that builds your Hub in your own AWS account {order.variables["account
    `backend.tf.example` shows a state in S3.
 4. Send back, if you want to: `terraform output -json receipt`.
 
-Inputs are in `terraform.tfvars.json`. Content digest: `{content_digest}`.
+`MODE-C.md` explains every part, every variable and the removal. Inputs are in
+`terraform.tfvars.json`. Content digest: `{content_digest}`.
 """

@@ -11,8 +11,10 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +40,40 @@ class Answer:
     def detail(self) -> str:
         """The end of what it said, for people."""
         return (self.err or self.out).strip()[-_SHOWN:]
+
+
+class Running:
+    """The commands that run in this process, so that its end can be theirs."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._processes: set[subprocess.Popen[str]] = set()
+
+    @contextmanager
+    def watched(self, process: subprocess.Popen[str]) -> Iterator[None]:
+        """Keep a process for as long as the block lasts."""
+        with self._mutex:
+            self._processes.add(process)
+        try:
+            yield
+        finally:
+            with self._mutex:
+                self._processes.discard(process)
+
+    def end_all(self) -> None:
+        """End every command with its providers, at once: nothing in the world depends on them."""
+        with self._mutex:
+            for process in self._processes:
+                end_group(process.pid)
+
+
+RUNNING: Final = Running()
+
+
+def end_group(pid: int) -> None:
+    """End a process and everything it started in its session."""
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships no types
@@ -72,9 +108,10 @@ class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships n
             start_new_session=True,
         )
         try:
-            out, err = process.communicate(timeout=COMMAND_SECONDS)
+            with RUNNING.watched(process):
+                out, err = process.communicate(timeout=COMMAND_SECONDS)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            end_group(process.pid)
             process.communicate()
             out, err = "", f"{cmd} did not end within {COMMAND_SECONDS:.0f} seconds"
             return Answer(code=124, out=out, err=err, seconds=time.monotonic() - started)

@@ -19,6 +19,8 @@ PLUGIN_FILE = "pulumi-resource-aws"
 
 _LAUNCHER = """\
 #!/bin/sh
+# one memory arena for each of many mostly idle threads would cost tens of megabytes
+export MALLOC_ARENA_MAX=2
 PYTHONPATH={root}${{PYTHONPATH:+:$PYTHONPATH}} exec {python} -P -m {module} "$@"
 """
 

@@ -113,8 +113,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.CheckRequest, context: Context
     ) -> provider_pb2.CheckResponse:
         """Refuse arguments that are unknown or wrong."""
-        sent, _ = decode(request.news)
-        failures = [_failure(problem) for problem in argument_problems(sent)]
+        sent, secrets = decode(request.news)
+        failures = [_failure(found, ARGUMENTS, secrets) for found in argument_problems(sent)]
         return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
 
     @override
@@ -158,7 +158,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         inputs, problems = operations.check(subject, old, new, request.randomSeed, tags)
         return provider_pb2.CheckResponse(
             inputs=encode(inputs, _with_tags(secrets)),
-            failures=[_failure(problem) for problem in problems],
+            failures=[_failure(found, subject.kind.fields, secrets) for found in problems],
         )
 
     @override
@@ -371,10 +371,19 @@ def _abort(context: Context, message: str) -> NoReturn:
     raise AssertionError(message)  # abort does not return
 
 
-def _failure(problem: Problem) -> provider_pb2.CheckFailure:
-    # The engine quotes the value of a property it is told, so it is told the place in words.
+def _failure(
+    problem: Problem, fields: Fields, secrets: SecretPaths
+) -> provider_pb2.CheckFailure:
+    """Return a problem for the engine, which prints the values of properties that it is named.
+
+    Secret ones are not named to it, nor are nested ones, which it does not find; the reason says
+    where they are.
+    """
+    known = fields.get(problem.path)
+    hidden = known is None or known.secret or any(path[0] == problem.path for path in secrets)
+    named = "" if hidden else problem.path
     reason = f"{problem.path} {problem.reason}" if problem.path else problem.reason
-    return provider_pb2.CheckFailure(property=problem.path, reason=reason)
+    return provider_pb2.CheckFailure(property=named, reason=reason)
 
 
 def _diff_response(found: Iterable[Change], *, delete_first: bool) -> provider_pb2.DiffResponse:

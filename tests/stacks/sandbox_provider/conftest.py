@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from control_plane.adapters.pulumi.cache import cache_folder
+from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.pulumi.install import ensure_cli
 from tests.stacks.cloud_process import CloudProcess
 from tests.stacks.sandbox_provider.engine import Engine
@@ -20,11 +19,13 @@ def cloud() -> Iterator[CloudProcess]:
 
 
 @pytest.fixture(scope="session")
-def engine(cloud: CloudProcess, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    cli: Path = ensure_cli(cache=cache_folder(), report=print)
+def engine(cloud: CloudProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     environment = {
         "AWS_ENDPOINT_URL": cloud.endpoint,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
     }
-    return Engine(tmp_path_factory.mktemp("engine"), cli, environment)
+    cli = ensure_cli(cache=cache_folder(), report=print)
+    started = Engine(tmp_path_factory.mktemp("engine"), cli, environment)
+    yield started
+    started.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from functools import partial
 
 import pulumi
 import pulumi_aws as aws
@@ -17,18 +17,17 @@ SECRETS = ("hunter2-before", "hunter2-after")
 Step = tuple[Outcome, Outcome]
 
 
-def program(*, after: bool) -> Callable[[], None]:
-    """Return the program before or after the change."""
+def program(*, after: bool) -> None:
+    """The program before or after the change."""
+    changed_in_place(after=after)
+    replaced(after=after)
+    network(after=after)
+    reworded(after=after)
+    if not after:
+        aws.ssm.Parameter("leaving", name="/changes/leaving", type="String", value="bye")
 
-    def both() -> None:
-        changed_in_place(after=after)
-        replaced(after=after)
-        network(after=after)
-        reworded(after=after)
-        if not after:
-            aws.ssm.Parameter("leaving", name="/changes/leaving", type="String", value="bye")
 
-    return both
+BEFORE, AFTER = partial(program, after=False), partial(program, after=True)
 
 
 def changed_in_place(*, after: bool) -> None:
@@ -158,14 +157,14 @@ REPLACED = {"bucket", "versions", "role"}
 @pytest.fixture(scope="module")
 def stack(engine: Engine) -> Stack:
     made = engine.stack("changes")
-    created = made.up(program(after=False))
+    created = made.up(BEFORE)
     assert created.error is None, created.text
     return made
 
 
 @pytest.fixture(scope="module")
 def change(stack: Stack) -> Step:
-    return stack.preview(program(after=True)), stack.up(program(after=True))
+    return stack.preview(AFTER), stack.up(AFTER)
 
 
 def test_what_is_previewed_is_what_happens(change: Step) -> None:
@@ -269,7 +268,7 @@ def drift(change: Step, stack: Stack, cloud: CloudProcess) -> Step:
         Bucket="changes-after", Tagging={"TagSet": [{"Key": "stray", "Value": "yes"}]}
     )
     cloud.client("ssm").delete_parameter(Name="/changes/hidden")
-    return stack.refresh(), stack.up(program(after=True))
+    return stack.refresh(), stack.up(AFTER)
 
 
 def test_a_refresh_finds_what_changed_and_what_is_missing(drift: Step) -> None:

@@ -1,10 +1,20 @@
 from __future__ import annotations
 
 import pytest
-from policy_scenarios import PLAN_FORMS, Thing, Unknown, bucket, cases, database, found, role
 
 from policies.evaluation import evaluate
 from policies.pulumi_plan import resources_from_plan
+from tests.unit.policies.policy_scenarios import (
+    PARAMETERS,
+    PLAN_FORMS,
+    Thing,
+    Unknown,
+    bucket,
+    cases,
+    database,
+    found,
+    role,
+)
 
 RULE = "auto_named_resource"
 ALARM = {"alarm_name": "acme-errors", "comparison_operator": "GreaterThanThreshold"}
@@ -63,7 +73,5 @@ def test_a_name_that_a_bridged_provider_filled_in_is_recognised():
         "operation": "create",
         "inputs": {"__defaults": ["name"], "name": "anything"},
     }
-    from policy_scenarios import PARAMETERS
-
     evaluation = evaluate(resources_from_plan([entry]), PARAMETERS, rules_digest="x")
     assert RULE in {violation.rule for violation in evaluation.violations}

@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_scenarios import (
+
+from policies.code_digest import rules_code_digest
+from policies.evaluation import evaluate
+from policies.model import Enforcement, Operation, Resource
+from policies.pulumi_plan import resources_from_plan
+from policies.rules import RULES
+from tests.unit.policies.policy_scenarios import (
     FORMS,
     PARAMETERS,
     Thing,
@@ -20,12 +26,6 @@ from policy_scenarios import (
     table,
     whole_bucket,
 )
-
-from policies.code_digest import rules_code_digest
-from policies.evaluation import evaluate
-from policies.model import Enforcement, Operation, Resource
-from policies.pulumi_plan import resources_from_plan
-from policies.rules import RULES
 
 SOUND = [*whole_bucket(), database(), table(), log_group(), secret(), key(), role()]
 WRONG = [

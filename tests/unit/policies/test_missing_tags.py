@@ -1,7 +1,18 @@
 from __future__ import annotations
 
 import pytest
-from policy_scenarios import FORMS, PLAN_FORMS, TAGS, Thing, Unknown, access_block, cases, found
+
+from tests.unit.policies.policy_scenarios import (
+    FORMS,
+    PLAN_FORMS,
+    TAGS,
+    Thing,
+    Unknown,
+    access_block,
+    cases,
+    found,
+    judged,
+)
 
 RULE = "missing_tags"
 
@@ -32,8 +43,6 @@ def test_tags(form, things, expected):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_missing_tag_is_named_at_once(form):
-    from policy_scenarios import judged
-
     evaluation = judged(form, [vpc({"Name": "v"})], default_tags={})
     reasons = [v.reason for v in evaluation.violations if v.rule == RULE]
     assert len(reasons) == 1

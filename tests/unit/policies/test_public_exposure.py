@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_scenarios import (
+
+from policies.rules.public_exposure import is_wide
+from tests.unit.policies.policy_scenarios import (
     ACCOUNT,
     FORMS,
     PARAMETERS,
@@ -23,8 +25,6 @@ from policy_scenarios import (
     role,
     whole_bucket,
 )
-
-from policies.rules.public_exposure import is_wide
 
 RULE = "public_exposure"
 BLOCK = "aws_s3_bucket_public_access_block"

@@ -3,7 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from policy_scenarios import (
+
+from policies.evaluation import evaluate
+from policies.model import Stage
+from policies.state import resources_from_state
+from tests.unit.policies.policy_scenarios import (
     PARAMETERS,
     Thing,
     Unknown,
@@ -178,10 +182,6 @@ def test_an_unknown_region_of_one_of_several_replicas_is_found(form):
 
 def test_after_the_apply_what_the_cloud_says_counts():
     """The outputs name another region than the inputs would have it."""
-    from policies.evaluation import evaluate
-    from policies.model import Stage
-    from policies.state import resources_from_state
-
     entries = [
         {
             "urn": "urn:x::db",

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from policy_scenarios import PLAN_FORMS, Unknown, cases, found, log_group
+
+from tests.unit.policies.policy_scenarios import PLAN_FORMS, Unknown, cases, found, log_group
 
 RULE = "short_log_retention"
 SHORT = {("aws_cloudwatch_log_group.app", "retention_in_days", "violated")}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from policy_scenarios import PARAMETERS
 
 from policies.evaluation import evaluate
 from policies.model import UNKNOWN, Operation
 from policies.terraform_plan import resources_from_terraform
 from policies.terraform_references import split_address
+from tests.unit.policies.policy_scenarios import PARAMETERS
 
 
 def change(address, inputs, *, unknown=None, sensitive=None, actions=("create",), **more):

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from policy_scenarios import (
+
+from tests.unit.policies.policy_scenarios import (
     PLAN_FORMS,
     Unknown,
     bucket,

@@ -3,7 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from policy_scenarios import (
+
+from policies.model import Enforcement
+from tests.unit.policies.policy_scenarios import (
     KEY_ARN,
     PARAMETERS,
     PLAN_FORMS,
@@ -21,8 +23,6 @@ from policy_scenarios import (
     table,
     whole_bucket,
 )
-
-from policies.model import Enforcement
 
 RULE = "unencrypted_storage"
 SSE = "aws_s3_bucket_server_side_encryption_configuration"

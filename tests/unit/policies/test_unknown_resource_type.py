@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from policy_scenarios import Thing, bucket, cases, found, judged
+from policies.pulumi_plan import resources_from_plan
+from tests.unit.policies.policy_scenarios import PROVIDER, Thing, bucket, cases, found, judged
 
 RULE = "unknown_resource_type"
 FUNCTION = Thing("aws_lambda_function", "f", {"function_name": "acme-f"})
@@ -19,10 +20,6 @@ def test_an_unknown_type_ends_a_run():
 
 
 def test_the_stack_itself_its_provider_and_components_are_no_resources():
-    from policy_scenarios import PROVIDER
-
-    from policies.pulumi_plan import resources_from_plan
-
     entries = [
         {"urn": "urn:stack", "type": "pulumi:pulumi:Stack", "operation": "same"},
         {"urn": PROVIDER, "type": "pulumi:providers:aws", "operation": "same"},

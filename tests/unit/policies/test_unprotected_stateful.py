@@ -3,7 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from policy_scenarios import (
+
+from tests.unit.policies.policy_scenarios import (
     FORMS,
     PARAMETERS,
     PLAN_FORMS,

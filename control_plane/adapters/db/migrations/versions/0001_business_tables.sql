@@ -191,7 +191,8 @@ CREATE INDEX ix_run_deployment_id ON run (deployment_id);
 CREATE INDEX ix_run_status ON run (status);
 CREATE INDEX ix_run_tenant_id ON run (tenant_id);
 CREATE UNIQUE INDEX uq_run_one_applies_per_deployment ON run (deployment_id)
-    WHERE status IN ('applying', 'verifying');
+    WHERE status IN ('applying', 'verifying')
+        OR status = 'blocked' AND blocked_from IN ('applying', 'verifying');
 
 CREATE TABLE run_event (
     run_id text COLLATE "C" NOT NULL,
@@ -375,13 +376,6 @@ CREATE TABLE idempotency_record (
     CONSTRAINT pk_idempotency_record PRIMARY KEY (id)
 );
 CREATE INDEX ix_idempotency_record_expires_at ON idempotency_record (expires_at);
-
-CREATE TABLE worker_lease (
-    executor_id text COLLATE "C" NOT NULL,
-    started_at timestamptz NOT NULL,
-    expires_at timestamptz NOT NULL,
-    CONSTRAINT pk_worker_lease PRIMARY KEY (executor_id)
-);
 
 ALTER TABLE run ADD CONSTRAINT fk_run_plan_id_plan
     FOREIGN KEY (plan_id) REFERENCES plan (id) DEFERRABLE INITIALLY DEFERRED;

@@ -4,8 +4,8 @@ GRANT USAGE ON SCHEMA public TO tenantplane_app;
 
 GRANT SELECT, INSERT, UPDATE ON
     tenant, provisioning_request, hub, deployment, account, run, approval, bundle, handover,
-    download_link, idempotency_record, worker_lease
+    download_link, idempotency_record
     TO tenantplane_app;
 GRANT SELECT, INSERT ON contract, run_event, plan, barred, decision, receipt TO tenantplane_app;
-GRANT DELETE ON idempotency_record, worker_lease TO tenantplane_app;
+GRANT DELETE ON idempotency_record TO tenantplane_app;
 GRANT SELECT ON alembic_version TO tenantplane_app;

@@ -7,16 +7,13 @@ started or found as their children.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -25,105 +22,17 @@ import pytest
 
 from control_plane.adapters.postgres import SUPERUSER, EmbeddedPostgres
 from control_plane.domain.errors import Unavailable
+from tests.integration.postgres.processes import (
+    WRITE,
+    ask,
+    everything,
+    kill_all,
+    prepare,
+    told_pid,
+    wait_gone,
+)
 
 pytestmark = pytest.mark.timeout(180)
-
-HOLD = """
-import os, pathlib, sys, time
-from control_plane.adapters.postgres import EmbeddedPostgres
-folder = pathlib.Path(sys.argv[1])
-server = EmbeddedPostgres(folder, short_folder=folder.parent).start()
-print(server.pid, server.url("postgres", "postgres"), flush=True)
-sys.stdin.read()
-server.stop()
-"""
-WRITE = """
-import sys, psycopg
-with psycopg.connect(sys.argv[1], autocommit=True) as connection:
-    connection.execute("CREATE TABLE written (n int PRIMARY KEY)")
-    for n in range(1_000_000):
-        connection.execute("INSERT INTO written VALUES (%s)", [n])
-        print(n, flush=True)
-"""
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a short path that others may pass through."""
-    made = Path(tempfile.mkdtemp(prefix="tp-pg-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def created() -> Iterator[Path]:
-    """A data folder as the first start leaves it, made once because that takes its time."""
-    made = Path(tempfile.mkdtemp(prefix="tp-pg-"))
-    with EmbeddedPostgres(made / "pg", short_folder=made) as server:
-        data = server.data
-    yield data
-    shutil.rmtree(made)
-
-
-def prepare(folder: Path, created: Path) -> Path:
-    """Put a copy of the created data under ``folder`` and return it."""
-    folder.mkdir(mode=0o700)
-    shutil.copytree(created, folder / "data")
-    return folder
-
-
-@pytest.fixture
-def server(folder: Path, created: Path) -> Iterator[EmbeddedPostgres]:
-    made = EmbeddedPostgres(prepare(folder / "pg", created), short_folder=folder)
-    yield made
-    made.stop()
-
-
-def ask(server: EmbeddedPostgres, query: str = "SELECT 1") -> object:
-    with psycopg.connect(server.url(SUPERUSER, "postgres"), autocommit=True) as connection:
-        cursor = connection.execute(query)
-        return cursor.fetchone() if cursor.description else None
-
-
-def everything(pid: int) -> list[psutil.Process]:
-    parent = psutil.Process(pid)
-    return [parent, *parent.children(recursive=True)]
-
-
-def kill_all(pid: int) -> None:
-    for process in everything(pid):
-        process.kill()
-
-
-def wait_gone(pid: int, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, f"process {pid} still lives"
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def holder(server: EmbeddedPostgres) -> Iterator[subprocess.Popen[str]]:
-    """Another process that started a server on the folder of ``server`` and holds it."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(server.folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    yield process
-    process.kill()
-    process.wait(20)
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            stream.close()
-
-
-def told_pid(process: subprocess.Popen[str]) -> int:
-    assert process.stdout is not None
-    return int(process.stdout.readline().split()[0])
 
 
 # --- starting and stopping -------------------------------------------------------------------
@@ -359,92 +268,6 @@ def test_the_servers_environment_has_nothing_of_ours(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for the database")
     server.start()
     assert set(psutil.Process(server.pid).environ()) <= {"PATH", "HOME", "LC_ALL", "TZ", "PGDATA"}
-
-
-# --- as root ---------------------------------------------------------------------------------
-def _start_as(server: EmbeddedPostgres) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root has to become somebody else")
-    try:
-        server.start()
-    except Unavailable as error:
-        pytest.skip(f"this system does not allow it: {error.data.get('tried')}")
-
-
-@pytest.mark.parametrize("identity", ["namespace", "user", "reaching"])
-def test_root_runs_it_in_each_of_three_ways(folder: Path, created: Path, identity: str) -> None:
-    home = prepare(folder / "pg", created)
-    server = EmbeddedPostgres(home, short_folder=folder, identities=[identity])
-    _start_as(server)
-    try:
-        assert ask(server) == (1,)
-        outside = psutil.Process(server.pid).uids().real
-        assert (outside == 0) == (identity == "namespace")
-        kept = int(_status(server.pid, "CapEff"), 16)
-        assert kept.bit_count() == (1 if identity == "reaching" else 0)
-    finally:
-        server.stop()
-
-
-def _status(pid: int, name: str) -> str:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return line.split()[1]
-    raise LookupError(name)
-
-
-def test_another_user_needs_the_capability_below_a_closed_folder(
-    folder: Path, created: Path
-) -> None:
-    home = prepare(folder / "pg", created)
-    folder.chmod(0o700)
-    closed = EmbeddedPostgres(home, short_folder=folder, identities=["user"])
-    if os.geteuid() == 0:
-        with pytest.raises(Unavailable, match="start as an ordinary user"):
-            closed.start()
-    reaching = EmbeddedPostgres(home, short_folder=folder, identities=["reaching"])
-    _start_as(reaching)
-    try:
-        assert ask(reaching) == (1,)
-    finally:
-        reaching.stop()
-
-
-def test_a_folder_changes_hands_with_the_way_it_is_run(folder: Path, created: Path) -> None:
-    home = prepare(folder / "pg", created)
-    for number, identity in enumerate(["namespace", "user", "namespace"]):
-        server = EmbeddedPostgres(home, short_folder=folder, identities=[identity])
-        _start_as(server)
-        try:
-            ask(server, f"CREATE TABLE kept_{number} (n int)")
-            assert ask(server, "SELECT count(*) FROM pg_tables WHERE tablename ~ 'kept'") == (
-                number + 1,
-            )
-        finally:
-            server.stop()
-
-
-def test_the_parent_death_signal_reaches_every_identity(folder: Path, created: Path) -> None:
-    script = HOLD.replace(
-        "short_folder=folder.parent)", "short_folder=folder.parent, identities=[sys.argv[2]])"
-    )
-    for identity in ("namespace", "user", "reaching") if os.geteuid() == 0 else ():
-        holder = subprocess.Popen(
-            [sys.executable, "-c", script, str(prepare(folder / identity, created)), identity],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert holder.stdout is not None
-        assert holder.stdin is not None
-        line = holder.stdout.readline()
-        holder.kill()
-        holder.wait(20)
-        holder.stdout.close()
-        holder.stdin.close()
-        if line:  # else this system does not allow the identity, which another test prints
-            wait_gone(int(line.split()[0]))
 
 
 def test_a_socket_is_what_the_url_names(server: EmbeddedPostgres) -> None:

@@ -1,0 +1,113 @@
+"""What every request passes through: its id, the size limit, clean addresses, security headers."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+import structlog
+from fastapi import HTTPException, Request
+
+from api import errors
+from control_plane.domain.errors import DomainError, InvalidInput, NotFound
+
+log = structlog.get_logger()
+MAX_BODY: Final = 256 * 1024
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{8,100}\Z")
+_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+_SECURITY: Final = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"strict-transport-security", b"max-age=31536000"),
+]
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class Edge:
+    """Request id, size limit, clean addresses, security headers and one log line per request.
+
+    Plain ASGI, so that streams pass through unbuffered. It is also the last to see an exception: an
+    answer to a bug has the same headers and form as every other.
+    """
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if _REQUEST_ID.match(given) else f"rq-{secrets.token_hex(8)}"
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.monotonic(), 0
+
+        async def answer(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                extra = [*_SECURITY, (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        try:
+            await self._handle(scope, headers, receive, answer)
+        except Exception:
+            log.exception("request.failed", path=scope["path"], request_id=request_id)
+            if status:  # the answer has begun: breaking it off is all that is left
+                raise
+            await errors.of_fact(Request(scope), DomainError())(scope, receive, answer)
+        finally:
+            log.info(
+                "request.answered", method=scope["method"], path=scope["path"], status=status,
+                request_id=request_id, ms=round((time.monotonic() - started) * 1000, 1),
+            )  # fmt: skip
+
+    async def _handle(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, answer: Send
+    ) -> None:
+        fault = _fault(scope)
+        if fault is not None:
+            await errors.of_fact(Request(scope), fault)(scope, receive, answer)
+        elif _too_large(headers):
+            await errors.of_status(Request(scope), 413)(scope, receive, answer)
+        else:
+            await self._app(scope, _Limited(receive), answer)
+
+
+def _fault(scope: Scope) -> DomainError | None:
+    """Return what is wrong with the address: nothing that we name holds control characters."""
+    if not scope["path"].isprintable():
+        return NotFound("there is no such thing")
+    if _CONTROL.search(unquote_to_bytes(scope["query_string"])):
+        return InvalidInput("a query parameter holds a control character", field="query")
+    return None
+
+
+def _too_large(headers: dict[bytes, bytes]) -> bool:
+    length = headers.get(b"content-length", b"0")
+    return not length.isdigit() or len(length) > 9 or int(length) > MAX_BODY
+
+
+class _Limited:
+    """Refuses a body without a length once it has grown too large."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._size = 0
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        message = await self._receive()
+        self._size += len(message.get("body", b""))
+        if self._size > MAX_BODY:
+            raise HTTPException(413)
+        return message

@@ -1,0 +1,197 @@
+"""Verifying a downloaded bundle without anybody: signature, checksums, attestation.
+
+Everything is read from the folder; nothing is unpacked to disk.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from control_plane.adapters.terraform import minisign
+from control_plane.adapters.terraform.attestation import PAYLOAD_TYPE, pre_authentication
+from control_plane.adapters.terraform.packing import sums
+
+PUBLIC_KEY: Final = "tenantplane-bundle.pub"
+SUMS: Final = "SHA256SUMS"
+_MAX_UNPACKED: Final = 64 * 1024 * 1024
+
+
+class BundleUnreadable(ValueError):
+    """The folder does not hold one downloaded bundle; the sentence says what is missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleReport:
+    """What a verification found, and by which key."""
+
+    archive: str
+    sha256: str
+    key_id: str
+    key_from: str
+    checks: tuple[Check, ...]
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether every check holds."""
+        return all(check.ok for check in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return {
+            "ok": self.is_ok,
+            "archive": self.archive,
+            "sha256": self.sha256,
+            "key_id": self.key_id,
+            "key_from": self.key_from,
+            "checks": [vars(check) for check in self.checks],
+        }
+
+
+class _Fault(ValueError):
+    """Why a check does not hold."""
+
+
+def verify_folder(folder: Path, public_key: Path | None = None) -> BundleReport:
+    """Verify the one archive in ``folder`` and return what was found.
+
+    ``public_key`` is a minisign public key file from elsewhere. Raises ``BundleUnreadable`` when
+    there is nothing to verify or no key to verify it with.
+    """
+    archives = sorted(folder.glob("*.tar.gz"))
+    if len(archives) != 1:
+        found = f"{len(archives)} archives" if archives else "no archive"
+        raise BundleUnreadable(f"{folder} holds {found} (*.tar.gz); one is needed")
+    (archive,) = archives
+    content = archive.read_bytes()
+    key_file = public_key or folder / PUBLIC_KEY
+    key, key_id = _key(key_file)
+    sha256 = hashlib.sha256(content).hexdigest()
+
+    def beside(suffix: str) -> bytes:
+        file = archive.with_name(archive.name + suffix)
+        if not file.is_file():
+            raise _Fault(f"{file.name} is missing")
+        return file.read_bytes()
+
+    checks = (
+        _checked("signature", lambda: _signature(key, beside(".minisig"), archive.name, content)),
+        _checked("checksums", lambda: _checksums(content)),
+        _checked("attestation", lambda: _attestation(key, beside(".attestation.json"), sha256)),
+    )
+    return BundleReport(
+        archive=archive.name,
+        sha256=sha256,
+        key_id=key_id,
+        key_from=str(key_file),
+        checks=checks,
+    )
+
+
+def _checked(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name=name, ok=True, detail=look())
+    except _Fault as fault:
+        return Check(name=name, ok=False, detail=str(fault))
+
+
+def _key(file: Path) -> tuple[str, str]:
+    """Return a minisign public key file's text and the id of the key."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        raw = base64.b64decode(text.splitlines()[1], validate=True)
+    except (OSError, ValueError, IndexError):
+        raw, text = b"", ""
+    if len(raw) != 42:
+        raise BundleUnreadable(
+            f"{file} is no minisign public key; it comes with the bundle or give --public-key"
+        )
+    return text, raw[2:10][::-1].hex().upper()
+
+
+def _signature(key: str, signature: bytes, name: str, content: bytes) -> str:
+    try:
+        trusted = minisign.verify(key, signature.decode("utf-8", "replace"), content)
+    except minisign.SignatureInvalid as error:
+        raise _Fault(str(error)) from None
+    wanted = f"file:{name} sha256:{hashlib.sha256(content).hexdigest()}"
+    if trusted != wanted:
+        raise _Fault(f"the signature is of another file: {trusted}")
+    return trusted
+
+
+def _checksums(content: bytes) -> str:
+    """Compare SHA256SUMS with every file of the archive: none missing, none unlisted."""
+    files = _files(content)
+    listed = files.pop(SUMS, b"").decode("utf-8", "replace")
+    if not listed:
+        raise _Fault(f"the archive holds no {SUMS}")
+    actual = sums(files)
+    if listed != actual:
+        differing = sorted(set(listed.splitlines()) ^ set(actual.splitlines()))
+        name = differing[0].partition("  ")[2] if differing else SUMS
+        raise _Fault(f"{name} is not the file that {SUMS} lists")
+    return f"{len(files)} files are those that {SUMS} lists"
+
+
+def _files(content: bytes) -> dict[str, bytes]:
+    """Return path below the root -> bytes of every file of the archive."""
+    files: dict[str, bytes] = {}
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+            raw = stream.read(_MAX_UNPACKED + 1)
+        if len(raw) > _MAX_UNPACKED:
+            raise _Fault("the archive is larger than any bundle")
+        with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as archive:
+            for entry in archive:
+                name = entry.name.partition("/")[2]
+                stream_of = archive.extractfile(entry)
+                if not entry.isreg() or stream_of is None or not name or name in files:
+                    raise _Fault(f"{entry.name} is no plain file, or is there twice")
+                files[name] = stream_of.read()
+    except (OSError, EOFError, tarfile.TarError):
+        raise _Fault("the archive cannot be read") from None
+    return files
+
+
+def _attestation(key: str, envelope: bytes, sha256: str) -> str:
+    """Check the DSSE signature and that the statement is about this archive."""
+    try:
+        document: Mapping[str, Any] = json.loads(envelope)
+        payload = base64.b64decode(document["payload"], validate=True)
+        signature = base64.b64decode(document["signatures"][0]["sig"], validate=True)
+        public = base64.b64decode(key.splitlines()[1])[10:]
+        Ed25519PublicKey.from_public_bytes(public).verify(
+            signature, pre_authentication(PAYLOAD_TYPE, payload)
+        )
+        stated = json.loads(payload)
+        subject = stated["subject"][0]["digest"]["sha256"]
+        rehearsal, checks = stated["predicate"]["rehearsal"], stated["predicate"]["checks"]
+    except InvalidSignature:
+        raise _Fault("the attestation is not signed by this key") from None
+    except (ValueError, LookupError, TypeError):
+        raise _Fault("the attestation cannot be read") from None
+    if subject != sha256:
+        raise _Fault("the attestation is about another archive")
+    passed = sum(bool(check["ok"]) for check in checks)
+    return f"rehearsal {rehearsal}: {passed} of {len(checks)} checks passed"

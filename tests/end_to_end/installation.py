@@ -1,0 +1,158 @@
+"""A whole installation as its users have it: ``tenantctl serve`` as a process, used over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from control_plane.bootstrap import Parts, read_settings
+from control_plane.cli.client import Api
+from control_plane.domain.actor import Role
+
+WAIT_SECONDS = 420.0
+REGION = "eu-west-1"
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Served:
+    """A running ``serve`` on a home folder; may be started again after its end."""
+
+    home: Path
+    cli: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start and wait until it is ready."""
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("TENANTPLANE_")
+        }
+        environment |= {
+            "TENANTPLANE_HOME": str(self.home),
+            "TENANTPLANE_PORT": str(self.port),
+            "TENANTPLANE_PULUMI": str(self.cli),
+        }
+        self.log = self.home.with_suffix(".log")
+        with self.log.open("ab") as stream:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "control_plane.cli", "serve"],
+                env=environment, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        seen = self.log.stat().st_size
+        self.until(lambda: b"ready       http" in self.log.read_bytes()[seen:], "it is ready")
+
+    def until(self, holds: Callable[[], Any], what: str) -> Any:
+        """Wait until something holds and return it."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            found = holds()
+            if found:
+                return found
+            assert time.monotonic() < deadline, f"waited too long until {what}: {self.said()}"
+            time.sleep(0.1)
+
+    def said(self) -> str:
+        """Return the end of what it printed."""
+        return self.log.read_text(errors="replace")[-2000:]
+
+    def stop(self) -> int:
+        """Stop it as Ctrl-C does and return its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(120)
+
+    def api(self, subject: str, role: Role) -> Api:
+        """Return a connection with a token of a role."""
+        settings = read_settings(home=self.home, port=self.port)
+        token = Parts(settings).embedded_issuer.mint(
+            subject, roles=[role], machine=role is Role.AUTOMATION
+        )
+        return Api(f"http://127.0.0.1:{self.port}", token, timeout=90.0)
+
+    def descendants(self) -> list[psutil.Process]:
+        """Return every process under it."""
+        assert self.process is not None
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def named(self, *words: str) -> psutil.Process:
+        """Return the process under it whose command line has all the words."""
+
+        def look() -> psutil.Process | None:
+            for process in self.descendants():
+                try:
+                    if set(words) <= set(process.cmdline()):
+                        return process
+                except psutil.Error:
+                    continue
+            return None
+
+        found = self.until(look, f"there is a process {words}")
+        assert isinstance(found, psutil.Process)
+        return found
+
+    def left(self) -> dict[str, str]:
+        """Return where things are, as serve has left it."""
+        found = json.loads((self.home / "serve.json").read_text())["settings"]
+        return {name.removeprefix("TENANTPLANE_").lower(): value for name, value in found.items()}
+
+
+def request_body(mode: str) -> dict[str, Any]:
+    """Return a signed contract of a company."""
+    return {
+        "contract": {
+            "provider": "docusign", "envelope_id": f"env-{mode}", "contract_id": f"C-{mode}",
+            "signed_at": "2026-11-20T14:03:00Z", "subscription": "enterprise", "mode": mode,
+            "seats": 100,
+        },
+        "company": {
+            "legal_name": f"Example {mode} GmbH", "domain": f"example-{mode.lower()}.com",
+            "country": "DE", "time_zone": "Europe/Berlin",
+        },
+        "requirements": {"residency": {"zone": "eu", "regions": [REGION], "strict": False}},
+    }  # fmt: skip
+
+
+def approve(served: Served, run_id: str) -> str:
+    """Wait for the plan, approve it as ops, and return its digest."""
+    ops = served.api("olga", Role.OPS_APPROVER)
+    run = served.until(
+        lambda: _at(ops, run_id, {"awaiting_approval", "errored", "policy_failed", "blocked"}),
+        "the plan waits",
+    )
+    assert run["status"] == "awaiting_approval", run
+    approval = ops.get(f"/v1/approvals/{run['approval_id']}")
+    body = {"decision": "approve", "plan_digest": approval["plan_digest"], "reason": "read it"}
+    ops.post(f"/v1/approvals/{approval['id']}/decisions", body)
+    return str(approval["plan_digest"])
+
+
+def ended(served: Served, run_id: str) -> dict[str, Any]:
+    """Wait for a run's end and return it."""
+    ops = served.api("olga", Role.OPS_APPROVER)
+    ends = {"applied", "no_changes", "errored", "policy_failed", "blocked", "canceled"}
+    found: dict[str, Any] = served.until(lambda: _at(ops, run_id, ends), "the run ends")
+    return found
+
+
+def _at(api: Api, run_id: str, statuses: set[str]) -> dict[str, Any] | None:
+    run: dict[str, Any] = api.get(f"/v1/runs/{run_id}")
+    return run if run["status"] in statuses else None

@@ -1,0 +1,101 @@
+"""``kill -9`` in the middle of a Mode B apply: the run ends applied under its approval."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import psutil
+import pytest
+
+from control_plane.adapters.audit.verify import verify
+from control_plane.bootstrap import Parts, read_settings
+from control_plane.cli.inventory import tagged_resources
+from control_plane.domain.actor import Role
+from tests.end_to_end.installation import REGION, Served, approve, ended, request_body
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+
+@pytest.fixture
+def served(tmp_path: Path, pulumi_cli: Path) -> Iterator[Served]:
+    running = Served(home=tmp_path / "home", cli=pulumi_cli)
+    running.start()
+    children: list[psutil.Process] = []
+    try:
+        yield running
+        children = running.descendants()
+    finally:
+        running.stop()
+    gone, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive, f"left running: {[process.cmdline() for process in alive]}"
+    assert list((tmp_path / "home" / "calls").glob("*")) == []
+
+
+def in_the_middle(served: Served, run_id: str) -> None:
+    """Wait until the engine has made some resources of the run."""
+    ops = served.api("olga", Role.OPS_APPROVER)
+
+    def made() -> bool:
+        items = ops.get(f"/v1/runs/{run_id}/events", after=0)["items"]
+        statuses = [item["body"]["status"] for item in items if item["kind"] == "status"]
+        applying = "applying" in statuses
+        after = [item for item in items if item["kind"] == "resource"]
+        done = [item for item in after if item["body"].get("phase") == "up"] or after[120:]
+        return applying and len(done) >= 20
+
+    served.until(made, "some resources are made")
+
+
+@pytest.mark.parametrize("victim", ["runner", "worker"])
+def test_a_killed_process_is_made_good(served: Served, victim: str) -> None:
+    found = served.api("crm", Role.AUTOMATION).post("/v1/provisioning-requests", request_body("B"))
+    run_id, tenant = found["run_id"], found["tenant"]
+    approve(served, run_id)
+    in_the_middle(served, run_id)
+    if victim == "runner":
+        served.named("-m", "stacks").send_signal(signal.SIGKILL)
+    else:
+        served.named("control_plane.cli", "worker").send_signal(signal.SIGKILL)
+        assert served.process is not None
+        assert served.process.wait(120) == 1  # serve says so and stops the rest
+        served.start()
+    run = ended(served, run_id)
+    assert run["status"] == "applied", run
+    assert run["attempt"] >= 2
+    assert all(check["ok"] for check in run["checks"])
+    nothing_exists_twice(served, tenant["slug"])
+    the_log_tells_the_story(served, tenant["id"])
+
+
+def nothing_exists_twice(served: Served, slug: str) -> None:
+    endpoint = served.left()["sandbox_url"]
+    assert len(tagged_resources(endpoint, REGION, slug)) >= 30
+    client = boto3.client(
+        "ec2", region_name=REGION, endpoint_url=endpoint,
+        aws_access_key_id="testing", aws_secret_access_key="testing",
+    )  # fmt: skip
+    mine = [{"Name": "tag:tenantplane:tenant", "Values": [slug]}]
+    assert len(client.describe_vpcs(Filters=mine)["Vpcs"]) == 1
+    names = [
+        {tag["Key"]: tag["Value"] for tag in subnet["Tags"]}["Name"]
+        for subnet in client.describe_subnets(Filters=mine)["Subnets"]
+    ]
+    assert len(names) == len(set(names))
+    groups = client.describe_security_groups(Filters=mine)["SecurityGroups"]
+    assert len({group["GroupName"] for group in groups}) == len(groups)
+
+
+def the_log_tells_the_story(served: Served, tenant_id: str) -> None:
+    auditor = served.api("audrey", Role.AUDITOR)
+    items = auditor.get(f"/v1/tenants/{tenant_id}/audit/events", limit=500)["items"]
+    story = [f"{item['body']['action']}:{item['body']['stage']}" for item in items]
+    assert story.count("decision.given:completed") == 1
+    assert story.count("run.apply:attempted") == 2
+    assert story.index("run.resumed:completed") > story.index("run.apply:attempted")
+    assert story.count("run.apply:completed") == 1
+    settings = read_settings(home=served.home, **served.left())
+    report = verify(Parts(settings).auditor_engine, host=settings.audit_host)
+    assert report.exit_code == 0, report.to_text()

@@ -1,0 +1,66 @@
+"""A Hub and one tenant of each mode, over HTTP, on the real engine; then a clean stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from control_plane.cli.inventory import tagged_resources
+from control_plane.domain.actor import Role
+from tests.end_to_end.installation import REGION, Served, approve, ended, request_body
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+
+@pytest.fixture
+def served(tmp_path: Path, pulumi_cli: Path) -> Iterator[Served]:
+    running = Served(home=tmp_path / "home", cli=pulumi_cli)
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def test_three_contracts_become_three_tenants(served: Served) -> None:
+    automation = served.api("crm", Role.AUTOMATION)
+    early = automation.post("/v1/provisioning-requests", request_body("A"))
+    blocked = ended(served, early["run_id"])
+    assert blocked["blocked_on"] == "hub_unavailable"
+
+    hub = served.api("ada", Role.PLATFORM_ADMIN).post(
+        "/v1/hubs", {"region": REGION, "cell": "c1", "capacity": 5}
+    )
+    approve(served, hub["run_id"])
+    assert ended(served, hub["run_id"])["status"] == "applied"
+    served.until(lambda: status(served, early) == "ready", "the waiting tenant went on by itself")
+
+    dedicated = automation.post("/v1/provisioning-requests", request_body("B"))
+    approve(served, dedicated["run_id"])
+    assert ended(served, dedicated["run_id"])["status"] == "applied"
+    bundle = automation.post("/v1/provisioning-requests", request_body("C"))
+    assert bundle["tenant"]["waiting_on"] == "architect"
+
+    endpoint = served.left()["sandbox_url"]
+    counts = [
+        len(tagged_resources(endpoint, REGION, found["tenant"]["slug"]))
+        for found in (early, dedicated, bundle)
+    ]
+    assert counts[0] >= 5
+    assert counts[1] >= 30
+    assert counts[2] == 0
+
+    children = served.descendants()
+    assert served.stop() == 0
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
+
+
+def status(served: Served, found: dict[str, object]) -> str:
+    tenant = found["tenant"]
+    assert isinstance(tenant, dict)
+    api = served.api("crm", Role.AUTOMATION)
+    return str(api.get(f"/v1/tenants/{tenant['id']}")["status"])

@@ -1,0 +1,376 @@
+"""The runner's parts by themselves: encryption, digests, classification, sources, requests."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacks.contract import Code, PlannedOperation
+from stacks.engine.backend import call_of_message, file_backend, salt_of, update_message
+from stacks.engine.failures import CallFailed, ProgramError, Said, classify
+from stacks.engine.guard import CALL_FILE, remove_folder
+from stacks.engine.passphrase import Crypter, Hider
+from stacks.engine.plan import operations_digest, operations_of
+from stacks.engine.sources import program_digest, program_files
+from stacks.engine.state import state_digest
+from stacks.engine.values import SECRET, SIGNATURE, masked, secret_names
+from tests.stacks.runner_calls import ROOT, environment
+
+pytestmark = pytest.mark.timeout(120)
+
+URN = "urn:pulumi:acme.production.a::tenantplane::tenantplane:x:Y$aws:ssm/parameter:Parameter::one"
+
+
+def error(message: str, urn: str = "") -> dict[str, Any]:
+    return {"severity": "error", "message": message, "urn": urn}
+
+
+# --- encryption ------------------------------------------------------------------------------
+def test_what_the_engine_encrypts_is_decrypted_in_memory(pulumi_cli: Path, tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: tenantplane\nruntime: python\n")
+    variables = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PULUMI_HOME": str(tmp_path / "home"),
+        "PULUMI_BACKEND_URL": f"file://{tmp_path}",
+        "PULUMI_CONFIG_PASSPHRASE": "pass phrase é",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
+    for command in (
+        ["stack", "init", "x.y.a", "--secrets-provider", "passphrase", "--no-select"],
+        ["config", "set", "--secret", "word", "a secret é", "--stack", "x.y.a"],
+    ):
+        subprocess.run(
+            [str(pulumi_cli), "--non-interactive", *command],
+            cwd=tmp_path, env=variables, check=True, capture_output=True, timeout=60,
+        )  # fmt: skip
+    settings = (tmp_path / "Pulumi.x.y.a.yaml").read_text()
+    salt = settings.split("encryptionsalt: ")[1].split("\n")[0]
+    ciphertext = settings.split("secure: ")[1].split("\n")[0]
+    assert Crypter("pass phrase é", salt).decrypt(ciphertext) == "a secret é".encode()
+    backend = file_backend(f"file://{tmp_path}", "x.y.a")
+    assert backend is not None
+    assert salt_of(backend.state()) == salt
+    with pytest.raises(CallFailed) as wrong:
+        Crypter("another", salt).decrypt(ciphertext)
+    assert wrong.value.code is Code.PASSPHRASE
+    with pytest.raises(CallFailed) as damaged:
+        Crypter("pass phrase é", salt).decrypt(ciphertext[:-4] + "AAA=")
+    assert damaged.value.code is Code.BACKEND
+    hidden = Hider(Crypter("pass phrase é", salt), "ab" * 32).hide(ciphertext)
+    assert hidden.startswith("hmac-sha256:")
+    assert "secret" not in hidden
+
+
+def test_a_salt_that_is_none_is_a_matter_of_the_backend() -> None:
+    for salt in (None, "", "v2:a:b", "v1:!:v1:a:b"):
+        with pytest.raises(CallFailed) as failed:
+            Crypter("whatever it is", salt).decrypt("v1:a:b")
+        assert failed.value.code in (Code.BACKEND, Code.PASSPHRASE)
+
+
+# --- values and states -----------------------------------------------------------------------
+def secret(ciphertext: str) -> dict[str, Any]:
+    return {SIGNATURE: SECRET, "ciphertext": ciphertext}
+
+
+def test_secrets_are_masked_and_named_wherever_they_are() -> None:
+    value = {"a": secret("x"), "b": [1, {"c": secret("y")}], "d": "plain"}
+    assert masked(value) == {"a": {"secret": True}, "b": [1, {"c": {"secret": True}}], "d": "plain"}
+    assert secret_names(value) == {"a", "b[1].c"}
+
+
+def state(**changes: Any) -> dict[str, Any]:
+    resource = {
+        "urn": URN, "type": "aws:ssm/parameter:Parameter", "id": "one", "custom": True,
+        "inputs": {"value": secret("v1:a:b")}, "outputs": {"arn": "x"},
+        "dependencies": ["urn:b", "urn:a"], "created": "2026-11-20T08:00:00Z",
+        "modified": "2026-11-20T08:00:00Z", "sourcePosition": "project:///x.py#1",
+    }  # fmt: skip
+    return {"manifest": {"time": "now"}, "resources": [{**resource, **changes}]}
+
+
+def test_the_digest_of_a_state_leaves_out_times_and_orders() -> None:
+    first = state_digest(state(), str.upper)
+    assert first == state_digest(
+        {**state(modified="later", dependencies=["urn:a", "urn:b"]), "manifest": {}}, str.upper
+    )
+    assert state_digest(None, str) == state_digest({}, str) == state_digest({"resources": []}, str)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "two"}, {"outputs": {"arn": "y"}}, {"inputs": {"value": secret("v1:a:c")}},
+        {"protect": True}, {"parent": "urn:p"}, {"provider": "urn:q::id"}, {"dependencies": []},
+        {"delete": True}, {"external": True}, {"taint": True}, {"urn": URN + "x"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_digest_of_a_state_binds_what_steers_the_engine(change: dict[str, Any]) -> None:
+    assert state_digest(state(**change), str) != state_digest(state(), str)
+
+
+def test_the_digest_of_a_state_binds_interrupted_operations() -> None:
+    pending = [{"type": "creating", "resource": {"urn": URN, "inputs": {}}}]
+    assert state_digest({**state(), "pending_operations": pending}, str) != state_digest(
+        state(), str
+    )
+
+
+def test_states_are_read_plain_and_compressed(tmp_path: Path) -> None:
+    folder = tmp_path / ".pulumi" / "stacks" / "tenantplane"
+    folder.mkdir(parents=True)
+    backend = file_backend(f"file://{tmp_path}?no_tmp_dir=true", "x.y.a")
+    assert backend is not None
+    assert backend.state() is None
+    text = json.dumps({"version": 3, "checkpoint": {"latest": {"resources": []}}})
+    (folder / "x.y.a.json.gz").write_bytes(gzip.compress(text.encode()))
+    assert backend.state() == {"resources": []}
+    assert file_backend("s3://bucket", "x.y.a") is None
+
+
+def test_an_update_is_known_by_its_message() -> None:
+    assert call_of_message(update_message("run_1.2")) == "run_1.2"
+    assert call_of_message("by hand") is None
+
+
+# --- plans -----------------------------------------------------------------------------------
+def step(op: str, **more: Any) -> dict[str, Any]:
+    return {"op": op, "urn": URN, "type": "aws:ssm/parameter:Parameter",
+            "old": {"inputs": {}, "protect": True}, "new": {"inputs": {}}, **more}  # fmt: skip
+
+
+def test_the_steps_of_a_replacement_are_one_operation() -> None:
+    found = operations_of(
+        [
+            step("create-replacement", keys=["name"], detailedDiff={
+                "name": {"diffKind": "update-replace"}, "value": {"diffKind": "update"}}),
+            step("replace"), step("delete-replaced"),
+        ]
+    )  # fmt: skip
+    assert [(o.op, o.replaces, o.diffs, o.protect) for o in found] == [
+        ("replace", ("name",), {"name": "update-replace", "value": "update"}, True)
+    ]
+
+
+def digest_of_plan(goal: dict[str, Any], **more: Any) -> str:
+    plan = {"manifest": {"time": os.urandom(4).hex()},
+            "resourcePlans": {URN: {"goal": goal, "steps": ["create"], "seed": os.urandom(4).hex(),
+                                    **more}}}  # fmt: skip
+    operations: list[PlannedOperation] = []
+    return operations_digest(operations, [], {}, json.dumps(plan).encode(), lambda text: text[::-1])
+
+
+def test_the_digest_of_the_operations_leaves_out_what_differs_each_time() -> None:
+    goal = {"name": "one", "dependencies": ["b", "a"], "propertyDependencies": {"x": ["d", "c"]}}
+    turned = {**goal, "dependencies": ["a", "b"], "propertyDependencies": {"x": ["c", "d"]}}
+    assert digest_of_plan(goal) == digest_of_plan(turned)
+
+
+def test_the_digest_of_the_operations_binds_the_goals_of_the_engine() -> None:
+    goal = {"name": "one", "inputDiff": {"adds": {"value": secret("1")}}}
+    other = {"name": "one", "inputDiff": {"adds": {"value": secret("2")}}}
+    assert digest_of_plan(goal) != digest_of_plan(other)
+    assert digest_of_plan(goal) != digest_of_plan({**goal, "protect": True})
+
+
+# --- failures --------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("said", "code", "data"),
+    [
+        (
+            Said(exit_code=1, output="error: the stack is currently locked by 1 lock(s). Either …\n"
+                 "  file:///x/.pulumi/locks/organization/tenantplane/s/0f8fad5b-d9cb-469f-a165-"
+                 "70867728950e.json?no_tmp_dir=true: created by joe@far (pid 7) at "
+                 "2026-11-20T08:00:00Z"),
+            Code.LOCKED,
+            {"holders": [{"id": "0f8fad5b-d9cb-469f-a165-70867728950e", "user": "joe",
+                          "host": "far", "pid": 7, "time": "2026-11-20T08:00:00Z"}]},
+        ),
+        (Said(exit_code=1, output="error: incorrect passphrase"), Code.PASSPHRASE, {}),
+        (
+            Said(exit_code=1, diagnostics=[error(f"resource {URN} violates plan: properties")]),
+            Code.PLAN_VIOLATED,
+            {"resources": [URN]},
+        ),
+        (
+            Said(exit_code=1, output=f"expected resource operations for {URN} but none were seen"),
+            Code.PLAN_VIOLATED, {"resources": [URN]},
+        ),
+        (
+            Said(exit_code=1, failed=[{"urn": URN, "op": "create"}], diagnostics=[
+                error("An error occurred (AccessDenied) when calling the PutParameter operation:"
+                      " no", URN),
+                error("expected resource operations for urn:other but none were seen")]),
+            Code.PROVIDER,
+            {"aws_code": "AccessDenied", "name": "one", "operation": "create"},
+        ),
+        (
+            Said(exit_code=1, failed=[{"urn": URN, "op": "update"}], diagnostics=[
+                error("operation error SSM: PutParameter, https response error StatusCode: 400, "
+                      "RequestID: 1, api error ValidationException: no", URN)]),
+            Code.PROVIDER,
+            {"aws_code": "ValidationException"},
+        ),
+        (
+            Said(exit_code=1, program_error=ProgramError("no", "KeyError", "stacks/a.py", 3)),
+            Code.PROGRAM,
+            {"file": "stacks/a.py", "line": 3, "kind": "KeyError"},
+        ),
+        (
+            Said(exit_code=1, output="error: unable to open bucket file:///x: no such folder"),
+            Code.BACKEND, {},
+        ),
+        (
+            Said(exit_code=1, diagnostics=[error(
+                f'unable to replace resource "{URN}"\n'
+                "as it is currently marked for protection", URN)]),
+            Code.PROTECTED, {"resources": [URN]},
+        ),
+        (Said(exit_code=255), Code.ENGINE, {"exit_code": 255}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_what_the_engine_says_gets_a_stable_code(
+    said: Said, code: Code, data: dict[str, Any]
+) -> None:
+    failure = classify(said, doing="apply")
+    assert failure.code is code
+    assert {key: failure.data.get(key) for key in data} == data
+    assert not failure.changed
+
+
+def test_a_message_holds_no_folder_and_no_colours() -> None:
+    text = classify(
+        Said(exit_code=1, output="<{%reset%}>error:<{%reset%}> cannot open /home/me/x/state.json"),
+        doing="apply",
+    ).text
+    assert "/home/me" not in text
+    assert "state.json" in text
+    assert "reset" not in text
+
+
+# --- sources ---------------------------------------------------------------------------------
+def test_a_program_is_made_of_its_own_modules() -> None:
+    files = {str(f.relative_to(ROOT)) for f in program_files("mode_a.slice")}
+    assert {"stacks/program.py", "stacks/spec.py", "stacks/mode_a/slice.py"} <= files
+    assert "stacks/components/keys.py" in files
+    assert not [f for f in files if f.startswith(("stacks/mode_b", "stacks/engine"))]
+    assert "stacks/mode_a/hub.py" not in files
+
+
+@pytest.mark.parametrize(
+    ("changed", "moves"),
+    [
+        ("stacks/mode_a/slice.py", True),
+        ("stacks/components/keys.py", True),
+        ("stacks/spec.py", True),
+        ("stacks/program.py", True),
+        ("requirements.lock", True),
+        ("stacks/mode_a/hub.py", False),
+        ("stacks/runner.py", False),
+    ],
+)
+def test_one_changed_byte_of_the_program_moves_its_digest(
+    tmp_path: Path, changed: str, moves: bool
+) -> None:
+    shutil.copytree(
+        ROOT / "stacks", tmp_path / "stacks", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    before = program_digest("mode_a.slice", tmp_path)
+    assert before == program_digest("mode_a.slice", ROOT)
+    file = tmp_path / changed
+    file.write_bytes(file.read_bytes() + b"\n")
+    assert (program_digest("mode_a.slice", tmp_path) != before) is moves
+
+
+# --- requests --------------------------------------------------------------------------------
+def answer(line: bytes) -> tuple[int, list[dict[str, Any]], str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "stacks"],
+        input=line, capture_output=True, timeout=60, cwd=ROOT, env=environment("c"), check=False,
+    )  # fmt: skip
+    lines = [json.loads(text) for text in done.stdout.splitlines()]
+    return done.returncode, lines, done.stderr.decode()
+
+
+def valid(tmp_path: Path) -> dict[str, Any]:
+    return {
+        "operation": "preview", "call_id": "c", "stack": "a.b.c", "program": "mode_a.slice",
+        "spec": {}, "backend_url": f"file://{tmp_path}", "work_folder": str(tmp_path / "work"),
+        "cli": "/bin/false", "cloud": {"region": "eu-west-1", "account_id": "123456789012"},
+        "secrets": {"passphrase": "canary-passphrase", "hmac_key": "ab" * 32},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"unknown": 1}, "unknown"),
+        ({"operation": "explode"}, "operation"),
+        ({"protocol": 2}, "protocol"),
+        ({"stack": "../../etc"}, "stack"),
+        ({"call_id": "a/b"}, "call_id"),
+        ({"secrets": {"passphrase": "canary", "hmac_key": "short"}}, "secrets.passphrase"),
+        ({"cloud": {"region": "eu-west-1", "account_id": "12"}}, "cloud.account_id"),
+    ],
+)
+def test_a_bad_request_is_refused_by_field_and_its_values_are_not_repeated(
+    tmp_path: Path, changes: dict[str, Any], named: str
+) -> None:
+    code, lines, noise = answer(json.dumps(valid(tmp_path) | changes).encode() + b"\n")
+    assert code == 1
+    assert [(m["message"], m["code"]) for m in lines] == [("failure", "bad_request")]
+    assert named in lines[0]["data"]["problems"]
+    assert "canary" not in json.dumps(lines) + noise
+    assert "Traceback" not in noise
+
+
+def test_a_bad_spec_is_refused_by_field(tmp_path: Path) -> None:
+    _, lines, _ = answer(json.dumps(valid(tmp_path)).encode() + b"\n")
+    assert lines[0]["code"] == "bad_spec"
+    assert "owner" in lines[0]["data"]["problems"]
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("line", [b"", b"\n"])
+def test_no_request_is_no_answer(line: bytes) -> None:
+    assert answer(line)[:2] == (2, [])
+
+
+@pytest.mark.parametrize("line", [b"{\n", b"[]\n", b"null\n", b"\xff\xfe\n", b'{"call_id": 1}\n'])
+def test_what_is_no_json_object_is_refused(line: bytes) -> None:
+    code, lines, noise = answer(line)
+    assert (code, [m["code"] for m in lines]) == (1, ["bad_request"])
+    assert "Traceback" not in noise
+
+
+def test_only_the_folder_of_the_call_itself_is_removed(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / CALL_FILE).write_text("run_2.1")
+    assert not remove_folder(other, "run_1.1")
+    assert not remove_folder(tmp_path, "run_1.1")
+    assert other.exists()
+    assert remove_folder(other, "run_2.1")
+    assert not other.exists()
+
+
+def test_a_work_folder_that_exists_is_not_used(tmp_path: Path) -> None:
+    from tests.stacks.sample_specs import PROGRAMS
+
+    (tmp_path / "work").mkdir()
+    request = valid(tmp_path) | {"spec": PROGRAMS["mode_a.slice"]}
+    _, lines, _ = answer(json.dumps(request).encode() + b"\n")
+    assert lines[-1]["code"] == "bad_request"
+    assert (tmp_path / "work").exists()

@@ -1,0 +1,181 @@
+"""After a crash: interrupted creates are imported or cleared with proof, and the run goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.stacks import sample_specs
+from tests.stacks.cloud_process import CloudProcess
+from tests.stacks.runner_calls import Desk, begun, kill_everything
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+MakeDesk = Callable[..., Desk]
+
+
+def crash(desk: Desk, *, after: int, **changes: Any) -> None:
+    """Kill everything of an apply when so many creates of cloud resources have begun."""
+    with desk.start("up", **changes) as running:
+        for _ in range(after):
+            running.until(begun)
+        kill_everything(running.call_id)
+        running.process.wait(timeout=30)
+    locks = desk.locks()
+    desk.result("clean_up", break_locks=locks, end_calls=[running.call_id])
+
+
+@pytest.mark.parametrize("after", [3, 9, 20])
+def test_a_crashed_hub_goes_on_under_its_approved_plan_and_nothing_exists_twice(
+    make_desk: MakeDesk, runner_cloud: CloudProcess, after: int
+) -> None:
+    deployment = f"dep_crash{after}"
+    short = f"hub-{after}-crash"
+    spec = sample_specs.hub(
+        owner=sample_specs.owner("platform", short, mode="A", deployment=deployment)
+    )
+    desk = make_desk(program=None, spec=spec, stack=f"hub.eu-west-1.c{after}")
+    desk.program = "mode_a.hub"
+    approved = desk.plan()["saved_plan"]
+    crash(desk, after=after, saved_plan=approved)
+    pending = desk.result("export")["pending"]
+    if pending:
+        assert desk.failure("up")["code"] == "pending_unresolved"
+        resolved = desk.result("resolve_pending")
+        assert {r["urn"] for r in resolved["resolved"]} == {
+            p["urn"] for p in pending if p["operation"] == "creating"
+        }
+        assert all(r["proof"] for r in resolved["resolved"])
+        assert desk.result("export")["pending"] == []
+    finished = desk.result("up", saved_plan=approved)
+    assert [c for c in finished["checks"] if not c["ok"]] == []
+    ec2 = runner_cloud.client("ec2")
+    ours = [{"Name": "tag:tenantplane:deployment", "Values": [deployment]}]
+    assert len(ec2.describe_vpcs(Filters=ours)["Vpcs"]) == 1
+    subnets = ec2.describe_subnets(Filters=ours)["Subnets"]
+    endpoints = ec2.describe_vpc_endpoints(Filters=ours)["VpcEndpoints"]
+    assert len(subnets) == number(finished, "aws:ec2/subnet:Subnet")
+    assert len(endpoints) == number(finished, "aws:ec2/vpcEndpoint:VpcEndpoint")
+
+
+def number(result: dict[str, Any], kind: str) -> int:
+    return len([r for r in result["resources"] if r["type"] == kind])
+
+
+INTERRUPTED = """
+import pulumi
+import pulumi_aws as aws
+
+
+def build(spec, provider):
+    opts = pulumi.ResourceOptions(provider=provider)
+    aws.%s
+    return {"region": spec.region}
+"""
+
+CASES = {
+    "ssm/parameter:Parameter": 'ssm.Parameter("x", name=f"/{spec.owner.short}/x", type="String", '
+    'value="1", opts=opts)',
+    "iam/role:Role": 'iam.Role("x", name=f"{spec.owner.short}-x", assume_role_policy=\'{"Version":'
+    '"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":'
+    '{"Service":"ecs-tasks.amazonaws.com"}}]}\', opts=opts)',
+    "s3/bucket:Bucket": 's3.Bucket("x", bucket=f"{spec.owner.short}-x", opts=opts)',
+    "kms/key:Key": 'kms.Key("x", description="x", opts=opts)',
+    "secretsmanager/secret:Secret": 'secretsmanager.Secret("x", name=f"{spec.owner.short}/x", '
+    "opts=opts)",
+    "cloudwatch/logGroup:LogGroup": 'cloudwatch.LogGroup("x", name=f"/{spec.owner.short}/x", '
+    "opts=opts)",
+    "dynamodb/table:Table": 'dynamodb.Table("x", name=f"{spec.owner.short}-x", hash_key="k", '
+    'billing_mode="PAY_PER_REQUEST", attributes=[{"name": "k", "type": "S"}], opts=opts)',
+    "ec2/vpc:Vpc": 'ec2.Vpc("x", cidr_block="10.9.0.0/16", opts=opts)',
+}
+
+
+def make_pending(desk: Desk) -> dict[str, Any]:
+    """Turn the stack's one cloud resource into an interrupted create, in its state file."""
+    path = desk.backend / ".pulumi" / "stacks" / "tenantplane" / f"{desk.stack}.json"
+    document = json.loads(path.read_text())
+    latest = document["checkpoint"]["latest"]
+    mine = next(r for r in latest["resources"] if r["type"].startswith("aws:"))
+    latest["resources"] = [r for r in latest["resources"] if r is not mine]
+    lost = {key: mine[key] for key in ("urn", "custom", "type", "inputs", "parent", "provider")}
+    latest["pending_operations"] = [{"resource": lost, "type": "creating"}]
+    path.write_text(json.dumps(document))
+    return dict(mine)
+
+
+@pytest.mark.parametrize("kind", sorted(CASES))
+def test_an_interrupted_create_that_happened_is_imported(make_desk: MakeDesk, kind: str) -> None:
+    desk = make_desk(program=INTERRUPTED % CASES[kind])
+    desk.result("up", verify=False)
+    lost = make_pending(desk)
+    resolved = desk.result("resolve_pending")
+    assert [r["resolution"] for r in resolved["resolved"]] == ["imported"]
+    found = next(r for r in resolved["resources"] if r["type"] == f"aws:{kind}")
+    assert found["urn"] == lost["urn"]
+    assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
+
+
+def test_an_interrupted_create_that_did_not_happen_is_cleared(
+    make_desk: MakeDesk, runner_cloud: CloudProcess
+) -> None:
+    desk = make_desk(program=INTERRUPTED % CASES["ssm/parameter:Parameter"])
+    desk.result("up", verify=False)
+    lost = make_pending(desk)
+    runner_cloud.client("ssm").delete_parameter(Name=lost["inputs"]["name"])
+    resolved = desk.result("resolve_pending")["resolved"]
+    assert [r["resolution"] for r in resolved] == ["cleared"]
+    assert lost["inputs"]["name"] in resolved[0]["proof"]
+    assert {o["op"] for o in desk.plan()["operations"]} == {"same", "create"}
+
+
+def test_what_is_not_ours_is_left_for_people(
+    make_desk: MakeDesk, runner_cloud: CloudProcess
+) -> None:
+    desk = make_desk(program=INTERRUPTED % CASES["iam/role:Role"])
+    desk.result("up", verify=False)
+    lost = make_pending(desk)
+    before = desk.result("export")["state_digest"]
+    iam, name = runner_cloud.client("iam"), lost["inputs"]["name"]
+    iam.untag_role(RoleName=name, TagKeys=["tenantplane:deployment"])
+    refused = desk.failure("resolve_pending")
+    assert refused["code"] == "pending_unresolved"
+    assert refused["data"]["resources"][0]["urn"] == lost["urn"]
+    assert desk.result("export")["state_digest"] == before
+    assert iam.get_role(RoleName=name)["Role"]["RoleName"] == name
+
+
+def test_two_that_may_be_ours_are_left_for_people(
+    make_desk: MakeDesk, runner_cloud: CloudProcess
+) -> None:
+    desk = make_desk(program=INTERRUPTED % CASES["ec2/vpc:Vpc"])
+    desk.result("up", verify=False)
+    lost = make_pending(desk)
+    tags = [{"Key": k, "Value": v} for k, v in lost["inputs"]["tagsAll"].items()]
+    runner_cloud.client("ec2").create_vpc(
+        CidrBlock="10.9.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags}]
+    )
+    refused = desk.failure("resolve_pending")
+    assert refused["code"] == "pending_unresolved"
+    assert "more than one" in refused["text"]
+
+
+def test_nothing_pending_is_nothing_to_do(desk: Desk) -> None:
+    desk.result("up", verify=False)
+    before = desk.result("export")
+    assert desk.result("resolve_pending")["resolved"] == []
+    assert desk.result("export")["history_digest"] == before["history_digest"]
+
+
+def test_an_update_that_no_call_of_ours_made_is_seen(desk: Desk) -> None:
+    made = desk.call("up", call_id="run_x.1")
+    assert made.last["message"] == "result"
+    assert desk.result("export")["written_by"] == "run_x.1"
+    path = desk.backend / ".pulumi" / "stacks" / "tenantplane" / f"{desk.stack}.json"
+    path.write_text(path.read_text().replace("tenants/", "elsewhere/"))
+    exported = desk.result("export")
+    assert exported["written_by"] is None
+    assert exported["state_digest"] != made.last["state_digest"]

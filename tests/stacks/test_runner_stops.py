@@ -1,0 +1,253 @@
+"""Whoever dies and whenever: the engine stops, and nothing is left running or lying about."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.stacks.cloud_process import CloudProcess
+from tests.stacks.runner_calls import (
+    PASSPHRASE,
+    Desk,
+    begun,
+    gone,
+    kill_everything,
+    phase_begins,
+    processes_of,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+MakeDesk = Callable[..., Desk]
+
+KEY = "aws:kms/key:Key"
+
+
+def left_clean(desk: Desk, call_id: str) -> None:
+    """Check that processes, folder and lock of a call are gone."""
+    assert gone(call_id, within_seconds=60), processes_of(call_id)
+    assert list(desk.work.iterdir()) == []
+    assert desk.locks() == []
+
+
+def test_cancel_stops_an_apply_and_keeps_what_it_made(desk: Desk) -> None:
+    with desk.start("up") as running:
+        running.until(lambda m: begun(m, KEY))
+        running.send("cancel")
+        last = running.finish().last
+    assert (last["code"], last["changed"]) == ("canceled", True), last
+    left_clean(desk, running.call_id)
+    exported = desk.result("export")
+    assert exported["state_digest"] == last["state_digest"]
+    assert exported["pending"] == []
+    assert exported["written_by"] == running.call_id
+    # and it can go on
+    assert desk.result("up")["outcome"] == "applied"
+
+
+def test_cancel_during_a_preview_changes_nothing(desk: Desk) -> None:
+    with desk.start("up") as running:
+        running.until(lambda m: phase_begins(m, "plan"))
+        running.send("cancel")
+        last = running.finish().last
+    assert (last["code"], last["changed"]) == ("canceled", False)
+    left_clean(desk, running.call_id)
+
+
+def test_the_end_of_a_phases_deadline_stops_the_engine(desk: Desk) -> None:
+    with desk.start("preview", deadlines={"plan_seconds": 0.2}) as running:
+        last = running.finish().last
+    assert (last["code"], last["data"]["phase"]) == ("deadline", "make the stack")
+    left_clean(desk, running.call_id)
+
+
+@contextmanager
+def silent(cloud: CloudProcess) -> Iterator[None]:
+    """Stop the emulated cloud's answers by suspending its process."""
+    assert cloud.process is not None
+    process = psutil.Process(cloud.process.pid)
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+def test_an_engine_that_hangs_is_ended_with_its_providers(
+    desk: Desk, runner_cloud: CloudProcess
+) -> None:
+    deadlines = {"apply_seconds": 4.0, "stop_seconds": 1.0}
+    with desk.start("up", deadlines=deadlines) as running:
+        running.until(lambda m: phase_begins(m, "apply"))
+        with silent(runner_cloud):
+            last = running.finish().last
+            assert gone(running.call_id, within_seconds=10)
+    assert (last["code"], last["data"]["phase"]) == ("deadline", "apply")
+    assert list(desk.work.iterdir()) == []
+
+
+def test_the_parents_death_stops_the_engine(desk: Desk) -> None:
+    with desk.start("up") as running:
+        running.until(lambda m: begun(m, KEY))
+        running.hang_up()
+        outcome = running.finish()
+    assert outcome.code == 2
+    assert outcome.last["code"] == "parent_gone"
+    left_clean(desk, running.call_id)
+    assert desk.result("export")["written_by"] == running.call_id
+
+
+def test_the_parents_death_at_the_gate_calls_nothing(desk: Desk) -> None:
+    with desk.start("up", gate=True) as running:
+        running.until(lambda m: m["message"] == "planned")
+        running.hang_up()
+        outcome = running.finish()
+    assert (outcome.code, outcome.last["changed"]) == (2, False)
+    left_clean(desk, running.call_id)
+    assert desk.result("export")["resources"] == []
+
+
+@pytest.mark.parametrize("phase", ["plan", "apply", "verify"])
+def test_a_killed_runner_leaves_nothing_running(desk: Desk, phase: str) -> None:
+    with desk.start("up", deadlines={"stop_seconds": 20.0}) as running:
+        running.until(lambda m: begun(m, KEY) if phase == "apply" else phase_begins(m, phase))
+        if phase != "apply":
+            time.sleep(0.7)  # into the engine's start
+        running.process.kill()
+        assert gone(running.call_id, within_seconds=60), processes_of(running.call_id)
+    assert list(desk.work.iterdir()) == []
+
+
+def test_a_killed_engine_is_told_and_its_providers_are_ended(desk: Desk) -> None:
+    with desk.start("up") as running:
+        running.until(lambda m: begun(m, KEY))
+        engine = next(p for p in processes_of(running.call_id) if is_engine(p, desk.cli))
+        engine.kill()
+        last = running.finish().last
+    assert last["code"] == "engine"
+    assert last["changed"]
+    assert gone(running.call_id, within_seconds=5)
+    assert list(desk.work.iterdir()) == []
+    assert len(desk.locks()) == 1  # nobody could take it away: the next call does, by name
+
+
+def test_clean_up_ends_a_dead_call_and_breaks_its_lock_alone(desk: Desk) -> None:
+    with desk.start("up") as running:
+        running.until(lambda m: begun(m, KEY))
+        kill_everything(running.call_id)
+        running.process.wait(timeout=30)
+    ours = desk.locks()
+    assert len(ours) == 1
+    foreign = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    desk.hold_lock(foreign)
+    exported = desk.result("export", known_locks=ours)
+    assert {lock["id"]: lock["ours"] for lock in exported["locks"]} == {
+        ours[0]: True,
+        foreign: False,
+    }
+    absent = "11111111-2222-3333-4444-555555555555"
+    cleaned = desk.result("clean_up", break_locks=[*ours, absent], end_calls=[running.call_id])
+    assert cleaned["broken_locks"] == ours
+    assert desk.locks() == [foreign]
+
+
+def test_clean_up_ends_processes_that_still_run(desk: Desk) -> None:
+    with desk.start("up") as running:
+        running.until(lambda m: begun(m, KEY))
+        # without runner and guard, as after a kill of both; the engine goes on by itself
+        for process in processes_of(running.call_id):
+            if process.cmdline()[1:3] == ["-m", "stacks"]:
+                process.suspend()
+        cleaned = desk.result(
+            "clean_up", end_calls=[running.call_id], deadlines={"stop_seconds": 1.0}
+        )
+        assert len(cleaned["ended_pids"]) >= 3
+        assert gone(running.call_id, within_seconds=1)
+
+
+def test_a_call_cannot_end_itself(desk: Desk) -> None:
+    refused = desk.failure("clean_up", call_id="run_1.1", end_calls=["run_1.1"])
+    assert refused["code"] == "bad_request"
+
+
+def test_what_is_no_lock_id_is_not_deleted(desk: Desk, tmp_path: Path) -> None:
+    victim = tmp_path / "victim.json"
+    victim.write_text("{}")
+    for name in (str(victim.with_suffix("")), "../../victim", ""):
+        assert desk.failure("clean_up", break_locks=[name])["code"] == "bad_request"
+    assert victim.exists()
+
+
+def test_locks_in_other_backends_are_named_not_broken(desk: Desk) -> None:
+    refused = desk.failure(
+        "clean_up", backend_url="s3://states", break_locks=["0f8fad5b-d9cb-469f-a165-70867728950e"]
+    )
+    assert refused["code"] == "backend"
+    assert "0f8fad5b" in refused["text"]
+
+
+def test_secrets_are_on_no_command_line(desk: Desk) -> None:
+    seen: list[str] = []
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.02):
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    text = path.read_bytes().decode("utf-8", "replace")
+                except OSError:
+                    continue
+                if "pulumi" in text or "stacks" in text:
+                    seen.append(text)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    outcome = desk.call("up", gate=True)
+    stop.set()
+    watcher.join()
+    assert outcome.last["message"] == "result"
+    assert any("--save-plan" in line for line in seen)  # it did look
+    secrets = (PASSPHRASE, "5e" * 32)
+    assert not [line for line in seen if any(s in line for s in secrets)]
+    said = str([outcome.planned, outcome.last, outcome.events]) + outcome.noise
+    assert not [s for s in secrets if s in said]
+
+
+def test_one_call_needs_little_memory(desk: Desk) -> None:
+    peak = 0
+    with desk.start("up") as running:
+        stop = threading.Event()
+
+        def watch() -> None:
+            nonlocal peak
+            while not stop.wait(0.05):
+                peak = max(peak, sum(map(private_bytes, processes_of(running.call_id))))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        last = running.finish().last
+        stop.set()
+        watcher.join()
+    assert last["message"] == "result"
+    assert 50e6 < peak < 450e6, f"peak of one call: {peak / 1e6:.0f} MB"
+
+
+def private_bytes(process: psutil.Process) -> int:
+    """Proportional memory of a process: shared pages are counted once among those that share."""
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.Error:
+        return 0
+
+
+def is_engine(process: psutil.Process, cli: Path) -> bool:
+    try:
+        return Path(process.exe()).samefile(cli)
+    except (psutil.Error, OSError):
+        return False

@@ -1,0 +1,224 @@
+"""The HTTP API over a control plane in memory, with a tenant of every sort, and callers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.auth import Identity, TokenRules
+from api.dependencies import Shared
+from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer
+from control_plane.domain.actor import Role
+from control_plane.services import bundles
+from tests.world import ARCHITECT, World, request_body
+
+AUDIENCE = "tenantplane-tests"
+PROBLEM = "application/problem+json"
+MACHINES = {Role.AUTOMATION}
+SECONDS = 30.0
+ROOT = Path(__file__).resolve().parents[3]
+_numbers = itertools.count(1)
+
+
+class Api:
+    """Calls the application without a network. ``who`` is a role, a token or None."""
+
+    def __init__(self, folder: Path, world: World | None = None) -> None:
+        self.world = world or World()
+        self.issuer = EmbeddedIssuer(folder / "issuer.pem", audience=AUDIENCE)
+        self.ticks = time.monotonic
+        self.identity = Identity(
+            rules=TokenRules(issuer=ISSUER, audience=AUDIENCE),
+            fetch=self.issuer.keys,
+            ticks=lambda: self.ticks(),
+        )
+        self.parts = {"database": "ok"}
+        self.shared = Shared(
+            core=self.world.core,
+            identity=self.identity,
+            base_url="http://localhost:8080",
+            page_key=b"k" * 32,
+            readiness=lambda: self.parts,
+        )
+        self.app: FastAPI = create_app(self.shared)
+
+    def token(self, role: Role, *, subject: str | None = None, tenants: tuple[str, ...] = ("*",),
+              **more: Any) -> str:  # fmt: skip
+        """Return a token of somebody with a role."""
+        name = subject or f"some-{role}"
+        machine = role in MACHINES
+        return self.issuer.mint(name, roles=[role], tenants=tenants, machine=machine, **more)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        who: Role | str | None = None,
+        *,
+        json: Any = None,
+        content: bytes | Any = None,
+        key: str | None = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Call; ``key`` is the Idempotency-Key: empty for a new one, None for none."""
+        sent = dict(headers or {})
+        if isinstance(who, Role):
+            who = self.token(who)
+        if who is not None:
+            sent["Authorization"] = f"Bearer {who}"
+        if method == "POST" and key is not None:
+            sent["Idempotency-Key"] = key or f"key-{next(_numbers)}"
+        if content is not None:
+            sent.setdefault("Content-Type", "application/json")
+
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+                answer = await client.request(
+                    method, path, json=json, content=content, headers=sent, timeout=SECONDS
+                )
+                await answer.aread()
+                return answer
+
+        return asyncio.run(asyncio.wait_for(ask(), SECONDS))
+
+    def created(self, path: str, who: Role, body: Any) -> Any:
+        """Create something and return its view."""
+        answer = self.call("POST", path, who, json=body)
+        assert answer.status_code in {201, 202}, answer.text
+        return answer.json()
+
+    def events(self, act: Callable[[], httpx.Response]) -> tuple[httpx.Response, list[str]]:
+        """Do ``act`` and return the answer with what it recorded: ``action:stage``."""
+        before = len(self.world.store.audit)
+        answer = act()
+        return answer, self.world.actions()[before:]
+
+
+class Scene:
+    """An API with tenants in every state that routes act on; ``ids`` names what exists."""
+
+    def __init__(self, folder: Path) -> None:
+        self.api = Api(folder)
+        self.world = world = self.api.world
+        hub_id = world.ready_hub()
+        slice_ = world.submit("A", 1)
+        dedicated = world.submit("B", 2)
+        customer = world.submit("C", 3)
+        self.conflict = world.submit("A", 4, data_must_stay_in_customer_cloud=True)
+        world.work()
+        run = world.run(dedicated.run_id)
+        bundle = bundles.accept_bundle(world.core, ARCHITECT, customer.bundle_id or "")
+        self.slice_run_id = slice_.run_id or ""
+        self.ids: dict[str, str] = {
+            "request_id": dedicated.request.id,
+            "key": dedicated.tenant.id,
+            "hub_id": hub_id,
+            "run_id": run.id,
+            "approval_id": run.approval_id,
+            "bundle_id": bundle.id,
+            "tree": dedicated.tenant.id,
+            "path": "checkpoint",
+        }
+        self.missing = {
+            name: f"{value[:4]}{'0' * 26}" if name != "path" else value
+            for name, value in self.ids.items()
+        }
+        self.plan_digest = self.plan_of(run.id)
+
+    def plan_of(self, run_id: str) -> str:
+        """Return the digest of a run's plan."""
+        with self.world.core.uow() as uow:
+            plan = uow.plans.get(self.world.run(run_id).plan_id)
+        assert plan is not None
+        return plan.digest
+
+    def built_bundle(self) -> str:
+        """Build the Mode C bundle and return its id."""
+        bundles.build_bundle(self.world.core, ARCHITECT, self.ids["bundle_id"])
+        self.world.work()
+        return self.ids["bundle_id"]
+
+    def receipt(self) -> dict[str, Any]:
+        """Return the receipt that the built bundle's apply would print."""
+        with self.world.core.uow() as uow:
+            bundle = uow.bundles.get(self.ids["bundle_id"])
+            assert bundle is not None
+            tenant = uow.tenants.get(bundle.tenant_id)
+        assert tenant is not None
+        return {
+            "content_digest": bundle.content_digest,
+            "tenant": tenant.slug,
+            "deployment": bundle.deployment_id,
+            "environment": bundle.inputs["owner"]["environment"],
+            "account_id": bundle.inputs["account_id"],
+            "region": bundle.inputs["region"],
+        }
+
+    def body(self, path: str) -> dict[str, Any]:
+        """Return a valid body for a mutating route, as the document names it."""
+        number = 1000 + next(_numbers)
+        last = path.rsplit("/", 1)[-1]
+        bodies: dict[str, Any] = {
+            "provisioning-requests": request_body("A", number),
+            "mode-resolutions": {"subscription": "enterprise"},
+            "mode-decision": {"facts": None, "reason": "talked to them"},
+            "hubs": {"region": "eu-west-1", "cell": f"c{number}"},
+            "decisions": {
+                "decision": "approve", "plan_digest": self.plan_digest, "reason": "read it",
+            },
+            "{bundle_id}": {"inputs": {"region": "eu-west-1"}},
+            "hand-over": {"recipient_name": "Ida", "recipient_email": "ida@example.com"},
+            "receipts": {"receipt": {"content_digest": "sha256:0"}},
+        }  # fmt: skip
+        return dict(bodies.get(last, {}))
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        who: Role | str | None,
+        *,
+        ids: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> httpx.Response:
+        """Call a route as the document names it, validly, on what exists or on ``ids``."""
+        address = path.format(**(ids or self.ids))
+        if path.endswith("/proof"):
+            address += "?idx=0"
+        if method in {"POST", "PATCH"}:
+            more.setdefault("json", self.body(path))
+        headers = {"If-Match": '"2"', **more.pop("headers", {})}
+        return self.api.call(method, address, who, headers=headers, **more)
+
+
+def is_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Expect a problem document and return it."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == PROBLEM
+    content = dict(answer.json())
+    assert content["code"] == code, content
+    assert content["type"] == f"/problems/{code}"
+    assert content["status"] == status
+    assert content["instance"] == answer.headers["x-request-id"]
+    assert content["title"]
+    assert content["detail"]
+    return content
+
+
+def comparable(answer: httpx.Response) -> tuple[int, Any, dict[str, str]]:
+    """Return all that a caller sees of an answer but the id of the request."""
+    headers = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
+    is_json = "json" in answer.headers.get("content-type", "")
+    content = answer.json() if is_json else answer.content
+    if isinstance(content, dict):
+        content.pop("instance", None)
+    return answer.status_code, content, headers

@@ -1,0 +1,120 @@
+"""What keeps an installation from starting is said in one sentence, before anything starts."""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.terminal import run
+
+PRODUCTION = {
+    "INSTALLATION": "production",
+    "DATABASE_URL": "postgresql://app@db/tenantplane",
+    "DATABASE_SEQUENCER_URL": "postgresql://sequencer@db/tenantplane",
+    "STATE_URL": "s3://state",
+    "ISSUER": "https://id.example",
+    "JWKS_URL": "https://id.example/jwks",
+}
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """`serve` takes SIGTERM; the process of the tests has it back afterwards."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("TENANTPLANE_URL")
+    monkeypatch.delenv("TENANTPLANE_TOKEN")
+    folder = tmp_path / "home"
+    monkeypatch.setenv("TENANTPLANE_HOME", str(folder))
+    return folder
+
+
+def test_a_port_that_is_taken_is_named_with_the_setting(home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        answer = run("serve", "--port", str(port))
+    assert (answer.code, answer.out) == (5, "")
+    assert answer.err.startswith(f"port {port} on 127.0.0.1 cannot be used")
+    assert "TENANTPLANE_PORT" in answer.err
+    assert not (home / "postgres").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_2_and_named(home: Path) -> None:
+    home.parent.mkdir(exist_ok=True)
+    home.write_text("a file")  # below a file nobody can make a folder, root neither
+    answer = run("serve", "--home", str(home / "below"))
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("TENANTPLANE_HOME: the folder cannot be made")
+
+
+def test_a_second_serve_on_the_same_folder_is_refused(home: Path) -> None:
+    home.mkdir()
+    with (home / "serve.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        answer = run("serve")
+    assert (answer.code, answer.out) == (5, "")
+    assert answer.err.startswith("another `tenantctl serve` uses this folder")
+
+
+def test_serve_is_refused_in_production(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in PRODUCTION.items():
+        monkeypatch.setenv(f"TENANTPLANE_{name}", value)
+    answer = run("serve")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("serve is for one machine")
+    token = run("token", "--role", "auditor")
+    assert (token.code, token.out) == (2, "")
+    assert "TENANTPLANE_ISSUER" in token.err
+
+
+def test_verifying_without_an_installation_is_5(home: Path) -> None:
+    answer = run("audit", "verify")
+    assert (answer.code, answer.out) == (5, "")
+    assert f"no installation runs in {home}" in answer.err
+
+
+@pytest.mark.parametrize("command", ["worker", "signer"])
+def test_a_process_without_its_database_setting_is_2(home: Path, command: str) -> None:
+    answer = run(command)
+    assert (answer.code, answer.out) == (2, "")
+    assert "TENANTPLANE_DATABASE_" in answer.err
+
+
+def test_a_database_that_is_not_there_is_5_and_its_password_is_not_shown(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "postgresql://someone:s3cret@127.0.0.1:1/tenantplane"
+    monkeypatch.setenv("TENANTPLANE_DATABASE_AUDITOR_URL", url)
+    monkeypatch.setenv("TENANTPLANE_DATABASE_OWNER_URL", url)
+    for command in (
+        ("audit", "verify", "platform"),
+        ("database", "upgrade"),
+        ("database", "roles", "--admin-url", url),
+    ):
+        answer = run(*command)
+        assert (answer.code, answer.out) == (5, ""), command
+        assert "the database" in answer.err
+        assert "s3cret" not in answer.err
+
+
+def test_a_slug_without_the_means_to_look_it_up_is_2(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "TENANTPLANE_DATABASE_AUDITOR_URL", "postgresql://someone@127.0.0.1:1/tenantplane"
+    )
+    answer = run("audit", "verify", "dainese")
+    assert (answer.code, answer.out) == (2, "")
+    assert "TENANTPLANE_TOKEN" in answer.err

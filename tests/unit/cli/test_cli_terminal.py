@@ -1,0 +1,148 @@
+"""How it looks and ends: help, tables, Ctrl-C, a reader that goes away."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from control_plane.cli.app import app
+from control_plane.cli.tables import lines
+from control_plane.domain.actor import Role
+from tests.unit.cli.terminal import SECONDS, Terminal, run
+
+COMMAND = [sys.executable, "-m", "control_plane.cli"]
+TENANT = "ten_01JF3Q4ZK8N2W7V5X9Y1A2B3C4"
+RUN = "run_01JF3Q4ZK8N2W7V5X9Y1A2B3C4"
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+def _groups() -> list[str]:
+    return [group.name or "" for group in app.registered_groups]
+
+
+def test_help_names_every_command_and_every_group_explains_its_own() -> None:
+    whole = run("--help")
+    assert whole.code == 0
+    for name in ("serve", "demo", "api", "worker", "signer", "token", "settings", *_groups()):
+        assert f" {name} " in whole.out
+    assert run().out == whole.out
+    for group in app.registered_groups:
+        shown = run(str(group.name), "--help")
+        assert shown.code == 0
+        instance = group.typer_instance
+        assert instance is not None
+        for command in instance.registered_commands:
+            assert f" {command.name} " in shown.out
+            one = run(str(group.name), str(command.name), "--help")
+            assert one.code == 0
+            assert "--help" in one.out
+
+
+def test_every_command_of_the_api_has_json() -> None:
+    for group in ("request", "tenant", "hub", "run", "approval", "bundle", "audit"):
+        instance = next(g.typer_instance for g in app.registered_groups if g.name == group)
+        assert instance is not None
+        for command in instance.registered_commands:
+            assert "--json" in run(group, str(command.name), "--help").out, (group, command.name)
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    from importlib.metadata import version
+
+    assert run("--version").out == f"tenantctl {version('tenantplane')}\n"
+
+
+def test_a_table_fits_the_terminal_and_keeps_its_first_column_whole() -> None:
+    names = ["id", "kind", "status", "requested_at", "tenant_id"]
+    row = [RUN, "provision", "awaiting_approval", "2026-11-20 14:03:00Z", TENANT]
+    drawn = lines(names, [row], 80)
+    assert all(len(line) <= 80 for line in drawn)
+    assert drawn[1].startswith(RUN)
+    assert drawn[1].endswith("…1A2B3C4"[-8:])
+    assert "11-20 14:03" in drawn[1]
+
+
+def test_a_long_text_in_the_last_column_is_folded_below_itself() -> None:
+    drawn = lines(["name", "detail"], [["policies", "word " * 30]], 40)
+    assert all(len(line) <= 40 for line in drawn)
+    assert {line.index("word") for line in drawn[1:]} == {len("policies  ")}
+
+
+def test_without_a_terminal_a_row_is_one_line_and_whole() -> None:
+    drawn = lines(["id", "digest", "tenant"], [[RUN, DIGEST, TENANT], [RUN, "-", TENANT]])
+    assert len(drawn) == 3
+    assert drawn[1].split() == [RUN, DIGEST, TENANT]
+
+
+def test_wide_letters_keep_columns_straight() -> None:
+    drawn = lines(["slug", "n"], [["東京", "1"], ["acme-x", "2"]])
+    assert drawn[1] == "東京    1"
+    assert drawn[2] == "acme-x  2"
+
+
+def test_piped_lists_hold_whole_ids(tenantctl: Terminal) -> None:
+    found = tenantctl.submit("C")
+    listed = tenantctl("tenant", "list").out
+    assert found["tenant"]["id"] in listed
+    assert len(listed.splitlines()) == 2
+
+
+def test_ctrl_c_ends_a_watch_with_130_and_no_stack(tenantctl: Terminal) -> None:
+    tenantctl.world.ready_hub()
+    found = tenantctl.submit("B")
+    watch = subprocess.Popen(
+        [*COMMAND, "run", "watch", found["run_id"]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert watch.stdout is not None
+        while "tenantctl approval show" not in watch.stdout.readline():
+            assert watch.poll() is None
+        watch.send_signal(signal.SIGINT)
+        _, err = watch.communicate(timeout=SECONDS)
+    finally:
+        watch.kill()
+        watch.communicate()
+    assert (watch.returncode, err) == (130, "")
+
+
+def test_a_reader_that_goes_away_leaves_no_stack(tmp_path: Path) -> None:
+    listing = subprocess.Popen(
+        [*COMMAND, "settings"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert listing.stdout is not None
+    listing.stdout.close()
+    try:
+        assert listing.stderr is not None
+        err = listing.stderr.read()
+        code = listing.wait(SECONDS)
+    finally:
+        listing.kill()
+        listing.stderr.close()
+    assert (code, err) == (1, "")
+
+
+def test_the_command_line_starts_without_the_rest_of_the_product() -> None:
+    """A command that asks the API loads no engine, no database driver and no web framework."""
+    heavy = "('sqlalchemy', 'psycopg', 'pulumi', 'dbos', 'fastapi', 'alembic', 'boto3')"
+    code = f"import sys, control_plane.cli.app; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert found.stdout == "[]\n"
+
+
+def test_a_token_of_the_embedded_issuer_is_three_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TENANTPLANE_URL")
+    monkeypatch.setenv("TENANTPLANE_HOME", str(tmp_path))
+    answer = run("token", "--role", Role.AUDITOR, "--subject", "audrey", "--json")
+    assert answer.json["token"].count(".") == 2
+    assert "no installation runs in" in answer.err
