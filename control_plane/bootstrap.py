@@ -19,8 +19,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from control_plane import config, logging
+from control_plane.adapters.audit.keys import public_key_path
 from control_plane.adapters.audit.signer_process import SignerConfig, run_signer
 from control_plane.adapters.audit.trail import SqlTrail
+from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.db.engine import connect, driver_url
 from control_plane.adapters.db.migrate import pending, upgrade
 from control_plane.adapters.db.roles import APP
@@ -28,7 +30,6 @@ from control_plane.adapters.db.unit_of_work import SqlUnitOfWork
 from control_plane.adapters.dbos.liveness import Liveness
 from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer
 from control_plane.adapters.objects.files import FileObjectStore
-from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.pulumi.engine import Cloud, PulumiEngine
 from control_plane.adapters.pulumi.install import CliSources, ensure_cli
 from control_plane.adapters.rules.loader import load_policy_parameters, load_rules
@@ -121,7 +122,8 @@ class Parts:
     @cached_property
     def trail(self) -> SqlTrail:
         """The audit log, read."""
-        return SqlTrail(self.auditor_engine, host=self.settings.audit_host)
+        key = public_key_path(self.home.part("keys") / "audit.key")
+        return SqlTrail(self.auditor_engine, host=self.settings.audit_host, public_key=key)
 
     @cached_property
     def unit_of_work(self) -> Callable[[], UnitOfWork]:

@@ -153,6 +153,7 @@ READ_ELSEWHERE = frozenset(
     {
         f"{PREFIX}CACHE",  # the cache folder, read by the set-up before there are settings
         f"{PREFIX}PULUMI_ARCHIVES",  # base URL of the CLI's download
+        f"{PREFIX}PULUMI_PLUGINS",  # folder with the official plugins, read by the runner
         f"{PREFIX}END_WITH_PARENT",  # set by serve for the processes it starts
         f"{PREFIX}CALL_ID",  # the mark on processes of an engine call
         f"{PREFIX}TOKEN",  # the caller's token, read by the command line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from control_plane.domain.actor import Actor, ActorKind, Role
 from control_plane.domain.audit import AuditEvent
 from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Account
+from control_plane.domain.rules import Rules
 from control_plane.ports import Json, PolicyScope
 from control_plane.services import approvals, hubs, provisioning
 from control_plane.workflows import PHASES
@@ -56,6 +58,11 @@ OPS = person("olga", Role.OPS_APPROVER)
 ARCHITECT = person("sam", Role.SOLUTIONS_ARCHITECT)
 ADMIN = person("ada", Role.PLATFORM_ADMIN)
 AUDITOR = person("audrey", Role.AUDITOR)
+
+
+@cache
+def _rules() -> Rules:
+    return load_rules(SOURCE / "rules")  # immutable, and slow to read
 
 
 class SettablePolicies:
@@ -143,7 +150,7 @@ class World:
             policies=self.policies,
             specs=JsonSchemaSpecs(SOURCE / "stacks" / "schemas"),
             trail=self.trail,
-            rules=load_rules(SOURCE / "rules"),
+            rules=_rules(),
             limits=Limits(approval_life=None, link_life=timedelta(hours=72), **limits),
         )
         with self.core.uow() as uow:

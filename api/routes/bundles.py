@@ -154,4 +154,5 @@ def _file(download: Download) -> Response:
 
 def _shown(bundle: Bundle, response: Response) -> BundleView:
     response.headers["ETag"] = etag(bundle.version)
+    response.headers["Content-Location"] = f"/v1/bundles/{bundle.id}"
     return BundleView.of(bundle)

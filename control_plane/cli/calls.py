@@ -18,7 +18,7 @@ Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="At most thi
 TENANT = ("id", "slug", "mode", "region", "status", "waiting_on")
 TENANTS = ("slug", "mode", "region", "status", "waiting_on", "id")
 RUN = ("id", "tenant_id", "kind", "status", "blocked_on", "requested_at")
-RUNS = ("id", "kind", "status+blocked_on", "requested_at", "tenant_id")
+RUNS = ("id", "kind", "status+blocked_on", "tenant_id", "requested_at")
 BUNDLE = ("id", "tenant_id", "number", "status", "rehearsal", "archive_digest")
 BUNDLES = ("id", "number", "status", "rehearsal", "archive_digest", "tenant_id")
 

@@ -15,6 +15,7 @@ from control_plane.cli.tables import draw
 _ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|.)?")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|\+00:00)")
+_GROUPING: Final = ("tenantplane:", "pulumi:pulumi:")  # types that exist in no cloud
 _SIGNS: Final = {"create": "+", "update": "~", "delete": "-"}
 
 
@@ -131,11 +132,7 @@ def event(found: Mapping[str, Any]) -> str:
         error = f": {body['error']['message']}" if "error" in body else ""
         return clean(f"{body['status']}{extra}{error}")
     if kind == "resource":
-        status = body.get("status") or ""
-        if body.get("phase") in {"plan", "verify"}:  # the engine looks and does nothing
-            status = "planned" if status == "done" else status
-        name = body.get("name") or str(body.get("urn", "")).rpartition("::")[2]
-        return clean(f"  {status:<8} {body.get('op') or '':<8} {name}  {body.get('type') or ''}")
+        return _resource(body)
     if kind == "diagnostic":
         lines = str(body.get("text", body.get("message", ""))).splitlines()
         return clean("\n    ".join([f"  {body.get('severity') or 'info'}: {lines[0]}", *lines[1:]])
@@ -143,6 +140,18 @@ def event(found: Mapping[str, Any]) -> str:
     if kind == "phase":
         return clean(f"  {body.get('phase') or body.get('name', '')} {body.get('status', '')}")
     return ""
+
+
+def _resource(body: Mapping[str, Any]) -> str:
+    """Return what happened to a resource; components are left out, their parts are shown."""
+    kind = str(body.get("type") or "")
+    if kind.startswith(_GROUPING):
+        return ""
+    status = str(body.get("status") or "")
+    if body.get("phase") in {"plan", "verify"}:  # the engine looks and does nothing
+        status = "planned" if status == "done" else status
+    name = body.get("name") or str(body.get("urn", "")).rpartition("::")[2]
+    return clean(f"  {status:<8} {body.get('op') or '':<8} {kind.rpartition(':')[2]}  {name}")
 
 
 def steady_streams() -> None:

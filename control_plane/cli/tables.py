@@ -41,17 +41,25 @@ def lines(
     """Return the lines of a table, at most ``width`` cells wide where that is possible.
 
     Digests, ids and times are shortened in that order, from the right, never in the first column;
-    then the last column is folded.
+    then a last column of them is left out, and one of words is folded.
     """
     columns = [[name, *(row[at] for row in rows)] for at, name in enumerate(names)]
     if width is not None:
-        for pattern, shorten in _SHORTER:
-            for at in range(len(columns) - 1, 0, -1):
-                if _needed(columns) > width:
-                    columns[at] = [
-                        shorten(cell) if pattern.fullmatch(cell) else cell for cell in columns[at]
-                    ]
+        columns = _shortened(columns, width)
     return [line for row in zip(*columns, strict=True) for line in _row(row, columns, width)]
+
+
+def _shortened(columns: list[list[str]], width: int) -> list[list[str]]:
+    given = list(columns)
+    for pattern, shorten in _SHORTER:
+        for at in range(len(columns) - 1, 0, -1):
+            if _needed(columns) > width:
+                columns[at] = [
+                    shorten(cell) if pattern.fullmatch(cell) else cell for cell in columns[at]
+                ]
+    if _needed(columns) > width and len(columns) > 1 and columns[-1] != given[-1]:
+        return columns[:-1]
+    return columns
 
 
 def _needed(columns: Sequence[Sequence[str]]) -> int:

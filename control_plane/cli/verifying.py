@@ -165,10 +165,11 @@ def _files(content: bytes) -> dict[str, bytes]:
         with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as archive:
             for entry in archive:
                 name = entry.name.partition("/")[2]
-                stream_of = archive.extractfile(entry)
-                if not entry.isreg() or stream_of is None or not name or name in files:
+                # a link is looked at, never followed
+                plain = archive.extractfile(entry) if entry.isreg() else None
+                if plain is None or not name or name in files:
                     raise _Fault(f"{entry.name} is no plain file, or is there twice")
-                files[name] = stream_of.read()
+                files[name] = plain.read()
     except (OSError, EOFError, tarfile.TarError):
         raise _Fault("the archive cannot be read") from None
     return files

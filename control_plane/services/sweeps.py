@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.bundle import BundleStatus
+from control_plane.domain.deployment import DeploymentKind
 from control_plane.domain.hub import HubStatus
 from control_plane.domain.run import BlockedOn, RunStatus
 from control_plane.workflows.core import WORKER, Core
@@ -61,7 +62,7 @@ def expire_bundles(core: Core) -> int:
 
 
 def wake_runs(core: Core) -> int:
-    """Let runs go on that wait for a Hub where there is one now; returns the regions looked at.
+    """Let runs go on that wait for a Hub where one has room now; returns the number of regions.
 
     A Hub that becomes ready wakes them itself; this finds those that a crash in between left.
     """
@@ -69,7 +70,11 @@ def wake_runs(core: Core) -> int:
         waiting = uow.runs.count(status=RunStatus.BLOCKED, blocked_on=BlockedOn.HUB_UNAVAILABLE)
         if not waiting:
             return 0
-        regions = {hub.region for hub in uow.hubs.find(status=HubStatus.READY)}
+        regions = {
+            hub.region
+            for hub in uow.hubs.find(status=HubStatus.READY)
+            if uow.deployments.count(hub_id=hub.id, kind=DeploymentKind.SLICE) < hub.capacity
+        }
         for region in sorted(regions):
             wake_waiting(core, uow, WORKER, region)
         uow.commit()

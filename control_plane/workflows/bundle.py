@@ -30,10 +30,13 @@ def build_bundle(core: Core, bundle_id: str) -> None:
     )
     try:
         built = core.builder.build(order, on_event=_ignore)
+        references = _store_files(core, bundle, built)
     except DomainError as error:
         _failed(core, bundle_id, error)
         return
-    references = _store_files(core, bundle, built)
+    except Exception:  # a full disk, say: nobody would build it again, so let it be asked for
+        _failed(core, bundle_id, DomainError("the build broke off; the worker's log has why"))
+        raise
     with core.uow() as uow:
         bundle = uow.bundles.get(bundle_id, lock=True)
         if bundle is None or bundle.status is not BundleStatus.BUILDING:

@@ -32,8 +32,6 @@ def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Fin
 
 
 def _enforces(document: object, bucket: str) -> bool:
-    if document is UNKNOWN or document is None:
-        return False
     try:
         return any(enforces_tls(statement, bucket) for statement in statements(document))
     except ValueError:

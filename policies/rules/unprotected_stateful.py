@@ -35,10 +35,12 @@ def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Fin
 
 def _guard(resource: Resource) -> Iterator[Finding]:
     path = _GUARDS.get(resource.kind)
-    value = resource.value(path) if path else True
-    if path and value is UNKNOWN:
+    if path is None:
+        return
+    value = resource.value(path)
+    if value is UNKNOWN:
         yield undecided(resource, path, "Set it to true in plain text.")
-    elif path and value is not True:
+    elif value is not True:
         yield violated(resource, f"does not set {path}", f"Set {path} to true.", path)
 
 

@@ -38,18 +38,29 @@ class FileBackend:
 
         Raises ``CallFailed`` when the file cannot be read as a state.
         """
+        document = self._checkpoint()
+        if document is None:
+            return None
+        latest = document.get("checkpoint", {}).get("latest")
+        return latest if isinstance(latest, dict) else {}
+
+    def export(self) -> dict[str, Any]:
+        """Return what ``pulumi stack export`` prints: the state with its version, encrypted."""
+        document = self._checkpoint() or {}
+        more = {key: document[key] for key in ("version", "features") if key in document}
+        return {**more, "deployment": dict(self.state() or {})}
+
+    def _checkpoint(self) -> dict[str, Any] | None:
         folder = self.root / "stacks" / PROJECT
         for name in (f"{self.stack}.json", f"{self.stack}.json.gz"):
             try:
-                document = _document(folder / name)
+                return _document(folder / name)
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as error:
                 raise CallFailed(
                     Code.BACKEND, "The state of the stack cannot be read from its backend."
                 ) from error
-            latest = document.get("checkpoint", {}).get("latest")
-            return latest if isinstance(latest, dict) else {}
         return None
 
     def locks(self) -> list[Lock]:

@@ -144,7 +144,7 @@ class Call:
 
     def quick(self, arguments: list[str], *, doing: str) -> Ended:
         """Run a CLI command that only touches the backend. Raises ``CallFailed``."""
-        ended = self.cli.run(arguments, seconds=_QUICK_SECONDS)
+        ended = self.cli.run(arguments, seconds=_QUICK_SECONDS, look=self.tell_lock)
         self.check(ended, doing=doing)
         return ended
 
@@ -178,13 +178,31 @@ class Call:
         """Return the stack's state with secrets encrypted, None when there is no stack."""
         if self.backend is not None:
             return self.backend.state()
-        ended = self.cli.run(["stack", "export", "--stack", self.request.stack],
-                             seconds=_QUICK_SECONDS)  # fmt: skip
+        exported = self._exported()
+        if exported is None:
+            return None
+        deployment = exported.get("deployment")
+        return deployment if isinstance(deployment, dict) else {}
+
+    def write_state(self, state: State) -> None:
+        """Replace the stack's state, through the engine, which takes the lock for it."""
+        exported = self._exported() if self.backend is None else self.backend.export()
+        path = self.folder.root / "state.json"
+        path.write_text(json.dumps({**(exported or {}), "deployment": state}), encoding="utf-8")
+        self.quick(
+            ["stack", "import", "--file", str(path), "--stack", self.request.stack],
+            doing="write the stack's state",
+        )
+
+    def _exported(self) -> dict[str, Any] | None:
+        ended = self.cli.run(
+            ["stack", "export", "--stack", self.request.stack], seconds=_QUICK_SECONDS
+        )
         if ended.stopped is None and ended.code != 0 and "no stack named" in ended.output:
             return None
         self.check(ended, doing="read the stack's state")
-        deployment = json.loads(ended.stdout).get("deployment")
-        return deployment if isinstance(deployment, dict) else {}
+        document = json.loads(ended.stdout)
+        return document if isinstance(document, dict) else {}
 
     def history_digest(self) -> str | None:
         """Return the digest of the newest update of the stack, whoever made it."""

@@ -5,18 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stacks.contract import Code, Resolved, Result
 from stacks.engine.applying import touched
-from stacks.engine.backend import salt_of
+from stacks.engine.backend import State, salt_of
 from stacks.engine.call import Call
 from stacks.engine.failures import CallFailed, name_of
 from stacks.engine.identities import LOOKUPS, SETTINGS, Found
 from stacks.engine.state import ids_of, outputs_of, pending_creates, pending_of, resources_of
-
-if TYPE_CHECKING:
-    from stacks.engine.backend import State
 
 _DEPLOYMENT_TAG = "tenantplane:deployment"
 _CONSISTENCY_SECONDS = 10.0  # AWS may not show at once what it has just made
@@ -48,38 +45,61 @@ def resolve_pending(call: Call) -> Result:
             + "; ".join(f"{name_of(v.urn)} ({v.proof})" for v in unsure),
             data={"resources": [{"urn": v.urn, "type": v.type, "why": v.proof} for v in unsure]},
         )
-    if pending_of(state):
-        _settle(call, verdicts)
+    if state is not None and pending_of(state):
+        _settle(call, state, verdicts)
     return _result(call, verdicts)
 
 
-def _settle(call: Call, verdicts: Sequence[Verdict]) -> None:
+def _settle(call: Call, state: State, verdicts: Sequence[Verdict]) -> None:
+    """Write the verdicts into the state, and let the engine read what was imported.
+
+    The engine's own ``--import-pending-creates`` forgets the resource instead (3.259.0). Here it
+    keeps the inputs it was to be created with, so that the next preview finds it the same.
+    """
     call.check_version()
-    pairs = [
-        argument
-        for v in verdicts
-        if v.import_id is not None
-        for name in (v.urn, v.import_id)
-        for argument in ("--import-pending-creates", name)
-    ]
+    call.write_state(_settled(state, verdicts))
     with call.phase("refresh"):
         done = call.engine(
             "refresh",
-            [*_REFRESH, *pairs, "--clear-pending-creates", *call.message()],
+            [*_REFRESH, *call.message()],
             doing="settle the interrupted operations",
             seconds=call.request.deadlines.apply_seconds,
             program=False,
             locks=True,
-        )  # fmt: skip
+        )
     if done.failure is not None:
         raise touched(call, done)
-    left = pending_of(call.state())
+    after = call.state()
+    left = [p.urn for p in pending_of(after)]
+    present = {r.urn for r in resources_of(after)}
+    left += [v.urn for v in verdicts if v.import_id is not None and v.urn not in present]
     if left:
         raise CallFailed(
             Code.PENDING_UNRESOLVED,
-            "The engine left interrupted operations: " + ", ".join(name_of(p.urn) for p in left),
-            data={"resources": [p.model_dump() for p in left]},
+            "The engine did not settle: " + ", ".join(map(name_of, left)),
+            data={"resources": [{"urn": urn} for urn in left]},
         )
+
+
+def _settled(state: State, verdicts: Sequence[Verdict]) -> State:
+    """Return the state without interrupted creates and with what of them exists.
+
+    Operations of other kinds stay: a refresh settles them.
+    """
+    ids = {v.urn: v.import_id for v in verdicts}
+    imported = [_existing(r, str(ids[r["urn"]])) for r in pending_creates(state) if ids[r["urn"]]]
+    others = [p for p in state.get("pending_operations") or () if p.get("type") != "creating"]
+    return {
+        **state,
+        "resources": [*(state.get("resources") or ()), *imported],
+        "pending_operations": others,
+    }
+
+
+def _existing(resource: Mapping[str, Any], identity: str) -> dict[str, Any]:
+    inputs = resource.get("inputs") or {}
+    outputs = {k: v for k, v in inputs.items() if not k.startswith("__")}
+    return {**resource, "id": identity, "outputs": {**outputs, "id": identity}}
 
 
 def _result(call: Call, verdicts: Sequence[Verdict]) -> Result:

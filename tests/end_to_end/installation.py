@@ -39,6 +39,7 @@ class Served:
     cli: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    apis: list[Api] = field(default_factory=list)
 
     def start(self) -> None:
         """Start and wait until it is ready."""
@@ -75,6 +76,8 @@ class Served:
 
     def stop(self) -> int:
         """Stop it as Ctrl-C does and return its exit code."""
+        for api in self.apis:
+            api.close()
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
@@ -86,7 +89,9 @@ class Served:
         token = Parts(settings).embedded_issuer.mint(
             subject, roles=[role], machine=role is Role.AUTOMATION
         )
-        return Api(f"http://127.0.0.1:{self.port}", token, timeout=90.0)
+        api = Api(f"http://127.0.0.1:{self.port}", token, timeout=90.0)
+        self.apis.append(api)
+        return api
 
     def descendants(self) -> list[psutil.Process]:
         """Return every process under it."""

@@ -1,4 +1,4 @@
-"""What the tests of the runner share: an emulated cloud and desks to call from."""
+"""What tests share: an emulated cloud and desks to call the runner from; stacks made by it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.stacks.cloud_process import CloudProcess
+from tests.stacks.made_stacks import World, make_world
 from tests.stacks.runner_calls import Desk, tree_with_program
 
 MakeDesk = Callable[..., Desk]
@@ -41,3 +42,10 @@ def make_desk(pulumi_cli: Path, runner_cloud: CloudProcess, tmp_path: Path) -> M
 def desk(make_desk: MakeDesk) -> Desk:
     """A desk for a slice of its own."""
     return make_desk()
+
+
+@pytest.fixture(scope="session")
+def world(pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A cloud of its own in which every program has been applied once; not to be changed."""
+    with CloudProcess() as cloud:
+        yield make_world(cloud=cloud, cli=pulumi_cli, root=tmp_path_factory.mktemp("world"))

@@ -111,7 +111,7 @@ def preview_of(program_name: str, spec: Mapping[str, Any]) -> Preview:
     return preview(program.main, config)
 
 
-def preview(main: Callable[[], None], config: Mapping[str, str]) -> Preview:
+def preview(main: Callable[[], object], config: Mapping[str, str]) -> Preview:
     """Run any program as in the preview of a new stack."""
     recorder = _Recorder()
     # a context of its own: the SDK keeps stack, settings and config in context variables
@@ -120,7 +120,7 @@ def preview(main: Callable[[], None], config: Mapping[str, str]) -> Preview:
     return Preview(registrations=tuple(ordered), outputs=recorder.outputs)
 
 
-def _run(recorder: _Recorder, main: Callable[[], None], config: Mapping[str, str]) -> None:
+def _run(recorder: _Recorder, main: Callable[[], object], config: Mapping[str, str]) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
@@ -130,7 +130,11 @@ def _run(recorder: _Recorder, main: Callable[[], None], config: Mapping[str, str
         # the stack that set_mocks made takes no outputs any more; without one, a new one is made
         set_root_resource(None)  # type: ignore[arg-type] # what it is before there is a stack
         set_all_config(dict(config))
-        loop.run_until_complete(run_in_stack(main))
+
+        def program_of_the_stack() -> None:
+            main()
+
+        loop.run_until_complete(run_in_stack(program_of_the_stack))
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())
         asyncio.set_event_loop(None)

@@ -59,6 +59,15 @@ def test_a_crashed_hub_goes_on_under_its_approved_plan_and_nothing_exists_twice(
     endpoints = ec2.describe_vpc_endpoints(Filters=ours)["VpcEndpoints"]
     assert len(subnets) == number(finished, "aws:ec2/subnet:Subnet")
     assert len(endpoints) == number(finished, "aws:ec2/vpcEndpoint:VpcEndpoint")
+    keys = [k for k in all_keys(runner_cloud) if deployment in json.dumps(k)]
+    assert len(keys) == number(finished, "aws:kms/key:Key")
+
+
+def all_keys(cloud: CloudProcess) -> list[Any]:
+    """Return the tags of every key."""
+    kms = cloud.client("kms")
+    pages = kms.get_paginator("list_keys").paginate()
+    return [kms.list_resource_tags(KeyId=k["KeyId"])["Tags"] for p in pages for k in p["Keys"]]
 
 
 def number(result: dict[str, Any], kind: str) -> int:
@@ -101,7 +110,8 @@ def make_pending(desk: Desk) -> dict[str, Any]:
     latest = document["checkpoint"]["latest"]
     mine = next(r for r in latest["resources"] if r["type"].startswith("aws:"))
     latest["resources"] = [r for r in latest["resources"] if r is not mine]
-    lost = {key: mine[key] for key in ("urn", "custom", "type", "inputs", "parent", "provider")}
+    unknown = ("id", "outputs", "created", "modified")
+    lost = {key: value for key, value in mine.items() if key not in unknown}
     latest["pending_operations"] = [{"resource": lost, "type": "creating"}]
     path.write_text(json.dumps(document))
     return dict(mine)

@@ -1,7 +1,7 @@
 """Two slices of one Hub cannot reach each other: each door has two locks, and each lock is tried.
 
-Here the documents are those that the programs register; that the cloud holds the same ones is
-shown in ``test_stacks_end_to_end.py``.
+Here by the documents that the programs register; ``test_stacks_isolation_enforced.py`` does it in a
+cloud.
 """
 
 from __future__ import annotations

@@ -6,26 +6,29 @@ import base64
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
 from control_plane.adapters.audit import reading
+from control_plane.adapters.audit.keys import load_public_key
 from control_plane.adapters.audit.verify import verify
 from control_plane.domain.deployment import PLATFORM
 from control_plane.domain.errors import NotFound
 
 SETTLE_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.05
-_PAGE: Final = 500
 
 
 class SqlTrail:
     """Reads as the auditor role: row level security shows only the tree that is asked for."""
 
-    def __init__(self, engine: Engine, *, host: str) -> None:
+    def __init__(self, engine: Engine, *, host: str, public_key: Path) -> None:
+        """``public_key`` is the signer's public key file: not the database's word for it."""
         self._engine = engine
         self._host = host
+        self._public_key = public_key
 
     @contextmanager
     def _on(self, *trees: str) -> Iterator[Connection]:
@@ -41,7 +44,8 @@ class SqlTrail:
             if time.monotonic() > deadline:
                 return "events wait for the sequencer or the signer"
             time.sleep(_POLL_SECONDS)
-        (report,) = verify(self._engine, host=self._host, trees=[name]).trees
+        keys = [load_public_key(self._public_key)] if self._public_key.exists() else None
+        (report,) = verify(self._engine, host=self._host, trees=[name], public_keys=keys).trees
         return "; ".join(f"{f.verdict}: {f.detail}" for f in report.findings[:1])
 
     def _is_settled(self, tree: str) -> bool:
@@ -57,20 +61,10 @@ class SqlTrail:
         self, tree: str, *, after: int, limit: int, action: str | None
     ) -> Sequence[dict[str, Any]]:
         """Return {idx, leaf, header, body, is_covered} of entries with ``idx >= after``."""
-        found: list[dict[str, Any]] = []
-        position: int | None = after - 1 if after > 0 else None
+        position = after - 1 if after > 0 else None
         with self._on(tree) as connection:
-            while len(found) < limit:
-                page = reading.events_page(connection, tree, after=position, limit=_PAGE)
-                found.extend(
-                    _as_json(event)
-                    for event in page.events
-                    if action is None or (event.body or {}).get("action") == action
-                )
-                if page.next_after is None:
-                    break
-                position = page.next_after
-        return found[:limit]
+            page = reading.events_page(connection, tree, after=position, limit=limit, action=action)
+        return [_as_json(event) for event in page.events]
 
     def checkpoint(self, tree: str) -> str | None:
         """Return the newest checkpoint note, or None."""

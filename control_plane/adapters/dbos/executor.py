@@ -71,7 +71,7 @@ class Executor:
         DBOS.register_queue(
             QUEUE,
             global_concurrency=self._globally,
-            worker_concurrency=self._at_a_time,
+            worker_concurrency=min(self._at_a_time, self._globally),
             partition_concurrency=1,
             polling_interval_sec=self._poll_seconds,
             on_conflict="always_update",

@@ -91,6 +91,7 @@ class PulumiEngine:
         }
         self._running: dict[str, RunnerProcess] = {}
         self._mutex = threading.Lock()
+        self._stopping = threading.Event()
         self._found: tuple[Path, str] | None = None
 
     # --- the port ------------------------------------------------------------------------------
@@ -183,11 +184,18 @@ class PulumiEngine:
         return runner is not None
 
     def stop_all(self) -> None:
-        """Stop every running call of this process where it is, as its parent's death would."""
+        """Stop every running call of this process where it is, and wait until it has stopped.
+
+        Whoever waits for one of them goes on waiting for ever: this process is about to end, and
+        what it would record about an apply that was cut is less true than the rows are.
+        """
+        self._stopping.set()
         with self._mutex:
             running = list(self._running.values())
         for runner in running:
             runner.hang_up()
+        for runner in running:
+            runner.wait_for_guard(self._deadlines["stop_seconds"] + _SLACK_SECONDS)
 
     def ready(self) -> str:
         """Return the engine's version. Raises ``EngineUnavailable``."""
@@ -226,6 +234,8 @@ class PulumiEngine:
                 elif not raised:
                     answer = partial(self._answer, message, on_event, on_planned)
                     _guarded(answer, runner, raised)
+            if self._stopping.is_set():
+                threading.Event().wait()
             if raised:
                 raise raised[0]
             if last is None:

@@ -22,7 +22,7 @@ import psutil
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from control_plane.adapters.audit.keys import load_or_create_key_file
+from control_plane.adapters.audit.keys import KeyFileUnusable, load_or_create_key_file
 from control_plane.adapters.terraform.attestation import envelope, statement
 from control_plane.adapters.terraform.commands import RUNNING, TerraformCommands
 from control_plane.adapters.terraform.minisign import MinisignKey
@@ -31,7 +31,12 @@ from control_plane.adapters.terraform.rehearsal import OVERRIDE, QuickRehearsal
 from control_plane.adapters.terraform.review import review_files
 from control_plane.adapters.terraform.toolchain import Toolchain, find_toolchain
 from control_plane.domain.canonical import digest
-from control_plane.domain.errors import BundleInvalid, InvalidInput, TerraformUnavailable
+from control_plane.domain.errors import (
+    BundleInvalid,
+    InvalidInput,
+    TerraformUnavailable,
+    Unavailable,
+)
 from control_plane.ports import BuiltBundle, BundleOrder, Json, OnEvent, PolicyScope
 
 LOCK: Final = ".terraform.lock.hcl"
@@ -67,9 +72,11 @@ class TerraformBundleBuilder:
     def build(self, order: BundleOrder, *, on_event: OnEvent) -> BuiltBundle:
         """Build, pack, sign and rehearse. Raises ``BundleInvalid`` naming the failed checks.
 
-        Without Terraform the bundle is built and says ``rehearsal: none``.
+        Without Terraform the bundle is built and says ``rehearsal: none``. Raises ``Unavailable``
+        when the key to sign with cannot be used.
         """
         self.check_variables(order.variables)
+        key = self._key()
         try:
             toolchain = find_toolchain(
                 environment=os.environ, binary=self.binary, mirror=self.mirror
@@ -88,7 +95,7 @@ class TerraformBundleBuilder:
             archive = pack(files, name)
             on_event("phase", {"name": "rehearse"})
             checks = self._rehearsed(archive, folder / "rehearsal", toolchain, order, why)
-        return self._signed(f"{name}.tar.gz", archive, content_digest, checks, toolchain)
+        return self._signed(f"{name}.tar.gz", archive, content_digest, checks, toolchain, key)
 
     def stop_all(self) -> None:
         """End what a build of this process has running; the process is about to end."""
@@ -192,15 +199,21 @@ class TerraformBundleBuilder:
             )
         return checks
 
+    def _key(self) -> MinisignKey:
+        try:
+            return MinisignKey(load_or_create_key_file(self.key_file))
+        except KeyFileUnusable as error:
+            raise Unavailable(f"the bundle cannot be signed: {error}") from error
+
+    @staticmethod
     def _signed(
-        self,
         name: str,
         archive: bytes,
         content_digest: str,
         checks: list[dict[str, Any]],
         toolchain: Toolchain | None,
+        key: MinisignKey,
     ) -> BuiltBundle:
-        key = MinisignKey(load_or_create_key_file(self.key_file))
         sha256 = hashlib.sha256(archive).hexdigest()
         rehearsal = "quick" if toolchain else "none"
         tools = {toolchain.flavour.value: toolchain.version} if toolchain else {}

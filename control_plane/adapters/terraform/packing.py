@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Final
 
 _MODE: Final = 0o644
-SKIPPED: Final = (".terraform", "terraform.tfstate")
+
+
+def _left_by_terraform(part: str) -> bool:
+    # the lock file, .terraform.lock.hcl, is one of ours
+    return part == ".terraform" or part.startswith("terraform.tfstate")
 
 
 def read_tree(folder: Path) -> dict[str, bytes]:
@@ -19,7 +23,7 @@ def read_tree(folder: Path) -> dict[str, bytes]:
     found = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(SKIPPED) for part in relative.parts):
+        if path.is_file() and not any(map(_left_by_terraform, relative.parts)):
             found[relative.as_posix()] = path.read_bytes()
     return found
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stacks.sandbox.provider import rules
 from stacks.sandbox.provider.compare import Act, Change, changes
 from stacks.sandbox.provider.schema import (
     Fields,
@@ -59,7 +60,7 @@ def _seconds(duration: str) -> int:
 
 _ROLE: Fields = {
     "roleArn": text(required=True, rule=_role_arn),
-    "sessionName": text(),
+    "sessionName": text(rule=rules.matching(r"[\w+=,.@-]{2,64}", "2 to 64 of letters, _+=,.@-")),
     "externalId": text(),
     "duration": text(rule=_duration),
     "policy": text(),

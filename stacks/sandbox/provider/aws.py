@@ -38,7 +38,7 @@ class ApiError(Exception):
     """
 
     def __init__(self, operation: str, code: str, message: str) -> None:
-        super().__init__(f"{operation}: {code}: {message}" if code else f"{operation}: {message}")
+        super().__init__(": ".join(part for part in (operation, code, message) if part))
         self.operation = operation
         self.code = code
 

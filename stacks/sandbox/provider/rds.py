@@ -125,21 +125,25 @@ class Instance(ResourceType):
 
     @override
     def further_problems(self, inputs: Properties) -> Iterator[Problem]:
-        """What a new instance needs, and the two ways to a password."""
+        """What an instance needs, and the two ways to a password."""
         for name in ("engine", "allocatedStorage", "username"):
             if inputs.get(name) is None:
                 yield Problem(name, "is required and missing")
         managed = inputs.get("manageMasterUserPassword") or False
         if managed is True and inputs.get("password") is not None:
             yield Problem("manageMasterUserPassword", "conflicts with a password")
-        if managed is False and inputs.get("password") is None:
-            yield Problem("", "one of password, manageMasterUserPassword is required")
         if inputs.get("kmsKeyId") is not None and inputs.get("storageEncrypted") is not True:
             yield Problem("storageEncrypted", "must be true when kmsKeyId is given")
 
     @override
     def create(self, aws: Aws, inputs: Properties) -> str:
-        """Create the instance. It can be found by its name at once, by its id when it is there."""
+        """Create the instance.
+
+        That it needs a password is found out here: an imported one has no password to be told.
+        """
+        if inputs.get("password") is None and not inputs.get("manageMasterUserPassword"):
+            reason = "one of password, manageMasterUserPassword is required"
+            raise ApiError("CreateDBInstance", "InvalidParameterCombination", reason)
         parameters = {
             parameter: inputs.get(name, self.fields[name].default)
             for name, parameter in {**_PLAIN, **_AT_CREATION}.items()

@@ -5,7 +5,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from stacks.sandbox.provider import rules
-from stacks.sandbox.provider.aws import Aws
+from stacks.sandbox.provider.aws import ApiError, Aws
 from stacks.sandbox.provider.resource import ResourceType
 from stacks.sandbox.provider.schema import TAGS, Fields, flag, integer, policy_text, text
 from stacks.sandbox.provider.tags import TagChange, from_pairs, pairs
@@ -45,14 +45,17 @@ class Secret(ResourceType):
     @override
     def create(self, aws: Aws, inputs: Properties) -> str:
         """Create the secret without a value; its policy follows."""
-        answer = aws.call(
-            "secretsmanager",
-            "create_secret",
-            Name=inputs["name"],
-            Description=inputs.get("description"),
-            KmsKeyId=inputs.get("kmsKeyId"),
-            Tags=pairs(inputs.get("tagsAll")),
-        )
+        try:
+            answer = aws.call(
+                "secretsmanager",
+                "create_secret",
+                Name=inputs["name"],
+                Description=inputs.get("description"),
+                KmsKeyId=inputs.get("kmsKeyId"),
+                Tags=pairs(inputs.get("tagsAll")),
+            )
+        except ApiError as error:
+            raise _refused(aws, inputs["name"], error) from error
         return str(answer["ARN"])
 
     @override
@@ -120,6 +123,17 @@ class Secret(ResourceType):
             ForceDeleteWithoutRecovery=True if days == 0 else None,
         )
         return True
+
+
+def _refused(aws: Aws, name: str, error: ApiError) -> ApiError:
+    """Return the error AWS gives for the name of a secret that waits for its deletion."""
+    if error.code != "ResourceExistsException":
+        return error
+    secret = aws.find("secretsmanager", "describe_secret", _GONE, SecretId=name) or {}
+    if not secret.get("DeletedDate"):
+        return error
+    reason = "a secret with this name is already scheduled for deletion"
+    return ApiError(error.operation, "InvalidRequestException", reason)
 
 
 TYPES = (Secret(),)

@@ -371,9 +371,7 @@ def _abort(context: Context, message: str) -> NoReturn:
     raise AssertionError(message)  # abort does not return
 
 
-def _failure(
-    problem: Problem, fields: Fields, secrets: SecretPaths
-) -> provider_pb2.CheckFailure:
+def _failure(problem: Problem, fields: Fields, secrets: SecretPaths) -> provider_pb2.CheckFailure:
     """Return a problem for the engine, which prints the values of properties that it is named.
 
     Secret ones are not named to it, nor are nested ones, which it does not find; the reason says

@@ -143,9 +143,7 @@ def network() -> tuple[aws.ec2.Vpc, list[aws.ec2.Subnet], aws.ec2.SecurityGroup]
             availability_zone=f"{REGION}{zone}",
             tags={"Name": zone},
         )
-        aws.ec2.RouteTableAssociation(
-            f"use-{zone}", subnet_id=subnet.id, route_table_id=table.id
-        )
+        aws.ec2.RouteTableAssociation(f"use-{zone}", subnet_id=subnet.id, route_table_id=table.id)
         subnets.append(subnet)
     inline = aws.ec2.SecurityGroup(
         "inline",
@@ -162,9 +160,7 @@ def network() -> tuple[aws.ec2.Vpc, list[aws.ec2.Subnet], aws.ec2.SecurityGroup]
             },
             {"protocol": "tcp", "from_port": 8080, "to_port": 8080, "self": True},
         ],
-        egress=[
-            {"protocol": "-1", "from_port": 0, "to_port": 0, "cidr_blocks": ["0.0.0.0/0"]}
-        ],
+        egress=[{"protocol": "-1", "from_port": 0, "to_port": 0, "cidr_blocks": ["0.0.0.0/0"]}],
     )
     group = aws.ec2.SecurityGroup(
         "group", name="every-type-group", description="rules outside", vpc_id=vpc.id
@@ -229,9 +225,7 @@ def identities() -> aws.iam.Role:
     return role
 
 
-def database(
-    key: aws.kms.Key, subnets: list[aws.ec2.Subnet], group: aws.ec2.SecurityGroup
-) -> None:
+def database(key: aws.kms.Key, subnets: list[aws.ec2.Subnet], group: aws.ec2.SecurityGroup) -> None:
     places = aws.rds.SubnetGroup(
         "places",
         name="every-type-places",

@@ -1,4 +1,4 @@
-"""Changes through the engine: update, replacement, deletion, drift; each read back from the cloud."""
+"""Changes through the engine: update, replacement, deletion, drift, read back from the cloud."""
 
 from __future__ import annotations
 
@@ -49,9 +49,7 @@ def changed_in_place(*, after: bool) -> None:
         billing_mode="PAY_PER_REQUEST",
         hash_key="a",
         attributes=[{"name": name, "type": "S"} for name in ("ab" if after else "a")],
-        global_secondary_indexes=[
-            {"name": "by-b", "hash_key": "b", "projection_type": "KEYS_ONLY"}
-        ]
+        global_secondary_indexes=[{"name": "by-b", "hash_key": "b", "projection_type": "KEYS_ONLY"}]
         if after
         else None,
         ttl={"attribute_name": "expires", "enabled": True} if after else None,
@@ -211,9 +209,7 @@ def test_a_network_is_changed_in_place(change: Step, stack: Stack, cloud: CloudP
         "SecurityGroupRules"
     ]
     assert (rule["CidrIpv4"], rule["Description"]) == ("10.30.0.0/16", "to the services")
-    attribute = ec2.describe_vpc_attribute(
-        VpcId=state["vpc"]["id"], Attribute="enableDnsHostnames"
-    )
+    attribute = ec2.describe_vpc_attribute(VpcId=state["vpc"]["id"], Attribute="enableDnsHostnames")
     assert attribute["EnableDnsHostnames"]["Value"]
 
 
@@ -261,9 +257,7 @@ def test_a_changed_secret_stays_secret(change: Step, stack: Stack, cloud: CloudP
 
 @pytest.fixture(scope="module")
 def drift(change: Step, stack: Stack, cloud: CloudProcess) -> Step:
-    cloud.client("logs").put_retention_policy(
-        logGroupName="/changes/retained", retentionInDays=90
-    )
+    cloud.client("logs").put_retention_policy(logGroupName="/changes/retained", retentionInDays=90)
     cloud.client("s3").put_bucket_tagging(
         Bucket="changes-after", Tagging={"TagSet": [{"Key": "stray", "Value": "yes"}]}
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
+import pulumi
 import pytest
 
-from stacks.sandbox.provider.catalogue import all_types
+from stacks.sandbox.provider.catalogue import all_types, find_type
 from tests.stacks.cloud_process import CloudProcess
 from tests.stacks.sandbox_provider import every_type
 from tests.stacks.sandbox_provider.engine import Engine, Outcome, Stack
@@ -30,12 +33,12 @@ def stack(engine: Engine) -> Stack:
 
 
 @pytest.fixture(scope="module")
-def life(stack: Stack, cloud: CloudProcess) -> Iterator[Life]:
+def life(stack: Stack) -> Life:
     given = {"default_tags": {"tags": TAGS}}
     found: Life = {"preview": stack.preview(every_type.program, **given)}
     found["create"] = stack.up(every_type.program, **given)
     found["again"] = stack.up(every_type.program, **given)
-    yield found
+    return found
 
 
 def test_the_preview_of_a_new_stack_creates_nothing_and_knows_what_it_would(
@@ -169,6 +172,54 @@ def test_a_refresh_finds_no_difference_and_leaves_the_state_as_it_was(
     for name in before.keys() - moved:
         for was, becomes in zip(before[name], after[name], strict=True):
             assert was == becomes, name
+
+
+def imported(ids: Mapping[str, str]) -> None:
+    """The same program, everything of it imported under these ids."""
+
+    def by_id(
+        args: pulumi.ResourceTransformationArgs,
+    ) -> pulumi.ResourceTransformationResult | None:
+        kind = find_type(args.type_)
+        if kind is None:
+            return None
+        local = [name for name, known in kind.fields.items() if known.local]
+        options = pulumi.ResourceOptions(import_=ids[args.name], ignore_changes=local)
+        merged = pulumi.ResourceOptions.merge(args.opts, options)
+        return pulumi.ResourceTransformationResult(args.props, merged)
+
+    pulumi.runtime.register_stack_transformation(by_id)
+    every_type.program()
+
+
+def import_id(item: dict[str, Any]) -> str:
+    """Return the import id the official provider documents, where it is not the id."""
+    outputs = item["outputs"]
+    match item["type"]:
+        case "aws:ec2/routeTableAssociation:RouteTableAssociation":
+            return f"{outputs['subnetId']}/{outputs['routeTableId']}"
+        case "aws:rds/instance:Instance":
+            return str(outputs["identifier"])
+        case _:
+            return str(item["id"])
+
+
+def test_every_type_can_be_imported_by_its_documented_id(
+    life: Life, stack: Stack, engine: Engine
+) -> None:
+    here = {name: item for name, item in stack.state.items() if item["type"].startswith("aws:")}
+    ids = {name: import_id(item) for name, item in here.items()}
+    other = engine.stack("imported")
+    program = partial(imported, ids)
+    taken_over = other.up(program, default_tags={"tags": TAGS})
+    assert taken_over.error is None, taken_over.text
+    assert taken_over.only("import") == here.keys()
+    there = other.state
+    assert {name: there[name]["id"] for name in here} == {
+        name: item["id"] for name, item in here.items()
+    }
+    again = other.up(program, default_tags={"tags": TAGS})
+    assert (again.error, again.moved) == (None, {})
 
 
 def test_destroying_leaves_nothing(life: Life, stack: Stack, cloud: CloudProcess) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.auth import Identity, TokenRules
 from api.dependencies import Shared
+from api.openapi import document
 from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer
 from control_plane.domain.actor import Role
 from control_plane.services import bundles
@@ -34,11 +36,11 @@ class Api:
     def __init__(self, folder: Path, world: World | None = None) -> None:
         self.world = world or World()
         self.issuer = EmbeddedIssuer(folder / "issuer.pem", audience=AUDIENCE)
-        self.ticks = time.monotonic
+        self.ticks: Callable[[], float] = time.monotonic
         self.identity = Identity(
             rules=TokenRules(issuer=ISSUER, audience=AUDIENCE),
             fetch=self.issuer.keys,
-            ticks=lambda: self.ticks(),
+            ticks=self.now,
         )
         self.parts = {"database": "ok"}
         self.shared = Shared(
@@ -49,6 +51,10 @@ class Api:
             readiness=lambda: self.parts,
         )
         self.app: FastAPI = create_app(self.shared)
+
+    def now(self) -> float:
+        """Return the seconds that the identity's keys age by; a test sets ``ticks``."""
+        return self.ticks()
 
     def token(self, role: Role, *, subject: str | None = None, tenants: tuple[str, ...] = ("*",),
               **more: Any) -> str:  # fmt: skip
@@ -198,6 +204,12 @@ class Scene:
             more.setdefault("json", self.body(path))
         headers = {"If-Match": '"2"', **more.pop("headers", {})}
         return self.api.call(method, address, who, headers=headers, **more)
+
+
+@cache
+def written() -> dict[str, Any]:
+    """Return the OpenAPI document as ``python -m api.openapi`` writes it."""
+    return document()
 
 
 def is_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -73,9 +73,7 @@ def _named(pair: tuple[str, str]) -> str:
 
 def test_every_route_of_the_document_is_in_the_table(api: Api) -> None:
     document = api.app.openapi()
-    routes = {
-        (method.upper(), path) for path, item in document["paths"].items() for method in item
-    }
+    routes = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     assert routes == set(TABLE)
 
 

@@ -59,6 +59,7 @@ def signed(header: dict[str, Any], payload: bytes, key: RSAKey) -> str:
     from cryptography.hazmat.primitives.hashes import SHA256
 
     start = f"{_b64(json.dumps(header).encode())}.{_b64(payload)}"
+    assert key.private_key is not None
     signature = key.private_key.sign(start.encode(), PKCS1v15(), SHA256())
     return f"{start}.{_b64(signature)}"
 
@@ -85,7 +86,7 @@ def api(control_plane: Api, mint: Mint) -> Api:
     rules = control_plane.identity.rules
     control_plane.ticks = time.monotonic
     control_plane.identity = control_plane.shared.identity = Identity(
-        rules=rules, fetch=mint.jwks, ticks=lambda: control_plane.ticks()
+        rules=rules, fetch=mint.jwks, ticks=control_plane.now
     )
     control_plane.shared.failures.clear()
     return control_plane

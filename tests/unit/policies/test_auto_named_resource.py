@@ -58,6 +58,17 @@ def test_a_name_that_is_not_known_is_undecided(form):
     }
 
 
+@pytest.mark.parametrize("form", PLAN_FORMS)
+def test_an_unknown_prefix_counts_only_where_there_is_no_name(form):
+    """Terraform shows a prefix that is left out as unknown beside a name."""
+    alone = Thing("aws_s3_bucket", "b", {"bucket_prefix": Unknown()})
+    named = bucket(bucket_prefix=Unknown())
+    both = bucket(bucket_prefix="acme-")
+    assert ("aws_s3_bucket.b", "bucket_prefix", "violated") in found(RULE, form, [alone])
+    assert found(RULE, form, [named]) == set()
+    assert found(RULE, form, [both]) == {("aws_s3_bucket.data", "bucket_prefix", "violated")}
+
+
 @pytest.mark.parametrize("form", ["pulumi", "state"])
 def test_a_name_that_pulumi_invented_is_recognised(form):
     invented = {("aws_s3_bucket.data", "bucket", "violated")}

@@ -56,6 +56,8 @@ def weaker(**changes: object) -> list[object]:
         NONE,
     ),
     ("with TLS", weaker(Condition={"Bool": {"aws:SecureTransport": "true"}}), NONE),
+    ("another comparison", weaker(Condition={"StringEquals": NO_TLS}), NONE),
+    ("another key", weaker(Condition={"Bool": {"aws:ViaAWSService": "false"}}), NONE),
     ("no condition", weaker(Condition={}), NONE),
     (
         "one more condition",

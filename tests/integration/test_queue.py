@@ -1,0 +1,310 @@
+"""The durable queue on a real PostgreSQL: phases in worker processes that are killed.
+
+A worker is a process (``queue_worker.py``) since DBOS is one per process; what ran when is read
+from the file that its phases write.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, create_engine
+
+from control_plane.adapters.db.engine import driver_url
+from control_plane.adapters.db.roles import APP
+from control_plane.adapters.dbos.executor import Executor
+from control_plane.adapters.dbos.liveness import Liveness
+from control_plane.adapters.dbos.migrate import migrate
+from control_plane.adapters.dbos.queue import DbosQueue, queue_factory
+from control_plane.adapters.postgres import EmbeddedPostgres
+from control_plane.domain.errors import Unavailable
+from control_plane.workflows import PHASES
+from tests.databases import Database, drop_database, new_database
+from tests.integration.queue_worker import ALREADY_RUNS
+
+SOURCE = Path(__file__).resolve().parents[2]
+SECONDS = 60.0  # for what should take one or two
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One go at a phase; ``end`` is None when it did not get there."""
+
+    subject: str
+    pid: int
+    start: float
+    end: float | None
+
+
+class Plant:
+    """A database with the queue's tables, and workers on it."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.log = folder / "phases.log"
+        self._workers: list[subprocess.Popen[str]] = []
+        self._engine = create_engine(driver_url(database.app))
+        self._queue: Callable[[Connection], DbosQueue] = queue_factory(database.app)
+
+    @contextmanager
+    def transaction(self, *, keep: bool = True) -> Iterator[DbosQueue]:
+        """Give the queue of one transaction; ``keep`` commits it."""
+        with self._engine.connect() as connection:
+            yield self._queue(connection)
+            if keep:
+                connection.commit()
+
+    def enqueue(self, *subjects: tuple[str, str], attempt: int = 1) -> None:
+        """Enqueue (subject, partition) in one transaction."""
+        with self.transaction() as queue:
+            for subject, partition in subjects:
+                queue.enqueue("plan_run", subject, partition=partition, attempt=attempt)
+
+    def work(self, name: str, globally: int = 10) -> subprocess.Popen[str]:
+        """Start a worker; it is ready when this returns."""
+        worker = self.start(name, globally)
+        assert worker.stdout is not None
+        if worker.stdout.readline() != "ready\n":
+            _, said = worker.communicate(timeout=SECONDS)
+            pytest.fail(f"the worker did not start: {said}")
+        return worker
+
+    def start(self, name: str, globally: int = 10) -> subprocess.Popen[str]:
+        """Start a worker process."""
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.queue_worker", self.database.app, name,
+             str(self.log), str(globally)],
+            cwd=SOURCE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self._workers.append(worker)
+        return worker
+
+    def kill(self, worker: subprocess.Popen[str]) -> None:
+        """Kill a worker without a word."""
+        worker.kill()
+        worker.communicate(timeout=SECONDS)
+
+    def let_go(self) -> None:
+        """Let the phases end that hold."""
+        self.log.with_suffix(".go").touch()
+
+    def ran(self) -> list[Ran]:
+        """Return what the phases wrote down, in order of their start."""
+        found: list[Ran] = []
+        for line in self.log.read_text().splitlines() if self.log.exists() else ():
+            what, _, subject, pid, at = line.split()
+            if what == "start":
+                found.append(Ran(subject, int(pid), float(at), None))
+                continue
+            (number,) = [
+                n for n, one in enumerate(found)
+                if (one.subject, one.pid, one.end) == (subject, int(pid), None)
+            ]  # fmt: skip
+            found[number] = Ran(subject, int(pid), found[number].start, float(at))
+        return found
+
+    def wait_for(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds."""
+        deadline = time.monotonic() + SECONDS
+        while not holds():
+            assert time.monotonic() < deadline, self.ran()
+            time.sleep(0.05)
+
+    def wait_done(self, count: int) -> None:
+        """Wait until the queue has recorded the end of so many phases."""
+        self.wait_for(lambda: self.rows("status = 'SUCCESS'") == count)
+
+    def rows(self, where: str = "true") -> int:
+        """Count phases that the queue knows."""
+        with psycopg.connect(self.database.app) as connection:
+            query = f"SELECT count(*) FROM dbos.workflow_status WHERE {where}"  # noqa: S608 - the tests' own words
+            row = connection.execute(query.encode()).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def close(self) -> None:
+        """End the workers and the connections."""
+        for worker in self._workers:
+            self.kill(worker)
+        self._engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def queue_template(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
+    """A database with our tables and the queue's, to copy."""
+    name = new_database(postgres_server, template=migrated_template)
+    migrate(Database(server=postgres_server, name=name).owner, application_role=APP)
+    yield name
+    drop_database(postgres_server, name)
+
+
+@pytest.fixture
+def plant(
+    postgres_server: EmbeddedPostgres, queue_template: str, tmp_path: Path
+) -> Iterator[Plant]:
+    """Each test has a queue of its own: what one leaves, workers of the next would take up."""
+    name = new_database(postgres_server, template=queue_template)
+    plant = Plant(Database(server=postgres_server, name=name), tmp_path)
+    yield plant
+    plant.close()
+    drop_database(postgres_server, name)
+
+
+def test_what_is_rolled_back_was_never_enqueued(plant: Plant) -> None:
+    with plant.transaction(keep=False) as queue:
+        queue.enqueue("plan_run", "0-a", partition="p")
+    assert plant.rows() == 0
+    plant.enqueue(("0-a", "p"))
+    assert plant.rows() == 1
+
+
+def test_a_phase_of_one_attempt_is_enqueued_once(plant: Plant) -> None:
+    plant.enqueue(("0-a", "p"))
+    plant.enqueue(("0-a", "p"))
+    assert plant.rows() == 1
+    plant.enqueue(("0-a", "p"), attempt=2)
+    assert plant.rows() == 2
+
+
+@pytest.mark.parametrize(
+    ("phase", "subject", "partition"),
+    [("no_such_phase", "a", "p"), ("plan_run", "a", ""), ("plan_run", "", "p")],
+)
+def test_what_would_never_run_is_refused(
+    plant: Plant, phase: str, subject: str, partition: str
+) -> None:
+    with plant.transaction() as queue, pytest.raises(ValueError, match="not a phase"):
+        queue.enqueue(phase, subject, partition=partition)
+    assert plant.rows() == 0
+
+
+def test_partitions_never_overlap_and_the_global_limit_is_kept(plant: Plant) -> None:
+    limit, partitions, each = 3, 5, 3
+    plant.enqueue(
+        *((f"0.3-{partition}.{n}", str(partition)) for n in range(each)
+          for partition in range(partitions))
+    )  # fmt: skip
+    workers = {plant.work(name, limit).pid for name in ("one", "two")}
+    plant.wait_done(partitions * each)
+    ran = plant.ran()
+    assert len(ran) == partitions * each
+    for partition in range(partitions):
+        mine = [one for one in ran if one.subject.startswith(f"0.3-{partition}.")]
+        assert all((a.end or 0.0) <= b.start for a, b in pairwise(mine)), mine
+    most = max(sum(b.start <= a.start < (b.end or 0.0) for b in ran) for a in ran)
+    assert most == limit
+    assert {one.pid for one in ran} <= workers
+
+
+def test_a_killed_worker_that_starts_again_does_its_phase_again(plant: Plant) -> None:
+    plant.enqueue(("hold-a", "p"), ("0-b", "p"))
+    worker = plant.work("one")
+    plant.wait_for(lambda: len(plant.ran()) == 1)
+    plant.kill(worker)
+    plant.let_go()
+    again = plant.work("one")
+    plant.wait_done(2)
+    assert [(one.subject, one.pid, one.end is not None) for one in plant.ran()] == [
+        ("hold-a", worker.pid, False), ("hold-a", again.pid, True), ("0-b", again.pid, True),
+    ]  # fmt: skip
+
+
+def test_another_worker_takes_over_from_a_dead_one(plant: Plant) -> None:
+    plant.enqueue(("hold-a", "p"))
+    first = plant.work("one")
+    plant.wait_for(lambda: len(plant.ran()) == 1)
+    second = plant.work("two")
+    time.sleep(1.0)  # five looks for dead workers: a living one is left alone
+    assert len(plant.ran()) == 1
+    plant.kill(first)
+    plant.enqueue(("0-b", "p"))
+    plant.let_go()
+    plant.wait_done(2)
+    assert [(one.subject, one.pid, one.end is not None) for one in plant.ran()] == [
+        ("hold-a", first.pid, False), ("hold-a", second.pid, True), ("0-b", second.pid, True),
+    ]  # fmt: skip
+
+
+def test_a_second_worker_of_the_same_name_does_not_start(plant: Plant) -> None:
+    first = plant.work("one")
+    twin = plant.start("one")
+    _, said = twin.communicate(timeout=SECONDS)
+    assert twin.returncode == ALREADY_RUNS
+    assert "TENANTPLANE_WORKER_ID" in said
+    assert first.poll() is None
+
+
+def test_a_worker_whose_session_ended_knows_that_it_lost_its_name(plant: Plant) -> None:
+    with Liveness(plant.database.app, "one") as one, Liveness(plant.database.app, "two") as two:
+        assert one.is_held()
+        assert not two.is_dead("one")
+        with psycopg.connect(plant.database.admin, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                " WHERE application_name = 'worker one'"
+            )
+        assert not one.is_held()
+        assert two.is_dead("one")
+
+
+def test_one_worker_at_a_time_looks_for_dead_ones(plant: Plant) -> None:
+    with Liveness(plant.database.app, "one") as one, Liveness(plant.database.app, "two") as two:
+        assert one.take_reaper_turn()
+        assert not two.take_reaper_turn()
+        one.end_reaper_turn()
+        assert two.take_reaper_turn()
+
+
+def test_a_name_is_free_again_when_its_worker_ends(plant: Plant) -> None:
+    with Liveness(plant.database.app, "one"), pytest.raises(Unavailable):
+        Liveness(plant.database.app, "one").__enter__()
+    with Liveness(plant.database.app, "one") as again:
+        assert again.is_held()
+
+
+def test_fifty_short_phases_end_soon(
+    plant: Plant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plant.work("one")
+    started = time.monotonic()
+    plant.enqueue(*((f"0-{n}", str(n)) for n in range(50)))
+    plant.wait_done(50)
+    with capsys.disabled():
+        print(f"\n50 short phases: {time.monotonic() - started:.1f} s")
+    assert len(plant.ran()) == 50
+
+
+def test_a_worker_does_every_phase_that_can_be_enqueued(plant: Plant) -> None:
+    some = {name: print for name in list(PHASES)[1:]}
+    with pytest.raises(ValueError, match="every phase"):
+        Executor(
+            plant.database.app, liveness=Liveness(plant.database.app, "one"), phases=some,
+            at_a_time=1, globally=1, poll_seconds=1.0,
+        )  # fmt: skip
+
+
+def test_every_phase_that_the_code_enqueues_exists_and_all_are_used() -> None:
+    named = set()
+    for path in (SOURCE / "control_plane").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "enqueue"
+                and node.args
+                and isinstance(node.args[0], ast.Constant)
+            ):
+                named.add(node.args[0].value)
+    assert named <= set(PHASES)
+    assert {"plan_run", "apply_run", "build_bundle"} == set(PHASES)

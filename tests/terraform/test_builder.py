@@ -1,0 +1,426 @@
+"""Bundles as they leave: the same bytes, signed, rehearsed with a real Terraform."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from control_plane.adapters.audit.keys import load_or_create_key_file
+from control_plane.adapters.rules.loader import load_policy_parameters, load_rules
+from control_plane.adapters.rules.policies import RulePolicies
+from control_plane.adapters.terraform.attestation import (
+    PAYLOAD_TYPE,
+    PREDICATE_TYPE,
+    pre_authentication,
+)
+from control_plane.adapters.terraform.builder import TerraformBundleBuilder
+from control_plane.adapters.terraform.minisign import MinisignKey, SignatureInvalid, verify
+from control_plane.adapters.terraform.packing import pack, read_tree, sums, unpack, write_tree
+from control_plane.adapters.terraform.review import review_files
+from control_plane.adapters.terraform.toolchain import Toolchain
+from control_plane.domain.errors import BundleInvalid, InvalidInput, Unavailable
+from control_plane.ports import BuiltBundle, BundleOrder, PolicyScope
+
+SOURCE = Path(__file__).resolve().parents[2]
+MODULES = SOURCE / "stacks" / "mode_c_modules"
+GUIDE = SOURCE / "docs" / "mode-c.md"
+CHECKS = ["fmt", "init", "validate", "test", "offline_plan", "policies", "bytes_unchanged"]
+ABSENT = "no-such-terraform"
+SECONDS = 60
+
+
+def passes(plan: Mapping[str, Any], scope: PolicyScope) -> Mapping[str, Any]:
+    """Judge without rules."""
+    del plan, scope
+    return {"violations": []}
+
+
+def order(number: int = 1, **changes: Any) -> BundleOrder:
+    """Return an order of the example in which everything is created."""
+    example = MODULES / "examples" / "created.tfvars.json"
+    variables = json.loads(example.read_text(encoding="utf-8"))
+    return BundleOrder(
+        bundle_id="bdl_1",
+        tenant_id="ten_1",
+        tenant_slug="dainese",
+        number=number,
+        variables={**variables, **changes},
+    )
+
+
+def builder(folder: Path, **changes: Any) -> TerraformBundleBuilder:
+    """Return a builder on this machine's Terraform with the product's rules."""
+    rules = load_rules(SOURCE / "rules")
+    parameters = load_policy_parameters(SOURCE / "rules", rules.regions)
+    made = TerraformBundleBuilder(
+        modules=MODULES,
+        guide=GUIDE,
+        variables_schema=SOURCE / "stacks" / "schemas" / "mode_c_variables.schema.json",
+        key_file=folder / "bundle.key",
+        work_folder=folder / "builds",
+        binary="terraform",
+        mirror=None,
+        judge=RulePolicies(parameters).judge_terraform,
+    )
+    return replace(made, **changes)
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A bundle that was built, and its files unpacked."""
+
+    bundle: BuiltBundle
+    root: Path
+    events: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def build(cls, made: TerraformBundleBuilder, folder: Path, **changes: Any) -> Shipped:
+        """Build and unpack."""
+        events: list[Mapping[str, Any]] = []
+        built = made.build(order(**changes), on_event=lambda _, body: events.append(body))
+        return cls(built, unpack(built.archive, folder), events)
+
+    def text(self, name: str) -> str:
+        """Return a file of the archive."""
+        return (self.root / name).read_text(encoding="utf-8")
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the archive says of itself."""
+        found: dict[str, Any] = json.loads(self.text("MANIFEST.json"))
+        return found
+
+    def beside(self, ending: str) -> bytes:
+        """Return the file beside the archive with this ending."""
+        (name,) = [name for name in self.bundle.files if name.endswith(ending)]
+        return self.bundle.files[name]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    """A bundle that was built where there is no Terraform."""
+    folder = tmp_path_factory.mktemp("plain")
+    made = builder(folder, binary=ABSENT)
+    return Shipped.build(made, folder / "unpacked")
+
+
+@pytest.fixture(scope="module")
+def rehearsed(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    """A bundle that was built and rehearsed with this machine's Terraform."""
+    folder = tmp_path_factory.mktemp("rehearsed")
+    made = builder(
+        folder,
+        binary=str(toolchain.binary),
+        mirror=toolchain.mirror.folder if toolchain.mirror else None,
+    )
+    return Shipped.build(made, folder / "unpacked")
+
+
+# --- packing ---------------------------------------------------------------------------------
+def test_the_same_files_give_the_same_bytes_in_any_order() -> None:
+    files = {"b/x.tf": b"x", "a.tf": b"a"}
+    assert pack(files, "root") == pack(dict(reversed(files.items())), "root")
+    assert pack(files, "root") != pack({**files, "a.tf": b"b"}, "root")
+
+
+def test_what_is_packed_comes_out_again_and_the_lock_file_with_it(tmp_path: Path) -> None:
+    files = {"a.tf": b"a", ".terraform.lock.hcl": b"lock", "modules/m/main.tf": b""}
+    root = unpack(pack(files, "hub-x-1"), tmp_path)
+    for left in (".terraform/providers/p", "terraform.tfstate", "terraform.tfstate.d/x"):
+        (root / left).parent.mkdir(parents=True, exist_ok=True)
+        (root / left).write_bytes(b"left")
+    assert root.name == "hub-x-1"
+    assert read_tree(root) == files
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/outside", "a/../../outside"])
+def test_a_path_that_leaves_the_bundle_is_refused(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with pytest.raises(ValueError, match="not a path inside"):
+        write_tree({name: b"x"}, folder)
+    with pytest.raises(tarfile.FilterError):
+        unpack(pack({name: b"x"}, ".."), folder)
+    assert [path.name for path in tmp_path.rglob("*")] == ["in"]
+
+
+def test_the_sums_are_those_that_sha256sum_checks(plain: Shipped) -> None:
+    assert plain.text("SHA256SUMS") == sums(
+        {k: v for k, v in read_tree(plain.root).items() if k != "SHA256SUMS"}
+    )
+    program = shutil.which("sha256sum")
+    if program is None:
+        pytest.skip("no sha256sum on PATH")
+    done = subprocess.run(
+        [program, "--check", "--strict", "--quiet", "SHA256SUMS"],
+        cwd=plain.root, capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+# --- signatures ------------------------------------------------------------------------------
+def test_the_archive_verifies_against_its_signature(plain: Shipped) -> None:
+    bundle = plain.bundle
+    trusted = verify(
+        plain.beside(".pub").decode(), plain.beside(".minisig").decode(), bundle.archive
+    )
+    sha256 = bundle.archive_digest.removeprefix("sha256:")
+    assert trusted == f"file:{bundle.archive_name} sha256:{sha256}"
+
+
+@pytest.mark.parametrize("at", [0, 10, 5000, -1])
+def test_one_flipped_byte_of_the_archive_is_refused(plain: Shipped, at: int) -> None:
+    spoilt = bytearray(plain.bundle.archive)
+    spoilt[at] ^= 1
+    with pytest.raises(SignatureInvalid):
+        verify(plain.beside(".pub").decode(), plain.beside(".minisig").decode(), bytes(spoilt))
+
+
+def test_one_changed_letter_of_the_signature_file_is_refused(plain: Shipped) -> None:
+    signature = plain.beside(".minisig").decode()
+    lines = signature.splitlines()
+    for number, column in [(1, 4), (1, 20), (1, 80), (2, 20), (3, 10)]:
+        letter = "A" if lines[number][column] != "A" else "B"
+        spoilt = lines.copy()
+        spoilt[number] = lines[number][:column] + letter + lines[number][column + 1 :]
+        with pytest.raises(SignatureInvalid):
+            verify(plain.beside(".pub").decode(), "\n".join(spoilt), plain.bundle.archive)
+
+
+def test_the_signature_of_another_key_is_refused(plain: Shipped, tmp_path: Path) -> None:
+    other = MinisignKey(load_or_create_key_file(tmp_path / "other.key"))
+    with pytest.raises(SignatureInvalid, match="another key"):
+        verify(other.public_file(), plain.beside(".minisig").decode(), plain.bundle.archive)
+
+
+@pytest.mark.parametrize("text", ["", "one line", "a\nb\nc\nd", "a\nÿ\nc\nd"])
+def test_what_is_no_signature_file_is_refused(plain: Shipped, text: str) -> None:
+    with pytest.raises(SignatureInvalid):
+        verify(plain.beside(".pub").decode(), text, plain.bundle.archive)
+
+
+def test_the_tool_that_customers_use_verifies_it_too(plain: Shipped, tmp_path: Path) -> None:
+    program = shutil.which("minisign")
+    if program is None:
+        pytest.skip("no minisign on PATH (Debian: the package minisign)")
+    archive = tmp_path / plain.bundle.archive_name
+    archive.write_bytes(plain.bundle.archive)
+    for name, content in plain.bundle.files.items():
+        (tmp_path / name).write_bytes(content)
+    command = [program, "-Vm", archive.name, "-p", "tenantplane-bundle.pub"]
+    codes = []
+    for content in (plain.bundle.archive, plain.bundle.archive[:-1] + b"x"):
+        archive.write_bytes(content)
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, timeout=SECONDS, check=False
+        )
+        codes.append(done.returncode)
+    assert codes[0] == 0
+    assert codes[1] != 0
+
+
+def test_the_key_is_made_once_and_kept_to_its_owner(tmp_path: Path) -> None:
+    made = builder(tmp_path, binary=ABSENT)
+    first = made.build(order(), on_event=lambda *_: None)
+    second = made.build(order(2), on_event=lambda *_: None)
+    assert first.files["tenantplane-bundle.pub"] == second.files["tenantplane-bundle.pub"]
+    assert (tmp_path / "bundle.key").stat().st_mode & 0o077 == 0
+
+
+# --- the attestation -------------------------------------------------------------------------
+def test_the_attestation_is_signed_and_about_this_archive(plain: Shipped) -> None:
+    document = json.loads(plain.beside(".attestation.json"))
+    payload = base64.b64decode(document["payload"])
+    (signature,) = document["signatures"]
+    key = base64.b64decode(plain.beside(".pub").decode().splitlines()[1])
+    public = Ed25519PublicKey.from_public_bytes(key[10:])
+    signed = pre_authentication(document["payloadType"], payload)
+    assert signed.startswith(b"DSSEv1 28 application/vnd.in-toto+json ")
+    public.verify(base64.b64decode(signature["sig"]), signed)
+    with pytest.raises(InvalidSignature):
+        public.verify(base64.b64decode(signature["sig"]), payload)
+    assert document["payloadType"] == PAYLOAD_TYPE
+    assert signature["keyid"] in plain.beside(".pub").decode()
+    statement = json.loads(payload)
+    assert statement["predicateType"] == PREDICATE_TYPE
+    assert statement["subject"] == [
+        {
+            "name": plain.bundle.archive_name,
+            "digest": {"sha256": plain.bundle.archive_digest.removeprefix("sha256:")},
+        }
+    ]
+    assert statement["predicate"]["content_digest"] == plain.bundle.content_digest
+    assert statement["predicate"]["rehearsal"] == plain.bundle.rehearsal
+
+
+# --- what is inside --------------------------------------------------------------------------
+def test_without_terraform_the_bundle_is_built_and_says_so(plain: Shipped) -> None:
+    assert plain.bundle.rehearsal == "none"
+    (check,) = plain.bundle.checks
+    assert (check["name"], check["ok"]) == ("terraform_available", False)
+    assert "TENANTPLANE_TERRAFORM" in plain.manifest["without_terraform"]
+    assert plain.manifest["without_terraform"] == check["detail"]
+    assert not (plain.root / ".terraform.lock.hcl").exists()
+
+
+def test_two_builds_give_the_same_bytes_and_other_inputs_other_ones(
+    plain: Shipped, tmp_path: Path
+) -> None:
+    made = builder(tmp_path, binary=ABSENT)
+    again = made.build(order(), on_event=lambda *_: None)
+    other = made.build(order(account_id="111111111111"), on_event=lambda *_: None)
+    assert again.archive == plain.bundle.archive
+    assert again.content_digest == plain.bundle.content_digest
+    assert other.content_digest != again.content_digest
+    assert list((tmp_path / "builds").iterdir()) == []
+
+
+def test_the_archive_holds_modules_inputs_and_what_explains_them(plain: Shipped) -> None:
+    files = read_tree(plain.root)
+    assert plain.root.name == "hub-dainese-1"
+    assert json.loads(files["terraform.tfvars.json"]) == order().variables
+    release = json.loads(files["release.auto.tfvars.json"])["release"]
+    assert release["content_digest"] == plain.bundle.content_digest == (
+        plain.manifest["content_digest"]
+    )
+    assert files["MODE-C.md"] == GUIDE.read_bytes()
+    assert "MODE-C.md" in plain.text("README.md")
+    assert {"main.tf", "modules/keys/main.tf", "modules/network/main.tf"} <= set(files)
+    assert not [name for name in files if name.startswith("examples/")]
+
+
+def test_a_reworded_guide_is_no_other_content(plain: Shipped, tmp_path: Path) -> None:
+    guide = tmp_path / "guide.md"
+    guide.write_text("Another text.")
+    built = builder(tmp_path, binary=ABSENT, guide=guide).build(order(), on_event=lambda *_: None)
+    assert built.content_digest == plain.bundle.content_digest
+    assert built.archive_digest != plain.bundle.archive_digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"account_id": ""}, "inputs.account_id"),
+        ({"surprise": 1}, "inputs"),
+        (
+            {"network": {"mode": "create", "cidr": "10.0.0.0/16",
+                         "zones": ["eu-west-1a", "eu-west-1b"], "client_cidrs": ["0.0.0.0/0"]}},
+            "inputs.network.client_cidrs.0",
+        ),
+    ],
+)  # fmt: skip
+def test_inputs_that_cannot_be_right_are_refused_by_field(
+    tmp_path: Path, changes: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        builder(tmp_path).build(order(**changes), on_event=lambda *_: None)
+    assert refused.value.data["field"] == field
+    assert field.rpartition(".")[2] in str(refused.value)
+
+
+def test_a_key_file_that_cannot_be_used_is_said_and_nothing_is_signed(tmp_path: Path) -> None:
+    (tmp_path / "bundle.key").write_text("no key")
+    with pytest.raises(Unavailable, match=r"bundle\.key") as refused:
+        builder(tmp_path, binary=ABSENT).build(order(), on_event=lambda *_: None)
+    assert str(tmp_path) not in str(refused.value)
+
+
+def test_the_review_files_name_every_principal_of_another_account() -> None:
+    def item(address: str, principal: str) -> dict[str, Any]:
+        statement = {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "*"}
+        policy = json.dumps({"Statement": [statement]})
+        return {
+            "mode": "managed", "address": address, "type": "aws_kms_key",
+            "change": {"after": {"policy": policy}},
+        }  # fmt: skip
+
+    own, foreign = "arn:aws:iam::210987654321:root", "arn:aws:iam::999999999999:root"
+    plan = {"resource_changes": [item("k.own", own), item("k.foreign", foreign)]}
+    files = review_files(plan, "210987654321")
+    assert f"k.foreign: {foreign}" in files["review/VENDOR-ACCESS.md"].decode()
+    assert "k.own" not in files["review/VENDOR-ACCESS.md"].decode()
+    assert files == review_files({"resource_changes": plan["resource_changes"][::-1]},
+                                 "210987654321")  # fmt: skip
+
+
+# --- with a real Terraform -------------------------------------------------------------------
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_bundle_passes_every_check_of_the_quick_rehearsal(
+    rehearsed: Shipped, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with capsys.disabled():
+        took = [f"{check['name']} {check['seconds']} s" for check in rehearsed.bundle.checks]
+        print(f"\nquick rehearsal: {', '.join(took)}")
+    assert rehearsed.bundle.rehearsal == "quick"
+    assert [check["name"] for check in rehearsed.bundle.checks] == CHECKS
+    assert all(check["ok"] for check in rehearsed.bundle.checks), rehearsed.bundle.checks
+    assert [event["name"] for event in rehearsed.events] == ["stage", "rehearse"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_rehearsed_bundle_has_lock_file_manifest_and_review(
+    rehearsed: Shipped, toolchain: Toolchain
+) -> None:
+    assert rehearsed.text("SHA256SUMS") == sums(
+        {k: v for k, v in read_tree(rehearsed.root).items() if k != "SHA256SUMS"}
+    )
+    lock = rehearsed.text(".terraform.lock.hcl")
+    assert "hashicorp/aws" in lock
+    assert rehearsed.manifest["provider_aws"] in lock
+    assert rehearsed.manifest["lock_platform"] == toolchain.platform
+    assert rehearsed.manifest["without_terraform"] is None
+    rows = list(csv.reader(io.StringIO(rehearsed.text("review/inventory.csv"))))
+    kinds = [row[1] for row in rows[1:]]
+    assert len(kinds) > 50
+    assert {"aws_kms_key", "aws_vpc", "aws_s3_bucket", "aws_db_instance"} <= set(kinds)
+    policies = json.loads(rehearsed.text("review/policies.json"))
+    assert all(document["Statement"] for document in policies.values())
+    assert "Principals of accounts other than 210987654321: none." in rehearsed.text(
+        "review/VENDOR-ACCESS.md"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_with_and_without_terraform_the_content_digest_is_the_same(
+    rehearsed: Shipped, plain: Shipped
+) -> None:
+    assert rehearsed.bundle.content_digest == plain.bundle.content_digest
+    verify(
+        rehearsed.beside(".pub").decode(),
+        rehearsed.beside(".minisig").decode(),
+        rehearsed.bundle.archive,
+    )
+
+
+@pytest.mark.slow
+def test_modules_that_terraform_refuses_fail_the_build_by_name(
+    toolchain: Toolchain, tmp_path: Path
+) -> None:
+    modules = tmp_path / "modules"
+    shutil.copytree(MODULES, modules)
+    (modules / "main.tf").write_text("resource {\n")
+    made = builder(
+        tmp_path, modules=modules, binary=str(toolchain.binary), judge=passes,
+        mirror=toolchain.mirror.folder if toolchain.mirror else None,
+    )  # fmt: skip
+    with pytest.raises(BundleInvalid, match="init failed") as refused:
+        made.build(order(), on_event=lambda *_: None)
+    assert [(c["name"], c["ok"]) for c in refused.value.data["checks"]] == [("init", False)]
+    assert list((tmp_path / "builds").iterdir()) == []
+    assert str(tmp_path) not in str(refused.value)

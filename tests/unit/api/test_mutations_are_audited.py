@@ -1,0 +1,189 @@
+"""Every mutating route leaves an event, done or refused, and does nothing when it cannot."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Final
+
+import pytest
+
+from control_plane.domain.actor import Role
+from tests.unit.api.scene import Scene, is_problem
+
+ADMIN, ARCHITECT, OPS = Role.PLATFORM_ADMIN, Role.SOLUTIONS_ARCHITECT, Role.OPS_APPROVER
+WHO: Final[dict[tuple[str, str], Role]] = {
+    ("POST", "/v1/provisioning-requests"): Role.AUTOMATION,
+    ("POST", "/v1/tenants/{key}/mode-decision"): ARCHITECT,
+    ("POST", "/v1/hubs"): ADMIN,
+    ("POST", "/v1/runs/{run_id}/cancel"): OPS,
+    ("POST", "/v1/runs/{run_id}/retry"): OPS,
+    ("POST", "/v1/approvals/{approval_id}/decisions"): OPS,
+    ("PATCH", "/v1/bundles/{bundle_id}"): ARCHITECT,
+    ("POST", "/v1/bundles/{bundle_id}/accept"): ARCHITECT,
+    ("POST", "/v1/bundles/{bundle_id}/build"): ARCHITECT,
+    ("POST", "/v1/bundles/{bundle_id}/hand-over"): ARCHITECT,
+    ("POST", "/v1/bundles/{bundle_id}/receipts"): ARCHITECT,
+}
+QUERIES: Final = {("POST", "/v1/mode-resolutions")}  # answers a question, changes nothing
+
+
+def _named(pair: tuple[str, str]) -> str:
+    return " ".join(pair)
+
+
+class Ready:
+    """Makes a scene in which a route succeeds, and calls it."""
+
+    def __init__(self, scene: Scene, pair: tuple[str, str]) -> None:
+        self.scene, self.pair = scene, pair
+        self.ids = dict(scene.ids)
+        self.body: Any = scene.body(pair[1])
+        last = pair[1].rsplit("/", 1)[-1]
+        prepare = getattr(self, f"_{last.strip('{}').replace('-', '_')}", None)
+        if prepare is not None:
+            prepare()
+
+    def _mode_decision(self) -> None:
+        self.ids["key"] = self.scene.conflict.tenant.id
+        self.body = {
+            "facts": {"data_must_stay_in_customer_cloud": False}, "reason": "they did not mean it",
+        }  # fmt: skip
+
+    def _retry(self) -> None:
+        self.scene.ask("POST", "/v1/runs/{run_id}/cancel", OPS)
+
+    def _accept(self) -> None:
+        self.ids["bundle_id"] = self.scene.world.submit("C", 77).bundle_id or ""
+
+    def _hand_over(self) -> None:
+        self.scene.built_bundle()
+
+    def _receipts(self) -> None:
+        self.scene.built_bundle()
+        handed = self.scene.ask("POST", "/v1/bundles/{bundle_id}/hand-over", ARCHITECT)
+        assert handed.status_code == 201, handed.text
+        self.body = {"receipt": self.scene.receipt()}
+
+    def call(self, who: Role | None = None, **more: Any) -> Any:
+        more.setdefault("json", self.body)
+        if self.pair[1].endswith(("cancel", "retry", "accept", "build")):
+            more["json"] = None
+        return self.scene.ask(*self.pair, who or WHO[self.pair], ids=self.ids, **more)
+
+
+def test_every_mutating_route_of_the_document_is_here(shown: Scene) -> None:
+    mutating = {
+        (method.upper(), path)
+        for path, item in shown.api.app.openapi()["paths"].items()
+        for method in item
+        if method in {"post", "put", "patch", "delete"}
+    }
+    assert mutating == set(WHO) | QUERIES
+
+
+@pytest.mark.parametrize("pair", WHO, ids=_named)
+def test_success_and_refusal_leave_events(scene: Scene, pair: tuple[str, str]) -> None:
+    ready = Ready(scene, pair)
+    refused, events = scene.api.events(lambda: ready.call(Role.AUDITOR))
+    assert refused.status_code == 403
+    assert any(event.endswith(":denied") for event in events)
+    answer, events = scene.api.events(ready.call)
+    assert answer.status_code in {200, 201, 202}, answer.text
+    assert events
+    assert not any(event.endswith(":denied") for event in events)
+
+
+@pytest.mark.parametrize("pair", WHO, ids=_named)
+def test_a_thing_that_does_not_exist_leaves_an_event_too(
+    shown: Scene, pair: tuple[str, str]
+) -> None:
+    if "{" not in pair[1]:
+        return
+    answer, events = shown.api.events(lambda: shown.ask(*pair, WHO[pair], ids=shown.missing))
+    is_problem(answer, 404, "not_found")
+    assert events == ["request.refused:denied"]
+    assert shown.world.store.audit[-1].data["route"] == _named(pair)
+
+
+@pytest.mark.parametrize("fault", ["store", "behind"])
+@pytest.mark.parametrize("pair", WHO, ids=_named)
+def test_without_the_log_nothing_is_done(scene: Scene, pair: tuple[str, str], fault: str) -> None:
+    ready = Ready(scene, pair)
+    world = scene.world
+    kept = _kept(world.store.rows)
+    enqueued = list(world.queue.entries)
+    if fault == "store":
+        world.store.audit_unavailable = True
+    else:
+        world.trail.behind = "events wait for the sequencer"
+    answer = ready.call()
+    content = is_problem(answer, 503, "audit_unavailable")
+    assert answer.headers["retry-after"] == "2"
+    assert "nothing was done" in content["title"] + content["detail"]
+    assert _kept(world.store.rows) == kept
+    assert world.queue.entries == enqueued
+    world.store.audit_unavailable, world.trail.behind = False, ""
+    assert ready.call().status_code in {200, 201, 202}  # without a restart
+
+
+def _kept(rows: dict[str, Any]) -> dict[str, Any]:
+    """Return the rows but those of idempotency keys: a refused request's key is free again."""
+    return {name: copy.copy(items) for name, items in rows.items() if name != "idempotency_record"}
+
+
+@pytest.mark.parametrize("pair", WHO, ids=_named)
+def test_a_refusal_that_cannot_be_recorded_is_no_answer(
+    shown: Scene, pair: tuple[str, str]
+) -> None:
+    shown.world.store.audit_unavailable = True
+    try:
+        answer = shown.ask(*pair, Role.AUDITOR)
+        is_problem(answer, 503, "audit_unavailable")
+        wrong = shown.ask(*pair, WHO[pair], ids=shown.missing, json={"x": 1})
+        is_problem(wrong, 503, "audit_unavailable")
+    finally:
+        shown.world.store.audit_unavailable = False
+
+
+def test_reading_goes_on_while_the_log_is_behind(shown: Scene) -> None:
+    shown.world.trail.behind = "events wait for the sequencer"
+    try:
+        assert shown.ask("GET", "/v1/tenants", ADMIN).status_code == 200
+        assert shown.ask("GET", "/v1/runs/{run_id}", ADMIN).status_code == 200
+        assert "tenantplane_audit_behind 1" in shown.ask("GET", "/metrics", None).text
+    finally:
+        shown.world.trail.behind = ""
+
+
+def test_a_dry_run_answers_the_decision_and_stores_nothing(scene: Scene) -> None:
+    before = copy.copy(scene.world.store.rows["tenant"])
+    body = scene.body("/v1/provisioning-requests")
+    answer = scene.api.call(
+        "POST", "/v1/provisioning-requests?dry_run=true", Role.AUTOMATION, json=body
+    )
+    assert answer.status_code == 200
+    assert answer.json()["mode"] == "A"
+    assert answer.json()["reasons"]
+    assert scene.world.store.rows["tenant"] == before
+
+
+def test_the_log_of_a_tenant_is_read_and_the_read_is_logged(scene: Scene) -> None:
+    path = "/v1/tenants/{key}/audit/events"
+    answer, events = scene.api.events(lambda: scene.ask("GET", path, Role.AUDITOR))
+    assert [item["idx"] for item in answer.json()["items"]][:3] == [0, 1, 2]
+    assert events == ["log.read:completed"]
+    token = scene.api.token(Role.AUDITOR)
+    address = f"/v1/tenants/{scene.ids['key']}/audit/events?action=log.read"
+    found, events = scene.api.events(lambda: scene.api.call("GET", address, token))
+    assert len(found.json()["items"]) == 1
+    assert events == []  # reading of reads comes to an end
+
+
+def test_pages_of_a_log_cover_it(scene: Scene) -> None:
+    address = f"/v1/tenants/{scene.ids['key']}/audit/events?action=run.planned"
+    whole = scene.api.call("GET", address, Role.AUDITOR).json()["items"]
+    first = scene.api.call("GET", f"{address}&limit=1", Role.AUDITOR).json()
+    assert first["items"] == whole[:1]
+    after = first["next_page_token"]
+    rest = scene.api.call("GET", f"{address}&after={after}", Role.AUDITOR).json()
+    assert rest["items"] == whole[1:]

@@ -1,0 +1,138 @@
+"""The five status tables, walked move by move."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from control_plane.domain.approval import APPROVAL_TRANSITIONS, ApprovalStatus
+from control_plane.domain.bundle import BUNDLE_TRANSITIONS, BundleStatus
+from control_plane.domain.errors import IllegalTransition
+from control_plane.domain.hub import HUB_TRANSITIONS, HubStatus
+from control_plane.domain.run import (
+    HOLDS_SLOT,
+    NEXT_ACTION,
+    RUN_TRANSITIONS,
+    TERMINAL_RUN,
+    BlockedOn,
+    RunStatus,
+)
+from control_plane.domain.tenant import TENANT_TRANSITIONS, TenantStatus
+from control_plane.domain.transitions import terminal
+from tests.entities import Entities
+from tools import draw_status
+
+TABLES: Mapping[str, tuple[type[StrEnum], Mapping[Any, frozenset[Any]]]] = {
+    "run": (RunStatus, RUN_TRANSITIONS),
+    "tenant": (TenantStatus, TENANT_TRANSITIONS),
+    "hub": (HubStatus, HUB_TRANSITIONS),
+    "approval": (ApprovalStatus, APPROVAL_TRANSITIONS),
+    "bundle": (BundleStatus, BUNDLE_TRANSITIONS),
+}
+MOVES = [
+    (kind, current, target)
+    for kind, (statuses, _) in TABLES.items()
+    for current, target in itertools.product(statuses, repeat=2)
+]
+TERMINAL = {
+    "run": {"policy_failed", "applied", "no_changes", "rejected", "expired", "superseded",
+            "canceled", "errored"},
+    "tenant": {"deprovisioned"},
+    "hub": set(),  # a Hub is kept; taking one away is no part of its table yet
+    "approval": {"rejected", "expired", "superseded", "canceled", "consumed"},
+    "bundle": {"applied", "superseded", "expired"},
+}  # fmt: skip
+
+
+def _entity(kind: str, status: StrEnum) -> Any:
+    make = Entities()
+    tenant = make.tenant()
+    match kind:
+        case "tenant":
+            return make.tenant(status=status)
+        case "hub":
+            return make.hub(status=status)
+    deployment = make.deployment(tenant)
+    if kind == "bundle":
+        return make.bundle(deployment, status=status)
+    run = make.run(deployment, status=status if kind == "run" else RunStatus.AWAITING_APPROVAL)
+    return run if kind == "run" else make.approval(make.plan(run), status=status)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_table_knows_every_status_and_no_other(kind: str) -> None:
+    statuses, table = TABLES[kind]
+    assert set(table) == set(statuses)
+    assert set().union(*table.values()) <= set(statuses)
+
+
+@pytest.mark.parametrize(("kind", "current", "target"), MOVES)
+def test_a_move_is_made_when_the_table_has_it_and_refused_when_not(
+    kind: str, current: StrEnum, target: StrEnum
+) -> None:
+    entity = _entity(kind, current)
+    now = Entities().clock.now()
+    if target in TABLES[kind][1][current]:
+        moved = entity.moved(target, now)
+        assert (moved.status, moved.version) == (target, entity.version + 1)
+    else:
+        with pytest.raises(IllegalTransition) as refused:
+            entity.moved(target, now)
+        assert refused.value.data["status"] == str(current)
+        assert entity.id in refused.value.message
+    assert entity.status == current
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_what_is_terminal_is_what_the_design_says(kind: str) -> None:
+    assert {str(status) for status in terminal(TABLES[kind][1])} == TERMINAL[kind]
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_every_status_is_reached_from_the_first_and_reaches_an_end(kind: str) -> None:
+    statuses, table = TABLES[kind]
+    assert _reached(table, next(iter(statuses))) == set(statuses)
+    ends = terminal(table) or {HubStatus.READY}
+    for status in statuses:
+        assert ends & _reached(table, status), f"nothing leads from {status} to an end"
+
+
+def _reached(table: Mapping[Any, frozenset[Any]], first: Any) -> set[Any]:
+    found, queue = {first}, [first]
+    while queue:
+        new = table[queue.pop()] - found
+        found |= new
+        queue += new
+    return found
+
+
+def test_a_run_that_ends_has_a_time_and_a_blocked_one_remembers_its_phase() -> None:
+    now = Entities().clock.now()
+    for current, targets in RUN_TRANSITIONS.items():
+        for target in targets:
+            moved = _entity("run", current).moved(target, now)
+            assert (moved.ended_at is not None) == (target in TERMINAL_RUN)
+            blocked_from = current if target is RunStatus.BLOCKED else None
+            assert moved.blocked_from == blocked_from
+
+
+def test_every_reason_to_be_blocked_has_one_next_action() -> None:
+    assert set(NEXT_ACTION) == set(BlockedOn)
+    assert set(NEXT_ACTION.values()) <= {"wait", "retry"}
+
+
+def test_what_holds_the_slot_of_a_deployment_is_left_for_an_end_or_a_wait() -> None:
+    for status in HOLDS_SLOT:
+        assert status not in TERMINAL_RUN
+        assert RUN_TRANSITIONS[status] <= HOLDS_SLOT | TERMINAL_RUN | {RunStatus.BLOCKED}
+
+
+def test_the_drawn_tables_are_up_to_date() -> None:
+    assert draw_status.PAGE.read_text(encoding="utf-8") == draw_status.page()
+    assert {id(table) for _, table in draw_status.TABLES.values()} == {
+        id(table) for _, table in TABLES.values()
+    }

@@ -1,0 +1,172 @@
+"""One effect per principal, route and key, however often and however many at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from control_plane.domain.errors import (
+    IdempotencyKeyInFlight,
+    IdempotencyKeyMissing,
+    IdempotencyKeyReused,
+    InvalidInput,
+)
+from control_plane.services.idempotency import LIFE, STALE, Answer, key_digest, once
+from control_plane.workflows.core import Caller
+from tests.world import ADMIN, AUTOMATION, World
+
+ROUTE = "POST /v1/things"
+BODY = {"name": "one"}
+SECONDS = 20.0  # what a thread of a test may take
+
+
+class Effect:
+    """Counts what was done; a test may hold it back or let it fail."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.done = 0
+        self.fault: Exception | None = None
+        self.started = threading.Event()
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self._mutex = threading.Lock()
+
+    def __call__(self) -> Answer:
+        with self._mutex:
+            self.done += 1
+            number = self.done
+        self.started.set()
+        assert self.go_on.wait(SECONDS)
+        if self.fault is not None:
+            raise self.fault
+        return Answer(status=201, body={"id": f"thing-{number}"}, headers={"Location": "/x"})
+
+    def ask(
+        self,
+        *,
+        key: str = "key",
+        body: Mapping[str, Any] | None = None,
+        route: str = ROUTE,
+        who: Caller = AUTOMATION,
+        act: Callable[[], Answer] | None = None,
+    ) -> Answer:
+        caller = replace(who, idempotency_key_sha256=key_digest(key))
+        return once(
+            self.world.core, caller, route=route, body=BODY if body is None else body,
+            act=act or self,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def effect() -> Effect:
+    return Effect(World())
+
+
+def test_a_repetition_is_answered_with_the_first_answer(effect: Effect) -> None:
+    first, again = effect.ask(), effect.ask()
+    assert not first.replayed
+    assert again == replace(first, replayed=True)
+    assert effect.done == 1
+
+
+def test_a_key_with_another_body_is_refused(effect: Effect) -> None:
+    effect.ask()
+    with pytest.raises(IdempotencyKeyReused):
+        effect.ask(body={"name": "two"})
+    assert effect.done == 1
+
+
+@pytest.mark.parametrize("other", [{"key": "other"}, {"route": "POST /v1/others"}, {"who": ADMIN}])
+def test_key_route_and_principal_together_make_one_request(
+    effect: Effect, other: dict[str, Any]
+) -> None:
+    assert effect.ask().body != effect.ask(**other).body
+    assert effect.done == 2
+
+
+@pytest.mark.parametrize("key", [None, "", "x" * 256, "a\nb"])
+def test_what_is_no_key_is_refused(key: str | None) -> None:
+    with pytest.raises(IdempotencyKeyMissing):
+        key_digest(key)
+
+
+def test_who_comes_while_the_first_is_in_flight_gets_its_answer(effect: Effect) -> None:
+    effect.go_on.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(effect.ask)
+        assert effect.started.wait(SECONDS)
+        second = pool.submit(effect.ask)
+        with pytest.raises(IdempotencyKeyReused):  # another body need not wait to be refused
+            effect.ask(body={"name": "two"})
+        effect.go_on.set()
+        assert second.result(SECONDS) == replace(first.result(SECONDS), replayed=True)
+    assert effect.done == 1
+
+
+def test_a_refusal_is_not_kept(effect: Effect) -> None:
+    effect.fault = InvalidInput("not like this", field="name")
+    with pytest.raises(InvalidInput):
+        effect.ask()
+    effect.fault = None
+    answer = effect.ask(body={"name": "corrected"})
+    assert (answer.replayed, effect.done) == (False, 2)
+    assert effect.ask(body={"name": "corrected"}).replayed
+
+
+def test_who_waits_for_what_is_refused_is_told_to_repeat(effect: Effect) -> None:
+    effect.fault = InvalidInput("not like this", field="name")
+    effect.go_on.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(effect.ask)
+        assert effect.started.wait(SECONDS)
+        second = pool.submit(effect.ask)
+        effect.go_on.set()
+        assert isinstance(first.exception(SECONDS), InvalidInput)
+        # it came while the first one was there, or after it and was the next to be refused
+        assert isinstance(second.exception(SECONDS), (IdempotencyKeyInFlight, InvalidInput))
+
+
+def test_a_holder_that_died_is_taken_over_once_it_is_stale(effect: Effect) -> None:
+    def dies() -> Answer:
+        # what a process leaves that is killed here: a key that is held, and no answer
+        kept.update(effect.world.store.rows["idempotency_record"])
+        raise InvalidInput
+
+    kept: dict[str, Any] = {}
+    with pytest.raises(InvalidInput):
+        effect.ask(act=dies)
+    effect.world.store.rows["idempotency_record"].update(kept)
+    effect.world.clock.advance(seconds=STALE.total_seconds())
+    with pytest.raises(IdempotencyKeyInFlight):
+        effect.ask()
+    effect.world.clock.advance(seconds=1)
+    assert not effect.ask().replayed
+    assert effect.ask().replayed
+    assert effect.done == 1
+
+
+def test_an_answer_is_kept_for_its_life(effect: Effect) -> None:
+    effect.ask()
+    effect.world.clock.advance(seconds=LIFE.total_seconds() - 1)
+    assert effect.ask().replayed
+    effect.world.clock.advance(seconds=1)
+    assert not effect.ask().replayed
+    assert effect.done == 2
+
+
+def test_twenty_at_once_have_one_effect(effect: Effect) -> None:
+    effect.go_on.clear()
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(effect.ask) for _ in range(20)]
+        assert effect.started.wait(SECONDS)
+        effect.go_on.set()
+        answers = [one.result(SECONDS) for one in asked]
+    assert effect.done == 1
+    assert len({str(answer.body) for answer in answers}) == 1
+    assert [answer.replayed for answer in answers].count(False) == 1
