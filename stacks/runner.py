@@ -87,6 +87,8 @@ def _answer(line: bytes, channel: Channel, guard: Guard | None) -> tuple[Result 
             _long(os.environ.get("AWS_SECRET_ACCESS_KEY")),
             _long(os.environ.get("AWS_SESSION_TOKEN")),
         )
+        if guard is None:
+            raise CallFailed(Code.ENGINE, "The runner has no guard, so nothing was started.")
         return _run(request, channel, guard), False
     except CallFailed as failed:
         return _failure(failed), failed.code is Code.PARENT_GONE
@@ -115,7 +117,7 @@ def _request(line: bytes) -> Request:
         ) from None
 
 
-def _run(request: Request, channel: Channel, guard: Guard | None) -> Result:
+def _run(request: Request, channel: Channel, guard: Guard) -> Result:
     from stacks.engine import processes  # noqa: PLC0415 - after the fork
     from stacks.engine.backend import file_backend, salt_of  # noqa: PLC0415
     from stacks.engine.call import Call  # noqa: PLC0415
@@ -129,12 +131,12 @@ def _run(request: Request, channel: Channel, guard: Guard | None) -> Result:
     processes.adopt_orphans()
     root = Path(request.work_folder)
     make_folder(root, request.call_id)
-    spared = {guard.pid} if guard is not None else set()
+    spared = {guard.pid}
     call: Call | None = None
     try:
         backend = file_backend(request.backend_url, request.stack)
         salt = salt_of(backend.state()) if backend is not None else None
-        call = Call(request, channel, inbox, write_folder(request, salt), backend)
+        call = Call(request, channel, inbox, write_folder(request, salt), backend, guard)
         call.cli.spared |= spared
         return operation(call)
     finally:

@@ -176,12 +176,15 @@ class Demo:
 
     def _follow(self, run_id: str) -> None:
         """Print a run's progress to its end."""
-        done = 0
+        made = 0
         for event in self.api["ops"].events(run_id):
-            if event["kind"] == "resource":
-                done += event["body"].get("status") == "done"
+            body = event["body"]
+            if event["kind"] == "resource" and body.get("phase") == "up":
+                made += body.get("status") == "done"
+                if made and made % 20 == 0 and body.get("status") == "done":
+                    say(f"    {made} resources made")
             elif event["kind"] == "status":
-                say(f"  {output.event(event)}" + (f", {done} resources" if done else ""))
+                say(f"  {output.event(event)}")
         run = self.api["ops"].get(f"/v1/runs/{run_id}")
         if run["status"] != "applied":
             self._fault(f"run {run_id} ended {run['status']}: {run['error']}")

@@ -20,7 +20,7 @@ def move(table: Mapping[S, frozenset[S]], current: S, target: S, *, subject: str
         raise IllegalTransition(
             f"{subject} is {current}; it cannot become {target}",
             subject=subject,
-            status=str(current),
+            present_status=str(current),
             wanted=str(target),
         )
     return target

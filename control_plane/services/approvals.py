@@ -115,7 +115,9 @@ def _decide(
     if approval.status is ApprovalStatus.EXPIRED:
         raise ApprovalExpired("the approval's time is over")
     if approval.status is not ApprovalStatus.WAITING:
-        raise AlreadyDecided(f"this approval is {approval.status}", status=str(approval.status))
+        raise AlreadyDecided(
+            f"this approval is {approval.status}", present_status=str(approval.status)
+        )
     run, _ = locked_run(uow, approval.run_id)
     if expire_if_late(core, uow, WORKER, run):
         return True

@@ -117,7 +117,8 @@ def _require_possible(bundle: Bundle, wanted: str) -> None:
         raise ReceiptAlreadyRegistered("a receipt of this bundle is registered already")
     if wanted not in allowed_actions(bundle):
         raise IllegalTransition(
-            f"a bundle that is {bundle.status} has nothing to {wanted}", status=str(bundle.status)
+            f"a bundle that is {bundle.status} has nothing to {wanted}",
+            present_status=str(bundle.status),
         )
 
 

@@ -70,7 +70,8 @@ def _steer(core: Core, caller: Caller, run_id: str, wanted: str) -> Run:
             run, _ = locked_run(uow, run_id)
             if wanted not in allowed_actions(run):
                 raise IllegalTransition(
-                    f"a run that is {run.status} has nothing to {wanted}", status=str(run.status)
+                    f"a run that is {run.status} has nothing to {wanted}",
+                    present_status=str(run.status),
                 )
             run = act(core, uow, caller, run)
             uow.commit()

@@ -113,7 +113,7 @@ def _decide(
     if tenant.status is not TenantStatus.MODE_CONFLICT:
         raise IllegalTransition(
             f"the tenant is {tenant.status}; a mode is decided while it is mode_conflict",
-            status=str(tenant.status),
+            present_status=str(tenant.status),
         )
     fixed = sorted(set(changed) & set(CONTRACT_FACTS))
     if fixed:

@@ -47,7 +47,7 @@ class FileBackend:
     def export(self) -> dict[str, Any]:
         """Return what ``pulumi stack export`` prints: the state with its version, encrypted."""
         document = self._checkpoint() or {}
-        more = {key: document[key] for key in ("version", "features") if key in document}
+        more: dict[str, Any] = {k: v for k, v in document.items() if k in ("version", "features")}
         return {**more, "deployment": dict(self.state() or {})}
 
     def _checkpoint(self) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ from stacks.engine.channel import Channel, Inbox
 from stacks.engine.cli import Cli, Ended
 from stacks.engine.failures import CallFailed, Said, classify
 from stacks.engine.folder import CallFolder
+from stacks.engine.guard import Guard
 from stacks.engine.passphrase import Crypter, Hider
 from stacks.engine.recorder import Recorder
 from stacks.engine.sdk import VERSION, EngineHost
@@ -55,6 +56,7 @@ class Call:
         inbox: Inbox,
         folder: CallFolder,
         backend: FileBackend | None,
+        guard: Guard,
     ) -> None:
         self.request = request
         self.channel = channel
@@ -64,6 +66,7 @@ class Call:
         self.backend = backend  # None: only the engine reads it
         self.seconds: dict[str, float] = {}
         self.host: EngineHost | None = None
+        self._guard = guard
         self._warm: WarmProvider | None = None
         self._crypters: dict[str | None, Crypter] = {}
         self._locks_told: set[str] = set()
@@ -162,7 +165,9 @@ class Call:
     def warm_provider(self, state: State | None) -> None:
         """Start the provider for all commands of this call, where that is safe; see ``warm``."""
         if self.request.cloud.provider == "sandbox" and not has_provider(state):
-            self._warm = WarmProvider(self.folder.plugin, self.cli.environment, self.folder.root)
+            self._warm = WarmProvider(
+                self._guard, self.folder.plugin, self.cli.environment, self.folder.root
+            )
 
     def start_host(self) -> EngineHost:
         """Listen for the engine and import the program meanwhile."""

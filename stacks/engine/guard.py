@@ -2,19 +2,28 @@
 
 It is forked before anything else is imported, waits at a pipe whose other end only the runner
 holds, and does nothing until the pipe closes. A runner that ends in order says so first.
+
+It is also the parent of the warm provider. A provider ends with its parent, and one that ends while
+it creates something makes the engine believe that nothing was created. So it must outlive the
+runner, until the engine has ended.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 CALL_FILE = ".call"  # written into a private folder by the runner that made it
 
 _IN_ORDER = b"."
+_START = b"+"
 
 
 class Guard:
@@ -23,6 +32,21 @@ class Guard:
     def __init__(self, pid: int, pipe: int) -> None:
         self.pid = pid
         self._pipe = pipe
+
+    def start_provider(
+        self, executable: Path, environment: Mapping[str, str], folder: Path, output: Path
+    ) -> None:
+        """Have a provider started as the guard's child; its output goes into a file."""
+        order = {
+            "executable": str(executable),
+            "environment": dict(environment),
+            "folder": str(folder),
+            "output": str(output),
+        }
+        data = memoryview(_START + json.dumps(order).encode() + b"\n")
+        with contextlib.suppress(OSError):  # without a guard the engine starts its own
+            while data:
+                data = data[os.write(self._pipe, data) :]
 
     def dismiss(self) -> None:
         """Tell the guard that the runner ends in order, and wait for its end."""
@@ -64,7 +88,7 @@ def remove_folder(folder: Path, call_id: str) -> bool:
 def _watch(reading: int, call_id: str, folder: Path, engine: str, stop_seconds: float) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, _ignore)  # a handler, which a child does not inherit
     # The runner's ends of the protocol must close with the runner, whoever else lives. Standard
     # error stays: its end of file tells the parent of a dead runner that the guard is done.
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -72,9 +96,31 @@ def _watch(reading: int, call_id: str, folder: Path, engine: str, stop_seconds: 
         os.dup2(nothing, standard)
     os.closerange(3, reading)
     os.closerange(reading + 1, 256)
-    if os.read(reading, 1) == _IN_ORDER:
-        return
-    from stacks.engine import processes  # noqa: PLC0415 # only a dead runner's guard needs psutil
+    with os.fdopen(reading, "rb") as orders:
+        while order := orders.read(1):
+            if order == _IN_ORDER:
+                return
+            line = orders.readline()
+            if order == _START and line.endswith(b"\n"):
+                _start(json.loads(line))
+    from stacks.engine import processes  # noqa: PLC0415 - only a dead runner's guard needs psutil
 
     processes.end_marked([call_id], engine=engine, grace_seconds=stop_seconds)
     remove_folder(folder, call_id)
+
+
+def _start(order: Mapping[str, Any]) -> None:
+    with Path(order["output"]).open("wb") as out, contextlib.suppress(OSError):
+        subprocess.Popen(
+            [order["executable"]],
+            env=order["environment"],
+            cwd=order["folder"],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def _ignore(*_: object) -> None:
+    """Outlive what is sent to the whole group."""

@@ -8,31 +8,25 @@ no provider yet: then every command of the call configures it in the same way.
 
 from __future__ import annotations
 
-import os
-import select
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from stacks.engine.guard import Guard
+
 _START_SECONDS = 20.0
+_POLL_SECONDS = 0.01
 
 
 class WarmProvider:
-    """The provider named ``aws``, started and used by this process alone."""
+    """The provider named ``aws``, as a child of the guard."""
 
-    def __init__(self, executable: Path, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, guard: Guard, executable: Path, environment: Mapping[str, str], folder: Path
+    ) -> None:
         self._port: str | None = None
-        with (folder / "provider.err").open("wb") as err:
-            self._process = subprocess.Popen(
-                [str(executable)],
-                env=dict(environment),
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=err,
-                start_new_session=True,
-            )
+        self._output = folder / "provider.out"
+        guard.start_provider(executable, environment, folder, self._output)
 
     def attach(self) -> dict[str, str]:
         """Return what the engine's environment needs; nothing when the provider did not start.
@@ -45,15 +39,11 @@ class WarmProvider:
 
     def _read_port(self) -> str:
         """Read the line that a provider prints when it serves (the plugin protocol)."""
-        if self._process.stdout is None:
-            return ""
-        pipe, line = self._process.stdout.fileno(), b""
         end = time.monotonic() + _START_SECONDS
-        while not line.endswith(b"\n"):
-            readable, _, _ = select.select([pipe], [], [], max(end - time.monotonic(), 0.0))
-            piece = os.read(pipe, 100) if readable else b""
-            if not piece:
-                return ""
-            line += piece
-        text = line.decode("ascii", "replace").strip()
-        return text if text.isdigit() else ""
+        while time.monotonic() < end:
+            line = self._output.read_bytes() if self._output.exists() else b""
+            if line.endswith(b"\n"):
+                text = line.decode("ascii", "replace").strip()
+                return text if text.isdigit() else ""
+            time.sleep(_POLL_SECONDS)
+        return ""

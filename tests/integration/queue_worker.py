@@ -61,7 +61,8 @@ def main(url: str, name: str, log: Path, globally: int) -> int:
         poll_seconds=POLL_SECONDS,
     )
     executor.start()
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     while True:
         time.sleep(SWEEP_SECONDS)
         executor.hand_on()

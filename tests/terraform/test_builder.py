@@ -8,9 +8,8 @@ import io
 import json
 import shutil
 import subprocess
+import sys
 import tarfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,94 +18,20 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from control_plane.adapters.audit.keys import load_or_create_key_file
-from control_plane.adapters.rules.loader import load_policy_parameters, load_rules
-from control_plane.adapters.rules.policies import RulePolicies
 from control_plane.adapters.terraform.attestation import (
     PAYLOAD_TYPE,
     PREDICATE_TYPE,
     pre_authentication,
 )
-from control_plane.adapters.terraform.builder import TerraformBundleBuilder
 from control_plane.adapters.terraform.minisign import MinisignKey, SignatureInvalid, verify
 from control_plane.adapters.terraform.packing import pack, read_tree, sums, unpack, write_tree
 from control_plane.adapters.terraform.review import review_files
 from control_plane.adapters.terraform.toolchain import Toolchain
 from control_plane.domain.errors import BundleInvalid, InvalidInput, Unavailable
-from control_plane.ports import BuiltBundle, BundleOrder, PolicyScope
+from tests.terraform.shipped import ABSENT, GUIDE, MODULES, Shipped, builder, order, passes
 
-SOURCE = Path(__file__).resolve().parents[2]
-MODULES = SOURCE / "stacks" / "mode_c_modules"
-GUIDE = SOURCE / "docs" / "mode-c.md"
 CHECKS = ["fmt", "init", "validate", "test", "offline_plan", "policies", "bytes_unchanged"]
-ABSENT = "no-such-terraform"
-SECONDS = 60
-
-
-def passes(plan: Mapping[str, Any], scope: PolicyScope) -> Mapping[str, Any]:
-    """Judge without rules."""
-    del plan, scope
-    return {"violations": []}
-
-
-def order(number: int = 1, **changes: Any) -> BundleOrder:
-    """Return an order of the example in which everything is created."""
-    example = MODULES / "examples" / "created.tfvars.json"
-    variables = json.loads(example.read_text(encoding="utf-8"))
-    return BundleOrder(
-        bundle_id="bdl_1",
-        tenant_id="ten_1",
-        tenant_slug="dainese",
-        number=number,
-        variables={**variables, **changes},
-    )
-
-
-def builder(folder: Path, **changes: Any) -> TerraformBundleBuilder:
-    """Return a builder on this machine's Terraform with the product's rules."""
-    rules = load_rules(SOURCE / "rules")
-    parameters = load_policy_parameters(SOURCE / "rules", rules.regions)
-    made = TerraformBundleBuilder(
-        modules=MODULES,
-        guide=GUIDE,
-        variables_schema=SOURCE / "stacks" / "schemas" / "mode_c_variables.schema.json",
-        key_file=folder / "bundle.key",
-        work_folder=folder / "builds",
-        binary="terraform",
-        mirror=None,
-        judge=RulePolicies(parameters).judge_terraform,
-    )
-    return replace(made, **changes)
-
-
-@dataclass(frozen=True)
-class Shipped:
-    """A bundle that was built, and its files unpacked."""
-
-    bundle: BuiltBundle
-    root: Path
-    events: Sequence[Mapping[str, Any]]
-
-    @classmethod
-    def build(cls, made: TerraformBundleBuilder, folder: Path, **changes: Any) -> Shipped:
-        """Build and unpack."""
-        events: list[Mapping[str, Any]] = []
-        built = made.build(order(**changes), on_event=lambda _, body: events.append(body))
-        return cls(built, unpack(built.archive, folder), events)
-
-    def text(self, name: str) -> str:
-        """Return a file of the archive."""
-        return (self.root / name).read_text(encoding="utf-8")
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """What the archive says of itself."""
-        found: dict[str, Any] = json.loads(self.text("MANIFEST.json"))
-        return found
-
-    def beside(self, ending: str) -> bytes:
-        """Return the file beside the archive with this ending."""
-        (name,) = [name for name in self.bundle.files if name.endswith(ending)]
-        return self.bundle.files[name]
+SECONDS = 60  # for a tool that takes no time
 
 
 @pytest.fixture(scope="module")
@@ -293,8 +218,10 @@ def test_the_archive_holds_modules_inputs_and_what_explains_them(plain: Shipped)
     assert plain.root.name == "hub-dainese-1"
     assert json.loads(files["terraform.tfvars.json"]) == order().variables
     release = json.loads(files["release.auto.tfvars.json"])["release"]
-    assert release["content_digest"] == plain.bundle.content_digest == (
-        plain.manifest["content_digest"]
+    assert (
+        release["content_digest"]
+        == plain.bundle.content_digest
+        == (plain.manifest["content_digest"])
     )
     assert files["MODE-C.md"] == GUIDE.read_bytes()
     assert "MODE-C.md" in plain.text("README.md")
@@ -364,7 +291,7 @@ def test_a_bundle_passes_every_check_of_the_quick_rehearsal(
 ) -> None:
     with capsys.disabled():
         took = [f"{check['name']} {check['seconds']} s" for check in rehearsed.bundle.checks]
-        print(f"\nquick rehearsal: {', '.join(took)}")
+        sys.stdout.write(f"\nquick rehearsal: {', '.join(took)}\n")
     assert rehearsed.bundle.rehearsal == "quick"
     assert [check["name"] for check in rehearsed.bundle.checks] == CHECKS
     assert all(check["ok"] for check in rehearsed.bundle.checks), rehearsed.bundle.checks

@@ -1,0 +1,122 @@
+"""A Mode C tenant and the architect's desk: what the tests of bundles share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control_plane.adapters.memory import MemoryBundleBuilder
+from control_plane.adapters.terraform.builder import TerraformBundleBuilder
+from control_plane.domain.audit import AuditEvent
+from control_plane.domain.bundle import Bundle
+from control_plane.domain.errors import DomainError
+from control_plane.ports import BuiltBundle, BundleOrder, Json, OnEvent
+from control_plane.services import bundles
+from control_plane.services.bundles import HandedOver
+from control_plane.workflows.core import Caller
+from tests.world import ARCHITECT, AUDITOR, SOURCE, World
+
+CUSTOMERS_ACCOUNT = "210987654321"
+VARIABLES = SOURCE / "stacks" / "schemas" / "mode_c_variables.schema.json"
+
+
+class CheckingBuilder(MemoryBundleBuilder):
+    """The builder in memory; variables are checked by the real one. ``fault`` breaks a build."""
+
+    fault: Exception | None = None
+
+    def build(self, order: BundleOrder, *, on_event: OnEvent) -> BuiltBundle:
+        """Build, or break off."""
+        if self.fault is not None:
+            raise self.fault
+        return super().build(order, on_event=on_event)
+
+    def check_variables(self, variables: Json) -> None:
+        """Validate variables. Raises ``InvalidInput`` naming the field."""
+        nowhere = Path("not-used")
+        TerraformBundleBuilder(
+            modules=nowhere, guide=nowhere, variables_schema=VARIABLES, key_file=nowhere,
+            work_folder=nowhere, binary="not-used", mirror=None, judge=lambda *_: {},
+        ).check_variables(variables)  # fmt: skip
+
+
+class Desk:
+    """A Mode C tenant, and its newest bundle as the architect sees it."""
+
+    def __init__(self, number: int = 1, world: World | None = None) -> None:
+        self.world = world or World()
+        if world is None:
+            self.builder = CheckingBuilder()
+            self.world.core = replace(self.world.core, builder=self.builder)
+        self.core = self.world.core
+        accepted = self.world.submit("C", number)
+        self.tenant_id = accepted.tenant.id
+        self.bundle_id = accepted.bundle_id or ""
+
+    def bundle(self, bundle_id: str | None = None) -> Bundle:
+        return bundles.get_bundle(self.core, AUDITOR, bundle_id or self.bundle_id)
+
+    def events(self) -> list[AuditEvent]:
+        return self.world.store.audit
+
+    def accept(self) -> Bundle:
+        return bundles.accept_bundle(self.core, ARCHITECT, self.bundle_id)
+
+    def edit(self, who: Caller = ARCHITECT, version: int | None = None, **inputs: Any) -> Bundle:
+        """Edit the newest bundle; what comes of it is the newest from then on."""
+        if_version = self.bundle().version if version is None else version
+        edited = bundles.edit_bundle(
+            self.core, who, self.bundle_id, inputs=inputs, if_version=if_version
+        )
+        self.bundle_id = edited.id
+        return edited
+
+    def build(self, who: Caller = ARCHITECT) -> Bundle:
+        bundles.build_bundle(self.core, who, self.bundle_id)
+        self.world.work()
+        return self.bundle()
+
+    def hand_over(self) -> HandedOver:
+        return bundles.hand_over(
+            self.core, ARCHITECT, self.bundle_id,
+            recipient_name="Carla Customer", recipient_email="carla@example.com",
+        )  # fmt: skip
+
+    def built(self) -> Bundle:
+        self.accept()
+        self.edit(account_id=CUSTOMERS_ACCOUNT)
+        return self.build()
+
+    def handed_over(self) -> HandedOver:
+        self.built()
+        return self.hand_over()
+
+    def receipt(self, **changes: Any) -> dict[str, Any]:
+        """Return what the apply of the newest bundle would print."""
+        bundle = self.bundle()
+        body = {
+            "content_digest": bundle.content_digest,
+            "tenant": self.world.tenant(self.tenant_id).slug,
+            "deployment": bundle.deployment_id,
+            "environment": "production",
+            "account_id": CUSTOMERS_ACCOUNT,
+            "region": "eu-west-1",
+            "resources": {"vpc": "vpc-0123456789abcdef0"},
+        }
+        return {**body, **changes}
+
+    def refused(self, kind: type[DomainError], act: Callable[[], object]) -> DomainError:
+        """Do what must be refused; rows stay, and exactly one ``denied`` event is left."""
+        rows = {name: dict(table) for name, table in self.world.store.rows.items()}
+        known = len(self.events())
+        with pytest.raises(kind) as caught:
+            act()
+        self.world.work()
+        assert self.world.store.rows == rows
+        (event,) = self.events()[known:]
+        assert (str(event.stage), event.data["code"]) == ("denied", caught.value.code)
+        return caught.value

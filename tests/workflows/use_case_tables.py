@@ -1,0 +1,313 @@
+"""Every use case with its calls: those that change something, and those that only read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from control_plane.domain.actor import Role
+from control_plane.domain.errors import (
+    AlreadyDecided,
+    ApprovalExpired,
+    Conflict,
+    ContractAlreadyUsed,
+    IllegalTransition,
+    InvalidInput,
+    LinkExpired,
+    MachineMayNotDecide,
+    ModeConflict,
+    NotAllowed,
+    NotFound,
+    PlanOutOfDate,
+    PreconditionFailed,
+    ReceiptMismatch,
+    UnknownRegion,
+)
+from control_plane.services import (
+    approvals,
+    auditing,
+    bundles,
+    hubs,
+    permission,
+    provisioning,
+    runs,
+    sweeps,
+    tenants,
+)
+from tests.workflows.use_case_scenes import (
+    EVERYBODY,
+    NOBODY,
+    Act,
+    Case,
+    Scene,
+    decide,
+    decide_late,
+    decide_mode,
+    decide_twice,
+    download,
+    edit,
+    hub,
+    on_bundle,
+    read_log,
+    receipt,
+    retry_blocked,
+    steer,
+    submit,
+    submit_again,
+    sweep,
+    waits_for_hub,
+)
+from tests.world import (
+    ADMIN,
+    ARCHITECT,
+    AUDITOR,
+    AUTOMATION,
+    OPS,
+    machine,
+    person,
+    request_body,
+)
+
+DENIED_ROLE = ("authz.denied:denied",)
+MUTATING: dict[str, tuple[Case, ...]] = {
+    "approvals.decide": (
+        Case(
+            prepare=decide(OPS),
+            events=("decision.given:completed", "run.approved:completed",
+                    "tenant.status_changed:completed"),
+        ),
+        Case(
+            prepare=decide(OPS, verdict="reject"),
+            events=("decision.given:completed", "run.rejected:completed",
+                    "tenant.status_changed:completed"),
+        ),
+        Case(prepare=decide(OPS, plan_digest="x"), error=PlanOutOfDate,
+             events=("decision.refused:denied",)),
+        Case(prepare=decide(machine("robot", Role.OPS_APPROVER)), error=MachineMayNotDecide,
+             events=("decision.refused:denied",)),
+        Case(prepare=decide(AUDITOR), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=decide_twice, error=AlreadyDecided, events=("decision.refused:denied",)),
+        Case(
+            prepare=decide_late, error=ApprovalExpired,
+            events=("approval.expired:completed", "run.expired:completed",
+                    "tenant.status_changed:completed", "decision.refused:denied"),
+        ),
+    ),
+    "auditing.read_events": (
+        Case(prepare=read_log(AUDITOR), events=("log.read:completed",)),
+        Case(prepare=read_log(OPS), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=read_log(AUDITOR, "platform"), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "bundles.accept_bundle": (
+        Case(prepare=on_bundle(bundles.accept_bundle, "queued"),
+             events=("bundle.accepted:completed",)),
+        Case(prepare=on_bundle(bundles.accept_bundle, "accepted"), error=IllegalTransition,
+             events=("bundle.refused:denied",)),
+        Case(prepare=on_bundle(bundles.accept_bundle, "queued", OPS), error=NotAllowed,
+             events=DENIED_ROLE),
+    ),
+    "bundles.edit_bundle": (
+        Case(prepare=edit("accepted"), events=("bundle.edited:completed",)),
+        Case(
+            prepare=edit("handed_over"),
+            events=("bundle.superseded:completed", "tenant.status_changed:completed",
+                    "bundle.edited:completed"),
+        ),
+        Case(prepare=edit("accepted", -1), error=PreconditionFailed,
+             events=("bundle.refused:denied",)),
+    ),
+    "bundles.build_bundle": (
+        Case(prepare=on_bundle(bundles.build_bundle, "accepted"),
+             events=("bundle.build_requested:completed",)),
+        Case(prepare=on_bundle(bundles.build_bundle, "built"), error=IllegalTransition,
+             events=("bundle.refused:denied",)),
+    ),
+    "bundles.hand_over": (
+        Case(
+            prepare=on_bundle(bundles.hand_over, "built", recipient_name="Carla",
+                              recipient_email="carla@example.com"),
+            events=("bundle.handed_over:completed", "link.issued:completed",
+                    "tenant.status_changed:completed"),
+        ),
+        Case(
+            prepare=on_bundle(bundles.hand_over, "built", recipient_name="Carla",
+                              recipient_email="nowhere"),
+            error=InvalidInput, events=("bundle.refused:denied",),
+        ),
+    ),
+    "bundles.download_by_link": (
+        Case(prepare=download(), events=("bundle.downloaded:completed",)),
+        Case(prepare=download("x"), error=LinkExpired, events=("link.refused:denied",)),
+    ),
+    "bundles.download_as_architect": (
+        Case(prepare=on_bundle(bundles.download_as_architect, "built", name=None),
+             events=("bundle.downloaded:completed",)),
+        Case(prepare=on_bundle(bundles.download_as_architect, "built", AUTOMATION, name=None),
+             error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "receipts.register_receipt": (
+        Case(prepare=receipt(),
+             events=("receipt.registered:completed", "tenant.status_changed:completed")),
+        Case(prepare=receipt(content_digest="x"), error=ReceiptMismatch,
+             events=("receipt.refused:denied",)),
+    ),
+    "hubs.request_hub": (
+        Case(prepare=hub(ADMIN), events=("hub.requested:completed", "run.requested:completed")),
+        Case(prepare=hub(OPS), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=hub(ADMIN, taken=True), error=Conflict, events=("hub.refused:denied",)),
+    ),
+    "provisioning.submit_request": (
+        Case(
+            prepare=submit("A"),
+            events=("request.accepted:completed", "mode.resolved:completed",
+                    "run.requested:completed", "tenant.status_changed:completed"),
+        ),
+        Case(
+            prepare=submit("C"),
+            events=("request.accepted:completed", "mode.resolved:completed",
+                    "bundle.queued:completed", "tenant.status_changed:completed"),
+        ),
+        Case(
+            prepare=submit("A", customer_managed_key=True),
+            events=("request.accepted:completed", "mode.conflict:completed",
+                    "tenant.status_changed:completed"),
+        ),
+        Case(prepare=submit_again, events=()),  # the same answer again; nothing is changed
+        Case(prepare=submit("B", AUDITOR), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=submit("B", used=True, phone_sev1=True), error=ContractAlreadyUsed,
+             events=("request.refused:denied",)),
+        Case(
+            prepare=submit("B", residency={"zone": None, "regions": ["eu-west-99"],
+                                           "strict": False}),
+            error=UnknownRegion, events=("request.refused:denied",),
+        ),
+    ),
+    "runs.cancel_run": (
+        Case(prepare=steer(runs.cancel_run, canceled=False),
+             events=("run.canceled:completed", "tenant.status_changed:completed")),
+        Case(prepare=steer(runs.cancel_run, canceled=True), error=IllegalTransition,
+             events=("run.refused:denied",)),
+        Case(prepare=steer(runs.cancel_run, AUTOMATION, canceled=False), error=NotAllowed,
+             events=DENIED_ROLE),
+    ),
+    "runs.retry_run": (
+        Case(prepare=steer(runs.retry_run, canceled=True),
+             events=("run.requested:completed", "run.retried:completed")),
+        Case(prepare=retry_blocked, events=("run.retried:completed",)),
+        Case(prepare=steer(runs.retry_run, canceled=False), error=IllegalTransition,
+             events=("run.refused:denied",)),
+    ),
+    "tenants.decide_mode": (
+        Case(
+            prepare=decide_mode(ARCHITECT, customer_managed_key=False),
+            events=("mode.confirmed:completed", "mode.resolved:completed",
+                    "tenant.status_changed:completed", "run.requested:completed",
+                    "tenant.status_changed:completed"),
+        ),
+        Case(prepare=decide_mode(ARCHITECT), error=ModeConflict, events=("mode.refused:denied",)),
+        Case(prepare=decide_mode(ARCHITECT, seats=1), error=InvalidInput,
+             events=("mode.refused:denied",)),
+        Case(prepare=decide_mode(OPS, customer_managed_key=False), error=NotAllowed,
+             events=DENIED_ROLE),
+    ),
+    "sweeps.expire_approvals": (
+        Case(
+            prepare=sweep(sweeps.expire_approvals, Scene.waiting_b, hours=72),
+            events=("approval.expired:completed", "run.expired:completed",
+                    "tenant.status_changed:completed"),
+        ),
+        Case(prepare=sweep(sweeps.expire_approvals, Scene.waiting_b, hours=71), events=()),
+    ),
+    "sweeps.expire_bundles": (
+        Case(prepare=sweep(sweeps.expire_bundles, Scene.bundle, days=60),
+             events=("bundle.expired:completed",)),
+        Case(prepare=sweep(sweeps.expire_bundles, Scene.bundle, days=59), events=()),
+    ),
+    "sweeps.wake_runs": (
+        Case(prepare=sweep(sweeps.wake_runs, waits_for_hub), events=("run.unblocked:completed",)),
+        Case(prepare=sweep(sweeps.wake_runs, Scene.waiting_b), events=()),
+    ),
+    "permission.require_role": (
+        Case(
+            prepare=lambda scene: lambda: permission.require_role(
+                scene.core, NOBODY, Role.AUDITOR, act="x.read"
+            ),
+            error=NotAllowed, events=DENIED_ROLE,
+        ),
+    ),
+    "permission.require_sight": (
+        Case(
+            prepare=lambda scene: lambda: permission.require_sight(
+                scene.core, person("eve", tenants=("ten_a",)), "ten_b", act="x.read"
+            ),
+            error=NotFound, events=DENIED_ROLE,
+        ),
+    ),
+}  # fmt: skip
+
+
+def _missing(ask: Act) -> None:
+    with pytest.raises(NotFound):
+        ask()
+
+
+# what other functions are made of: the first commits what its caller gives, with the caller's
+# events; the second keeps answers, and what is answered leaves the events
+PARTS = {"bundles.as_architect", "idempotency.once"}
+Read = Callable[[Scene, str, str, str], object]  # scene, tenant, run, bundle
+READING: dict[str, Read] = {
+    "approvals.get_approval": lambda s, _, run, __: approvals.get_approval(
+        s.core, EVERYBODY, s.run(run).approval_id
+    ),
+    "approvals.list_approvals": lambda s, *_: approvals.list_approvals(
+        s.core, EVERYBODY, limit=5, before=None, status=None
+    ),
+    "auditing.tree_for": lambda s, tenant, *_: auditing.tree_for(
+        s.core, EVERYBODY, tenant, act="x"
+    ),
+    "auditing.inclusion_proof": lambda s, tenant, *_: auditing.inclusion_proof(
+        s.core, EVERYBODY, tenant, 0
+    ),
+    "auditing.tile": lambda s, tenant, *_: auditing.tile(s.core, EVERYBODY, tenant, "tile/0/000"),
+    "auditing.checkpoint": lambda s, tenant, *_: _missing(
+        lambda: auditing.checkpoint(s.core, EVERYBODY, tenant)
+    ),
+    "bundles.get_bundle": lambda s, _, __, bundle: bundles.get_bundle(s.core, EVERYBODY, bundle),
+    "bundles.visible_bundle": lambda s, _, __, bundle: bundles.visible_bundle(
+        s.core, EVERYBODY, bundle, act="x"
+    ),
+    "bundles.list_bundles": lambda s, *_: bundles.list_bundles(
+        s.core, EVERYBODY, limit=5, before=None, status=None
+    ),
+    "hubs.get_hub": lambda s, *_: hubs.get_hub(s.core, EVERYBODY, next(iter(s.store.rows["hub"]))),
+    "hubs.list_hubs": lambda s, *_: hubs.list_hubs(s.core, EVERYBODY, limit=5, before=None),
+    "provisioning.resolve_mode": lambda s, *_: provisioning.resolve_mode(
+        s.core, EVERYBODY, provisioning.facts_of(request_body("B"))
+    ),
+    "provisioning.preview_request": lambda s, *_: provisioning.preview_request(
+        s.core, EVERYBODY, request_body("B")
+    ),
+    "provisioning.get_request": lambda s, *_: provisioning.get_request(
+        s.core, EVERYBODY, next(iter(s.store.rows["provisioning_request"]))
+    ),
+    "provisioning.list_requests": lambda s, *_: provisioning.list_requests(
+        s.core, EVERYBODY, limit=5, before=None
+    ),
+    "runs.get_run": lambda s, _, run, __: runs.get_run(s.core, EVERYBODY, run),
+    "runs.get_plan": lambda s, _, run, __: runs.get_plan(s.core, EVERYBODY, run),
+    "runs.list_runs": lambda s, *_: runs.list_runs(
+        s.core, EVERYBODY, limit=5, before=None, tenant_id=None, status=None
+    ),
+    "runs.events_after": lambda s, _, run, __: runs.events_after(s.core, EVERYBODY, run, 0),
+    "runs.read_events": lambda s, _, run, __: runs.read_events(s.core, run, 0),
+    "sweeps.calls_to_stop": lambda s, *_: sweeps.calls_to_stop(s.core),
+    "tenants.get_tenant": lambda s, tenant, *_: tenants.get_tenant(s.core, EVERYBODY, tenant),
+    "tenants.find_tenant": lambda s, tenant, *_: tenants.find_tenant(s.core, tenant),
+    "tenants.list_tenants": lambda s, *_: tenants.list_tenants(
+        s.core, EVERYBODY, limit=5, before=None, status=None
+    ),
+    "tenants.deployments_of": lambda s, tenant, *_: tenants.deployments_of(
+        s.core, EVERYBODY, tenant
+    ),
+}
