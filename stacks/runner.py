@@ -87,8 +87,6 @@ def _answer(line: bytes, channel: Channel, guard: Guard | None) -> tuple[Result 
             _long(os.environ.get("AWS_SECRET_ACCESS_KEY")),
             _long(os.environ.get("AWS_SESSION_TOKEN")),
         )
-        if guard is None:
-            raise CallFailed(Code.ENGINE, "The runner has no guard, so nothing was started.")
         return _run(request, channel, guard), False
     except CallFailed as failed:
         return _failure(failed), failed.code is Code.PARENT_GONE
@@ -117,12 +115,16 @@ def _request(line: bytes) -> Request:
         ) from None
 
 
-def _run(request: Request, channel: Channel, guard: Guard) -> Result:
-    from stacks.engine import processes  # noqa: PLC0415 - after the fork
+def _run(request: Request, channel: Channel, guard: Guard | None) -> Result:
+    from stacks.contract import Code  # noqa: PLC0415 - after the fork
+    from stacks.engine import processes  # noqa: PLC0415
     from stacks.engine.backend import file_backend, salt_of  # noqa: PLC0415
     from stacks.engine.call import Call  # noqa: PLC0415
+    from stacks.engine.failures import CallFailed  # noqa: PLC0415
     from stacks.engine.folder import make_folder, write_folder  # noqa: PLC0415
 
+    if guard is None:
+        raise CallFailed(Code.ENGINE, "The runner has no guard, so nothing was started.")
     inbox = Inbox()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: inbox.put("cancel"))

@@ -32,7 +32,7 @@ def events(
     """Show entries of a log, oldest first; the read is an entry too."""
     api = from_environment()
     found = api.get(f"{_base(tree)}/events", after=after, limit=limit, action=action)["items"]
-    fields = ("idx", "body.time", "body.action+body.stage", "body.actor.id", "body.data")
+    fields = ("idx", "body.time", "body.action+body.stage", "actor=body.actor.id", "body.data")
     output.table(found, as_json=as_json, fields=fields, empty="no entries")
     if not as_json and len(found) == limit:
         typer.echo(f"more: --after {found[-1]['idx'] + 1}")

@@ -57,7 +57,7 @@ def edit_bundle(
     found = from_environment().patch(
         f"/v1/bundles/{segment(bundle_id)}", {"inputs": read_json(file)}
     )
-    output.show(found, as_json=as_json, fields=("id", "number", "status", "inputs"))
+    output.show(found, as_json=as_json, fields=("id", "number", "status", "tenant_id"))
 
 
 @bundle.command("build")

@@ -49,7 +49,8 @@ def table(
 ) -> None:
     """Show items as a table, or as a JSON list.
 
-    A field is a path such as ``body.time``; ``status+blocked_on`` shows two as one column.
+    A field is a path such as ``body.time``; ``status+blocked_on`` shows two as one column, and
+    ``actor=body.actor.id`` gives a column another name.
     """
     if as_json:
         as_json_text(list(items))
@@ -57,8 +58,9 @@ def table(
         if empty:
             say(empty)
     else:
-        names = [name.partition("+")[0].rsplit(".", 1)[-1] for name in fields]
-        rows = [[clean(_cell(item, name)).replace("\n", " ") for name in fields] for item in items]
+        names = [re.split(r"[=+]", name)[0].rsplit(".", 1)[-1] for name in fields]
+        paths = [name.rpartition("=")[2] for name in fields]
+        rows = [[clean(_cell(item, path)).replace("\n", " ") for path in paths] for item in items]
         draw(names, rows)
 
 

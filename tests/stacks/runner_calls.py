@@ -178,8 +178,8 @@ class RunnerCall:
         try:
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
+        except (BrokenPipeError, ValueError):
+            pass  # it is gone, or was hung up
 
     def hang_up(self) -> None:
         assert self.process.stdin is not None
@@ -269,8 +269,11 @@ def gone(call_id: str, *, within_seconds: float) -> bool:
 
 
 def kill_everything(call_id: str) -> None:
-    """Kill engine, providers, runner and guard of a call at one go: a machine that lost power."""
-    for process in sorted(processes_of(call_id), key=lambda p: -p.pid):
+    """Kill engine, providers, runner and guard of a call at one go: a machine that lost power.
+
+    The engine first: told of a dead provider, it would write that nothing was created.
+    """
+    for process in sorted(processes_of(call_id), key=lambda p: "pulumi" not in p.name()):
         try:
             process.kill()
         except psutil.Error:
@@ -279,11 +282,11 @@ def kill_everything(call_id: str) -> None:
 
 def begun(message: Message, resource_type: str = "aws:", *, phase: str = "apply") -> bool:
     """Tell whether a message says that the creation of such a resource has begun."""
-    body = message.get("body", {})
-    return message.get("kind") == "resource" and (
-        (body["phase"], body["status"]) == (phase, "started")
-        and str(body["type"]).startswith(resource_type)
-    )
+    if message.get("kind") != "resource":
+        return False
+    body = message["body"]
+    started = (body["phase"], body["status"]) == (phase, "started")
+    return started and str(body["type"]).startswith(resource_type)
 
 
 def phase_begins(message: Message, phase: str) -> bool:

@@ -8,39 +8,45 @@ from typing import Any
 
 import pytest
 
+from stacks.contract import UNKNOWN
 from tests.stacks import sample_specs
 from tests.stacks.cloud_process import CloudProcess
-from tests.stacks.runner_calls import Desk, begun, kill_everything
+from tests.stacks.runner_calls import Desk, begun, gone, kill_everything
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 MakeDesk = Callable[..., Desk]
 
 
-def crash(desk: Desk, *, after: int, **changes: Any) -> None:
-    """Kill everything of an apply when so many creates of cloud resources have begun."""
-    with desk.start("up", **changes) as running:
+def crash(desk: Desk, *, dies: str, after: int, **changes: Any) -> None:
+    """Kill the runner, or everything, when so many creates of cloud resources have begun."""
+    with desk.start("up", deadlines={"stop_seconds": 20.0}, **changes) as running:
         for _ in range(after):
             running.until(begun)
-        kill_everything(running.call_id)
-        running.process.wait(timeout=30)
+        if dies == "everything":
+            kill_everything(running.call_id)
+        running.process.kill()
+        assert gone(running.call_id, within_seconds=60)
     locks = desk.locks()
     desk.result("clean_up", break_locks=locks, end_calls=[running.call_id])
 
 
-@pytest.mark.parametrize("after", [3, 9, 20])
-def test_a_crashed_hub_goes_on_under_its_approved_plan_and_nothing_exists_twice(
-    make_desk: MakeDesk, runner_cloud: CloudProcess, after: int
+@pytest.mark.parametrize(
+    ("dies", "after"),
+    [("everything", 3), ("everything", 9), ("everything", 20), ("runner", 6), ("runner", 14)],
+)
+def test_a_crashed_hub_goes_on_inside_its_plan_and_nothing_exists_twice(
+    make_desk: MakeDesk, runner_cloud: CloudProcess, dies: str, after: int
 ) -> None:
-    deployment = f"dep_crash{after}"
-    short = f"hub-{after}-crash"
+    short = f"hub-{dies[:3]}-{after}"
+    deployment = f"dep_{short}"
     spec = sample_specs.hub(
         owner=sample_specs.owner("platform", short, mode="A", deployment=deployment)
     )
-    desk = make_desk(program=None, spec=spec, stack=f"hub.eu-west-1.c{after}")
+    desk = make_desk(program=None, spec=spec, stack=f"hub.eu-west-1.{dies[:3]}{after}")
     desk.program = "mode_a.hub"
-    approved = desk.plan()["saved_plan"]
-    crash(desk, after=after, saved_plan=approved)
+    approved = desk.plan()
+    crash(desk, dies=dies, after=after, saved_plan=approved["saved_plan"])
     pending = desk.result("export")["pending"]
     if pending:
         assert desk.failure("up")["code"] == "pending_unresolved"
@@ -50,7 +56,12 @@ def test_a_crashed_hub_goes_on_under_its_approved_plan_and_nothing_exists_twice(
         }
         assert all(r["proof"] for r in resolved["resolved"])
         assert desk.result("export")["pending"] == []
-    finished = desk.result("up", saved_plan=approved)
+    with desk.start("up", gate=True) as running:
+        running.until(lambda m: m["message"] == "planned")
+        assert running.planned is not None
+        check_inside(running.planned, approved)
+        finished = running.finish().last
+    assert finished["message"] == "result", finished
     assert [c for c in finished["checks"] if not c["ok"]] == []
     ec2 = runner_cloud.client("ec2")
     ours = [{"Name": "tag:tenantplane:deployment", "Values": [deployment]}]
@@ -61,6 +72,20 @@ def test_a_crashed_hub_goes_on_under_its_approved_plan_and_nothing_exists_twice(
     assert len(endpoints) == number(finished, "aws:ec2/vpcEndpoint:VpcEndpoint")
     keys = [k for k in all_keys(runner_cloud) if deployment in json.dumps(k)]
     assert len(keys) == number(finished, "aws:kms/key:Key")
+
+
+def check_inside(planned: dict[str, Any], approved: dict[str, Any]) -> None:
+    """Check that what remains are creates of the plan, or the completion of what they began."""
+    allowed = {o["urn"] for o in approved["operations"] if o["op"] == "create"}
+    wanted = {r["urn"]: r["inputs"] for r in approved["resources"]}
+    inputs = {r["urn"]: r["inputs"] for r in planned["resources"]}
+    for operation in planned["operations"]:
+        assert operation["op"] in ("same", "create", "update")
+        urn = operation["urn"]
+        assert urn in allowed
+        for name, value in wanted[urn].items():
+            if operation["op"] == "update" and UNKNOWN not in json.dumps(value):
+                assert inputs[urn][name] == value, (urn, name)
 
 
 def all_keys(cloud: CloudProcess) -> list[Any]:

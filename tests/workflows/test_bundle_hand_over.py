@@ -248,6 +248,7 @@ def test_the_stored_bytes_are_those_that_were_built(desk: Desk) -> None:
     built = desk.built()
     order = desk.builder.orders[-1]
     expected = desk.builder.build(order, on_event=lambda *_: None)
+    assert built.archive_name is not None
     files = {built.archive_name: expected.archive, **expected.files}
     for name, content in files.items():
         download = bundles.download_as_architect(desk.core, ARCHITECT, built.id, name=name)

@@ -164,7 +164,8 @@ _PYTHON_TYPES: Mapping[Kind, tuple[type, ...]] = {
 def _value_problems(known: Field, value: Any, where: str) -> Iterator[Problem]:
     wanted = _PYTHON_TYPES[known.kind]
     if type(value) not in wanted:
-        yield Problem(where, f"must be a {known.kind}, got {_kind_name(value)}")
+        article = "an" if known.kind[0] in "aeiou" else "a"
+        yield Problem(where, f"must be {article} {known.kind}, got {_kind_name(value)}")
         return
     yield from _member_problems(known, value, where)
     if known.rule is not None and (wrong := known.rule(value)):

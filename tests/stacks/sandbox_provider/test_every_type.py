@@ -222,6 +222,18 @@ def test_every_type_can_be_imported_by_its_documented_id(
     assert (again.error, again.moved) == (None, {})
 
 
+def test_every_type_changes_in_place_and_comes_to_rest(life: Life, stack: Stack) -> None:
+    given = {"default_tags": {"tags": TAGS}}
+    stack.environment["PULUMI_CONTINUE_ON_ERROR"] = "true"  # all failures at once
+    changed = stack.up(every_type.changed_program, **given)
+    assert changed.error is None, changed.text
+    assert changed.moved == dict.fromkeys(every_type.CHANGES, "update")
+    again = stack.up(every_type.changed_program, **given)
+    assert (again.error, again.moved) == (None, {})
+    refreshed = stack.refresh()
+    assert (refreshed.error, refreshed.diffs) == (None, {})
+
+
 def test_destroying_leaves_nothing(life: Life, stack: Stack, cloud: CloudProcess) -> None:
     destroyed = stack.destroy()
     assert destroyed.error is None

@@ -175,7 +175,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
         "aws:cloudwatch/logGroup:LogGroup",
         {"name": "log", "retentionInDays": "30"},
-        "retentionInDays must be a integer, got string",
+        "retentionInDays must be an integer, got string",
     ),
     (
         "aws:s3/bucketVersioning:BucketVersioning",
