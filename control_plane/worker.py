@@ -15,7 +15,7 @@ import structlog
 
 from control_plane.bootstrap import Parts
 from control_plane.domain.errors import DomainError
-from control_plane.services.sweeps import SWEEPS, calls_to_stop
+from control_plane.services.sweeps import SWEEPS, calls_to_stop, revive_stalled
 from control_plane.workflows import PHASES
 from control_plane.workflows.core import Core
 
@@ -43,7 +43,9 @@ def run(parts: Parts, *, ready: Callable[[], None]) -> int:
             if not liveness.is_held():
                 log.error("worker.lost_its_name", worker=liveness.worker_id)
                 break
-            _sweep(parts.core, executor.hand_on)
+            _sweep(
+                parts.core, executor.hand_on, partial(revive_stalled, parts.core, executor.subjects)
+            )
         _end(parts.core, stopped=stop.is_set())
     return 0
 
@@ -79,10 +81,10 @@ def _phase(core: Core, name: str, subject_id: str) -> None:
         log.info("phase.ended", seconds=round(time.monotonic() - started, 3))
 
 
-def _sweep(core: Core, hand_on: Callable[[], int]) -> None:
+def _sweep(core: Core, *of_the_queue: Callable[[], int]) -> None:
     """Do what is due; what fails now is due again in a second."""
     due: list[Callable[[], int]] = [partial(sweep, core) for sweep in (*SWEEPS, _stop_calls)]
-    for sweep in (*due, hand_on):
+    for sweep in (*due, *of_the_queue):
         try:
             sweep()
         except DomainError as error:

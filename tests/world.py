@@ -186,10 +186,10 @@ class World:
         self.approve(run.id)
         return hub.id
 
-    def approve(self, run_id: str, who: Caller = OPS) -> None:
+    def approve(self, run_id: str | None, who: Caller = OPS) -> None:
         """Approve a run's plan as somebody, and do what follows."""
         with self.core.uow() as uow:
-            run = uow.runs.get(run_id)
+            run = uow.runs.get(run_id or "")
             assert run is not None
             approval = uow.approvals.get(run.approval_id or "")
         assert approval is not None, f"the run is {run.status}: {run.error}"

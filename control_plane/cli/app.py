@@ -143,13 +143,20 @@ def worker() -> None:
 
 
 @app.command(rich_help_panel=_PROCESSES)
-def signer() -> None:
+def signer(
+    create_key: Annotated[
+        bool, typer.Option("--create-key", help="Make the signing key when there is none yet.")
+    ] = False,
+) -> None:
     """Start the audit log's sequencer and signer, with a key and a database role of its own."""
     config.load()
     from control_plane.bootstrap import start_process  # noqa: PLC0415 - heavy
 
+    parts = start_process("signer")
+    if create_key:
+        local.create_audit_key(parts)
     with local.database_faults():
-        raise typer.Exit(start_process("signer").sign_until_stopped(ready=_say_ready))
+        raise typer.Exit(parts.sign_until_stopped(ready=_say_ready))
 
 
 def _say_ready() -> None:

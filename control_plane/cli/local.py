@@ -96,6 +96,21 @@ def tree_of(parts: Parts, key: str) -> str:
     return str(found)
 
 
+def create_audit_key(parts: Parts) -> None:
+    """Make the audit log's signing key unless there is one. Raises ``SettingInvalid``."""
+    from control_plane.adapters.audit.keys import (  # noqa: PLC0415 - heavy
+        KeyFileUnusable,
+        load_or_create_key_file,
+    )
+
+    folder = parts.home.part("keys")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        load_or_create_key_file(folder / "audit.key")
+    except KeyFileUnusable as error:
+        raise SettingInvalid(str(error)) from error
+
+
 def token(
     role: Annotated[list[str], typer.Option(help=f"May be repeated: {', '.join(Role)}.")],
     subject: Annotated[str, typer.Option(help="Who the token is for.")] = "operator",

@@ -15,7 +15,8 @@ from control_plane.cli.tables import draw
 _ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|.)?")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|\+00:00)")
-_GROUPING: Final = ("tenantplane:", "pulumi:pulumi:")  # types that exist in no cloud
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+_GROUPING: Final = ("tenantplane:", "pulumi:")  # types that exist in no cloud
 _SIGNS: Final = {"create": "+", "update": "~", "delete": "-"}
 
 
@@ -71,10 +72,14 @@ def text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {text(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {_DIGEST.sub(_cut, text(item))}" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(text(item) for item in value)
     return _TIME.sub(r"\1 \2Z", str(value))
+
+
+def _cut(digest: re.Match[str]) -> str:
+    return f"{digest[0][:15]}…"
 
 
 def clean(line: str) -> str:
@@ -109,17 +114,28 @@ def plan(found: Mapping[str, Any]) -> None:
     for item in found["irreversible"]:
         say(f"  CANNOT BE UNDONE  {item['op']}  {item['name']}  {item['type']}")
     changing = [item for item in found["operations"] if item["op"] != "same"]
-    width = max((len(item["name"]) for item in changing), default=0)
-    for operation in changing:
+    real = [item for item in changing if not item["type"].startswith(_GROUPING)]
+    width = max((len(item["name"]) for item in real), default=0)
+    for operation in real:
         changed = ", ".join(operation.get("diffs") or {})
         note = f"  [{changed}]" if changed and operation["op"] != "create" else ""
         sign = _SIGNS.get(operation["op"], "±")
         say(f"  {sign} {operation['name']:<{width}}  {operation['type']}{note}")
+    if len(changing) > len(real):
+        say(f"  and {len(changing) - len(real)} of the engine alone (components, provider)")
     for violation in found["evaluation"].get("violations", []):
         say(
-            f"  {violation['enforcement']}: {violation['rule']}  {violation['address']}: "
-            f"{violation['reason']} {violation['remedy']}"
+            f"  {violation['enforcement']}: {violation['rule']}  {_address(violation['address'])} "
+            f"{str(violation['reason']).rstrip('.')}. {violation['remedy']}"
         )
+
+
+def _address(address: str) -> str:
+    """Return type and name of an engine's URN, and any other address as it is."""
+    if not address.startswith("urn:pulumi:"):
+        return address
+    *_, kinds, name = address.split("::")
+    return f"{kinds.rpartition('$')[2]} {name}"
 
 
 def _short(digest: str) -> str:

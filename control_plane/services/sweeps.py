@@ -6,13 +6,17 @@ in every worker and at any interval.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
+
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.bundle import BundleStatus
 from control_plane.domain.deployment import DeploymentKind
+from control_plane.domain.errors import DomainError
 from control_plane.domain.hub import HubStatus
 from control_plane.domain.run import BlockedOn, RunStatus
 from control_plane.workflows.core import WORKER, Core
-from control_plane.workflows.moving import expire_if_late, locked_run
+from control_plane.workflows.moving import as_json, expire_if_late, fail_run, locked_run
 from control_plane.workflows.owners import wake_waiting
 from control_plane.workflows.recording import record
 
@@ -90,3 +94,54 @@ def calls_to_stop(core: Core) -> list[str]:
 
 
 SWEEPS = (expire_approvals, expire_bundles, wake_runs)
+
+
+STALLED_AFTER = timedelta(seconds=30)
+_PHASE_OF = {
+    RunStatus.REQUESTED: "plan_run",
+    RunStatus.PLANNING: "plan_run",
+    RunStatus.APPROVED: "apply_run",
+    RunStatus.APPLYING: "apply_run",
+    RunStatus.VERIFYING: "apply_run",
+}
+
+
+def revive_stalled(core: Core, in_the_queue: Callable[[], set[str]]) -> int:
+    """Enqueue again what fell out of the queue: its phase ended with a fault of ours or an outage.
+
+    ``in_the_queue`` returns the subjects that wait or run there. A run that fell out again and
+    again is ended, so that somebody looks at it. Returns how many were found.
+    """
+    before = core.clock.now() - STALLED_AFTER
+    with core.uow() as uow:
+        old = [run for run in uow.runs.find(status=tuple(_PHASE_OF)) if run.updated_at < before]
+    if not old:
+        return 0
+    known, found = in_the_queue(), 0
+    for stalled in old:
+        if stalled.id in known:
+            continue
+        with core.uow() as uow:
+            run, _ = locked_run(uow, stalled.id)
+            if run.status not in _PHASE_OF or run.updated_at >= before:
+                continue
+            found += 1
+            if run.attempt >= core.limits.engine_attempts:
+                error = DomainError("its phase failed again and again; the worker's log has why")
+                fail_run(core, uow, WORKER, run, as_json(error), phase=str(run.status))
+            else:
+                again = run.changed(core.clock.now(), attempt=run.attempt + 1)
+                uow.runs.save(again)
+                record(
+                    core, uow, WORKER, "run.resumed",
+                    tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
+                    phase=str(run.status), attempt=again.attempt,
+                )  # fmt: skip
+                uow.queue.enqueue(
+                    _PHASE_OF[run.status],
+                    run.id,
+                    partition=run.deployment_id,
+                    attempt=again.attempt,
+                )
+            uow.commit()
+    return found

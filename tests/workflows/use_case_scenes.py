@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
+
 from control_plane.domain.actor import Role
 from control_plane.domain.errors import (
     DomainError,
+    Unavailable,
 )
 from control_plane.domain.run import BlockedOn
 from control_plane.services import (
@@ -21,7 +24,8 @@ from control_plane.services import (
     runs,
     tenants,
 )
-from control_plane.workflows.core import Caller
+from control_plane.services.sweeps import revive_stalled
+from control_plane.workflows.core import Caller, Core
 from tests.world import (
     ARCHITECT,
     AUDITOR,
@@ -249,3 +253,19 @@ def waits_for_hub(scene: Scene) -> None:
         assert row is not None
         uow.hubs.save(replace(row, capacity=5, version=row.version + 1))
         uow.commit()
+
+
+def stalls(scene: Scene) -> None:
+    """Leave a run whose phase fell out of the queue."""
+    scene.submit("B")
+
+    def outage(phase: str, subject: str) -> None:
+        raise Unavailable
+
+    with pytest.raises(Unavailable):
+        scene.queue.drain(outage)
+
+
+def revive(core: Core) -> int:
+    """Look for stalled runs where nothing is in the queue."""
+    return revive_stalled(core, set)

@@ -52,6 +52,8 @@ from tests.workflows.use_case_scenes import (
     read_log,
     receipt,
     retry_blocked,
+    revive,
+    stalls,
     steer,
     submit,
     submit_again,
@@ -227,6 +229,10 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     "sweeps.wake_runs": (
         Case(prepare=sweep(sweeps.wake_runs, waits_for_hub), events=("run.unblocked:completed",)),
         Case(prepare=sweep(sweeps.wake_runs, Scene.waiting_b), events=()),
+    ),
+    "sweeps.revive_stalled": (
+        Case(prepare=sweep(revive, stalls, seconds=31), events=("run.resumed:completed",)),
+        Case(prepare=sweep(revive, stalls, seconds=29), events=()),
     ),
     "permission.require_role": (
         Case(

@@ -77,6 +77,11 @@ class Executor:
             on_conflict="always_update",
         )
 
+    def subjects(self) -> set[str]:
+        """Return the subjects whose phases wait or run, in whatever worker."""
+        waiting = DBOS.list_workflows(status=["ENQUEUED", "PENDING", "DELAYED"])
+        return {found.workflow_id.split(":")[1] for found in waiting if found.workflow_id}
+
     def hand_on(self) -> int:
         """Enqueue again what dead workers were doing; returns how many phases.
 

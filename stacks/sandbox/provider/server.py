@@ -201,6 +201,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         subject = _subject(request, context, known, secrets)
         wrapped = _output_secrets(subject.kind.fields, secrets | told_secrets)
         ready = self._ready(context)
+        # Of a resource whose creation was interrupted there are inputs and no outputs.
+        known = {**told, **known}
         remembered = told if told or known else None
         tags = ready.arguments.default_tags
         found = _carried_out(

@@ -287,7 +287,11 @@ class Stack:
         return self._checkpoint.get("pending_operations") or []
 
     @property
+    def state_file(self) -> Path:
+        """Where the backend keeps the state."""
+        return self.engine.backend / ".pulumi" / "stacks" / PROJECT / f"{self.name}.json"
+
+    @property
     def state_text(self) -> str:
         """The whole state file."""
-        stacks = self.engine.backend / ".pulumi" / "stacks" / PROJECT
-        return (stacks / f"{self.name}.json").read_text()
+        return self.state_file.read_text()
