@@ -30,6 +30,7 @@ check: $(READY)  ## style, types, layers, migrations, OpenAPI document and JSON 
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m stacks.schemas --check
 	@$(BIN)/python -m api.openapi --check
+	@$(BIN)/python -m tools.draw_status --check
 	@$(BIN)/python -m tools.check_migrations
 
 test: setup  ## every test, on the real engine, Terraform and PostgreSQL

@@ -21,7 +21,7 @@ def main() -> int:
         app = create_app(_shared(parts))
     except DomainError as error:
         sys.stderr.write(f"{error.message}\n")
-        return 5
+        return 2 if error.code == "setting_invalid" else 5
     settings = parts.settings
     server = uvicorn.Server(
         uvicorn.Config(

@@ -9,7 +9,7 @@ import typer
 
 from control_plane.cli import output
 from control_plane.cli.calls import Json
-from control_plane.cli.client import from_environment, refuse, segment
+from control_plane.cli.client import CONNECTIONS, from_environment, refuse, segment
 from control_plane.cli.errors import USAGE
 from control_plane.cli.local import database_faults, parts_of_this_installation, tree_of
 
@@ -89,6 +89,7 @@ def verify(
     try:
         keys = [load_public_key(file) for file in key] if key else None
         pins = [file.read_text(encoding="utf-8") for file in pin or ()]
+        CONNECTIONS.callback(parts.auditor_engine.dispose)
         with database_faults():
             report = verify_trees(
                 parts.auditor_engine,

@@ -18,7 +18,7 @@ import typer
 from control_plane import config
 from control_plane.cli import output
 from control_plane.cli.calls import Json
-from control_plane.cli.client import from_environment, refuse, segment
+from control_plane.cli.client import CONNECTIONS, from_environment, refuse, segment
 from control_plane.cli.errors import USAGE
 from control_plane.config import PREFIX, Settings
 from control_plane.domain.actor import Role
@@ -89,6 +89,7 @@ def tree_of(parts: Parts, key: str) -> str:
 
     from control_plane.adapters.db.tables import tenant  # noqa: PLC0415
 
+    CONNECTIONS.callback(parts.app_engine.dispose)
     with parts.app_engine.connect() as connection:
         found = connection.execute(select(tenant.c.id).where(tenant.c.slug == key)).scalar()
     if found is None:

@@ -29,7 +29,7 @@ def served(tmp_path: Path, pulumi_cli: Path) -> Iterator[Served]:
         children = running.descendants()
     finally:
         running.stop()
-    gone, alive = psutil.wait_procs(children, timeout=30)
+    _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive, f"left running: {[process.cmdline() for process in alive]}"
     assert list((tmp_path / "home" / "calls").glob("*")) == []
 

@@ -286,7 +286,7 @@ def begun(message: Message, resource_type: str = "aws:", *, phase: str = "apply"
         return False
     body = message["body"]
     started = (body["phase"], body["status"]) == (phase, "started")
-    return bool(started) and str(body["type"]).startswith(resource_type)
+    return bool(started and str(body["type"]).startswith(resource_type))
 
 
 def phase_begins(message: Message, phase: str) -> bool:

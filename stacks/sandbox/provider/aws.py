@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _PARALLEL_CONNECTIONS = 32
 _POLL_SECONDS = 0.2
+_READING = ("describe_", "get_", "head_", "list_")
 # how the APIs call the place where the next page begins, in an answer and in a request
 _PAGE_TOKENS = {
     "NextToken": "NextToken",
@@ -113,11 +114,11 @@ class Aws:
         """Call an API operation, both named as botocore does (`kms`, `create_key`).
 
         Parameters that are None are left out. Raises ApiError when the call is refused or does not
-        arrive, CanceledError after `cancel`.
+        arrive; after `cancel` CanceledError, unless it only reads.
         """
         from botocore import exceptions  # noqa: PLC0415 - loaded after the port is printed
 
-        if self._canceled.is_set():
+        if self._canceled.is_set() and not operation.startswith(_READING):
             raise CanceledError
         client = self._client(service)
         shown = client.meta.method_to_api_mapping[operation]
@@ -177,7 +178,7 @@ class Aws:
         raise ApiError("waiting", "Timeout", f"{what} was not reached within {seconds:.0f} s")
 
     def cancel(self) -> None:
-        """End waits and refuse further calls."""
+        """End waits and refuse further changes; what was begun can still be looked at."""
         self._canceled.set()
 
     def _assume(self, role: Role) -> None:

@@ -23,13 +23,17 @@ class RefusedError(Exception):
     """An operation failed and changed nothing."""
 
 
-@dataclass
+@dataclass(eq=False)
 class IncompleteError(Exception):
-    """An operation failed half-way: the resource exists, in this state."""
+    """An operation failed half-way: the resource exists, in this state.
+
+    guessed: the state is what was asked for, because the real one cannot be read now.
+    """
 
     identity: str
     state: Properties
     reason: str
+    guessed: bool = False
 
     def __str__(self) -> str:
         return self.reason
@@ -125,11 +129,14 @@ def create(
         found = _read(kind, aws, identity, given, tags)
     except (ApiError, CanceledError) as error:
         reason = subject.failed("creating", inputs, error)
-        state = _read_if_possible(kind, aws, identity, given, tags) or kind.complete({}, given, aws)
+        state = _read_if_possible(kind, aws, identity, given, tags)
+        if state is None:
+            asked = kind.complete(given, given, aws)
+            raise IncompleteError(identity, asked, reason, guessed=True) from error
         raise IncompleteError(identity, state, reason) from error
     if found is None:
         reason = subject.failed("creating", inputs, ApiError("Read", "", "it cannot be found"))
-        raise IncompleteError(identity, kind.complete({}, given, aws), reason)
+        raise IncompleteError(identity, kind.complete(given, given, aws), reason, guessed=True)
     return found
 
 

@@ -37,8 +37,8 @@ _INLINE_RULE: Fields = {
 }
 
 
-def _inline_rules(*, computed: bool) -> Field:
-    return set_of(block(_INLINE_RULE), computed=computed, form=_spread)
+def _inline_rules() -> Field:
+    return set_of(block(_INLINE_RULE), computed=True, form=_spread)
 
 
 def _spread(given: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -114,8 +114,8 @@ class SecurityGroup(Ec2Type):
         ),
         "description": text(default="Managed by Pulumi", replaces=True),
         "vpcId": text(computed=True, replaces=True),
-        "ingress": _inline_rules(computed=True),
-        "egress": _inline_rules(computed=True),
+        "ingress": _inline_rules(),
+        "egress": _inline_rules(),
         "revokeRulesOnDelete": flag(default=False, local=True),
         **TAGS,
     }
@@ -185,8 +185,8 @@ class DefaultSecurityGroup(SecurityGroup):
     label = "EC2 Default Security Group"
     fields: ClassVar[Fields] = {
         "vpcId": text(computed=True, replaces=True),
-        "ingress": _inline_rules(computed=False),
-        "egress": _inline_rules(computed=False),
+        "ingress": _inline_rules(),
+        "egress": _inline_rules(),
         "revokeRulesOnDelete": flag(default=False, local=True),
         **TAGS,
     }

@@ -3,9 +3,8 @@
 Source: `proto/pulumi/provider.proto` of Pulumi 3.259 and the order in which its engine calls.
 """
 
-import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -17,7 +16,6 @@ from pulumi.runtime.proto import (
     plugin_pb2,
     provider_pb2,
     provider_pb2_grpc,
-    status_pb2,
 )
 from typing_extensions import override
 
@@ -30,9 +28,16 @@ from stacks.sandbox.provider.arguments import (
     parse,
 )
 from stacks.sandbox.provider.aws import ApiError, Aws, CanceledError
-from stacks.sandbox.provider.catalogue import all_types, find_type
-from stacks.sandbox.provider.compare import Act, Change
-from stacks.sandbox.provider.schema import Fields, Kind, Problem
+from stacks.sandbox.provider.catalogue import find_type
+from stacks.sandbox.provider.replies import (
+    CALLER_IDENTITY,
+    diff_response,
+    failure,
+    incomplete,
+    output_secrets,
+    schema,
+    with_tags,
+)
 from stacks.sandbox.provider.wire import (
     Properties,
     SecretPaths,
@@ -41,17 +46,6 @@ from stacks.sandbox.provider.wire import (
     secret_strings,
 )
 
-_CALLER_IDENTITY = "aws:index/getCallerIdentity:getCallerIdentity"
-_DETAILS_KEY = "grpc-status-details-bin"
-_DIFF = provider_pb2.PropertyDiff
-_KINDS = {
-    (Act.ADD, False): _DIFF.ADD,
-    (Act.ADD, True): _DIFF.ADD_REPLACE,
-    (Act.UPDATE, False): _DIFF.UPDATE,
-    (Act.UPDATE, True): _DIFF.UPDATE_REPLACE,
-    (Act.DELETE, False): _DIFF.DELETE,
-    (Act.DELETE, True): _DIFF.DELETE_REPLACE,
-}
 Context = grpc.ServicerContext
 
 
@@ -97,7 +91,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.GetSchemaRequest, context: Context
     ) -> provider_pb2.GetSchemaResponse:
         """Return the names and kinds of what this provider serves."""
-        return provider_pb2.GetSchemaResponse(schema=json.dumps(_schema()))
+        return provider_pb2.GetSchemaResponse(schema=schema())
 
     @override
     def Cancel(self, request: empty_pb2.Empty, context: Context) -> empty_pb2.Empty:
@@ -114,7 +108,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.CheckResponse:
         """Refuse arguments that are unknown or wrong."""
         sent, secrets = decode(request.news)
-        failures = [_failure(found, ARGUMENTS, secrets) for found in argument_problems(sent)]
+        failures = [failure(found, ARGUMENTS, secrets) for found in argument_problems(sent)]
         return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
 
     @override
@@ -124,7 +118,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         """Say whether other arguments make another provider."""
         old, _ = decode(request.olds)
         new, _ = decode(request.news)
-        return _diff_response(argument_changes(old, new), delete_first=False)
+        return diff_response(argument_changes(old, new), delete_first=False)
 
     @override
     def Configure(
@@ -157,8 +151,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         tags = self._default_tags()
         inputs, problems = operations.check(subject, old, new, request.randomSeed, tags)
         return provider_pb2.CheckResponse(
-            inputs=encode(inputs, _with_tags(secrets)),
-            failures=[_failure(found, subject.kind.fields, secrets) for found in problems],
+            inputs=encode(inputs, with_tags(secrets)),
+            failures=[failure(found, subject.kind.fields, secrets) for found in problems],
         )
 
     @override
@@ -170,7 +164,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         old, _ = decode(request.olds)
         new, _ = decode(request.news)
         found = operations.diff(subject.kind, old, new, request.ignoreChanges)
-        return _diff_response(found.changes, delete_first=found.delete_first)
+        return diff_response(found.changes, delete_first=found.delete_first)
 
     @override
     def Create(
@@ -179,7 +173,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         """Create a resource, or say what it would be."""
         inputs, secrets = decode(request.properties)
         subject = _subject(request, context, inputs, secrets)
-        wrapped = _output_secrets(subject.kind.fields, secrets)
+        wrapped = output_secrets(subject.kind.fields, secrets)
         if request.preview:
             region = self._region()
             planned = subject.kind.planned(inputs, region)
@@ -199,7 +193,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         known, secrets = decode(request.properties)
         told, told_secrets = decode(request.inputs)
         subject = _subject(request, context, known, secrets)
-        wrapped = _output_secrets(subject.kind.fields, secrets | told_secrets)
+        wrapped = output_secrets(subject.kind.fields, secrets | told_secrets)
         ready = self._ready(context)
         # Of a resource whose creation was interrupted there are inputs and no outputs.
         known = {**told, **known}
@@ -225,7 +219,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         old, old_secrets = decode(request.olds)
         new, secrets = decode(request.news)
         subject = _subject(request, context, new, secrets | old_secrets)
-        wrapped = _output_secrets(subject.kind.fields, secrets)
+        wrapped = output_secrets(subject.kind.fields, secrets)
         if request.preview:
             found = operations.diff(subject.kind, old, new, request.ignoreChanges)
             changed = frozenset(change.name for change in found.changes)
@@ -261,7 +255,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.InvokeRequest, context: Context
     ) -> provider_pb2.InvokeResponse:
         """Answer the one function stacks may ask: who am I."""
-        if request.tok != _CALLER_IDENTITY:
+        if request.tok != CALLER_IDENTITY:
             _abort(context, f"the sandbox provider has no function {request.tok}")
         ready = self._ready(context)
         try:
@@ -340,16 +334,6 @@ def _subject(
     )
 
 
-def _with_tags(secrets: SecretPaths) -> SecretPaths:
-    """Return secret paths with those of `tags` repeated for `tagsAll`."""
-    return secrets | {("tagsAll", *path[1:]) for path in secrets if path[0] == "tags"}
-
-
-def _output_secrets(fields: Fields, secrets: SecretPaths) -> SecretPaths:
-    always = {(name,) for name, known in fields.items() if known.secret}
-    return _with_tags(secrets) | always
-
-
 def _carried_out(context: Context, wrapped: SecretPaths, act: Callable[[], Any]) -> Any:
     """Return the result of an operation, its failure as a gRPC error of the right kind."""
     try:
@@ -357,77 +341,10 @@ def _carried_out(context: Context, wrapped: SecretPaths, act: Callable[[], Any])
     except operations.RefusedError as error:
         _abort(context, str(error))
     except operations.IncompleteError as error:
-        detail = provider_pb2.ErrorResourceInitFailed(
-            id=error.identity,
-            properties=encode(error.state, wrapped),
-            reasons=[error.reason],
-        )
-        status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=error.reason)
-        status.details.add().Pack(detail)
-        context.set_trailing_metadata(((_DETAILS_KEY, status.SerializeToString()),))
+        context.set_trailing_metadata(incomplete(error, wrapped))
         _abort(context, error.reason)
 
 
 def _abort(context: Context, message: str) -> NoReturn:
     context.abort(grpc.StatusCode.UNKNOWN, message)
     raise AssertionError(message)  # abort does not return
-
-
-def _failure(problem: Problem, fields: Fields, secrets: SecretPaths) -> provider_pb2.CheckFailure:
-    """Return a problem for the engine, which prints the values of properties that it is named.
-
-    Secret ones are not named to it, nor are nested ones, which it does not find; the reason says
-    where they are.
-    """
-    known = fields.get(problem.path)
-    hidden = known is None or known.secret or any(path[0] == problem.path for path in secrets)
-    named = "" if hidden else problem.path
-    reason = f"{problem.path} {problem.reason}" if problem.path else problem.reason
-    return provider_pb2.CheckFailure(property=named, reason=reason)
-
-
-def _diff_response(found: Iterable[Change], *, delete_first: bool) -> provider_pb2.DiffResponse:
-    changes = list(found)
-    some = provider_pb2.DiffResponse.DIFF_SOME
-    return provider_pb2.DiffResponse(
-        changes=some if changes else provider_pb2.DiffResponse.DIFF_NONE,
-        diffs=sorted({change.name for change in changes}),
-        replaces=sorted({change.name for change in changes if change.replaces}),
-        deleteBeforeReplace=delete_first,
-        detailedDiff={
-            change.path: _DIFF(kind=_KINDS[change.act, change.replaces]) for change in changes
-        },
-        hasDetailedDiff=True,
-    )
-
-
-_SCHEMA_TYPES: Mapping[Kind, dict[str, Any]] = {
-    Kind.TEXT: {"type": "string"},
-    Kind.INTEGER: {"type": "integer"},
-    Kind.NUMBER: {"type": "number"},
-    Kind.FLAG: {"type": "boolean"},
-    Kind.MAP: {"type": "object", "additionalProperties": {"type": "string"}},
-    Kind.LIST: {"type": "array", "items": {"$ref": "pulumi.json#/Any"}},
-    Kind.SET: {"type": "array", "items": {"$ref": "pulumi.json#/Any"}},
-    Kind.BLOCK: {"type": "object", "additionalProperties": {"$ref": "pulumi.json#/Any"}},
-}
-
-
-def _schema() -> dict[str, Any]:
-    resources = {}
-    for kind in all_types():
-        inputs = {name: _SCHEMA_TYPES[known.kind] for name, known in kind.fields.items()}
-        outputs = {name: {"$ref": "pulumi.json#/Any"} for name in kind.outputs}
-        resources[kind.urn_type] = {
-            "inputProperties": inputs,
-            "requiredInputs": [name for name, known in kind.fields.items() if known.required],
-            "properties": {**inputs, **outputs},
-        }
-    variables = {name: _SCHEMA_TYPES[known.kind] for name, known in ARGUMENTS.items()}
-    return {
-        "name": "aws",
-        "version": sdk_version(),
-        "provider": {"inputProperties": variables},
-        "resources": resources,
-        "functions": {_CALLER_IDENTITY: {}},
-    }

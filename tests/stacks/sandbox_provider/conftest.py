@@ -10,6 +10,7 @@ from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.pulumi.install import ensure_cli
 from tests.stacks.cloud_process import CloudProcess
 from tests.stacks.sandbox_provider.engine import Engine
+from tests.stacks.sandbox_provider.plugin_process import CONFIG, Plugin, keys, started
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +30,10 @@ def engine(cloud: CloudProcess, tmp_path_factory: pytest.TempPathFactory) -> Ite
     started = Engine(tmp_path_factory.mktemp("engine"), cli, environment)
     yield started
     started.close()
+
+
+@pytest.fixture(scope="module")
+def plugin(cloud: CloudProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugin]:
+    with started(tmp_path_factory.mktemp("a folder with spaces"), keys(cloud)) as running:
+        running.configure(**CONFIG)
+        yield running

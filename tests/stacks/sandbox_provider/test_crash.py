@@ -59,6 +59,21 @@ def wait_for(found: Callable[[], bool], *, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+def the_child(parent: int, word: str) -> int:
+    """Return the id of the child whose command line has this word."""
+    found: list[int] = []
+
+    def look() -> bool:
+        for process in psutil.process_iter(["pid", "ppid", "cmdline"]):
+            line = process.info["cmdline"] or []
+            if process.info["ppid"] == parent and any(part.endswith(word) for part in line):
+                found.append(process.info["pid"])
+        return bool(found)
+
+    wait_for(look, seconds=20)
+    return found[0]
+
+
 def is_pending(stack: Stack) -> bool:
     try:
         return bool(stack.pending)
@@ -86,14 +101,10 @@ def test_a_killed_engine_takes_its_provider_along_and_its_work_is_taken_up(
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(partial(stack.up, program, allowed_account_ids=None))
         wait_for(lambda: is_pending(stack))
-        (cli,) = (
-            child for child in psutil.Process(engine.pid).children() if child.name() == "pulumi"
-        )
-        (provider,) = (
-            child for child in cli.children() if "stacks.sandbox.provider" in child.cmdline()
-        )
-        os.kill(cli.pid, signal.SIGKILL)
-        assert ended(provider.pid, within_seconds=10)
+        cli = the_child(engine.pid, "pulumi")
+        provider = the_child(cli, "stacks.sandbox.provider")
+        os.kill(cli, signal.SIGKILL)
+        assert ended(provider, within_seconds=10)
         assert running.result(timeout=60).error is not None
 
     (begun,) = stack.pending

@@ -11,7 +11,7 @@ import pytest
 
 from stacks.sandbox.provider.catalogue import all_types, find_type
 from tests.stacks.cloud_process import CloudProcess
-from tests.stacks.sandbox_provider import every_type
+from tests.stacks.sandbox_provider import every_change, every_type
 from tests.stacks.sandbox_provider.engine import Engine, Outcome, Stack
 
 TAGS = {"tenantplane:tenant": "every", "managed-by": "tenantplane"}
@@ -225,10 +225,10 @@ def test_every_type_can_be_imported_by_its_documented_id(
 def test_every_type_changes_in_place_and_comes_to_rest(life: Life, stack: Stack) -> None:
     given = {"default_tags": {"tags": TAGS}}
     stack.environment["PULUMI_CONTINUE_ON_ERROR"] = "true"  # all failures at once
-    changed = stack.up(every_type.changed_program, **given)
+    changed = stack.up(every_change.changed_program, **given)
     assert changed.error is None, changed.text
-    assert changed.moved == dict.fromkeys(every_type.CHANGES, "update")
-    again = stack.up(every_type.changed_program, **given)
+    assert changed.moved == dict.fromkeys(every_change.CHANGES, "update")
+    again = stack.up(every_change.changed_program, **given)
     assert (again.error, again.moved) == (None, {})
     refreshed = stack.refresh()
     assert (refreshed.error, refreshed.diffs) == (None, {})
