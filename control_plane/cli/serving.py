@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 import httpx
+from pydantic import SecretStr
 
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_or_create_key_file
 from control_plane.adapters.db import roles
@@ -140,10 +141,9 @@ class EmbeddedInstallation:
         self._database(home.folder)
         if self.settings.cloud == "sandbox" and self.settings.sandbox_url is None:
             self._cloud(home.folder, logs)
-        self._signer(logs)
+        self._audit_key(home.folder)
         prepare_accounts(Parts(self._child_settings()))
-        self._child("worker", [sys.executable, "-m", "control_plane.cli", "worker"], logs)
-        self._api(logs)
+        self._processes(logs)
         _write_endpoints(home.folder, self.environment, self.url)
         self._stack.callback((home.folder / "serve.json").unlink, missing_ok=True)
 
@@ -179,46 +179,42 @@ class EmbeddedInstallation:
         command = [sys.executable, "-m", "stacks.sandbox.cloud", "--port", "0",
                    "--journal", str(journal), "--parent-stdin"]  # fmt: skip
         started = time.monotonic()
-        line = self._started("cloud", command, logs)
+        line = self._launch("cloud", command, logs).ready_line(logs / "cloud.log")
         endpoint = str(json.loads(line)["endpoint"])
         self.environment[PREFIX + "SANDBOX_URL"] = endpoint
         self.say(f"cloud       emulated, {endpoint}{_took(started)}")
 
-    def _signer(self, logs: Path) -> None:
-        keys = Path(self.environment[PREFIX + "HOME"]) / "keys"
+    @staticmethod
+    def _audit_key(home: Path) -> None:
+        keys = home / "keys"
         keys.mkdir(mode=0o700, exist_ok=True)
         try:
             load_or_create_key_file(keys / "audit.key")
         except KeyFileUnusable as error:
             raise SettingInvalid(str(error)) from error
-        self._child("signer", [sys.executable, "-m", "control_plane.cli", "signer"], logs)
 
-    def _child(self, name: str, command: list[str], logs: Path) -> None:
+    def _processes(self, logs: Path) -> None:
+        """Start signer, worker and API side by side, and wait until each is ready."""
         started = time.monotonic()
-        self._started(name, command, logs)
-        pid = self.children[-1].process.pid
-        self.say(f"{name:<11} ready, pid {pid}{_took(started)}")
-
-    def _started(self, name: str, command: list[str], logs: Path) -> str:
-        log = logs / f"{name}.log"
-        child = Child.start(name, command, self.environment, log)
-        self._stack.callback(child.stop)
-        self.children.append(child)
-        return child.ready_line(log)
-
-    def _api(self, logs: Path) -> None:
-        started = time.monotonic()
-        log = logs / "api.log"
-        child = Child.start("api", [sys.executable, "-m", "api"], self.environment, log)
-        self._stack.callback(child.stop)
-        self.children.append(child)
+        tenantctl = [sys.executable, "-m", "control_plane.cli"]
+        waiting = [self._launch(name, [*tenantctl, name], logs) for name in ("signer", "worker")]
+        api = self._launch("api", [sys.executable, "-m", "api"], logs)
+        for child in waiting:
+            child.ready_line(logs / f"{child.name}.log")
+            self.say(f"{child.name:<11} ready, pid {child.process.pid}{_took(started)}")
         self.url = self._child_settings().base_url
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = started + READY_SECONDS
         while not _answers(f"http://{self.settings.host}:{self.settings.port}"):
-            if child.process.poll() is not None or time.monotonic() > deadline:
-                raise Unavailable(f"api did not start: {_last_line(log)}")
+            if api.process.poll() is not None or time.monotonic() > deadline:
+                raise Unavailable(f"api did not start: {_last_line(logs / 'api.log')}")
             time.sleep(0.05)
-        self.say(f"api         {self.url}, pid {child.process.pid}{_took(started)}")
+        self.say(f"api         {self.url}, pid {api.process.pid}{_took(started)}")
+
+    def _launch(self, name: str, command: list[str], logs: Path) -> Child:
+        child = Child.start(name, command, self.environment, logs / f"{name}.log")
+        self._stack.callback(child.stop)
+        self.children.append(child)
+        return child
 
     def _child_settings(self) -> Settings:
         """Return the settings as the children see them."""
@@ -263,9 +259,14 @@ def _clean_environment(settings: Settings, home: Path) -> dict[str, str]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("AWS_")
     } if settings.cloud == "sandbox" else dict(os.environ)  # fmt: skip
+    for name in settings.model_fields_set:
+        value = getattr(settings, name)
+        if isinstance(value, Path) and value.exists():
+            value = value.absolute()  # the children start in another folder
+        if value is not None:
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+            environment[PREFIX + name.upper()] = str(plain)
     environment[PREFIX + "HOME"] = str(home)
-    environment[PREFIX + "PORT"] = str(settings.port)
-    environment[PREFIX + "HOST"] = settings.host
     environment[PREFIX + "END_WITH_PARENT"] = "1"
     environment["PYTHONUNBUFFERED"] = "1"
     return environment

@@ -98,7 +98,7 @@ def buckets(key: aws.kms.Key) -> aws.s3.Bucket:
             {
                 "id": "cheap",
                 "status": "Enabled",
-                "filter": {"and": {"prefix": "archive/", "tags": {"cold": "yes", "a": "b"}}},
+                "filter": {"and_": {"prefix": "archive/", "tags": {"cold": "yes", "a": "b"}}},
                 "transitions": [{"days": 30, "storage_class": "STANDARD_IA"}],
                 "expiration": {"days": 400},
             },

@@ -163,6 +163,25 @@ def test_a_secret_that_waits_for_its_end_keeps_its_name(plugin: Plugin) -> None:
     assert "CreateSecret: InvalidRequestException" in (refused.details() or "")
 
 
+def test_after_a_cancel_it_changes_nothing_and_still_looks(
+    cloud: CloudProcess, tmp_path: Path
+) -> None:
+    kind = "aws:cloudwatch/logGroup:LogGroup"
+    with started(tmp_path, keys(cloud)) as fresh:
+        fresh.configure(**CONFIG)
+        made = fresh.create(kind, {"name": "/canceled/before"})
+        fresh.stub.Cancel(empty_pb2.Empty(), timeout=10)
+        refused = refusal(lambda: fresh.create(kind, {"name": "/canceled/after"}))
+        assert refused.details() == (
+            "creating CloudWatch Logs Log Group (/canceled/after): canceled"
+        )
+        request = provider_pb2.ReadRequest(urn=urn(kind), id=made.id)
+        assert fresh.stub.Read(request, timeout=30).id == made.id
+    logs = cloud.client("logs")
+    (group,) = logs.describe_log_groups(logGroupNamePrefix="/canceled/")["logGroups"]
+    logs.delete_log_group(logGroupName=group["logGroupName"])
+
+
 def test_it_ends_when_asked(cloud: CloudProcess, tmp_path: Path) -> None:
     with started(tmp_path, keys(cloud)) as fresh:
         fresh.process.terminate()

@@ -87,7 +87,9 @@ def test_an_error_of_the_api_names_resource_operation_and_code(
 
 
 def half(*, source: str) -> None:
-    rule = {"protocol": "tcp", "from_port": 443, "to_port": 443, "security_groups": [source]}
+    rule = aws.ec2.SecurityGroupIngressArgs(
+        protocol="tcp", from_port=443, to_port=443, security_groups=[source]
+    )
     aws.ec2.SecurityGroup("group", name="half", description="half", ingress=[rule])
 
 
@@ -114,11 +116,9 @@ def test_what_was_made_half_way_is_in_the_state_and_completed_by_the_next_run(
 def tagged_and_not() -> None:
     aws.s3.Bucket("data", bucket="refusals-data", force_destroy=True)
     aws.kms.Key("key", description="key")
-    aws.iam.RolePolicyAttachment(
-        "attached",
-        role=aws.iam.Role("role", name="refusals", assume_role_policy=trust("ec2.amazonaws.com")),
-        policy_arn="arn:aws:iam::aws:policy/ReadOnlyAccess",
-    )
+    role = aws.iam.Role("role", name="refusals", assume_role_policy=trust("ec2.amazonaws.com"))
+    policy = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    aws.iam.RolePolicyAttachment("attached", role=role.name, policy_arn=policy)
 
 
 def test_other_default_tags_update_the_provider_and_what_has_tags(
