@@ -14,6 +14,8 @@ CHANGING: Final = frozenset(
     {"create", "update", "replace", "delete", "create-replacement", "delete-replaced", "import"}
 )
 
+_UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # the engine's mark of a value it awaits
+
 
 def plan_digest(parts: Mapping[str, str]) -> str:
     """Return the digest of a plan from the digests of its named parts.
@@ -52,6 +54,44 @@ class Plan:
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     saved_plan_ref: str | None = None
     created_at: datetime
+
+
+def beyond(
+    approved: Plan,
+    operations: Sequence[Mapping[str, Any]],
+    resources: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """Return the URNs of changes that are not inside an approved plan.
+
+    Inside is what the plan names, and what completes a create that it names: an engine that died
+    between making a thing and setting it up plans an update of it, to the very inputs that were
+    approved. Values that the plan did not know yet may have become any.
+    """
+    planned = {(op["urn"], op["op"]) for op in approved.operations}
+    wanted = {resource["urn"]: resource["inputs"] for resource in approved.resources}
+    present = {resource["urn"]: resource["inputs"] for resource in resources}
+
+    def is_inside(operation: Mapping[str, Any]) -> bool:
+        urn = operation["urn"]
+        if (urn, operation["op"]) in planned:
+            return True
+        completes = operation["op"] == "update" and (urn, "create") in planned
+        return completes and _agrees(wanted.get(urn), present.get(urn))
+
+    return [op["urn"] for op in operations if op["op"] in CHANGING and not is_inside(op)]
+
+
+def _agrees(approved: object, present: object) -> bool:
+    """Tell whether a value is the approved one, as far as that was known."""
+    if isinstance(approved, str) and _UNKNOWN in approved:
+        return True
+    if isinstance(approved, Mapping) and isinstance(present, Mapping):
+        return approved.keys() == present.keys() and all(
+            _agrees(approved[key], present[key]) for key in approved
+        )
+    if isinstance(approved, list) and isinstance(present, list):
+        return len(approved) == len(present) and all(map(_agrees, approved, present))
+    return approved == present
 
 
 def summarize(operations: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from typing import Any
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.audit import Stage
 from control_plane.domain.errors import PlanMoved
-from control_plane.domain.plan import CHANGING, Plan, is_empty, moved_parts
+from control_plane.domain.plan import Plan, beyond, is_empty, moved_parts
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.ports import EnginePlan, UnitOfWork
 from control_plane.workflows.core import WORKER, Core
@@ -109,11 +109,7 @@ class ResumeGate:
     def __call__(self, engine_plan: EnginePlan) -> bool:
         """Return whether to go on under the same approval."""
         core = self._core
-        approved = {(op["urn"], op["op"]) for op in self._plan.operations}
-        outside = [
-            op for op in engine_plan.operations
-            if op["op"] in CHANGING and (op["urn"], op["op"]) not in approved
-        ]  # fmt: skip
+        outside = beyond(self._plan, engine_plan.operations, engine_plan.resources)
         with core.uow() as uow:
             run, deployment = locked_run(uow, self._run_id)
             if run.status not in {RunStatus.APPLYING, RunStatus.VERIFYING}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from control_plane.adapters.secrets.files import FileSecretStore
 from control_plane.domain.errors import EngineFailed, EngineUnavailable, ForeignLock
 from control_plane.ports import EngineCall, EnginePlan, Json, StackEngine
 from tests.stacks.cloud_process import CloudProcess
+from tests.stacks.runner_calls import processes_of
 from tests.stacks.sample_specs import ACCOUNT, REGION, hub_outputs, slice_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -34,6 +36,7 @@ class Bench:
     engine: StackEngine
     hold: Callable[[str], str]  # stack -> id of the foreign lock
     folder: Path
+    endpoint: str = ""  # of the emulated cloud, if the engine has one
     events: list[tuple[str, Json]] = field(default_factory=list)
     number: int = field(default_factory=lambda: next(NUMBERS))
 
@@ -78,17 +81,21 @@ def memory_bench(_cli: Callable[[], Path], _cloud: Callable[[], str], folder: Pa
     return Bench(engine=engine, hold=engine.hold_lock, folder=folder)
 
 
-def pulumi_bench(cli: Callable[[], Path], cloud: Callable[[], str], folder: Path) -> Bench:
-    (folder / "state").mkdir()
-    engine = PulumiEngine(
+def pulumi_engine(cli: Callable[[], Path], endpoint: str, folder: Path) -> PulumiEngine:
+    return PulumiEngine(
         cli=cli,
         backend_url=f"file://{folder / 'state'}",
         calls_folder=folder / "calls",
         schemas=ROOT / "stacks" / "schemas",
         source=ROOT,
         secrets=FileSecretStore(folder / "secrets" / "master"),
-        cloud=Cloud(provider="sandbox", endpoint=cloud()),
+        cloud=Cloud(provider="sandbox", endpoint=endpoint),
     )
+
+
+def pulumi_bench(cli: Callable[[], Path], cloud: Callable[[], str], folder: Path) -> Bench:
+    (folder / "state").mkdir()
+    engine = pulumi_engine(cli, cloud(), folder)
 
     def hold(stack: str) -> str:
         locks = folder / "state" / ".pulumi" / "locks" / "organization" / "tenantplane" / stack
@@ -97,7 +104,7 @@ def pulumi_bench(cli: Callable[[], Path], cloud: Callable[[], str], folder: Path
         (locks / f"{FOREIGN}.json").write_text(json.dumps(content))
         return FOREIGN
 
-    return Bench(engine=engine, hold=hold, folder=folder)
+    return Bench(engine=engine, hold=hold, folder=folder, endpoint=cloud())
 
 
 BENCHES = {"memory": memory_bench, "pulumi": pulumi_bench}
@@ -297,33 +304,39 @@ def test_a_listener_that_raises_stops_the_call_and_is_heard(real: Bench) -> None
     assert list((real.folder / "calls").iterdir()) == []
 
 
-def test_the_state_that_a_stopped_call_left_is_known_as_its_own(real: Bench) -> None:
+def test_the_state_that_a_stopped_call_left_is_known_as_its_own(
+    real: Bench, pulumi_cli: Path
+) -> None:
     call = real.call()
+    applying, returned = threading.Event(), threading.Event()
 
     def listen(kind: str, body: Json) -> None:
         if kind == "resource" and body["phase"] == "apply":
-            real.engine.stop_all()
+            applying.set()
 
-    with pytest.raises(EngineFailed) as stopped:
+    def apply() -> None:
         real.apply(call, on_event=listen)
-    assert stopped.value.data["reason"] == "parent_gone"
-    left = real.engine.leftovers(real.call(), known_locks=())
+        returned.set()
+
+    threading.Thread(target=apply, daemon=True).start()
+    assert applying.wait(120)
+    real.engine.stop_all()
+    assert list((real.folder / "calls").iterdir()) == []
+    assert not returned.is_set()  # nobody records anything about a call that was cut
+    later = pulumi_engine(lambda: pulumi_cli, real.endpoint, real.folder)
+    left = later.leftovers(real.call(), known_locks=())
     assert left.written_by == call.call_id
     assert list(left.locks) == []
 
 
 def test_a_killed_runner_is_told_and_its_lock_is_known(real: Bench) -> None:
-    import psutil
-
     call = real.call()
     told = threading.Event()
 
     def listen(kind: str, body: Json) -> None:
         if kind == "resource" and body["phase"] == "apply" and not told.is_set():
             told.set()
-            runner = next(
-                p for p in psutil.Process().children() if p.cmdline()[1:] == ["-m", "stacks"]
-            )
+            runner = next(p for p in processes_of(call.call_id) if p.ppid() == os.getpid())
             runner.kill()
 
     with pytest.raises(EngineFailed) as died:

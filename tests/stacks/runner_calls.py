@@ -290,11 +290,8 @@ def begun(message: Message, resource_type: str = "aws:", *, phase: str = "apply"
 
 
 def phase_begins(message: Message, phase: str) -> bool:
-    return (
-        message["message"] == "event"
-        and message["kind"] == "phase"
-        and message["body"] == {"phase": phase, "status": "started"}
-    )
+    begin = {"phase": phase, "status": "started"}
+    return message.get("kind") == "phase" and bool(message["body"] == begin)
 
 
 def tree_with_program(folder: Path, source: str) -> Path:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,9 @@ from typing import Any
 import pytest
 
 from stacks.contract import UNKNOWN
+from stacks.sandbox.provider import write_plugin
 from tests.stacks import sample_specs
-from tests.stacks.runner_calls import Desk
+from tests.stacks.runner_calls import PASSPHRASE, ROOT, Desk, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -134,9 +138,59 @@ def test_equal_secrets_under_another_key_of_the_deployment_have_another_digest(
     assert desk.plan(secrets=changed)["parts"]["operations"] != one
 
 
-def test_the_project_at_the_root_runs_the_same_program(desk: Desk) -> None:
-    root = Path(__file__).resolve().parents[2]
-    project = (root / "Pulumi.yaml").read_text()
+# What an operator does at the root, with the SDK in the place of the CLI's language host.
+OPERATOR = """
+import json, runpy, sys
+from pulumi import automation as auto
+
+root, tools, work, stack = sys.argv[1:]
+chosen = auto.select_stack(
+    stack_name=stack,
+    project_name="tenantplane",
+    program=lambda: runpy.run_path(f"{root}/stacks/program.py", run_name="__main__"),
+    opts=auto.LocalWorkspaceOptions(work_dir=work, pulumi_command=auto.PulumiCommand(root=tools)),
+)
+print(json.dumps(chosen.preview(expect_no_changes=True).change_summary))
+"""
+
+
+def test_an_operator_sees_no_change_right_after_an_apply(desk: Desk, tmp_path: Path) -> None:
+    applied = desk.result("up")
+    tools = tmp_path / "tools" / "bin"
+    tools.mkdir(parents=True)
+    (tools / "pulumi").symlink_to(desk.cli)
+    plugin = write_plugin(tmp_path / "plugin").parent
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
+    (project / "stacks").symlink_to(ROOT / "stacks")
+    variables = {
+        **environment("by-hand"),
+        "PATH": f"{plugin}:{os.environ['PATH']}",
+        "AWS_ENDPOINT_URL": desk.endpoint,
+        "PULUMI_HOME": str(tmp_path / "home"),
+        "PULUMI_BACKEND_URL": f"file://{desk.backend}",
+        "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            command, cwd=project, env=variables, capture_output=True, text=True, timeout=120,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run(str(desk.cli), "--non-interactive", "config", "refresh", "--force", "-s", desk.stack)
+    shown = run(
+        sys.executable, "-c", OPERATOR, str(ROOT), str(tools.parent), str(project), desk.stack
+    )
+    assert json.loads(shown.splitlines()[-1]) == {"same": len(applied["resources"])}
+
+
+def test_the_project_at_the_root_names_the_program_and_no_plugin() -> None:
+    project = (ROOT / "Pulumi.yaml").read_text()
     assert "name: tenantplane\n" in project
     assert "main: stacks/program.py\n" in project
-    assert "plugins" not in project
+    assert "plugins:" not in project

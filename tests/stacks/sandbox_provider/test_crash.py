@@ -19,6 +19,8 @@ import pytest
 from tests.stacks.cloud_process import CloudProcess, ended
 from tests.stacks.sandbox_provider.engine import Engine, Stack
 
+pytestmark = pytest.mark.slow
+
 NAME = "/crash/log"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import empty_pb2  # type: ignore[import-untyped] # no types shipped
-from pulumi.runtime.proto import provider_pb2, status_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, status_pb2
 
 from stacks.sandbox.provider import sdk_version, write_plugin
 from stacks.sandbox.provider.catalogue import all_types
@@ -30,6 +30,8 @@ from tests.stacks.sandbox_provider.plugin_process import (
 def test_it_introduces_itself(plugin: Plugin) -> None:
     hello = plugin.stub.Handshake(provider_pb2.ProviderHandshakeRequest(), timeout=10)
     assert (hello.accept_secrets, hello.accept_resources, hello.accept_outputs) == (True,) * 3
+    nowhere = plugin_pb2.PluginAttach(address="127.0.0.1:9")
+    assert plugin.stub.Attach(nowhere, timeout=10) == empty_pb2.Empty()
     assert plugin.stub.GetPluginInfo(empty_pb2.Empty(), timeout=10).version == sdk_version()
     schema = json.loads(plugin.stub.GetSchema(provider_pb2.GetSchemaRequest(), timeout=10).schema)
     assert (schema["name"], schema["version"]) == ("aws", sdk_version())

@@ -13,6 +13,8 @@ from tests.stacks.cloud_process import CloudProcess
 from tests.stacks.sandbox_provider.engine import Engine, Stack
 from tests.stacks.sandbox_provider.every_type import trust
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def stack(engine: Engine) -> Stack:
