@@ -97,5 +97,7 @@ def the_log_tells_the_story(served: Served, tenant_id: str) -> None:
     assert story.index("run.resumed:completed") > story.index("run.apply:attempted")
     assert story.count("run.apply:completed") == 1
     settings = read_settings(home=served.home, **served.left())
-    report = verify(Parts(settings).auditor_engine, host=settings.audit_host)
+    engine = Parts(settings).auditor_engine
+    report = verify(engine, host=settings.audit_host)
+    engine.dispose()
     assert report.exit_code == 0, report.to_text()
