@@ -179,7 +179,7 @@ class Demo:
         made = 0
         for event in self.api["ops"].events(run_id):
             body = event["body"]
-            if event["kind"] == "resource" and body.get("phase") == "up":
+            if event["kind"] == "resource" and body.get("phase") == "apply":
                 made += body.get("status") == "done"
                 if made and made % 20 == 0 and body.get("status") == "done":
                     say(f"    {made} resources made")

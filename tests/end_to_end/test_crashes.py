@@ -43,7 +43,7 @@ def in_the_middle(served: Served, run_id: str) -> None:
         statuses = [item["body"]["status"] for item in items if item["kind"] == "status"]
         applying = "applying" in statuses
         after = [item for item in items if item["kind"] == "resource"]
-        done = [item for item in after if item["body"].get("phase") == "up"] or after[120:]
+        done = [item for item in after if item["body"].get("phase") == "apply"]
         return applying and len(done) >= 20
 
     served.until(made, "some resources are made")

@@ -14,11 +14,15 @@ from stacks.engine.sdk import VERSION
 pytestmark = pytest.mark.timeout(120)
 
 
-def test_sdk_and_command_are_of_the_version_that_the_code_was_written_for(pulumi_cli: Path) -> None:
+def test_sdk_and_command_are_of_the_version_that_the_code_was_written_for(
+    pulumi_cli: Path, tmp_path: Path
+) -> None:
     assert importlib.metadata.version("pulumi") == VERSION
+    variables = {"HOME": str(tmp_path), "PULUMI_HOME": str(tmp_path)}
     told = subprocess.run(
-        [str(pulumi_cli), "version"], capture_output=True, text=True, timeout=60, check=True
-    )
+        [str(pulumi_cli), "version"],
+        capture_output=True, text=True, timeout=60, check=True, env=variables,
+    )  # fmt: skip
     assert told.stdout.strip() == f"v{VERSION}"
 
 

@@ -115,15 +115,17 @@ def ensure_cli(*, cache: Path, report: Report, sources: CliSources | None = None
 def cli_version(program: Path) -> str | None:
     """Return what ``pulumi version`` prints, such as ``v3.259.0``; None when it does not run."""
     try:
-        result = subprocess.run(
-            [str(program), "version"],
-            capture_output=True,
-            text=True,
-            timeout=_VERSION_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
-        )
+        # it writes a log into its home even for this: a home that is thrown away
+        with tempfile.TemporaryDirectory(prefix="tenantplane-") as home:
+            result = subprocess.run(
+                [str(program), "version"],
+                capture_output=True,
+                text=True,
+                timeout=_VERSION_SECONDS,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", "PULUMI_HOME": home},
+            )
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return None
     return result.stdout.strip()[:80] or None if result.returncode == 0 else None
