@@ -38,7 +38,7 @@ def sdk_module(kind: ResourceType) -> Any:
     package, _, rest = kind.urn_type.removeprefix("aws:").partition("/")
     name = rest.partition(":")[0]
     file = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-    # The SDK's packages load lazily. Whoever imports a module of one that is not loaded yet leaves a
+    # The SDK's packages load lazily. Importing a module of one that is not loaded yet leaves a
     # package without that module's names behind, for the whole process.
     loaded = importlib.import_module(f"pulumi_aws.{package}")
     assert hasattr(loaded, kind.urn_type.rpartition(":")[2])
