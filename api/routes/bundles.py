@@ -58,7 +58,7 @@ def edit_bundle(
     version: IfMatchDep,
     response: Response,
 ) -> BundleView:
-    """Replace variables; of a built bundle that makes the next version."""
+    """Replace variables; of a built or expired bundle that makes the next version."""
     edited = bundles.edit_bundle(have.core, who, bundle_id, inputs=body.inputs, if_version=version)
     return _shown(edited, response)
 

@@ -53,7 +53,7 @@ def edit_bundle(
     file: Annotated[Path, typer.Argument(help="JSON of the variables that change, - for stdin.")],
     as_json: Json = False,
 ) -> None:
-    """Replace variables; of a built bundle that makes the next version."""
+    """Replace variables; of a built or expired bundle that makes the next version."""
     found = from_environment().patch(
         f"/v1/bundles/{segment(bundle_id)}", {"inputs": read_json(file)}
     )

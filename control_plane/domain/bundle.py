@@ -22,7 +22,7 @@ class BundleStatus(StrEnum):
     HANDED_OVER = "handed_over"
     APPLIED = "applied"  # terminal: the receipt is registered
     SUPERSEDED = "superseded"  # terminal: a newer version took its place
-    EXPIRED = "expired"  # terminal
+    EXPIRED = "expired"  # was not used in time; a newer version may take its place
 
 
 class Rehearsal(StrEnum):
@@ -43,7 +43,7 @@ BUNDLE_TRANSITIONS: Final[Mapping[BundleStatus, frozenset[BundleStatus]]] = {
     _B.HANDED_OVER: frozenset({_B.APPLIED, _B.SUPERSEDED, _B.EXPIRED}),
     _B.APPLIED: frozenset(),
     _B.SUPERSEDED: frozenset(),
-    _B.EXPIRED: frozenset(),
+    _B.EXPIRED: frozenset({_B.SUPERSEDED}),
 }
 
 

@@ -21,18 +21,18 @@ from control_plane.domain.errors import (
     ReceiptAlreadyRegistered,
     TerraformUnavailable,
 )
-from control_plane.domain.tenant import TenantStatus, WaitingOn
+from control_plane.domain.tenant import WaitingOn
 from control_plane.ports import UnitOfWork
 from control_plane.services.permission import require_role, require_sight
 from control_plane.services.starting import next_bundle
 from control_plane.workflows.core import Caller, Core
-from control_plane.workflows.owners import move_tenant
+from control_plane.workflows.owners import let_wait
 from control_plane.workflows.recording import record, record_denied
 
 READERS = (Role.SOLUTIONS_ARCHITECT, Role.AUDITOR, Role.PLATFORM_ADMIN, Role.OPS_APPROVER)
 _S = BundleStatus
 EDITABLE = frozenset({_S.ACCEPTED, _S.BUILD_FAILED})
-REPLACEABLE = frozenset({_S.BUILT, _S.HANDED_OVER, _S.BUILD_FAILED})
+REPLACEABLE = frozenset({_S.BUILT, _S.HANDED_OVER, _S.EXPIRED})
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}\Z")
 
 
@@ -54,6 +54,7 @@ def allowed_actions(bundle: Bundle) -> list[str]:
         _S.BUILD_FAILED: ["edit", "build"],
         _S.BUILT: ["hand-over", "edit"],
         _S.HANDED_OVER: ["receipts", "hand-over", "edit"],
+        _S.EXPIRED: ["edit"],
     }
     return actions.get(bundle.status, [])
 
@@ -142,9 +143,10 @@ def edit_bundle(
     inputs: Mapping[str, Any],
     if_version: int,
 ) -> Bundle:
-    """Change inputs; of a built bundle that makes a new version which supersedes it.
+    """Change inputs; of a built or expired bundle that makes a version which supersedes it.
 
-    ``inputs`` replace the variables of the same names; they are checked before anything is stored.
+    ``inputs`` replace the variables of the same names, and may be none; the result is checked
+    before anything is stored.
     Raises ``PreconditionFailed`` when somebody else changed the bundle since ``if_version``.
     """
 
@@ -157,9 +159,9 @@ def edit_bundle(
             raise InvalidInput(f"{fixed[0]} is fixed by the request", field=f"inputs.{fixed[0]}")
         core.builder.check_variables(merged)
         now = core.clock.now()
-        if bundle.status in REPLACEABLE and bundle.status is not _S.BUILD_FAILED:
+        if bundle.status in REPLACEABLE:
             bundle = next_bundle(core, uow, caller, bundle)
-            _wait_for(core, uow, caller, bundle, WaitingOn.ARCHITECT)
+            let_wait(core, uow, caller, bundle.tenant_id, WaitingOn.ARCHITECT)
         edited = replace(bundle, inputs=merged, updated_at=now, version=bundle.version + 1)
         uow.bundles.save(edited)
         _recorded(
@@ -217,22 +219,13 @@ def hand_over(
         )
         uow.handovers.add(handover)
         given = _issue_link(core, uow, caller, bundle, handover)
-        _wait_for(core, uow, caller, bundle, WaitingOn.CUSTOMER)
+        let_wait(core, uow, caller, bundle.tenant_id, WaitingOn.CUSTOMER)
         return given
 
     result = as_architect(core, caller, bundle_id, "hand-over", act)
     if not isinstance(result, HandedOver):
         raise TypeError
     return result
-
-
-def _wait_for(
-    core: Core, uow: UnitOfWork, caller: Caller, bundle: Bundle, waiting_on: WaitingOn
-) -> None:
-    """Say on whom a pending tenant waits now."""
-    tenant = uow.tenants.get(bundle.tenant_id, lock=True)
-    if tenant is not None and tenant.status is TenantStatus.PENDING:
-        move_tenant(core, uow, caller, tenant, TenantStatus.PENDING, waiting_on)
 
 
 def _issue_link(

@@ -15,9 +15,10 @@ from control_plane.domain.deployment import DeploymentKind
 from control_plane.domain.errors import DomainError
 from control_plane.domain.hub import HubStatus
 from control_plane.domain.run import BlockedOn, RunStatus
+from control_plane.domain.tenant import WaitingOn
 from control_plane.workflows.core import WORKER, Core
 from control_plane.workflows.moving import as_json, expire_if_late, fail_run, locked_run
-from control_plane.workflows.owners import wake_waiting
+from control_plane.workflows.owners import let_wait, wake_waiting
 from control_plane.workflows.recording import record
 
 _WAITING_BUNDLES = (
@@ -60,6 +61,7 @@ def expire_bundles(core: Core) -> int:
                     core, uow, WORKER, "bundle.expired",
                     tree=bundle.tenant_id, targets=(("bundle", bundle.id),), number=bundle.number,
                 )  # fmt: skip
+                let_wait(core, uow, WORKER, bundle.tenant_id, WaitingOn.ARCHITECT)
                 expired += 1
             uow.commit()
     return expired

@@ -60,6 +60,15 @@ def move_tenant(
     return moved
 
 
+def let_wait(
+    core: Core, uow: UnitOfWork, caller: Caller, tenant_id: str, waiting_on: WaitingOn
+) -> None:
+    """Say on whom a pending tenant of Mode C waits now."""
+    tenant = uow.tenants.get(tenant_id, lock=True)
+    if tenant is not None and tenant.status is TenantStatus.PENDING:
+        move_tenant(core, uow, caller, tenant, TenantStatus.PENDING, waiting_on)
+
+
 def follow(core: Core, uow: UnitOfWork, caller: Caller, deployment: Deployment, run: Run) -> None:
     """Bring the owner's status to what the run's status means for it.
 

@@ -44,7 +44,7 @@ TERMINAL = {
     "tenant": {"deprovisioned"},
     "hub": set(),  # a Hub is kept; taking one away is no part of its table yet
     "approval": {"rejected", "expired", "superseded", "canceled", "consumed"},
-    "bundle": {"applied", "superseded", "expired"},
+    "bundle": {"applied", "superseded"},
 }  # fmt: skip
 
 

@@ -233,8 +233,25 @@ def test_a_bundle_that_is_not_used_in_time_expires(desk: Desk, step: str) -> Non
     assert expire_bundles(desk.core) == 1
     assert expire_bundles(desk.core) == 0
     assert desk.bundle().status is BundleStatus.EXPIRED
-    assert desk.world.actions(desk.tenant_id)[-1] == "bundle.expired:completed"
-    assert bundles.allowed_actions(desk.bundle()) == []
+    assert "bundle.expired:completed" in desk.world.actions(desk.tenant_id)[-2:]
+    assert bundles.allowed_actions(desk.bundle()) == ["edit"]
+    assert desk.world.tenant(desk.tenant_id).waiting_on is WaitingOn.ARCHITECT
+
+
+def test_an_expired_bundle_is_made_again_by_an_edit_that_changes_nothing(desk: Desk) -> None:
+    desk.handed_over()
+    expired = desk.bundle()
+    desk.world.clock.advance(days=60)
+    expire_bundles(desk.core)
+    desk.refused(IllegalTransition, desk.hand_over)
+    renewed = desk.edit()
+    assert (renewed.number, renewed.status) == (2, BundleStatus.ACCEPTED)
+    assert renewed.inputs == expired.inputs
+    assert desk.bundle(expired.id).status is BundleStatus.SUPERSEDED
+    assert desk.build().content_digest == expired.content_digest
+    desk.hand_over()
+    _register(desk, desk.receipt())
+    assert desk.bundle().status is BundleStatus.APPLIED
 
 
 def test_an_applied_bundle_does_not_expire(desk: Desk) -> None:
