@@ -12,6 +12,7 @@ from api.schemas.views import ApprovalResponse, Page
 from api.strict_json import StrictRoute
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.services import approvals
+from control_plane.workflows.core import Core
 
 router = APIRouter(prefix="/v1/approvals", tags=["approvals"], route_class=StrictRoute)
 
@@ -38,9 +39,9 @@ def get_approval(have: SharedDep, who: CallerDep, approval_id: str) -> ApprovalR
 def decide(have: SharedDep, who: KeyedDep, approval_id: str, body: bodies.Decision) -> JSONResponse:
     """Decide on exactly one plan digest (ops approver, a person, not the requester)."""
 
-    def act() -> ApprovalResponse:
+    def act(core: Core) -> ApprovalResponse:
         view = approvals.decide(
-            have.core, who, approval_id,
+            core, who, approval_id,
             verdict=body.decision, plan_digest=body.plan_digest, reason=body.reason,
         )  # fmt: skip
         return ApprovalResponse.of(view)

@@ -26,7 +26,7 @@ from control_plane.domain.actor import Actor, ActorKind
 from control_plane.domain.bundle import Bundle, BundleStatus
 from control_plane.services import bundles, receipts
 from control_plane.services.bundles import Download
-from control_plane.workflows.core import Caller
+from control_plane.workflows.core import Caller, Core
 
 router = APIRouter(prefix="/v1/bundles", tags=["bundles"], route_class=StrictRoute)
 
@@ -84,9 +84,9 @@ def hand_over(
 ) -> JSONResponse:
     """Hand over to a named person; the download link is answered this once."""
 
-    def act() -> HandOverView:
+    def act(core: Core) -> HandOverView:
         given = bundles.hand_over(
-            have.core, who, bundle_id,
+            core, who, bundle_id,
             recipient_name=body.recipient_name, recipient_email=body.recipient_email,
         )  # fmt: skip
         return HandOverView.of(given, have.base_url)
@@ -104,8 +104,8 @@ def register_receipt(
 ) -> JSONResponse:
     """Register what the customer's apply sent back; the tenant is ready then."""
 
-    def act() -> ReceiptView:
-        receipt = receipts.register_receipt(have.core, who, bundle_id, body.receipt)
+    def act(core: Core) -> ReceiptView:
+        receipt = receipts.register_receipt(core, who, bundle_id, body.receipt)
         return ReceiptView(
             id=receipt.id,
             bundle_id=receipt.bundle_id,

@@ -11,6 +11,7 @@ from api.schemas import requests as bodies
 from api.schemas.views import HubView, Page
 from api.strict_json import StrictRoute
 from control_plane.services import hubs
+from control_plane.workflows.core import Core
 
 router = APIRouter(prefix="/v1/hubs", tags=["hubs"], route_class=StrictRoute)
 
@@ -20,8 +21,8 @@ def request_hub(have: SharedDep, who: KeyedDep, body: bodies.Hub) -> JSONRespons
     """Request the shared Hub of a region and cell; its plan waits for a decision."""
     document = bodies.plain(body)
 
-    def act() -> HubView:
-        hub, run = hubs.request_hub(have.core, who, **document)
+    def act(core: Core) -> HubView:
+        hub, run = hubs.request_hub(core, who, **document)
         return HubView.of(hub, 0, run)
 
     return keyed(have, who, "hubs", document, act, "/v1/hubs")

@@ -15,6 +15,7 @@ from api.strict_json import StrictRoute
 from control_plane.domain.facts import Facts
 from control_plane.domain.tenant import TenantStatus
 from control_plane.services import provisioning, tenants
+from control_plane.workflows.core import Core
 
 router = APIRouter(prefix="/v1", tags=["tenants"], route_class=StrictRoute)
 
@@ -40,8 +41,8 @@ def submit_request(
         decision = provisioning.preview_request(have.core, who, document)
         return JSONResponse(DecisionView(**decision.to_document()).model_dump(mode="json"))
 
-    def act() -> RequestView:
-        return RequestView.of(provisioning.submit_request(have.core, who, document))
+    def act(core: Core) -> RequestView:
+        return RequestView.of(provisioning.submit_request(core, who, document))
 
     return keyed(have, who, "provisioning-requests", document, act, "/v1/provisioning-requests")
 

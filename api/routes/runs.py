@@ -66,8 +66,8 @@ def cancel_run(have: SharedDep, who: WriterDep, run_id: str) -> RunView:
 def retry_run(have: SharedDep, who: KeyedDep, run_id: str) -> JSONResponse:
     """Try again; answers the run that goes on, which may be a new one."""
 
-    def act() -> RunView:
-        return RunView.of(runs.retry_run(have.core, who, run_id))
+    def act(core: Core) -> RunView:
+        return RunView.of(runs.retry_run(core, who, run_id))
 
     return keyed(have, who, f"runs/{run_id}/retry", {}, act, "/v1/runs")
 

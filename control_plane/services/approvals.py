@@ -60,6 +60,7 @@ def decide(
         _check_words(verdict, reason)
         with core.uow() as uow:
             late = _decide(core, uow, caller, approval_id, verdict, plan_digest, reason)
+            view = _view(uow, approval_id)
             uow.commit()
         if late:
             raise ApprovalExpired("the approval's time is over")
@@ -70,7 +71,7 @@ def decide(
                 verdict=verdict[:20], part=_part(error), barred_as=error.data.get("barred_as"),
             )  # fmt: skip
         raise
-    return _view(core, approval_id)
+    return view
 
 
 def _part(error: DomainError) -> str | None:
@@ -205,7 +206,8 @@ def get_approval(core: Core, caller: Caller, approval_id: str) -> ApprovalView:
     """Return an approval with its plan and decisions. Raises ``NotFound``."""
     require_role(core, caller, *READERS, act="approvals.read")
     require_sight(core, caller, _tenant_of(core, approval_id), act="approvals.read")
-    return _view(core, approval_id)
+    with core.uow() as uow:
+        return _view(uow, approval_id)
 
 
 def list_approvals(
@@ -221,12 +223,11 @@ def list_approvals(
         return [_read(uow, approval) for approval in found]
 
 
-def _view(core: Core, approval_id: str) -> ApprovalView:
-    with core.uow() as uow:
-        approval = uow.approvals.get(approval_id)
-        if approval is None:
-            raise NotFound("there is no such thing")
-        return _read(uow, approval)
+def _view(uow: UnitOfWork, approval_id: str) -> ApprovalView:
+    approval = uow.approvals.get(approval_id)
+    if approval is None:
+        raise NotFound("there is no such thing")
+    return _read(uow, approval)
 
 
 def _read(uow: UnitOfWork, approval: Approval) -> ApprovalView:

@@ -13,16 +13,19 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from control_plane.domain.canonical import digest
 from control_plane.domain.errors import (
     Conflict,
+    DomainError,
     IdempotencyKeyInFlight,
     IdempotencyKeyMissing,
     IdempotencyKeyReused,
 )
-from control_plane.ports import IdempotencyRecord
+from control_plane.ports import IdempotencyRecord, UnitOfWork
+from control_plane.services.held_commit import HeldCommit
 from control_plane.workflows.core import Caller, Core
 
 LIFE: Final = timedelta(hours=48)
@@ -30,6 +33,7 @@ STALE: Final = timedelta(seconds=60)  # an answer that takes longer died with it
 WAIT_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
 _KEY_LENGTH: Final = 255
+_ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,43 +59,70 @@ def once(
     *,
     route: str,
     body: Mapping[str, Any],
-    act: Callable[[], Answer],
+    act: Callable[[Core], Answer],
 ) -> Answer:
     """Do ``act`` once per principal, route and key, and return its answer to every repetition.
 
-    ``caller.idempotency_key_sha256`` must be set. Raises ``IdempotencyKeyReused`` and
-    ``IdempotencyKeyInFlight``.
+    What ``act`` commits last through the core that it gets, and its answer, become durable
+    together: a process that dies leaves both or neither. ``caller.idempotency_key_sha256`` must be
+    set. Raises ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
     """
     scope = f"{caller.actor.issuer}|{caller.actor.id}|{route}|{caller.idempotency_key_sha256}"
     record_id = hashlib.sha256(scope.encode()).hexdigest()
-    body_digest = digest(dict(body))
-    found = _claim(core, record_id, body_digest)
+    mine = _new_record(core, record_id, digest(dict(body)))
+    found = _claim(core, mine)
     if found is not None:
-        return _first_answer(core, found, body_digest)
+        return _first_answer(core, found, mine.body_digest)
     try:
-        answer = act()
+        return _do(core, mine, act)
     except BaseException:
-        _forget(core, record_id)
+        _forget(core, mine)
         raise
-    with core.uow() as uow:
-        mine = uow.idempotency.get(record_id, lock=True)
-        if mine is not None:
-            uow.idempotency.save(
-                replace(
-                    mine,
-                    response_status=answer.status,
-                    response_body=dict(answer.body),
-                    response_headers=dict(answer.headers),
-                )
-            )
-        uow.commit()
-    return answer
 
 
-def _claim(core: Core, record_id: str, body_digest: str) -> IdempotencyRecord | None:
-    """Take the key, or return who has it; a dead holder's key is taken over."""
+def _do(core: Core, mine: IdempotencyRecord, act: Callable[[Core], Answer]) -> Answer:
+    for _ in range(_ATTEMPTS):
+        held = HeldCommit(core.uow)
+        try:
+            answer = act(replace(core, uow=held))
+        except DomainError:
+            held.settle()  # a refusal's own event
+            raise
+        except BaseException:
+            held.discard()
+            raise
+        try:
+            held.settle(partial(_keep, mine=mine, answer=answer))
+        except Conflict:  # found at the commit, so nothing was done
+            continue
+        return answer
+    raise Conflict("others changed the same things again and again")
+
+
+def _keep(uow: UnitOfWork, *, mine: IdempotencyRecord, answer: Answer) -> None:
+    if not _is_held(uow, mine):
+        raise IdempotencyKeyInFlight("this took so long that a repetition does it now")
+    uow.idempotency.save(
+        replace(
+            mine,
+            response_status=answer.status,
+            response_body=dict(answer.body),
+            response_headers=dict(answer.headers),
+        )
+    )
+
+
+def _is_held(uow: UnitOfWork, mine: IdempotencyRecord) -> bool:
+    """Tell whether the key is still ours: a holder that is too slow loses it."""
+    found = uow.idempotency.get(mine.id, lock=True)
+    return (
+        found is not None and found.response_status is None and found.created_at == mine.created_at
+    )
+
+
+def _new_record(core: Core, record_id: str, body_digest: str) -> IdempotencyRecord:
     now = core.clock.now()
-    mine = IdempotencyRecord(
+    return IdempotencyRecord(
         id=record_id,
         body_digest=body_digest,
         response_status=None,
@@ -100,9 +131,14 @@ def _claim(core: Core, record_id: str, body_digest: str) -> IdempotencyRecord | 
         created_at=now,
         expires_at=now + LIFE,
     )
+
+
+def _claim(core: Core, mine: IdempotencyRecord) -> IdempotencyRecord | None:
+    """Take the key, or return who has it; a dead holder's key is taken over."""
+    now = mine.created_at
     try:
         with core.uow() as uow:
-            found = uow.idempotency.get(record_id, lock=True)
+            found = uow.idempotency.get(mine.id, lock=True)
             if found is not None:
                 dead = found.response_status is None and found.created_at < now - STALE
                 if found.expires_at > now and not dead:
@@ -113,7 +149,7 @@ def _claim(core: Core, record_id: str, body_digest: str) -> IdempotencyRecord | 
             uow.commit()
     except Conflict:
         with core.uow() as uow:
-            return uow.idempotency.get(record_id)
+            return uow.idempotency.get(mine.id)
     return None
 
 
@@ -139,9 +175,8 @@ def _first_answer(core: Core, found: IdempotencyRecord, body_digest: str) -> Ans
         found = again
 
 
-def _forget(core: Core, record_id: str) -> None:
+def _forget(core: Core, mine: IdempotencyRecord) -> None:
     with core.uow() as uow:
-        mine = uow.idempotency.get(record_id, lock=True)
-        if mine is not None and mine.response_status is None:
+        if _is_held(uow, mine):
             uow.idempotency.save(replace(mine, expires_at=core.clock.now()))
         uow.commit()

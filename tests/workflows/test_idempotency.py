@@ -17,7 +17,8 @@ from control_plane.domain.errors import (
     InvalidInput,
 )
 from control_plane.services.idempotency import LIFE, STALE, Answer, key_digest, once
-from control_plane.workflows.core import Caller
+from control_plane.workflows.core import Caller, Core
+from tests.entities import Entities
 from tests.world import ADMIN, AUTOMATION, World
 
 ROUTE = "POST /v1/things"
@@ -37,7 +38,7 @@ class Effect:
         self.go_on.set()
         self._mutex = threading.Lock()
 
-    def __call__(self) -> Answer:
+    def __call__(self, _: Core) -> Answer:
         with self._mutex:
             self.done += 1
             number = self.done
@@ -54,7 +55,7 @@ class Effect:
         body: Mapping[str, Any] | None = None,
         route: str = ROUTE,
         who: Caller = AUTOMATION,
-        act: Callable[[], Answer] | None = None,
+        act: Callable[[Core], Answer] | None = None,
     ) -> Answer:
         caller = replace(who, idempotency_key_sha256=key_digest(key))
         return once(
@@ -133,7 +134,7 @@ def test_who_waits_for_what_is_refused_is_told_to_repeat(effect: Effect) -> None
 
 
 def test_a_holder_that_died_is_taken_over_once_it_is_stale(effect: Effect) -> None:
-    def dies() -> Answer:
+    def dies(_: Core) -> Answer:
         # what a process leaves that is killed here: a key that is held, and no answer
         kept.update(effect.world.store.rows["idempotency_record"])
         raise InvalidInput
@@ -149,6 +150,76 @@ def test_a_holder_that_died_is_taken_over_once_it_is_stale(effect: Effect) -> No
     assert not effect.ask().replayed
     assert effect.ask().replayed
     assert effect.done == 1
+
+
+def make_tenant(core: Core) -> Answer:
+    """Commit something."""
+    tenant = Entities(ids=core.ids).tenant()
+    with core.uow() as uow:
+        uow.tenants.add(tenant)
+        uow.commit()
+    return Answer(status=201, body={"id": tenant.id}, headers={})
+
+
+def test_effect_and_answer_become_durable_together(effect: Effect) -> None:
+    def dies(core: Core) -> Answer:
+        make_tenant(core)
+        assert effect.world.store.rows["tenant"] == {}
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        effect.ask(act=dies)
+    assert effect.world.store.rows["tenant"] == {}
+    first = effect.ask(act=make_tenant)
+    assert list(effect.world.store.rows["tenant"]) == [first.body["id"]]
+    assert effect.ask(act=make_tenant) == replace(first, replayed=True)
+    assert len(effect.world.store.rows["tenant"]) == 1
+
+
+def test_what_a_refusal_recorded_stays(effect: Effect) -> None:
+    def refused(core: Core) -> Answer:
+        make_tenant(core)
+        raise InvalidInput("not like this", field="name")
+
+    with pytest.raises(InvalidInput):
+        effect.ask(act=refused)
+    assert len(effect.world.store.rows["tenant"]) == 1
+
+
+def test_a_holder_that_is_too_slow_does_nothing(effect: Effect) -> None:
+    def slow(core: Core) -> Answer:
+        answer = make_tenant(core)
+        effect.world.clock.advance(seconds=STALE.total_seconds() + 1)
+        answers.append(effect.ask(act=make_tenant))
+        return answer
+
+    answers: list[Answer] = []
+    with pytest.raises(IdempotencyKeyInFlight):
+        effect.ask(act=slow)
+    assert list(effect.world.store.rows["tenant"]) == [answers[0].body["id"]]
+    assert effect.ask(act=slow) == replace(answers[0], replayed=True)
+
+
+def test_what_others_changed_meanwhile_is_done_again(effect: Effect) -> None:
+    """As a database that finds at the commit that two transactions do not go together."""
+
+    def interfered(core: Core) -> Answer:
+        ids.append(core.ids.new("hub"))
+        hub = Entities().hub(id=ids[-1])
+        with core.uow() as uow:
+            if uow.hubs.count():
+                return Answer(status=200, body={"id": uow.hubs.find()[0].id}, headers={})
+            uow.hubs.add(hub)
+            with effect.world.core.uow() as other:
+                other.hubs.add(replace(hub, id=core.ids.new("hub")))
+                other.commit()
+            uow.commit()
+        return Answer(status=201, body={"id": hub.id}, headers={})
+
+    ids: list[str] = []
+    answer = effect.ask(act=interfered)
+    assert (answer.status, len(ids)) == (200, 2)
+    assert list(effect.world.store.rows["hub"]) == [answer.body["id"]]
 
 
 def test_an_answer_is_kept_for_its_life(effect: Effect) -> None:
