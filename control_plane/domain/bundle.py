@@ -45,6 +45,8 @@ BUNDLE_TRANSITIONS: Final[Mapping[BundleStatus, frozenset[BundleStatus]]] = {
     _B.SUPERSEDED: frozenset(),
     _B.EXPIRED: frozenset({_B.SUPERSEDED}),
 }
+# A deployment has at most one of these. An expired bundle is none: it was taken out of the way.
+LIVE_BUNDLE: Final = frozenset(_B) - {_B.APPLIED, _B.SUPERSEDED, _B.EXPIRED}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from control_plane.bootstrap import Parts, read_settings
 from control_plane.cli.inventory import tagged_resources
 from control_plane.domain.actor import Role
+from control_plane.domain.spec import PROGRAMS
+from control_plane.ports import EngineCall
 from tests.end_to_end.installation import REGION, Served, approve, ended, request_body
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -52,11 +55,41 @@ def test_three_contracts_become_three_tenants(served: Served) -> None:
     assert counts[0] >= 5
     assert counts[1] >= 30
     assert counts[2] == 0
+    assert planned_again(served) == {"hub": {"same"}, "slice": {"same"}, "dedicated": {"same"}}
 
     children = served.descendants()
     assert served.stop() == 0
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
+
+
+def planned_again(served: Served) -> dict[str, set[str]]:
+    """Return what a preview of every stack would do, by the kind of its deployment."""
+    parts = Parts(read_settings(home=served.home, **served.left()))
+    with parts.core.uow() as uow:
+        stacks = [d for d in uow.deployments.find() if d.state_digest is not None]
+    parts.app_engine.dispose()
+    return {
+        str(stack.kind): {
+            str(operation["op"])
+            for operation in parts.engine.plan(
+                EngineCall(
+                    call_id=f"look.{number}",
+                    run_id="look",
+                    deployment_id=stack.id,
+                    stack=stack.stack,
+                    program=PROGRAMS[stack.kind],
+                    spec=stack.spec,
+                    region=stack.region,
+                    account_id=stack.account_id,
+                    stack_salt=stack.stack_salt,
+                    encrypted_key=stack.encrypted_key,
+                ),
+                on_event=lambda *_: None,
+            ).operations
+        }
+        for number, stack in enumerate(stacks)
+    }
 
 
 def status(served: Served, found: dict[str, object]) -> str:

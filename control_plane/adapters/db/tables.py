@@ -36,15 +36,13 @@ from control_plane.adapters.db.columns import (
 from control_plane.adapters.db.metadata import metadata
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.approval import ApprovalStatus
-from control_plane.domain.bundle import BUNDLE_TRANSITIONS, BundleStatus, Rehearsal
+from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
 from control_plane.domain.deployment import DeploymentKind
 from control_plane.domain.hub import HubStatus
 from control_plane.domain.run import HOLDS_SLOT, BlockedOn, RunKind, RunStatus
 from control_plane.domain.tenant import TenantStatus, WaitingOn
-from control_plane.domain.transitions import terminal
 
 _MODES: Final = ("A", "B", "C")
-LIVE_BUNDLE: Final = frozenset(BundleStatus) - terminal(BUNDLE_TRANSITIONS)
 
 tenant = Table(
     "tenant",

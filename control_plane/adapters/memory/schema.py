@@ -8,9 +8,8 @@ from typing import Any, Final
 
 from control_plane.domain.approval import Approval, Barred, Decision
 from control_plane.domain.bundle import (
-    BUNDLE_TRANSITIONS,
+    LIVE_BUNDLE,
     Bundle,
-    BundleStatus,
     DownloadLink,
     Handover,
     Receipt,
@@ -20,10 +19,8 @@ from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import HOLDS_SLOT, Run, RunStatus
 from control_plane.domain.tenant import Contract, ProvisioningRequest, Tenant
-from control_plane.domain.transitions import terminal
 from control_plane.ports import IdempotencyRecord
 
-LIVE_BUNDLE: Final = frozenset(BundleStatus) - terminal(BUNDLE_TRANSITIONS)
 _MODES: Final = (None, "A", "B", "C")
 _KINDS: Final = ("user", "service", "system")
 
