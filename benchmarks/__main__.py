@@ -26,6 +26,7 @@ from control_plane.cli.client import Api
 from control_plane.cli.demo import _free_port
 from control_plane.cli.serving import EmbeddedInstallation
 from control_plane.domain.actor import Role
+from stacks.engine.backend import engine_url
 
 HOME = Path("var/bench")
 REGION = "eu-west-1"
@@ -117,7 +118,7 @@ class Bench:
             "stack": f"bare{number}.production.a",
             "program": "mode_a.slice",
             "spec": self._spec(number),
-            "backend_url": f"file://{HOME.absolute() / 'bare-state'}",
+            "backend_url": engine_url(f"file://{HOME.absolute() / 'bare-state'}"),
             "folder": str(folder),
             "cli": str(self.parts._cli()),
             "passphrase": "bench-passphrase",

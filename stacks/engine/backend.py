@@ -134,6 +134,20 @@ def file_backend(url: str, stack: str) -> FileBackend | None:
     return FileBackend(root=Path(path).expanduser().absolute() / ".pulumi", stack=stack)
 
 
+def engine_url(url: str) -> str:
+    """Return the backend's URL as the engine gets it.
+
+    A ``file://`` backend keeps notes beside each file (``<name>.attrs``) that nobody needs, and
+    writes them in place: killed at that moment the engine leaves an empty one, and then cannot read
+    the state beside it ("failed to load checkpoint: EOF"). So it keeps none.
+    """
+    parsed = urllib.parse.urlparse(url)
+    if parsed.scheme != "file":
+        return url
+    options = dict(urllib.parse.parse_qsl(parsed.query)) | {"metadata": "skip"}
+    return parsed._replace(query=urllib.parse.urlencode(options)).geturl()
+
+
 def salt_of(state: State | None) -> str | None:
     """Return the passphrase salt that a state was encrypted with."""
     provider = (state or {}).get("secrets_providers") or {}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from stacks.contract import Code, Request
 from stacks.engine import processes
+from stacks.engine.backend import engine_url
 from stacks.engine.channel import Inbox
 from stacks.engine.failures import CallFailed
 from stacks.engine.folder import CallFolder
@@ -196,7 +197,7 @@ def environment(request: Request, folder: CallFolder) -> dict[str, str]:
         **passed,
         processes.CALL_ID: request.call_id,
         "PULUMI_HOME": str(folder.home),
-        "PULUMI_BACKEND_URL": request.backend_url,
+        "PULUMI_BACKEND_URL": engine_url(request.backend_url),
         "PULUMI_CONFIG_PASSPHRASE": request.secrets.passphrase,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,6 +89,8 @@ def classify(said: Said, *, doing: str) -> CallFailed:
     """
     errors = [_clean(str(d.get("message", ""))) for d in said.diagnostics if _is_error(d)]
     everything = "\n".join((*errors, said.output))
+    if said.exit_code < 0:
+        return _killed(said, errors, doing)
     return (
         _by_text(errors, everything)
         or _by_resource(said)
@@ -98,6 +101,19 @@ def classify(said: Said, *, doing: str) -> CallFailed:
             + (_short("; ".join(errors) or _clean(said.output)) or "it gave no reason"),
             data={"exit_code": said.exit_code},
         )
+    )
+
+
+def _killed(said: Said, errors: Sequence[str], doing: str) -> CallFailed:
+    """An engine that a signal ended; what the program raised then is only that it was gone."""
+    number = -said.exit_code
+    name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+    more = _short("; ".join(errors))
+    return CallFailed(
+        Code.ENGINE,
+        f"The engine could not {doing}: it was ended by the signal {name}"
+        + (f", after: {more}" if more else ""),
+        data={"exit_code": said.exit_code, "signal": name},
     )
 
 

@@ -39,6 +39,7 @@ _MESSAGE_LIMIT = 400 * 1024 * 1024  # bytes; the SDK's own limit
 _QUEUE_LIMIT_SECONDS = 1800  # a request may wait while the program blocks; the SDK's own limit
 _LANGUAGE = "/pulumirpc.LanguageRuntime/"
 _EVENTS = "/pulumirpc.Events/"
+_GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -146,8 +147,8 @@ class EngineHost:
         try:
             loop.run_until_complete(run_in_stack(self._enter))
         except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.UNAVAILABLE:
-                return None  # the engine is shutting down, for a reason that it tells itself
+            if error.code() in _GONE:
+                return None  # for a reason that the engine tells itself, or that its end tells
             return self._tell(pulumi, error)
         except BaseException as error:  # noqa: BLE001 - whatever the program raises
             return self._tell(pulumi, error)
@@ -234,9 +235,14 @@ def program_error(error: BaseException) -> ProgramError:
 
 
 def _is_of_the_engine(error: BaseException) -> bool:
-    """Tell whether the SDK raised because the engine had refused or was shutting down."""
+    """Tell whether the SDK raised because the engine had refused, shut down or gone."""
     import pulumi  # noqa: PLC0415 - imported meanwhile
 
+    reason: BaseException | None = error
+    while reason is not None:
+        if isinstance(reason, grpc.RpcError) and reason.code() in _GONE:
+            return True
+        reason = reason.__cause__ or reason.__context__
     return isinstance(error, pulumi.RunError) and "Resource monitor has terminated" in str(error)
 
 

@@ -14,7 +14,13 @@ from typing import Any
 import pytest
 
 from stacks.contract import Code, PlannedOperation
-from stacks.engine.backend import call_of_message, file_backend, salt_of, update_message
+from stacks.engine.backend import (
+    call_of_message,
+    engine_url,
+    file_backend,
+    salt_of,
+    update_message,
+)
 from stacks.engine.failures import CallFailed, ProgramError, Said, classify
 from stacks.engine.guard import CALL_FILE, remove_folder
 from stacks.engine.passphrase import Crypter, Hider
@@ -138,6 +144,19 @@ def test_states_are_read_plain_and_compressed(tmp_path: Path) -> None:
     assert file_backend("s3://bucket", "x.y.a") is None
 
 
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("file:///a/b%20c", "file:///a/b%20c?metadata=skip"),
+        ("file:///a?no_tmp_dir=true", "file:///a?no_tmp_dir=true&metadata=skip"),
+        ("s3://bucket?region=eu-west-1", "s3://bucket?region=eu-west-1"),
+        ("postgres://user@host/state", "postgres://user@host/state"),
+    ],
+)
+def test_a_folder_as_backend_keeps_no_notes_beside_its_files(given: str, used: str) -> None:
+    assert engine_url(given) == used
+
+
 def test_an_update_is_known_by_its_message() -> None:
     assert call_of_message(update_message("run_1.2")) == "run_1.2"
     assert call_of_message("by hand") is None
@@ -237,6 +256,10 @@ def test_the_digest_of_the_operations_binds_the_goals_of_the_engine() -> None:
             Code.PROTECTED, {"resources": [URN]},
         ),
         (Said(exit_code=255), Code.ENGINE, {"exit_code": 255}),
+        (
+            Said(exit_code=-9, program_error=ProgramError("Socket closed", "RunError")),
+            Code.ENGINE, {"signal": "SIGKILL"},
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
