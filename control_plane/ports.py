@@ -56,8 +56,11 @@ class Repository(Protocol[T]):
 class RunEvents(Protocol):
     """The progress lines of runs; append only."""
 
-    def append(self, event: RunEvent) -> None:
-        """Insert one line; its number must be the next of its run. Raises ``Conflict``."""
+    def append(self, *lines: RunEvent) -> None:
+        """Insert lines of one run, all or none; their numbers must be its next, in order.
+
+        Raises ``Conflict`` when they are not.
+        """
 
     def after(self, run_id: str, seq: int, *, limit: int = 500) -> list[RunEvent]:
         """Return the lines of a run with numbers above ``seq``, in order."""
@@ -226,7 +229,8 @@ class Leftovers:
 
 
 Gate = Callable[[EnginePlan], bool]  # True: proceed, False: stop
-OnEvent = Callable[[str, Json], None]  # kind, body
+Happened = tuple[str, Json]  # kind, body
+OnEvents = Callable[[Sequence[Happened]], None]  # what happened since it was called last, in order
 
 
 class StackEngine(Protocol):
@@ -236,11 +240,11 @@ class StackEngine(Protocol):
     result with ``outcome="failed"``, since the cloud may have changed.
     """
 
-    def plan(self, call: EngineCall, *, on_event: OnEvent) -> EnginePlan:
+    def plan(self, call: EngineCall, *, on_events: OnEvents) -> EnginePlan:
         """Preview; changes nothing."""
 
     def apply(
-        self, call: EngineCall, *, gate: Gate, saved_plan: bytes | None, on_event: OnEvent
+        self, call: EngineCall, *, gate: Gate, saved_plan: bytes | None, on_events: OnEvents
     ) -> EngineResult:
         """Preview, ask ``gate``, and apply with ``saved_plan``, or this preview's own plan."""
 
@@ -255,7 +259,7 @@ class StackEngine(Protocol):
         Returns what was ended and broken, for the audit log.
         """
 
-    def resolve_pending(self, call: EngineCall, *, on_event: OnEvent) -> Sequence[Json]:
+    def resolve_pending(self, call: EngineCall, *, on_events: OnEvents) -> Sequence[Json]:
         """Import or clear interrupted creates; returns {urn, type, resolution, proof} each.
 
         Raises ``PendingUnresolved`` naming those that cannot be told.
@@ -299,7 +303,7 @@ class BuiltBundle:
 class BundleBuilder(Protocol):
     """Terraform, packing and signing."""
 
-    def build(self, order: BundleOrder, *, on_event: OnEvent) -> BuiltBundle:
+    def build(self, order: BundleOrder, *, on_events: OnEvents) -> BuiltBundle:
         """Build, pack, sign and rehearse. Raises ``BundleInvalid`` naming the failed checks."""
 
     def check_variables(self, variables: Json) -> None:

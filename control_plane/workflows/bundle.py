@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from control_plane.domain.audit import Stage
 from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
 from control_plane.domain.errors import BundleInvalid, DomainError
-from control_plane.ports import BuiltBundle, BundleOrder, UnitOfWork
+from control_plane.ports import BuiltBundle, BundleOrder, Happened, UnitOfWork
 from control_plane.workflows.core import WORKER, Core
 from control_plane.workflows.moving import as_json
 from control_plane.workflows.recording import record
@@ -29,7 +28,7 @@ def build_bundle(core: Core, bundle_id: str) -> None:
         variables=bundle.inputs,
     )
     try:
-        built = core.builder.build(order, on_event=_ignore)
+        built = core.builder.build(order, on_events=_ignore)
         references = _store_files(core, bundle, built)
     except DomainError as error:
         _failed(core, bundle_id, error)
@@ -56,8 +55,8 @@ def build_bundle(core: Core, bundle_id: str) -> None:
         uow.commit()
 
 
-def _ignore(kind: str, body: Mapping[str, Any]) -> None:
-    del kind, body  # the bundle's row carries the checks; a run has the progress lines
+def _ignore(events: Sequence[Happened]) -> None:
+    del events  # the bundle's row carries the checks; a run has the progress lines
 
 
 def _store_files(core: Core, bundle: Bundle, built: BuiltBundle) -> dict[str, str]:

@@ -11,7 +11,7 @@ from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import DomainError, NotFound
 from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunEvent, RunStatus
 from control_plane.domain.transitions import terminal
-from control_plane.ports import UnitOfWork
+from control_plane.ports import Happened, UnitOfWork
 from control_plane.workflows.core import Caller, Core
 from control_plane.workflows.owners import follow
 from control_plane.workflows.recording import record
@@ -59,7 +59,7 @@ def move_run(
     deployment = uow.deployments.get(run.deployment_id)
     if deployment is not None:
         follow(core, uow, caller, deployment, moved)
-    progress(core, uow, run.id, "status", {"status": str(status), **_why(moved)})
+    progress(core, uow, run.id, ("status", {"status": str(status), **_why(moved)}))
     return moved
 
 
@@ -73,15 +73,13 @@ def _why(run: Run) -> dict[str, Any]:
     return facts
 
 
-def progress(core: Core, uow: UnitOfWork, run_id: str, kind: str, body: Mapping[str, Any]) -> None:
-    """Add one progress line to a run."""
+def progress(core: Core, uow: UnitOfWork, run_id: str, *events: Happened) -> None:
+    """Add progress lines to a run."""
+    now, last = core.clock.now(), uow.run_events.last_seq(run_id)
     uow.run_events.append(
-        RunEvent(
-            run_id=run_id,
-            seq=uow.run_events.last_seq(run_id) + 1,
-            time=core.clock.now(),
-            kind=kind,
-            body=body,
+        *(
+            RunEvent(run_id=run_id, seq=seq, time=now, kind=kind, body=body)
+            for seq, (kind, body) in enumerate(events, start=last + 1)
         )
     )
 

@@ -7,12 +7,12 @@ after planning and goes on in ``apply_run`` when somebody decided.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.audit import Stage
 from control_plane.domain.errors import (
+    Conflict,
     EngineFailed,
     EngineUnavailable,
     ForeignLock,
@@ -20,7 +20,7 @@ from control_plane.domain.errors import (
 )
 from control_plane.domain.plan import is_empty
 from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunStatus
-from control_plane.ports import EngineCall, EnginePlan, EngineResult
+from control_plane.ports import EngineCall, EnginePlan, EngineResult, Happened
 from control_plane.workflows import gates
 from control_plane.workflows.core import WORKER, Core
 from control_plane.workflows.finishing import finish
@@ -38,6 +38,7 @@ from control_plane.workflows.planning import ask_for_decision, fail_policy, keep
 from control_plane.workflows.preparing import prepare, register_call
 from control_plane.workflows.recovery import recover
 
+_WRITE_ATTEMPTS = 5
 _APPLIES = frozenset({RunStatus.APPROVED, RunStatus.APPLYING, RunStatus.VERIFYING})
 
 
@@ -62,12 +63,12 @@ def plan_run(core: Core, run_id: str) -> None:
             return
         _end_earlier_calls(core, run, call)
         if core.rules.approvals.required(deployment.kind, run.kind):
-            engine_plan = core.engine.plan(call, on_event=Listener(core, run_id))
+            engine_plan = core.engine.plan(call, on_events=Listener(core, run_id))
             _decide_what_follows(core, run_id, engine_plan)
         else:
             gate = gates.AutomaticGate(core, run_id)
             result = core.engine.apply(
-                call, gate=gate, saved_plan=None, on_event=Listener(core, run_id)
+                call, gate=gate, saved_plan=None, on_events=Listener(core, run_id)
             )
             finish(core, run_id, result)
     except (EngineFailed, EngineUnavailable, ForeignLock, InvalidInput) as error:
@@ -111,11 +112,11 @@ def _apply_once(core: Core, run_id: str) -> EngineResult | None:
         sealed = core.objects.get(plan.saved_plan_ref)
         saved = core.secrets.open(sealed, context=plan.id)
         gate = gates.ApprovedGate(core, run_id, plan)
-        return core.engine.apply(call, gate=gate, saved_plan=saved, on_event=listener)
+        return core.engine.apply(call, gate=gate, saved_plan=saved, on_events=listener)
     if not recover(core, run_id, call, listener):
         return None
     return core.engine.apply(
-        call, gate=gates.ResumeGate(core, run_id, plan), saved_plan=None, on_event=listener
+        call, gate=gates.ResumeGate(core, run_id, plan), saved_plan=None, on_events=listener
     )
 
 
@@ -188,15 +189,27 @@ class Listener:
         self._core = core
         self._run_id = run_id
 
-    def __call__(self, kind: str, body: Mapping[str, Any]) -> None:
-        """Store one line; a lock enters the run's row before a resource is touched."""
+    def __call__(self, events: Sequence[Happened]) -> None:
+        """Store lines; a lock enters the run's row before a resource is touched.
+
+        Raises ``Conflict`` when others add lines at the same moment again and again.
+        """
+        for attempt in range(1, _WRITE_ATTEMPTS + 1):
+            try:
+                self._store(events)
+            except Conflict:  # somebody canceled the run, say, which is a line too
+                if attempt == _WRITE_ATTEMPTS:
+                    raise
+            else:
+                return
+
+    def _store(self, events: Sequence[Happened]) -> None:
         core = self._core
+        locks = [str(body["id"]) for kind, body in events if kind == "lock"]
         with core.uow() as uow:
-            if kind == "lock":
+            if locks:
                 run, _ = locked_run(uow, self._run_id)
-                if body["id"] not in run.lock_ids:
-                    uow.runs.save(
-                        run.changed(core.clock.now(), lock_ids=(*run.lock_ids, body["id"]))
-                    )
-            progress(core, uow, self._run_id, kind, body)
+                known = dict.fromkeys((*run.lock_ids, *locks))
+                uow.runs.save(run.changed(core.clock.now(), lock_ids=tuple(known)))
+            progress(core, uow, self._run_id, *events)
             uow.commit()

@@ -10,13 +10,13 @@ from __future__ import annotations
 from control_plane.domain.audit import Stage
 from control_plane.domain.errors import ForeignLock, PendingUnresolved, PlanMoved
 from control_plane.domain.run import BlockedOn, Run, RunStatus
-from control_plane.ports import EngineCall, Leftovers, OnEvent, UnitOfWork
+from control_plane.ports import EngineCall, Leftovers, OnEvents, UnitOfWork
 from control_plane.workflows.core import WORKER, Core
 from control_plane.workflows.moving import block_run, locked_run
 from control_plane.workflows.recording import record
 
 
-def recover(core: Core, run_id: str, call: EngineCall, on_event: OnEvent) -> bool:
+def recover(core: Core, run_id: str, call: EngineCall, on_events: OnEvents) -> bool:
     """Make the stack fit to be applied again; returns False when the run is blocked now."""
     run = _read(core, run_id)
     ended = core.engine.clean_up(call, call_ids=run.call_ids, lock_ids=())
@@ -27,7 +27,7 @@ def recover(core: Core, run_id: str, call: EngineCall, on_event: OnEvent) -> boo
     if ours:
         core.engine.clean_up(call, call_ids=(), lock_ids=ours)
     _record_clean_up(core, run_id, ended.get("ended_pids") or (), ours)
-    if left.pending and not _resolve(core, run_id, call, on_event):
+    if left.pending and not _resolve(core, run_id, call, on_events):
         return False
     with core.uow() as uow:
         run, _ = locked_run(uow, run_id)
@@ -103,9 +103,9 @@ def _record_clean_up(
         uow.commit()
 
 
-def _resolve(core: Core, run_id: str, call: EngineCall, on_event: OnEvent) -> bool:
+def _resolve(core: Core, run_id: str, call: EngineCall, on_events: OnEvents) -> bool:
     try:
-        resolved = core.engine.resolve_pending(call, on_event=on_event)
+        resolved = core.engine.resolve_pending(call, on_events=on_events)
     except PendingUnresolved as error:
         with core.uow() as uow:
             run, _ = locked_run(uow, run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,12 +28,16 @@ def test_progress_lines_are_numbered_without_gaps(
     with world.uow() as uow:
         assert uow.run_events.last_seq(run.id) == 0
         lines = [make.event(run, number) for number in (1, 2, 3)]
-        for line in lines:
-            uow.run_events.append(line)
-        for number in (3, 5):
+        uow.run_events.append(lines[0])
+        uow.run_events.append()
+        uow.run_events.append(*lines[1:])
+        other = replace(make.event(run, 5), run_id="run_other")
+        for numbers in ([3], [5], [3, 4], [4, 6], [5, 4]):
             with pytest.raises(Conflict) as refused:
-                uow.run_events.append(make.event(run, number))
+                uow.run_events.append(*(make.event(run, number) for number in numbers))
             assert refused.value.data["constraint"] == "pk_run_event"
+        with pytest.raises(Conflict):
+            uow.run_events.append(make.event(run, 4), other)
         uow.commit()
     with world.uow() as uow:
         assert uow.run_events.last_seq(run.id) == 3

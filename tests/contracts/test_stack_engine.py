@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from control_plane.adapters.memory.engine import MemoryEngine
 from control_plane.adapters.pulumi.engine import Cloud, PulumiEngine
 from control_plane.adapters.secrets.files import FileSecretStore
 from control_plane.domain.errors import EngineFailed, EngineUnavailable, ForeignLock
-from control_plane.ports import EngineCall, EnginePlan, Json, StackEngine
+from control_plane.ports import EngineCall, EnginePlan, Happened, Json, StackEngine
 from tests.stacks.cloud_process import CloudProcess
 from tests.stacks.runner_calls import processes_of
 from tests.stacks.sample_specs import ACCOUNT, REGION, hub_outputs, slice_of
@@ -58,15 +58,15 @@ class Bench:
         )
         return replace(call, **changes)
 
-    def listen(self, kind: str, body: Json) -> None:
-        self.events.append((kind, body))
+    def listen(self, events: Sequence[Happened]) -> None:
+        self.events.extend(events)
 
     def plan(self, **changes: Any) -> EnginePlan:
-        return self.engine.plan(self.call(**changes), on_event=self.listen)
+        return self.engine.plan(self.call(**changes), on_events=self.listen)
 
     def apply(self, call: EngineCall | None = None, **changes: Any) -> Any:
         more: dict[str, Any] = {"gate": lambda _: True, "saved_plan": None,
-                                "on_event": self.listen, **changes}  # fmt: skip
+                                "on_events": self.listen, **changes}  # fmt: skip
         return self.engine.apply(call or self.call(), **more)
 
     def state_digest(self) -> str | None:
@@ -105,6 +105,12 @@ def pulumi_bench(cli: Callable[[], Path], cloud: Callable[[], str], folder: Path
         return FOREIGN
 
     return Bench(engine=engine, hold=hold, folder=folder, endpoint=cloud())
+
+
+def applies(event: Happened) -> bool:
+    """Tell whether an event is of a resource that is being applied."""
+    kind, body = event
+    return kind == "resource" and body.get("phase", "apply") == "apply"
 
 
 BENCHES = {"memory": memory_bench, "pulumi": pulumi_bench}
@@ -268,18 +274,18 @@ def test_exactly_the_named_locks_are_broken(bench: Bench) -> None:
 
 def test_nothing_interrupted_is_nothing_resolved(bench: Bench) -> None:
     bench.apply()
-    assert list(bench.engine.resolve_pending(bench.call(), on_event=bench.listen)) == []
+    assert list(bench.engine.resolve_pending(bench.call(), on_events=bench.listen)) == []
 
 
 def test_a_cancel_stops_an_apply_which_can_go_on(bench: Bench) -> None:
     call = bench.call()
     assert not bench.engine.cancel(call.call_id)
 
-    def listen(kind: str, body: Json) -> None:
-        if kind == "resource" and body.get("phase", "apply") == "apply":
+    def listen(events: Sequence[Happened]) -> None:
+        if any(applies(event) for event in events):
             assert bench.engine.cancel(call.call_id)
 
-    result = bench.apply(call, on_event=listen)
+    result = bench.apply(call, on_events=listen)
     assert result.outcome == "canceled"
     assert result.error is not None
     assert result.error["code"] == "canceled"
@@ -295,12 +301,12 @@ def real(pulumi_cli: Path, emulated: Callable[[], str], tmp_path: Path) -> Bench
 
 
 def test_a_listener_that_raises_stops_the_call_and_is_heard(real: Bench) -> None:
-    def listen(kind: str, body: Json) -> None:
-        if kind == "lock":
-            raise LookupError(f"cannot store {body['id'][:0]}")
+    def listen(events: Sequence[Happened]) -> None:
+        if any(kind == "lock" for kind, _ in events):
+            raise LookupError("cannot store")
 
     with pytest.raises(LookupError, match="cannot store"):
-        real.apply(on_event=listen)
+        real.apply(on_events=listen)
     assert list((real.folder / "calls").iterdir()) == []
 
 
@@ -310,12 +316,12 @@ def test_the_state_that_a_stopped_call_left_is_known_as_its_own(
     call = real.call()
     applying, returned = threading.Event(), threading.Event()
 
-    def listen(kind: str, body: Json) -> None:
-        if kind == "resource" and body["phase"] == "apply":
+    def listen(events: Sequence[Happened]) -> None:
+        if any(applies(event) for event in events):
             applying.set()
 
     def apply() -> None:
-        real.apply(call, on_event=listen)
+        real.apply(call, on_events=listen)
         returned.set()
 
     threading.Thread(target=apply, daemon=True).start()
@@ -333,14 +339,15 @@ def test_a_killed_runner_is_told_and_its_lock_is_known(real: Bench) -> None:
     call = real.call()
     told = threading.Event()
 
-    def listen(kind: str, body: Json) -> None:
-        if kind == "resource" and body["phase"] == "apply" and not told.is_set():
+    def listen(events: Sequence[Happened]) -> None:
+        real.listen(events)
+        if any(applies(event) for event in events) and not told.is_set():
             told.set()
             runner = next(p for p in processes_of(call.call_id) if p.ppid() == os.getpid())
             runner.kill()
 
     with pytest.raises(EngineFailed) as died:
-        real.apply(call, on_event=listen)
+        real.apply(call, on_events=listen)
     assert died.value.data["reason"] == "runner_died"
     assert list((real.folder / "calls").iterdir()) == []
     ours = [body["id"] for kind, body in real.events if kind == "lock"]
@@ -349,7 +356,7 @@ def test_a_killed_runner_is_told_and_its_lock_is_known(real: Bench) -> None:
         real.call(), call_ids=[call.call_id], lock_ids=[lock["id"] for lock in left.locks]
     )
     assert list(cleaned["ended_pids"]) == []  # its guard was faster
-    real.engine.resolve_pending(real.call(), on_event=real.listen)
+    real.engine.resolve_pending(real.call(), on_events=real.listen)
     assert real.apply().outcome == "applied"
 
 

@@ -85,7 +85,7 @@ def planned_again(served: Served) -> dict[str, set[str]]:
                     stack_salt=stack.stack_salt,
                     encrypted_key=stack.encrypted_key,
                 ),
-                on_event=lambda *_: None,
+                on_events=lambda *_: None,
             ).operations
         }
         for number, stack in enumerate(stacks)

@@ -68,7 +68,9 @@ class Shipped:
     def build(cls, made: TerraformBundleBuilder, folder: Path, **changes: Any) -> Shipped:
         """Build and unpack."""
         events: list[Mapping[str, Any]] = []
-        built = made.build(order(**changes), on_event=lambda _, body: events.append(body))
+        built = made.build(
+            order(**changes), on_events=lambda told: events.extend(body for _, body in told)
+        )
         return cls(built, unpack(built.archive, folder), events)
 
     def text(self, name: str) -> str:

@@ -159,8 +159,8 @@ def test_the_tool_that_customers_use_verifies_it_too(plain: Shipped, tmp_path: P
 
 def test_the_key_is_made_once_and_kept_to_its_owner(tmp_path: Path) -> None:
     made = builder(tmp_path, binary=ABSENT)
-    first = made.build(order(), on_event=lambda *_: None)
-    second = made.build(order(2), on_event=lambda *_: None)
+    first = made.build(order(), on_events=lambda *_: None)
+    second = made.build(order(2), on_events=lambda *_: None)
     assert first.files["tenantplane-bundle.pub"] == second.files["tenantplane-bundle.pub"]
     assert (tmp_path / "bundle.key").stat().st_mode & 0o077 == 0
 
@@ -205,8 +205,8 @@ def test_two_builds_give_the_same_bytes_and_other_inputs_other_ones(
     plain: Shipped, tmp_path: Path
 ) -> None:
     made = builder(tmp_path, binary=ABSENT)
-    again = made.build(order(), on_event=lambda *_: None)
-    other = made.build(order(account_id="111111111111"), on_event=lambda *_: None)
+    again = made.build(order(), on_events=lambda *_: None)
+    other = made.build(order(account_id="111111111111"), on_events=lambda *_: None)
     assert again.archive == plain.bundle.archive
     assert again.content_digest == plain.bundle.content_digest
     assert other.content_digest != again.content_digest
@@ -232,7 +232,7 @@ def test_the_archive_holds_modules_inputs_and_what_explains_them(plain: Shipped)
 def test_a_reworded_guide_is_no_other_content(plain: Shipped, tmp_path: Path) -> None:
     guide = tmp_path / "guide.md"
     guide.write_text("Another text.")
-    built = builder(tmp_path, binary=ABSENT, guide=guide).build(order(), on_event=lambda *_: None)
+    built = builder(tmp_path, binary=ABSENT, guide=guide).build(order(), on_events=lambda *_: None)
     assert built.content_digest == plain.bundle.content_digest
     assert built.archive_digest != plain.bundle.archive_digest
 
@@ -253,7 +253,7 @@ def test_inputs_that_cannot_be_right_are_refused_by_field(
     tmp_path: Path, changes: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(InvalidInput) as refused:
-        builder(tmp_path).build(order(**changes), on_event=lambda *_: None)
+        builder(tmp_path).build(order(**changes), on_events=lambda *_: None)
     assert refused.value.data["field"] == field
     assert field.rpartition(".")[2] in str(refused.value)
 
@@ -261,7 +261,7 @@ def test_inputs_that_cannot_be_right_are_refused_by_field(
 def test_a_key_file_that_cannot_be_used_is_said_and_nothing_is_signed(tmp_path: Path) -> None:
     (tmp_path / "bundle.key").write_text("no key")
     with pytest.raises(Unavailable, match=r"bundle\.key") as refused:
-        builder(tmp_path, binary=ABSENT).build(order(), on_event=lambda *_: None)
+        builder(tmp_path, binary=ABSENT).build(order(), on_events=lambda *_: None)
     assert str(tmp_path) not in str(refused.value)
 
 
@@ -347,7 +347,7 @@ def test_modules_that_terraform_refuses_fail_the_build_by_name(
         mirror=toolchain.mirror.folder if toolchain.mirror else None,
     )  # fmt: skip
     with pytest.raises(BundleInvalid, match="init failed") as refused:
-        made.build(order(), on_event=lambda *_: None)
+        made.build(order(), on_events=lambda *_: None)
     assert [(c["name"], c["ok"]) for c in refused.value.data["checks"]] == [("init", False)]
     assert list((tmp_path / "builds").iterdir()) == []
     assert str(tmp_path) not in str(refused.value)

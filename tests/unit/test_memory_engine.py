@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from control_plane.domain.errors import (
     ForeignLock,
     PendingUnresolved,
 )
-from control_plane.ports import EngineCall, EnginePlan, EngineResult, StackEngine
+from control_plane.ports import EngineCall, EnginePlan, EngineResult, Happened, StackEngine
 
 CALL = EngineCall(
     call_id="run_1.1",
@@ -36,8 +37,8 @@ class Heard:
     def __init__(self) -> None:
         self.events: list[tuple[str, Any]] = []
 
-    def __call__(self, kind: str, body: Any) -> None:
-        self.events.append((kind, body))
+    def __call__(self, events: Sequence[Happened]) -> None:
+        self.events.extend(events)
 
     @property
     def locks(self) -> list[str]:
@@ -57,7 +58,7 @@ def heard() -> Heard:
 def apply(
     engine: StackEngine, heard: Heard, call: EngineCall = CALL, **arguments: Any
 ) -> EngineResult:
-    arguments = {"gate": lambda _: True, "saved_plan": None, "on_event": heard} | arguments
+    arguments = {"gate": lambda _: True, "saved_plan": None, "on_events": heard} | arguments
     return engine.apply(call, **arguments)
 
 
@@ -69,11 +70,11 @@ def operations(plan: EnginePlan) -> dict[str, list[str]]:
 
 
 def test_two_previews_of_the_same_thing_are_the_same(engine: MemoryEngine, heard: Heard) -> None:
-    fresh = engine.plan(CALL, on_event=heard)
-    assert engine.plan(CALL, on_event=heard) == fresh
+    fresh = engine.plan(CALL, on_events=heard)
+    assert engine.plan(CALL, on_events=heard) == fresh
     apply(engine, heard)
-    again = engine.plan(CALL, on_event=heard)
-    assert engine.plan(CALL, on_event=heard) == again
+    again = engine.plan(CALL, on_events=heard)
+    assert engine.plan(CALL, on_events=heard) == again
     assert set(operations(again)) == {"same"}
     assert fresh.parts["state"] != again.parts["state"]
 
@@ -81,11 +82,11 @@ def test_two_previews_of_the_same_thing_are_the_same(engine: MemoryEngine, heard
 def test_a_changed_spec_updates_what_it_touches(engine: MemoryEngine, heard: Heard) -> None:
     apply(engine, heard)
     spec = {**CALL.spec, "network": {"cidr": "10.1.0.0/16"}, "database": {"storage_gb": 50}}
-    changed = engine.plan(replace(CALL, spec=spec), on_event=heard)
+    changed = engine.plan(replace(CALL, spec=spec), on_events=heard)
     found = operations(changed)
     assert (found["create"], found["update"]) == (["database"], ["network"])
     without = {"owner": CALL.spec["owner"]}
-    assert operations(engine.plan(replace(CALL, spec=without), on_event=heard))["delete"] == [
+    assert operations(engine.plan(replace(CALL, spec=without), on_events=heard))["delete"] == [
         "network"
     ]
 
@@ -108,7 +109,7 @@ def test_a_gate_that_says_stop_changes_nothing(engine: MemoryEngine, heard: Hear
 
 
 def test_nothing_outside_the_saved_plan_is_done(engine: MemoryEngine, heard: Heard) -> None:
-    saved = engine.plan(CALL, on_event=heard).saved_plan
+    saved = engine.plan(CALL, on_events=heard).saved_plan
     more = replace(CALL, spec={**CALL.spec, "database": {}})
     result = apply(engine, heard, more, saved_plan=saved)
     assert result.error is not None
@@ -141,7 +142,7 @@ def test_a_death_leaves_lock_and_interrupted_create(
     assert cleaned["broken_locks"] == heard.locks
     with pytest.raises(EngineFailed, match="interrupted"):
         apply(engine, heard)
-    assert engine.resolve_pending(CALL, on_event=heard)[0]["resolution"] == "imported"
+    assert engine.resolve_pending(CALL, on_events=heard)[0]["resolution"] == "imported"
     assert apply(engine, heard).summary == {"create": 2}
 
 
@@ -153,9 +154,9 @@ def test_what_the_cloud_never_made_is_cleared_and_what_cannot_be_told_refused(
         apply(engine, heard)
     engine.ambiguous = True
     with pytest.raises(PendingUnresolved):
-        engine.resolve_pending(CALL, on_event=heard)
+        engine.resolve_pending(CALL, on_events=heard)
     engine.ambiguous = False
-    assert engine.resolve_pending(CALL, on_event=heard)[0]["resolution"] == "cleared"
+    assert engine.resolve_pending(CALL, on_events=heard)[0]["resolution"] == "cleared"
 
 
 def test_a_death_after_the_last_resource_loses_the_answer_alone(
@@ -166,14 +167,14 @@ def test_a_death_after_the_last_resource_loses_the_answer_alone(
         apply(engine, heard)
     left = engine.leftovers(CALL, known_locks=())
     assert (list(left.locks), left.written_by) == ([], CALL.call_id)
-    assert set(operations(engine.plan(CALL, on_event=heard))) == {"same"}
+    assert set(operations(engine.plan(CALL, on_events=heard))) == {"same"}
 
 
 def test_a_foreign_lock_is_never_broken_unasked(engine: MemoryEngine, heard: Heard) -> None:
     lock = engine.hold_lock(CALL.stack, holder="operator@laptop")
     for call in (engine.plan, apply):
         with pytest.raises(ForeignLock, match="operator@laptop"):
-            call(engine, heard) if call is apply else engine.plan(CALL, on_event=heard)
+            call(engine, heard) if call is apply else engine.plan(CALL, on_events=heard)
     engine.clean_up(CALL, call_ids=[CALL.call_id], lock_ids=["another"])
     left = engine.leftovers(CALL, known_locks=heard.locks)
     assert [(found["id"], found["ours"]) for found in left.locks] == [(lock, False)]
@@ -192,11 +193,11 @@ def test_a_change_by_somebody_else_moves_state_and_history(
 
 
 def test_a_call_stops_before_its_next_resource(engine: MemoryEngine) -> None:
-    def stop(kind: str, body: Any) -> None:
-        if kind == "resource":
+    def stop(events: Sequence[Happened]) -> None:
+        if any(kind == "resource" for kind, _ in events):
             assert engine.cancel(CALL.call_id)
 
-    result = engine.apply(CALL, gate=lambda _: True, saved_plan=None, on_event=stop)
+    result = engine.apply(CALL, gate=lambda _: True, saved_plan=None, on_events=stop)
     assert (result.outcome, result.summary) == ("canceled", {"create": 1})
     assert not engine.cancel(CALL.call_id)
 
@@ -212,7 +213,7 @@ def test_an_engine_that_is_not_there_says_so(engine: MemoryEngine, heard: Heard)
     with pytest.raises(EngineUnavailable):
         engine.ready()
     with pytest.raises(EngineUnavailable):
-        engine.plan(CALL, on_event=heard)
+        engine.plan(CALL, on_events=heard)
 
 
 # --- the queue -------------------------------------------------------------------------------

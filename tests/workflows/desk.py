@@ -14,7 +14,7 @@ from control_plane.adapters.terraform.builder import TerraformBundleBuilder
 from control_plane.domain.audit import AuditEvent
 from control_plane.domain.bundle import Bundle
 from control_plane.domain.errors import DomainError
-from control_plane.ports import BuiltBundle, BundleOrder, Json, OnEvent
+from control_plane.ports import BuiltBundle, BundleOrder, Json, OnEvents
 from control_plane.services import bundles
 from control_plane.services.bundles import HandedOver
 from control_plane.workflows.core import Caller
@@ -29,11 +29,11 @@ class CheckingBuilder(MemoryBundleBuilder):
 
     fault: Exception | None = None
 
-    def build(self, order: BundleOrder, *, on_event: OnEvent) -> BuiltBundle:
+    def build(self, order: BundleOrder, *, on_events: OnEvents) -> BuiltBundle:
         """Build, or break off."""
         if self.fault is not None:
             raise self.fault
-        return super().build(order, on_event=on_event)
+        return super().build(order, on_events=on_events)
 
     def check_variables(self, variables: Json) -> None:
         """Validate variables. Raises ``InvalidInput`` naming the field."""

@@ -264,7 +264,7 @@ def test_an_applied_bundle_does_not_expire(desk: Desk) -> None:
 def test_the_stored_bytes_are_those_that_were_built(desk: Desk) -> None:
     built = desk.built()
     order = desk.builder.orders[-1]
-    expected = desk.builder.build(order, on_event=lambda *_: None)
+    expected = desk.builder.build(order, on_events=lambda *_: None)
     assert built.archive_name is not None
     files = {built.archive_name: expected.archive, **expected.files}
     for name, content in files.items():

@@ -159,7 +159,7 @@ def test_a_build_that_breaks_off_is_not_left_building(desk: Desk) -> None:
 
 def test_the_same_inputs_build_the_same_bytes(desk: Desk) -> None:
     built = desk.built()
-    again = desk.core.builder.build(desk.builder.orders[-1], on_event=lambda *_: None)
+    again = desk.core.builder.build(desk.builder.orders[-1], on_events=lambda *_: None)
     assert again.archive_digest == built.archive_digest
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from control_plane.adapters.memory.engine import Fault, ProcessDied
+from control_plane.adapters.memory.unit_of_work import MemoryRunEvents
 from control_plane.domain.actor import Role
 from control_plane.domain.errors import (
+    Conflict,
     ContractAlreadyUsed,
     InvalidInput,
     NotAllowed,
@@ -14,8 +16,10 @@ from control_plane.domain.errors import (
 )
 from control_plane.domain.run import BlockedOn, RunStatus
 from control_plane.domain.tenant import TenantStatus, WaitingOn
+from control_plane.ports import Happened
 from control_plane.services import hubs, runs, tenants
 from control_plane.services.sweeps import expire_approvals, wake_runs
+from control_plane.workflows.provision import Listener
 from tests.world import ACCOUNT, ADMIN, ARCHITECT, OPS, World, person, request_body
 
 
@@ -254,6 +258,28 @@ def test_a_killed_worker_is_resumed_by_the_next_one(world: World) -> None:
     assert run.status is RunStatus.APPLIED, run.error
     assert run.attempt == 2
     assert "run.resumed:completed" in world.actions(accepted.tenant.id)
+
+
+@pytest.mark.parametrize(("crossed", "stored"), [(1, True), (100, False)])
+def test_a_line_that_somebody_else_adds_at_the_same_moment_loses_none(
+    world: World, monkeypatch: pytest.MonkeyPatch, crossed: int, stored: bool
+) -> None:
+    run_id = str(world.submit("B").run_id)
+    before = runs.read_events(world.core, run_id, 0)
+    last_seq, crossings = MemoryRunEvents.last_seq, iter(range(crossed))
+
+    def read_too_early(self: MemoryRunEvents, run_id: str) -> int:
+        return last_seq(self, run_id) - (next(crossings, None) is not None)
+
+    monkeypatch.setattr(MemoryRunEvents, "last_seq", read_too_early)
+    events: list[Happened] = [("engine", {"text": "one"}), ("engine", {"text": "two"})]
+    if stored:
+        Listener(world.core, run_id)(events)
+    else:
+        with pytest.raises(Conflict):
+            Listener(world.core, run_id)(events)
+    after = [(line.kind, line.body) for line in runs.read_events(world.core, run_id, 0)]
+    assert after[len(before) :] == (events if stored else [])
 
 
 def test_an_unresolved_create_blocks_the_run_for_an_operator(world: World) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, union_all
 
 from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.mapping import RUN_EVENT, Mapped
 from control_plane.domain.errors import Conflict
-from control_plane.domain.run import RunEvent
+from control_plane.domain.run import RunEvent, are_next
 
 T = TypeVar("T")
 
@@ -91,26 +91,30 @@ class SqlRunEvents:
         self._connection = connection
         self._table = RUN_EVENT.table
 
-    def append(self, event: RunEvent) -> None:
-        """Insert one line; its number must be the next of its run. Raises ``Conflict``.
+    def append(self, *lines: RunEvent) -> None:
+        """Insert lines of one run, all or none; their numbers must be its next, in order.
 
-        Of two writers with the same number the primary key refuses one.
+        Raises ``Conflict`` when they are not: of two writers with the same number the primary key
+        refuses one.
         """
+        if not lines:
+            return
+        first = lines[0].seq
+        refused = Conflict("these are not the next lines of their run", constraint="pk_run_event")
+        if not are_next(lines, first - 1):
+            raise refused
         columns = self._table.c
         last = (
             select(func.coalesce(func.max(columns.seq), 0))
-            .where(columns.run_id == event.run_id)
+            .where(columns.run_id == lines[0].run_id)
             .scalar_subquery()
         )
-        values = RUN_EVENT.to_row(event)
-        line = select(
-            *(literal(values[name], columns[name].type) for name in RUN_EVENT.names)
-        ).where(last == event.seq - 1)
-        statement = self._table.insert().from_select(RUN_EVENT.names, line).returning(columns.seq)
+        rows = union_all(*(select(*_literals(line)).where(last == first - 1) for line in lines))
+        statement = self._table.insert().from_select(RUN_EVENT.names, rows).returning(columns.seq)
         with translated(), self._connection.begin_nested():
-            written = self._connection.execute(statement).scalar_one_or_none()
-        if written is None:
-            raise Conflict("this is not the next line of its run", constraint="pk_run_event")
+            written = self._connection.execute(statement).all()
+        if not written:
+            raise refused
 
     def after(self, run_id: str, seq: int, *, limit: int = 500) -> list[RunEvent]:
         """Return the lines of a run with numbers above ``seq``, in order."""
@@ -130,6 +134,11 @@ class SqlRunEvents:
         query = select(func.coalesce(func.max(columns.seq), 0)).where(columns.run_id == run_id)
         with translated():
             return int(self._connection.execute(query).scalar_one())
+
+
+def _literals(line: RunEvent) -> list[ColumnElement[Any]]:
+    values, columns = RUN_EVENT.to_row(line), RUN_EVENT.table.c
+    return [literal(values[name], columns[name].type) for name in RUN_EVENT.names]
 
 
 def _equals(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from control_plane.domain.canonical import canonical_json, digest, digest_bytes
 from control_plane.domain.errors import BundleInvalid, InvalidInput
-from control_plane.ports import BuiltBundle, BundleOrder, Json, OnEvent
+from control_plane.ports import BuiltBundle, BundleOrder, Json, OnEvents
 
 _CHECKS = ("format", "validate", "policies")
 
@@ -25,11 +25,11 @@ class MemoryBundleBuilder:
         self.rehearsal = rehearsal
         self.orders: list[BundleOrder] = []
 
-    def build(self, order: BundleOrder, *, on_event: OnEvent) -> BuiltBundle:
+    def build(self, order: BundleOrder, *, on_events: OnEvents) -> BuiltBundle:
         """Build, pack, sign and rehearse. Raises ``BundleInvalid`` naming the failed checks."""
         self.orders.append(order)
         self.check_variables(order.variables)
-        on_event("phase", {"phase": "build", "status": "started"})
+        on_events([("phase", {"phase": "build", "status": "started"})])
         checks: list[dict[str, Any]] = [
             {"name": name, "ok": name not in self.failing_checks, "detail": "", "seconds": 0}
             for name in _CHECKS

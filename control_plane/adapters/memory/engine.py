@@ -33,7 +33,7 @@ from control_plane.ports import (
     Gate,
     Json,
     Leftovers,
-    OnEvent,
+    OnEvents,
 )
 
 
@@ -102,16 +102,16 @@ class MemoryEngine:
         found.written_by = None
 
     # --- the port ----------------------------------------------------------------------------
-    def plan(self, call: EngineCall, *, on_event: OnEvent) -> EnginePlan:
+    def plan(self, call: EngineCall, *, on_events: OnEvents) -> EnginePlan:
         """Preview; changes nothing."""
         with self._called("plan", call) as stack:
-            on_event("phase", {"phase": "plan", "status": "started"})
+            on_events([("phase", {"phase": "plan", "status": "started"})])
             plan = self._preview(stack, call)
-            on_event("phase", {"phase": "plan", "status": "ended"})
+            on_events([("phase", {"phase": "plan", "status": "ended"})])
             return plan
 
     def apply(
-        self, call: EngineCall, *, gate: Gate, saved_plan: bytes | None, on_event: OnEvent
+        self, call: EngineCall, *, gate: Gate, saved_plan: bytes | None, on_events: OnEvents
     ) -> EngineResult:
         """Preview, ask ``gate``, and apply with ``saved_plan``, or this preview's own plan."""
         with self._called("apply", call) as stack:
@@ -127,9 +127,9 @@ class MemoryEngine:
             if outside:
                 return self._failed(stack, "plan_violated", f"outside the plan: {outside[0]}", {})
             lock = self._take_lock(stack, call.call_id)
-            on_event("lock", {"id": lock})
+            on_events([("lock", {"id": lock})])
             fault = self.faults.popleft() if self.faults else None
-            result = self._carry_out(stack, call, plan, on_event, fault)
+            result = self._carry_out(stack, call, plan, on_events, fault)
             stack.locks.pop(lock, None)
             stack.updates += 1
             if result.outcome == "applied" and fault is not None and fault.kind != "fails":
@@ -162,7 +162,7 @@ class MemoryEngine:
             broken = [lock for lock in lock_ids if stack.locks.pop(lock, None) is not None]
             return {"ended_pids": [], "broken_locks": broken}
 
-    def resolve_pending(self, call: EngineCall, *, on_event: OnEvent) -> Sequence[Json]:
+    def resolve_pending(self, call: EngineCall, *, on_events: OnEvents) -> Sequence[Json]:
         """Import or clear interrupted creates; returns {urn, type, resolution, proof} each."""
         with self._called("resolve_pending", call) as stack:
             if self.ambiguous and stack.pending:
@@ -179,7 +179,7 @@ class MemoryEngine:
                 resolved.append(
                     {"urn": urn, "type": item["type"], "resolution": resolution, "proof": proof}
                 )
-                on_event("engine", {"text": f"{resolution} {urn}"})
+                on_events([("engine", {"text": f"{resolution} {urn}"})])
                 stack.written_by = call.call_id
             stack.pending.clear()
             return resolved
@@ -241,7 +241,7 @@ class MemoryEngine:
         stack: MemoryStack,
         call: EngineCall,
         plan: EnginePlan,
-        on_event: OnEvent,
+        on_events: OnEvents,
         fault: Fault | None,
     ) -> EngineResult:
         wanted = {str(item["urn"]): item for item in self._wanted(call)}
@@ -256,10 +256,8 @@ class MemoryEngine:
                 return self._break(stack, fault, wanted.get(operation["urn"]), summary)
             carry_out(stack, call.call_id, operation, wanted)
             summary[operation["op"]] = summary.get(operation["op"], 0) + 1
-            on_event(
-                "resource",
-                {"urn": operation["urn"], "op": operation["op"], "status": "done"},
-            )
+            done = {"urn": operation["urn"], "op": operation["op"], "status": "done"}
+            on_events([("resource", done)])
         return self._applied(stack, call, summary)
 
     def _break(

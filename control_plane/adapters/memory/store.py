@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from control_plane.adapters.memory.queue import Enqueued, MemoryQueue
@@ -12,7 +12,7 @@ from control_plane.adapters.memory.rows import stored
 from control_plane.adapters.memory.schema import TABLES, TableRules
 from control_plane.domain.audit import AuditEvent
 from control_plane.domain.errors import Conflict, Unavailable
-from control_plane.domain.run import RunEvent
+from control_plane.domain.run import RunEvent, are_next
 
 _RUN_EVENTS: Final = "run_event"
 
@@ -97,13 +97,14 @@ class Transaction:
         _check_unique(rules, row, rows)
         self._write(rules.name, row.id, row)
 
-    def append(self, event: RunEvent) -> None:
-        """Add the next line of a run. Raises ``Conflict`` when it is not the next."""
-        line = stored(event)
-        last = max((row.seq for row in self.lines(line.run_id)), default=0)
-        if line.seq != last + 1:
-            raise Conflict("this is not the next line of its run", constraint="pk_run_event")
-        self._write(_RUN_EVENTS, f"{line.run_id}:{line.seq}", line)
+    def append(self, events: Sequence[RunEvent]) -> None:
+        """Add the next lines of a run. Raises ``Conflict`` when they are not the next."""
+        lines = [stored(event) for event in events]
+        last = max((row.seq for line in lines[:1] for row in self.lines(line.run_id)), default=0)
+        if not are_next(lines, last):
+            raise Conflict("these are not the next lines of their run", constraint="pk_run_event")
+        for line in lines:
+            self._write(_RUN_EVENTS, f"{line.run_id}:{line.seq}", line)
 
     def lines(self, run_id: str) -> list[RunEvent]:
         """Return the lines of a run, in order."""

@@ -71,9 +71,12 @@ class MemoryRunEvents:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
-    def append(self, event: RunEvent) -> None:
-        """Insert one line; its number must be the next of its run. Raises ``Conflict``."""
-        self._transaction.append(event)
+    def append(self, *lines: RunEvent) -> None:
+        """Insert lines of one run, all or none; their numbers must be its next, in order.
+
+        Raises ``Conflict`` when they are not.
+        """
+        self._transaction.append(lines)
 
     def after(self, run_id: str, seq: int, *, limit: int = 500) -> list[RunEvent]:
         """Return the lines of a run with numbers above ``seq``, in order."""

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,15 +34,17 @@ from control_plane.ports import (
     EnginePlan,
     EngineResult,
     Gate,
+    Happened,
     Json,
     Leftovers,
-    OnEvent,
+    OnEvents,
     SecretStore,
 )
 
 _STOP_SECONDS: Final = 30.0
 _GATE_SECONDS: Final = 600.0
 _SLACK_SECONDS: Final = 60.0  # beyond the runner's own deadlines
+_MOMENT_SECONDS: Final = 0.1  # nobody sees it, and the lines of a busy engine become one write
 _UNAVAILABLE: Final = frozenset({"cli_missing", "cli_version"})
 
 
@@ -95,7 +98,7 @@ class PulumiEngine:
         self._found: tuple[Path, str] | None = None
 
     # --- the port ------------------------------------------------------------------------------
-    def plan(self, call: EngineCall, *, on_event: OnEvent) -> EnginePlan:
+    def plan(self, call: EngineCall, *, on_events: OnEvents) -> EnginePlan:
         """Preview; changes nothing."""
         plans: list[EnginePlan] = []
 
@@ -103,7 +106,7 @@ class PulumiEngine:
             plans.append(_plan(planned))
             return None
 
-        last = self._call(call, "preview", on_event=on_event, on_planned=keep)
+        last = self._call(call, "preview", on_events=on_events, on_planned=keep)
         if last["message"] == "failure":
             raise _error(last)
         if not plans:
@@ -111,7 +114,7 @@ class PulumiEngine:
         return plans[0]
 
     def apply(
-        self, call: EngineCall, *, gate: Gate, saved_plan: bytes | None, on_event: OnEvent
+        self, call: EngineCall, *, gate: Gate, saved_plan: bytes | None, on_events: OnEvents
     ) -> EngineResult:
         """Preview, ask ``gate``, and apply with ``saved_plan``, or this preview's own plan."""
         let_through: list[bool] = []
@@ -123,7 +126,7 @@ class PulumiEngine:
         last = self._call(
             call,
             "up",
-            on_event=on_event,
+            on_events=on_events,
             on_planned=ask,
             gate=True,
             saved_plan=base64.b64encode(saved_plan).decode() if saved_plan is not None else None,
@@ -142,7 +145,7 @@ class PulumiEngine:
 
     def leftovers(self, call: EngineCall, *, known_locks: Sequence[str]) -> Leftovers:
         """Look, without changing anything, at what earlier calls left on the stack."""
-        last = self._result(call, "export", on_event=_ignore, known_locks=list(known_locks))
+        last = self._result(call, "export", on_events=_ignore, known_locks=list(known_locks))
         return Leftovers(
             locks=[
                 {"id": lock["id"], "ours": lock["ours"], "holder": _holder(lock)}
@@ -160,15 +163,15 @@ class PulumiEngine:
         """End every process of ``call_ids``, then break exactly the locks ``lock_ids``."""
         others = [call_id for call_id in call_ids if call_id != call.call_id]
         last = self._result(
-            call, "clean_up", on_event=_ignore, end_calls=others, break_locks=list(lock_ids)
+            call, "clean_up", on_events=_ignore, end_calls=others, break_locks=list(lock_ids)
         )
         for call_id in others:
             shutil.rmtree(self._folder(call_id), ignore_errors=True)
         return {"ended_pids": last["ended_pids"], "broken_locks": last["broken_locks"]}
 
-    def resolve_pending(self, call: EngineCall, *, on_event: OnEvent) -> Sequence[Json]:
+    def resolve_pending(self, call: EngineCall, *, on_events: OnEvents) -> Sequence[Json]:
         """Import or clear interrupted creates; returns {urn, type, resolution, proof} each."""
-        last = self._call(call, "resolve_pending", on_event=on_event)
+        last = self._call(call, "resolve_pending", on_events=on_events)
         if last["message"] == "failure":
             if last["code"] == "pending_unresolved":
                 raise PendingUnresolved(last["text"], resources=last["data"].get("resources", []))
@@ -202,8 +205,10 @@ class PulumiEngine:
         return self._cli()[1]
 
     # --- one call --------------------------------------------------------------------------------
-    def _result(self, call: EngineCall, operation: str, *, on_event: OnEvent, **more: Any) -> Json:
-        last = self._call(call, operation, on_event=on_event, **more)
+    def _result(
+        self, call: EngineCall, operation: str, *, on_events: OnEvents, **more: Any
+    ) -> Json:
+        last = self._call(call, operation, on_events=on_events, **more)
         if last["message"] == "failure":
             raise _error(last)
         return last
@@ -213,7 +218,7 @@ class PulumiEngine:
         call: EngineCall,
         operation: str,
         *,
-        on_event: OnEvent,
+        on_events: OnEvents,
         on_planned: Callable[[Json], str | None] = lambda _: None,
         **more: Any,
     ) -> Json:
@@ -227,12 +232,11 @@ class PulumiEngine:
             runner.send(json.dumps(request))
             raised: list[BaseException] = []
             last: Json | None = None
-            for line in runner.lines(seconds=sum(self._deadlines.values()) + _SLACK_SECONDS):
-                message = self._messages.parse(line)
-                if message["message"] in ("result", "failure"):
-                    last = message
-                elif not raised:
-                    answer = partial(self._answer, message, on_event, on_planned)
+            for messages in self._heard(runner):
+                if messages[-1]["message"] in ("result", "failure"):
+                    last = messages.pop()
+                if messages and not raised:
+                    answer = partial(self._answer, messages, on_events, on_planned)
                     _guarded(answer, runner, raised)
             if self._stopping.is_set():
                 threading.Event().wait()
@@ -246,14 +250,38 @@ class PulumiEngine:
                 runner.log_noise(call.call_id)
             return last
 
+    def _heard(self, runner: RunnerProcess) -> Iterator[list[Json]]:
+        """Yield the runner's messages until it closes its output, those of a moment together.
+
+        What somebody waits for ends the moment. Raises ``EngineFailed`` (reason ``deadline``) for a
+        runner that says nothing: it keeps its own deadlines, so it hangs.
+        """
+        end = time.monotonic() + sum(self._deadlines.values()) + _SLACK_SECONDS
+        messages: list[Json] = []
+        moment = end
+        while (line := runner.line(seconds=min(moment, end) - time.monotonic())) != b"":
+            if line is not None:
+                messages.append(self._messages.parse(line))
+                if len(messages) == 1:
+                    moment = time.monotonic() + _MOMENT_SECONDS
+                if not _waited_for(messages[-1]) and time.monotonic() < moment:
+                    continue
+            elif not messages:
+                raise EngineFailed("the runner does not answer", reason="deadline")
+            yield messages
+            messages, moment = [], end
+        if messages:
+            yield messages
+
     @staticmethod
     def _answer(
-        message: Json, on_event: OnEvent, on_planned: Callable[[Json], str | None]
+        messages: Sequence[Json], on_events: OnEvents, on_planned: Callable[[Json], str | None]
     ) -> str | None:
-        if message["message"] == "planned":
-            return on_planned(message)
-        on_event(message["kind"], message["body"])
-        return None
+        events = [(m["kind"], m["body"]) for m in messages if m["message"] == "event"]
+        if events:
+            on_events(events)
+        last = messages[-1]
+        return on_planned(last) if last["message"] == "planned" else None
 
     @contextmanager
     def _runner(self, call_id: str) -> Iterator[RunnerProcess]:
@@ -313,6 +341,11 @@ class PulumiEngine:
             return self._found
 
 
+def _waited_for(message: Json) -> bool:
+    """Tell whether somebody waits: for an answer, or for a lock to be known as ours."""
+    return bool(message["message"] != "event" or message["kind"] == "lock")
+
+
 def _guarded(
     answer: Callable[[], str | None], runner: RunnerProcess, raised: list[BaseException]
 ) -> None:
@@ -365,5 +398,5 @@ def _holder(lock: Json) -> str:
     return f"{user}@{host}" + (f" (pid {lock['pid']})" if lock.get("pid") else "")
 
 
-def _ignore(kind: str, body: Json) -> None:
-    del kind, body  # nobody follows the progress of a look
+def _ignore(events: Sequence[Happened]) -> None:
+    del events  # nobody follows the progress of a look

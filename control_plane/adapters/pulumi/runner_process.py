@@ -9,9 +9,8 @@ import os
 import queue
 import subprocess
 import threading
-import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -120,21 +119,12 @@ class RunnerProcess:
             if pipe is not None:
                 pipe.close()
 
-    def lines(self, *, seconds: float) -> Iterator[bytes]:
-        """Yield the runner's lines until it closes its output.
-
-        Raises ``EngineFailed`` (reason ``deadline``) after ``seconds``: the runner keeps its own
-        deadlines, so it hangs.
-        """
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                line = self._lines.get(timeout=max(end - time.monotonic(), 0.0))
-            except queue.Empty:
-                raise EngineFailed("the runner does not answer", reason="deadline") from None
-            if not line:
-                return
-            yield line
+    def line(self, *, seconds: float) -> bytes | None:
+        """Return the next line, empty at the end of the output, None if none came in time."""
+        try:
+            return self._lines.get(timeout=max(seconds, 0.0))
+        except queue.Empty:
+            return None
 
     def wait_for_guard(self, seconds: float) -> bool:
         """Wait until nothing of a dead runner is left; its guard closes standard error last."""

@@ -37,7 +37,7 @@ from control_plane.domain.errors import (
     TerraformUnavailable,
     Unavailable,
 )
-from control_plane.ports import BuiltBundle, BundleOrder, Json, OnEvent, PolicyScope
+from control_plane.ports import BuiltBundle, BundleOrder, Json, OnEvents, PolicyScope
 
 LOCK: Final = ".terraform.lock.hcl"
 JudgeTerraform = Callable[[Json, PolicyScope], Mapping[str, Any]]
@@ -69,7 +69,7 @@ class TerraformBundleBuilder:
             where = ".".join(["inputs", *(str(part) for part in error.absolute_path)])
             raise InvalidInput(f"{where}: {error.message[:300]}", field=where)
 
-    def build(self, order: BundleOrder, *, on_event: OnEvent) -> BuiltBundle:
+    def build(self, order: BundleOrder, *, on_events: OnEvents) -> BuiltBundle:
         """Build, pack, sign and rehearse. Raises ``BundleInvalid`` naming the failed checks.
 
         Without Terraform the bundle is built and says ``rehearsal: none``. Raises ``Unavailable``
@@ -85,7 +85,7 @@ class TerraformBundleBuilder:
         except TerraformUnavailable as error:
             toolchain, why = None, error.message
         with self._folder() as folder:
-            on_event("phase", {"name": "stage"})
+            on_events([("phase", {"name": "stage"})])
             files, content_digest = self._staged(order)
             if toolchain is not None:
                 files |= self._locked_and_reviewed(files, folder / "stage", toolchain, order)
@@ -93,7 +93,7 @@ class TerraformBundleBuilder:
             files["SHA256SUMS"] = sums(files).encode()
             name = f"hub-{order.tenant_slug}-{order.number}"
             archive = pack(files, name)
-            on_event("phase", {"name": "rehearse"})
+            on_events([("phase", {"name": "rehearse"})])
             checks = self._rehearsed(archive, folder / "rehearsal", toolchain, order, why)
         return self._signed(f"{name}.tar.gz", archive, content_digest, checks, toolchain, key)
 
