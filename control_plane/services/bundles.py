@@ -31,7 +31,6 @@ from control_plane.workflows.recording import record, record_denied
 
 READERS = (Role.SOLUTIONS_ARCHITECT, Role.AUDITOR, Role.PLATFORM_ADMIN, Role.OPS_APPROVER)
 _S = BundleStatus
-EDITABLE = frozenset({_S.ACCEPTED, _S.BUILD_FAILED})
 REPLACEABLE = frozenset({_S.BUILT, _S.HANDED_OVER, _S.EXPIRED})
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}\Z")
 
