@@ -11,13 +11,15 @@ from api.app import create_app
 from api.auth import Identity, TokenRules
 from api.dependencies import Shared
 from control_plane.bootstrap import Parts, start_process
-from control_plane.domain.errors import DomainError
+from control_plane.domain.errors import DomainError, SettingInvalid
 
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     try:
         parts = start_process("api")
+        if parts.settings.port == 0:
+            raise SettingInvalid("links name the API's port: set TENANTPLANE_PORT to one above 0")
         app = create_app(_shared(parts))
     except DomainError as error:
         sys.stderr.write(f"{error.message}\n")

@@ -23,7 +23,6 @@ import psutil
 
 from control_plane.bootstrap import Parts, read_settings
 from control_plane.cli.client import Api
-from control_plane.cli.demo import _free_port
 from control_plane.cli.serving import EmbeddedInstallation
 from control_plane.domain.actor import Role
 from stacks.engine.backend import engine_url
@@ -39,7 +38,7 @@ def main() -> int:
     options.add_argument("--pairs", type=int, default=10)
     pairs = options.parse_args().pairs
     shutil.rmtree(HOME, ignore_errors=True)
-    settings = read_settings(home=HOME, port=_free_port(), log_level="warning")
+    settings = read_settings(home=HOME, port=0, log_level="warning")
     with EmbeddedInstallation(settings, lambda line: print(f"  {line}")) as running:
         bench = Bench(running)
         bench.make_hub()

@@ -36,7 +36,12 @@ class Settings(BaseSettings):
     )
     home: Path = Field(default=Path("var/embedded"), description="folder of the embedded data")
     host: str = Field(default="127.0.0.1", description="address the API listens on")
-    port: int = Field(default=8080, ge=0, le=65535, description="port of the API")
+    port: int = Field(
+        default=8080,
+        ge=0,
+        le=65535,
+        description="port of the API; 0 for any free one, with `serve` alone",
+    )
     public_url: str | None = Field(default=None, description="URL under which links are given out")
 
     database_url: SecretStr | None = Field(

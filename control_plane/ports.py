@@ -304,7 +304,10 @@ class BundleBuilder(Protocol):
     """Terraform, packing and signing."""
 
     def build(self, order: BundleOrder, *, on_events: OnEvents) -> BuiltBundle:
-        """Build, pack, sign and rehearse. Raises ``BundleInvalid`` naming the failed checks."""
+        """Build, pack, sign and rehearse; ``on_events`` gets each ``check`` when it is done.
+
+        Raises ``BundleInvalid`` naming the failed checks.
+        """
 
     def check_variables(self, variables: Json) -> None:
         """Validate variables against their schema. Raises ``InvalidInput`` naming the field."""

@@ -71,13 +71,13 @@ def build_bundle(
     found = api.post(f"/v1/bundles/{segment(bundle_id)}/build")
     if wait and not as_json:
         typer.echo("building, signing and rehearsing …", err=True)
+    told = output.Checks()
     while wait and found["status"] == "building":
         time.sleep(0.5)
         found = api.get(f"/v1/bundles/{segment(bundle_id)}")
+        if not as_json:
+            told.tell(found["checks"])
     output.show(found, as_json=as_json, fields=("id", "status", "rehearsal", "error.message"))
-    if not as_json:
-        checks = found["checks"]
-        output.table(checks, as_json=False, fields=("name", "ok", "seconds", "detail"), empty="")
     if found["status"] == "build_failed":
         raise typer.Exit(FAILED)
 

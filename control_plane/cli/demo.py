@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -44,7 +43,7 @@ def demo(*, keep: bool) -> None:
     """Build a Hub and one tenant of each mode, verify the audit logs, show what exists."""
     started = time.monotonic()
     shutil.rmtree(HOME, ignore_errors=True)
-    settings = read_settings(home=HOME, port=_free_port(), log_level="warning")
+    settings = read_settings(home=HOME, port=0, log_level="warning")
     say("Starting everything (data under var/demo, wiped now and kept at the end)")
     with EmbeddedInstallation(settings, lambda line: say(f"  {line}")) as running:
         story = Demo(running)
@@ -63,12 +62,6 @@ def say(line: str) -> None:
     """Print a line at once."""
     typer.echo(line)
     sys.stdout.flush()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -200,12 +193,14 @@ class Demo:
         )
         say(f"  sam took {bundle_id} and filled in the customer's account {CUSTOMER_ACCOUNT}")
         architect.post(f"/v1/bundles/{bundle_id}/build")
-        bundle = self._until(
-            lambda: architect.get(f"/v1/bundles/{bundle_id}"), {"built", "build_failed"}
-        )
-        for check in bundle["checks"]:
-            verdict = "ok  " if check["ok"] else "FAIL"
-            say(f"    {verdict} {check['name']} {check['seconds']} s")
+        told = output.Checks()
+
+        def look() -> dict[str, Any]:
+            found: dict[str, Any] = architect.get(f"/v1/bundles/{bundle_id}")
+            told.tell(found["checks"])
+            return found
+
+        bundle = self._until(look, {"built", "build_failed"})
         if bundle["status"] != "built":
             self._fault(f"the bundle is {bundle['status']}: {bundle['error']}")
             return

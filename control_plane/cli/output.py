@@ -30,6 +30,21 @@ def say(line: str) -> None:
     typer.echo(clean(line))
 
 
+class Checks:
+    """Prints the checks of a build as they are done, each once."""
+
+    def __init__(self) -> None:
+        self._told = 0
+
+    def tell(self, checks: Sequence[Mapping[str, Any]]) -> None:
+        """Print the checks that are new; ``checks`` are all so far."""
+        for check in checks[self._told :]:
+            verdict = "ok  " if check["ok"] else "FAIL"
+            detail = f"  {check['detail']}" if check["detail"] else ""
+            say(f"    {verdict} {check['name']} {check['seconds']} s{detail}")
+        self._told = max(self._told, len(checks))
+
+
 def show(item: Any, *, as_json: bool, fields: Sequence[str] = ()) -> None:
     """Show one item: its named fields, or all of it as JSON."""
     if as_json:

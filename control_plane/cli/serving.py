@@ -134,7 +134,8 @@ class EmbeddedInstallation:
     def _start(self) -> None:
         home = Parts(self.settings).home
         self._hold(home.folder)
-        _require_free(self.settings.host, self.settings.port)
+        port = _free_port(self.settings.host, self.settings.port)
+        self.settings = self.settings.model_copy(update={"port": port})
         logs = home.part("logs")
         logs.mkdir(mode=0o700, exist_ok=True)
         self.environment = _clean_environment(self.settings, home.folder)
@@ -272,11 +273,13 @@ def _clean_environment(settings: Settings, home: Path) -> dict[str, str]:
     return environment
 
 
-def _require_free(host: str, port: int) -> None:
+def _free_port(host: str, port: int) -> int:
+    """Return the port, or one that is free for 0. Raises ``Unavailable`` when it is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+            return int(probe.getsockname()[1])
         except OSError as error:
             raise Unavailable(
                 f"port {port} on {host} cannot be used ({error.strerror}); "

@@ -83,6 +83,12 @@ class Bundle:
         move(BUNDLE_TRANSITIONS, self.status, status, subject=self.id)
         return replace(self, status=status, updated_at=now, version=self.version + 1, **changes)
 
+    def changed(self, now: datetime, **changes: Any) -> Bundle:
+        """Return the bundle with other facts in the same status."""
+        if "status" in changes:
+            raise ValueError("a status changes by moved() alone")
+        return replace(self, updated_at=now, version=self.version + 1, **changes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Handover:

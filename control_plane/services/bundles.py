@@ -161,7 +161,7 @@ def edit_bundle(
         if bundle.status in REPLACEABLE:
             bundle = next_bundle(core, uow, caller, bundle)
             let_wait(core, uow, caller, bundle.tenant_id, WaitingOn.ARCHITECT)
-        edited = replace(bundle, inputs=merged, updated_at=now, version=bundle.version + 1)
+        edited = bundle.changed(now, inputs=merged)
         uow.bundles.save(edited)
         _recorded(
             core, uow, caller, "bundle.edited", edited, changed=sorted(inputs),

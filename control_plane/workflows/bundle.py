@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from control_plane.domain.audit import Stage
 from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
@@ -28,7 +29,7 @@ def build_bundle(core: Core, bundle_id: str) -> None:
         variables=bundle.inputs,
     )
     try:
-        built = core.builder.build(order, on_events=_ignore)
+        built = core.builder.build(order, on_events=_Progress(core, bundle_id))
         references = _store_files(core, bundle, built)
     except DomainError as error:
         _failed(core, bundle_id, error)
@@ -55,8 +56,22 @@ def build_bundle(core: Core, bundle_id: str) -> None:
         uow.commit()
 
 
-def _ignore(events: Sequence[Happened]) -> None:
-    del events  # the bundle's row carries the checks; a run has the progress lines
+class _Progress:
+    """Keeps the checks of a build in its row as they are done, for those who wait."""
+
+    def __init__(self, core: Core, bundle_id: str) -> None:
+        self._core = core
+        self._bundle_id = bundle_id
+        self._checks: list[Mapping[str, Any]] = []
+
+    def __call__(self, events: Sequence[Happened]) -> None:
+        self._checks += [body for kind, body in events if kind == "check"]
+        with self._core.uow() as uow:
+            bundle = uow.bundles.get(self._bundle_id, lock=True)
+            if bundle is not None and bundle.status is BundleStatus.BUILDING:
+                now = self._core.clock.now()
+                uow.bundles.save(bundle.changed(now, checks=tuple(self._checks)))
+                uow.commit()
 
 
 def _store_files(core: Core, bundle: Bundle, built: BuiltBundle) -> dict[str, str]:

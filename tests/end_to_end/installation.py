@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,20 +24,13 @@ WAIT_SECONDS = 420.0
 REGION = "eu-west-1"
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class Served:
     """A running ``serve`` on a home folder; may be started again after its end."""
 
     home: Path
     cli: Path
-    port: int = field(default_factory=free_port)
+    port: int = 0  # the first start finds one, later ones take it again
     process: subprocess.Popen[bytes] | None = None
     apis: list[Api] = field(default_factory=list)
 
@@ -58,7 +51,9 @@ class Served:
                 env=environment, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         seen = self.log.stat().st_size
-        self.until(lambda: b"ready       http" in self.log.read_bytes()[seen:], "it is ready")
+        ready = re.compile(rb"^ready +http://[^:\s]+:(\d+)", re.MULTILINE)
+        found = self.until(lambda: ready.search(self.log.read_bytes()[seen:]), "it is ready")
+        self.port = int(found[1])
 
     def until(self, holds: Callable[[], Any], what: str) -> Any:
         """Wait until something holds and return it."""

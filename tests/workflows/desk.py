@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from control_plane.adapters.terraform.builder import TerraformBundleBuilder
 from control_plane.domain.audit import AuditEvent
 from control_plane.domain.bundle import Bundle
 from control_plane.domain.errors import DomainError
-from control_plane.ports import BuiltBundle, BundleOrder, Json, OnEvents
+from control_plane.ports import BuiltBundle, BundleOrder, Happened, Json, OnEvents
 from control_plane.services import bundles
 from control_plane.services.bundles import HandedOver
 from control_plane.workflows.core import Caller
@@ -25,15 +25,24 @@ VARIABLES = SOURCE / "stacks" / "schemas" / "mode_c_variables.schema.json"
 
 
 class CheckingBuilder(MemoryBundleBuilder):
-    """The builder in memory; variables are checked by the real one. ``fault`` breaks a build."""
+    """The builder in memory; variables are checked by the real one.
+
+    ``fault`` breaks a build; ``look`` is called after each check.
+    """
 
     fault: Exception | None = None
+    look: Callable[[], object] = staticmethod(lambda: None)
 
     def build(self, order: BundleOrder, *, on_events: OnEvents) -> BuiltBundle:
         """Build, or break off."""
         if self.fault is not None:
             raise self.fault
-        return super().build(order, on_events=on_events)
+
+        def hear(events: Sequence[Happened]) -> None:
+            on_events(events)
+            self.look()
+
+        return super().build(order, on_events=hear)
 
     def check_variables(self, variables: Json) -> None:
         """Validate variables. Raises ``InvalidInput`` naming the field."""

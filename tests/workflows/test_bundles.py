@@ -157,6 +157,16 @@ def test_a_build_that_breaks_off_is_not_left_building(desk: Desk) -> None:
     assert desk.build().status is BundleStatus.BUILT
 
 
+def test_who_waits_for_a_build_sees_each_check_when_it_is_done(desk: Desk) -> None:
+    desk.accept()
+    desk.edit(account_id=CUSTOMERS_ACCOUNT)
+    seen: list[tuple[BundleStatus, int]] = []
+    desk.builder.look = lambda: seen.append((desk.bundle().status, len(desk.bundle().checks)))
+    built = desk.build()
+    assert len(built.checks) > 1
+    assert seen == [(BundleStatus.BUILDING, n) for n in range(1, len(built.checks) + 1)]
+
+
 def test_the_same_inputs_build_the_same_bytes(desk: Desk) -> None:
     built = desk.built()
     again = desk.core.builder.build(desk.builder.orders[-1], on_events=lambda *_: None)

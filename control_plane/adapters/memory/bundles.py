@@ -26,14 +26,18 @@ class MemoryBundleBuilder:
         self.orders: list[BundleOrder] = []
 
     def build(self, order: BundleOrder, *, on_events: OnEvents) -> BuiltBundle:
-        """Build, pack, sign and rehearse. Raises ``BundleInvalid`` naming the failed checks."""
+        """Build, pack, sign and rehearse; ``on_events`` gets each ``check`` when it is done.
+
+        Raises ``BundleInvalid`` naming the failed checks.
+        """
         self.orders.append(order)
         self.check_variables(order.variables)
-        on_events([("phase", {"phase": "build", "status": "started"})])
         checks: list[dict[str, Any]] = [
             {"name": name, "ok": name not in self.failing_checks, "detail": "", "seconds": 0}
             for name in _CHECKS
         ]
+        for check in checks:
+            on_events([("check", check)])
         if self.failing_checks:
             names = ", ".join(sorted(self.failing_checks))
             raise BundleInvalid(f"the bundle failed {names}", checks=checks)

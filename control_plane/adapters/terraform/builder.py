@@ -70,7 +70,9 @@ class TerraformBundleBuilder:
             raise InvalidInput(f"{where}: {error.message[:300]}", field=where)
 
     def build(self, order: BundleOrder, *, on_events: OnEvents) -> BuiltBundle:
-        """Build, pack, sign and rehearse. Raises ``BundleInvalid`` naming the failed checks.
+        """Build, pack, sign and rehearse; ``on_events`` gets each ``check`` when it is done.
+
+        Raises ``BundleInvalid`` naming the failed checks.
 
         Without Terraform the bundle is built and says ``rehearsal: none``. Raises ``Unavailable``
         when the key to sign with cannot be used.
@@ -85,7 +87,6 @@ class TerraformBundleBuilder:
         except TerraformUnavailable as error:
             toolchain, why = None, error.message
         with self._folder() as folder:
-            on_events([("phase", {"name": "stage"})])
             files, content_digest = self._staged(order)
             if toolchain is not None:
                 files |= self._locked_and_reviewed(files, folder / "stage", toolchain, order)
@@ -93,8 +94,9 @@ class TerraformBundleBuilder:
             files["SHA256SUMS"] = sums(files).encode()
             name = f"hub-{order.tenant_slug}-{order.number}"
             archive = pack(files, name)
-            on_events([("phase", {"name": "rehearse"})])
-            checks = self._rehearsed(archive, folder / "rehearsal", toolchain, order, why)
+            checks = self._rehearsed(
+                archive, folder / "rehearsal", toolchain, order, why, on_events
+            )
         return self._signed(f"{name}.tar.gz", archive, content_digest, checks, toolchain, key)
 
     def stop_all(self) -> None:
@@ -179,6 +181,7 @@ class TerraformBundleBuilder:
         toolchain: Toolchain | None,
         order: BundleOrder,
         why: str,
+        on_events: OnEvents,
     ) -> list[dict[str, Any]]:
         if toolchain is None:
             return [{"name": "terraform_available", "ok": False, "detail": why, "seconds": 0.0}]
@@ -190,7 +193,11 @@ class TerraformBundleBuilder:
             mode="C",
         )
         checks = QuickRehearsal(
-            archive, folder, toolchain, lambda plan: self.judge(plan, scope)
+            archive,
+            folder,
+            toolchain,
+            judge=lambda plan: self.judge(plan, scope),
+            on_check=lambda check: on_events([("check", check)]),
         ).run()
         failed = [check for check in checks if not check["ok"]]
         if failed:

@@ -15,6 +15,7 @@ from control_plane.adapters.terraform.packing import read_tree, sums, unpack
 from control_plane.adapters.terraform.toolchain import Toolchain
 
 Judge = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+OnCheck = Callable[[Mapping[str, Any]], None]
 OVERRIDE: Final = "offline_override.tf"
 # The tests of the whole Hub; those of single modules are in the archive too, for who wants to run
 # them, and our own tests run them at every change of the modules.
@@ -22,12 +23,23 @@ TESTS: Final = "tests/hub.tftest.hcl"
 
 
 class QuickRehearsal:
-    """fmt, offline init, validate, test, offline plan, policies, and that no byte changed."""
+    """fmt, offline init, validate, test, offline plan, policies, and that no byte changed.
 
-    def __init__(self, archive: bytes, folder: Path, toolchain: Toolchain, judge: Judge) -> None:
+    ``on_check`` gets each check when it is done.
+    """
+
+    def __init__(
+        self,
+        archive: bytes,
+        folder: Path,
+        toolchain: Toolchain,
+        judge: Judge,
+        on_check: OnCheck,
+    ) -> None:
         self._root = unpack(archive, folder)
         self._commands = TerraformCommands(self._root, toolchain)
         self._judge = judge
+        self._on_check = on_check
         self.checks: list[dict[str, Any]] = []
 
     def run(self) -> list[dict[str, Any]]:
@@ -69,4 +81,6 @@ class QuickRehearsal:
         return ok
 
     def _add(self, name: str, ok: bool, detail: str, seconds: float) -> None:
-        self.checks.append({"name": name, "ok": ok, "detail": detail, "seconds": round(seconds, 1)})
+        check = {"name": name, "ok": ok, "detail": detail, "seconds": round(seconds, 1)}
+        self.checks.append(check)
+        self._on_check(check)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from api.__main__ import main as api_main
 from tests.unit.cli.terminal import run
 
 PRODUCTION = {
@@ -49,6 +50,15 @@ def test_a_port_that_is_taken_is_named_with_the_setting(home: Path) -> None:
     assert answer.err.startswith(f"port {port} on 127.0.0.1 cannot be used")
     assert "TENANTPLANE_PORT" in answer.err
     assert not (home / "postgres").exists()
+
+
+def test_an_api_alone_is_told_its_port_since_its_links_name_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TENANTPLANE_PORT", "0")
+    assert api_main() == 2
+    assert "TENANTPLANE_PORT" in capsys.readouterr().err
+    assert not home.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_2_and_named(home: Path) -> None:
