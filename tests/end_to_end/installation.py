@@ -37,9 +37,15 @@ class Served:
     def start(self) -> None:
         """Start and wait until it is ready."""
         environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("TENANTPLANE_")
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("TENANTPLANE_", "XDG_"))
         }
+        for folder in ("home", "temporary"):
+            (self.elsewhere / folder).mkdir(parents=True, exist_ok=True)
         environment |= {
+            "HOME": str(self.elsewhere / "home"),
+            "TMPDIR": str(self.elsewhere / "temporary"),
             "TENANTPLANE_HOME": str(self.home),
             "TENANTPLANE_PORT": str(self.port),
             "TENANTPLANE_PULUMI": str(self.cli),
@@ -54,6 +60,20 @@ class Served:
         ready = re.compile(rb"^ready +http://[^:\s]+:(\d+)", re.MULTILINE)
         found = self.until(lambda: ready.search(self.log.read_bytes()[seen:]), "it is ready")
         self.port = int(found[1])
+
+    @property
+    def elsewhere(self) -> Path:
+        """Folders of the user's in which it has nothing to write, but for the cache."""
+        return self.home.with_name("elsewhere")
+
+    def written_elsewhere(self) -> list[str]:
+        """Return what lies in folders of the user's, but for the cache."""
+        cache = self.elsewhere / "home" / ".cache"
+        return [
+            str(path.relative_to(self.elsewhere))
+            for path in self.elsewhere.rglob("*")
+            if path.is_file() and not path.is_relative_to(cache)
+        ]
 
     def until(self, holds: Callable[[], Any], what: str) -> Any:
         """Wait until something holds and return it."""

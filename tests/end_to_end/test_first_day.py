@@ -59,6 +59,7 @@ def test_three_contracts_become_three_tenants(served: Served) -> None:
 
     children = served.descendants()
     assert served.stop() == 0
+    assert served.written_elsewhere() == []
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
 

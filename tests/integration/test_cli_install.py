@@ -332,18 +332,23 @@ def buildable(sources: CliSources, tmp_path: Path) -> CliSources:
         'func println2(line string) { os.Stdout.WriteString(line + "\\n") }\n'
     )
     program = GoProgram(module=module, package="example.test/pulumi", version_symbol="main.Version")
-    environ = {**os.environ, "PATH": str(Path(go).parent), "GOFLAGS": "-mod=vendor"}
+    compiled = subprocess.run([go, "env", "GOCACHE"], capture_output=True, text=True, check=True)
+    (tmp_path / "user").mkdir()
+    environ = {**os.environ, "PATH": str(Path(go).parent), "GOFLAGS": "-mod=vendor",
+               "HOME": str(tmp_path / "user"), "GOCACHE": compiled.stdout.strip()}  # fmt: skip
+    environ.pop("XDG_CONFIG_HOME", None)
     return replace(with_digest(sources, None), environ=environ, source=program)
 
 
 def test_it_is_built_from_source_when_no_digest_is_pinned(
-    buildable: CliSources, cache: Path
+    buildable: CliSources, cache: Path, tmp_path: Path
 ) -> None:
     said: list[str] = []
     made = ensure_cli(cache=cache, report=said.append, sources=buildable)
     assert cli_version(made) == f"v{VERSION}"
     assert "building it from source instead" in said[0]
     assert everything_below(cache) == {f"pulumi/{VERSION}/pulumi", f"pulumi/{VERSION}.lock"}
+    assert everything_below(tmp_path / "user") == set()
 
 
 def test_it_is_built_from_source_when_the_archive_is_refused(
@@ -359,7 +364,8 @@ def test_what_go_says_is_passed_on_when_it_fails(buildable: CliSources, cache: P
     (buildable.source.module / "print.go").unlink()
     with pytest.raises(EngineUnavailable, match="undefined: println2"):
         ensure_cli(cache=cache, report=print, sources=buildable)
-    assert everything_below(cache) == {f"pulumi/{VERSION}.lock"}
+    kept = {name for name in everything_below(cache) if not name.startswith("pulumi/go/")}
+    assert kept == {f"pulumi/{VERSION}.lock"}
 
 
 # --- the command ----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -64,11 +65,13 @@ def build_program(
     output: Path,
     report: Callable[[str], None],
     environ: Mapping[str, str],
+    modules: Path,
     deadline_seconds: float = 3600.0,
 ) -> None:
     """Build ``program`` into the file ``output``.
 
-    The modules must be those of ``go.sum``; C is not used, so no compiler for it is needed.
+    The modules must be those of ``go.sum``; C is not used, so no compiler for it is needed. What Go
+    downloads and notes goes into the folder ``modules``, unless the user has named another.
 
     Raises:
         BuildFailed: with the last thing that Go said.
@@ -77,7 +80,7 @@ def build_program(
         raise BuildFailed("the folder tools/pulumi with the pinned source is not installed")
     build = _Build(
         folder=program.module,
-        environ=_go_environment(environ),
+        environ=_go_environment(environ, modules),
         report=report,
         deadline=time.monotonic() + deadline_seconds,
     )
@@ -88,11 +91,26 @@ def build_program(
     build.run("compiling", [go, "build", *flags, program.package], of=total)
 
 
-def _go_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Keep proxies, caches and the toolchain of the user, but no flag that changes the result."""
+def _go_environment(environ: Mapping[str, str], modules: Path) -> dict[str, str]:
+    """Keep proxies, caches and the toolchain of the user, but no flag that changes the result.
+
+    Go would keep modules in ``~/go`` and its telemetry in the folder of its settings, which are
+    read from where they are.
+    """
     changing = {"GOFLAGS", "GOOS", "GOARCH", "GOEXPERIMENT", "GO111MODULE"}
     kept = {name: value for name, value in environ.items() if name not in changing}
-    return {**kept, "CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
+    settings = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME', '')}/.config"
+    own = {"GOPATH": str(modules / "path")}
+    if sys.platform != "darwin":  # which has one place for settings, whatever XDG says
+        own["GOENV"] = f"{settings}/go/env"
+        kept["XDG_CONFIG_HOME"] = str(modules / "config")
+    return {
+        **own,
+        **kept,
+        "CGO_ENABLED": "0",
+        "GOWORK": "off",
+        "GOFLAGS": "-mod=readonly -modcacherw",  # writable, so that it can be removed
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,7 @@ from control_plane.domain.errors import DomainError, EngineUnavailable, SettingI
 PROGRAM_SETTING = "TENANTPLANE_PULUMI"
 ARCHIVES_SETTING = "TENANTPLANE_PULUMI_ARCHIVES"
 
+_MODULES = "go"  # what Go downloads for a build
 _VERSION_SECONDS = 60.0
 _LOCK_SECONDS = 3600.0
 _LOCK_REPORT_SECONDS = 10.0
@@ -164,7 +165,7 @@ def _make(cached: Path, home: Path, sources: CliSources, report: Report) -> None
         made = _download(Path(folder), sources, report)
         if isinstance(made, str):
             report(f"{made}; building it from source instead, which takes some minutes, once")
-            made = _build(Path(folder), sources, report, not_downloaded=made)
+            made = _build(Path(folder), home / _MODULES, sources, report, not_downloaded=made)
         found = cli_version(made)
         if found != f"v{sources.pins.version}":
             raise EngineUnavailable(
@@ -173,6 +174,7 @@ def _make(cached: Path, home: Path, sources: CliSources, report: Report) -> None
             )
         cached.parent.mkdir(exist_ok=True)
         made.replace(cached)
+    shutil.rmtree(home / _MODULES, ignore_errors=True)  # kept till here, for another try
 
 
 def _download(folder: Path, sources: CliSources, report: Report) -> Path | str:
@@ -189,7 +191,9 @@ def _download(folder: Path, sources: CliSources, report: Report) -> Path | str:
         return f"the official archive {name} was refused: {refused}"
 
 
-def _build(folder: Path, sources: CliSources, report: Report, *, not_downloaded: str) -> Path:
+def _build(
+    folder: Path, modules: Path, sources: CliSources, report: Report, *, not_downloaded: str
+) -> Path:
     output = folder / "pulumi"
     version = sources.pins.version
     try:
@@ -200,6 +204,7 @@ def _build(folder: Path, sources: CliSources, report: Report, *, not_downloaded:
             output=output,
             report=report,
             environ=sources.environ,
+            modules=modules,
         )
     except BuildFailed as failed:
         raise EngineUnavailable(

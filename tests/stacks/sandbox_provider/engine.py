@@ -108,6 +108,8 @@ class Driver:
     """The child's side: stacks of the Automation API, made when they are first asked for."""
 
     def __init__(self, root: Path) -> None:
+        # the SDK asks the command for its version with the process's own environment
+        os.environ["PULUMI_HOME"] = str(root / "home")
         self._command = auto.PulumiCommand(root=str(root / "cli"))
         self._stacks: dict[str, TerseStack] = {}
 
