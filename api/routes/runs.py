@@ -15,7 +15,7 @@ from api.answers import etag, keyed
 from api.dependencies import CallerDep, KeyedDep, PagingDep, SharedDep, WriterDep
 from api.schemas.views import Page, PlanView, RunEventView, RunView
 from api.strict_json import StrictRoute
-from control_plane.domain.run import TERMINAL_RUN, RunStatus
+from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus
 from control_plane.services import runs
 from control_plane.workflows.core import Core
 
@@ -38,7 +38,8 @@ def list_runs(
     found = runs.list_runs(
         have.core, who, limit=page.limit, before=page.before, tenant_id=tenant_id, status=status
     )
-    items = [RunView.of(item) for item in found]
+    deployments = runs.deployments_of(have.core, *found)
+    items = [RunView.of(item, deployments[item.deployment_id]) for item in found]
     return Page(items=items, next_page_token=page.token(item.id for item in items))
 
 
@@ -47,7 +48,7 @@ def get_run(have: SharedDep, who: CallerDep, run_id: str, response: Response) ->
     """Show a run."""
     run = runs.get_run(have.core, who, run_id)
     response.headers["ETag"] = etag(run.version)
-    return RunView.of(run)
+    return _view(have.core, run)
 
 
 @router.get("/{run_id}/plan")
@@ -59,7 +60,7 @@ def get_plan(have: SharedDep, who: CallerDep, run_id: str) -> PlanView:
 @router.post("/{run_id}/cancel")
 def cancel_run(have: SharedDep, who: WriterDep, run_id: str) -> RunView:
     """Cancel: at once before the apply, else when the engine has stopped where it is."""
-    return RunView.of(runs.cancel_run(have.core, who, run_id))
+    return _view(have.core, runs.cancel_run(have.core, who, run_id))
 
 
 @router.post("/{run_id}/retry", status_code=202, response_model=RunView)
@@ -67,7 +68,7 @@ def retry_run(have: SharedDep, who: KeyedDep, run_id: str) -> JSONResponse:
     """Try again; answers the run that goes on, which may be a new one."""
 
     def act(core: Core) -> RunView:
-        return RunView.of(runs.retry_run(core, who, run_id))
+        return _view(core, runs.retry_run(core, who, run_id))
 
     return keyed(have, who, f"runs/{run_id}/retry", {}, act, "/v1/runs")
 
@@ -96,6 +97,10 @@ async def get_events(
         )
     items = [RunEventView.of(event).model_dump(mode="json") for event in found]
     return JSONResponse({"items": items, "next_page_token": None})
+
+
+def _view(core: Core, run: Run) -> RunView:
+    return RunView.of(run, runs.deployments_of(core, run)[run.deployment_id])
 
 
 async def _stream(core: Core, run_id: str, after: int) -> AsyncIterator[str]:

@@ -185,6 +185,7 @@ class RunView(View):
     id: str
     tenant_id: str | None
     deployment_id: str
+    stack: str
     kind: str
     status: str
     attempt: int
@@ -204,12 +205,13 @@ class RunView(View):
     updated_at: datetime
 
     @classmethod
-    def of(cls, run: Run) -> Self:
-        """Return the view of a run."""
+    def of(cls, run: Run, deployment: Deployment) -> Self:
+        """Return the view of a run on its deployment."""
         return cls(
             id=run.id,
             tenant_id=run.tenant_id,
             deployment_id=run.deployment_id,
+            stack=deployment.stack,
             kind=str(run.kind),
             status=str(run.status),
             attempt=run.attempt,
@@ -280,6 +282,9 @@ class ApprovalResponse(View):
     status: str
     run_id: str
     tenant_id: str | None
+    stack: str
+    region: str
+    account_id: str
     plan_id: str
     plan_digest: str
     summary: dict[str, int]
@@ -298,6 +303,9 @@ class ApprovalResponse(View):
             status=str(view.approval.status),
             run_id=view.run.id,
             tenant_id=view.approval.tenant_id,
+            stack=view.deployment.stack,
+            region=view.deployment.region,
+            account_id=view.deployment.account_id,
             plan_id=view.plan.id,
             plan_digest=view.approval.plan_digest,
             summary=dict(view.plan.summary),

@@ -17,10 +17,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="At most this many.")]
 TENANT = ("id", "slug", "mode", "region", "status", "waiting_on")
 TENANTS = ("slug", "mode", "region", "status", "waiting_on", "id")
-RUN = ("id", "tenant_id", "kind", "status", "blocked_on", "requested_at")
-RUNS = ("id", "kind", "status+blocked_on", "tenant_id", "requested_at")
-BUNDLE = ("id", "tenant_id", "number", "status", "rehearsal", "archive_digest")
-BUNDLES = ("id", "number", "status", "rehearsal", "archive_digest", "tenant_id")
+RUN = ("id", "stack", "kind", "status", "blocked_on", "requested_at")
+RUNS = ("id", "kind", "status+blocked_on", "stack", "requested_at")
+BUNDLE = ("id", "tenant=inputs.owner.tenant", "number", "status", "rehearsal", "archive_digest")
+BUNDLES = ("id", "number", "status", "rehearsal", "archive_digest", "tenant=inputs.owner.tenant")
 
 request = typer.Typer(no_args_is_help=True, help="Provisioning requests.")
 tenant = typer.Typer(no_args_is_help=True, help="Tenants.")
@@ -239,7 +239,7 @@ def list_approvals(
 ) -> None:
     """List approvals, newest first."""
     found = from_environment().pages("/v1/approvals", most=limit, status=status)
-    fields = ("id", "status", "expires_at", "run_id", "tenant_id", "summary")
+    fields = ("id", "status", "expires_at", "stack", "summary", "run_id")
     output.table(found, as_json=as_json, fields=fields, empty="no approvals")
 
 
@@ -248,7 +248,7 @@ def show_approval(approval_id: str, as_json: Json = False) -> None:
     """Show an approval with its whole plan."""
     api = from_environment()
     found = api.get(f"/v1/approvals/{segment(approval_id)}")
-    fields = ("id", "status", "run_id", "expires_at")
+    fields = ("id", "status", "stack", "region", "account_id", "run_id", "expires_at")
     output.show(found, as_json=as_json, fields=fields)
     if not as_json:
         for item in found["barred"]:

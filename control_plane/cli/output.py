@@ -46,13 +46,14 @@ class Checks:
 
 
 def show(item: Any, *, as_json: bool, fields: Sequence[str] = ()) -> None:
-    """Show one item: its named fields, or all of it as JSON."""
+    """Show one item: its named fields, as ``table`` names them, or all of it as JSON."""
     if as_json:
         as_json_text(item)
         return
-    width = max((len(name) for name in fields), default=0)
-    for name in fields:
-        value = _at(item, name)
+    named = [(name.partition("=")[0], name.rpartition("=")[2]) for name in fields]
+    width = max((len(name) for name, _ in named), default=0)
+    for name, path in named:
+        value = _at(item, path)
         if _is_deep(value):
             drawn = json.dumps(value, indent=2, ensure_ascii=False).replace("\n", "\n  ")
             say(f"{name}\n  {drawn}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from control_plane.domain.actor import ActorKind, Role
 from control_plane.domain.approval import Approval, ApprovalStatus, Decision
 from control_plane.domain.canonical import digest
+from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import (
     AlreadyDecided,
     ApprovalExpired,
@@ -38,6 +39,7 @@ class ApprovalView:
     approval: Approval
     plan: Plan
     run: Run
+    deployment: Deployment
     decisions: tuple[Decision, ...]
     barred: tuple[tuple[str, str], ...]  # subject, reason
 
@@ -232,12 +234,14 @@ def _view(uow: UnitOfWork, approval_id: str) -> ApprovalView:
 
 def _read(uow: UnitOfWork, approval: Approval) -> ApprovalView:
     plan, run = uow.plans.get(approval.plan_id), uow.runs.get(approval.run_id)
-    if plan is None or run is None:
+    deployment = uow.deployments.get(run.deployment_id) if run else None
+    if plan is None or run is None or deployment is None:
         raise NotFound("the plan is gone")
     return ApprovalView(
         approval=approval,
         plan=plan,
         run=run,
+        deployment=deployment,
         decisions=tuple(uow.decisions.find(approval_id=approval.id)),
         barred=tuple((b.subject, b.reason) for b in uow.barred.find(approval_id=approval.id)),
     )

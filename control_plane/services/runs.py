@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from control_plane.domain.actor import Role
 from control_plane.domain.approval import ApprovalStatus
+from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import DomainError, IllegalTransition, NotFound
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import BlockedOn, Run, RunEvent, RunKind, RunStatus
@@ -179,6 +180,13 @@ def list_runs(
         equals["tenant_id"] = caller.actor.tenants
     with core.uow() as uow:
         return uow.runs.page(limit=limit, before=before, **equals)
+
+
+def deployments_of(core: Core, *found: Run) -> Mapping[str, Deployment]:
+    """Return the deployments of runs that were read for a caller, by id."""
+    ids = tuple({run.deployment_id for run in found})
+    with core.uow() as uow:
+        return {deployment.id: deployment for deployment in uow.deployments.find(id=ids)}
 
 
 def events_after(core: Core, caller: Caller, run_id: str, seq: int) -> Sequence[RunEvent]:

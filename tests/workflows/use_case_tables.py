@@ -306,6 +306,9 @@ READING: dict[str, Read] = {
         s.core, EVERYBODY, limit=5, before=None, tenant_id=None, status=None
     ),
     "runs.events_after": lambda s, _, run, __: runs.events_after(s.core, EVERYBODY, run, 0),
+    "runs.deployments_of": lambda s, _, run, __: runs.deployments_of(
+        s.core, runs.get_run(s.core, OPS, run)
+    ),
     "runs.read_events": lambda s, _, run, __: runs.read_events(s.core, run, 0),
     "sweeps.calls_to_stop": lambda s, *_: sweeps.calls_to_stop(s.core),
     "tenants.get_tenant": lambda s, tenant, *_: tenants.get_tenant(s.core, EVERYBODY, tenant),

@@ -73,7 +73,11 @@ def test_a_hub_is_planned_approved_by_its_digest_and_listed(tenantctl: Terminal)
     made, run = _hub(tenantctl)
     listed = tenantctl("approval", "list", "--status", "waiting", "--json", who=OPS).json
     assert [item["id"] for item in listed] == [run["approval_id"]]
+    stack = "hub.eu-west-1.c1"
+    assert stack in tenantctl("approval", "list", "--status", "waiting", who=OPS).out
+    assert stack in tenantctl("run", "list", who=OPS).out
     shown = tenantctl("approval", "show", run["approval_id"], who=OPS).out
+    assert f"stack       {stack}" in shown
     digest = listed[0]["plan_digest"]
     assert digest in tenantctl("run", "plan", made["run_id"], who=OPS).out
     assert f"approval approve {run['approval_id']} --digest {digest}" in shown
