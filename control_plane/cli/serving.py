@@ -30,6 +30,7 @@ from pydantic import SecretStr
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_or_create_key_file
 from control_plane.adapters.db import roles
 from control_plane.adapters.postgres.server import SUPERUSER, EmbeddedPostgres
+from control_plane.adapters.pulumi.runner_process import living_calls
 from control_plane.bootstrap import SOURCE, Parts, prepare_accounts, prepare_database
 from control_plane.config import PREFIX, Installation, Settings
 from control_plane.domain.errors import SettingInvalid, Unavailable
@@ -142,6 +143,7 @@ class EmbeddedInstallation:
         self._database(home.folder)
         if self.settings.cloud == "sandbox" and self.settings.sandbox_url is None:
             self._cloud(home.folder, logs)
+        self._stack.callback(_let_calls_end, home.part("calls"))
         self._audit_key(home.folder)
         prepare_accounts(Parts(self._child_settings()))
         self._processes(logs)
@@ -244,6 +246,13 @@ class EmbeddedInstallation:
             time.sleep(0.2)
         self.say("stopping …")
         return 0
+
+
+def _let_calls_end(folder: Path) -> None:
+    """Wait for the engine of a worker that was killed: to stop in order it needs the cloud."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while living_calls(folder) and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def _stop_here(*_: object) -> None:

@@ -1,9 +1,10 @@
 """The WSGI layer between the socket and moto: one request at a time, journaled, repeatable.
 
 Each request runs alone, with a stopped clock and a seed of its own. A request that changes the
-cloud is in the journal, and the journal on the disk, before it is answered. At the next start the
-entries run again with their clock, seed and keys, and the answers are compared with the recorded
-ones.
+cloud is in the journal, and the journal on the disk, before it is answered; a cloud that is asked
+to end does so when what it did is answered, or who asked would not know of it. At the next start
+the entries run again with their clock, seed and keys, and the answers are compared with the
+recorded ones.
 
 A request counts as a change unless its name says that it reads. moto has reads that create
 something (the first look at a region makes its default network, a look at an AWS-managed alias
@@ -30,6 +31,7 @@ import time_machine
 from moto.core.base_backend import BaseBackend
 from moto.core.common_models import BaseModel
 from moto.core.request import PRESERVED_HEADER_NAMES_ENVIRON_KEY
+from werkzeug.wsgi import ClosingIterator
 
 from stacks.sandbox.entropy import Entropy, fresh_seed
 from stacks.sandbox.journal import Entry, Journal
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
+_SENDING_SECONDS = 5.0  # for a client that does not read
 _READS = re.compile(
     r"(Describe|List|Get(?!SessionToken|FederationToken|Id$)|BatchGet|TransactGet|Head|Scan$|Query$"
     r"|Search|Lookup|Filter|Simulate)"
@@ -89,6 +92,8 @@ class Remembering:
         self._application = application
         self._journal = journal
         self._lock = threading.Lock()
+        self._unsent = 0  # answers on their way to who asked
+        self._sent = threading.Condition()
         self._number = 0
         self._made = 0
         self._entropy = Entropy()
@@ -118,8 +123,10 @@ class Remembering:
         )
 
     def close(self) -> None:
-        """Wait for the request in progress, refuse all later ones and close the journal."""
-        self._lock.acquire()  # kept for good: nothing may be answered after this
+        """Wait until what was done is answered, refuse what comes later, close the journal."""
+        self._lock.acquire()  # kept for good: nothing may be done after this
+        with self._sent:
+            self._sent.wait_for(lambda: self._unsent == 0, _SENDING_SECONDS)
         if self._journal:
             self._journal.close()
 
@@ -128,8 +135,15 @@ class Remembering:
         body = _read_body(environ)
         with self._lock:
             answer = self._answer(environ, body)
+            with self._sent:
+                self._unsent += 1
         start_response(answer.status, answer.headers)
-        return [answer.body]
+        return ClosingIterator([answer.body], self._is_sent)
+
+    def _is_sent(self) -> None:
+        with self._sent:
+            self._unsent -= 1
+            self._sent.notify_all()
 
     def _answer(self, environ: Environ, body: bytes) -> Answer:
         if self._journal is None:

@@ -15,6 +15,7 @@ import pytest
 
 from control_plane.adapters.memory.engine import MemoryEngine
 from control_plane.adapters.pulumi.engine import Cloud, PulumiEngine
+from control_plane.adapters.pulumi.runner_process import living_calls
 from control_plane.adapters.secrets.files import FileSecretStore
 from control_plane.domain.errors import EngineFailed, EngineUnavailable, ForeignLock
 from control_plane.ports import EngineCall, EnginePlan, Happened, Json, StackEngine
@@ -326,7 +327,9 @@ def test_the_state_that_a_stopped_call_left_is_known_as_its_own(
 
     threading.Thread(target=apply, daemon=True).start()
     assert applying.wait(120)
+    assert living_calls(real.folder / "calls") == {call.call_id}
     real.engine.stop_all()
+    assert living_calls(real.folder / "calls") == set()
     assert list((real.folder / "calls").iterdir()) == []
     assert not returned.is_set()  # nobody records anything about a call that was cut
     later = pulumi_engine(lambda: pulumi_cli, real.endpoint, real.folder)

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from control_plane.adapters.audit.verify import verify
+from control_plane.adapters.pulumi.runner_process import living_calls
 from control_plane.bootstrap import Parts, read_settings
 from control_plane.cli.inventory import tagged_resources
 from control_plane.domain.actor import Role
@@ -61,6 +62,7 @@ def test_a_killed_process_is_made_good(served: Served, victim: str) -> None:
         served.named("control_plane.cli", "worker").send_signal(signal.SIGKILL)
         assert served.process is not None
         assert served.process.wait(120) == 1  # serve says so and stops the rest
+        assert living_calls(served.home / "calls") == set()  # the engine before its cloud
         served.start()
     run = ended(served, run_id)
     assert run["status"] == "applied", run

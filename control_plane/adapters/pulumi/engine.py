@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 from control_plane.adapters.pulumi.install import cli_version
 from control_plane.adapters.pulumi.runner_process import (
+    CALL_FOLDER,
     DIED,
     Messages,
     RunnerProcess,
@@ -327,7 +328,7 @@ class PulumiEngine:
         }
 
     def _folder(self, call_id: str) -> Path:
-        return self._calls_folder.absolute() / f"call-{call_id}"
+        return self._calls_folder.absolute() / f"{CALL_FOLDER}{call_id}"
 
     def _cli(self) -> tuple[Path, str]:
         """Return the command and its version; looked for once, and again when it vanished."""

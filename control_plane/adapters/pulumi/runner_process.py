@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
+import psutil
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 DIED: Final = "runner_died"  # reason of an EngineFailed: the process ended without an answer
 
+CALL_FOLDER: Final = "call-"  # begins the name of a call's private folder
+
+_MARK: Final = "TENANTPLANE_CALL_ID"
 _EXIT_SECONDS: Final = 10.0
 _KEPT_LINES: Final = 200  # of standard error, for the log
 
@@ -159,6 +163,21 @@ class RunnerProcess:
         self._quiet.set()
 
 
+def living_calls(folder: Path) -> set[str]:
+    """Return the ids of the calls with private folders in ``folder`` that have processes.
+
+    After the death of who made them they stop by themselves, which takes some seconds.
+    """
+    ids = {path.name.removeprefix(CALL_FOLDER) for path in folder.glob(f"{CALL_FOLDER}*")}
+    living = set()
+    for process in psutil.process_iter() if ids else ():
+        # gone meanwhile, or another user's: neither is a process of ours
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                living.add(process.environ().get(_MARK, ""))
+    return living & ids
+
+
 def runner_environment(call_id: str, *, sandbox: bool) -> dict[str, str]:
     """Return what the runner may see of this process's environment, with the call's mark.
 
@@ -171,7 +190,7 @@ def runner_environment(call_id: str, *, sandbox: bool) -> dict[str, str]:
     }
     if sandbox:
         passed |= {"AWS_ACCESS_KEY_ID": "sandbox", "AWS_SECRET_ACCESS_KEY": "sandbox"}
-    return {**passed, "TENANTPLANE_CALL_ID": call_id}
+    return {**passed, _MARK: call_id}
 
 
 _PASSED: Final = frozenset(
