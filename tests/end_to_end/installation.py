@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from control_plane.adapters.cache import cache_folder
 from control_plane.bootstrap import Parts, read_settings
 from control_plane.cli.client import Api
 from control_plane.domain.actor import Role
@@ -46,6 +47,7 @@ class Served:
         environment |= {
             "HOME": str(self.elsewhere / "home"),
             "TMPDIR": str(self.elsewhere / "temporary"),
+            "TENANTPLANE_CACHE": str(cache_folder()),
             "TENANTPLANE_HOME": str(self.home),
             "TENANTPLANE_PORT": str(self.port),
             "TENANTPLANE_PULUMI": str(self.cli),
@@ -58,21 +60,25 @@ class Served:
             )  # fmt: skip
         seen = self.log.stat().st_size
         ready = re.compile(rb"^ready +http://[^:\s]+:(\d+)", re.MULTILINE)
-        found = self.until(lambda: ready.search(self.log.read_bytes()[seen:]), "it is ready")
-        self.port = int(found[1])
+
+        def look() -> re.Match[bytes] | None:
+            assert self.process is not None
+            assert self.process.poll() is None, f"it did not start: {self.said()}"
+            return ready.search(self.log.read_bytes()[seen:])
+
+        self.port = int(self.until(look, "it is ready")[1])
 
     @property
     def elsewhere(self) -> Path:
-        """Folders of the user's in which it has nothing to write, but for the cache."""
+        """Folders of the user's in which it has nothing to write."""
         return self.home.with_name("elsewhere")
 
     def written_elsewhere(self) -> list[str]:
-        """Return what lies in folders of the user's, but for the cache."""
-        cache = self.elsewhere / "home" / ".cache"
+        """Return what lies in folders of the user's."""
         return [
             str(path.relative_to(self.elsewhere))
             for path in self.elsewhere.rglob("*")
-            if path.is_file() and not path.is_relative_to(cache)
+            if path.is_file()
         ]
 
     def until(self, holds: Callable[[], Any], what: str) -> Any:
