@@ -24,6 +24,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,15 +144,18 @@ class EngineHost:
             set_all_config(dict(request.config), list(request.configSecretKeys) or None)
         loop = asyncio.new_event_loop()
         loop.set_default_executor(ThreadPoolExecutor(max_workers=max(request.parallel, 1) * 4))
-        loop.set_exception_handler(_stop_on_rpc_error)
+        refusals: list[grpc.RpcError] = []  # met by tasks that nobody waits for
+        loop.set_exception_handler(partial(_stop_on_rpc_error, refusals))
         try:
             loop.run_until_complete(run_in_stack(self._enter))
-        except grpc.RpcError as error:
-            if error.code() in _GONE:
-                return None  # for a reason that the engine tells itself, or that its end tells
-            return self._tell(pulumi, error)
         except BaseException as error:  # noqa: BLE001 - whatever the program raises
-            return self._tell(pulumi, error)
+            # a stopped loop says only that it was stopped
+            reason = refusals[0] if refusals and isinstance(error, RuntimeError) else error
+            if isinstance(reason, grpc.RpcError):
+                if reason.code() in _GONE:
+                    return None  # for a reason that the engine tells itself, or that its end tells
+                reason = Exception(reason.details())
+            return self._tell(pulumi, reason)
         finally:
             _close(loop)
         return None
@@ -246,8 +250,12 @@ def _is_of_the_engine(error: BaseException) -> bool:
     return isinstance(error, pulumi.RunError) and "Resource monitor has terminated" in str(error)
 
 
-def _stop_on_rpc_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    if isinstance(context.get("exception"), grpc.RpcError):
+def _stop_on_rpc_error(
+    refusals: list[grpc.RpcError], loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+) -> None:
+    error = context.get("exception")
+    if isinstance(error, grpc.RpcError):
+        refusals.append(error)
         loop.stop()
     else:
         loop.default_exception_handler(context)

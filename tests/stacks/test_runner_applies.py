@@ -199,6 +199,32 @@ def test_a_program_that_cannot_be_imported_is_told_too(make_desk: MakeDesk) -> N
     assert (refused["data"]["file"], refused["data"]["line"]) == ("stacks/mode_a/slice.py", 3)
 
 
+UNHEARD = """
+import asyncio
+import grpc
+import pulumi
+
+
+class Refused(grpc.RpcError):
+    def code(self):
+        return grpc.StatusCode.%s
+
+    def details(self):
+        return "the engine will not have it"
+
+
+def build(spec, provider):
+    asyncio.get_running_loop().call_exception_handler({"exception": Refused()})
+    return {"region": spec.region}
+"""
+
+
+def test_a_refusal_in_a_task_that_nobody_waits_for_is_told(make_desk: MakeDesk) -> None:
+    refused = make_desk(program=UNHEARD % "UNKNOWN").failure("preview")
+    assert refused["code"] == "program"
+    assert "the engine will not have it" in refused["text"]
+
+
 def test_a_program_cannot_use_ambient_credentials(make_desk: MakeDesk) -> None:
     refused = make_desk(program=AMBIENT).failure("preview")
     assert refused["code"] in ("program", "engine", "provider")

@@ -274,7 +274,7 @@ class Stack:
 
     @property
     def _checkpoint(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.state_text)["checkpoint"]["latest"]
+        found: dict[str, Any] = json.loads(self.state_text)["checkpoint"].get("latest") or {}
         return found
 
     @property
