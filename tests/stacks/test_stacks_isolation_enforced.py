@@ -60,7 +60,7 @@ PROBES: dict[str, Probe] = {
         KeyId=of.outputs["data_key_arn"], Plaintext=b"text"
     ),
     "read a secret": lambda client, of: client("secretsmanager").get_secret_value(
-        SecretId=of.outputs["secret_names"]["llm"]
+        SecretId=secret_beside(of.outputs)
     ),
     "read a parameter": lambda client, of: client("ssm").get_parameter(
         Name=f"{of.outputs['parameter_path']}/key-arn"
@@ -69,6 +69,11 @@ PROBES: dict[str, Probe] = {
         logGroupName=of.outputs["app_log_group"], logStreamName="main"
     ),
 }
+
+
+def secret_beside(outputs: dict[str, Any]) -> str:
+    """Return a name beside the slice's own secrets, which stay empty: others look at them."""
+    return f"{outputs['secret_names']['llm']}-in-use"
 
 
 def fill(world: World, short: str) -> Tenant:
@@ -84,8 +89,13 @@ def fill(world: World, short: str) -> Tenant:
     world.cloud.client("dynamodb").put_item(
         TableName=outputs["table_name"], Item={"pk": {"S": short}, "sk": {"S": "contract"}}
     )
-    world.cloud.client("secretsmanager").put_secret_value(
-        SecretId=outputs["secret_names"]["llm"], SecretString=f"secret of {short}"
+    secrets = world.cloud.client("secretsmanager")
+    shell = secrets.describe_secret(SecretId=outputs["secret_names"]["llm"])
+    secrets.create_secret(
+        Name=secret_beside(outputs),
+        KmsKeyId=shell["KmsKeyId"],
+        Tags=shell["Tags"],
+        SecretString=f"secret of {short}",
     )
     sealed = world.cloud.client("kms").encrypt(KeyId=outputs["data_key_arn"], Plaintext=b"text")
     session = world.cloud.client("sts").assume_role(
