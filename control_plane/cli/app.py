@@ -91,7 +91,9 @@ def main(
     """Tenant provisioning control plane: requests, runs, approvals, bundles, audit logs."""
 
 
-Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the API.")]
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 for any free one.")
+]
 
 
 @app.command(rich_help_panel=_PROCESSES)

@@ -49,13 +49,12 @@ class Served:
             "TMPDIR": str(self.elsewhere / "temporary"),
             "TENANTPLANE_CACHE": str(cache_folder()),
             "TENANTPLANE_HOME": str(self.home),
-            "TENANTPLANE_PORT": str(self.port),
             "TENANTPLANE_PULUMI": str(self.cli),
         }
         self.log = self.home.with_suffix(".log")
         with self.log.open("ab") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "control_plane.cli", "serve"],
+                [sys.executable, "-m", "control_plane.cli", "serve", "--port", str(self.port)],
                 env=environment, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         seen = self.log.stat().st_size
