@@ -57,7 +57,9 @@ def edit_bundle(
     found = from_environment().patch(
         f"/v1/bundles/{segment(bundle_id)}", {"inputs": read_json(file)}
     )
-    output.show(found, as_json=as_json, fields=("id", "number", "status", "tenant_id"))
+    output.show(
+        found, as_json=as_json, fields=("id", "tenant=inputs.owner.tenant", "number", "status")
+    )
 
 
 @bundle.command("build")

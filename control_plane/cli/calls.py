@@ -11,7 +11,7 @@ import typer
 
 from control_plane.cli import output
 from control_plane.cli.client import ENDED, from_environment, refuse, segment
-from control_plane.cli.errors import FAILED, REFUSED, USAGE
+from control_plane.cli.errors import FAILED, REFUSED, USAGE, ctrl_c_ends_at_once
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="At most this many.")]
@@ -204,13 +204,14 @@ def watch_run(run_id: str, as_json: Json = False) -> None:
     With --json one line is one event.
     """
     api = from_environment()
-    for event in api.events(run_id):
-        line = json.dumps(event) if as_json else output.event(event)
-        if line:
-            typer.echo(line)
-        if not as_json and event["body"].get("status") == "awaiting_approval":
-            approval_id = api.get(f"/v1/runs/{segment(run_id)}")["approval_id"]
-            typer.echo(f"  waits for a decision: tenantctl approval show {approval_id}")
+    with ctrl_c_ends_at_once():
+        for event in api.events(run_id):
+            line = json.dumps(event) if as_json else output.event(event)
+            if line:
+                typer.echo(line)
+            if not as_json and event["body"].get("status") == "awaiting_approval":
+                approval_id = api.get(f"/v1/runs/{segment(run_id)}")["approval_id"]
+                typer.echo(f"  waits for a decision: tenantctl approval show {approval_id}")
     status = api.get(f"/v1/runs/{segment(run_id)}")["status"]
     if status in {"applied", "no_changes"}:
         return

@@ -5,6 +5,10 @@ Ctrl-C ends a command with 130, as shells expect.
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 DONE: Final = 0
@@ -41,3 +45,23 @@ BY_CODE: Final[dict[str, int]] = {
 def exit_code(code: str) -> int:
     """Return the exit code of a fact's code: what is not named above is a refusal."""
     return BY_CODE.get(code, REFUSED)
+
+
+@contextmanager
+def ctrl_c_ends_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process itself, for a long wait in which nothing has to be tidied up.
+
+    A handler of Python's runs when the wait is over: a signal that comes just before a read of a
+    quiet stream begins would be heard at the next line only. A shell sees 130 either way.
+    """
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

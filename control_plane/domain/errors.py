@@ -74,7 +74,7 @@ class NotAllowed(DomainError):
 
     code = "not_allowed"
     title = "The caller's role does not allow this"
-    remedy = "Ask somebody who has one of the roles named in `roles`."
+    remedy = "Ask somebody who has one of these roles."
 
 
 class NotFound(DomainError):

@@ -114,8 +114,10 @@ class Served:
         return api
 
     def descendants(self) -> list[psutil.Process]:
-        """Return every process under it."""
+        """Return every process under it; of one that has ended, none."""
         assert self.process is not None
+        if self.process.poll() is not None:
+            return []
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def named(self, *words: str) -> psutil.Process:

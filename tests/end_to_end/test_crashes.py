@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import signal
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 import psutil
 import pytest
 
 from control_plane.adapters.audit.verify import verify
-from control_plane.adapters.pulumi.runner_process import living_calls
+from control_plane.adapters.pulumi.runner_process import (
+    CALL_FOLDER,
+    living_calls,
+    runner_environment,
+)
 from control_plane.bootstrap import Parts, read_settings
 from control_plane.cli.inventory import tagged_resources
 from control_plane.domain.actor import Role
@@ -70,6 +78,30 @@ def test_a_killed_process_is_made_good(served: Served, victim: str) -> None:
     assert all(check["ok"] for check in run["checks"])
     nothing_exists_twice(served, tenant["slug"])
     the_log_tells_the_story(served, tenant["id"])
+
+
+def test_the_cloud_outlives_the_engine(served: Served) -> None:
+    """Whoever was left without a worker still needs the cloud to stop in order."""
+    call_id = "of-a-dead-worker"
+    (served.home / "calls" / f"{CALL_FOLDER}{call_id}").mkdir(parents=True)
+    environment = runner_environment(call_id, sandbox=True)
+    url = urlsplit(served.left()["sandbox_url"])
+    assert served.process is not None
+    with subprocess.Popen(["sleep", "12"], env=environment) as engine:
+        served.process.send_signal(signal.SIGINT)
+        while engine.poll() is None:
+            answers = accepts(url.hostname, url.port)
+            assert answers or engine.poll() is not None, "the cloud ended before the engine"
+            time.sleep(0.05)
+    assert served.process.wait(60) == 0
+    assert not accepts(url.hostname, url.port)
+    (served.home / "calls" / f"{CALL_FOLDER}{call_id}").rmdir()
+
+
+def accepts(host: str | None, port: int | None) -> bool:
+    """Return whether somebody listens."""
+    with socket.socket() as caller:
+        return caller.connect_ex((host or "", port or 0)) == 0
 
 
 def nothing_exists_twice(served: Served, slug: str) -> None:

@@ -1,4 +1,4 @@
-"""The emulated cloud keeps what was acknowledged, over any end, and ends when it should."""
+"""The emulated cloud keeps what was acknowledged, over any end."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
-from werkzeug.test import EnvironBuilder
+from botocore.exceptions import ClientError
 
 from stacks.sandbox.journal import Journal, JournalUnusable
-from stacks.sandbox.remembering import Remembering
-from tests.stacks.cloud_process import CloudProcess, ended
+from tests.stacks.cloud_process import CloudProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -183,49 +179,6 @@ def test_eight_concurrent_clients_lose_nothing(journal: Path) -> None:
         assert len(again.client("s3").list_buckets()["Buckets"]) == 96
         assert again.client("secretsmanager").list_secrets(MaxResults=100)["SecretList"] == before
         assert len(before) == 96
-
-
-def test_what_was_done_is_answered_also_while_it_ends(journal: Path) -> None:
-    acknowledged: list[str] = []
-
-    def work(cloud: CloudProcess, worker: int) -> None:
-        sqs = cloud.client("sqs")
-        for number in range(2000):
-            name = f"w{worker}-{number}"
-            try:
-                sqs.create_queue(QueueName=name)
-            except BotoCoreError:
-                return  # it has ended, before this was done
-            acknowledged.append(name)
-
-    with CloudProcess(journal) as cloud, ThreadPoolExecutor(max_workers=8) as workers:
-        working = [workers.submit(work, cloud, number) for number in range(8)]
-        while len(acknowledged) < 100:
-            time.sleep(0.01)
-        assert cloud.terminate() == 0
-        for done in working:
-            done.result(timeout=60)
-    with CloudProcess(journal) as again:
-        pages = again.client("sqs").get_paginator("list_queues").paginate()
-        urls = [url for page in pages for url in page.get("QueueUrls", [])]
-    assert {url.rpartition("/")[2] for url in urls} == set(acknowledged)
-
-
-def test_its_end_waits_until_an_answer_is_sent() -> None:
-    def application(_environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-        start_response("200 OK", [])
-        return [b"done"]
-
-    cloud = Remembering(application, None)
-    answer = cloud(EnvironBuilder().get_environ(), lambda *_: None)
-    closing = threading.Thread(target=cloud.close, daemon=True)
-    closing.start()
-    closing.join(0.5)
-    assert closing.is_alive()
-    assert b"".join(answer) == b"done"
-    answer.close()  # type: ignore[attr-defined] # as a WSGI server does when it has sent it
-    closing.join(10)
-    assert not closing.is_alive()
 
 
 def test_a_torn_last_line_is_cut_off(journal: Path) -> None:
@@ -413,32 +366,3 @@ def test_it_listens_on_loopback_only(cloud: CloudProcess) -> None:
     wanted = f":{port:04X}"
     local = [line.split()[1] for line in listening.read_text().splitlines()[1:]]
     assert {each for each in local if each.endswith(wanted)} == {f"0100007F{wanted}"}
-
-
-def test_it_ends_cleanly_when_asked() -> None:
-    with CloudProcess() as cloud:
-        assert cloud.terminate() == 0
-
-
-def test_it_ends_at_the_end_of_standard_input() -> None:
-    with CloudProcess() as cloud:
-        assert cloud.process is not None
-        assert cloud.process.stdin is not None
-        cloud.process.stdin.close()
-        assert cloud.process.wait(timeout=30) == 0
-
-
-def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    program = (
-        "import subprocess, sys, time\n"
-        "child = subprocess.Popen([sys.executable, '-m', 'stacks.sandbox.cloud', '--port', '0'],"
-        " stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)\n"
-        "child.stdout.readline()\n"
-        "print(child.pid, flush=True)\n"
-        "time.sleep(60)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
-        assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
-        parent.kill()
-    assert ended(pid, within_seconds=30)
