@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -42,10 +41,9 @@ PEOPLE: Final = {
 def demo(*, keep: bool) -> None:
     """Build a Hub and one tenant of each mode, verify the audit logs, show what exists."""
     started = time.monotonic()
-    shutil.rmtree(HOME, ignore_errors=True)
     settings = read_settings(home=HOME, port=0, log_level="warning")
     say("Starting everything (data under var/demo, wiped now and kept at the end)")
-    with EmbeddedInstallation(settings, lambda line: say(f"  {line}")) as running:
+    with EmbeddedInstallation(settings, lambda line: say(f"  {line}"), afresh=True) as running:
         story = Demo(running)
         faults = story.tell()
         say(f"\nDone in {time.monotonic() - started:.0f} s")

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -37,6 +38,7 @@ from control_plane.domain.errors import SettingInvalid, Unavailable
 
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 40.0
+LOCK_FILE: Final = "serve.lock"  # held while an installation runs in the folder
 Say = Callable[[str], None]
 
 
@@ -99,10 +101,14 @@ def _last_line(log: Path) -> str:
 
 @dataclass
 class EmbeddedInstallation:
-    """A running embedded installation. Use it as a context; it must start in the main thread."""
+    """A running embedded installation. Use it as a context; it must start in the main thread.
+
+    ``afresh`` removes what an earlier one left in the folder, if none is running in it.
+    """
 
     settings: Settings
     say: Say
+    afresh: bool = False
     url: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     children: list[Child] = field(default_factory=list)
@@ -135,6 +141,8 @@ class EmbeddedInstallation:
     def _start(self) -> None:
         home = Parts(self.settings).home
         self._hold(home.folder)
+        if self.afresh:
+            _empty(home.folder)
         port = _free_port(self.settings.host, self.settings.port)
         self.settings = self.settings.model_copy(update={"port": port})
         logs = home.part("logs")
@@ -151,12 +159,13 @@ class EmbeddedInstallation:
         self._stack.callback((home.folder / "serve.json").unlink, missing_ok=True)
 
     def _hold(self, home: Path) -> None:
-        lock = self._stack.enter_context((home / "serve.lock").open("w"))
+        lock = self._stack.enter_context((home / LOCK_FILE).open("w"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise Unavailable(
-                "another `tenantctl serve` uses this folder; stop it or set TENANTPLANE_HOME"
+                f"an installation already runs in {home}; stop it, or serve from another folder "
+                "(TENANTPLANE_HOME)"
             ) from None
 
     def _database(self, home: Path) -> None:
@@ -246,6 +255,14 @@ class EmbeddedInstallation:
             time.sleep(0.2)
         self.say("stopping …")
         return 0
+
+
+def _empty(home: Path) -> None:
+    for path in home.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK_FILE:
+            path.unlink()
 
 
 def _let_calls_end(folder: Path) -> None:

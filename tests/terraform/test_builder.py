@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -235,6 +236,8 @@ def test_the_archive_holds_modules_inputs_and_what_explains_them(plain: Shipped)
         == (plain.manifest["content_digest"])
     )
     assert files["MODE-C.md"] == GUIDE.read_bytes()
+    links = re.findall(r"\]\((?!https?:|#)([^)]*)\)", GUIDE.read_text(encoding="utf-8"))
+    assert [link for link in links if link not in files] == []
     assert "MODE-C.md" in plain.text("README.md")
     assert {"main.tf", "modules/keys/main.tf", "modules/network/main.tf"} <= set(files)
     assert not [name for name in files if name.startswith("examples/")]

@@ -13,6 +13,7 @@ from tests.stacks.cloud_process import CloudProcess
 from tests.stacks.sandbox_provider.engine import Engine, Outcome, Stack
 from tests.stacks.sandbox_provider.every_type import REGION, allow, document, trust
 
+# a story: the tests follow each other on one stack
 pytestmark = pytest.mark.slow
 
 SECRETS = ("hunter2-before", "hunter2-after")

@@ -14,6 +14,7 @@ from tests.stacks.cloud_process import CloudProcess
 from tests.stacks.sandbox_provider import every_change, every_type
 from tests.stacks.sandbox_provider.engine import Engine, Outcome, Stack
 
+# a story: the tests follow each other on one stack
 pytestmark = pytest.mark.slow
 
 TAGS = {"tenantplane:tenant": "every", "managed-by": "tenantplane"}

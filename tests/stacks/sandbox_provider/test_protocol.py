@@ -52,7 +52,7 @@ def test_a_creation_that_fails_half_way_reports_what_exists(
 ) -> None:
     kind = "aws:ec2/securityGroup:SecurityGroup"
     nowhere = {"protocol": "tcp", "fromPort": 1, "toPort": 1, "securityGroups": ["sg-00000000"]}
-    inputs = {"name": "half", "description": "half", "ingress": [nowhere]}
+    inputs = {"name": "partly", "description": "partly", "ingress": [nowhere]}
     refused = refusal(lambda: plugin.create(kind, inputs))
     assert "AuthorizeSecurityGroupIngress: InvalidGroup.NotFound" in (refused.details() or "")
     metadata = {entry.key: entry.value for entry in refused.trailing_metadata() or ()}
@@ -62,7 +62,7 @@ def test_a_creation_that_fails_half_way_reports_what_exists(
     state, _ = decode(detail.properties)
     assert state["ingress"] == []
     (found,) = cloud.client("ec2").describe_security_groups(GroupIds=[detail.id])["SecurityGroups"]
-    assert found["GroupName"] == "half"
+    assert found["GroupName"] == "partly"
 
     # the same inputs are then an update of what exists
     changes = plugin.diff(kind, state, {**inputs, "tagsAll": {}})

@@ -13,6 +13,7 @@ from tests.stacks.cloud_process import CloudProcess
 from tests.stacks.sandbox_provider.engine import Engine, Stack
 from tests.stacks.sandbox_provider.every_type import trust
 
+# a story: the tests follow each other on one stack
 pytestmark = pytest.mark.slow
 
 

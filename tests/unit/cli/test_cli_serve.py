@@ -75,7 +75,21 @@ def test_a_second_serve_on_the_same_folder_is_refused(home: Path) -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
         answer = run("serve")
     assert (answer.code, answer.out) == (5, "")
-    assert answer.err.startswith("another `tenantctl serve` uses this folder")
+    assert answer.err.startswith("an installation already runs in ")
+
+
+def test_a_second_demo_leaves_the_data_of_the_running_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "var" / "demo"
+    (folder / "postgres").mkdir(parents=True)
+    with (folder / "serve.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        answer = run("demo")
+    assert answer.code == 5
+    assert answer.err.startswith("an installation already runs in ")
+    assert (folder / "postgres").is_dir()
 
 
 def test_serve_is_refused_in_production(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
