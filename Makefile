@@ -33,7 +33,7 @@ check: $(READY)  ## style, types, layers, migrations, OpenAPI document and JSON 
 	@$(BIN)/python -m tools.check_migrations
 
 test: setup  ## every test, on the real engine, Terraform and PostgreSQL
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 demo: setup  ## the main job, end to end, on this machine
 	@$(BIN)/tenantctl demo

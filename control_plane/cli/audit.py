@@ -88,7 +88,7 @@ def verify(
 
     try:
         keys = [load_public_key(file) for file in key] if key else None
-        pins = [file.read_text(encoding="utf-8") for file in pin or ()]
+        pins = [_kept(file) for file in pin or ()]
         CONNECTIONS.callback(parts.auditor_engine.dispose)
         with database_faults():
             report = verify_trees(
@@ -98,7 +98,7 @@ def verify(
                 public_keys=keys,
                 pins=pins,
             )
-    except (PinInvalid, KeyFileUnusable, UnicodeDecodeError) as error:
+    except (PinInvalid, KeyFileUnusable) as error:
         refuse(str(error), USAGE)
     except OSError as error:
         refuse(f"{error.filename}: {error.strerror}", USAGE)
@@ -107,3 +107,11 @@ def verify(
     else:
         typer.echo(report.to_text(), nl=False)
     raise typer.Exit(report.exit_code)
+
+
+def _kept(file: Path) -> str:
+    """Return the text of a checkpoint that was kept; what is none ends the command."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        refuse(f"{file} is no checkpoint: it is not text", USAGE)

@@ -34,7 +34,7 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         content = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
         found = json.loads(content)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         refuse(f"{file} cannot be read as JSON: {error}", USAGE)
     if not isinstance(found, dict):
         refuse(f"{file} must hold a JSON object", USAGE)

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,9 +95,18 @@ def verify_folder(folder: Path, public_key: Path | None = None) -> BundleReport:
             raise _Fault(f"{file.name} is missing")
         return file.read_bytes()
 
+    signature = _checked(
+        "signature", lambda: _signature(key, beside(".minisig"), archive.name, content)
+    )
+
+    def signed() -> bytes:
+        if not signature.ok:  # nobody answers for these bytes
+            raise _Fault("not looked at, since the signature does not hold")
+        return content
+
     checks = (
-        _checked("signature", lambda: _signature(key, beside(".minisig"), archive.name, content)),
-        _checked("checksums", lambda: _checksums(content)),
+        signature,
+        _checked("checksums", lambda: _checksums(signed())),
         _checked("attestation", lambda: _attestation(key, beside(".attestation.json"), sha256)),
     )
     return BundleReport(
@@ -156,29 +166,38 @@ def _checksums(content: bytes) -> str:
 
 def _files(content: bytes) -> dict[str, bytes]:
     """Return path below the root -> bytes of every file of the archive."""
-    files: dict[str, bytes] = {}
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
-            raw = stream.read(_MAX_UNPACKED + 1)
-        if len(raw) > _MAX_UNPACKED:
-            raise _Fault("the archive is larger than any bundle")
-        with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as archive:
-            for entry in archive:
-                name = entry.name.partition("/")[2]
+        with tarfile.open(fileobj=io.BytesIO(_unzipped(content)), mode="r:") as archive:
+            found = [
                 # a link is looked at, never followed
-                plain = archive.extractfile(entry) if entry.isreg() else None
-                if plain is None or not name or name in files:
-                    raise _Fault(f"{entry.name} is no plain file, or is there twice")
-                files[name] = plain.read()
-    except (OSError, EOFError, tarfile.TarError):
-        raise _Fault("the archive cannot be read") from None
+                (entry.name, archive.extractfile(entry) if entry.isreg() else None)
+                for entry in archive
+            ]
+            read = [(name, None if file is None else file.read()) for name, file in found]
+    except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError) as error:
+        raise _Fault("the archive cannot be read") from error
+    files: dict[str, bytes] = {}
+    for path, plain in read:
+        name = path.partition("/")[2]
+        if plain is None or not name or name in files:
+            raise _Fault(f"{path} is no plain file, or is there twice")
+        files[name] = plain
     return files
+
+
+def _unzipped(content: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+        raw = stream.read(_MAX_UNPACKED + 1)
+    if len(raw) > _MAX_UNPACKED:
+        raise ValueError("larger than any bundle")
+    return raw
 
 
 def _attestation(key: str, envelope: bytes, sha256: str) -> str:
     """Check the DSSE signature and that the statement is about this archive."""
     try:
         document: Mapping[str, Any] = json.loads(envelope)
+        kind = document["payloadType"]
         payload = base64.b64decode(document["payload"], validate=True)
         signature = base64.b64decode(document["signatures"][0]["sig"], validate=True)
         public = base64.b64decode(key.splitlines()[1])[10:]
@@ -188,11 +207,13 @@ def _attestation(key: str, envelope: bytes, sha256: str) -> str:
         stated = json.loads(payload)
         subject = stated["subject"][0]["digest"]["sha256"]
         rehearsal, checks = stated["predicate"]["rehearsal"], stated["predicate"]["checks"]
+        passed = sum(bool(check["ok"]) for check in checks)
     except InvalidSignature:
         raise _Fault("the attestation is not signed by this key") from None
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         raise _Fault("the attestation cannot be read") from None
+    if kind != PAYLOAD_TYPE:
+        raise _Fault("the attestation is of another kind")
     if subject != sha256:
         raise _Fault("the attestation is about another archive")
-    passed = sum(bool(check["ok"]) for check in checks)
     return f"rehearsal {rehearsal}: {passed} of {len(checks)} checks passed"

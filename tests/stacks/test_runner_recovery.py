@@ -99,18 +99,7 @@ def number(result: dict[str, Any], kind: str) -> int:
     return len([r for r in result["resources"] if r["type"] == kind])
 
 
-INTERRUPTED = """
-import pulumi
-import pulumi_aws as aws
-
-
-def build(spec, provider):
-    opts = pulumi.ResourceOptions(provider=provider)
-    aws.%s
-    return {"region": spec.region}
-"""
-
-CASES = {
+KINDS = {
     "ssm/parameter:Parameter": 'ssm.Parameter("x", name=f"/{spec.owner.short}/x", type="String", '
     'value="1", opts=opts)',
     "iam/role:Role": 'iam.Role("x", name=f"{spec.owner.short}-x", assume_role_policy=\'{"Version":'
@@ -128,38 +117,55 @@ CASES = {
 }
 
 
-def make_pending(desk: Desk) -> dict[str, Any]:
-    """Turn the stack's one cloud resource into an interrupted create, in its state file."""
+def program_of(*kinds: str) -> str:
+    """Return a program with one resource of each kind."""
+    made = "".join(f"    aws.{KINDS[kind]}\n" for kind in kinds)
+    return f"""
+import pulumi
+import pulumi_aws as aws
+
+
+def build(spec, provider):
+    opts = pulumi.ResourceOptions(provider=provider)
+{made}    return {{"region": spec.region}}
+"""
+
+
+def make_pending(desk: Desk) -> list[dict[str, Any]]:
+    """Turn the stack's cloud resources into interrupted creates, in its state file."""
     path = desk.backend / ".pulumi" / "stacks" / "tenantplane" / f"{desk.stack}.json"
     document = json.loads(path.read_text())
     latest = document["checkpoint"]["latest"]
-    mine = next(r for r in latest["resources"] if r["type"].startswith("aws:"))
-    latest["resources"] = [r for r in latest["resources"] if r is not mine]
+    mine = [r for r in latest["resources"] if r["type"].startswith("aws:")]
+    latest["resources"] = [r for r in latest["resources"] if r not in mine]
     unknown = ("id", "outputs", "created", "modified")
-    lost = {key: value for key, value in mine.items() if key not in unknown}
-    latest["pending_operations"] = [{"resource": lost, "type": "creating"}]
+    latest["pending_operations"] = [
+        {"resource": {k: v for k, v in each.items() if k not in unknown}, "type": "creating"}
+        for each in mine
+    ]
     path.write_text(json.dumps(document))
-    return dict(mine)
+    return mine
 
 
-@pytest.mark.parametrize("kind", sorted(CASES))
-def test_an_interrupted_create_that_happened_is_imported(make_desk: MakeDesk, kind: str) -> None:
-    desk = make_desk(program=INTERRUPTED % CASES[kind])
+def test_interrupted_creates_that_happened_are_imported(make_desk: MakeDesk) -> None:
+    desk = make_desk(program=program_of(*KINDS))
     desk.result("up", verify=False)
     lost = make_pending(desk)
+    assert {r["type"] for r in lost} == {f"aws:{kind}" for kind in KINDS}
     resolved = desk.result("resolve_pending")
-    assert [r["resolution"] for r in resolved["resolved"]] == ["imported"]
-    found = next(r for r in resolved["resources"] if r["type"] == f"aws:{kind}")
-    assert found["urn"] == lost["urn"]
+    assert {r["urn"]: r["resolution"] for r in resolved["resolved"]} == {
+        r["urn"]: "imported" for r in lost
+    }
+    assert {r["urn"] for r in lost} <= {r["urn"] for r in resolved["resources"]}
     assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
 
 
 def test_an_interrupted_create_that_did_not_happen_is_cleared(
     make_desk: MakeDesk, runner_cloud: CloudProcess
 ) -> None:
-    desk = make_desk(program=INTERRUPTED % CASES["ssm/parameter:Parameter"])
+    desk = make_desk(program=program_of("ssm/parameter:Parameter"))
     desk.result("up", verify=False)
-    lost = make_pending(desk)
+    (lost,) = make_pending(desk)
     runner_cloud.client("ssm").delete_parameter(Name=lost["inputs"]["name"])
     resolved = desk.result("resolve_pending")["resolved"]
     assert [r["resolution"] for r in resolved] == ["cleared"]
@@ -170,9 +176,9 @@ def test_an_interrupted_create_that_did_not_happen_is_cleared(
 def test_what_is_not_ours_is_left_for_people(
     make_desk: MakeDesk, runner_cloud: CloudProcess
 ) -> None:
-    desk = make_desk(program=INTERRUPTED % CASES["iam/role:Role"])
+    desk = make_desk(program=program_of("iam/role:Role"))
     desk.result("up", verify=False)
-    lost = make_pending(desk)
+    (lost,) = make_pending(desk)
     before = desk.result("export")["state_digest"]
     iam, name = runner_cloud.client("iam"), lost["inputs"]["name"]
     iam.untag_role(RoleName=name, TagKeys=["tenantplane:deployment"])
@@ -186,9 +192,9 @@ def test_what_is_not_ours_is_left_for_people(
 def test_two_that_may_be_ours_are_left_for_people(
     make_desk: MakeDesk, runner_cloud: CloudProcess
 ) -> None:
-    desk = make_desk(program=INTERRUPTED % CASES["ec2/vpc:Vpc"])
+    desk = make_desk(program=program_of("ec2/vpc:Vpc"))
     desk.result("up", verify=False)
-    lost = make_pending(desk)
+    (lost,) = make_pending(desk)
     tags = [{"Key": k, "Value": v} for k, v in lost["inputs"]["tagsAll"].items()]
     runner_cloud.client("ec2").create_vpc(
         CidrBlock="10.9.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags}]

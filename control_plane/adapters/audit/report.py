@@ -118,8 +118,8 @@ class Report:
             )
         if not any(tree.pinned for tree in self.trees):
             lines.append(
-                "No checkpoint was brought along: a party with the signing key could have "
-                "rewritten everything. Keep the newest checkpoint and give it next time."
+                "No checkpoint that you kept confirms this: a party with the signing key could "
+                "have rewritten everything. Keep the newest checkpoint and give it next time."
             )
         return lines
 

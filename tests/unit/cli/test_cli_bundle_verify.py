@@ -14,10 +14,12 @@ from control_plane.adapters.audit.keys import KeyFileSigner
 from control_plane.adapters.terraform.attestation import envelope, statement
 from control_plane.adapters.terraform.minisign import MinisignKey
 from control_plane.adapters.terraform.packing import pack, sums
+from control_plane.cli.verifying import verify_folder
 from tests.unit.cli.terminal import Answer, run
 
 NAME = "hub-orsted-1.tar.gz"
 KEY = MinisignKey(KeyFileSigner.from_seed(b"k" * 32))
+KEY_ID = KEY.key_id[::-1].hex().upper().encode()
 OTHER = MinisignKey(KeyFileSigner.from_seed(b"o" * 32))
 
 
@@ -41,6 +43,11 @@ def _bundle(folder: Path, archive: bytes, key: MinisignKey = KEY) -> None:
     (folder / f"{NAME}.minisig").write_text(key.sign(archive, f"file:{NAME} sha256:{sha256}"))
     (folder / f"{NAME}.attestation.json").write_bytes(envelope(done, key))
     (folder / "tenantplane-bundle.pub").write_text(key.public_file())
+
+
+def _places(content: bytes, part: bytes) -> range:
+    at = content.index(part)
+    return range(at, at + len(part))
 
 
 def _verify(folder: Path, *options: str) -> Answer:
@@ -73,13 +80,36 @@ def test_one_changed_byte_fails_the_signature(tmp_path: Path) -> None:
     assert "signature" in _failed(_verify(tmp_path, "--json"))
 
 
+@pytest.mark.parametrize("suffix", ["", ".minisig", ".attestation.json"])
+def test_one_changed_byte_anywhere_is_a_failed_check(tmp_path: Path, suffix: str) -> None:
+    _bundle(tmp_path, pack(_files(), "hub-orsted-1"))
+    file = tmp_path / f"{NAME}{suffix}"
+    good = file.read_bytes()
+    # a comment and a hint, which nobody signs and nobody reads
+    hints = [good.partition(b"\n")[0]] if suffix == ".minisig" else [b'"keyid": "', KEY_ID]
+    free = {at for hint in hints if suffix for at in _places(good, hint)}
+    for at in sorted(set(range(len(good))) - free):
+        file.write_bytes(good[:at] + bytes([good[at] ^ 0x11]) + good[at + 1 :])
+        assert not verify_folder(tmp_path).is_ok, (at, good[at : at + 20])
+
+
+@pytest.mark.parametrize("at", [10, 40, 100, -20])
+def test_a_signed_archive_that_cannot_be_unpacked_is_a_failed_check(
+    tmp_path: Path, at: int
+) -> None:
+    archive = bytearray(pack(_files(), "hub-orsted-1"))
+    archive[at] ^= 0xFF
+    _bundle(tmp_path, bytes(archive))
+    assert _failed(_verify(tmp_path, "--json")) == {"checksums"}
+
+
 def test_a_bundle_signed_by_another_key_fails_under_the_known_one(tmp_path: Path) -> None:
     _bundle(tmp_path, pack(_files(), "hub-orsted-1"), OTHER)
     assert _verify(tmp_path).code == 0  # by the key beside it: therefore the word about its id
     known = tmp_path / "known.pub"
     known.write_text(KEY.public_file())
     failed = _failed(_verify(tmp_path, "--public-key", str(known), "--json"))
-    assert failed == {"signature", "attestation"}
+    assert failed == {"signature", "checksums", "attestation"}
 
 
 @pytest.mark.parametrize("change", ["changed", "added", "removed"])
@@ -115,12 +145,19 @@ def test_an_attestation_of_another_archive_fails(tmp_path: Path) -> None:
     assert _failed(_verify(tmp_path, "--json")) == {"attestation"}
 
 
+@pytest.mark.parametrize("text", ["", "[" * 100_000, "[]", '{"payloadType": {}}', "\x00\xff"])
+def test_what_is_no_attestation_is_a_failed_check(tmp_path: Path, text: str) -> None:
+    _bundle(tmp_path, pack(_files(), "hub-orsted-1"))
+    (tmp_path / f"{NAME}.attestation.json").write_text(text, encoding="latin-1")
+    assert _failed(_verify(tmp_path, "--json")) == {"attestation"}
+
+
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     empty = _verify(tmp_path)
     assert (empty.code, "holds no archive" in empty.err) == (2, True)
     _bundle(tmp_path, pack(_files(), "hub-orsted-1"))
     (tmp_path / f"{NAME}.minisig").unlink()
-    assert _failed(_verify(tmp_path, "--json")) == {"signature"}
+    assert _failed(_verify(tmp_path, "--json")) == {"signature", "checksums"}
     (tmp_path / "tenantplane-bundle.pub").unlink()
     keyless = _verify(tmp_path)
     assert (keyless.code, "no minisign public key" in keyless.err) == (2, True)

@@ -63,9 +63,11 @@ def test_a_url_that_is_none_is_2_and_named(url: str, monkeypatch: pytest.MonkeyP
 def test_usage_is_2(tenantctl: Terminal) -> None:
     (tenantctl.folder / "broken.json").write_text("{")
     (tenantctl.folder / "list.json").write_text("[]")
+    (tenantctl.folder / "deep.json").write_text("[" * 100_000)
     for command in (
         ("request", "submit", str(tenantctl.folder / "broken.json")),
         ("request", "submit", str(tenantctl.folder / "list.json")),
+        ("request", "submit", str(tenantctl.folder / "deep.json")),
         ("request", "submit", str(tenantctl.folder / "missing.json")),
         ("tenant", "show", "../runs"),
         ("tenant", "show", "a b"),

@@ -142,3 +142,18 @@ def test_a_slug_without_the_means_to_look_it_up_is_2(
     answer = run("audit", "verify", "dainese")
     assert (answer.code, answer.out) == (2, "")
     assert "TENANTPLANE_TOKEN" in answer.err
+
+
+def test_a_kept_file_that_is_none_is_2_and_named(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "TENANTPLANE_DATABASE_AUDITOR_URL", "postgresql://someone@127.0.0.1:1/tenantplane"
+    )
+    junk = tmp_path / "junk"
+    junk.write_bytes(b"\x85\x86\x87")
+    for option in ("--checkpoint", "--public-key"):
+        answer = run("audit", "verify", "platform", option, str(junk))
+        assert (answer.code, answer.out) == (2, "")
+        assert "junk" in answer.err
+        assert answer.err.count("\n") == 1
