@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Query, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.auth import Identity, TokenRefused
@@ -19,6 +20,7 @@ from control_plane.domain.actor import Actor, ActorKind
 from control_plane.domain.audit import Stage
 from control_plane.domain.errors import (
     AuditUnavailable,
+    InvalidInput,
     InvalidPageToken,
     NotAuthenticated,
     PreconditionFailed,
@@ -58,7 +60,11 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 
 def caller(request: Request, have: SharedDep, given: Credentials) -> Caller:
-    """Return who calls. Raises ``NotAuthenticated``; a bad token leaves an event."""
+    """Return who calls. Raises ``NotAuthenticated``; a bad token leaves an event.
+
+    Raises ``InvalidInput`` for a query parameter that the route has not: a filter with a slip in
+    its name would show everything.
+    """
     if given is None or not given.credentials:
         raise NotAuthenticated("a bearer token is needed")
     try:
@@ -68,6 +74,11 @@ def caller(request: Request, have: SharedDep, given: Credentials) -> Caller:
         raise
     found = Caller(actor=actor, request_id=request.state.request_id)
     request.state.caller = found  # for the record of a refusal
+    known = _query_parameters(request.scope["route"].dependant)
+    for name in request.query_params:
+        if name not in known:
+            plain = _plain(name[:60])
+            raise InvalidInput(f"there is no query parameter {plain} here", field=plain)
     return found
 
 
@@ -98,6 +109,11 @@ def keyed_caller(who: WriterDep, idempotency_key: Annotated[str | None, Header()
 
 
 KeyedDep = Annotated[Caller, Depends(keyed_caller)]
+
+
+def _query_parameters(of: Dependant) -> set[str]:
+    deeper = (_query_parameters(each) for each in of.dependencies)
+    return {item.alias for item in of.query_params}.union(*deeper)
 
 
 def _record_failure(request: Request, have: Shared, refused: TokenRefused) -> None:

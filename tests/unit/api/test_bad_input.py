@@ -197,6 +197,17 @@ def test_json_that_cannot_be_kept_is_refused_in_a_sentence(shown: Scene, kind: s
     assert events == ["request.refused:denied"]
 
 
+@pytest.mark.parametrize("query", ["stauts=waiting", "limit=5&Limit=6", "%C3%98=1", "=1"])
+def test_a_query_parameter_that_there_is_not_is_refused(shown: Scene, query: str) -> None:
+    for path in ("/v1/tenants", "/v1/runs", "/v1/approvals", "/v1/bundles"):
+        content = is_problem(
+            shown.api.call("GET", f"{path}?{query}", Role.OPS_APPROVER), 422, "invalid_input"
+        )
+        assert "query parameter" in content["detail"]
+        assert content["detail"].isascii()
+    is_problem(shown.api.call("GET", f"/v1/tenants?{query}", None), 401, "not_authenticated")
+
+
 def test_who_has_no_token_learns_nothing_about_the_body(shown: Scene) -> None:
     for content in (b"{", b'{"x": NaN}', b"{}"):
         answer = shown.api.call("POST", "/v1/hubs", None, content=content)
