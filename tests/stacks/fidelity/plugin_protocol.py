@@ -10,6 +10,7 @@ import json
 import os
 import select
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -131,6 +132,7 @@ class ProviderProcess:
 
     def __init__(self, executable: Path) -> None:
         environment = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ}
+        self._sockets = tempfile.TemporaryDirectory()  # it leaves its socket where it was
         self._process = subprocess.Popen(
             [executable],
             env=environment
@@ -138,6 +140,7 @@ class ProviderProcess:
                 "TF_PLUGIN_MAGIC_COOKIE": _COOKIE,
                 "PLUGIN_PROTOCOL_VERSIONS": "5",
                 "TF_LOG": "off",
+                "TMPDIR": self._sockets.name,
                 "AWS_EC2_METADATA_DISABLED": "true",
             },
             stdin=subprocess.DEVNULL,
@@ -230,6 +233,7 @@ class ProviderProcess:
             self._process.wait(timeout=10)
         if self._process.stdout is not None:
             self._process.stdout.close()
+        self._sockets.cleanup()
 
 
 def attribute_type(attribute: Any) -> Any:
