@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from control_plane.adapters.ending import EndRequest
 from control_plane.bootstrap import Parts
 from control_plane.domain.errors import DomainError
 from control_plane.services.sweeps import SWEEPS, calls_to_stop, revive_stalled
@@ -29,24 +28,23 @@ def run(parts: Parts, *, ready: Callable[[], None]) -> int:
     What runs when the signal comes is stopped where it is; a later start goes on with it. A worker
     that lost its name (the session that holds it ended) stops too: another may have its work.
     """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    parts.end_with_parent(os.getppid(), stop.set)
+    end = EndRequest()
+    end.take_signals()
+    parts.end_with_parent(os.getppid(), end.make)
     with parts.liveness() as liveness:
         phases = {name: partial(_phase, parts.core, name) for name in PHASES}
         executor = parts.executor(liveness, phases)
         executor.start()
         log.info("worker.ready", worker=liveness.worker_id)
         ready()
-        while not stop.wait(SWEEP_SECONDS):
+        while not end.wait(SWEEP_SECONDS):
             if not liveness.is_held():
                 log.error("worker.lost_its_name", worker=liveness.worker_id)
                 break
             _sweep(
                 parts.core, executor.hand_on, partial(revive_stalled, parts.core, executor.subjects)
             )
-        _end(parts.core, stopped=stop.is_set())
+        _end(parts.core, stopped=end.is_made)
     return 0
 
 

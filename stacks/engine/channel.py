@@ -7,12 +7,14 @@ import os
 import queue
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stacks.contract import Message
 
 _LONGEST_COMMAND = 200
+_LOOK_SECONDS = 1.0  # a signal that another thread took does not wake the main one
 
 
 class Inbox:
@@ -31,10 +33,13 @@ class Inbox:
 
     def get(self, seconds: float) -> tuple[Any, ...] | None:
         """Return the next entry, None when there is none within ``seconds``."""
-        try:
-            return self._queue.get(timeout=max(seconds, 0.0))
-        except queue.Empty:
-            return None
+        end = time.monotonic() + seconds
+        while True:
+            left = max(end - time.monotonic(), 0.0)
+            with contextlib.suppress(queue.Empty):
+                return self._queue.get(timeout=min(left, _LOOK_SECONDS))
+            if left <= _LOOK_SECONDS:
+                return None
 
 
 class Channel:

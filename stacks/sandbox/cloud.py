@@ -25,9 +25,11 @@ remembers both.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
+import queue
 import signal
 import socket
 import sys
@@ -44,6 +46,9 @@ EXIT_UNAVAILABLE = 5
 
 _PROGRESS_SECONDS = 5.0
 _PARENT_SECONDS = 1.0
+_LOOK_SECONDS = 1.0  # a signal that another thread took does not wake the main one
+
+Stop = queue.SimpleQueue[None]  # unlike an event, a signal handler may fill it at any moment
 
 
 class PortTaken(Exception):
@@ -126,9 +131,9 @@ def _start_again_in_a_fixed_environment(account: str) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    stop = threading.Event()
+    stop: Stop = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: stop.put(None))
     _watch_parent(stop, os.getppid(), by_stdin=options.parent_stdin)
     listener = _bound_socket(options.port)
     port: int = listener.getsockname()[1]
@@ -160,10 +165,15 @@ def _serve(options: argparse.Namespace) -> int:
     listener.close()
     threading.Thread(target=server.serve_forever, name="cloud", daemon=True).start()
     _say_ready(port, replayed=replay.replayed, differing=len(replay.differing))
-    stop.wait()
-    server.shutdown()
+    _wait(stop)
     cloud.close()
     return 0
+
+
+def _wait(stop: Stop) -> None:
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return stop.get(timeout=_LOOK_SECONDS)
 
 
 def _bound_socket(port: int) -> socket.socket:
@@ -181,11 +191,11 @@ def _bound_socket(port: int) -> socket.socket:
     return listener
 
 
-def _watch_parent(stop: threading.Event, parent: int, *, by_stdin: bool) -> None:
+def _watch_parent(stop: Stop, parent: int, *, by_stdin: bool) -> None:
     def until_parent_changes() -> None:
         while os.getppid() == parent:
             time.sleep(_PARENT_SECONDS)
-        stop.set()
+        stop.put(None)
 
     def until_end_of_input() -> None:
         try:
@@ -193,7 +203,7 @@ def _watch_parent(stop: threading.Event, parent: int, *, by_stdin: bool) -> None
                 pass
         except (OSError, ValueError, AttributeError):
             pass  # a closed standard input is an ended one
-        stop.set()
+        stop.put(None)
 
     threading.Thread(target=until_parent_changes, name="parent", daemon=True).start()
     if by_stdin:
@@ -214,12 +224,12 @@ def _say_ready(port: int, *, replayed: int, differing: int) -> None:
 class _Progress:
     """Says on standard error how far a long replay is, and ends it when asked to stop."""
 
-    def __init__(self, stop: threading.Event) -> None:
+    def __init__(self, stop: Stop) -> None:
         self._stop = stop
         self._last = time.perf_counter()
 
     def show(self, done: int) -> None:
-        if self._stop.is_set():
+        if not self._stop.empty():
             raise SystemExit(0)
         now = time.perf_counter()
         if now - self._last >= _PROGRESS_SECONDS:
@@ -228,4 +238,7 @@ class _Progress:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    # Nothing is left to do but to give memory back object by object, seconds on a busy machine.
+    sys.stderr.flush()
+    os._exit(exit_code)

@@ -92,6 +92,7 @@ class Remembering:
         self._application = application
         self._journal = journal
         self._lock = threading.Lock()
+        self._is_ending = False
         self._unsent = 0  # answers on their way to who asked
         self._sent = threading.Condition()
         self._number = 0
@@ -124,6 +125,7 @@ class Remembering:
 
     def close(self) -> None:
         """Wait until what was done is answered, refuse what comes later, close the journal."""
+        self._is_ending = True  # who waits for the lock gives it back: it goes to none in turn
         self._lock.acquire()  # kept for good: nothing may be done after this
         with self._sent:
             self._sent.wait_for(lambda: self._unsent == 0, _SENDING_SECONDS)
@@ -131,9 +133,11 @@ class Remembering:
             self._journal.close()
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request (WSGI)."""
+        """Answer one request (WSGI). Raises ConnectionAbortedError when the cloud ends."""
         body = _read_body(environ)
         with self._lock:
+            if self._is_ending:
+                raise ConnectionAbortedError("the cloud ends")  # the server hangs up at this
             answer = self._answer(environ, body)
             with self._sent:
                 self._unsent += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.signals import signal_another_thread
 from tests.stacks.cloud_process import CloudProcess
 from tests.stacks.runner_calls import (
     PASSPHRASE,
@@ -90,6 +92,17 @@ def test_an_engine_that_hangs_is_ended_with_its_providers(
             assert gone(running.call_id, within_seconds=10)
     assert (last["code"], last["data"]["phase"]) == ("deadline", "apply")
     assert list(desk.work.iterdir()) == []
+
+
+def test_a_signal_at_the_gate_is_heard_whichever_thread_takes_it(desk: Desk) -> None:
+    with desk.start("up", gate=True) as running:
+        running.until(lambda m: m["message"] == "planned")
+        time.sleep(1)  # its main thread waits by now
+        signal_another_thread(running.process.pid, signal.SIGTERM)
+        last = running.until(lambda m: m["message"] == "failure")
+        running.process.wait(timeout=60)
+    assert (last["code"], last["changed"]) == ("canceled", False), last
+    left_clean(desk, running.call_id)
 
 
 def test_the_parents_death_stops_the_engine(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from botocore.exceptions import BotoCoreError
 from werkzeug.test import EnvironBuilder
 
 from stacks.sandbox.remembering import Remembering
+from tests.signals import signal_another_thread
 from tests.stacks.cloud_process import CloudProcess, ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -65,9 +67,50 @@ def test_its_end_waits_until_an_answer_is_sent() -> None:
     assert not closing.is_alive()
 
 
+def test_what_waits_for_its_turn_when_it_ends_is_not_begun() -> None:
+    begun: list[str] = []
+    go_on = threading.Event()
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        begun.append(environ["PATH_INFO"])
+        go_on.wait(30)
+        start_response("200 OK", [])
+        return [b"done"]
+
+    cloud = Remembering(application, None)
+
+    def ask(path: str) -> bytes:
+        answer = cloud(EnvironBuilder(path).get_environ(), lambda *_: None)
+        answer.close()  # type: ignore[attr-defined] # as a WSGI server does when it has sent it
+        return b"".join(answer)
+
+    with ThreadPoolExecutor(max_workers=5) as threads:
+        first = threads.submit(ask, "/first")
+        while not begun:
+            time.sleep(0.01)
+        later = [threads.submit(ask, f"/{number}") for number in range(3)]
+        time.sleep(0.2)  # they wait for their turn
+        closing = threads.submit(cloud.close)
+        time.sleep(0.2)
+        go_on.set()
+        assert first.result(30) == b"done"
+        closing.result(30)
+        for refused in later:
+            with pytest.raises(ConnectionAbortedError):
+                refused.result(30)
+    assert begun == ["/first"]
+
+
 def test_it_ends_cleanly_when_asked() -> None:
     with CloudProcess() as cloud:
         assert cloud.terminate() == 0
+
+
+def test_it_ends_when_another_thread_takes_the_signal() -> None:
+    with CloudProcess() as cloud:
+        assert cloud.process is not None
+        signal_another_thread(cloud.process.pid, signal.SIGTERM)
+        assert cloud.process.wait(timeout=30) == 0
 
 
 def test_it_ends_at_the_end_of_standard_input() -> None:

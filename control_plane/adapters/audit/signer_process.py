@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +28,7 @@ from control_plane.adapters.audit.recorder import record_alone
 from control_plane.adapters.audit.sequencer import Growth, Sequencer, TreeDamaged, TreeMoved
 from control_plane.adapters.audit.signing import CheckpointSigner, JournalUnusable, SigningJournal
 from control_plane.adapters.db.audit_tables import audit_key
+from control_plane.adapters.ending import EndRequest
 from control_plane.domain.actor import system
 from control_plane.domain.audit import AuditEvent, Stage
 from control_plane.domain.canonical import digest_bytes
@@ -148,16 +147,14 @@ class SignerLoop:
 def run_signer(
     config: SignerConfig,
     *,
-    stop: threading.Event | None = None,
     on_tick: Callable[[TickReport], None] | None = None,
 ) -> int:
     """Run until told to stop and return the exit code: 0 stopped, 1 cannot work.
 
     Must be called from the main thread, since it takes SIGTERM and SIGINT.
     """
-    stop = stop or threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    end = EndRequest()
+    end.take_signals()
     try:
         key = load_key_file(config.key_path)
         journal = SigningJournal(config.journal_path)
@@ -178,7 +175,7 @@ def run_signer(
         platform_key = signer.key(tree_origin(config.host, PLATFORM))
         events = _OwnEvents(engine, platform_key.id.hex(), key.public_key)
         try:
-            _loop(config, loop, events, stop)
+            _loop(config, loop, events, end)
         finally:
             engine.dispose()
             fresh.dispose()
@@ -190,12 +187,10 @@ def _freshness(engine: Engine) -> reading.Freshness:
         return reading.freshness(connection)
 
 
-def _loop(
-    config: SignerConfig, loop: SignerLoop, events: _OwnEvents, stop: threading.Event
-) -> None:
+def _loop(config: SignerConfig, loop: SignerLoop, events: _OwnEvents, end: EndRequest) -> None:
     last_work = time.monotonic()
     reported: str | None = None
-    while not stop.is_set() and not _is_orphan(config.parent_pid):
+    while not end.is_made and not _is_orphan(config.parent_pid):
         events.started()
         report = loop.tick()
         if report.error is not None and report.error != reported:
@@ -206,7 +201,7 @@ def _loop(
         if report.sequenced or report.signed:
             last_work = time.monotonic()
         is_busy = time.monotonic() - last_work < config.stay_busy
-        stop.wait(config.busy_interval if is_busy else config.idle_interval)
+        end.wait(config.busy_interval if is_busy else config.idle_interval)
     if events.stopped():
         loop.tick()  # everything written before the end is signed before the end
 

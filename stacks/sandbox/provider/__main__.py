@@ -4,7 +4,9 @@ It prints its port, serves on loopback and ends with the process that started it
 plugins into process groups of their own, and a killed engine tells them nothing.
 """
 
+import contextlib
 import os
+import queue
 import signal
 import socket
 import sys
@@ -30,10 +32,11 @@ def main(arguments: list[str]) -> int:
 
     from stacks.sandbox.provider.server import Provider  # noqa: PLC0415 - likewise
 
-    stopped = threading.Event()
+    # unlike an event, a signal handler may fill it at any moment
+    stopped: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopped.set()
+        stopped.put(None)
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
@@ -63,10 +66,13 @@ def _prepare() -> None:
     import botocore.session  # noqa: F401, PLC0415 - imported for its effect
 
 
-def _serve(stopped: threading.Event, parent: int, engine: str) -> bool:
+def _serve(stopped: queue.SimpleQueue[None], parent: int, engine: str) -> bool:
     """Wait for the end; returns True when the parent or the engine went away without a word."""
     looks = misses = 0
-    while not stopped.wait(_WATCH_SECONDS):
+    while True:
+        with contextlib.suppress(queue.Empty):
+            stopped.get(timeout=_WATCH_SECONDS)
+            return False
         if os.getppid() != parent:
             return True
         looks += 1
@@ -74,7 +80,6 @@ def _serve(stopped: threading.Event, parent: int, engine: str) -> bool:
             misses = 0 if _answers(engine) else misses + 1
             if misses >= _ENGINE_MISSES:
                 return True
-    return False
 
 
 def _answers(address: str) -> bool:
