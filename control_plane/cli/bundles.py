@@ -72,7 +72,7 @@ def build_bundle(
     api = from_environment()
     found = api.post(f"/v1/bundles/{segment(bundle_id)}/build")
     if wait and not as_json:
-        typer.echo("building, signing and rehearsing …", err=True)
+        typer.echo("planning what the review files show, then signing and rehearsing …", err=True)
     told = output.Checks()
     while wait and found["status"] == "building":
         time.sleep(0.5)

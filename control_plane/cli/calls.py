@@ -204,6 +204,8 @@ def watch_run(run_id: str, as_json: Json = False) -> None:
     With --json one line is one event.
     """
     api = from_environment()
+    if not as_json and sys.stderr.isatty():
+        typer.echo("Ctrl-C ends the watching, not the run", err=True)
     with ctrl_c_ends_at_once():
         for event in api.events(run_id):
             line = json.dumps(event) if as_json else output.event(event)

@@ -139,11 +139,23 @@ def plan(found: Mapping[str, Any]) -> None:
         say(f"  {sign} {operation['name']:<{width}}  {operation['type']}{note}")
     if len(changing) > len(real):
         say(f"  and {len(changing) - len(real)} of the engine alone (components, provider)")
-    for violation in found["evaluation"].get("violations", []):
-        say(
-            f"  {violation['enforcement']}: {violation['rule']}  {_address(violation['address'])} "
-            f"{str(violation['reason']).rstrip('.')}. {violation['remedy']}"
-        )
+    _violations(found["evaluation"].get("violations", []))
+
+
+def _violations(found: Sequence[Mapping[str, Any]]) -> None:
+    """Show what the policies found: what many resources have in common is said once."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for item in found:
+        common = tuple(str(item[name]) for name in ("enforcement", "rule", "reason", "remedy"))
+        alike.setdefault(common, []).append(_address(item["address"]))
+    for (enforcement, rule, reason, remedy), addresses in alike.items():
+        why = f"{reason.rstrip('.')}. {remedy}"
+        if len(addresses) == 1:
+            say(f"  {enforcement}: {rule}  {addresses[0]} {why}")
+            continue
+        say(f"  {enforcement}: {rule}  each of {len(addresses)} resources {why}")
+        for address in addresses:
+            say(f"      {address}")
 
 
 def _address(address: str) -> str:

@@ -69,7 +69,7 @@ class BundleReport:
         }
 
 
-class _Fault(ValueError):
+class _Fault(Exception):
     """Why a check does not hold."""
 
 
@@ -189,7 +189,7 @@ def _unzipped(content: bytes) -> bytes:
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
         raw = stream.read(_MAX_UNPACKED + 1)
     if len(raw) > _MAX_UNPACKED:
-        raise ValueError("larger than any bundle")
+        raise _Fault("the archive unpacks to more than 64 MiB, which no bundle does")
     return raw
 
 

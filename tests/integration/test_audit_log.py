@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, select, text, update
@@ -35,28 +33,12 @@ from tests.integration.audit_world import (
     ACME,
     HOST,
     OTHER,
-    Database,
     World,
     make_event,
     verdicts,
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str) -> Database:
-    database = Database(owner_url=postgres_url)
-    database.create()
-    return database
-
-
-@pytest.fixture
-def world(database: Database, tmp_path: Path) -> Iterator[World]:
-    world = World(database, tmp_path)
-    yield world
-    world.close()
-    database.empty()
 
 
 # --- recording --------------------------------------------------------------------------------

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
@@ -18,21 +15,6 @@ from control_plane.domain.errors import AuditUnavailable
 from tests.integration.audit_world import ACME, OTHER, Database, World, make_event
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str) -> Database:
-    database = Database(owner_url=postgres_url)
-    database.create()
-    return database
-
-
-@pytest.fixture
-def world(database: Database, tmp_path: Path) -> Iterator[World]:
-    world = World(database, tmp_path)
-    yield world
-    world.close()
-    database.empty()
 
 
 FORBIDDEN = [
@@ -66,9 +48,9 @@ FORBIDDEN = [
 
 @pytest.mark.parametrize(("role", "statement"), FORBIDDEN)
 def test_the_database_refuses_what_a_role_may_not_do(
-    database: Database, role: str, statement: str
+    audit_database: Database, role: str, statement: str
 ) -> None:
-    engine = database.engine(role)
+    engine = audit_database.engine(role)
     with engine.connect() as connection, pytest.raises(ProgrammingError) as refused:
         connection.execute(text(statement))
     engine.dispose()

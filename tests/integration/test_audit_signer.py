@@ -27,7 +27,6 @@ from tests.integration.audit_world import (
     ACME,
     HOST,
     OTHER,
-    Database,
     World,
     in_parallel,
     make_event,
@@ -35,21 +34,6 @@ from tests.integration.audit_world import (
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str) -> Database:
-    database = Database(owner_url=postgres_url)
-    database.create()
-    return database
-
-
-@pytest.fixture
-def world(database: Database, tmp_path: Path) -> Iterator[World]:
-    world = World(database, tmp_path)
-    yield world
-    world.close()
-    database.empty()
 
 
 # --- what it refuses --------------------------------------------------------------------------

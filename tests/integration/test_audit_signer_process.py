@@ -21,28 +21,12 @@ from control_plane.adapters.db.roles import SEQUENCER
 from tests.integration.audit_world import (
     ACME,
     OTHER,
-    Database,
     World,
     in_parallel,
     make_event,
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str) -> Database:
-    database = Database(owner_url=postgres_url)
-    database.create()
-    return database
-
-
-@pytest.fixture
-def world(database: Database, tmp_path: Path) -> Iterator[World]:
-    world = World(database, tmp_path)
-    yield world
-    world.close()
-    database.empty()
 
 
 CHILD = """

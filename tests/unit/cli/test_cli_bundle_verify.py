@@ -103,6 +103,14 @@ def test_a_signed_archive_that_cannot_be_unpacked_is_a_failed_check(
     assert _failed(_verify(tmp_path, "--json")) == {"checksums"}
 
 
+def test_a_signed_archive_that_unpacks_to_too_much_says_so(tmp_path: Path) -> None:
+    _bundle(tmp_path, gzip.compress(bytes(64 * 1024 * 1024 + 1)))
+    answer = _verify(tmp_path, "--json")
+    assert _failed(answer) == {"checksums"}
+    (detail,) = [check["detail"] for check in answer.json["checks"] if not check["ok"]]
+    assert "64 MiB" in detail
+
+
 def test_a_bundle_signed_by_another_key_fails_under_the_known_one(tmp_path: Path) -> None:
     _bundle(tmp_path, pack(_files(), "hub-orsted-1"), OTHER)
     assert _verify(tmp_path).code == 0  # by the key beside it: therefore the word about its id

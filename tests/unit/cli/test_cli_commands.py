@@ -91,6 +91,26 @@ def test_a_hub_is_planned_approved_by_its_digest_and_listed(tenantctl: Terminal)
     assert "read it" in tenantctl("approval", "show", run["approval_id"], who=OPS).out
 
 
+def test_what_many_resources_have_in_common_is_said_once(tenantctl: Terminal) -> None:
+    kind = "urn:pulumi:eu-west-1.c1::hub::aws:ec2/subnet:Subnet::"
+    common = {"enforcement": "advisory", "rule": "residency", "remedy": "Look again."}
+    tenantctl.world.policies.violations = [
+        *({**common, "address": f"{kind}net-{n}", "reason": "is not known yet"} for n in (1, 2)),
+        {**common, "address": f"{kind}net-3", "reason": "is elsewhere"},
+    ]
+    made, _ = _hub(tenantctl)
+    lines = tenantctl("run", "plan", made["run_id"], who=OPS).out.splitlines()
+    said = lines[
+        lines.index("  advisory: residency  each of 2 resources is not known yet. Look again.") :
+    ]
+    assert said == [
+        "  advisory: residency  each of 2 resources is not known yet. Look again.",
+        "      aws:ec2/subnet:Subnet net-1",
+        "      aws:ec2/subnet:Subnet net-2",
+        "  advisory: residency  aws:ec2/subnet:Subnet net-3 is elsewhere. Look again.",
+    ]
+
+
 def test_a_watched_run_that_waits_says_what_to_do(tenantctl: Terminal) -> None:
     made, run = _hub(tenantctl)
     tenantctl("run", "cancel", made["run_id"], who=OPS)
