@@ -116,7 +116,7 @@ def test_of_two_people_who_decide_at_once_one_does(
     world: World, make: Entities, waiting: Waiting
 ) -> None:
     outcomes: list[str] = []
-    together = threading.Barrier(2, timeout=20)
+    together = threading.Barrier(2, timeout=60)
 
     def decide(decision: Any) -> None:
         with world.uow() as uow:

@@ -50,7 +50,7 @@ def test_two_writers_of_one_progress_line_are_told(
     world: World, make: Entities, waiting: Waiting
 ) -> None:
     outcomes: list[str] = []
-    together = threading.Barrier(2, timeout=20)
+    together = threading.Barrier(2, timeout=60)
 
     def write(line: Any) -> None:
         with world.uow() as uow:

@@ -90,7 +90,7 @@ def test_one_receipt_per_bundle_and_one_link_per_token(
 
 def test_of_two_tenants_that_take_one_slug_at_once_one_wins(world: World, make: Entities) -> None:
     outcomes: list[str] = []
-    together = threading.Barrier(2, timeout=20)
+    together = threading.Barrier(2, timeout=60)
 
     def take(tenant: Any) -> None:
         with world.uow() as uow:

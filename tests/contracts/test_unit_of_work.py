@@ -204,7 +204,7 @@ def test_of_two_writers_of_one_version_one_wins(world: World, make: Entities) ->
     hub = make.hub()
     store(world, "hubs", hub)
     outcomes: list[str] = []
-    together = threading.Barrier(2, timeout=20)
+    together = threading.Barrier(2, timeout=60)
 
     def write(capacity: int) -> None:
         with world.uow() as uow:

@@ -76,7 +76,7 @@ class SignerChild:
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         assert self.process is not None
         self.process.send_signal(number)
-        output, _ = self.process.communicate(timeout=20)
+        output, _ = self.process.communicate(timeout=60)
         return self.process.returncode, output
 
 
@@ -174,7 +174,7 @@ def test_the_process_ends_with_its_parent(world: World, child: SignerChild) -> N
     wait_until(lambda: "log.started" in actions(world))
     middle.kill()
     middle.communicate()
-    signer.wait(10)
+    signer.wait(60)
     wait_until(lambda: "log.stopped" in actions(world))
 
 
@@ -191,7 +191,7 @@ def test_the_process_refuses_a_key_that_others_can_read(world: World, child: Sig
     child.key_path.chmod(0o640)
     child.start()
     assert child.process is not None
-    output, _ = child.process.communicate(timeout=20)
+    output, _ = child.process.communicate(timeout=60)
     assert child.process.returncode == 1
     assert "open to others (0640)" in output
     assert "PRIVATE KEY" not in output
@@ -203,7 +203,7 @@ def test_the_process_refuses_a_journal_in_use(
     child.start()
     second = SignerChild(world, tmp_path).start()
     assert second.process is not None
-    output, _ = second.process.communicate(timeout=20)
+    output, _ = second.process.communicate(timeout=60)
     assert second.process.returncode == 1
     assert "another signer uses this journal" in output
 

@@ -84,7 +84,7 @@ class CloudProcess:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(timeout=30)
+        code = self.process.wait(timeout=60)
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 stream.close()

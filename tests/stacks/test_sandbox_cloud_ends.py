@@ -110,7 +110,7 @@ def test_it_ends_when_another_thread_takes_the_signal() -> None:
     with CloudProcess() as cloud:
         assert cloud.process is not None
         signal_another_thread(cloud.process.pid, signal.SIGTERM)
-        assert cloud.process.wait(timeout=30) == 0
+        assert cloud.process.wait(timeout=60) == 0
 
 
 def test_it_ends_at_the_end_of_standard_input() -> None:
@@ -118,7 +118,7 @@ def test_it_ends_at_the_end_of_standard_input() -> None:
         assert cloud.process is not None
         assert cloud.process.stdin is not None
         cloud.process.stdin.close()
-        assert cloud.process.wait(timeout=30) == 0
+        assert cloud.process.wait(timeout=60) == 0
 
 
 def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
@@ -134,4 +134,4 @@ def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         parent.kill()
-    assert ended(pid, within_seconds=30)
+    assert ended(pid, within_seconds=60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,11 +48,19 @@ class QuickRehearsal:
         commands = self._commands
         self._keep("fmt", commands.run("fmt", check=IsFlagged, recursive=IsFlagged))
         if self._keep("init", commands.init_offline(locked=True)):
-            self._keep("validate", commands.run("validate", no_color=IsFlagged))
-            self._keep("test", commands.run("test", no_color=IsFlagged, filter=TESTS))
+            self._validate_and_test()
             self._plan()
         self._unchanged()
         return self.checks
+
+    def _validate_and_test(self) -> None:
+        """Run both side by side: they read the same files, write none, and wait a lot."""
+        commands = self._commands
+        with ThreadPoolExecutor(max_workers=2) as both:
+            validated = both.submit(commands.run, "validate", no_color=IsFlagged)
+            tested = both.submit(commands.run, "test", no_color=IsFlagged, filter=TESTS)
+            self._keep("validate", validated.result())
+            self._keep("test", tested.result())
 
     def _plan(self) -> None:
         override = self._root / OVERRIDE

@@ -106,7 +106,7 @@ def started(folder: Path, environment: Mapping[str, str]) -> Iterator[Plugin]:
         plugin.close()
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
         process.stdout.close()
 
 

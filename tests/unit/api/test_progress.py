@@ -63,7 +63,7 @@ def test_the_stream_of_a_waiting_run_ends_when_the_run_does(scene: Scene) -> Non
         time.sleep(0.6)
         assert not stream.done()
         runs.cancel_run(scene.world.core, OPS, scene.ids["run_id"])
-        answer = stream.result(timeout=10)
+        answer = stream.result(timeout=60)
     assert _messages(answer.text)[-1]["event"] == "end"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,15 @@ def test_piped_lists_hold_whole_ids(tenantctl: Terminal) -> None:
     assert len(listed.splitlines()) == 2
 
 
+@pytest.fixture
+def ctrl_c_counts() -> Iterator[None]:
+    """Child processes listen to Ctrl-C, also when these tests are run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_counts")
 def test_ctrl_c_ends_a_watch_with_130_and_no_stack(tenantctl: Terminal) -> None:
     tenantctl.world.ready_hub()
     found = tenantctl.submit("B")
