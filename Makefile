@@ -13,13 +13,14 @@ help:  ## list the commands
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or later is needed; set PYTHON=/path/to/python3.11")'
-	@echo "== Python packages (once, about a minute)"
+	@echo "== Python packages into $(VENV): once, a minute or several, about 950 MB"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
 	@touch $(READY)
 
 setup: $(READY)  ## Python packages and the Pulumi CLI (built once, cached outside the tree)
+	@echo "== Pulumi CLI: looked for, else built once (several minutes), kept in the user's cache folder"
 	@$(BIN)/python -m control_plane.adapters.pulumi.install
 
 check: $(READY)  ## style, types, layers, migrations, OpenAPI document and JSON Schemas
@@ -56,7 +57,12 @@ lock: $(READY)  ## resolve requirements.lock again (uv)
 	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-clean:  ## remove the environment and the embedded data
-	@rm -rf $(VENV) var
+clean:  ## remove the environment; the embedded data in var stays
+	@rm -rf $(VENV)
+	@test ! -d var || echo "var is kept: it holds keys, states and audit logs; make clean-data removes it"
 
-.PHONY: help setup check test demo serve bench format schemas lock clean
+clean-data:  ## remove the embedded data too, keys and audit logs with it; asks first
+	@test ! -d var || { printf 'Remove var with its keys, states and audit logs? [y/N] '; \
+		read answer; test "$$answer" = y && rm -rf var; }
+
+.PHONY: help setup check test demo serve bench format schemas lock clean clean-data

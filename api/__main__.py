@@ -4,60 +4,121 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from typing import Final
 
-import uvicorn
+import structlog
 
 from api.app import create_app
-from api.auth import Identity, TokenRules
+from api.auth import Identity
+from api.claims import PERSON_EVIDENCE, TokenRules
 from api.dependencies import Shared
+from api.recent import Readiness
+from api.server import STOP_SECONDS, listen, server_of
+from api.streams import Streams
 from control_plane.bootstrap import Parts, start_process
-from control_plane.domain.errors import DomainError, SettingInvalid
+from control_plane.domain.errors import DomainError, SettingInvalid, Unavailable
+from control_plane.services.auditing import report_reads
+from control_plane.services.permission import report_suppressed
+
+REPORT_SECONDS: Final = 15.0  # between looks whether refusals were suppressed
+ENTRIES_PER_LOOK: Final = 5_000  # about half a second
+log = structlog.get_logger()
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    """Serve until SIGTERM or SIGINT; returns the exit code.
+
+    2 for a setting that is wrong, 5 when the API cannot start, for example on a port in use.
+    """
     try:
         parts = start_process("api")
-        if parts.settings.port == 0:
+        settings = parts.settings
+        if settings.port == 0:
             raise SettingInvalid("links name the API's port: set TENANTPLANE_PORT to one above 0")
-        app = create_app(_shared(parts))
+        shared = _shared(parts)
+        app = create_app(shared)
     except DomainError as error:
         sys.stderr.write(f"{error.message}\n")
         return 2 if error.code == "setting_invalid" else 5
-    settings = parts.settings
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-            lifespan="off",
-        )
+    try:
+        sockets = listen(settings.host, settings.port)
+    except Unavailable as error:
+        log.error("api.not_started", reason=error.message)  # noqa: TRY400 - a sentence, no stack
+        return 5
+    server = server_of(
+        app, host=settings.host, port=settings.port, trusted_proxies=settings.trusted_proxies
     )
     parts.end_with_parent(os.getppid(), lambda: setattr(server, "should_exit", True))
-    server.run()
+    shared.identity.keys.problem()  # the keys are there before the first caller is
+    stopping = threading.Event()
+    reporter = threading.Thread(
+        target=_report, args=(parts, stopping), name="refusals", daemon=True
+    )
+    reporter.start()
+    server.run(sockets)
+    stopping.set()
+    reporter.join(STOP_SECONDS)
     return 0 if server.started else 5
+
+
+def _report(parts: Parts, stopping: threading.Event) -> None:
+    """Record what was suppressed also when no more refusals come, and when the process ends.
+
+    The same thread verifies what was added to the audit logs.
+    """
+    is_over = False
+    while not is_over:
+        is_over = stopping.wait(REPORT_SECONDS)
+        try:
+            report_suppressed(parts.core, at_once=is_over)
+            report_reads(parts.core, at_once=is_over)
+        except DomainError as error:
+            log.warning("refusals.not_reported", error=error.code)
+        if not is_over:
+            _look_at_logs(parts)
+
+
+def _look_at_logs(parts: Parts) -> None:
+    """Verify what was added to the logs; a fault is logged when it is first seen."""
+    before = parts.trail.first_fault()
+    try:
+        parts.trail.look_on(ENTRIES_PER_LOOK)
+    except Exception as error:  # noqa: BLE001 - an outage of any kind; `/readyz` tells of it
+        log.warning("audit.not_verified", error=type(error).__name__)
+    fault = parts.trail.first_fault()
+    if fault and fault != before:
+        log.error("audit.fault_found", fault=fault)
+
+
+def token_rules(parts: Parts) -> TokenRules:
+    """Return what tokens must be, as the settings say."""
+    settings = parts.settings
+    is_foreign = settings.issuer is not None  # our own issuer has its own way to show a person
+    evidence = tuple(filter(None, (part.strip() for part in settings.person_evidence.split(","))))
+    return TokenRules(
+        issuer=parts.issuer,
+        audience=settings.audience,
+        roles_claim=settings.roles_claim,
+        tenants_claim=settings.tenants_claim,
+        person_claim=settings.person_claim if is_foreign else "sub",
+        person_evidence=evidence if is_foreign else PERSON_EVIDENCE,
+        accept_id_style=settings.accept_id_style_tokens,
+        max_life_seconds=settings.token_hours * 3600,
+    )
 
 
 def _shared(parts: Parts) -> Shared:
     settings = parts.settings
     return Shared(
         core=parts.core,
-        identity=Identity(
-            rules=TokenRules(
-                issuer=parts.issuer,
-                audience=settings.audience,
-                roles_claim=settings.roles_claim,
-                tenants_claim=settings.tenants_claim,
-            ),
-            fetch=parts.fetch_keys,
-        ),
+        identity=Identity(rules=token_rules(parts), fetch=parts.fetch_keys),
         base_url=settings.base_url,
         page_key=parts.page_key,
-        readiness=parts.readiness,
+        readiness=Readiness(parts.checks),
+        background=Readiness(parts.background),
+        streams=Streams(news=parts.run_news),
+        notice=parts.notice,
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
 from api.dependencies import Shared
-from api.edge import Edge
-from api.routes import approvals, audit, bundles, health, hubs, provisioning, runs
+from api.edge import BODY_SECONDS, Edge
+from api.routes import accounts, approvals, audit, bundles, health, hubs, provisioning, runs
 from api.schemas.problems import Problem
 
 _PROBLEM: Final[dict[str, Any]] = {
@@ -29,8 +31,25 @@ class Application(FastAPI):
         return document
 
 
-def create_app(shared: Shared) -> FastAPI:
-    """Return the application over a core."""
+class Rehearsal:
+    """Marks every answer of an installation that only rehearses production."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the application does, with the header ``tenantplane-rehearsal``."""
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start" and scope["app"].state.shared.notice:
+                MutableHeaders(scope=message)["Tenantplane-Rehearsal"] = "true"
+            await send(message)
+
+        await self._app(scope, receive, marked)
+
+
+def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> FastAPI:
+    """Return the application over a core; a body has ``body_seconds`` to arrive."""
     app = Application(
         title="tenantplane",
         version="1.0.0",
@@ -41,8 +60,9 @@ def create_app(shared: Shared) -> FastAPI:
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
     )
     app.state.shared = shared
-    for module in (provisioning, hubs, runs, approvals, bundles, audit, health):
+    for module in (provisioning, hubs, accounts, runs, approvals, bundles, audit, health):
         app.include_router(module.router)
     errors.install(app)
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, body_seconds=body_seconds)
+    app.add_middleware(Rehearsal)
     return app

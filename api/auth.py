@@ -1,58 +1,34 @@
 """Who calls: OIDC bearer access tokens (RFC 9068, checked as RFC 8725 demands).
 
-The issuer is the company's identity provider or, embedded, this installation's own. Keys come from
-its JWKS, are cached, and are fetched again at most once in a while for a key id nobody knows.
+The issuer is the company's identity provider or, embedded, this installation's own. Its keys are
+kept by ``api/keys.py``; what the claims mean is said in ``api/claims.py``.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import structlog
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jws import JWSRegistry
 
-from control_plane.domain.actor import Actor, ActorKind, Role
-from control_plane.domain.errors import NotAuthenticated
+from api.claims import TokenRefused, TokenRules, actor_of, is_number
+from api.keys import ALGORITHMS, IssuerKeys
+from control_plane.domain.actor import Actor
 
-log = structlog.get_logger()
-ALGORITHMS: Final = ["EdDSA", "Ed25519", "ES256", "RS256"]
-TYPES: Final = frozenset({"at+jwt", "application/at+jwt"})
-MAX_TOKEN: Final = 8192
+MAX_TOKEN: Final = 12 * 1024  # letters; room for 200 tenant ids and a long signature
 LEEWAY_SECONDS: Final = 30
-REFETCH_SECONDS: Final = 30.0  # between fetches for key ids that nobody knows
-RETRY_SECONDS: Final = 1.0  # between fetches while there are no keys at all
-KEYS_LIFE_SECONDS: Final = 600.0  # a key that the issuer withdrew is accepted this long
-MAX_SUBJECT: Final = 255
+_TYPES: Final = frozenset({"at+jwt", "application/at+jwt"})
+_ID_STYLE_TYPES: Final = _TYPES | {"jwt", "application/jwt"}
 # a header may carry these and nothing else: a key in the token is a key of the caller's choice
 _HEADERS: Final = frozenset({"alg", "kid", "typ"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenRules:
-    """What a token must be; the claims are configurable, since every identity provider differs."""
-
-    issuer: str
-    audience: str
-    roles_claim: str = "roles"
-    tenants_claim: str = "tenants"
-    kind_claim: str = "actor_kind"
-
-
-class TokenRefused(NotAuthenticated):
-    """A token did not verify. ``reason`` is for the log; the caller is not told."""
-
-    def __init__(self, reason: str, key_id: str | None = None) -> None:
-        super().__init__("the token is not valid")
-        self.reason = reason
-        self.key_id = key_id
+_ID_STYLE_HEADERS: Final = _HEADERS | {"x5t", "x5t#S256"}  # digests of a certificate: not used
+# claims of ID tokens (OpenID Connect Core, section 2 and 3.1.3.6)
+_URL_SAFE: Final = bytes.maketrans(b"-_+/", b"+/~~")  # `+` and `/` are not of base64url
+_OF_ID_TOKENS: Final = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
 
 
 @dataclass
@@ -63,114 +39,102 @@ class Identity:
     fetch: Callable[[], Mapping[str, Any]]
     now: Callable[[], float] = time.time
     ticks: Callable[[], float] = time.monotonic
-    _keys: KeySet | None = None
-    _fetched: float = float("-inf")
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    keys: IssuerKeys = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Keep the issuer's keys from now on; they are fetched when they are needed first."""
+        self.keys = IssuerKeys(fetch=self.fetch, ticks=self.ticks)
 
     def actor_of(self, token: str) -> Actor:
-        """Return who holds the token. Raises ``TokenRefused``."""
-        header = _header(token)
+        """Return who holds the token.
+
+        Raises ``TokenRefused``, and ``Unavailable`` while the issuer's keys cannot be fetched.
+        """
+        header = self._header(token)
         claims = self._claims(token, header)
         self._check(claims)
-        return self._actor(claims)
+        return actor_of(claims, self.rules)
+
+    def _header(self, token: str) -> dict[str, Any]:
+        if len(token) > MAX_TOKEN:
+            raise TokenRefused(
+                "oversize",
+                shown=f"the token is longer than {MAX_TOKEN} letters; ask your identity provider "
+                "for one with fewer claims",
+            )
+        if token.count(".") != 2:
+            raise TokenRefused("shape")
+        header = _parsed(token.split(".", 1)[0], "header")
+        lax = self.rules.accept_id_style
+        if set(header) - (_ID_STYLE_HEADERS if lax else _HEADERS):
+            raise TokenRefused("header")
+        if _kind_of_key(header.get("alg")) is None:
+            raise TokenRefused("algorithm")
+        kind = header.get("typ")
+        if not (lax and "typ" not in header) and (
+            not isinstance(kind, str) or kind.lower() not in (_ID_STYLE_TYPES if lax else _TYPES)
+        ):
+            raise TokenRefused("type")
+        if not isinstance(header.get("kid"), str):
+            raise TokenRefused("kid_missing")
+        return header
 
     def _claims(self, token: str, header: Mapping[str, Any]) -> dict[str, Any]:
-        key_id = header.get("kid")
-        if not isinstance(key_id, str):
-            raise TokenRefused("kid_missing")
-        keys = self._keys_with(key_id)
-        try:
-            decoded = jwt.decode(token, keys, algorithms=ALGORITHMS)
-        except (JoseError, ValueError) as error:
-            raise TokenRefused(type(error).__name__, key_id) from error
-        payload = token.split(".")[1]
-        return _parsed(payload, "claims") | dict(decoded.claims)
-
-    def _keys_with(self, key_id: str) -> KeySet:
-        """Return the issuer's keys.
-
-        They are fetched when they are old, or when nobody knows the key id, and not too often.
-        While they cannot be fetched the known ones stay; without any, nobody gets in.
-        """
-        with self._lock:
-            if self.ticks() - self._fetched >= self._wait(key_id):
-                self._fetched = self.ticks()
-                try:
-                    self._keys = KeySet.import_key_set(dict(self.fetch()))  # type: ignore[arg-type]  # joserfc's TypedDict
-                except Exception as error:
-                    if self._keys is None:
-                        raise TokenRefused("jwks_unavailable", key_id) from error
-                    log.warning("jwks.unavailable", error=type(error).__name__)
-            if self._keys is None:
-                raise TokenRefused("jwks_unavailable", key_id)
-            return self._keys
-
-    def _wait(self, key_id: str) -> float:
-        """Return how many seconds lie between the last fetch and the next."""
-        if self._keys is None:
-            return RETRY_SECONDS
-        known = key_id in {key.kid for key in self._keys.keys}
-        return KEYS_LIFE_SECONDS if known else REFETCH_SECONDS
+        """Return the claims once the signature is verified with a key of the issuer."""
+        key_id, algorithm = str(header["kid"]), str(header["alg"])
+        # the library takes EdDSA for another algorithm, and warns of the name at each use
+        model = JWSRegistry.algorithms["Ed25519" if algorithm == "EdDSA" else algorithm]
+        signed, _, end = token.rpartition(".")
+        signature = _bytes(end, "signature")
+        keys = [key for key in self.keys.find(key_id) if key.key_type == model.key_type]
+        if not keys:
+            raise TokenRefused("key_unknown", key_id)
+        if not any(model.verify(signed.encode(), signature, key) for key in keys):
+            raise TokenRefused("signature", key_id)
+        return _parsed(signed.partition(".")[2], "claims")
 
     def _check(self, claims: Mapping[str, Any]) -> None:
-        now = self.now()
+        """Refuse what a signature alone does not rule out. The caller learns of its age alone."""
+        now, rules = self.now(), self.rules
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
+        issued, expires = claims.get("iat"), claims.get("exp")
         checks = {
-            "issuer": claims.get("iss") == self.rules.issuer,
-            "audience": self.rules.audience in audiences,
-            "expired": _number(claims.get("exp")) and claims["exp"] + LEEWAY_SECONDS > now,
-            "issued": _number(claims.get("iat")) and claims["iat"] - LEEWAY_SECONDS <= now,
+            "issuer": claims.get("iss") == rules.issuer,
+            "audience": rules.audience in audiences,
+            "expiry": is_number(expires),
+            "issued": is_number(issued) and claims["iat"] - LEEWAY_SECONDS <= now,
             "not_before": "nbf" not in claims
-            or (_number(claims["nbf"]) and claims["nbf"] - LEEWAY_SECONDS <= now),
-            "subject": _is_name(claims.get("sub")),
-            "on_behalf_of": _behalf(claims) is None or _is_name(_behalf(claims)),
-            "id_token": not {"nonce", "at_hash", "c_hash"} & set(claims),
+            or (is_number(claims["nbf"]) and claims["nbf"] - LEEWAY_SECONDS <= now),
+            "id_token": not _OF_ID_TOKENS & set(claims)
+            and str(claims.get("typ", "Bearer")).lower() in {"bearer", *_TYPES}  # Keycloak
+            and claims.get("token_use", "access") == "access",  # Amazon Cognito
         }
         for reason, holds in checks.items():
             if not holds:
                 raise TokenRefused(reason)
-
-    def _actor(self, claims: Mapping[str, Any]) -> Actor:
-        roles = tuple(
-            Role(name) for name in _texts(claims, self.rules.roles_claim) if name in set(Role)
-        )
-        kind = claims.get(self.rules.kind_claim)
-        machine = kind == "service" or Role.AUTOMATION in roles
-        return Actor(
-            id=str(claims["sub"]),
-            kind=ActorKind.SERVICE if machine else ActorKind.USER,
-            roles=roles,
-            tenants=_texts(claims, self.rules.tenants_claim),
-            on_behalf_of=_behalf(claims),
-            issuer=self.rules.issuer,
-            session=claims["sid"] if _is_name(claims.get("sid")) else None,
-            methods=tuple(filter(_is_name, _texts(claims, "amr"))),
-        )
+        over = now - claims["exp"]
+        if over >= LEEWAY_SECONDS:
+            raise TokenRefused("expired", shown=f"the token expired {_ago(over)} ago")
+        if claims["exp"] - claims["iat"] > rules.max_life_seconds:
+            most = rules.max_life_seconds / 3600
+            raise TokenRefused("life", shown=f"the token lives longer than {most:g} hours")
 
 
-def _behalf(claims: Mapping[str, Any]) -> Any:
-    """Return for whom a machine acts (``act`` of RFC 8693, or our own claim), or None."""
-    act = claims.get("act")
-    return act["sub"] if isinstance(act, dict) and "sub" in act else claims.get("on_behalf_of")
+def _kind_of_key(algorithm: Any) -> str | None:
+    """Return the type of key that an algorithm takes, None for one that is not accepted."""
+    if not isinstance(algorithm, str):
+        return None
+    return next((kind for kind, names in ALGORITHMS.items() if algorithm in names), None)
 
 
-def _is_name(value: Any) -> bool:
-    """Tell whether a claim can be stored and shown as a name."""
-    return isinstance(value, str) and 0 < len(value) <= MAX_SUBJECT and value.isprintable()
-
-
-def _header(token: str) -> dict[str, Any]:
-    if len(token) > MAX_TOKEN or token.count(".") != 2:
-        raise TokenRefused("shape")
-    header = _parsed(token.split(".", 1)[0], "header")
-    if set(header) - _HEADERS:
-        raise TokenRefused("header")
-    if header.get("alg") not in ALGORITHMS:
-        raise TokenRefused("algorithm")
-    if str(header.get("typ", "")).lower() not in TYPES:
-        raise TokenRefused("type")
-    return header
+def _ago(seconds: float) -> str:
+    """Return a time that is over in words, such as ``12 minutes``."""
+    for unit, size, least in (("day", 86400, 2), ("hour", 3600, 2), ("minute", 60, 1)):
+        number = int(seconds // size)
+        if number >= least:
+            return f"{number} {unit}{'s' if number > 1 else ''}"
+    return "less than a minute"
 
 
 def _parsed(part: str, what: str) -> dict[str, Any]:
@@ -183,8 +147,7 @@ def _parsed(part: str, what: str) -> dict[str, Any]:
         return found
 
     try:
-        padded = part + "=" * (-len(part) % 4)
-        found = json.loads(base64.urlsafe_b64decode(padded), object_pairs_hook=unique)
+        found = json.loads(_bytes(part, what), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise TokenRefused(what) from error
     if not isinstance(found, dict):
@@ -192,14 +155,10 @@ def _parsed(part: str, what: str) -> dict[str, Any]:
     return found
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _texts(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    value = claims.get(name)
-    if isinstance(value, str):
-        value = value.split()
-    if not isinstance(value, list):
-        return ()
-    return tuple(item for item in value if isinstance(item, str))[:200]
+def _bytes(part: str, what: str) -> bytes:
+    """Return what base64url stands for; other letters are refused, not skipped."""
+    try:
+        plain = part.encode("ascii").translate(_URL_SAFE)
+        return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
+    except ValueError as error:
+        raise TokenRefused(what) from error

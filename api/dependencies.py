@@ -6,16 +6,20 @@ import base64
 import hashlib
 import hmac
 import json
-import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from api.auth import Identity, TokenRefused
+from api.auth import Identity
+from api.claims import TokenRefused
+from api.figures import figures_of
+from api.recent import Recent
+from api.streams import Streams
 from control_plane.domain.actor import Actor, ActorKind
 from control_plane.domain.audit import Stage
 from control_plane.domain.errors import (
@@ -27,11 +31,12 @@ from control_plane.domain.errors import (
     PreconditionRequired,
 )
 from control_plane.services.idempotency import key_digest
+from control_plane.services.permission import within_budget
 from control_plane.workflows.core import Caller, Core
 from control_plane.workflows.recording import record
 
 MAX_PAGE: Final = 200
-FAILURES_PER_MINUTE: Final = 30  # of authentication that are recorded one by one
+FIGURES_SECONDS: Final = 2.0
 
 
 @dataclass
@@ -43,7 +48,14 @@ class Shared:
     base_url: str
     page_key: bytes
     readiness: Callable[[], dict[str, str]]
-    failures: list[float] = field(default_factory=list)
+    background: Callable[[], dict[str, str]] = dict  # parts that requests do without
+    notice: str = ""  # what every answer announces
+    streams: Streams = field(default_factory=Streams)
+    figures: Recent[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Keep the figures for a moment: whoever may read them may ask without end."""
+        self.figures = Recent(lambda: figures_of(self.core), life_seconds=FIGURES_SECONDS)
 
 
 def shared(request: Request) -> Shared:
@@ -63,8 +75,25 @@ def caller(request: Request, have: SharedDep, given: Credentials) -> Caller:
     """Return who calls. Raises ``NotAuthenticated``; a bad token leaves an event.
 
     Raises ``InvalidInput`` for a query parameter that the route has not: a filter with a slip in
-    its name would show everything.
+    its name would show everything. Raises ``Unavailable`` while no token can be checked.
     """
+    found = authenticate(request, have, given)
+    known = _query_parameters(request.scope["route"].dependant)
+    for name in request.query_params:
+        if name not in known:
+            plain = _plain(name[:60])
+            raise InvalidInput(f"there is no query parameter {plain} here", field=plain)
+    return found
+
+
+def authenticate(request: Request, have: Shared, given: Credentials) -> Caller:
+    """Return who calls, once per request: a route may ask before it reads a body.
+
+    Raises as ``caller`` does.
+    """
+    known = getattr(request.state, "caller", None)
+    if isinstance(known, Caller):
+        return known
     if given is None or not given.credentials:
         raise NotAuthenticated("a bearer token is needed")
     try:
@@ -72,14 +101,31 @@ def caller(request: Request, have: SharedDep, given: Credentials) -> Caller:
     except TokenRefused as refused:
         _record_failure(request, have, refused)
         raise
-    found = Caller(actor=actor, request_id=request.state.request_id)
+    found = Caller(actor=actor, request_id=request.state.request_id, address=address_of(request))
     request.state.caller = found  # for the record of a refusal
-    known = _query_parameters(request.scope["route"].dependant)
-    for name in request.query_params:
-        if name not in known:
-            plain = _plain(name[:60])
-            raise InvalidInput(f"there is no query parameter {plain} here", field=plain)
     return found
+
+
+def is_guarded(of: Dependant) -> bool:
+    """Tell whether a route asks who calls."""
+    return of.call is caller or any(is_guarded(each) for each in of.dependencies)
+
+
+def address_of(request: Request) -> str:
+    """Return where a request comes from, as refusals are counted.
+
+    Whoever has one IPv6 address has all of its network of 64 bits, so that is one source.
+    """
+    host = request.client.host if request.client else "unknown"
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return f"{IPv6Address(int(address) >> 64 << 64)}/64"
 
 
 CallerDep = Annotated[Caller, Depends(caller)]
@@ -90,7 +136,7 @@ def writing_caller(have: SharedDep, who: CallerDep) -> Caller:
     reason = have.core.trail.is_behind()
     if reason:
         raise AuditUnavailable(f"nothing was done: {reason}")
-    return who
+    return replace(who, held=have.core.trail.held())
 
 
 WriterDep = Annotated[Caller, Depends(writing_caller)]
@@ -101,11 +147,7 @@ def keyed_caller(who: WriterDep, idempotency_key: Annotated[str | None, Header()
 
     Raises ``IdempotencyKeyMissing``.
     """
-    return Caller(
-        actor=who.actor,
-        request_id=who.request_id,
-        idempotency_key_sha256=key_digest(idempotency_key),
-    )
+    return replace(who, idempotency_key_sha256=key_digest(idempotency_key))
 
 
 KeyedDep = Annotated[Caller, Depends(keyed_caller)]
@@ -117,23 +159,24 @@ def _query_parameters(of: Dependant) -> set[str]:
 
 
 def _record_failure(request: Request, have: Shared, refused: TokenRefused) -> None:
-    """Record a failed authentication; a flood of them leaves one event a time, not a flood."""
-    now = time.monotonic()
-    have.failures[:] = [at for at in have.failures if now - at < 60]
-    if len(have.failures) >= FAILURES_PER_MINUTE:
-        return
-    have.failures.append(now)
+    """Record a failed authentication, within the budget for those of its address."""
     nobody = Caller(
-        actor=Actor(id="unknown", kind=ActorKind.SERVICE), request_id=request.state.request_id
+        actor=Actor(id="unknown", kind=ActorKind.SERVICE),
+        request_id=request.state.request_id,
+        address=address_of(request),
     )
-    with have.core.uow() as uow:
-        record(
-            have.core, uow, nobody, "authn.failed",
-            tree=None, stage=Stage.DENIED, code=refused.reason.lower()[:60],
-            route=_plain(request.url.path[:200]),
-            key_id=_plain((refused.key_id or "")[:60]) or None,
-        )  # fmt: skip
-        uow.commit()
+
+    def write() -> None:
+        with have.core.uow() as uow:
+            record(
+                have.core, uow, nobody, "authn.failed",
+                tree=None, stage=Stage.DENIED, code=refused.reason.lower()[:60],
+                route=_plain(request.url.path[:200]),
+                key_id=_plain((refused.key_id or "")[:60]) or None,
+            )  # fmt: skip
+            uow.commit()
+
+    within_budget(have.core, nobody, "authn.failed", write)
 
 
 def _plain(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -17,6 +18,7 @@ from control_plane.domain.errors import DomainError, InvalidInput, NotFound
 
 log = structlog.get_logger()
 MAX_BODY: Final = 256 * 1024
+BODY_SECONDS: Final = 20.0  # for a whole body to arrive
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{8,100}\Z")
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _SECURITY: Final = [
@@ -37,8 +39,14 @@ class Edge:
     answer to a bug has the same headers and form as every other.
     """
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        *,
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
         self._app = app
+        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -81,7 +89,7 @@ class Edge:
         elif _too_large(headers):
             await errors.of_status(Request(scope), 413)(scope, receive, answer)
         else:
-            await self._app(scope, _Limited(receive), answer)
+            await self._app(scope, _Limited(receive, self._body_seconds), answer)
 
 
 def _fault(scope: Scope) -> DomainError | None:
@@ -99,14 +107,27 @@ def _too_large(headers: dict[bytes, bytes]) -> bool:
 
 
 class _Limited:
-    """Refuses a body without a length once it has grown too large."""
+    """Refuses a body that has grown too large, or that does not arrive in time."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, seconds: float) -> None:
         self._receive = receive
+        self._seconds = seconds
         self._size = 0
+        self._deadline: float | None = None
+        self._is_whole = False
 
     async def __call__(self) -> MutableMapping[str, Any]:
-        message = await self._receive()
+        if self._is_whole:  # what waits now waits for the caller to leave
+            return await self._receive()
+        loop = asyncio.get_running_loop()
+        if self._deadline is None:
+            self._deadline = loop.time() + self._seconds
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(408) from None
+        self._is_whole = not message.get("more_body", False)
         self._size += len(message.get("body", b""))
         if self._size > MAX_BODY:
             raise HTTPException(413)

@@ -17,8 +17,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from api import refusals
+from api.sentences import sentence
 from control_plane.domain import errors as facts
-from control_plane.domain.errors import DomainError
+from control_plane.domain.errors import DomainError, InvalidInput
 
 log = structlog.get_logger()
 MEDIA_TYPE: Final = "application/problem+json"
@@ -36,10 +37,13 @@ STATUS: Final[dict[str, int]] = {
     "idempotency_key_reused": 422,
     "idempotency_key_in_flight": 409,
     "contract_already_used": 409,
+    "company_has_tenant": 409,
     "precondition_failed": 412,
     "precondition_required": 428,
     "conflict": 409,
     "illegal_transition": 409,
+    "run_superseded": 409,
+    "stale_call": 409,
     "mode_conflict": 409,
     "hub_unavailable": 409,
     "no_account": 409,
@@ -69,6 +73,11 @@ HTTP: Final = {
     400: ("invalid_request", "The request cannot be understood", "See /openapi.json."),
     404: ("not_found", facts.NotFound.title, facts.NotFound.remedy),
     405: ("method_not_allowed", "The path has no such method", "See /openapi.json."),
+    408: (
+        "request_timeout",
+        "The body did not arrive in time",
+        "Send the whole body within 20 seconds.",
+    ),
     413: ("body_too_large", "The body is too large", "Send at most 256 KiB."),
     415: (
         "unsupported_media_type",
@@ -118,6 +127,9 @@ def of_fact(request: Request, error: DomainError) -> JSONResponse:
     if status == 500:
         log.error("request.internal", code=error.code)
         error = DomainError()
+    data = dict(error.data)
+    if isinstance(error, InvalidInput) and "field" in data:
+        data = {"fields": [{"field": data.pop("field"), "reason": error.message}], **data}
     return problem(
         request,
         status=status,
@@ -125,7 +137,7 @@ def of_fact(request: Request, error: DomainError) -> JSONResponse:
         title=error.title,
         detail=error.message,
         remedy=error.remedy,
-        extra=dict(error.data),
+        extra=data,
         headers=headers,
     )
 
@@ -159,13 +171,13 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     elif _is_no_json(request, found):
         return await _answered(request, facts.InvalidInput(), of_status(request, 415))
     fields = [
-        {"field": _field(item["loc"]), "reason": item["msg"][:_SHOWN_LETTERS]} for item in found
+        {"field": _field(item["loc"]), "reason": sentence(item)[:_SHOWN_LETTERS]} for item in found
     ]
     first = fields[0] if fields else {"field": "", "reason": "not valid"}
     fact = facts.InvalidInput(
         f"{first['field'] or 'body'}: {first['reason']}", fields=fields[:_SHOWN_FIELDS]
     )
-    return await _answered(request, fact, of_fact(request, fact))
+    return await _answered(request, fact, of_fact(request, fact), error.body)
 
 
 def _field(path: tuple[str | int, ...]) -> str:
@@ -181,11 +193,13 @@ def _is_no_json(request: Request, found: list[Any]) -> bool:
     )
 
 
-async def _answered(request: Request, error: DomainError, answer: Response) -> Response:
+async def _answered(
+    request: Request, error: DomainError, answer: Response, body: object = None
+) -> Response:
     """Return the answer once the refusal is in the log; that may fail, and is the answer then."""
     if answer.status_code < 500:
         try:
-            await asyncio.to_thread(refusals.keep, request, error)
+            await asyncio.to_thread(refusals.keep, request, error, body)
         except DomainError as failed:
             return of_fact(request, failed)
     return answer

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from api.app import create_app
-from api.dependencies import Shared
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
 
 
 def document() -> dict[str, Any]:
     """Return the OpenAPI document; no route is called, so that no core is needed."""
-    return create_app(cast("Shared", None)).openapi()
+    return create_app(None).openapi()
 
 
 def main(arguments: list[str]) -> int:

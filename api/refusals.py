@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Request
 
+from control_plane.domain import spellings
 from control_plane.domain.errors import DomainError
+from control_plane.services import provisioning
+from control_plane.services.permission import record_bounded
 from control_plane.workflows.core import Caller
 from control_plane.workflows.recording import record_denied
 
+SUBMISSION: Final = "POST /v1/provisioning-requests"
 MUTATING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _MAX_FIELDS: Final = 20
 _MAX_NAME: Final = 60
 
 
-def keep(request: Request, error: DomainError) -> None:
+def keep(request: Request, error: DomainError, body: object = None) -> None:
     """Record a refused mutation of a known caller, unless its service did.
 
     What is wrong with a body, a missing key or version is found before a service is called; and a
@@ -24,10 +28,33 @@ def keep(request: Request, error: DomainError) -> None:
     caller = getattr(request.state, "caller", None)
     if error.is_recorded or request.method not in MUTATING or not isinstance(caller, Caller):
         return
-    record_denied(
-        request.app.state.shared.core, caller, "request.refused", error,
-        tree=None, route=_route(request), fields=_fields(error) or None,
-    )  # fmt: skip
+    core, route, fields = request.app.state.shared.core, _route(request), _fields(error) or None
+    submitted = _submitted(request, caller, body)
+    if submitted is not None:
+        provisioning.record_refusal(core, caller, submitted, error, route=route, fields=fields)
+        return
+    # whoever has a role is trusted with the log: each of their refusals is one entry
+    write = record_denied if caller.actor.roles else record_bounded
+    write(core, caller, "request.refused", error, tree=None, route=route, fields=fields)
+
+
+def _submitted(request: Request, caller: Caller, body: object) -> dict[str, Any] | None:
+    """Return the body of a submission of which at least provider and envelope can be read."""
+    is_dry = request.query_params.get("dry_run", "").lower() in {"true", "1", "yes", "on", "t", "y"}
+    is_submission = (
+        _route(request) == SUBMISSION and not is_dry and caller.actor.has(*provisioning.SUBMITTERS)
+    )
+    contract = body.get("contract") if isinstance(body, dict) else None
+    if not is_submission or not isinstance(contract, dict) or not isinstance(body, dict):
+        return None
+    try:
+        known = {
+            "provider": spellings.provider(contract["provider"]),
+            "envelope_id": spellings.identifier(contract["envelope_id"]),
+        }
+    except (KeyError, TypeError, ValueError):
+        return None
+    return {**body, "contract": {**contract, **known}}
 
 
 def _route(request: Request) -> str:

@@ -13,8 +13,10 @@ from typing import Any, Final, NoReturn
 
 from fastapi import Request
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from api.dependencies import authenticate, bearer, is_guarded
 from control_plane.domain.canonical import MAX_INTEGER
 
 MAX_DEPTH: Final = 32
@@ -91,8 +93,8 @@ def _check_text(text: str) -> None:
 class StrictRequest(Request):
     """A request whose body is read strictly.
 
-    A fault waits in ``state.body_fault`` and the value is one that no body has, so that the caller
-    is authenticated before the body is answered for (``errors.py`` tells the fault).
+    A fault waits in ``state.body_fault`` and the value is one that no body has
+    (``errors.py`` tells the fault).
     """
 
     async def json(self) -> Any:
@@ -105,13 +107,20 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that reads its body strictly."""
+    """A route that reads its body strictly, and a stranger's not at all."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler over a strict request."""
         handle = super().get_route_handler()
+        # FastAPI would read and parse the body before it asks the dependencies who calls
+        asks_first = self.body_field is not None and is_guarded(self.dependant)
 
         async def strictly(request: Request) -> Response:
-            return await handle(StrictRequest(request.scope, request.receive))
+            strict = StrictRequest(request.scope, request.receive)
+            if asks_first:
+                given = await bearer(strict)
+                shared = request.app.state.shared
+                await run_in_threadpool(authenticate, strict, shared, given)
+            return await handle(strict)
 
         return strictly

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,73 +12,56 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from control_plane import config, logging
-from control_plane.adapters.audit.keys import public_key_path
+from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file, public_key_path
 from control_plane.adapters.audit.signer_process import SignerConfig, run_signer
 from control_plane.adapters.audit.trail import SqlTrail
 from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.db.engine import connect, driver_url
-from control_plane.adapters.db.migrate import pending, upgrade
+from control_plane.adapters.db.listening import RunNews
+from control_plane.adapters.db.migrate import pending_on, upgrade
 from control_plane.adapters.db.roles import APP
 from control_plane.adapters.db.unit_of_work import SqlUnitOfWork
-from control_plane.adapters.dbos.liveness import Liveness
-from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer
-from control_plane.adapters.objects.files import FileObjectStore
+from control_plane.adapters.dbos.liveness import Liveness, living_workers
+from control_plane.adapters.home import Home, Key
+from control_plane.adapters.identity.embedded import (
+    ISSUER,
+    EmbeddedIssuer,
+    open_embedded_issuer,
+)
+from control_plane.adapters.identity.jwks import fetch_jwks
+from control_plane.adapters.loopback import keep_loopback_direct
+from control_plane.adapters.objects import open_store
 from control_plane.adapters.pulumi.engine import Cloud, PulumiEngine
 from control_plane.adapters.pulumi.install import CliSources, ensure_cli
 from control_plane.adapters.rules.loader import load_policy_parameters, load_rules
 from control_plane.adapters.rules.policies import RulePolicies
-from control_plane.adapters.secrets.files import FileSecretStore
+from control_plane.adapters.secrets import FileSecretStore, read_secret
 from control_plane.adapters.specs import JsonSchemaSpecs
 from control_plane.adapters.system import RandomIds, SystemClock
 from control_plane.adapters.terraform.builder import TerraformBundleBuilder
-from control_plane.config import Installation, Settings
-from control_plane.domain.actor import system
-from control_plane.domain.deployment import Account
+from control_plane.config import Installation, ProcessRole, Settings
 from control_plane.domain.errors import DomainError, SettingInvalid
 from control_plane.domain.rules import Rules
-from control_plane.ports import UnitOfWork
-from control_plane.workflows.core import Caller, Core, Limits
-from control_plane.workflows.recording import record
+from control_plane.ports import ObjectStore, UnitOfWork
+from control_plane.workflows.core import Core, Limits, Whereabouts
 
 if TYPE_CHECKING:
     from control_plane.adapters.dbos.executor import Executor
 
 log = structlog.get_logger()
+REHEARSAL: Final = "a rehearsal on the emulated cloud: nothing here exists in AWS"
 # the product's own files: programs, schemas, modules, rules
 SOURCE: Final = Path(__file__).resolve().parent.parent
 
 
-@dataclass(frozen=True)
-class Home:
-    """The folder of what a process keeps on this machine; everything in it is mode 0700."""
-
-    folder: Path
-
-    def __post_init__(self) -> None:
-        """Make the folder. Raises ``SettingInvalid`` when that is not possible."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise SettingInvalid(
-                f"TENANTPLANE_HOME: the folder cannot be made ({error.strerror})"
-            ) from None
-        if not os.access(self.folder, os.W_OK | os.X_OK):
-            raise SettingInvalid("TENANTPLANE_HOME: the folder is not writable by this user")
-
-    def part(self, name: str) -> Path:
-        """Return a path inside."""
-        return self.folder / name
-
-
-def read_settings(**overrides: object) -> Settings:
-    """Return the settings. Raises ``SettingInvalid`` with one sentence."""
-    return config.load(overrides)
+def read_settings(role: ProcessRole | None = None, **overrides: object) -> Settings:
+    """Return the settings, of a role or of a command. Raises ``SettingInvalid``."""
+    return config.load(overrides, role=role)
 
 
 @dataclass(frozen=True)
@@ -92,6 +74,11 @@ class Parts:
     def home(self) -> Home:
         """The home folder."""
         return Home(self.settings.home.absolute())
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        """The store of bundles and saved plans. Raises ``SettingInvalid``."""
+        return open_store(self.settings.objects_url, folder=self.home.part("objects"))
 
     @cached_property
     def app_url(self) -> str:
@@ -113,6 +100,11 @@ class Parts:
         return connect(self.app_url, name="tenantplane", connections=2, overflow=18)
 
     @cached_property
+    def run_news(self) -> RunNews:
+        """Who tells which runs have new progress lines."""
+        return RunNews(self.app_url)
+
+    @cached_property
     def auditor_engine(self) -> Engine:
         """Connections of the role that reads the audit log."""
         return connect(
@@ -122,7 +114,7 @@ class Parts:
     @cached_property
     def trail(self) -> SqlTrail:
         """The audit log, read."""
-        key = public_key_path(self.home.part("keys") / "audit.key")
+        key = public_key_path(self.home.key(Key.AUDIT))
         return SqlTrail(self.auditor_engine, host=self.settings.audit_host, public_key=key)
 
     @cached_property
@@ -162,7 +154,7 @@ class Parts:
             ids=RandomIds(),
             engine=self.engine,
             builder=self.builder,
-            objects=FileObjectStore(self.home.part("objects")),
+            objects=self.objects,
             secrets=self.secrets,
             policies=self.policies,
             specs=JsonSchemaSpecs(SOURCE / "stacks" / "schemas"),
@@ -171,24 +163,36 @@ class Parts:
             limits=Limits(
                 approval_life=timedelta(hours=hours) if hours else None,
                 link_life=timedelta(hours=settings.link_hours),
+                call_life=timedelta(seconds=self.engine.longest_seconds),
+                apply_life=timedelta(seconds=self.engine.longest_apply_seconds),
             ),
+            here=Whereabouts(worker=settings.worker_name, host=os.uname().nodename),
         )
 
     @cached_property
     def secrets(self) -> FileSecretStore:
         """The master secret and what is derived from it."""
-        return FileSecretStore(self.home.part("keys") / "master.key")
+        return FileSecretStore(self.home.key(Key.MASTER))
+
+    def require_keys(self) -> None:
+        """Raise ``SettingInvalid`` unless a worker's keys are there: before any work, not in it."""
+        read_secret(self.home.key(Key.MASTER))
+        try:
+            load_key_file(self.home.key(Key.BUNDLE))
+        except KeyFileUnusable as error:
+            raise SettingInvalid(str(error)) from error
 
     @cached_property
     def page_key(self) -> bytes:
-        """The key that page tokens are marked with, the same in every process."""
-        return self.secrets.hmac_key("page-tokens")
+        """The key that page tokens are marked with, the same in every API process."""
+        return read_secret(self.home.key(Key.PAGE))
 
     @cached_property
     def engine(self) -> PulumiEngine:
         """The Pulumi engine. The CLI is looked for when it is used first."""
         settings = self.settings
-        state = settings.state_url or self._state_folder()
+        given = settings.state_url
+        state = given.get_secret_value() if given else self._state_folder()
         return PulumiEngine(
             cli=self._cli,
             backend_url=state,
@@ -201,6 +205,7 @@ class Parts:
                 if settings.cloud == "sandbox" and settings.sandbox_provider == "light"
                 else "official",
                 endpoint=settings.sandbox_url if settings.cloud == "sandbox" else None,
+                is_aws=settings.cloud == "aws",
             ),
             plan_seconds=settings.plan_seconds,
             apply_seconds=settings.apply_seconds,
@@ -229,7 +234,7 @@ class Parts:
             modules=SOURCE / "stacks" / "mode_c_modules",
             guide=SOURCE / "docs" / "mode-c.md",
             variables_schema=SOURCE / "stacks" / "schemas" / "mode_c_variables.schema.json",
-            key_file=self.home.part("keys") / "bundle.key",
+            key_file=self.home.key(Key.BUNDLE),
             work_folder=self.home.part("builds"),
             binary=settings.terraform,
             mirror=settings.terraform_mirror,
@@ -244,36 +249,58 @@ class Parts:
     @cached_property
     def embedded_issuer(self) -> EmbeddedIssuer:
         """This installation's own issuer. Raises ``SettingInvalid`` in production."""
-        if self.settings.installation is Installation.PRODUCTION or self.settings.issuer:
-            raise SettingInvalid(
-                "the embedded issuer is not used here: tokens come from TENANTPLANE_ISSUER"
-            )
-        return EmbeddedIssuer(
-            self.home.part("keys") / "issuer.pem", audience=self.settings.audience
+        settings = self.settings
+        return open_embedded_issuer(
+            self.home.key(Key.ISSUER),
+            audience=settings.audience,
+            is_used=settings.installation is Installation.EMBEDDED and settings.issuer is None,
         )
 
     def fetch_keys(self) -> dict[str, Any]:
         """Return the issuer's JWKS."""
         if self.settings.jwks_url is None:
             return self.embedded_issuer.keys()
-        answer = httpx.get(self.settings.jwks_url, timeout=5.0)
-        answer.raise_for_status()
-        return dict(answer.json())
+        return fetch_jwks(self.settings.jwks_url)
 
-    def readiness(self) -> dict[str, str]:
-        """Return each part with ``ok`` or what is wrong with it."""
+    @property
+    def checks(self) -> Mapping[str, Callable[[], str]]:
+        """What requests need, each with a question that returns what is wrong, or ''."""
         return {
-            "database": _state(self._schema_fault),
-            "audit_log": _state(self.trail.is_behind),
+            "database": lambda: _fault(self._schema_fault),
+            "audit_log": lambda: _fault(self.trail.is_behind),
         }
 
+    @property
+    def background(self) -> Mapping[str, Callable[[], str]]:
+        """What requests do without, each with a question as in ``checks``."""
+        return {
+            "worker": lambda: _fault(self._worker_fault),
+            "audit_verification": lambda: _fault(self.trail.first_fault),
+        }
+
+    def _worker_fault(self) -> str:
+        with self.app_engine.connect() as connection:
+            return "" if living_workers(connection) else "none is running, so runs wait"
+
+    @property
+    def notice(self) -> str:
+        """What every answer announces of this installation, or ''."""
+        return REHEARSAL if self.settings.rehearsal else ""
+
+    @cached_property
+    def health_engine(self) -> Engine:
+        """One connection for the question whether there is a database; requests do not wait."""
+        return connect(
+            self.app_url, name="tenantplane health", connections=1, overflow=0, wait_seconds=1.0
+        )
+
     def _schema_fault(self) -> str:
-        behind = pending(self.app_url)
+        behind = pending_on(self.health_engine)
         return f"migrations are missing: {', '.join(behind)}" if behind else ""
 
     def liveness(self) -> Liveness:
         """The name of this worker."""
-        return Liveness(self.app_url, self.settings.worker_id)
+        return Liveness(self.app_url, self.settings.worker_name)
 
     def executor(self, liveness: Liveness, phases: Mapping[str, Callable[[str], None]]) -> Executor:
         """What claims phases from the queue."""
@@ -304,7 +331,7 @@ class Parts:
         return run_signer(
             SignerConfig(
                 database_url=driver_url(self._url("database_sequencer_url")),
-                key_path=self.home.part("keys") / "audit.key",
+                key_path=self.home.key(Key.AUDIT),
                 journal_path=self.home.part("keys") / "audit.signed",
                 host=self.settings.audit_host,
                 parent_pid=os.getppid() if watched else None,
@@ -324,11 +351,18 @@ class Parts:
             threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def start_process(part: str, **overrides: object) -> Parts:
-    """Read settings and set up logs for a process. Raises ``SettingInvalid``."""
-    settings = read_settings(**overrides)
+def start_process(part: str) -> Parts:
+    """Read the settings of a role, check its home and set up logs. Raises ``SettingInvalid``."""
+    keep_loopback_direct(os.environ)
+    settings = read_settings(ProcessRole(part))
+    parts = Parts(settings)
+    parts.home.require(is_written=part != ProcessRole.API)
+    if part == ProcessRole.WORKER:
+        parts.require_keys()
     logging.configure(level=settings.log_level, style=settings.log_format, part=part)
-    return Parts(settings)
+    if settings.rehearsal:
+        log.warning("rehearsal", notice=REHEARSAL)
+    return parts
 
 
 def prepare_database(owner_url: str) -> None:
@@ -339,47 +373,8 @@ def prepare_database(owner_url: str) -> None:
     migrate(owner_url, application_role=APP)
 
 
-def prepare_accounts(parts: Parts) -> int:
-    """Put the accounts of the settings into the pool; returns how many were new."""
-    core, added = parts.core, 0
-    with core.uow() as uow:
-        known = {account.account_id for account in uow.accounts.find()}
-        for number, role, external in _pool(parts.settings.accounts):
-            if number in known:
-                continue
-            account = Account(
-                id=core.ids.new("account"),
-                account_id=number,
-                role_arn=role,
-                external_id=external,
-                shared=parts.settings.accounts_shared,
-                claimed_by=None,
-                created_at=core.clock.now(),
-            )
-            uow.accounts.add(account)
-            record(
-                core, uow, Caller(actor=system("setup")), "account.added",
-                tree=None, account=number, shared=account.shared,
-            )  # fmt: skip
-            added += 1
-        uow.commit()
-    return added
-
-
-def _pool(text: str) -> list[tuple[str, str | None, str | None]]:
-    """Parse ``id`` and ``id=role_arn|external_id``. Raises ``SettingInvalid``."""
-    found = []
-    for entry in filter(None, (part.strip() for part in text.split(","))):
-        number, _, rest = entry.partition("=")
-        role, _, external = rest.partition("|")
-        if not re.fullmatch(r"[0-9]{12}", number):
-            raise SettingInvalid("TENANTPLANE_ACCOUNTS: an account id has 12 digits")
-        found.append((number, role or None, external or None))
-    return found
-
-
-def _state(ask: Callable[[], str]) -> str:
+def _fault(ask: Callable[[], str]) -> str:
     try:
-        return ask() or "ok"
+        return ask()
     except (DomainError, SQLAlchemyError) as error:
         return error.message if isinstance(error, DomainError) else "cannot be reached"

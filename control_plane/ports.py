@@ -1,7 +1,7 @@
 """Ports: what the core needs from the outside, as protocols.
 
 Every port has implementations under ``control_plane/adapters`` and one contract suite under
-``tests/contracts`` that all of them pass, the in-memory ones included.
+``tests/contracts`` that all of them pass.
 """
 
 from __future__ import annotations
@@ -9,16 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, Self, TypeVar
+from enum import StrEnum
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from control_plane.domain.approval import Approval, Barred, Decision
 from control_plane.domain.audit import AuditEvent
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
-from control_plane.domain.deployment import Account, Deployment
+from control_plane.domain.calls import CallRecord
+from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
+from control_plane.domain.engine import (
+    CallMark,
+    LockInfo,
+    Look,
+    Operation,
+    OutputChange,
+    PendingOperation,
+    PlannedResource,
+    Resolved,
+)
+from control_plane.domain.evaluation import Evaluation
+from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import Hub
-from control_plane.domain.plan import Plan
-from control_plane.domain.run import Run, RunEvent
-from control_plane.domain.tenant import Contract, ProvisioningRequest, Tenant
+from control_plane.domain.plan import Plan, PlanHead, is_empty
+from control_plane.domain.run import BlockedOn, Run, RunEvent, RunStatus
+from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
+from control_plane.domain.timers import Timer, TimerKind
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -40,6 +55,9 @@ class Repository(Protocol[T]):
         For entities with a ``version`` the row must hold ``version - 1``; else ``Conflict``.
         """
 
+    def remove(self, entity_id: str) -> None:
+        """Delete the row. Raises ``Conflict`` when it is gone, or others refer to it."""
+
     def find(self, **equals: Any) -> list[T]:
         """Return all rows whose fields equal the given values, oldest id first.
 
@@ -48,6 +66,9 @@ class Repository(Protocol[T]):
 
     def count(self, **equals: Any) -> int:
         """Count what ``find`` would return."""
+
+    def counts(self, field: str) -> Mapping[str, int]:
+        """Count all rows by the values of a field; values that no row has are left out."""
 
     def page(self, *, limit: int, before: str | None = None, **equals: Any) -> list[T]:
         """Return at most ``limit`` rows, newest id first, with ids smaller than ``before``."""
@@ -102,6 +123,72 @@ class RunQueue(Protocol):
         of a partition runs at a time.
         """
 
+    def holds(self, phase: str, subject_id: str, *, attempt: int) -> bool:
+        """Tell whether this phase waits or runs, in whatever worker."""
+
+    def forget(self, before: datetime, *, limit: int) -> int:
+        """Delete what is kept of phases that ended before ``before``; returns how many."""
+
+
+class Timers(Protocol):
+    """What falls due. A timer is claimed by one worker and done at least once."""
+
+    def set(self, kind: TimerKind, subject: str, due_at: datetime) -> None:
+        """Let it fall due at ``due_at``, whenever it was due before."""
+
+    def claim(self, now: datetime, *, until: datetime, limit: int) -> Sequence[Timer]:
+        """Take timers that are due; if nothing becomes of it they fall due again at ``until``."""
+
+    def finish(self, claimed: Timer) -> None:
+        """Remove a claimed timer, unless it was set anew meanwhile."""
+
+    def cancel(self, kind: TimerKind, subject: str) -> None:
+        """Remove a timer, if there is one."""
+
+
+class Queries(Protocol):
+    """Named questions, one indexed statement each."""
+
+    def newest_run(self, deployment_id: str) -> Run | None:
+        """Return the deployment's newest run."""
+
+    def runs_by_status(self) -> Mapping[RunStatus, int]:
+        """Count the runs in each status."""
+
+    def blocked_runs(
+        self, on: BlockedOn, *, limit: int, region: str | None = None
+    ) -> Sequence[str]:
+        """Return the ids of the runs that wait for ``on`` longest, of one region or of all."""
+
+    def plan_heads(self, plan_ids: Sequence[str]) -> Mapping[str, PlanHead]:
+        """Return what a list shows of some plans, without their resources."""
+
+    def newest_call(self, deployment_id: str) -> CallRecord | None:
+        """Return the engine call that owns the deployment's stack."""
+
+    def calls_of(self, deployment_id: str, *, limit: int) -> Sequence[CallRecord]:
+        """Return the newest engine calls of a deployment, newest first."""
+
+    def calls_to_stop(self, worker: str) -> Sequence[str]:
+        """Return the worker's open calls whose runs somebody canceled before they were applied."""
+
+    def newest_bundle(self, deployment_id: str) -> Bundle | None:
+        """Return the deployment's newest bundle."""
+
+    def was_applied(self, deployment_id: str) -> bool:
+        """Tell whether the customer applied some version of the deployment's bundle."""
+
+    def slices(self, hub_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return the number of slices on each of some Hubs."""
+
+    def newest_of_tenants(
+        self, tenant_ids: Sequence[str]
+    ) -> Mapping[str, tuple[str | None, str | None]]:
+        """Return the ids of each tenant's newest run and newest bundle."""
+
+    def forget_answers(self, now: datetime, *, limit: int) -> int:
+        """Delete idempotent answers whose life is over; returns how many."""
+
 
 class UnitOfWork(Protocol):
     """One transaction. Leaving the block without ``commit`` rolls back."""
@@ -109,10 +196,14 @@ class UnitOfWork(Protocol):
     tenants: Repository[Tenant]
     contracts: Repository[Contract]
     requests: Repository[ProvisioningRequest]
+    refusals: Repository[RefusedRequest]
     hubs: Repository[Hub]
     accounts: Repository[Account]
     deployments: Repository[Deployment]
+    specs: Repository[DeploymentSpec]
     runs: Repository[Run]
+    calls: Repository[CallRecord]
+    evidence: Repository[Evidence]
     run_events: RunEvents
     plans: Repository[Plan]
     approvals: Repository[Approval]
@@ -123,6 +214,8 @@ class UnitOfWork(Protocol):
     links: Repository[DownloadLink]
     receipts: Repository[Receipt]
     idempotency: Repository[IdempotencyRecord]
+    timers: Timers
+    queries: Queries
     audit: AuditLog
     queue: RunQueue
 
@@ -180,55 +273,86 @@ class EngineCall:
 class EnginePlan:
     """What the engine says it would do.
 
-    ``parts`` are the digests ``operations``, ``state``, ``program`` and ``versions``; the control
-    plane adds ``spec`` and ``policies``. ``saved_plan`` is the engine's own plan file.
+    ``outputs`` are the outputs of the stack that change. ``parts`` are the digests ``operations``,
+    ``state``, ``program`` and ``versions``; the control plane adds its own. ``saved_plan`` is the
+    engine's own plan file.
     """
 
-    operations: Sequence[Json]
-    resources: Sequence[Json]
+    operations: tuple[Operation, ...]
+    resources: tuple[PlannedResource, ...]
+    outputs: tuple[OutputChange, ...]
     parts: Mapping[str, str]
     saved_plan: bytes
     stack_salt: str | None
     encrypted_key: str | None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the plan changes nothing."""
+        return is_empty(self.operations, self.outputs)
+
+
+class GateAnswer(StrEnum):
+    """What a gate decides on a plan."""
+
+    PROCEED = "proceed"  # apply it, then verify
+    LOOK = "look"  # apply nothing, verify what exists
+    STOP = "stop"  # do nothing more
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What an apply that ended well has left, before its verification. Secrets are masked."""
+
+    outputs: Json
+    secret_outputs: tuple[str, ...]
+    state_digest: str
+    summary: Mapping[str, int]
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineResult:
-    """What an apply did.
+    """How an apply ended.
 
-    ``outcome`` is ``applied``, ``stopped`` (the gate said stop; nothing was called), ``canceled``
-    or ``failed``. ``error`` is {code, message, data}. ``state_digest`` is that of the state the
-    call left. ``checks`` are the runner's own checks after an apply.
+    ``outcome`` is ``applied`` or ``looked`` (``look`` says what the verification found),
+    ``stopped`` (the gate said stop; nothing was called), ``canceled`` (also during the verification
+    after an apply that ended well) or ``failed``. ``error`` is {code, message, data}. ``changed``
+    tells whether the cloud may have changed. ``state_digest`` is that of the state the call left.
     """
 
-    outcome: str
-    outputs: Json = field(default_factory=dict)
-    secret_outputs: Sequence[str] = ()
+    outcome: Literal["applied", "looked", "stopped", "canceled", "failed"]
     state_digest: str | None = None
-    resources: Sequence[Json] = ()
     summary: Mapping[str, int] = field(default_factory=dict)
-    checks: Sequence[Json] = ()
+    look: Look | None = None
     error: Json | None = None
+    changed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leftovers:
-    """What earlier calls left on a stack.
+class StackInspection:
+    """What earlier calls have left on a stack.
 
-    ``locks`` are {id, ours, holder}; ``pending`` are {urn, type, operation}; ``state_digest`` is
-    that of the present state, None when there is no stack. ``written_by`` is the id of the call
-    whose update left exactly this state: proof that nobody else wrote since, also when the process
-    that should have heard of it was dead by then.
+    ``state_digest`` is that of the present state, None when there is no stack. ``written_by`` is
+    the id of the call whose update left exactly this state: proof that nobody else wrote since,
+    also when the process that should have heard of it was dead by then.
     """
 
-    locks: Sequence[Json] = ()
-    pending: Sequence[Json] = ()
+    locks: tuple[LockInfo, ...] = ()
+    pending: tuple[PendingOperation, ...] = ()
     state_digest: str | None = None
-    history_digest: str | None = None  # newest update of the stack, whoever made it
     written_by: str | None = None
 
 
-Gate = Callable[[EnginePlan], bool]  # True: proceed, False: stop
+@dataclass(frozen=True, kw_only=True)
+class CleanedUp:
+    """What a clean-up ended and broke, for the audit log."""
+
+    ended_pids: tuple[int, ...] = ()
+    broken_locks: tuple[str, ...] = ()
+
+
+Gate = Callable[[EnginePlan], GateAnswer]
+OnApplied = Callable[[Applied], None]
 Happened = tuple[str, Json]  # kind, body
 OnEvents = Callable[[Sequence[Happened]], None]  # what happened since it was called last, in order
 
@@ -237,30 +361,42 @@ class StackEngine(Protocol):
     """The Pulumi engine, one operating system process per call.
 
     All raise ``EngineUnavailable``, ``EngineFailed`` or ``ForeignLock``; a failed apply is a
-    result with ``outcome="failed"``, since the cloud may have changed.
+    result with ``outcome="failed"``, since the cloud may have changed. When a process of the call
+    died, so that nobody can say how it ended, they raise ``EngineFailed`` with the reason
+    ``runner_died``, ``engine_died`` or ``provider_died``: clean up, resolve, and go on.
     """
 
     def plan(self, call: EngineCall, *, on_events: OnEvents) -> EnginePlan:
         """Preview; changes nothing."""
 
     def apply(
-        self, call: EngineCall, *, gate: Gate, saved_plan: bytes | None, on_events: OnEvents
+        self,
+        call: EngineCall,
+        *,
+        gate: Gate,
+        saved_plan: bytes | None,
+        on_applied: OnApplied,
+        on_events: OnEvents,
     ) -> EngineResult:
-        """Preview, ask ``gate``, and apply with ``saved_plan``, or this preview's own plan."""
+        """Preview, ask ``gate``, apply with ``saved_plan`` or this preview's own plan, and verify.
 
-    def leftovers(self, call: EngineCall, *, known_locks: Sequence[str]) -> Leftovers:
-        """Look, without changing anything, at what earlier calls left on the stack."""
-
-    def clean_up(
-        self, call: EngineCall, *, call_ids: Sequence[str], lock_ids: Sequence[str]
-    ) -> Json:
-        """End every process of ``call_ids``, then break exactly the locks ``lock_ids``.
-
-        Returns what was ended and broken, for the audit log.
+        ``on_applied`` is called when the apply has ended well, before the verification begins.
+        Whatever ``gate``, ``on_applied`` or ``on_events`` raises stops the call and is raised.
         """
 
-    def resolve_pending(self, call: EngineCall, *, on_events: OnEvents) -> Sequence[Json]:
-        """Import or clear interrupted creates; returns {urn, type, resolution, proof} each.
+    def look(self, call: EngineCall, *, on_events: OnEvents) -> Look:
+        """Verify what exists by all checks; changes nothing."""
+
+    def inspect(self, call: EngineCall, *, marks: Sequence[CallMark]) -> StackInspection:
+        """Tell, without changing anything, what earlier calls have left on the stack."""
+
+    def clean_up(
+        self, call: EngineCall, *, end_calls: Sequence[str], break_locks: Sequence[str]
+    ) -> CleanedUp:
+        """End every process of the calls ``end_calls``, then break exactly ``break_locks``."""
+
+    def resolve(self, call: EngineCall, *, on_events: OnEvents) -> tuple[Resolved, ...]:
+        """Settle what interrupted operations have left, and read the whole stack from the cloud.
 
         Raises ``PendingUnresolved`` naming those that cannot be told.
         """
@@ -285,6 +421,8 @@ class BundleOrder:
     tenant_slug: str
     number: int
     variables: Json  # terraform.tfvars.json without the content digest
+    zone: str | None = None  # residency zone that the tenant asked for, for the policies
+    strict: bool = False  # whether the tenant's data must stay there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,8 +447,11 @@ class BundleBuilder(Protocol):
         Raises ``BundleInvalid`` naming the failed checks.
         """
 
-    def check_variables(self, variables: Json) -> None:
-        """Validate variables against their schema. Raises ``InvalidInput`` naming the field."""
+    def check_variables(self, variables: Json, *, is_draft: bool = False) -> None:
+        """Validate variables against their schema; in a draft ``account_id`` may be empty.
+
+        Raises ``InvalidInput`` that names every wrong field.
+        """
 
     def stop_all(self) -> None:
         """End what builds of this process have running: the process is about to end."""
@@ -351,18 +492,29 @@ class Specs(Protocol):
     """The closed schemas of specs."""
 
     def validate(self, program: str, spec: Json) -> None:
-        """Check a spec against the schema of its program. Raises ``InvalidInput``."""
+        """Check a spec against the schema of its program. Raises ``InvalidInput``.
+
+        ``receipt`` is checked in the same way.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyScope:
-    """What a plan is judged against: where it belongs and what it must carry."""
+    """What a plan is judged against: where it belongs and what it must carry.
+
+    ``tenant``, ``deployment`` and ``environment`` are the values of the tags. ``slice_short`` is
+    the short name of a slice of a shared Hub, None for what is no slice.
+    """
 
     region: str
     account_id: str
     zone: str | None  # residency zone the owner asked for
     strict: bool
     mode: str
+    tenant: str
+    deployment: str
+    environment: str
+    slice_short: str | None = None
 
 
 class Policies(Protocol):
@@ -371,25 +523,25 @@ class Policies(Protocol):
     def digest(self) -> str:
         """Return the digest of rules and parameters: a part of every plan digest."""
 
-    def judge_plan(self, resources: Sequence[Json], scope: PolicyScope) -> Json:
-        """Evaluate a Pulumi plan's resources.
+    def judge_plan(self, resources: Sequence[PlannedResource], scope: PolicyScope) -> Evaluation:
+        """Evaluate a Pulumi plan's resources."""
 
-        Returns {ok, violations: [{rule, address, enforcement, reason, remedy}], rules, digest}.
-        """
-
-    def judge_state(self, resources: Sequence[Json], scope: PolicyScope) -> Json:
-        """Evaluate what exists after an apply, in the same form."""
+    def judge_state(self, resources: Sequence[PlannedResource], scope: PolicyScope) -> Evaluation:
+        """Evaluate what exists after an apply."""
 
 
 # --- the audit log, read ---------------------------------------------------------------------
 class Trail(Protocol):
     """What a workflow asks of the audit log it writes to."""
 
-    def first_fault(self, tree: str | None) -> str:
-        """Verify a tree (None: the platform's); returns the first fault in words, or ''."""
+    def first_fault(self) -> str:
+        """Return the first fault that the logs are known to have, or ''; it reads no log."""
 
     def is_behind(self) -> str:
-        """Return why mutations must wait (sequencer or signer down), or ''."""
+        """Return why all mutations must wait (sequencer or signer down), or ''."""
+
+    def held(self) -> Mapping[str, str]:
+        """Return the trees whose own mutations must wait, each with the reason."""
 
     def events(self, tree: str, *, after: int, limit: int, action: str | None) -> Sequence[Json]:
         """Return {idx, leaf, header, body} of sequenced entries with ``idx >= after``."""

@@ -1,7 +1,8 @@
-"""The worker process: does the phases of runs and bundles, and what time brings about."""
+"""The worker process: does the phases of runs and bundles, and what falls due."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -11,12 +12,14 @@ from typing import Final
 
 import structlog
 
+from control_plane.adapters.dbos.liveness import Liveness
 from control_plane.adapters.ending import EndRequest
 from control_plane.bootstrap import Parts
-from control_plane.domain.errors import DomainError
-from control_plane.services.sweeps import SWEEPS, calls_to_stop, revive_stalled
+from control_plane.domain.errors import DomainError, Unavailable
 from control_plane.workflows import PHASES
 from control_plane.workflows.core import Core
+from control_plane.workflows.releasing import calls_to_stop, release_runs
+from control_plane.workflows.timers import fire_due
 
 log = structlog.get_logger()
 SWEEP_SECONDS: Final = 1.0
@@ -26,7 +29,9 @@ def run(parts: Parts, *, ready: Callable[[], None]) -> int:
     """Work until SIGTERM or SIGINT and return the exit code.
 
     What runs when the signal comes is stopped where it is; a later start goes on with it. A worker
-    that lost its name (the session that holds it ended) stops too: another may have its work.
+    that loses the database pauses and takes its name again; what it runs goes on meanwhile, and is
+    refused to write anything if another worker has taken it over. It ends when another process has
+    its name.
     """
     end = EndRequest()
     end.take_signals()
@@ -38,25 +43,50 @@ def run(parts: Parts, *, ready: Callable[[], None]) -> int:
         log.info("worker.ready", worker=liveness.worker_id)
         ready()
         while not end.wait(SWEEP_SECONDS):
-            if not liveness.is_held():
-                log.error("worker.lost_its_name", worker=liveness.worker_id)
+            if liveness.is_held() or _takes_name_again(liveness):
+                _sweep(parts.core, executor.requeue_orphans)
+            elif _is_lost(liveness):
+                log.error("worker.name_taken", worker=liveness.worker_id)
                 break
-            _sweep(
-                parts.core, executor.hand_on, partial(revive_stalled, parts.core, executor.subjects)
-            )
         _end(parts.core, stopped=end.is_made)
     return 0
+
+
+def _takes_name_again(liveness: Liveness) -> bool:
+    """Take the name in a new session after the old one ended; False while that is not possible."""
+    try:
+        taken = liveness.take()
+    except Unavailable:
+        log.warning("worker.paused", worker=liveness.worker_id, reason="no database")
+        return False
+    if taken:
+        log.warning("worker.reconnected", worker=liveness.worker_id)
+    return taken
+
+
+def _is_lost(liveness: Liveness) -> bool:
+    """Tell whether another process holds the name, for longer than a look at it takes."""
+    for _ in range(10):
+        time.sleep(SWEEP_SECONDS)
+        try:
+            if liveness.take():
+                return False
+        except Unavailable:
+            return False
+    return True
 
 
 def _end(core: Core, *, stopped: bool) -> None:
     """Stop the engine calls where they are and end this process at once.
 
     Phases that run are neither awaited nor given up: their rows say where they stand, and the next
-    worker goes on with them as after a crash. An orderly end of their threads would have to
-    record something about them, and whatever it recorded would be less true than the rows.
+    worker goes on with them as after a crash. It is said of their runs that they were left in
+    order, so that a restart does not count as a death.
     """
     core.engine.stop_all()
     core.builder.stop_all()
+    with contextlib.suppress(Exception):  # the next worker finds out by itself
+        release_runs(core)
     log.info("worker.stopped")
     sys.stdout.flush()
     sys.stderr.flush()
@@ -79,10 +109,12 @@ def _phase(core: Core, name: str, subject_id: str) -> None:
         log.info("phase.ended", seconds=round(time.monotonic() - started, 3))
 
 
-def _sweep(core: Core, *of_the_queue: Callable[[], int]) -> None:
+def _sweep(core: Core, requeue_orphans: Callable[[], int]) -> None:
     """Do what is due; what fails now is due again in a second."""
-    due: list[Callable[[], int]] = [partial(sweep, core) for sweep in (*SWEEPS, _stop_calls)]
-    for sweep in (*due, *of_the_queue):
+    due: tuple[Callable[[], int], ...] = (
+        partial(fire_due, core), partial(_stop_calls, core), requeue_orphans,
+    )  # fmt: skip
+    for sweep in due:
         try:
             sweep()
         except DomainError as error:

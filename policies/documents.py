@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from policies.catalog import CATALOG
@@ -12,14 +13,42 @@ from policies.model import UNKNOWN, Resource, Unknown
 
 Statement = Mapping[str, Any]
 
-# Condition keys that tie an open principal to somebody in particular, in lower case.
-_NARROWING: Final = frozenset({
-    "aws:principalaccount", "aws:principalarn", "aws:principalorgid", "aws:principalorgpaths",
-    "aws:sourceaccount", "aws:sourcearn", "aws:sourceorgid", "aws:sourcevpc", "aws:sourcevpce",
-    "kms:calleraccount",
-})  # fmt: skip
-_POSITIVE: Final = frozenset({"stringequals", "stringlike", "arnequals", "arnlike"})
+# Operators that hold for the values that are named alone, and not when the key is absent.
+POSITIVE: Final = frozenset({"stringequals", "stringlike", "arnequals", "arnlike"})
+# Condition keys that tie an open principal to somebody in particular, in lower case, and the values
+# that really do so. No pattern may stand where a value says who: before the end of the account.
+_ACCOUNT: Final = re.compile(r"\d{12}\Z")
+_ORGANIZATION: Final = re.compile(r"o-[a-z0-9]{10,32}\Z")
+_OF_ACCOUNT: Final = re.compile(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d{12}:.")
+_OF_SOMEBODY: Final = re.compile(
+    rf"{_OF_ACCOUNT.pattern}|arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]{{2,62}}(/|\Z)"
+)
+_NARROWING: Final[Mapping[str, re.Pattern[str]]] = {
+    "aws:principalaccount": _ACCOUNT,
+    "aws:principalarn": _OF_ACCOUNT,
+    "aws:principalorgid": _ORGANIZATION,
+    "aws:principalorgpaths": re.compile(r"o-[a-z0-9]{10,32}/"),
+    "aws:sourceaccount": _ACCOUNT,
+    "aws:sourcearn": _OF_SOMEBODY,
+    "aws:sourceorgid": _ORGANIZATION,
+    "aws:sourcevpc": re.compile(r"vpc-[0-9a-f]{8,17}\Z"),
+    "aws:sourcevpce": re.compile(r"vpce-[0-9a-f]{8,17}\Z"),
+    "kms:calleraccount": _ACCOUNT,
+}
 _ALL_S3: Final = frozenset({"*", "s3:*"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One test: quantifier (``foranyvalue``, ``forallvalues`` or none), operator and key.
+
+    All three are in lower case. One of ``values`` must fit.
+    """
+
+    quantifier: str
+    operator: str
+    key: str
+    values: tuple[str, ...]
 
 
 def documents_of(resource: Resource) -> Iterator[tuple[str, Any]]:
@@ -53,33 +82,28 @@ def statements(document: object) -> tuple[Statement, ...]:
 
 def is_public(statement: Statement) -> bool:
     """Tell whether a statement lets in anybody: an open principal and nothing that narrows it."""
-    if statement.get("Effect") != "Allow":
+    if statement.get("Effect") == "Deny":
         return False
-    if "NotPrincipal" not in statement and not has_open_principal(statement):
+    if "NotPrincipal" not in statement and not _is_pattern(principals(statement)):
         return False
-    return not any(
-        operator.lower() in _POSITIVE
-        and key.lower() in _NARROWING
-        and not any(str(item) == "*" for item in as_list(values))
-        for operator, keys in _conditions(statement)
-        for key, values in keys.items()
-    )
+    return not any(map(narrows, conditions(statement)))
 
 
 def enforces_tls(statement: Statement, bucket: str) -> bool:
     """Tell whether a statement denies everybody everything in a bucket without TLS."""
-    conditions = list(_conditions(statement))
+    found = list(conditions(statement))
     if statement.get("Effect") != "Deny" or not has_open_principal(statement):
         return False
     if not _ALL_S3 & {str(item) for item in as_list(statement.get("Action"))}:
         return False
-    if len(conditions) != 1 or len(conditions[0][1]) != 1:
+    if len(found) != 1:
         return False  # more conditions would deny less
-    operator, keys = conditions[0]
-    key, values = next(iter(keys.items()))
-    if operator.lower() not in ("bool", "boolifexists") or key.lower() != "aws:securetransport":
+    only = found[0]
+    if only.quantifier or only.key != "aws:securetransport":
         return False
-    if [str(item).lower() for item in as_list(values)] != ["false"]:
+    if only.operator not in ("bool", "boolifexists"):
+        return False
+    if [text.lower() for text in only.values] != ["false"]:
         return False
     covered = {str(item) for item in as_list(statement.get("Resource"))}
     arn = re.compile(rf"arn:aws[a-z-]*:s3:::{re.escape(bucket)}(/\*)?\Z")
@@ -89,9 +113,43 @@ def enforces_tls(statement: Statement, bucket: str) -> bool:
 
 def has_open_principal(statement: Statement) -> bool:
     """Tell whether the principal is everybody, in one of its spellings."""
+    return any(text == "*" for _, text in principals(statement))
+
+
+def principals(statement: Statement) -> tuple[tuple[str, str], ...]:
+    """Return the kind (``AWS``, ``Service`` ..., empty for a bare text) and name of principals."""
     principal = statement.get("Principal")
-    named = principal.values() if isinstance(principal, Mapping) else [principal]
-    return any("*" in as_list(value) for value in named)
+    by_kind = principal if isinstance(principal, Mapping) else {"": principal}
+    return tuple((str(kind), str(name)) for kind, v in by_kind.items() for name in as_list(v))
+
+
+def conditions(statement: Statement) -> Iterator[Condition]:
+    """Yield every test of a statement's condition; all of them must hold."""
+    block = statement.get("Condition")
+    for operator, keys in block.items() if isinstance(block, Mapping) else ():
+        quantifier, _, name = str(operator).lower().rpartition(":")
+        for key, values in keys.items() if isinstance(keys, Mapping) else ():
+            texts = tuple(str(value) for value in as_list(values))
+            yield Condition(quantifier=quantifier, operator=name, key=key.lower(), values=texts)
+
+
+def narrows(condition: Condition) -> bool:
+    """Tell whether a test ties an open principal to somebody in particular.
+
+    The operator must be positive and must fail when the key is absent: ``...IfExists`` and
+    ``ForAllValues`` pass then. Every value must name one account, organization, network or
+    resource: the values are alternatives, so the widest of them counts.
+    """
+    if condition.operator not in POSITIVE or condition.quantifier == "forallvalues":
+        return False
+    names_one = _NARROWING.get(condition.key)
+    return bool(
+        names_one and condition.values and all(names_one.match(each) for each in condition.values)
+    )
+
+
+def _is_pattern(named: Sequence[tuple[str, str]]) -> bool:
+    return any("*" in text or "?" in text for _, text in named)
 
 
 def as_list(value: object) -> Sequence[Any]:
@@ -99,8 +157,3 @@ def as_list(value: object) -> Sequence[Any]:
     if value is None:
         return ()
     return value if isinstance(value, list | tuple) else (value,)
-
-
-def _conditions(statement: Statement) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for operator, keys in (statement.get("Condition") or {}).items():
-        yield operator, keys if isinstance(keys, Mapping) else {}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from policies.model import Enforcement, Finding, Parameters, Resource, Stage, Verdict, Violation
@@ -65,7 +65,7 @@ def evaluate(
     violations = {
         _violation(rule.id, finding, parameters, stage)
         for rule in RULES
-        for finding in rule.check(judged, parameters)
+        for finding in _said_once(rule.check(judged, parameters))
     }
     return Evaluation(
         stage=stage,
@@ -75,6 +75,22 @@ def evaluate(
         parameters_digest=parameters.digest,
         rules_digest=rules_digest,
     )
+
+
+def _said_once(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the findings of a rule; of one resource, all that is not known is one finding.
+
+    Several paths are joined by commas when what to do is the same.
+    """
+    unknown: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        if finding.verdict is Verdict.UNKNOWN:
+            unknown.setdefault((finding.address, finding.remedy), []).append(finding)
+        else:
+            yield finding
+    for same in unknown.values():
+        paths = sorted({each.path for each in same})
+        yield replace(same[0], path=", ".join(paths))
 
 
 def _violation(rule: str, finding: Finding, parameters: Parameters, stage: Stage) -> Violation:

@@ -149,7 +149,8 @@ class Resource:
     resources that an input comes from, by its path without list indexes, where the front end
     knows. ``tags`` are the effective ones, the provider's defaults included, None when they are not
     known. ``protected`` is None when the tool has no such notion in its plan. ``region`` is None
-    when it cannot be told. ``auto_named``: the tool chose a physical name.
+    when it cannot be told. ``auto_named``: the tool chose a physical name. ``moved_from`` is the
+    address that the state still has it under, None when that is the same.
     """
 
     address: str
@@ -163,6 +164,7 @@ class Resource:
     region: str | None = None
     tags: Mapping[str, str] | None = None
     auto_named: bool = False
+    moved_from: str | None = None
 
     @property
     def body(self) -> Block:
@@ -207,10 +209,13 @@ def violated(resource: Resource, reason: str, remedy: str, path: str = "") -> Fi
 
 
 def undecided(resource: Resource, path: str, remedy: str) -> Finding:
-    """Return the finding that a rule cannot be decided, since the value at a path is not known."""
+    """Return the finding that a rule cannot be decided, since the value at a path is not known.
+
+    The reason is one sentence whatever the path is, so that equal findings can be said once.
+    """
     return Finding(
         address=resource.address,
-        reason=f"has a {path} that is not known, so the rule cannot be decided",
+        reason="has a value that is not known yet, so the rule cannot be decided",
         remedy=remedy,
         path=path,
         verdict=Verdict.UNKNOWN,
@@ -249,41 +254,55 @@ class Violation:
 class Parameters:
     """What the rules compare with: the parameters document and what one deployment adds.
 
-    The deployment adds ``allowed_regions`` and ``tag_values`` (tag key to the value it must have).
-    ``encryption`` maps a kind to ``customer_key`` or ``provider_key``. Lengths of prefixes are in
-    bits, retention is in days.
+    The deployment adds ``allowed_regions``, ``tag_values`` (tag key to the value it must have),
+    ``account_id`` and, for a slice of a shared Hub, its short name ``slice_short``.
+    ``encryption`` maps a kind to ``provider_key`` where no ``customer_key`` is wanted. Lengths of
+    prefixes are in bits, retention is in days.
     """
 
     allowed_regions: tuple[str, ...] = ()
     tag_values: Mapping[str, str] = field(default_factory=dict)
+    account_id: str = ""
+    slice_short: str | None = None
     required_tags: tuple[str, ...] = ()
     forbidden_tags: tuple[str, ...] = ()
     log_retention_days_min: int = 1
     encryption: Mapping[str, str] = field(default_factory=dict)
     access_log_bucket_encryption: str = "customer_key"
-    stateful_types: frozenset[str] = frozenset()
     widest_ingress_prefix: Mapping[str, int] = field(default_factory=dict)
     internet_egress: str = "none"
     enforcement: Mapping[str, Enforcement] = field(default_factory=dict)
     unknown_values: Mapping[str, Enforcement] = field(default_factory=dict)
 
     def for_deployment(
-        self, *, allowed_regions: Sequence[str], tag_values: Mapping[str, str]
+        self,
+        *,
+        allowed_regions: Sequence[str],
+        tag_values: Mapping[str, str],
+        account_id: str = "",
+        slice_short: str | None = None,
     ) -> Parameters:
         """Return the parameters of one deployment."""
-        return replace(self, allowed_regions=tuple(allowed_regions), tag_values=dict(tag_values))
+        return replace(
+            self,
+            allowed_regions=tuple(allowed_regions),
+            tag_values=dict(tag_values),
+            account_id=account_id,
+            slice_short=slice_short,
+        )
 
     def to_document(self) -> dict[str, Any]:
         """Return them as plain JSON."""
         return {
             "allowed_regions": list(self.allowed_regions),
             "tag_values": dict(self.tag_values),
+            "account_id": self.account_id,
+            "slice_short": self.slice_short,
             "required_tags": list(self.required_tags),
             "forbidden_tags": list(self.forbidden_tags),
             "log_retention_days_min": self.log_retention_days_min,
             "encryption": dict(self.encryption),
             "access_log_bucket_encryption": self.access_log_bucket_encryption,
-            "stateful_types": sorted(self.stateful_types),
             "widest_ingress_prefix": dict(self.widest_ingress_prefix),
             "internet_egress": self.internet_egress,
             "enforcement": {key: level.value for key, level in self.enforcement.items()},

@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from policies.catalog import CATALOG, KIND_OF_TOKEN, TypeFacts
+from policies.catalog import CATALOG, KIND_OF_TOKEN
 from policies.model import Operation, Resource
+from policies.resource_type import TypeFacts, snake
 
 # What the engine writes for a value that is not known yet (sdk/go/common/resource/plugin/rpc.go):
 # boolean, number, string, array, asset, archive, object.
@@ -52,7 +53,6 @@ _OPERATIONS: Final = {
 }
 # Maps whose keys are the user's, and documents whose keys are IAM's: not ours to spell anew.
 _AS_WRITTEN: Final = frozenset({"tags", "tagsAll", "policy", "assumeRolePolicy"})
-_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _INVENTED: Final = re.compile(r"-?[0-9a-f]{7}\Z")  # what Pulumi adds to a logical name
 
 
@@ -113,7 +113,7 @@ def neutral(inputs: Mapping[str, Any], facts: TypeFacts | None) -> Values:
     for key, value in inputs.items():
         if key.startswith("__"):
             continue
-        name = _snake(key)
+        name = snake(key)
         name = renames.get(name, name)
         values[name] = _value(value, name, unknown, as_written=key in _AS_WRITTEN)
     return Values(values=values, unknown=frozenset(unknown))
@@ -136,7 +136,7 @@ def is_auto_named(entry: Mapping[str, Any], facts: TypeFacts | None, values: Val
     names = facts.names if facts else ()
     defaults = (entry.get("inputs") or {}).get("__defaults") or ()
     renames = facts.renames if facts else {}
-    defaulted = {renames.get(_snake(str(item)), _snake(str(item))) for item in defaults}
+    defaulted = {renames.get(snake(str(item)), snake(str(item))) for item in defaults}
     logical = str(entry.get("name", ""))
     invented = False
     for name in names:
@@ -180,7 +180,7 @@ def _references(entry: Mapping[str, Any], facts: TypeFacts | None) -> dict[str, 
     renames = facts.renames if facts else {}
     found = {}
     for key, urns in (entry.get("property_dependencies") or {}).items():
-        name = _snake(str(key))
+        name = snake(str(key))
         found[renames.get(name, name)] = tuple(str(urn) for urn in urns)
     return found
 
@@ -207,7 +207,7 @@ def _value(value: object, path: str, unknown: set[str], *, as_written: bool) -> 
         return {
             name: _value(item, f"{path}.{name}", unknown, as_written=as_written)
             for name, item in (
-                (str(key) if as_written else _snake(str(key)), item)
+                (str(key) if as_written else snake(str(key)), item)
                 for key, item in value.items()
                 if not str(key).startswith("__")
             )
@@ -225,7 +225,3 @@ def _is_unknown(value: object) -> bool:
     if isinstance(value, str):
         return any(mark in value for mark in UNKNOWN_MARKS)
     return isinstance(value, Mapping) and (value == {"secret": True} or _SIGNATURE in value)
-
-
-def _snake(name: str) -> str:
-    return _HUMP.sub("_", name).lower()

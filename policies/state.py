@@ -26,8 +26,9 @@ from policies.pulumi_plan import (
 def resources_from_state(entries: Sequence[Mapping[str, Any]]) -> tuple[Resource, ...]:
     """Return the resources of a state, as the runner exports them with secrets masked.
 
-    An entry is {urn, type, name, custom, inputs, outputs, protect, provider}. What is marked for
-    deletion (``delete``) or is not managed here (``external``) is not judged.
+    An entry is {urn, type, name, custom, inputs, outputs, protect, provider}. What a failed
+    replacement left to be deleted exists until it is, beside the living resource of the same URN,
+    and is judged like it; what is not managed here (``external``) is not.
     """
     providers = providers_of(entries)
     return tuple(_resource(entry, providers) for entry in entries if is_resource(entry))
@@ -46,7 +47,7 @@ def _resource(entry: Mapping[str, Any], providers: Mapping[str, Provider]) -> Re
         name=str(entry.get("name", "")),
         inputs=values.values,
         unknown=values.unknown,
-        operation=_operation(entry),
+        operation=Operation.READ if entry.get("external") else Operation.SAME,
         protected=bool(entry.get("protect")),
         region=region if isinstance(region, str) else None,
         tags=_tags(values, provider),
@@ -73,9 +74,3 @@ def _tags(values: Values, provider: Provider) -> dict[str, str] | None:
     if isinstance(every, Mapping) and every:
         return {str(key): str(text) for key, text in every.items() if text}
     return effective_tags(values, provider)
-
-
-def _operation(entry: Mapping[str, Any]) -> Operation:
-    if entry.get("delete"):
-        return Operation.DELETE
-    return Operation.READ if entry.get("external") else Operation.SAME

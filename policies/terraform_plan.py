@@ -2,6 +2,9 @@
 
 Values that the provider computes and nobody configured count as absent, not as unknown: what a
 configuration leaves open, it does not ensure. Sensitive values are masked and count as unknown.
+
+What is adopted (``importing``) counts as created, as an import of Pulumi does: it is under this
+configuration from then on, even where the plan says that nothing is to be done to it.
 """
 
 from __future__ import annotations
@@ -61,6 +64,9 @@ def _resource(
     config = configuration.resource(address)
     written = set((config or {}).get("expressions") or {}) if config is not None else None
     operation = _operation(change.get("actions") or ())
+    if operation is Operation.SAME and change.get("importing") is not None:
+        operation = Operation.CREATE
+    moved_from = entry.get("previous_address")
     after = change.get("after") or change.get("before") or {}
     paths = set(_marked(change.get("after_unknown"), ""))
     unknown = {path for path in paths if written is None or path.partition(".")[0] in written}
@@ -75,6 +81,7 @@ def _resource(
         operation=operation,
         region=_region(after, config, regions) or fallback,
         tags=tags,
+        moved_from=str(moved_from) if moved_from not in (None, address) else None,
     )
 
 

@@ -1,9 +1,10 @@
 """The messages between the control plane and the runner: JSON lines on stdin and stdout.
 
 One call is one process. The first line on stdin is a ``Request``. Afterwards stdin carries
-``proceed <digest>`` or ``stop`` as the answer to a ``planned`` message, and ``cancel`` at any time;
-end of file means that the parent died: the runner stops the engine and ends. On stdout come
-``Event`` lines, at most one ``Planned`` line, and as the last line exactly one ``Result`` or
+``proceed <digest>``, ``look <digest>`` or ``stop`` as the answer to a ``planned`` message, and
+``cancel`` at any time; end of file means that the parent died: the runner stops the engine and
+ends. On stdout come ``Event`` lines, at most one ``Planned`` line, at most one ``Applied`` line
+when an apply has ended and before it is verified, and as the last line exactly one ``Result`` or
 ``Failure``. Nothing else is ever printed there; a traceback is never an answer.
 
 The JSON Schemas under ``stacks/schemas`` are generated from these models by
@@ -32,11 +33,10 @@ class Operation(StrEnum):
 
     PREVIEW = "preview"
     UP = "up"  # preview, gate, apply, verify: one call
-    REFRESH = "refresh"
-    DESTROY = "destroy"
-    EXPORT = "export"  # the state's resources with secrets masked, locks, pending operations
-    CLEAN_UP = "clean_up"  # end a dead call's processes and break exactly the named locks
-    RESOLVE_PENDING = "resolve_pending"
+    LOOK = "look"  # verify what exists; change nothing
+    INSPECT = "inspect"  # locks, pending operations, digest of the state; change nothing
+    CLEAN_UP = "clean_up"  # end dead calls' processes and break exactly the named locks
+    RESOLVE = "resolve"  # settle what interrupted operations have left
 
 
 class Program(StrEnum):
@@ -66,6 +66,8 @@ class Code(StrEnum):
     CANCELED = "canceled"
     PARENT_GONE = "parent_gone"
     PENDING_UNRESOLVED = "pending_unresolved"
+    ENGINE_DIED = "engine_died"  # the CLI was ended by a signal, or vanished
+    PROVIDER_DIED = "provider_died"  # the engine lost its provider plugin or its program
     ENGINE = "engine"  # anything else the engine says
 
 
@@ -97,6 +99,14 @@ class Secrets(Message):
     hmac_key: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class Mark(Message):
+    """An earlier call of the deployment: where it ran and which processes may hold its lock."""
+
+    call_id: str
+    host: str
+    pids: tuple[int, ...] = ()
+
+
 class Request(Message):
     """The first line."""
 
@@ -113,13 +123,35 @@ class Request(Message):
     secrets: Secrets
     stack_salt: str | None = None
     encrypted_key: str | None = None
-    gate: bool = False  # `up`: wait for `proceed <digest>` after `planned`
+    gate: bool = False  # `up`: wait for the answer to `planned`
     saved_plan: str | None = None  # base64 of the approved plan; None: this preview's own plan
-    verify: bool = True  # `up`: afterwards look at every resource and preview again
+    verify: bool = True  # `up`: afterwards do what `look` does
     deadlines: Deadlines = Deadlines()
     break_locks: tuple[str, ...] = ()  # clean_up: uuids that a dead call of ours left
     end_calls: tuple[str, ...] = ()  # clean_up: call ids whose processes are ended first
-    known_locks: tuple[str, ...] = ()  # export: which lock uuids are ours
+    marks: tuple[Mark, ...] = ()  # inspect: earlier calls, by which their locks are told
+
+
+class PropertyChange(Message):
+    """One input that changes; secrets are ``{"secret": true}``, unknown values the engine's mark.
+
+    ``before_known`` is false where the property had a value that the engine does not tell.
+    """
+
+    path: str
+    kind: str  # add, update, delete, add-replace, update-replace, delete-replace
+    before: Any = None
+    after: Any = None
+    before_known: bool = True
+
+
+class OutputChange(Message):
+    """One output of the stack that changes; values as in ``PropertyChange``."""
+
+    name: str
+    kind: Literal["add", "update", "delete"]
+    before: Any = None
+    after: Any = None
 
 
 class PlannedOperation(Message):
@@ -128,11 +160,15 @@ class PlannedOperation(Message):
     urn: str
     type: str
     name: str
-    op: str  # same, create, update, replace, delete, read, import, refresh …
+    op: str  # same, create, update, replace, delete, read, import …
     diffs: dict[str, str] = Field(default_factory=dict)  # property path -> add, update, delete …
+    changes: tuple[PropertyChange, ...] = ()  # the same, with values
+    options: tuple[str, ...] = ()  # resource options that change: protect, retainOnDelete …
     replaces: tuple[str, ...] = ()  # property paths that force a replacement
     protect: bool = False
     secrets: tuple[str, ...] = ()  # names of secret properties
+    holds_data: bool = False
+    irreversible: bool = False  # it destroys what cannot be made again
 
 
 class PlannedResource(Message):
@@ -160,7 +196,11 @@ class PlannedParts(Message):
 
 
 class Event(Message):
-    """Progress. ``kind``: phase, resource, diagnostic, lock, engine."""
+    """Progress. ``kind``: phase, resource, diagnostic, engine, detail.
+
+    ``engine`` is {pid, host} of a process that can take the stack's lock, sent as soon as it
+    exists; ``detail`` is everything else that the engine tells.
+    """
 
     message: Literal["event"] = "event"
     seq: int
@@ -177,29 +217,53 @@ class Planned(Message):
     versions: dict[str, str]  # cli, sdk, provider: name -> version, for people
     operations: tuple[PlannedOperation, ...]
     resources: tuple[PlannedResource, ...]
-    outputs: dict[str, Any] = Field(default_factory=dict)
+    outputs: tuple[OutputChange, ...] = ()
     saved_plan: str  # base64
     stack_salt: str | None
     encrypted_key: str | None
 
 
+class Applied(Message):
+    """An apply has ended well; sent before its verification begins."""
+
+    message: Literal["applied"] = "applied"
+    outputs: dict[str, Any] = Field(default_factory=dict)  # secrets masked
+    secret_outputs: tuple[str, ...] = ()
+    state_digest: str
+    summary: dict[str, int] = Field(default_factory=dict)
+
+
 class Check(Message):
-    """A check after an apply: answers_in_cloud, plans_only_same, outputs_present."""
+    """A check of what exists: outputs_present, answers_in_cloud, plans_only_same, …"""
 
     name: str
     ok: bool
     detail: str = ""
 
 
+class Look(Message):
+    """What a verification found."""
+
+    checks: tuple[Check, ...]
+    resources: tuple[PlannedResource, ...]
+    outputs: dict[str, Any] = Field(default_factory=dict)  # secrets masked
+    secret_outputs: tuple[str, ...] = ()
+    state_digest: str
+
+
 class Lock(Message):
-    """A lock file of the stack."""
+    """A lock of the stack. ``call_id`` is the marked call that made it.
+
+    ``alive`` tells whether the process that holds it exists, None when that cannot be told.
+    """
 
     id: str
-    ours: bool
-    pid: int | None = None
+    call_id: str | None = None
     host: str | None = None
+    pid: int | None = None
     user: str | None = None
     time: str | None = None
+    alive: bool | None = None
 
 
 class Pending(Message):
@@ -211,27 +275,31 @@ class Pending(Message):
 
 
 class Resolved(Message):
-    """How an interrupted create was resolved: imported, cleared."""
+    """How something that an interrupted call has left was resolved."""
 
     urn: str
     type: str
-    resolution: Literal["imported", "cleared"]
+    resolution: Literal["imported", "adopted", "cleared"]
     proof: str
 
 
 class Result(Message):
-    """The last line of a call that did what it was asked."""
+    """The last line of a call that did what it was asked.
+
+    ``canceled`` is an apply that ended well, or a plan without changes, whose verification was
+    canceled. ``look`` is there when a verification was made to its end.
+    """
 
     message: Literal["result"] = "result"
-    outcome: Literal["planned", "applied", "stopped", "exported", "cleaned", "resolved"]
-    outputs: dict[str, Any] = Field(default_factory=dict)  # secrets masked
-    secret_outputs: tuple[str, ...] = ()
+    outcome: Literal[
+        "planned", "applied", "looked", "stopped", "canceled", "inspected", "cleaned", "resolved"
+    ]
     state_digest: str | None = None
-    history_digest: str | None = None
-    written_by: str | None = None  # export: the call whose update left exactly this state
-    resources: tuple[PlannedResource, ...] = ()
     summary: dict[str, int] = Field(default_factory=dict)
-    checks: tuple[Check, ...] = ()
+    changed: bool = False  # whether the call changed the stack
+    look: Look | None = None
+    history_digest: str | None = None
+    written_by: str | None = None  # inspect: the call whose update left exactly this state
     locks: tuple[Lock, ...] = ()
     pending: tuple[Pending, ...] = ()
     resolved: tuple[Resolved, ...] = ()
@@ -254,4 +322,4 @@ class Failure(Message):
     summary: dict[str, int] = Field(default_factory=dict)
 
 
-Line = Annotated[Event | Planned | Result | Failure, Field(discriminator="message")]
+Line = Annotated[Event | Planned | Applied | Result | Failure, Field(discriminator="message")]

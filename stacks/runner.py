@@ -118,7 +118,7 @@ def _request(line: bytes) -> Request:
 def _run(request: Request, channel: Channel, guard: Guard | None) -> Result:
     from stacks.contract import Code  # noqa: PLC0415 - after the fork
     from stacks.engine import processes  # noqa: PLC0415
-    from stacks.engine.backend import file_backend, salt_of  # noqa: PLC0415
+    from stacks.engine.backend import backend_for, salt_of  # noqa: PLC0415
     from stacks.engine.call import Call  # noqa: PLC0415
     from stacks.engine.failures import CallFailed  # noqa: PLC0415
     from stacks.engine.folder import make_folder, write_folder  # noqa: PLC0415
@@ -136,8 +136,8 @@ def _run(request: Request, channel: Channel, guard: Guard | None) -> Result:
     spared = {guard.pid}
     call: Call | None = None
     try:
-        backend = file_backend(request.backend_url, request.stack)
-        salt = salt_of(backend.state()) if backend is not None else None
+        backend = backend_for(request.backend_url, request.stack, endpoint=request.cloud.endpoint)
+        salt = salt_of(backend.state())
         call = Call(request, channel, inbox, write_folder(request, salt), backend, guard)
         call.cli.spared |= spared
         return operation(call)
@@ -152,23 +152,27 @@ def _operation(request: Request) -> Callable[[Call], Result]:
     """Check the spec if the operation needs one, and return what does it."""
     from stacks.contract import Operation  # noqa: PLC0415 - after the fork
 
-    if request.operation in (Operation.PREVIEW, Operation.UP):
+    if request.operation in (Operation.PREVIEW, Operation.UP, Operation.LOOK):
         _check_spec(request)
         from stacks.engine import applying  # noqa: PLC0415 - only what the operation needs
 
-        return applying.up if request.operation is Operation.UP else applying.preview
-    if request.operation is Operation.RESOLVE_PENDING:
-        from stacks.engine.pending import resolve_pending  # noqa: PLC0415
+        return {
+            Operation.PREVIEW: applying.preview,
+            Operation.UP: applying.up,
+            Operation.LOOK: applying.look,
+        }[request.operation]
+    if request.operation is Operation.RESOLVE:
+        _check_spec(request)
+        from stacks.engine.resolving import resolve  # noqa: PLC0415
 
-        return resolve_pending
-    from stacks.engine import upkeep  # noqa: PLC0415
+        return resolve
+    if request.operation is Operation.CLEAN_UP:
+        from stacks.engine.cleaning import clean_up  # noqa: PLC0415
 
-    return {
-        Operation.REFRESH: upkeep.refresh,
-        Operation.DESTROY: upkeep.destroy,
-        Operation.EXPORT: upkeep.export,
-        Operation.CLEAN_UP: upkeep.clean_up,
-    }[request.operation]
+        return clean_up
+    from stacks.engine.inspecting import inspect  # noqa: PLC0415
+
+    return inspect
 
 
 def _check_spec(request: Request) -> None:

@@ -73,7 +73,8 @@ class Network(Part):
 class Database(Part):
     """PostgreSQL of a dedicated Hub; the cloud manages the master password."""
 
-    engine_version: str = Field(default="16.4", pattern=r"^16(\.\d{1,2})?$")
+    # 16 or 17 lets AWS choose and patch the minor version; 16.9 names it
+    engine_version: str = Field(default="16", pattern=r"^1[67](\.\d{1,2})?$")
     instance_class: str = "db.t4g.medium"
     storage_gb: int = Field(default=50, ge=20, le=16384)
     multi_az: bool = True

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,10 @@ from control_plane.adapters.postgres import EmbeddedPostgres
 from control_plane.adapters.pulumi.install import ensure_cli
 from control_plane.domain.errors import EngineUnavailable, SettingInvalid, Unavailable
 from tests.databases import Database, drop_database, make_template, new_database
+
+if TYPE_CHECKING:
+    from tests.storage import Storage
+    from tests.world import World
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +67,34 @@ def database(module_database: Database) -> Database:
     """A migrated database without rows."""
     module_database.empty()
     return module_database
+
+
+@pytest.fixture(scope="module")
+def module_storage(
+    postgres_server: EmbeddedPostgres,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Storage]:
+    """The database of the worlds of a module; use ``storage``, which is empty for each test."""
+    from tests.storage import opened
+
+    with opened(postgres_server, migrated_template, tmp_path_factory.mktemp("world")) as storage:
+        yield storage
+
+
+@pytest.fixture
+def storage(module_storage: Storage) -> Storage:
+    """The database of a world, without rows."""
+    module_storage.empty()
+    return module_storage
+
+
+@pytest.fixture
+def world(storage: Storage) -> World:
+    """A control plane without tenants."""
+    from tests.world import World
+
+    return World(storage)
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,38 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from control_plane.adapters.memory import FixedClock, SeededIds
 from control_plane.domain.approval import Approval, ApprovalStatus, Barred, Decision
 from control_plane.domain.bundle import Bundle, BundleStatus, DownloadLink, Handover, Receipt
+from control_plane.domain.calls import CallRecord
 from control_plane.domain.canonical import digest
-from control_plane.domain.deployment import Account, Deployment, DeploymentKind
+from control_plane.domain.deployment import (
+    Account,
+    Deployment,
+    DeploymentKind,
+    DeploymentSpec,
+    Desired,
+)
+from control_plane.domain.engine import (
+    Check,
+    Operation,
+    OutputChange,
+    PlannedResource,
+    PropertyChange,
+)
+from control_plane.domain.evaluation import Evaluation, Violation
+from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import Run, RunEvent, RunKind, RunStatus
-from control_plane.domain.tenant import Contract, ProvisioningRequest, Tenant, TenantStatus
+from control_plane.domain.tenant import (
+    Contract,
+    ProvisioningRequest,
+    RefusedRequest,
+    Tenant,
+    TenantStatus,
+)
 from control_plane.ports import IdempotencyRecord, UnitOfWork
+from tests.time_and_ids import FixedClock, SeededIds
 
 ASKER = "user:asks"
 DECIDER = "user:decides"
@@ -47,11 +69,20 @@ class Entities:
         now = self.clock.now()
         facts = {
             "id": self.ids.new("contract"), "provider": "docusign",
-            "envelope_id": f"envelope-{self.count}", "contract_id": "C-1", "digest": digest(1),
+            "envelope_id": f"envelope-{self.count}", "contract_id": f"C-{self.count}",
+            "digest": digest(1),
             "signed_at": now, "subscription": "enterprise", "mode": "B", "seats": 12,
             "tenant_id": tenant.id, "created_at": now,
         }  # fmt: skip
         return Contract(**self._facts(facts, changes))
+
+    def refusal(self, **changes: Any) -> RefusedRequest:
+        facts = {
+            "id": self.ids.new("refusal"), "provider": "docusign", "envelope_id": "envelope-1",
+            "body_digest": digest(2), "code": "invalid_input", "requested_by": ASKER,
+            "refused_at": self.clock.now(),
+        }  # fmt: skip
+        return RefusedRequest(**self._facts(facts, changes))
 
     def request(self, contract: Contract, **changes: Any) -> ProvisioningRequest:
         facts = {
@@ -93,10 +124,37 @@ class Entities:
         facts = {
             "id": self.ids.new("run"), "deployment_id": deployment.id,
             "tenant_id": deployment.tenant_id, "kind": RunKind.PROVISION,
+            "number": self.count + 1, "requesters": (ASKER,),
             "status": RunStatus.REQUESTED, "requested_by": ASKER, "requested_at": now,
             "updated_at": now,
         }  # fmt: skip
         return Run(**self._facts(facts, changes))
+
+    def spec(self, deployment: Deployment, number: int = 1, **changes: Any) -> DeploymentSpec:
+        facts = {
+            "id": f"{deployment.id}.{number}", "deployment_id": deployment.id, "number": number,
+            "document": {"region": "eu-west-1"}, "digest": digest(7), "desired": Desired.PRESENT,
+            "made_by": ASKER, "made_at": self.clock.now(),
+        }  # fmt: skip
+        return DeploymentSpec(**self._facts(facts, changes))
+
+    def call(self, run: Run, number: int = 1, **changes: Any) -> CallRecord:
+        now = self.clock.now()
+        facts = {
+            "id": f"{run.id}.{number}", "run_id": run.id, "deployment_id": run.deployment_id,
+            "number": number, "worker": "worker-1", "host": "host-a", "pids": (4711,),
+            "begun_at": now, "deadline_at": now + timedelta(hours=1),
+        }  # fmt: skip
+        return CallRecord(**self._facts(facts, changes))
+
+    def evidence(self, run: Run, **changes: Any) -> Evidence:
+        facts = {
+            "id": self.ids.new("evidence"), "deployment_id": run.deployment_id, "run_id": run.id,
+            "call_id": f"{run.id}.1", "spec_number": 1, "state_digest": digest(8), "ok": True,
+            "checks": (Check(name="answers_in_cloud", ok=True, detail="2 resources answered"),),
+            "looked_at": self.clock.now(),
+        }  # fmt: skip
+        return Evidence(**self._facts(facts, changes))
 
     def event(self, run: Run, seq: int, **changes: Any) -> RunEvent:
         facts = {
@@ -109,8 +167,28 @@ class Entities:
         facts = {
             "id": self.ids.new("plan"), "run_id": run.id, "deployment_id": run.deployment_id,
             "digest": digest(["plan", self.count]), "parts": {"spec": digest(3)},
-            "operations": ({"urn": "urn:a", "op": "create", "secrets": []},),
-            "resources": ({"urn": "urn:a", "inputs": {"ports": [1, 2]}},),
+            "operations": (
+                Operation(
+                    urn="urn:a", type="aws:s3/bucket:Bucket", name="a", op="create",
+                    changes=(PropertyChange(path="ports", kind="add", after=[1, 2]),),
+                ),
+            ),
+            "outputs": (OutputChange(name="url", kind="add", after="https://a"),),
+            "resources": (
+                PlannedResource(
+                    urn="urn:a", type="aws:s3/bucket:Bucket", name="a", operation="create",
+                    inputs={"ports": [1, 2]},
+                ),
+            ),
+            "evaluation": Evaluation(
+                ok=True, digest=digest(6),
+                violations=(
+                    Violation(
+                        rule="missing_tags", address="urn:a", enforcement="advisory",
+                        reason="it has none", remedy="add some",
+                    ),
+                ),
+            ),
             "summary": {"create": 1}, "created_at": self.clock.now(),
         }  # fmt: skip
         return Plan(**self._facts(facts, changes))
@@ -120,6 +198,7 @@ class Entities:
         facts = {
             "id": self.ids.new("approval"), "run_id": plan.run_id, "plan_id": plan.id,
             "plan_digest": plan.digest, "tenant_id": None, "status": ApprovalStatus.WAITING,
+            "rule": "dedicated", "needed": 1, "roles": ("ops_approver",),
             "expires_at": now + timedelta(hours=72), "created_at": now, "updated_at": now,
         }  # fmt: skip
         return Approval(**self._facts(facts, changes))
@@ -133,7 +212,8 @@ class Entities:
     def decision(self, approval: Approval, **changes: Any) -> Decision:
         facts = {
             "id": self.ids.new("decision"), "approval_id": approval.id, "decision": "approve",
-            "plan_digest": approval.plan_digest, "actor_id": DECIDER, "actor_kind": "user",
+            "plan_digest": approval.plan_digest, "actor_id": DECIDER, "person": DECIDER,
+            "actor_kind": "user",
             "reason": "read it", "decided_at": self.clock.now(),
         }  # fmt: skip
         return Decision(**self._facts(facts, changes))

@@ -1,35 +1,31 @@
-"""A whole control plane in memory: every use case, without a database, an engine or a cloud."""
+"""A whole control plane over an embedded database: every use case, without an engine or a cloud."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from control_plane.adapters.memory import (
-    FixedClock,
-    MemoryBundleBuilder,
-    MemoryEngine,
-    MemoryObjectStore,
-    MemoryQueue,
-    MemorySecretStore,
-    MemoryStore,
-    MemoryUnitOfWork,
-    SeededIds,
-)
+from control_plane.adapters.objects.files import FileObjectStore
 from control_plane.adapters.rules.loader import load_rules
+from control_plane.adapters.secrets.files import FileSecretStore, create_secret
 from control_plane.adapters.specs import JsonSchemaSpecs
 from control_plane.domain.actor import Actor, ActorKind, Role
-from control_plane.domain.audit import AuditEvent
 from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Account
+from control_plane.domain.evaluation import Evaluation, Violation
 from control_plane.domain.rules import Rules
 from control_plane.ports import Json, PolicyScope
 from control_plane.services import approvals, hubs, provisioning
 from control_plane.workflows import PHASES
-from control_plane.workflows.core import Caller, Core, Limits
+from control_plane.workflows.core import Caller, Core, Limits, Whereabouts
+from tests.scripted_builder import ScriptedBuilder
+from tests.scripted_engine import HOST, ScriptedEngine
+from tests.storage import Recorded, Storage
+from tests.time_and_ids import FixedClock, SeededIds
 
 SOURCE = Path(__file__).resolve().parent.parent
 ACCOUNT = "123456789012"
@@ -77,28 +73,30 @@ class SettablePolicies:
         """Return the digest of the version."""
         return digest({"policies": self.version})
 
-    def judge_plan(self, resources: Sequence[Json], scope: PolicyScope) -> Json:
+    def judge_plan(self, resources: Sequence[Json], scope: PolicyScope) -> Evaluation:
         """Return the violations set for plans."""
         return self._judged(self.violations)
 
-    def judge_state(self, resources: Sequence[Json], scope: PolicyScope) -> Json:
+    def judge_state(self, resources: Sequence[Json], scope: PolicyScope) -> Evaluation:
         """Return the violations set for states."""
         return self._judged(self.state_violations)
 
-    def _judged(self, violations: list[dict[str, Any]]) -> Json:
+    def _judged(self, violations: list[dict[str, Any]]) -> Evaluation:
         bad = [v for v in violations if v["enforcement"] == "mandatory"]
-        return {"ok": not bad, "violations": violations, "rules": [], "digest": self.digest()}
+        found = tuple(map(Violation.from_document, violations))
+        return Evaluation(ok=not bad, violations=found, digest=self.digest())
 
 
 class QuietTrail:
     """A log that is never behind; a test may set its faults."""
 
-    def __init__(self, events: Sequence[AuditEvent]) -> None:
+    def __init__(self, events: Callable[[], Sequence[Recorded]]) -> None:
         self._events = events
         self.fault = ""
         self.behind = ""
+        self.held_trees: dict[str, str] = {}
 
-    def first_fault(self, tree: str | None) -> str:
+    def first_fault(self) -> str:
         """Return the fault that is set."""
         return self.fault
 
@@ -106,11 +104,15 @@ class QuietTrail:
         """Return the reason that is set."""
         return self.behind
 
+    def held(self) -> Mapping[str, str]:
+        """Return the trees that are set."""
+        return self.held_trees
+
     def events(self, tree: str, *, after: int, limit: int, action: str | None) -> Sequence[Json]:
         """Return what was recorded for a tree."""
         found = [
             {"idx": idx, "leaf": "", "header": {}, "body": {"action": event.action}}
-            for idx, event in enumerate(e for e in self._events if e.tree == tree)
+            for idx, event in enumerate(e for e in self._events() if e.tree == tree)
             if action is None or event.action == action
         ]
         return [item for item in found if int(str(item["idx"])) >= after][:limit]
@@ -129,29 +131,31 @@ class QuietTrail:
 
 
 class World:
-    """A core over in-memory adapters, and the shortcuts that tests read well with."""
+    """A core over a storage that is empty, and the shortcuts that tests read well with."""
 
-    def __init__(self, **limits: Any) -> None:
-        self.queue = MemoryQueue()
-        self.store = MemoryStore(queue=self.queue)
+    def __init__(self, storage: Storage, **limits: Any) -> None:
+        folder = Path(tempfile.mkdtemp(dir=storage.folder))
+        create_secret(folder / "master.key")
+        self.storage = storage
         self.clock = FixedClock()
-        self.engine = MemoryEngine()
-        self.builder = MemoryBundleBuilder()
+        self.engine = ScriptedEngine()
+        self.builder = ScriptedBuilder()
         self.policies = SettablePolicies()
-        self.trail = QuietTrail(self.store.audit)
+        self.trail = QuietTrail(storage.events)
         self.core = Core(
-            uow=lambda: MemoryUnitOfWork(self.store),
+            uow=storage.unit_of_work,
             clock=self.clock,
             ids=SeededIds(),
             engine=self.engine,
             builder=self.builder,
-            objects=MemoryObjectStore(),
-            secrets=MemorySecretStore(),
+            objects=FileObjectStore(folder / "objects"),
+            secrets=FileSecretStore(folder / "master.key"),
             policies=self.policies,
             specs=JsonSchemaSpecs(SOURCE / "stacks" / "schemas"),
             trail=self.trail,
             rules=_rules(),
             limits=Limits(approval_life=None, link_life=timedelta(hours=72), **limits),
+            here=Whereabouts(worker="worker-1", host=HOST),
         )
         with self.core.uow() as uow:
             uow.accounts.add(
@@ -167,15 +171,23 @@ class World:
             )
             uow.commit()
 
-    def work(self) -> None:
-        """Do every phase that is enqueued, and those that these enqueue."""
-        self.queue.drain(lambda phase, subject: PHASES[phase](self.core, subject))
+    def work(self, do: Callable[[str, str], object] | None = None) -> None:
+        """Do every phase that is enqueued, and those that these enqueue; ``do`` does one."""
+        self.storage.work(do or (lambda phase, subject: PHASES[phase](self.core, subject)))
+
+    def rows(self, table: str) -> dict[Any, Any]:
+        """Return the entities of a table by their ids, oldest first."""
+        return self.storage.rows(table)
+
+    def events(self) -> list[Recorded]:
+        """Return what was recorded, in order."""
+        return self.storage.events()
 
     def actions(self, tree: str | None = None) -> list[str]:
         """Return what was recorded, of one tree or of all: ``action:stage``."""
         return [
             f"{event.action}:{event.stage}"
-            for event in self.store.audit
+            for event in self.events()
             if tree is None or event.tree == tree
         ]
 
@@ -209,6 +221,11 @@ class World:
         """Return a run as it is now."""
         with self.core.uow() as uow:
             return uow.runs.get(run_id or "")
+
+    def evidence(self, run: Any) -> Any:
+        """Return what the verification of a run found."""
+        with self.core.uow() as uow:
+            return uow.evidence.get(run.evidence_id or "")
 
     def tenant(self, tenant_id: str) -> Any:
         """Return a tenant as it is now."""

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from api.answers import keyed
 from api.dependencies import CallerDep, KeyedDep, PagingDep, SharedDep
 from api.schemas import requests as bodies
-from api.schemas.views import ApprovalResponse, Page
+from api.schemas.views import ApprovalView, Page
 from api.strict_json import StrictRoute
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.services import approvals
@@ -20,31 +20,31 @@ router = APIRouter(prefix="/v1/approvals", tags=["approvals"], route_class=Stric
 @router.get("")
 def list_approvals(
     have: SharedDep, who: CallerDep, page: PagingDep, status: ApprovalStatus | None = None
-) -> Page[ApprovalResponse]:
+) -> Page[ApprovalView]:
     """List approvals the caller may see, newest first."""
     found = approvals.list_approvals(
         have.core, who, limit=page.limit, before=page.before, status=status
     )
-    items = [ApprovalResponse.of(item) for item in found]
+    items = [ApprovalView.of(item) for item in found]
     return Page(items=items, next_page_token=page.token(item.id for item in items))
 
 
 @router.get("/{approval_id}")
-def get_approval(have: SharedDep, who: CallerDep, approval_id: str) -> ApprovalResponse:
+def get_approval(have: SharedDep, who: CallerDep, approval_id: str) -> ApprovalView:
     """Show an approval with the summary of its plan and who is barred from deciding."""
-    return ApprovalResponse.of(approvals.get_approval(have.core, who, approval_id))
+    return ApprovalView.of(approvals.get_approval(have.core, who, approval_id))
 
 
-@router.post("/{approval_id}/decisions", status_code=201, response_model=ApprovalResponse)
+@router.post("/{approval_id}/decisions", status_code=201, response_model=ApprovalView)
 def decide(have: SharedDep, who: KeyedDep, approval_id: str, body: bodies.Decision) -> JSONResponse:
     """Decide on exactly one plan digest (ops approver, a person, not the requester)."""
 
-    def act(core: Core) -> ApprovalResponse:
+    def act(core: Core) -> ApprovalView:
         view = approvals.decide(
             core, who, approval_id,
             verdict=body.decision, plan_digest=body.plan_digest, reason=body.reason,
         )  # fmt: skip
-        return ApprovalResponse.of(view)
+        return ApprovalView.of(view)
 
     route = f"approvals/{approval_id}/decisions"
     return keyed(have, who, route, bodies.plain(body), act, "/v1/approvals", status=201)

@@ -14,12 +14,14 @@ from api.dependencies import (
     IfMatchDep,
     KeyedDep,
     PagingDep,
+    Shared,
     SharedDep,
     WriterDep,
+    address_of,
     caller,
 )
 from api.schemas import requests as bodies
-from api.schemas.bundle_views import BundleView, HandOverView, ReceiptView
+from api.schemas.bundle_views import BundleView, HandOverView, LinkView, ReceiptView
 from api.schemas.views import Page
 from api.strict_json import StrictRoute
 from control_plane.domain.actor import Actor, ActorKind
@@ -39,14 +41,14 @@ def list_bundles(
     found = bundles.list_bundles(
         have.core, who, limit=page.limit, before=page.before, status=status
     )
-    items = [BundleView.of(item) for item in found]
+    items = [BundleView.of(have.core, item) for item in found]
     return Page(items=items, next_page_token=page.token(item.id for item in items))
 
 
 @router.get("/{bundle_id}")
 def get_bundle(have: SharedDep, who: CallerDep, bundle_id: str, response: Response) -> BundleView:
     """Show a bundle; its ETag is needed to edit it."""
-    return _shown(bundles.get_bundle(have.core, who, bundle_id), response)
+    return _shown(have, bundles.get_bundle(have.core, who, bundle_id), response)
 
 
 @router.patch("/{bundle_id}")
@@ -58,9 +60,13 @@ def edit_bundle(
     version: IfMatchDep,
     response: Response,
 ) -> BundleView:
-    """Replace variables; of a built or expired bundle that makes the next version."""
+    """Merge variables in; of a built, expired or applied bundle that makes the next version.
+
+    Nested objects are merged field by field and null removes a field (RFC 7396); an object whose
+    `mode` changes is taken as given. `account_id` may stay empty until the build.
+    """
     edited = bundles.edit_bundle(have.core, who, bundle_id, inputs=body.inputs, if_version=version)
-    return _shown(edited, response)
+    return _shown(have, edited, response)
 
 
 @router.post("/{bundle_id}/accept")
@@ -68,34 +74,51 @@ def accept_bundle(
     have: SharedDep, who: WriterDep, bundle_id: str, response: Response
 ) -> BundleView:
     """Take a queued bundle (solutions architect)."""
-    return _shown(bundles.accept_bundle(have.core, who, bundle_id), response)
+    return _shown(have, bundles.accept_bundle(have.core, who, bundle_id), response)
 
 
 @router.post("/{bundle_id}/build", status_code=202)
 def build_bundle(have: SharedDep, who: WriterDep, bundle_id: str, response: Response) -> BundleView:
     """Build, sign and rehearse; look at the bundle until it is built."""
     response.headers["Location"] = f"/v1/bundles/{bundle_id}"
-    return _shown(bundles.build_bundle(have.core, who, bundle_id), response)
+    return _shown(have, bundles.build_bundle(have.core, who, bundle_id), response)
 
 
 @router.post("/{bundle_id}/hand-over", status_code=201, response_model=HandOverView)
 def hand_over(
     have: SharedDep, who: KeyedDep, bundle_id: str, body: bodies.HandOver
 ) -> JSONResponse:
-    """Hand over to a named person; the download link is answered this once."""
+    """Hand over to a named person; the download link is answered this once.
+
+    Nothing is mailed: send the link to the recipient yourself. With `revoke_earlier_links` the
+    links of earlier recipients end. The life of the bundle is counted anew from here.
+    """
 
     def act(core: Core) -> HandOverView:
         given = bundles.hand_over(
             core, who, bundle_id,
             recipient_name=body.recipient_name, recipient_email=body.recipient_email,
+            revoke_earlier=body.revoke_earlier_links,
         )  # fmt: skip
-        return HandOverView.of(given, have.base_url)
+        return HandOverView.of(core, given, have.base_url)
 
     route = f"bundles/{bundle_id}/hand-over"
     return keyed(
         have, who, route, bodies.plain(body), act, f"/v1/bundles/{bundle_id}",
         status=201, hide=frozenset({"download_url"}),
     )  # fmt: skip
+
+
+@router.get("/{bundle_id}/links")
+def list_links(have: SharedDep, who: CallerDep, bundle_id: str) -> list[LinkView]:
+    """List the download links of a bundle and whom they were made for, oldest first."""
+    return [LinkView.of(issued) for issued in bundles.list_links(have.core, who, bundle_id)]
+
+
+@router.post("/{bundle_id}/links/{link_id}/revoke")
+def revoke_link(have: SharedDep, who: WriterDep, bundle_id: str, link_id: str) -> LinkView:
+    """End a download link before its time; one that is revoked already stays as it is."""
+    return LinkView.of(bundles.revoke_link(have.core, who, bundle_id, link_id))
 
 
 @router.post("/{bundle_id}/receipts", status_code=201, response_model=ReceiptView)
@@ -117,6 +140,7 @@ def register_receipt(
     return keyed(have, who, route, bodies.plain(body), act, None, status=201)
 
 
+@router.head("/{bundle_id}/archive", include_in_schema=False)
 @router.get(
     "/{bundle_id}/archive",
     response_class=Response,
@@ -132,14 +156,20 @@ def get_archive(
 ) -> Response:
     """Download the archive, or with `file` what lies beside it.
 
-    By an expiring link (`token`), or with a bearer token.
+    By an expiring link (`token`), or with a bearer token. Each download by a link is counted and
+    recorded; HEAD tells the same without being counted.
     """
+    is_look = request.method == "HEAD"
     if token is not None:
         holder = Actor(id="link-holder", kind=ActorKind.USER)
-        who = Caller(actor=holder, request_id=request.state.request_id)
-        return _file(bundles.download_by_link(have.core, who, bundle_id, token, name=file))
+        who = Caller(actor=holder, request_id=request.state.request_id, address=address_of(request))
+        return _file(
+            bundles.download_by_link(have.core, who, bundle_id, token, name=file, is_look=is_look)
+        )
     who = caller(request, have, given)
-    return _file(bundles.download_as_architect(have.core, who, bundle_id, name=file))
+    return _file(
+        bundles.download_as_architect(have.core, who, bundle_id, name=file, is_look=is_look)
+    )
 
 
 def _file(download: Download) -> Response:
@@ -152,7 +182,7 @@ def _file(download: Download) -> Response:
     return Response(download.content, media_type="application/octet-stream", headers=headers)
 
 
-def _shown(bundle: Bundle, response: Response) -> BundleView:
+def _shown(have: Shared, bundle: Bundle, response: Response) -> BundleView:
     response.headers["ETag"] = etag(bundle.version)
     response.headers["Content-Location"] = f"/v1/bundles/{bundle.id}"
-    return BundleView.of(bundle)
+    return BundleView.of(have.core, bundle)

@@ -7,7 +7,6 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from api.dependencies import SharedDep
 from api.strict_json import StrictRoute
-from control_plane.domain.run import RunStatus
 
 router = APIRouter(tags=["health"], route_class=StrictRoute)
 
@@ -23,24 +22,19 @@ def healthz() -> dict[str, str]:
 @router.get("/readyz")
 def readyz(have: SharedDep) -> JSONResponse:
     """Tell which parts can work; 503 when one that requests need cannot."""
-    parts = have.readiness()
+    parts = {**have.readiness(), "identity": have.identity.keys.problem() or "ok"}
     ready = all(state == "ok" for state in parts.values())
-    content = {"status": "ready" if ready else "not_ready", "parts": parts}
+    content: dict[str, object] = {
+        "status": "ready" if ready else "not_ready",
+        "parts": parts,
+        "background": have.background(),  # what waits without them is not lost
+    }
+    if have.notice:
+        content["notice"] = have.notice
     return JSONResponse(content, status_code=200 if ready else 503)
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(have: SharedDep) -> str:
-    """Show figures in the Prometheus text format."""
-    lines = ["# HELP tenantplane_runs Runs by status.", "# TYPE tenantplane_runs gauge"]
-    with have.core.uow() as uow:
-        for status in RunStatus:
-            count = uow.runs.count(status=status)
-            lines.append(f'tenantplane_runs{{status="{status}"}} {count}')
-    behind = 1 if have.core.trail.is_behind() else 0
-    lines += [
-        "# HELP tenantplane_audit_behind Whether mutations wait for the audit log.",
-        "# TYPE tenantplane_audit_behind gauge",
-        f"tenantplane_audit_behind {behind}",
-    ]
-    return "\n".join(lines) + "\n"
+    """Show figures in the Prometheus text format; they are some seconds old at most."""
+    return have.figures.get()

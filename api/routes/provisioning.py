@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import JSONResponse
 
 from api.answers import etag, keyed
-from api.dependencies import CallerDep, KeyedDep, PagingDep, SharedDep, WriterDep
+from api.dependencies import CallerDep, PagingDep, SharedDep, WriterDep, keyed_caller
 from api.schemas import requests as bodies
 from api.schemas.views import DecisionView, OutputsView, Page, RequestView, TenantView
 from api.strict_json import StrictRoute
 from control_plane.domain.facts import Facts
 from control_plane.domain.tenant import TenantStatus
 from control_plane.services import provisioning, tenants
-from control_plane.workflows.core import Core
+from control_plane.workflows.core import Caller, Core
 
 router = APIRouter(prefix="/v1", tags=["tenants"], route_class=StrictRoute)
+
+
+DryRun = Annotated[bool, Query()]
+
+
+def submitter(
+    who: WriterDep, dry_run: DryRun = False, idempotency_key: Annotated[str | None, Header()] = None
+) -> Caller:
+    """Return who submits. Raises ``IdempotencyKeyMissing``, but not for what stores nothing."""
+    return who if dry_run else keyed_caller(who, idempotency_key)
 
 
 @router.post(
@@ -28,9 +38,9 @@ router = APIRouter(prefix="/v1", tags=["tenants"], route_class=StrictRoute)
 )
 def submit_request(
     have: SharedDep,
-    who: KeyedDep,
+    who: Annotated[Caller, Depends(submitter)],
     body: bodies.ProvisioningRequest,
-    dry_run: Annotated[bool, Query()] = False,
+    dry_run: DryRun = False,
 ) -> JSONResponse:
     """Accept a signed contract; one contract makes one tenant.
 

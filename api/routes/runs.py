@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from api.answers import etag, keyed
-from api.dependencies import CallerDep, KeyedDep, PagingDep, SharedDep, WriterDep
+from api.dependencies import CallerDep, Credentials, KeyedDep, PagingDep, SharedDep, WriterDep
 from api.schemas.views import Page, PlanView, RunEventView, RunView
 from api.strict_json import StrictRoute
-from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus
+from control_plane.domain.errors import InvalidPageToken
+from control_plane.domain.run import Run, RunStatus
 from control_plane.services import runs
 from control_plane.workflows.core import Core
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
-POLL_SECONDS: Final = 0.25
-HEARTBEAT_SECONDS: Final = 10.0
 MAX_NUMBER: Final = 2**31 - 1
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
@@ -39,7 +36,11 @@ def list_runs(
         have.core, who, limit=page.limit, before=page.before, tenant_id=tenant_id, status=status
     )
     deployments = runs.deployments_of(have.core, *found)
-    items = [RunView.of(item, deployments[item.deployment_id]) for item in found]
+    evidence = runs.evidence_of(have.core, *found)
+    items = [
+        RunView.of(item, deployments[item.deployment_id], evidence.get(item.evidence_id or ""))
+        for item in found
+    ]
     return Page(items=items, next_page_token=page.token(item.id for item in items))
 
 
@@ -81,48 +82,45 @@ async def get_events(
     after: Annotated[int, Query(ge=0, le=MAX_NUMBER)] = 0,
     accept: Annotated[str, Header()] = "",
     last_event_id: Annotated[str | None, Header()] = None,
+    page_token: Annotated[str | None, Query(max_length=20)] = None,
+    given: Credentials = None,
 ) -> Response:
-    """Show progress: a JSON page, or a stream with `Accept: text/event-stream`.
+    """Show progress: JSON pages, oldest first, or a stream with `Accept: text/event-stream`.
 
-    A stream goes on where it was cut with `Last-Event-ID`, and ends with the run.
+    A stream goes on where it was cut with `Last-Event-ID`, and ends with the run, or when the
+    caller's token no longer holds.
     """
     if last_event_id is not None and _NUMBER.fullmatch(last_event_id):
         after = int(last_event_id)
-    found = await asyncio.to_thread(runs.events_after, have.core, who, run_id, after)
-    if "text/event-stream" in accept:
-        return StreamingResponse(
-            _stream(have.core, run_id, after),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
-    items = [RunEventView.of(event).model_dump(mode="json") for event in found]
-    return JSONResponse({"items": items, "next_page_token": None})
+    if page_token is not None:
+        after = _number(page_token, "page_token")
+    if "text/event-stream" not in accept:
+        found = await asyncio.to_thread(runs.events_after, have.core, who, run_id, after)
+        items = [RunEventView.of(event).model_dump(mode="json") for event in found]
+        more = str(found[-1].seq) if len(found) == runs.EVENTS_AT_ONCE else None
+        return JSONResponse({"items": items, "next_page_token": more})
+    await asyncio.to_thread(runs.get_run, have.core, who, run_id)
+    have.streams.enter()
+    token = given.credentials.strip() if given else ""
+    stream = have.streams.follow(
+        run_id,
+        after,
+        read=lambda seq: runs.read_progress(have.core, run_id, seq),
+        still_holds=lambda: have.identity.actor_of(token),
+    )
+    return StreamingResponse(
+        stream,
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+def _number(text: str, name: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise InvalidPageToken(f"{name} is not one that was given out here")
+    return int(text)
 
 
 def _view(core: Core, run: Run) -> RunView:
-    return RunView.of(run, runs.deployments_of(core, run)[run.deployment_id])
-
-
-async def _stream(core: Core, run_id: str, after: int) -> AsyncIterator[str]:
-    quiet = 0.0
-    while True:
-        ended = await asyncio.to_thread(_has_ended, core, run_id)
-        events = await asyncio.to_thread(runs.read_events, core, run_id, after)
-        for event in events:
-            after = event.seq
-            data = RunEventView.of(event).model_dump_json()
-            yield f"id: {event.seq}\nevent: {event.kind}\ndata: {data}\n\n"
-        if ended and not events:
-            yield f"event: end\ndata: {json.dumps({'run_id': run_id})}\n\n"
-            return
-        quiet = 0.0 if events else quiet + POLL_SECONDS
-        if quiet >= HEARTBEAT_SECONDS:
-            quiet = 0.0
-            yield ": still here\n\n"
-        await asyncio.sleep(POLL_SECONDS)
-
-
-def _has_ended(core: Core, run_id: str) -> bool:
-    with core.uow() as uow:
-        run = uow.runs.get(run_id)
-    return run is None or run.status in TERMINAL_RUN
+    deployment = runs.deployments_of(core, run)[run.deployment_id]
+    return RunView.of(run, deployment, runs.evidence_of(core, run).get(run.evidence_id or ""))

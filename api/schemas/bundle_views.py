@@ -5,14 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Self
 
-from api.schemas.views import View, rows
+from api.schemas.views import View
 from control_plane.domain.bundle import Bundle
 from control_plane.services import bundles as bundle_service
-from control_plane.services.bundles import HandedOver
+from control_plane.services.bundles import HandedOver, IssuedLink
+from control_plane.workflows.core import Core
 
 
 class BundleView(View):
-    """One version of a Mode C hand-over."""
+    """One version of a Mode C hand-over.
+
+    ``warnings`` are sentences on inputs that are allowed and probably not meant, or near the end
+    of their support.
+    """
 
     id: str
     tenant_id: str
@@ -27,13 +32,15 @@ class BundleView(View):
     files: list[str]
     checks: list[dict[str, Any]]
     error: dict[str, Any] | None
+    warnings: list[str]
+    handed_over_at: datetime | None
     expires_at: datetime | None
     allowed_actions: list[str]
     created_at: datetime
     updated_at: datetime
 
     @classmethod
-    def of(cls, bundle: Bundle) -> Self:
+    def of(cls, core: Core, bundle: Bundle) -> Self:
         """Return the view of a bundle."""
         return cls(
             id=bundle.id,
@@ -47,8 +54,10 @@ class BundleView(View):
             archive_name=bundle.archive_name,
             archive_digest=bundle.archive_digest,
             files=sorted(bundle.files),
-            checks=rows(bundle.checks),
+            checks=[dict(check) for check in bundle.checks],
             error=dict(bundle.error) if bundle.error else None,
+            warnings=list(bundle_service.warnings(core, bundle)),
+            handed_over_at=bundle.handed_over_at,
             expires_at=bundle.expires_at,
             allowed_actions=bundle_service.allowed_actions(bundle),
             created_at=bundle.created_at,
@@ -68,16 +77,39 @@ class HandOverView(View):
     download_url: str | None
 
     @classmethod
-    def of(cls, given: HandedOver, base_url: str) -> Self:
+    def of(cls, core: Core, given: HandedOver, base_url: str) -> Self:
         """Return the view of a hand-over with its link."""
         return cls(
-            bundle=BundleView.of(given.bundle),
+            bundle=BundleView.of(core, given.bundle),
             handover_id=given.handover.id,
             recipient_name=given.handover.recipient_name,
             recipient_email=given.handover.recipient_email,
             link_id=given.link.id,
             expires_at=given.link.expires_at,
             download_url=f"{base_url}/v1/bundles/{given.bundle.id}/archive?token={given.token}",
+        )
+
+
+class LinkView(View):
+    """A download link without its secret, and whom it was made for."""
+
+    id: str
+    recipient_name: str
+    recipient_email: str
+    uses: int
+    expires_at: datetime
+    revoked_at: datetime | None
+
+    @classmethod
+    def of(cls, issued: IssuedLink) -> Self:
+        """Return the view of a link."""
+        return cls(
+            id=issued.link.id,
+            recipient_name=issued.handover.recipient_name,
+            recipient_email=issued.handover.recipient_email,
+            uses=issued.link.uses,
+            expires_at=issued.link.expires_at,
+            revoked_at=issued.link.revoked_at,
         )
 
 

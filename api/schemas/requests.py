@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import re
 import zoneinfo
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
+import idna
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    WithJsonSchema,
     model_validator,
 )
+
+from control_plane.domain import spellings
+from control_plane.domain.facts import MOST_SEATS
+from control_plane.domain.networks import MOST_NETWORKS
 
 Mode = Literal["A", "B", "C"]
 
@@ -29,25 +33,13 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must not hold control characters or other spaces than the plain one")
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
-
-
 def _prose(text: str) -> str:
     if not text.replace("\n", "").replace("\t", "").isprintable() or not text.strip():
         raise ValueError("must be readable text without control characters")
     return text
 
 
-def _network(text: str) -> str:
-    return str(ipaddress.ip_network(text, strict=True))
-
-
-def _zone(text: str) -> str:
+def _time_zone(text: str) -> str:
     if text not in _zones():
         raise ValueError("must be an IANA time zone such as Europe/Rome")
     return text
@@ -58,52 +50,101 @@ def _zones() -> frozenset[str]:
     return frozenset(zoneinfo.available_timezones())  # walks a folder
 
 
-def _rfc3339(value: object) -> object:
-    """Take the text of RFC 3339 alone; pydantic would also take numbers and other spellings."""
-    if not isinstance(value, str) or not _INSTANT.match(value):
-        raise ValueError("must be an instant such as 2026-11-20T14:03:00Z")
-    return value
+def _instant(value: object) -> datetime:
+    return spellings.instant(value if isinstance(value, str) else "")  # and no number
 
 
-def _plausible(instant: datetime) -> datetime:
-    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
-        raise ValueError(f"must lie between {_FIRST_YEAR} and {_LAST_YEAR}")
-    return instant
+def _domain(text: str) -> str:
+    """Return a domain in lower case and A-labels (RFC 5891), without a dot at its end."""
+    given = text.strip()
+    try:
+        found = idna.encode(given.removesuffix("."), uts46=True).decode().lower()
+    except (idna.IDNAError, UnicodeError):
+        found = ""
+    labels = found.split(".")
+    if len(labels) < 2 or len(found) > 253 or labels[-1].isdigit():
+        raise ValueError("must be a domain such as example.com")
+    return found
 
 
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
-_FIRST_YEAR, _LAST_YEAR = 1990, 2200
+def _formed(pattern: str, sentence: str) -> Callable[[str], str]:
+    return lambda text: spellings.form(text, pattern, sentence)
+
+
+def _schema(pattern: str | None = None, *, longest: int | None = None) -> WithJsonSchema:
+    """Return what the OpenAPI document says of a text; what is wrong is said by our sentences."""
+    schema: dict[str, Any] = {"type": "string", "minLength": 1}
+    if pattern is not None:
+        schema["pattern"] = f"^{pattern}$"
+    if longest is not None:
+        schema["maxLength"] = longest
+    return WithJsonSchema(schema)
+
+
+_LINE: Final = _schema(longest=spellings.NAME_LENGTH)
 Flag = Annotated[bool, Field(strict=True)]  # no "yes", no 1
-Instant = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_plausible)]
-Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_instant),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Text = Annotated[str, AfterValidator(spellings.name), _LINE]
+Provider = Annotated[str, AfterValidator(spellings.provider), _LINE]
+Identifier = Annotated[str, AfterValidator(spellings.identifier), _LINE]
+Country = Annotated[str, AfterValidator(spellings.country), _schema("[A-Z]{2}")]
+Language = Annotated[str, AfterValidator(spellings.language), _schema(longest=35)]
+Email = Annotated[str, AfterValidator(spellings.email), _schema(longest=254)]
+Domain = Annotated[str, AfterValidator(_domain), _schema(longest=253)]
+TimeZone = Annotated[str, AfterValidator(_time_zone), _schema(longest=64)]
 Reason = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_prose)]
-Network = Annotated[str, Field(max_length=43), AfterValidator(_network)]
-TimeZone = Annotated[str, Field(max_length=64), AfterValidator(_zone)]
-Region = Annotated[str, Field(min_length=5, max_length=30, pattern=r"^[a-z0-9-]+$")]
-Email = Annotated[
+Seats = Annotated[int, Field(ge=0, le=MOST_SEATS, strict=True)]
+Uptime = Annotated[
     str,
-    Field(max_length=254, pattern=r"^[^@\s]{1,64}@[^@\s]{1,190}$"),
-    AfterValidator(_printable),
-]
-Domain = Annotated[
-    str,
-    Field(
-        max_length=253, pattern=r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$"
+    AfterValidator(
+        _formed(spellings.UPTIME, 'must be percent as a decimal string, such as "99.9"')
     ),
+    _schema(spellings.UPTIME),
 ]
+Region = Annotated[
+    str,
+    AfterValidator(_formed(spellings.REGION, "must be an AWS region such as eu-west-1")),
+    _schema(spellings.REGION),
+]
+Zone = Annotated[
+    str,
+    AfterValidator(_formed(spellings.ZONE, "must be a residency zone such as eu or us_gov")),
+    _schema(spellings.ZONE),
+]
+Cell = Annotated[
+    str,
+    AfterValidator(_formed(spellings.CELL, "must be 1 to 8 small letters and digits such as c1")),
+    _schema(spellings.CELL),
+]
+Environment = Annotated[
+    str,
+    AfterValidator(
+        _formed(
+            spellings.ENVIRONMENT,
+            "must be 2 to 20 small letters, digits and hyphens, such as production",
+        )
+    ),
+    _schema(spellings.ENVIRONMENT),
+]
+# the domain says which networks can be built: a refusal there is kept with its contract
+Networks = Annotated[list[str], Field(json_schema_extra={"maxItems": MOST_NETWORKS})]
 
 
 class Contract(Body):
     """What was signed."""
 
-    provider: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
-    envelope_id: Text
-    contract_id: Text
+    provider: Provider
+    envelope_id: Identifier
+    contract_id: Identifier
     signed_at: Instant
     subscription: Literal["lite", "standard", "enterprise"]
     mode: Mode | None = None
-    seats: Annotated[int, Field(ge=0, le=10_000_000, strict=True)] | None = None
-    sla_uptime_min: Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,4})?$")] | None = None
+    seats: Seats | None = None
+    sla_uptime_min: Uptime | None = None
 
 
 class Company(Body):
@@ -111,7 +152,7 @@ class Company(Body):
 
     legal_name: Text
     domain: Domain
-    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    country: Country
     time_zone: TimeZone = "UTC"
 
 
@@ -121,13 +162,13 @@ class Contact(Body):
     role: Literal["it_admin", "executive_sponsor", "business_sponsor", "security", "billing"]
     name: Text
     email: Email
-    locale: Annotated[str, Field(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")] | None = None
+    locale: Language | None = None
 
 
 class Residency(Body):
     """Where the data may lie."""
 
-    zone: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")] | None = None
+    zone: Zone | None = None
     regions: Annotated[list[Region], Field(max_length=20)] = []
     strict: Flag = False
 
@@ -140,7 +181,7 @@ class Requirements(Body):
     cloud: Literal["aws", "azure", "gcp", "other"] | None = None
     customer_managed_key: Flag = False
     dedicated_network: Flag = False
-    ip_allow_list: Annotated[list[Network], Field(max_length=100)] = []
+    ip_allow_list: Networks = []
     data_must_stay_in_customer_cloud: Flag = False
     regulated_sector: Text | None = None
     sovereignty_framework: Text | None = None
@@ -155,32 +196,27 @@ class ProvisioningRequest(Body):
     company: Company
     contacts: Annotated[list[Contact], Field(max_length=20)] = []
     requirements: Requirements = Requirements()
-    environment: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,19}$")] = "production"
+    environment: Environment = "production"
+    additional_tenant: Annotated[
+        bool, Field(strict=True, description="A further tenant of the company is meant.")
+    ] = False
 
     def document(self) -> dict[str, Any]:
         """Return it as plain JSON with its defaults, the same for the same request."""
-        return plain(self)
+        document = plain(self)
+        if not self.additional_tenant:
+            del document["additional_tenant"]  # a contract sent before there was the field is equal
+        return document
 
 
-class Facts(Body):
+class Facts(Requirements):
     """Facts for a mode resolution; all but the subscription may be left out."""
 
     subscription: Literal["lite", "standard", "enterprise"]
     contract_mode: Mode | None = None
     current_mode: Mode | None = None
-    seats: Annotated[int, Field(ge=0, le=10_000_000, strict=True)] | None = None
-    sla_uptime_min: Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,4})?$")] | None = None
-    requested_mode: Mode | None = None
-    residency: Residency | None = None
-    cloud: Literal["aws", "azure", "gcp", "other"] | None = None
-    customer_managed_key: Flag = False
-    dedicated_network: Flag = False
-    ip_allow_list: Annotated[list[Network], Field(max_length=100)] = []
-    data_must_stay_in_customer_cloud: Flag = False
-    regulated_sector: Text | None = None
-    sovereignty_framework: Text | None = None
-    phone_sev1: Flag = False
-    segment: Text | None = None
+    seats: Seats | None = None
+    sla_uptime_min: Uptime | None = None
 
 
 class ModeDecision(Body):
@@ -203,8 +239,34 @@ class Hub(Body):
     """A shared Hub to be built; ``capacity`` counts slices."""
 
     region: Region
-    cell: Annotated[str, Field(pattern=r"^[a-z0-9]{1,8}$")] = "c1"
+    cell: Cell = "c1"
     capacity: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 100
+
+
+AccountNumber = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
+RoleArn = Annotated[
+    str,
+    Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$", max_length=600),
+]
+# what AWS takes for sts:ExternalId
+ExternalId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@:/-]{2,1224}$")]
+
+
+class Account(Body):
+    """An AWS account for the pool; ``shared`` when it may serve many deployments."""
+
+    account_id: AccountNumber
+    role_arn: RoleArn | None = None
+    external_id: ExternalId | None = None
+    shared: Flag = False
+
+
+class AccountChange(Body):
+    """What changes of an account; what is left out stays, null takes a role away."""
+
+    role_arn: RoleArn | None = None
+    external_id: ExternalId | None = None
+    shared: Flag = False
 
 
 class Decision(Body):
@@ -216,7 +278,7 @@ class Decision(Body):
 
 
 class BundleEdit(Body):
-    """Terraform variables to replace, by name; see ``docs/mode-c.md``."""
+    """Terraform variables to merge in; see ``docs/mode-c.md``."""
 
     inputs: Annotated[dict[str, Any], Field(max_length=40)]
 
@@ -226,6 +288,7 @@ class HandOver(Body):
 
     recipient_name: Text
     recipient_email: Email
+    revoke_earlier_links: bool = False
 
 
 class Receipt(Body):

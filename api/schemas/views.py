@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from control_plane.domain.deployment import Deployment
+from control_plane.domain.deployment import Account, Deployment
+from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import NEXT_ACTION, Run, RunEvent
 from control_plane.domain.tenant import Tenant
 from control_plane.services import runs as run_service
 from control_plane.services import tenants as tenant_service
-from control_plane.services.approvals import ApprovalView
+from control_plane.services.approvals import ApprovalDetails
 from control_plane.services.provisioning import Accepted
 
 T = TypeVar("T")
@@ -154,6 +155,29 @@ class HubView(View):
         )
 
 
+class AccountView(View):
+    """An AWS account of the pool; its external id is never shown."""
+
+    account_id: str
+    role_arn: str | None
+    has_external_id: bool
+    shared: bool
+    claimed_by: str | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, account: Account) -> Self:
+        """Return the view of an account."""
+        return cls(
+            account_id=account.account_id,
+            role_arn=account.role_arn,
+            has_external_id=account.external_id is not None,
+            shared=account.shared,
+            claimed_by=account.claimed_by,
+            created_at=account.created_at,
+        )
+
+
 class OutputsView(View):
     """What a tenant's deployments export; secrets are never among it."""
 
@@ -205,8 +229,8 @@ class RunView(View):
     updated_at: datetime
 
     @classmethod
-    def of(cls, run: Run, deployment: Deployment) -> Self:
-        """Return the view of a run on its deployment."""
+    def of(cls, run: Run, deployment: Deployment, evidence: Evidence | None) -> Self:
+        """Return the view of a run on its deployment, with what its verification found."""
         return cls(
             id=run.id,
             tenant_id=run.tenant_id,
@@ -225,7 +249,7 @@ class RunView(View):
             approval_id=run.approval_id,
             retry_of=run.retry_of,
             cancel_requested=run.cancel_requested,
-            checks=[dict(check) for check in run.checks],
+            checks=documents(evidence.checks) if evidence is not None else [],
             error=dict(run.error) if run.error else None,
             allowed_actions=run_service.allowed_actions(run),
             updated_at=run.updated_at,
@@ -247,7 +271,11 @@ class RunEventView(View):
 
 
 class PlanView(View):
-    """What a run would change; ``irreversible`` first, then every operation."""
+    """What a run would change, with values: secrets masked, policy documents in full.
+
+    ``irreversible`` first, then every operation; ``outputs`` are those of the stack that change,
+    ``resources`` the inputs of every resource as it would be.
+    """
 
     id: str
     run_id: str
@@ -256,6 +284,8 @@ class PlanView(View):
     summary: dict[str, int]
     irreversible: list[dict[str, Any]]
     operations: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+    resources: list[dict[str, Any]]
     evaluation: dict[str, Any]
     created_at: datetime
 
@@ -268,15 +298,17 @@ class PlanView(View):
             digest=plan.digest,
             parts=dict(plan.parts),
             summary=dict(plan.summary),
-            irreversible=rows(plan.irreversible),
-            operations=rows(plan.operations),
-            evaluation=dict(plan.evaluation),
+            irreversible=documents(plan.irreversible),
+            operations=documents(plan.operations),
+            outputs=documents(plan.outputs),
+            resources=documents(plan.resources),
+            evaluation=plan.evaluation.to_document(),
             created_at=plan.created_at,
         )
 
 
-class ApprovalResponse(View):
-    """A request for a decision, what it is about, and what was decided."""
+class ApprovalView(View):
+    """A request for decisions, what it is about, who asked, and what was decided."""
 
     id: str
     status: str
@@ -289,6 +321,17 @@ class ApprovalResponse(View):
     plan_digest: str
     summary: dict[str, int]
     irreversible: list[dict[str, Any]]
+    tenant_slug: str | None
+    legal_name: str | None
+    mode: str | None
+    mode_reason: str | None
+    kind: str
+    requested_by: str
+    on_behalf_of: str | None
+    requested_at: datetime
+    rule: str
+    needed: int
+    roles: list[str]
     expires_at: datetime
     barred: list[dict[str, str]]
     decisions: list[dict[str, Any]]
@@ -296,7 +339,7 @@ class ApprovalResponse(View):
     created_at: datetime
 
     @classmethod
-    def of(cls, view: ApprovalView) -> Self:
+    def of(cls, view: ApprovalDetails) -> Self:
         """Return the view of an approval."""
         return cls(
             id=view.approval.id,
@@ -309,7 +352,18 @@ class ApprovalResponse(View):
             plan_id=view.plan.id,
             plan_digest=view.approval.plan_digest,
             summary=dict(view.plan.summary),
-            irreversible=rows(view.plan.irreversible),
+            irreversible=documents(view.plan.irreversible),
+            tenant_slug=view.tenant.slug if view.tenant else None,
+            legal_name=view.tenant.legal_name if view.tenant else None,
+            mode=view.tenant.mode if view.tenant else None,
+            mode_reason=view.tenant.decision.get("summary") if view.tenant else None,
+            kind=str(view.run.kind),
+            requested_by=view.run.requested_by,
+            on_behalf_of=view.run.on_behalf_of,
+            requested_at=view.run.requested_at,
+            rule=view.approval.rule,
+            needed=view.approval.needed,
+            roles=list(view.approval.roles),
             expires_at=view.approval.expires_at,
             barred=[{"subject": subject, "reason": reason} for subject, reason in view.barred],
             decisions=[
@@ -328,6 +382,10 @@ class ApprovalResponse(View):
         )
 
 
-def rows(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return documents as plain JSON objects."""
-    return [dict(item) for item in items]
+class _Documented(Protocol):
+    def to_document(self) -> dict[str, Any]: ...
+
+
+def documents(items: Sequence[_Documented]) -> list[dict[str, Any]]:
+    """Return values as JSON objects."""
+    return [item.to_document() for item in items]

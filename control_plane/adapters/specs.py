@@ -16,6 +16,16 @@ FILES: Final = {
     "mode_a.hub": "spec_hub",
     "mode_a.slice": "spec_slice",
     "mode_b": "spec_dedicated",
+    "receipt": "mode_c_receipt",
+}
+# sentences that do not repeat a value, which may be long or not meant to be shown
+_WORDS: Final = {
+    "const": "must be {}",
+    "enum": "must be one of {}",
+    "maxLength": "must have at most {} characters",
+    "minLength": "must have at least {} characters",
+    "pattern": "does not have the form {}",
+    "type": "must be of the type {}",
 }
 
 
@@ -31,8 +41,21 @@ class JsonSchemaSpecs:
         }
 
     def validate(self, program: str, spec: Mapping[str, Any]) -> None:
-        """Check a spec against the schema of its program. Raises ``InvalidInput``."""
+        """Check a document against the schema of its program, or a receipt against its own.
+
+        Raises ``InvalidInput`` naming the field that is wrong, missing or unknown.
+        """
         error = best_match(self._validators[program].iter_errors(spec))
-        if error is not None:
-            where = ".".join(str(part) for part in error.absolute_path) or "spec"
-            raise InvalidInput(f"{where}: {error.message}", field=where)
+        if error is None:
+            return
+        where, words = [str(part) for part in error.absolute_path], error.message
+        if error.validator == "required":
+            missing = next(name for name in error.validator_value if name not in error.instance)
+            where, words = [*where, missing], "is missing"
+        elif error.validator == "additionalProperties":
+            known = error.schema["properties"]
+            where, words = [*where, min(set(error.instance) - set(known))], "is not a known field"
+        elif error.validator in _WORDS:
+            words = _WORDS[error.validator].format(error.validator_value)
+        field = ".".join(where) or program
+        raise InvalidInput(f"{field}: {words}", field=field)

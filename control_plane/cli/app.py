@@ -11,11 +11,14 @@ from typing import Annotated
 import typer
 
 from control_plane import config
+from control_plane.adapters.loopback import keep_loopback_direct
 from control_plane.cli import calls, local, output
+from control_plane.cli.accounts import account
 from control_plane.cli.audit import audit
 from control_plane.cli.bundles import bundle
 from control_plane.cli.client import CONNECTIONS
 from control_plane.cli.errors import FAILED, exit_code
+from control_plane.config import ProcessRole
 from control_plane.domain.errors import DomainError, Unavailable
 
 app = typer.Typer(
@@ -25,24 +28,29 @@ app = typer.Typer(
     "5 unavailable. Commands of the API read TENANTPLANE_URL and TENANTPLANE_TOKEN.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 _PROCESSES = "Processes"
 _MACHINE = "This machine"
 
 for name, group in {
-    "request": calls.request, "tenant": calls.tenant, "hub": calls.hub, "run": calls.run,
+    "request": calls.request, "tenant": calls.tenant, "hub": calls.hub,
+    "account": account, "run": calls.run,
     "approval": calls.approval, "bundle": bundle, "audit": audit,
 }.items():  # fmt: skip
     app.add_typer(group, name=name, rich_help_panel="The API")
 app.command("token", rich_help_panel=_MACHINE)(local.token)
 app.command("settings", rich_help_panel=_MACHINE)(local.settings)
-app.add_typer(local.database, name="database", rich_help_panel=_MACHINE)
+for name, group in {
+    "keys": local.keys, "database": local.database, "stack": local.stack,
+}.items():  # fmt: skip
+    app.add_typer(group, name=name, rich_help_panel=_MACHINE)
 
 
 def run() -> None:
     """Run the command of this process and end it with its exit code."""
     output.steady_streams()
+    keep_loopback_direct(os.environ)
     code = invoke(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -109,6 +117,7 @@ def serve(
 
     with EmbeddedInstallation(settings, typer.echo) as running:
         typer.echo(f"ready       {running.url}   (Ctrl-C stops everything)")
+        typer.echo(running.next_steps())
         code = running.wait()
     typer.echo("stopped")
     raise typer.Exit(code)
@@ -129,14 +138,14 @@ def demo(
 @app.command(rich_help_panel=_PROCESSES)
 def api() -> None:
     """Start the API of an installation whose database is given by settings."""
-    config.load()  # a wrong setting is told here, with its exit code
+    config.load(role=ProcessRole.API)  # a wrong setting is told here, with its exit code
     os.execv(sys.executable, [sys.executable, "-m", "api"])  # noqa: S606 - our own module, no shell
 
 
 @app.command(rich_help_panel=_PROCESSES)
 def worker() -> None:
     """Start a worker: it does the phases of runs and bundles."""
-    config.load()
+    config.load(role=ProcessRole.WORKER)
     from control_plane import worker as process  # noqa: PLC0415 - heavy
     from control_plane.bootstrap import start_process  # noqa: PLC0415
 
@@ -145,18 +154,12 @@ def worker() -> None:
 
 
 @app.command(rich_help_panel=_PROCESSES)
-def signer(
-    create_key: Annotated[
-        bool, typer.Option("--create-key", help="Make the signing key when there is none yet.")
-    ] = False,
-) -> None:
+def signer() -> None:
     """Start the audit log's sequencer and signer, with a key and a database role of its own."""
-    config.load()
+    config.load(role=ProcessRole.SIGNER)
     from control_plane.bootstrap import start_process  # noqa: PLC0415 - heavy
 
     parts = start_process("signer")
-    if create_key:
-        local.create_audit_key(parts)
     with local.database_faults():
         raise typer.Exit(parts.sign_until_stopped(ready=_say_ready))
 

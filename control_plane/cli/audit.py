@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from control_plane import config
+from control_plane.adapters.home import Home, Key
 from control_plane.cli import output
 from control_plane.cli.calls import Json
 from control_plane.cli.client import CONNECTIONS, from_environment, refuse, segment
@@ -58,6 +61,41 @@ def proof(
     output.as_json_text(from_environment().get(f"{_base(tree)}/proof", idx=idx))
 
 
+@audit.command("key")
+def key(
+    tree: Annotated[str, typer.Argument(help="Tenant id or slug, or `platform`.")] = "platform",
+    file: Annotated[
+        Path | None, typer.Option("--public-key", help="Public key file; else this machine's.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the signer's public key: as a C2SP verifier key of a log (vkey), and as PEM.
+
+    Other tools take the verifier key, which names the log; `audit verify` takes the PEM.
+    """
+    from control_plane.adapters.audit.keys import (  # noqa: PLC0415 - heavy
+        KeyFileUnusable,
+        load_public_key,
+        public_key_path,
+    )
+    from control_plane.adapters.audit.note import VerifierKey, tree_origin  # noqa: PLC0415
+
+    settings = config.load()
+    found = file or public_key_path(Home(settings.home.absolute()).key(Key.AUDIT))
+    try:
+        public_key = load_public_key(found)
+        pem = found.read_text(encoding="ascii")
+    except KeyFileUnusable as error:
+        refuse(f"{error}; give the signer's public key with --public-key", USAGE)
+    is_known = tree == "platform" or re.fullmatch(r"ten_[0-9A-Z]{26}", tree)
+    name = tree if is_known else tree_of(parts_of_this_installation(), tree)
+    vkey = str(VerifierKey(name=tree_origin(settings.audit_host, name), public_key=public_key))
+    if as_json:
+        output.as_json_text({"vkey": vkey, "pem": pem})
+    else:
+        typer.echo(f"{vkey}\n{pem}", nl=False)
+
+
 @audit.command("verify")
 def verify(
     trees: Annotated[
@@ -76,14 +114,18 @@ def verify(
     """Verify logs against the database: hashes, signatures, order, and checkpoints you kept.
 
     It needs no token and no API. Exit 0 when nothing is wrong, 2 tampered or badly signed,
-    4 malformed, 5 a gap or no log.
+    or unsigned for too long, 4 malformed or misdated, 5 a gap or no log. Without a tree, every log
+    that a tenant must have is verified.
     """
     parts = parts_of_this_installation()
     from control_plane.adapters.audit.keys import (  # noqa: PLC0415 - heavy
         KeyFileUnusable,
         load_public_key,
     )
-    from control_plane.adapters.audit.verify import PinInvalid  # noqa: PLC0415
+    from control_plane.adapters.audit.verify import (  # noqa: PLC0415
+        PinInvalid,
+        trees_that_must_exist,
+    )
     from control_plane.adapters.audit.verify import verify as verify_trees  # noqa: PLC0415
 
     try:
@@ -97,6 +139,7 @@ def verify(
                 trees=[tree_of(parts, tree) for tree in trees] if trees else None,
                 public_keys=keys,
                 pins=pins,
+                expected=() if trees else trees_that_must_exist(parts.auditor_engine),
             )
     except (PinInvalid, KeyFileUnusable) as error:
         refuse(str(error), USAGE)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -14,6 +15,10 @@ from control_plane.cli import output
 from control_plane.cli.calls import BUNDLE, BUNDLES, Json, Most, read_json
 from control_plane.cli.client import download_link, from_environment, refuse, segment
 from control_plane.cli.errors import FAILED, REFUSED, USAGE
+
+_STACKS: Final = Path(__file__).resolve().parents[2] / "stacks"
+# decided by the request, so that no edit may change them
+_GIVEN: Final = ("schema_version", "owner", "region")
 
 bundle = typer.Typer(no_args_is_help=True, help="Mode C bundles.")
 
@@ -33,11 +38,13 @@ def list_bundles(
 def show_bundle(bundle_id: str, as_json: Json = False) -> None:
     """Show a bundle with its inputs and checks."""
     found = from_environment().get(f"/v1/bundles/{segment(bundle_id)}")
-    fields = (*BUNDLE, "content_digest", "files", "error.message", "allowed_actions", "inputs")
+    fields = (
+        *BUNDLE, "content_digest", "files", "handed_over_at", "expires_at", "error.message",
+        "warnings", "allowed_actions", "inputs",
+    )  # fmt: skip
     output.show(found, as_json=as_json, fields=fields)
     if not as_json:
-        checks = found["checks"]
-        output.table(checks, as_json=False, fields=("name", "ok", "seconds", "detail"), empty="")
+        output.Checks().tell(found["checks"])
 
 
 @bundle.command("accept")
@@ -53,7 +60,10 @@ def edit_bundle(
     file: Annotated[Path, typer.Argument(help="JSON of the variables that change, - for stdin.")],
     as_json: Json = False,
 ) -> None:
-    """Replace variables; of a built or expired bundle that makes the next version."""
+    """Merge variables in; of a built, expired or applied bundle that makes the next version.
+
+    Nested objects are merged field by field; null removes a field.
+    """
     found = from_environment().patch(
         f"/v1/bundles/{segment(bundle_id)}", {"inputs": read_json(file)}
     )
@@ -80,6 +90,7 @@ def build_bundle(
         if not as_json:
             told.tell(found["checks"])
     output.show(found, as_json=as_json, fields=("id", "status", "rehearsal", "error.message"))
+    _warn(found)
     if found["status"] == "build_failed":
         raise typer.Exit(FAILED)
 
@@ -88,13 +99,83 @@ def build_bundle(
 def hand_over(
     bundle_id: str,
     name: Annotated[str, typer.Option(help="Who receives it.")],
-    email: Annotated[str, typer.Option(help="Their address.")],
+    email: Annotated[str, typer.Option(help="E-mail address of the recipient.")],
+    revoke_earlier: Annotated[
+        bool, typer.Option("--revoke-earlier", help="End the links of earlier recipients.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Hand over to a named person; prints the link this once."""
-    body = {"recipient_name": name, "recipient_email": email}
+    """Hand over to a named person; prints the link this once and mails nothing."""
+    body = {
+        "recipient_name": name,
+        "recipient_email": email,
+        "revoke_earlier_links": revoke_earlier,
+    }
     found = from_environment().post(f"/v1/bundles/{segment(bundle_id)}/hand-over", body)
-    output.show(found, as_json=as_json, fields=("handover_id", "expires_at", "download_url"))
+    fields = ("handover_id", "link_id", "expires_at", "download_url")
+    output.show(found, as_json=as_json, fields=fields)
+    _warn(found["bundle"])
+    if not as_json:
+        typer.echo(
+            "Nothing was mailed: send the link to the recipient, and the id of the signing key "
+            "(`tenantctl bundle key`) another way.",
+            err=True,
+        )
+
+
+def _warn(bundle: Mapping[str, Any]) -> None:
+    for warning in bundle["warnings"]:
+        typer.echo(f"warning: {output.clean(str(warning))}", err=True)
+
+
+@bundle.command("links")
+def list_links(bundle_id: str, as_json: Json = False) -> None:
+    """List the download links of a bundle and whom they were made for."""
+    found = from_environment().get(f"/v1/bundles/{segment(bundle_id)}/links")
+    fields = ("id", "recipient_email", "uses", "expires_at", "revoked_at")
+    output.table(found, as_json=as_json, fields=fields, empty="no links")
+
+
+@bundle.command("revoke-link")
+def revoke_link(bundle_id: str, link_id: str, as_json: Json = False) -> None:
+    """End a download link before its time."""
+    path = f"/v1/bundles/{segment(bundle_id)}/links/{segment(link_id)}/revoke"
+    found = from_environment().post(path)
+    output.show(found, as_json=as_json, fields=("id", "recipient_email", "uses", "revoked_at"))
+
+
+@bundle.command("inputs")
+def show_inputs(
+    example: Annotated[
+        bool, typer.Option("--example", help="An example to edit, instead of the schema.")
+    ] = False,
+    existing: Annotated[
+        bool, typer.Option("--existing", help="With --example: network, keys, boundary brought.")
+    ] = False,
+) -> None:
+    """Print the schema of the variables, or an example of those an architect edits; offline."""
+    if not example:
+        typer.echo((_STACKS / "schemas" / "mode_c_variables.schema.json").read_text("utf-8"))
+        return
+    name = "existing" if existing else "created"
+    file = _STACKS / "mode_c_modules" / "examples" / f"{name}.tfvars.json"
+    found = json.loads(file.read_text("utf-8"))
+    output.as_json_text({key: value for key, value in found.items() if key not in _GIVEN})
+
+
+@bundle.command("key")
+def show_key(as_json: Json = False) -> None:
+    """Print the public key that this installation signs bundles with, to be published.
+
+    Runs where the key lies; needs no API.
+    """
+    from control_plane import config  # noqa: PLC0415 - the commands of the API need none of it
+    from control_plane.bootstrap import Parts  # noqa: PLC0415
+
+    public = Parts(config.load()).builder.public_key()
+    comment, key = public.splitlines()[:2]
+    found = {"key_id": comment.rpartition(" ")[2], "public_key": key}
+    output.show(found, as_json=as_json, fields=("key_id", "public_key"))
 
 
 @bundle.command("download")
@@ -155,7 +236,7 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Verify signature, checksums and attestation of a downloaded bundle, offline.
+    """Verify signature, checksums, content digest and attestation of a bundle, offline.
 
     Needs no token, no API and no Terraform. Exit 1 when a check fails.
     """
@@ -179,6 +260,24 @@ def verify(
         raise typer.Exit(FAILED)
 
 
+def _receipt(file: Path) -> dict[str, Any]:
+    """Return a receipt, also out of the other forms in which Terraform prints outputs.
+
+    ``terraform output -json`` without a name prints all of them, each wrapped in ``value``.
+    """
+    found: Any = read_json(file)
+    while "content_digest" not in found:
+        wrapped = found.get("receipt", found.get("value"))
+        if not isinstance(wrapped, dict):
+            refuse(
+                f"{file} is not a receipt: it holds no content_digest."
+                " Send what `terraform output -json receipt` prints.",
+                USAGE,
+            )
+        found = wrapped
+    return dict(found)
+
+
 @bundle.command("receipt")
 def register_receipt(
     bundle_id: str,
@@ -186,6 +285,6 @@ def register_receipt(
     as_json: Json = False,
 ) -> None:
     """Register what the customer's apply sent back."""
-    body = {"receipt": read_json(file)}
+    body = {"receipt": _receipt(file)}
     found = from_environment().post(f"/v1/bundles/{segment(bundle_id)}/receipts", body)
     output.show(found, as_json=as_json, fields=("id", "bundle_id", "digest", "registered_at"))

@@ -12,8 +12,10 @@ import typer
 from control_plane.cli import output
 from control_plane.cli.client import ENDED, from_environment, refuse, segment
 from control_plane.cli.errors import FAILED, REFUSED, USAGE, ctrl_c_ends_at_once
+from control_plane.cli.plans import show_plan
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Brief = Annotated[bool, typer.Option("--brief", help="Leave the values out.")]
 Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="At most this many.")]
 TENANT = ("id", "slug", "mode", "region", "status", "waiting_on")
 TENANTS = ("slug", "mode", "region", "status", "waiting_on", "id")
@@ -30,9 +32,12 @@ approval = typer.Typer(no_args_is_help=True, help="Approvals and decisions.")
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Return the JSON object of a file, ``-`` being stdin; a bad one is a sentence and exit 2."""
+    """Return the JSON object of a file, ``-`` being stdin; a bad one is a sentence and exit 2.
+
+    UTF-8 and UTF-16 are read, with and without a byte order mark: shells of Windows write them.
+    """
     try:
-        content = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         found = json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
         refuse(f"{file} cannot be read as JSON: {error}", USAGE)
@@ -188,13 +193,13 @@ def show_run(run_id: str, as_json: Json = False) -> None:
 
 
 @run.command("plan")
-def show_plan(run_id: str, as_json: Json = False) -> None:
-    """Show what a run would change."""
+def show_run_plan(run_id: str, brief: Brief = False, as_json: Json = False) -> None:
+    """Show what a run would change, with every value; secrets are masked."""
     found = from_environment().get(f"/v1/runs/{segment(run_id)}/plan")
     if as_json:
         output.show(found, as_json=True)
     else:
-        output.plan(found)
+        show_plan(found, brief=brief)
 
 
 @run.command("watch")
@@ -242,23 +247,27 @@ def list_approvals(
 ) -> None:
     """List approvals, newest first."""
     found = from_environment().pages("/v1/approvals", most=limit, status=status)
-    fields = ("id", "status", "expires_at", "stack", "summary", "run_id")
+    fields = ("id", "status", "stack", "requested_by", "requested_at", "expires_at", "summary")
     output.table(found, as_json=as_json, fields=fields, empty="no approvals")
 
 
 @approval.command("show")
-def show_approval(approval_id: str, as_json: Json = False) -> None:
-    """Show an approval with its whole plan."""
+def show_approval(approval_id: str, brief: Brief = False, as_json: Json = False) -> None:
+    """Show an approval: who asked for what, and its whole plan with every value."""
     api = from_environment()
     found = api.get(f"/v1/approvals/{segment(approval_id)}")
-    fields = ("id", "status", "stack", "region", "account_id", "run_id", "expires_at")
+    fields = (
+        "id", "status", "kind", "stack", "tenant=tenant_slug", "company=legal_name", "mode",
+        "because=mode_reason", "region", "account_id", "run_id", "requested_by", "on_behalf_of",
+        "requested_at", "rule", "decisions needed=needed", "by role=roles", "expires_at",
+    )  # fmt: skip
     output.show(found, as_json=as_json, fields=fields)
     if not as_json:
         for item in found["barred"]:
             output.say(f"barred      {item['subject']} ({item['reason']})")
         for item in found["decisions"]:
             output.say(f"{item['decision']:<10}  by {item['by']}: {item['reason']}")
-        output.plan(api.get(f"/v1/runs/{found['run_id']}/plan"))
+        show_plan(api.get(f"/v1/runs/{found['run_id']}/plan"), brief=brief)
         if found["allowed_actions"]:
             typer.echo(
                 f"\ntenantctl approval approve {found['id']} --digest {found['plan_digest']} "
@@ -272,7 +281,7 @@ def _decide(approval_id: str, verdict: str, digest: str | None, reason: str, as_
         if as_json or not sys.stdin.isatty():
             refuse("give the digest of the plan that was read: --digest sha256:…", USAGE)
         found = api.get(f"/v1/approvals/{segment(approval_id)}")
-        output.plan(api.get(f"/v1/runs/{found['run_id']}/plan"))
+        show_plan(api.get(f"/v1/runs/{found['run_id']}/plan"))
         typer.confirm(f"{verdict} exactly this plan?", abort=True)
         digest = found["plan_digest"]
     body = {"decision": verdict, "plan_digest": digest, "reason": reason}

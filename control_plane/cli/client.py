@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from urllib.parse import quote
 import httpx
 import typer
 
+from control_plane.adapters.loopback import connection_options
 from control_plane.cli.errors import FAILED, UNAVAILABLE, USAGE, exit_code
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
@@ -101,6 +101,13 @@ class Api:
         """Read the item's ETag and PATCH it."""
         tag = self._asked("GET", path).headers.get("ETag", "")
         return _json(self._asked("PATCH", path, json=body, headers={"If-Match": tag}))
+
+    def change(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, key: str | None
+    ) -> Any:
+        """Return the JSON of a PATCH or DELETE that takes an idempotency key."""
+        headers = {"Idempotency-Key": key or secrets.token_urlsafe(16)}
+        return _json(self._asked(method, path, json=body, headers=headers))
 
     def pages(self, path: str, *, most: int, **query: Any) -> list[dict[str, Any]]:
         """Return up to ``most`` items of a list, over as many pages as it takes."""
@@ -204,15 +211,8 @@ def _client(url: str, *, timeout: float, headers: Mapping[str, str]) -> httpx.Cl
         timeout=httpx.Timeout(timeout, connect=5.0),
         headers=dict(headers),
         follow_redirects=False,
-        trust_env=not _is_loopback(httpx.URL(url).host),
+        **connection_options(url),
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _given(query: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,10 @@ from control_plane.bootstrap import Parts, read_settings
 from control_plane.cli import output
 from control_plane.cli.client import ENDED, Api, download_link
 from control_plane.cli.inventory import tagged_resources
+from control_plane.cli.plans import show_plan
 from control_plane.cli.serving import EmbeddedInstallation
 from control_plane.domain.actor import Role
+from control_plane.domain.receipt import fixed_resources, made_keys
 
 HOME: Final = Path("var/demo")
 REGION: Final = "eu-west-1"
@@ -122,7 +124,7 @@ class Demo:
             self._fault(f"run {run_id} is {run['status']}: {run['error']}")
             return
         if shown:
-            output.plan(ops.get(f"/v1/runs/{run_id}/plan"))
+            show_plan(ops.get(f"/v1/runs/{run_id}/plan"), brief=True)
         approval = ops.get(f"/v1/approvals/{run['approval_id']}")
         say(f"  olga approves {approval['plan_digest']}  ({output.text(approval['summary'])})")
         ops.post(
@@ -219,7 +221,13 @@ class Demo:
             "deployment": bundle["inputs"]["owner"]["deployment"],
             "account_id": CUSTOMER_ACCOUNT,
             "region": REGION,
+            "module_set_version": "0.0.0",
             "content_digest": bundle["content_digest"],
+            "resources": {
+                "vpc_id": "vpc-0123456789abcdef0",
+                **{name: f"{key}of-the-demo" for name, key in made_keys(bundle["inputs"]).items()},
+                **fixed_resources(bundle["inputs"]),
+            },
         }
         architect.post(f"/v1/bundles/{bundle_id}/receipts", {"receipt": receipt})
         say("  the customer's receipt is registered (the customer's apply is not part of this)")

@@ -5,28 +5,33 @@ What they need of the product is imported when they run: most commands need none
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from control_plane import config
+from control_plane.adapters.home import Home, Key
 from control_plane.cli import output
 from control_plane.cli.calls import Json
 from control_plane.cli.client import CONNECTIONS, from_environment, refuse, segment
 from control_plane.cli.errors import USAGE
-from control_plane.config import PREFIX, Settings
+from control_plane.config import PREFIX, Installation, ProcessRole, Settings
 from control_plane.domain.actor import Role
 from control_plane.domain.errors import NotFound, SettingInvalid, Unavailable
 
 if TYPE_CHECKING:
     from control_plane.bootstrap import Parts
 
+keys = typer.Typer(no_args_is_help=True, help="Keys of an installation.")
+stack = typer.Typer(no_args_is_help=True, help="Stacks, for the plain `pulumi` command.")
 database = typer.Typer(no_args_is_help=True, help="Database of a production installation.")
 LEFT_BY_SERVE = "serve.json"
 
@@ -97,21 +102,6 @@ def tree_of(parts: Parts, key: str) -> str:
     return str(found)
 
 
-def create_audit_key(parts: Parts) -> None:
-    """Make the audit log's signing key unless there is one. Raises ``SettingInvalid``."""
-    from control_plane.adapters.audit.keys import (  # noqa: PLC0415 - heavy
-        KeyFileUnusable,
-        load_or_create_key_file,
-    )
-
-    folder = parts.home.part("keys")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    try:
-        load_or_create_key_file(folder / "audit.key")
-    except KeyFileUnusable as error:
-        raise SettingInvalid(str(error)) from error
-
-
 def token(
     role: Annotated[list[str], typer.Option(help=f"May be repeated: {', '.join(Role)}.")],
     subject: Annotated[str, typer.Option(help="Who the token is for.")] = "operator",
@@ -129,9 +119,16 @@ def token(
     if unknown:
         refuse(f"{unknown[0]} is no role; roles are {', '.join(Role)}", USAGE)
     settings = config.load()
-    from control_plane.bootstrap import Parts  # noqa: PLC0415 - heavy
+    from control_plane.adapters.identity.embedded import (  # noqa: PLC0415 - as above
+        open_embedded_issuer,
+    )
 
-    issuer = Parts(settings).embedded_issuer
+    # without the composition root, which takes a second to import: scripts make a token a command
+    issuer = open_embedded_issuer(
+        Home(settings.home.absolute()).key(Key.ISSUER),
+        audience=settings.audience,
+        is_used=settings.installation is Installation.EMBEDDED and settings.issuer is None,
+    )
     if not (settings.home / LEFT_BY_SERVE).exists():
         sys.stderr.write(
             f"note: no installation runs in {settings.home}; a token is good for the one of the "
@@ -152,21 +149,96 @@ def token(
         typer.echo(made)
 
 
-def settings(as_json: Json = False) -> None:
-    """List every setting with its variable, present value and meaning; secrets are hidden."""
+def settings(
+    role: Annotated[
+        ProcessRole | None, typer.Option(help="Only what a process of this role reads.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List every setting with its variable, present value and meaning; secrets are hidden.
+
+    With --role, what is missing for it or does not belong there is said too (exit 2).
+    """
     present = config.load()
+    names = list(Settings.model_fields) if role is None else config.used_by(role)
     found = [
         {
             "variable": PREFIX + name.upper(),
-            "value": None if getattr(present, name) is None else str(getattr(present, name)),
-            "meaning": field.description,
+            "value": _shown(name, getattr(present, name)),
+            "meaning": Settings.model_fields[name].description,
         }
-        for name, field in Settings.model_fields.items()
+        for name in names
     ]
     if as_json:
         output.as_json_text(found)
     for item in () if as_json else found:
         typer.echo(f"{item['variable']}={item['value'] or ''}\n    {item['meaning']}")
+    if role is not None:
+        config.check_role(present, role)
+
+
+def _shown(name: str, value: object) -> str | None:
+    """Return a value as one would write it into the variable, without what is secret in it."""
+    if value is None or isinstance(value, bool):
+        return None if value is None else str(value).lower()
+    if name == "accounts":
+        return re.sub(r"\|[^,]*", "|**********", str(value))
+    if name == "objects_url":
+        return re.sub(r"//[^/@]*@", "//**********@", str(value))
+    return str(value)
+
+
+@keys.command("create")
+def create_keys(
+    only: Annotated[
+        list[Key] | None, typer.Option(help="Only this key; may be repeated; none: all.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the keys of an installation in TENANTPLANE_HOME; existing ones are kept.
+
+    The issuer's key is for an embedded installation, and is not made in production.
+    """
+    present = config.load()
+    is_production = present.installation is Installation.PRODUCTION
+    if is_production and only and Key.ISSUER in only:
+        raise SettingInvalid("there is no issuer's key in production: tokens come from the IdP")
+    home = Home(present.home.absolute())
+    wanted = only or [key for key in Key if not (is_production and key is Key.ISSUER)]
+    made = home.create_keys(wanted)
+    if as_json:
+        output.as_json_text({str(key): "made" if key in made else "kept" for key in wanted})
+        return
+    for key in wanted:
+        typer.echo(f"{key:<7} {'made' if key in made else 'kept'}  {home.key(key)}")
+
+
+@stack.command("passphrase")
+def passphrase(
+    deployment: Annotated[str, typer.Argument(help="Deployment id or stack name.")],
+    to: Annotated[Path | None, typer.Option(help="New file for it, mode 0600.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Print it on a terminal too.")] = False,
+) -> None:
+    """Give out the passphrase of a stack, for the plain `pulumi` command; the log records it.
+
+    Run it where a worker runs, with its settings: it needs the master secret and the database.
+    """
+    if to is None and sys.stdout.isatty() and not show:
+        refuse("a passphrase is not printed on a terminal: use --to FILE, a pipe, or --show", USAGE)
+    if to is not None and to.exists():
+        refuse(f"{to} exists already; name a new file", USAGE)
+    parts = parts_of_this_installation()
+    from control_plane.adapters.private_files import create_once  # noqa: PLC0415 - as above
+    from control_plane.services.passphrases import disclose  # noqa: PLC0415 - as above
+
+    parts.home.require(is_written=False)
+    CONNECTIONS.callback(parts.app_engine.dispose)
+    with database_faults():
+        found = disclose(parts.core, user=getpass.getuser(), key=deployment)
+    if to is None:
+        typer.echo(found)
+    else:
+        create_once(to, found.encode() + b"\n")
 
 
 @database.command("roles")
@@ -184,11 +256,9 @@ def make_roles(
 @database.command("upgrade")
 def upgrade() -> None:
     """Run missing migrations, as the owner (TENANTPLANE_DATABASE_OWNER_URL)."""
-    url = config.load().database_owner_url
-    if url is None:
-        raise SettingInvalid(f"{PREFIX}DATABASE_OWNER_URL is not set")
+    url = config.load(role=ProcessRole.MIGRATE).database_owner_url
     from control_plane.bootstrap import prepare_database  # noqa: PLC0415 - heavy
 
     with database_faults():
-        prepare_database(url.get_secret_value())
+        prepare_database(url.get_secret_value() if url else "")
     typer.echo("the database is up to date")

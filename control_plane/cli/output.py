@@ -16,8 +16,7 @@ _ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|\+00:00)")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
-_GROUPING: Final = ("tenantplane:", "pulumi:")  # types that exist in no cloud
-_SIGNS: Final = {"create": "+", "update": "~", "delete": "-"}
+GROUPING: Final = ("tenantplane:", "pulumi:")  # types that exist in no cloud
 
 
 def as_json_text(item: Any) -> None:
@@ -121,55 +120,6 @@ def _is_deep(value: Any) -> bool:
     return any(isinstance(item, Mapping) or (isinstance(item, list) and item) for item in items)
 
 
-def plan(found: Mapping[str, Any]) -> None:
-    """Show a plan: what cannot be undone first, then operations by kind, then violations."""
-    say(f"plan {found['id']}  {found['digest']}")
-    parts = ", ".join(f"{name} {_short(value)}" for name, value in found["parts"].items())
-    say(f"parts    {parts}")
-    say(f"summary  {text(found['summary'])}")
-    for item in found["irreversible"]:
-        say(f"  CANNOT BE UNDONE  {item['op']}  {item['name']}  {item['type']}")
-    changing = [item for item in found["operations"] if item["op"] != "same"]
-    real = [item for item in changing if not item["type"].startswith(_GROUPING)]
-    width = max((len(item["name"]) for item in real), default=0)
-    for operation in real:
-        changed = ", ".join(operation.get("diffs") or {})
-        note = f"  [{changed}]" if changed and operation["op"] != "create" else ""
-        sign = _SIGNS.get(operation["op"], "±")
-        say(f"  {sign} {operation['name']:<{width}}  {operation['type']}{note}")
-    if len(changing) > len(real):
-        say(f"  and {len(changing) - len(real)} of the engine alone (components, provider)")
-    _violations(found["evaluation"].get("violations", []))
-
-
-def _violations(found: Sequence[Mapping[str, Any]]) -> None:
-    """Show what the policies found: what many resources have in common is said once."""
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for item in found:
-        common = tuple(str(item[name]) for name in ("enforcement", "rule", "reason", "remedy"))
-        alike.setdefault(common, []).append(_address(item["address"]))
-    for (enforcement, rule, reason, remedy), addresses in alike.items():
-        why = f"{reason.rstrip('.')}. {remedy}"
-        if len(addresses) == 1:
-            say(f"  {enforcement}: {rule}  {addresses[0]} {why}")
-            continue
-        say(f"  {enforcement}: {rule}  each of {len(addresses)} resources {why}")
-        for address in addresses:
-            say(f"      {address}")
-
-
-def _address(address: str) -> str:
-    """Return type and name of an engine's URN, and any other address as it is."""
-    if not address.startswith("urn:pulumi:"):
-        return address
-    *_, kinds, name = address.split("::")
-    return f"{kinds.rpartition('$')[2]} {name}"
-
-
-def _short(digest: str) -> str:
-    return str(digest).removeprefix("sha256:")[:8]
-
-
 def event(found: Mapping[str, Any]) -> str:
     """Return one progress line for people, or nothing when it says nothing to them."""
     body, kind = found["body"], found["kind"]
@@ -191,7 +141,7 @@ def event(found: Mapping[str, Any]) -> str:
 def _resource(body: Mapping[str, Any]) -> str:
     """Return what happened to a resource; components are left out, their parts are shown."""
     kind = str(body.get("type") or "")
-    if kind.startswith(_GROUPING):
+    if kind.startswith(GROUPING):
         return ""
     status = str(body.get("status") or "")
     if body.get("phase") in {"plan", "verify"}:  # the engine looks and does nothing

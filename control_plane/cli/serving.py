@@ -1,9 +1,9 @@
 """``tenantctl serve``: everything of an embedded installation in one go.
 
 It starts, in this order: PostgreSQL, the emulated cloud, the audit log's signer, a worker and the
-API, each its own process; says one line per part; and ends all of them on Ctrl-C, or when one of
-them ends by itself. Every child watches its parent too, so that nothing is left when this process
-is killed.
+API, each its own process with the settings of its role alone; says one line per part; and ends all
+of them on Ctrl-C. A part that ends by itself is started again, some times at most. Every child
+watches its parent too, so that nothing is left when this process is killed.
 """
 
 from __future__ import annotations
@@ -11,92 +11,51 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import selectors
+import shlex
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import Final, Self
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
 
-from control_plane.adapters.audit.keys import KeyFileUnusable, load_or_create_key_file
 from control_plane.adapters.db import roles
+from control_plane.adapters.home import Home, Key
+from control_plane.adapters.loopback import connection_options, keep_loopback_direct
 from control_plane.adapters.postgres.server import SUPERUSER, EmbeddedPostgres
 from control_plane.adapters.pulumi.runner_process import living_calls
-from control_plane.bootstrap import SOURCE, Parts, prepare_accounts, prepare_database
-from control_plane.config import PREFIX, Installation, Settings
+from control_plane.bootstrap import SOURCE, Parts, prepare_database
+from control_plane.cli.children import (
+    READY_SECONDS,
+    RESTART_SECONDS,
+    RESTARTS,
+    STOP_SECONDS,
+    Child,
+    Restarts,
+)
+from control_plane.cli.seeding import prepare_accounts
+from control_plane.config import (
+    PREFIX,
+    Installation,
+    ProcessRole,
+    Settings,
+    foreign_secrets,
+    secret_settings,
+)
 from control_plane.domain.errors import SettingInvalid, Unavailable
 
-READY_SECONDS: Final = 60.0
-STOP_SECONDS: Final = 40.0
 LOCK_FILE: Final = "serve.lock"  # held while an installation runs in the folder
 Say = Callable[[str], None]
-
-
-@dataclass
-class Child:
-    """A process of ours that says one line on its stdout when it is ready."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-
-    @classmethod
-    def start(
-        cls, name: str, command: list[str], environment: Mapping[str, str], log: Path
-    ) -> Child:
-        """Start it; its stderr goes to ``log``, its stdin is a pipe that we never write to."""
-        with log.open("ab") as stream:
-            process = subprocess.Popen(
-                command,
-                env=dict(environment),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stream,
-                cwd=SOURCE,
-                start_new_session=True,  # Ctrl-C reaches us alone; we stop it in order
-            )
-        return cls(name=name, process=process)
-
-    def ready_line(self, log: Path) -> str:
-        """Wait for its line. Raises ``Unavailable`` with the last thing it said."""
-        stdout = self.process.stdout
-        line = _line(stdout, READY_SECONDS) if stdout else b""
-        if not line:
-            self.stop()
-            raise Unavailable(f"{self.name} did not start: {_last_line(log)}")
-        return line.decode().strip()
-
-    def stop(self) -> None:
-        """Ask it to end, and end it when it does not."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        if self.process.stdin:
-            self.process.stdin.close()
-        try:
-            self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-def _line(stream: IO[bytes], seconds: float) -> bytes:
-    selector = selectors.DefaultSelector()
-    selector.register(stream, selectors.EVENT_READ)
-    return stream.readline() if selector.select(seconds) else b""
-
-
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1][-400:] if lines else "it said nothing"
 
 
 @dataclass
@@ -112,6 +71,8 @@ class EmbeddedInstallation:
     url: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     children: list[Child] = field(default_factory=list)
+    _server: EmbeddedPostgres | None = None
+    _server_restarts: Restarts = field(default_factory=Restarts)
 
     def __enter__(self) -> Self:
         """Start everything. Raises ``SettingInvalid`` or ``Unavailable`` in one sentence."""
@@ -140,6 +101,7 @@ class EmbeddedInstallation:
 
     def _start(self) -> None:
         home = Parts(self.settings).home
+        home.make()
         self._hold(home.folder)
         if self.afresh:
             _empty(home.folder)
@@ -148,11 +110,11 @@ class EmbeddedInstallation:
         logs = home.part("logs")
         logs.mkdir(mode=0o700, exist_ok=True)
         self.environment = _clean_environment(self.settings, home.folder)
+        self._keys(home)
         self._database(home.folder)
         if self.settings.cloud == "sandbox" and self.settings.sandbox_url is None:
             self._cloud(home.folder, logs)
         self._stack.callback(_let_calls_end, home.part("calls"))
-        self._audit_key(home.folder)
         prepare_accounts(Parts(self._child_settings()))
         self._processes(logs)
         _write_endpoints(home.folder, self.environment, self.url)
@@ -174,6 +136,7 @@ class EmbeddedInstallation:
             return
         started = time.monotonic()
         server = self._stack.enter_context(EmbeddedPostgres(home / "postgres"))
+        self._server = server
         roles.bootstrap(server.url(SUPERUSER, "postgres"))
         for name, role in (
             ("DATABASE_OWNER_URL", roles.OWNER),
@@ -188,42 +151,49 @@ class EmbeddedInstallation:
     def _cloud(self, home: Path, logs: Path) -> None:
         journal = home / "cloud" / "journal.jsonl"
         journal.parent.mkdir(mode=0o700, exist_ok=True)
-        command = [sys.executable, "-m", "stacks.sandbox.cloud", "--port", "0",
+        command = [sys.executable, "-m", "stacks.sandbox.cloud",
                    "--journal", str(journal), "--parent-stdin"]  # fmt: skip
         started = time.monotonic()
-        line = self._launch("cloud", command, logs).ready_line(logs / "cloud.log")
-        endpoint = str(json.loads(line)["endpoint"])
+        child = self._launch("cloud", [*command, "--port", "0"], None, logs)
+        child.wait_until_ready()
+        endpoint = str(json.loads(child.line)["endpoint"])
+        # the others know its address: it comes back there
+        child.command = [*command, "--port", str(urlsplit(endpoint).port)]
         self.environment[PREFIX + "SANDBOX_URL"] = endpoint
         self.say(f"cloud       emulated, {endpoint}{_took(started)}")
 
-    @staticmethod
-    def _audit_key(home: Path) -> None:
-        keys = home / "keys"
-        keys.mkdir(mode=0o700, exist_ok=True)
-        try:
-            load_or_create_key_file(keys / "audit.key")
-        except KeyFileUnusable as error:
-            raise SettingInvalid(str(error)) from error
+    def _keys(self, home: Home) -> None:
+        """Make the keys of a new installation; one that has been started keeps what it has."""
+        if home.is_marked:
+            return
+        made = home.create_keys(Key)
+        if made:
+            self.say(f"keys        made {', '.join(made)} in {home.part('keys')}")
 
     def _processes(self, logs: Path) -> None:
         """Start signer, worker and API side by side, and wait until each is ready."""
         started = time.monotonic()
         tenantctl = [sys.executable, "-m", "control_plane.cli"]
-        waiting = [self._launch(name, [*tenantctl, name], logs) for name in ("signer", "worker")]
-        api = self._launch("api", [sys.executable, "-m", "api"], logs)
-        for child in waiting:
-            child.ready_line(logs / f"{child.name}.log")
-            self.say(f"{child.name:<11} ready, pid {child.process.pid}{_took(started)}")
         self.url = self._child_settings().base_url
-        deadline = started + READY_SECONDS
-        while not _answers(f"http://{self.settings.host}:{self.settings.port}"):
-            if api.process.poll() is not None or time.monotonic() > deadline:
-                raise Unavailable(f"api did not start: {_last_line(logs / 'api.log')}")
-            time.sleep(0.05)
-        self.say(f"api         {self.url}, pid {api.process.pid}{_took(started)}")
+        waiting = [
+            self._launch(role, [*tenantctl, role], role, logs)
+            for role in (ProcessRole.SIGNER, ProcessRole.WORKER)
+        ]
+        api = self._launch("api", [sys.executable, "-m", "api"], ProcessRole.API, logs)
+        own = f"http://{self.settings.host}:{self.settings.port}"
+        api.answers = partial(_answers, own)
+        for child in (*waiting, api):
+            child.wait_until_ready(started + READY_SECONDS - time.monotonic())
+            where = f"{self.url}, " if child is api else "ready, "
+            self.say(f"{child.name:<11} {where}pid {child.process.pid}{_took(started)}")
 
-    def _launch(self, name: str, command: list[str], logs: Path) -> Child:
-        child = Child.start(name, command, self.environment, logs / f"{name}.log")
+    def _launch(self, name: str, command: list[str], role: ProcessRole | None, logs: Path) -> Child:
+        """Start a part with the secrets of its role; one without a role gets none."""
+        withheld = secret_settings() if role is None else foreign_secrets(role)
+        hidden = {PREFIX + setting.upper() for setting in withheld}
+        environment = {k: v for k, v in self.environment.items() if k not in hidden}
+        child = Child(name, command, environment, logs / f"{name}.log", SOURCE)
+        child.start()
         self._stack.callback(child.stop)
         self.children.append(child)
         return child
@@ -238,23 +208,66 @@ class EmbeddedInstallation:
         }
         return Settings.model_validate(given)
 
-    def ended(self) -> Child | None:
-        """Return a child that ended by itself, if one did."""
-        return next((child for child in self.children if child.process.poll() is not None), None)
+    def next_steps(self) -> str:
+        """Return what to type in another terminal."""
+        home = Path(self.environment[PREFIX + "HOME"])
+        return (
+            "next, in another terminal:\n"
+            f"  export {PREFIX}URL={self.url} {PREFIX}HOME={shlex.quote(str(home))}\n"
+            f"  export {PREFIX}TOKEN=$(tenantctl token --role platform_admin --subject ada)\n"
+            f"  tenantctl hub create eu-west-1        # logs of the parts: {home / 'logs'}"
+        )
 
     def wait(self) -> int:
-        """Wait for SIGINT or SIGTERM, or for a child that ends; returns the exit code."""
+        """Keep everything running until SIGINT or SIGTERM; returns the exit code.
+
+        1 when a part ended again and again: its log has the reason.
+        """
         stop: list[int] = []
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda signum, _: stop.append(signum))
         while not stop:
-            dead = self.ended()
-            if dead is not None:
-                self.say(f"{dead.name} ended by itself (exit {dead.process.returncode}): stopping")
+            if not self._keep_alive():
                 return 1
             time.sleep(0.2)
         self.say("stopping …")
         return 0
+
+    def _keep_alive(self) -> bool:
+        """Start again what has ended; False when something did so too often."""
+        if self._server is not None and not self._server.running:
+            pause = self._server_restarts.note_end()
+            self.say(
+                f"database ended by itself; its log is {self._server.log}: "
+                f"{'starting it again' if pause is not None else 'stopping'}"
+            )
+            if pause is None:
+                return False
+            time.sleep(pause)
+            self._server.stop()
+            self._server.start()
+            self.say(f"database    ready again, pid {self._server.pid}")
+        for child in self.children:
+            if child.has_ended():
+                pause = child.restarts.note_end()
+                self.say(
+                    f"{child.name} ended by itself (exit {child.process.returncode}; "
+                    f"{child.log}: {child.last_line()})"
+                )
+                if pause is None:
+                    self.say(
+                        f"{child.name} ended {RESTARTS + 1} times within "
+                        f"{RESTART_SECONDS / 60:.0f} minutes: stopping everything"
+                    )
+                    return False
+                self.say(f"{child.name} is started again ({len(child.restarts)} of {RESTARTS})")
+                child.start_at = time.monotonic() + pause
+            if child.start_at is not None:
+                if time.monotonic() >= child.start_at:
+                    child.start()
+            elif child.look():
+                self.say(f"{child.name:<11} ready again, pid {child.process.pid}")
+        return True
 
 
 def _empty(home: Path) -> None:
@@ -296,6 +309,7 @@ def _clean_environment(settings: Settings, home: Path) -> dict[str, str]:
     environment[PREFIX + "HOME"] = str(home)
     environment[PREFIX + "END_WITH_PARENT"] = "1"
     environment["PYTHONUNBUFFERED"] = "1"
+    keep_loopback_direct(environment)
     return environment
 
 
@@ -315,7 +329,7 @@ def _free_port(host: str, port: int) -> int:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz", timeout=1.0).status_code == 200
+        return httpx.head(f"{url}/healthz", timeout=1.0, **connection_options(url)).is_success
     except httpx.HTTPError:
         return False
 

@@ -1,4 +1,4 @@
-"""Verifying a downloaded bundle without anybody: signature, checksums, attestation.
+"""Verifying a downloaded bundle without anybody: signature, checksums, content, attestation.
 
 Everything is read from the folder; nothing is unpacked to disk.
 """
@@ -22,10 +22,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from control_plane.adapters.terraform import minisign
 from control_plane.adapters.terraform.attestation import PAYLOAD_TYPE, pre_authentication
-from control_plane.adapters.terraform.packing import sums
+from control_plane.adapters.terraform.packing import content_digest, sums
 
 PUBLIC_KEY: Final = "tenantplane-bundle.pub"
 SUMS: Final = "SHA256SUMS"
+MANIFEST: Final = "MANIFEST.json"
+RELEASE: Final = "release.auto.tfvars.json"
 _MAX_UNPACKED: Final = 64 * 1024 * 1024
 
 
@@ -104,10 +106,15 @@ def verify_folder(folder: Path, public_key: Path | None = None) -> BundleReport:
             raise _Fault("not looked at, since the signature does not hold")
         return content
 
+    content_check = _checked("content", lambda: _content(signed()))
     checks = (
         signature,
         _checked("checksums", lambda: _checksums(signed())),
-        _checked("attestation", lambda: _attestation(key, beside(".attestation.json"), sha256)),
+        content_check,
+        _checked(
+            "attestation",
+            lambda: _attestation(key, beside(".attestation.json"), sha256, content_check),
+        ),
     )
     return BundleReport(
         archive=archive.name,
@@ -164,6 +171,21 @@ def _checksums(content: bytes) -> str:
     return f"{len(files)} files are those that {SUMS} lists"
 
 
+def _content(content: bytes) -> str:
+    """Compute the content digest and compare it with what receipt and manifest will quote."""
+    files = _files(content)
+    computed = content_digest(files)
+    try:
+        manifest = json.loads(files[MANIFEST])["content_digest"]
+        release = json.loads(files[RELEASE])["release"]["content_digest"]
+    except (LookupError, TypeError, ValueError, RecursionError):
+        raise _Fault(f"{MANIFEST} or {RELEASE} cannot be read") from None
+    for name, stated in ((MANIFEST, manifest), (RELEASE, release)):
+        if stated != computed:
+            raise _Fault(f"the content digest is {computed}, and {name} says {stated}")
+    return computed
+
+
 def _files(content: bytes) -> dict[str, bytes]:
     """Return path below the root -> bytes of every file of the archive."""
     try:
@@ -193,13 +215,21 @@ def _unzipped(content: bytes) -> bytes:
     return raw
 
 
-def _attestation(key: str, envelope: bytes, sha256: str) -> str:
+def _decoded(text: str) -> bytes:
+    """Return the bytes of the one spelling that base64 has for them. Raises ``ValueError``."""
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("bits after the end")
+    return raw
+
+
+def _attestation(key: str, envelope: bytes, sha256: str, content: Check) -> str:
     """Check the DSSE signature and that the statement is about this archive."""
     try:
         document: Mapping[str, Any] = json.loads(envelope)
         kind = document["payloadType"]
-        payload = base64.b64decode(document["payload"], validate=True)
-        signature = base64.b64decode(document["signatures"][0]["sig"], validate=True)
+        payload = _decoded(document["payload"])
+        signature = _decoded(document["signatures"][0]["sig"])
         public = base64.b64decode(key.splitlines()[1])[10:]
         Ed25519PublicKey.from_public_bytes(public).verify(
             signature, pre_authentication(PAYLOAD_TYPE, payload)
@@ -207,6 +237,7 @@ def _attestation(key: str, envelope: bytes, sha256: str) -> str:
         stated = json.loads(payload)
         subject = stated["subject"][0]["digest"]["sha256"]
         rehearsal, checks = stated["predicate"]["rehearsal"], stated["predicate"]["checks"]
+        attested = stated["predicate"]["content_digest"]
         passed = sum(bool(check["ok"]) for check in checks)
     except InvalidSignature:
         raise _Fault("the attestation is not signed by this key") from None
@@ -216,4 +247,6 @@ def _attestation(key: str, envelope: bytes, sha256: str) -> str:
         raise _Fault("the attestation is of another kind")
     if subject != sha256:
         raise _Fault("the attestation is about another archive")
+    if content.ok and attested != content.detail:
+        raise _Fault("the attestation is about another content digest")
     return f"rehearsal {rehearsal}: {passed} of {len(checks)} checks passed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Role(StrEnum):
@@ -15,6 +16,9 @@ class Role(StrEnum):
     AUDITOR = "auditor"  # reads the audit logs of the tenants in the token
     PLATFORM_AUDITOR = "platform_auditor"  # reads the tree of what belongs to no tenant
     PLATFORM_ADMIN = "platform_admin"  # Hubs and accounts; a person
+
+
+PLATFORM_ROLES: Final = (Role.PLATFORM_ADMIN, Role.PLATFORM_AUDITOR)
 
 
 class ActorKind(StrEnum):
@@ -30,7 +34,9 @@ class Actor:
     """Somebody or something that acts.
 
     ``tenants`` limits what is seen: ``("*",)`` means all. ``on_behalf_of`` is the person for whom
-    a machine asks; it counts as a requester when duties are separated.
+    a machine asks; it counts as a requester when duties are separated. ``person`` identifies the
+    human behind an account, so that two accounts of one person are one when duties are separated:
+    of a machine with a delegated token it is the person who delegated. By default it is ``id``.
     """
 
     id: str
@@ -41,13 +47,30 @@ class Actor:
     issuer: str | None = None
     session: str | None = None
     methods: tuple[str, ...] = ()
+    person: str = ""
+
+    def __post_init__(self) -> None:
+        """Let an account stand for itself when nothing says whose it is."""
+        if not self.person:
+            object.__setattr__(self, "person", self.id)
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Everyone who stands behind what the actor does: account, person, whom it acts for."""
+        found = (self.id, self.person, self.on_behalf_of)
+        return tuple(dict.fromkeys(subject for subject in found if subject))
 
     def has(self, *roles: Role) -> bool:
         """Tell whether the actor has one of ``roles``."""
         return any(role in self.roles for role in roles)
 
-    def sees(self, tenant_id: str) -> bool:
-        """Tell whether the actor's token covers the tenant."""
+    def sees(self, tenant_id: str | None) -> bool:
+        """Tell whether the actor's token covers the tenant.
+
+        None is what belongs to no tenant, such as a Hub: it takes all tenants or a platform role.
+        """
+        if tenant_id is None and self.has(*PLATFORM_ROLES):
+            return True
         return "*" in self.tenants or tenant_id in self.tenants
 
 

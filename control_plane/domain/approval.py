@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -37,7 +37,11 @@ APPROVAL_TRANSITIONS: Final[Mapping[ApprovalStatus, frozenset[ApprovalStatus]]] 
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """A request for a decision. ``expires_at`` bounds the start of the apply, not its end."""
+    """A request for decisions. ``expires_at`` bounds the start of the apply, not its end.
+
+    ``rule``, ``needed`` and ``roles`` are what the approval rules said when it was asked for:
+    how many different people must agree, and who may.
+    """
 
     id: str
     run_id: str
@@ -45,6 +49,9 @@ class Approval:
     plan_digest: str
     tenant_id: str | None
     status: ApprovalStatus
+    rule: str
+    needed: int
+    roles: tuple[str, ...]
     expires_at: datetime
     created_at: datetime
     updated_at: datetime
@@ -75,6 +82,15 @@ class Decision:
     decision: str  # "approve" or "reject"
     plan_digest: str
     actor_id: str
+    person: str  # who that is, whatever account they used
     actor_kind: str
     reason: str
     decided_at: datetime
+
+
+def outcome(needed: int, decisions: Sequence[Decision]) -> ApprovalStatus:
+    """Return what decisions make of an approval: one no rejects, ``needed`` people approve."""
+    if any(decision.decision == "reject" for decision in decisions):
+        return ApprovalStatus.REJECTED
+    people = {decision.person for decision in decisions if decision.decision == "approve"}
+    return ApprovalStatus.APPROVED if len(people) >= needed else ApprovalStatus.WAITING

@@ -119,7 +119,8 @@ _REQUESTS: Final = (
             personal=("contacts",), contract=_T, contract_digest=_T, provider=_T, envelope_id=_T,
             body_digest=_T, slug=_T, subscription=_T, country=_T, earlier_requests=_L),
     _schema("request.refused", "A request was refused; nothing was stored.",
-            stages=_DENIED, body_digest=_T, provider=_T, envelope_id=_T, route=_T, fields=_L),
+            version=2, stages=_DENIED, body_digest=_T, provider=_T, envelope_id=_T, route=_T,
+            fields=_L, suppressed=_I),
     _schema("mode.resolved", "The mode was resolved from the facts.",
             required_mode=_T, requested_mode=_T, rules=_L, rules_digest=_T, facts_digest=_T,
             needs_review=_B),
@@ -144,6 +145,11 @@ _PLATFORM: Final = (
     _schema("account.claimed", "A deployment took an AWS account from the pool.",
             account=_T, shared=_B),
     _schema("account.released", "An AWS account went back to the pool.", account=_T),
+    _schema("account.updated", "The role, external id or sharing of an AWS account changed.",
+            account=_T, shared=_B, fields=_L),
+    _schema("account.removed", "An AWS account left the pool.", account=_T),
+    _schema("account.refused", "A change of the pool of AWS accounts was refused.",
+            stages=_DENIED, account=_T),
 )  # fmt: skip
 
 _RUNS: Final = (
@@ -182,6 +188,7 @@ _RUNS: Final = (
             stages=_EFFECT, lock=_T, call=_T),
     _schema("pending.resolved", "An interrupted create was imported or cleared with proof.",
             stages=_EFFECT, resources=_R),
+    _schema("stack.passphrase_disclosed", "An operator took the passphrase of a stack.", stack=_T),
     _schema("stack.foreign_update", "A stack was changed by something that is no run of ours.",
             stack=_T, state_digest=_T, previous_digest=_T),
 )  # fmt: skip
@@ -215,23 +222,26 @@ _BUNDLES: Final = (
             number=_I, link=_T, file=_T, uses=_I),
     _schema("bundle.superseded", "A newer version took the bundle's place.",
             number=_I, superseded_by=_T),
+    _schema("bundle.continued", "A next version of an applied bundle was begun.",
+            number=_I, superseded_by=_T),
     _schema("bundle.expired", "The bundle was not used in time.", number=_I),
     _schema("bundle.refused", "An act on a bundle was refused.", stages=_DENIED, wanted=_T),
     _schema("receipt.registered", "The customer's apply reported back.",
-            receipt=_T, receipt_digest=_T, content_digest=_T),
+            receipt=_T, receipt_digest=_T, content_digest=_T, corrects=_T),
     _schema("receipt.refused", "A receipt was refused.",
             stages=_DENIED, receipt_digest=_T, field=_T),
     _schema("link.issued", "An expiring download link was made for a named recipient.",
             personal=("recipient",), link=_T, expires_at=_T),
+    _schema("link.revoked", "A download link was revoked before its end.", link=_T, uses=_I),
     _schema("link.refused", "A download link was refused; the caller is not told why.",
-            stages=_DENIED, link=_T),
+            version=2, stages=_DENIED, link=_T, suppressed=_I),
 )  # fmt: skip
 
 _SECURITY: Final = (
     _schema("authn.failed", "A caller could not be authenticated.",
-            stages=_DENIED, issuer=_T, route=_T, key_id=_T),
+            version=2, stages=_DENIED, issuer=_T, route=_T, key_id=_T, suppressed=_I),
     _schema("authz.denied", "A caller's role or tenants did not allow an act.",
-            stages=_DENIED, route=_T, wanted_roles=_L),
+            version=2, stages=_DENIED, route=_T, wanted_roles=_L, suppressed=_I),
     _schema("token.minted", "The embedded issuer made a token.",
             personal=("subject",), roles=_L, tenants=_L, expires_at=_T, token=_T),
     _schema("log.read", "An audit log was read.",
@@ -253,7 +263,15 @@ ACTIONS: Final[Mapping[str, ActionSchema]] = MappingProxyType(
 )
 
 # digests of schemas that earlier releases wrote and this one does not
-RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset()
+RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset(
+    {
+        # authn.failed, authz.denied, link.refused and request.refused 1: without `suppressed`
+        "sha256:4da903f888ef5c42afb47046e6f087e913512c9b40ee1d2b1044c8cea18f233b",
+        "sha256:4a13479cf61a7cc7f5b56ee2c262ec2f86e53368f2b3b03d1a61511ecaa77698",
+        "sha256:2334af857af91ec2f74bfa8f90d86cdcd90511e13f291cd51f0f3eef2a920446",
+        "sha256:a4800629952aa9b182389a6aba4298d901c05596e05821f577485497c491da02",
+    }
+)
 
 
 def is_known_schema(name: str, version: int, schema_digest: str) -> bool:

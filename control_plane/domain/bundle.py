@@ -20,8 +20,8 @@ class BundleStatus(StrEnum):
     BUILD_FAILED = "build_failed"
     BUILT = "built"  # signed; rehearsed as `rehearsal` says
     HANDED_OVER = "handed_over"
-    APPLIED = "applied"  # terminal: the receipt is registered
-    SUPERSEDED = "superseded"  # terminal: a newer version took its place
+    APPLIED = "applied"  # terminal: the receipt is registered; a newer version may follow it
+    SUPERSEDED = "superseded"  # a newer version took its place
     EXPIRED = "expired"  # was not used in time; a newer version may take its place
 
 
@@ -42,8 +42,10 @@ BUNDLE_TRANSITIONS: Final[Mapping[BundleStatus, frozenset[BundleStatus]]] = {
     _B.BUILT: frozenset({_B.HANDED_OVER, _B.SUPERSEDED, _B.EXPIRED}),
     _B.HANDED_OVER: frozenset({_B.APPLIED, _B.SUPERSEDED, _B.EXPIRED}),
     _B.APPLIED: frozenset(),
-    _B.SUPERSEDED: frozenset(),
-    _B.EXPIRED: frozenset({_B.SUPERSEDED}),
+    # The customer may have applied what was handed over, whatever became of it here since: the
+    # receipt says so. Of a version that was never handed over there can be no receipt.
+    _B.SUPERSEDED: frozenset({_B.APPLIED}),
+    _B.EXPIRED: frozenset({_B.APPLIED, _B.SUPERSEDED}),
 }
 # A deployment has at most one of these. An expired bundle is none: it was taken out of the way.
 LIVE_BUNDLE: Final = frozenset(_B) - {_B.APPLIED, _B.SUPERSEDED, _B.EXPIRED}
@@ -56,7 +58,8 @@ class Bundle:
     ``inputs`` are the Terraform variables that an architect may edit until the build.
     ``content_digest`` covers module files and inputs and is what the receipt carries;
     ``archive_digest`` is the SHA-256 of the archive's bytes. ``files`` maps names beside the
-    archive (signature, attestation, evidence) to object keys.
+    archive (signature, attestation, evidence) to object keys. ``handed_over_at`` is the newest
+    hand-over, from which ``expires_at`` is counted then.
     """
 
     id: str
@@ -73,6 +76,7 @@ class Bundle:
     files: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[Mapping[str, Any], ...] = ()
     error: Mapping[str, Any] | None = None
+    handed_over_at: datetime | None = None
     expires_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
@@ -112,6 +116,7 @@ class DownloadLink:
     token_hash: str
     expires_at: datetime
     uses: int
+    revoked_at: datetime | None = None
     created_at: datetime
 
 

@@ -40,7 +40,8 @@ class Deployment:
 
     ``tenant_id`` is None for the platform's own. ``stack_salt`` and ``encrypted_key`` are what the
     engine needs to open its state in a fresh folder. ``state_digest`` is that of the last state a
-    run of ours wrote.
+    run of ours wrote. ``is_unsettled``: an engine call that may change the stack is under way or
+    ended badly, or the last verification failed, so that the stack is looked at before it is used.
     """
 
     id: str
@@ -51,8 +52,10 @@ class Deployment:
     region: str
     account_id: str
     stack: str
-    spec: Mapping[str, Any] = field(default_factory=dict)
-    spec_version: int = 1
+    spec_number: int = 0  # the newest spec; 0: it has none yet
+    applied_spec: int = 0  # the spec whose verification held last
+    is_unsettled: bool = False
+    evidence_id: str | None = None  # the newest verification
     stack_salt: str | None = None
     encrypted_key: str | None = None
     state_digest: str | None = None
@@ -60,6 +63,27 @@ class Deployment:
     created_at: datetime
     updated_at: datetime
     version: int = 1
+
+
+class Desired(StrEnum):
+    """Whether a spec wants the deployment to exist."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentSpec:
+    """What a deployment should be; never changed. A run goes from one spec to the next."""
+
+    id: str  # "<deployment id>.<number>"
+    deployment_id: str
+    number: int
+    document: Mapping[str, Any]
+    digest: str
+    desired: Desired
+    made_by: str
+    made_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

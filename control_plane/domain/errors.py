@@ -6,8 +6,8 @@ line in ``control_plane/cli/errors.py`` alone. A message never holds a secret, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
 
 
 class DomainError(Exception):
@@ -20,6 +20,7 @@ class DomainError(Exception):
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Something went wrong"
     remedy: ClassVar[str] = ""
+    transient: ClassVar[bool] = False  # whether the same thing may succeed later, unchanged
 
     def __init__(self, message: str = "", **data: Any) -> None:
         super().__init__(message or self.title)
@@ -35,6 +36,13 @@ class InvalidInput(DomainError):
     code = "invalid_input"
     title = "The request is not valid"
     remedy = "Correct the named fields and send it again."
+
+    def renamed(self, name: Callable[[str], str]) -> Self:
+        """Return it with its ``field`` as the caller knows it: ``facts.seats`` for ``seats``."""
+        found = type(self)(self.message, **self.data)
+        if "field" in found.data:
+            found.data = {**found.data, "field": name(str(found.data["field"]))}
+        return found
 
 
 class UnknownRegion(InvalidInput):
@@ -111,11 +119,22 @@ class IdempotencyKeyInFlight(DomainError):
 
 
 class ContractAlreadyUsed(DomainError):
-    """The contract made a tenant from other facts already."""
+    """The contract made a tenant already, from other facts or under another envelope."""
 
     code = "contract_already_used"
     title = "This contract has a tenant already, made from other facts"
     remedy = "Look at the request named in `request_id`; change facts through the tenant."
+
+
+class CompanyHasTenant(DomainError):
+    """A company with a live tenant was asked for another, and nobody said that it is meant."""
+
+    code = "company_has_tenant"
+    title = "The company has a tenant already"
+    remedy = (
+        "If a further tenant is meant, send the request with `additional_tenant`: true; "
+        "else use the tenant that there is."
+    )
 
 
 class PreconditionFailed(DomainError):
@@ -140,6 +159,14 @@ class Conflict(DomainError):
     code = "conflict"
     title = "It conflicts with what exists"
     remedy = "Read what exists and decide again."
+
+
+class RunSuperseded(DomainError):
+    """The run is not the newest of its deployment; `newest` names the one that is."""
+
+    code = "run_superseded"
+    title = "A newer run of the same deployment exists"
+    remedy = "Act on the run that `newest` names."
 
 
 class IllegalTransition(DomainError):
@@ -172,7 +199,7 @@ class NoAccount(DomainError):
 
     code = "no_account"
     title = "No AWS account is free"
-    remedy = "Add an account to the pool; the run goes on after a retry."
+    remedy = "Add one with `tenantctl account add`; the run goes on by itself."
 
 
 # --- plans and decisions ----------------------------------------------------------------------
@@ -236,6 +263,7 @@ class PolicyViolation(DomainError):
 class EngineUnavailable(DomainError):
     """The Pulumi CLI is not there or has the wrong version."""
 
+    transient = True
     code = "engine_unavailable"
     title = "The Pulumi CLI cannot be used"
     remedy = "Run `make setup`, or set TENANTPLANE_PULUMI to a pulumi of the pinned version."
@@ -247,6 +275,14 @@ class EngineFailed(DomainError):
     code = "engine_failed"
     title = "The engine failed"
     remedy = "Read the run's events; after mending the cause, retry the run."
+
+
+class StaleCall(DomainError):
+    """A newer engine call owns the stack: what this one would write is refused."""
+
+    code = "stale_call"
+    title = "A newer engine call works on this stack"
+    remedy = "Nothing to do: the newer call goes on with the run."
 
 
 class ForeignLock(DomainError):
@@ -277,6 +313,7 @@ class VerificationFailed(DomainError):
 class TerraformUnavailable(DomainError):
     """There is no Terraform, or its provider is not to be had."""
 
+    transient = True
     code = "terraform_unavailable"
     title = "The bundle was not rehearsed because Terraform cannot be used"
     remedy = "Install Terraform 1.11 or later, set TENANTPLANE_TERRAFORM_MIRROR, build again."
@@ -307,17 +344,18 @@ class ReceiptMismatch(DomainError):
 
 
 class ReceiptAlreadyRegistered(DomainError):
-    """A receipt of this bundle is registered already."""
+    """Exactly this receipt of this bundle is registered already."""
 
     code = "receipt_already_registered"
-    title = "A receipt of this bundle is registered already"
-    remedy = "A new version of the bundle takes a new receipt."
+    title = "This receipt is registered already"
+    remedy = "Nothing has to be done; another receipt of this bundle's apply corrects this one."
 
 
 # --- platform ---------------------------------------------------------------------------------
 class AuditUnavailable(DomainError):
     """The audit log cannot be written or is too far behind: nothing was done."""
 
+    transient = True
     code = "audit_unavailable"
     title = "The audit log cannot be written, so nothing was done"
     remedy = "Try again later; operators see /readyz."
@@ -326,6 +364,7 @@ class AuditUnavailable(DomainError):
 class Unavailable(DomainError):
     """A part that the request needs is down."""
 
+    transient = True
     code = "unavailable"
     title = "A part of the control plane is not available"
     remedy = "Try again later; operators see /readyz."

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
-
-from control_plane.domain.transitions import move
+from typing import Any
 
 
 class HubStatus(StrEnum):
@@ -21,18 +19,12 @@ class HubStatus(StrEnum):
     FAILED = "failed"
 
 
-HUB_TRANSITIONS: Final[Mapping[HubStatus, frozenset[HubStatus]]] = {
-    HubStatus.REQUESTED: frozenset({HubStatus.PENDING, HubStatus.PROVISIONING, HubStatus.FAILED}),
-    HubStatus.PENDING: frozenset({HubStatus.PROVISIONING, HubStatus.FAILED, HubStatus.READY}),
-    HubStatus.PROVISIONING: frozenset({HubStatus.READY, HubStatus.FAILED, HubStatus.PENDING}),
-    HubStatus.READY: frozenset({HubStatus.PENDING}),
-    HubStatus.FAILED: frozenset({HubStatus.PENDING, HubStatus.PROVISIONING}),
-}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Hub:
-    """A shared Hub; belongs to the platform. ``capacity`` counts slices."""
+    """A shared Hub; belongs to the platform. ``capacity`` counts slices.
+
+    ``requesters`` are those who asked for it: none of them decides on its plans.
+    """
 
     id: str
     region: str
@@ -40,11 +32,11 @@ class Hub:
     capacity: int
     status: HubStatus
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    requesters: tuple[str, ...] = ()
     created_at: datetime
     updated_at: datetime
     version: int = 1
 
-    def moved(self, status: HubStatus, now: datetime) -> Hub:
-        """Return the Hub in ``status``; the only way that its status changes."""
-        move(HUB_TRANSITIONS, self.status, status, subject=self.id)
+    def shown(self, status: HubStatus, now: datetime) -> Hub:
+        """Return the Hub with the status that ``owner_status`` computed."""
         return replace(self, status=status, updated_at=now, version=self.version + 1)

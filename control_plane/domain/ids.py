@@ -14,6 +14,8 @@ PREFIXES: Final = {
     "tenant": "ten", "contract": "ctr", "request": "req", "hub": "hub", "deployment": "dep",
     "run": "run", "plan": "pln", "approval": "apr", "decision": "dec", "bundle": "bnd",
     "receipt": "rcp", "event": "evt", "handover": "hnd", "link": "lnk", "account": "acc",
+    "evidence": "evd",
+    "refusal": "rfd",
 }  # fmt: skip
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SHAPE: Final = re.compile(r"^([a-z]{3})_([0-9A-HJKMNP-TV-Z]{26})$")

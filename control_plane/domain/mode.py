@@ -204,13 +204,18 @@ def _commercial(
     """Compare what the rules require with what was bought, asked for and is running."""
     found: list[FiredRule] = []
     short = [fired for fired in raising if fired.min_mode and fired.min_mode > bought]
-    firm = sorted({fired.rule for fired in short if not _is_reviewable(fired, facts)})
+    unreviewable = (fired for fired in short if not _is_reviewable(fired, facts))
+    firm = sorted(unreviewable, key=lambda fired: fired.rule)
     if firm:
+        names = list(dict.fromkeys(fired.rule for fired in firm))
+        how = "was bought" if facts.contract_mode else "is requested"
+        require = "requires" if len(names) == 1 else "require"
+        why = " ".join(dict.fromkeys(fired.sentence for fired in firm))
         found.append(
             _reason(
                 Reason.BOUGHT_BELOW_REQUIRED,
-                {"bought": bought.value, "rules": firm},
-                f"Mode {bought} was bought, and {', '.join(firm)} require more.",
+                {"bought": bought.value, "rules": names},
+                f"Mode {bought} {how}, and {_listed(names)} {require} more: {why}",
             )
         )
     if facts.requested_mode is not None and facts.requested_mode is not bought:
@@ -227,7 +232,7 @@ def _commercial(
                 Reason.BELOW_CURRENT_MODE,
                 {"bought": bought.value, "current_mode": facts.current_mode.value},
                 f"The tenant runs in mode {facts.current_mode}; a way down to mode {bought} exists "
-                f"only as a migration of its own.",
+                f"only as a separate migration.",
             )
         )
     if bought is not Mode.C and not placement.offered and not firm:
@@ -260,13 +265,12 @@ def _outcome(fired: Iterable[FiredRule], contract_mode: Mode | None) -> Outcome:
 def _summary(
     outcome: Outcome, facts: Facts, required: Mode, bought: Mode, fired: Iterable[FiredRule]
 ) -> str:
-    if facts.contract_mode:
-        source = "the contract buys it"
-    elif facts.requested_mode:
-        source = "it is requested"
-    else:
-        source = "the rules require it"
     if outcome is Outcome.RESOLVED:
+        if facts.contract_mode is None and facts.requested_mode is None:
+            return (
+                f"Mode {bought}: the rules require at least this, and no other mode is asked for."
+            )
+        source = "the contract buys it" if facts.contract_mode else "it is requested"
         return f"Mode {bought}: {source}, and the rules require at least mode {required}."
     if outcome is Outcome.NEEDS_REVIEW:
         return f"Mode {bought} needs a review: the rules require at least mode {required}."
@@ -278,6 +282,10 @@ def _supported(
     value: str | None, supported: Mapping[Mode, frozenset[str]], mode: Mode
 ) -> bool | None:
     return None if value is None else value in supported.get(mode, frozenset())
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _plain(value: FactValue) -> Any:

@@ -25,16 +25,10 @@ class Mode(StrEnum):
 
 FactValue = str | int | bool | Decimal | tuple[str, ...] | None
 
-STATED_FACTS: Final = frozenset({
-    "requested_mode", "contract_mode", "current_mode", "subscription", "seats", "segment",
-    "residency.zone", "residency.regions", "residency.strict", "regulated_sector",
-    "sovereignty_framework", "data_must_stay_in_customer_cloud", "customer_managed_key",
-    "dedicated_network", "ip_allow_list", "sla_uptime_min", "phone_sev1", "cloud",
-})  # fmt: skip
+# Beside what is stated (``facts.STATED_FACTS``), rules may look at what follows from it.
 PLACE_FACTS: Final = frozenset({"residency.stated", "residency.offered"})
 # Known only when the least mode required is: a rule that raises it may not look at these.
 CANDIDATE_FACTS: Final = frozenset({"candidate_mode", "cloud_supported", "partition_supported"})
-FACTS: Final = STATED_FACTS | PLACE_FACTS | CANDIDATE_FACTS
 
 
 class Comparison(StrEnum):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from control_plane.domain.canonical import digest
+from control_plane.domain.engine import Operation, OutputChange, PlannedResource
+from control_plane.domain.evaluation import Evaluation
 
-PARTS: Final = ("operations", "spec", "state", "program", "policies", "versions")
-CHANGING: Final = frozenset(
-    {"create", "update", "replace", "delete", "create-replacement", "delete-replaced", "import"}
-)
+PARTS: Final = ("operations", "spec", "state", "program", "policies", "rules", "versions")
+CHANGING: Final = frozenset({"create", "update", "replace", "delete", "import"})
 
 _UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # the engine's mark of a value it awaits
 
@@ -24,7 +24,7 @@ def plan_digest(parts: Mapping[str, str]) -> str:
     """
     if set(parts) != set(PARTS):
         raise ValueError(f"a plan digest takes the parts {', '.join(PARTS)}")
-    return digest({"plan": 1, "parts": dict(parts)})
+    return digest({"plan": 2, "parts": dict(parts)})
 
 
 def moved_parts(approved: Mapping[str, str], present: Mapping[str, str]) -> tuple[str, ...]:
@@ -36,9 +36,8 @@ def moved_parts(approved: Mapping[str, str], present: Mapping[str, str]) -> tupl
 class Plan:
     """What a run would change.
 
-    ``operations`` are plain JSON objects {urn, type, name, op, diffs, protect, secrets}, sorted by
-    URN. ``resources`` are the masked inputs that policies read. ``irreversible`` lists what cannot
-    be undone. ``evaluation`` is the policy evaluation. ``saved_plan_ref`` is the object that holds
+    ``operations`` are sorted by URN, ``resources`` are the masked inputs that policies read,
+    ``outputs`` the outputs of the stack that change. ``saved_plan_ref`` is the object that holds
     the engine's own plan, encrypted.
     """
 
@@ -47,38 +46,62 @@ class Plan:
     deployment_id: str
     digest: str
     parts: Mapping[str, str]
-    operations: Sequence[Mapping[str, Any]]
-    resources: Sequence[Mapping[str, Any]]
+    operations: tuple[Operation, ...]
+    outputs: tuple[OutputChange, ...] = ()
+    resources: tuple[PlannedResource, ...]
     summary: Mapping[str, int]
-    irreversible: Sequence[Mapping[str, Any]] = ()
-    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Evaluation
     saved_plan_ref: str | None = None
     created_at: datetime
 
+    @property
+    def irreversible(self) -> tuple[Operation, ...]:
+        """What cannot be undone."""
+        return tuple(operation for operation in self.operations if operation.irreversible)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the plan changes nothing."""
+        return is_empty(self.operations, self.outputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanHead:
+    """What a list shows of a plan: how much it changes, and what cannot be undone."""
+
+    id: str
+    summary: Mapping[str, int]
+    irreversible: tuple[Operation, ...]
+
 
 def beyond(
-    approved: Plan,
-    operations: Sequence[Mapping[str, Any]],
-    resources: Sequence[Mapping[str, Any]],
+    approved: Plan, operations: Sequence[Operation], resources: Sequence[PlannedResource]
 ) -> list[str]:
     """Return the URNs of changes that are not inside an approved plan.
 
-    Inside is what the plan names, and what completes a create that it names: an engine that died
-    between making a thing and setting it up plans an update of it, to the very inputs that were
-    approved. Values that the plan did not know yet may have become any.
+    Inside is what the plan names, and what completes it where an engine died: an update, to the
+    very inputs that were approved, of a thing that it made and did not set up; the deletion of the
+    old object of a replacement that it made. Values that the plan did not know yet may have become
+    any. Options that change are approved by name, for what exists already.
     """
-    planned = {(op["urn"], op["op"]) for op in approved.operations}
-    wanted = {resource["urn"]: resource["inputs"] for resource in approved.resources}
-    present = {resource["urn"]: resource["inputs"] for resource in resources}
+    planned = {(operation.urn, operation.op) for operation in approved.operations}
+    made = {urn for urn, op in planned if op in ("create", "replace")}
+    options = {operation.urn: set(operation.options) for operation in approved.operations}
+    wanted = {resource.urn: resource.inputs for resource in approved.resources}
+    present = {r.urn: r.inputs for r in resources if r.operation != "delete"}
 
-    def is_inside(operation: Mapping[str, Any]) -> bool:
-        urn = operation["urn"]
-        if (urn, operation["op"]) in planned:
+    def is_inside(operation: Operation) -> bool:
+        urn = operation.urn
+        if urn not in made and not set(operation.options) <= options.get(urn, set()):
+            return False
+        if operation.op not in CHANGING or (urn, operation.op) in planned:
             return True
-        completes = operation["op"] == "update" and (urn, "create") in planned
+        if operation.op == "delete":
+            return (urn, "replace") in planned and urn in present
+        completes = operation.op == "update" and urn in made
         return completes and _agrees(wanted.get(urn), present.get(urn))
 
-    return [op["urn"] for op in operations if op["op"] in CHANGING and not is_inside(op)]
+    return [operation.urn for operation in operations if not is_inside(operation)]
 
 
 def _agrees(approved: object, present: object) -> bool:
@@ -94,14 +117,15 @@ def _agrees(approved: object, present: object) -> bool:
     return approved == present
 
 
-def summarize(operations: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def summarize(operations: Sequence[Operation]) -> dict[str, int]:
     """Count operations by kind, for people: ``{"create": 30, "same": 2}``."""
     counts: dict[str, int] = {}
     for operation in operations:
-        counts[operation["op"]] = counts.get(operation["op"], 0) + 1
+        counts[operation.op] = counts.get(operation.op, 0) + 1
     return dict(sorted(counts.items()))
 
 
-def is_empty(operations: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether a plan changes nothing."""
-    return not any(operation["op"] in CHANGING for operation in operations)
+def is_empty(operations: Sequence[Operation], outputs: Sequence[OutputChange]) -> bool:
+    """Tell whether a plan changes nothing: no resource, no option of one, no output."""
+    changes = any(operation.op in CHANGING or operation.options for operation in operations)
+    return not changes and not outputs

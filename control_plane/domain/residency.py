@@ -54,13 +54,27 @@ class Regions:
     digest: str
     default_region: str
     zones: Mapping[str, Zone]
+    letters: Mapping[str, str]  # region -> letters of its availability zones, best first
 
-    def zone_of(self, region: str) -> Zone:
-        """Return the zone of a region. Raises ``UnknownRegion``."""
+    def availability_zones(self, region: str) -> tuple[str, ...]:
+        """Return the names of a region's availability zones, those to be taken first.
+
+        Raises ``UnknownRegion`` for a region whose zones are not in the document.
+        """
+        if region not in self.letters:
+            raise UnknownRegion(
+                f"The availability zones of {region} are not known; add them to the regions "
+                "document.",
+                region=region,
+            )
+        return tuple(f"{region}{letter}" for letter in self.letters[region])
+
+    def zone_of(self, region: str, *, field: str = "region") -> Zone:
+        """Return the zone of a region. Raises ``UnknownRegion`` naming ``field``."""
         for zone in self.zones.values():
             if region in zone.regions:
                 return zone
-        raise UnknownRegion(f"There is no AWS region {region!r}.", region=region)
+        raise UnknownRegion(f"There is no AWS region {region!r}.", region=region, field=field)
 
     def zone(self, name: str) -> Zone:
         """Return a zone by name. Raises ``InvalidInput``."""
@@ -68,7 +82,7 @@ class Regions:
             known = ", ".join(sorted(self.zones))
             raise InvalidInput(
                 f"There is no residency zone {name!r}; the zones are {known}.",
-                field="requirements.residency.zone",
+                field="residency.zone",
             )
         return self.zones[name]
 
@@ -111,7 +125,7 @@ def place(residency: Residency | None, regions: Regions) -> Placement:
         if residency is not None and residency.strict:
             raise InvalidInput(
                 "A strict residency needs a zone or at least one region.",
-                field="requirements.residency.strict",
+                field="residency.strict",
             )
         return _default_placement(regions)
     zone = _stated_zone(residency, regions)
@@ -151,13 +165,16 @@ def _default_placement(regions: Regions) -> Placement:
 
 def _stated_zone(residency: Residency, regions: Regions) -> Zone:
     named = regions.zone(residency.zone) if residency.zone is not None else None
-    homes = {name: regions.zone_of(name) for name in residency.regions}
+    homes = {
+        name: regions.zone_of(name, field=f"residency.regions.{index}")
+        for index, name in enumerate(residency.regions)
+    }
     zone = named or homes[residency.regions[0]]
     for name, home in homes.items():
         if home.name != zone.name:
             raise InvalidInput(
                 f"The region {name} is in zone {home.name}, not in zone {zone.name}; "
                 f"name one zone and regions of it.",
-                field="requirements.residency.regions",
+                field="residency.regions",
             )
     return zone

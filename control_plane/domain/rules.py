@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from control_plane.domain.approval_rules import ApprovalRules
 from control_plane.domain.mode_rules import ModeRules
 from control_plane.domain.residency import Regions
 from control_plane.domain.slug import SlugRules
+from control_plane.domain.versions import Versions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """Every rules document that the core reads; policy parameters belong to the policies."""
+    """Every rules document that the core reads; policy parameters belong to the policies.
+
+    ``reviews`` are the days on which somebody has to look at a document again, by file name.
+    """
 
     mode: ModeRules
     slug: SlugRules
     approvals: ApprovalRules
+    versions: Versions
+    reviews: Mapping[str, date]
 
     @property
     def regions(self) -> Regions:
         """The regions document."""
         return self.mode.regions
+
+    def overdue(self, today: date) -> tuple[str, ...]:
+        """Return a sentence for each document that should have been reviewed by now."""
+        return tuple(
+            f"{file} was due for review on {due}: look through it and set its next_review"
+            for file, due in sorted(self.reviews.items())
+            if due < today
+        )

@@ -52,8 +52,8 @@ class BlockedOn(StrEnum):
 
 NEXT_ACTION: Final[Mapping[BlockedOn, str]] = {
     BlockedOn.HUB_UNAVAILABLE: "wait",  # goes on by itself when a Hub is ready
-    BlockedOn.NO_ACCOUNT: "retry",
-    BlockedOn.FOREIGN_LOCK: "retry",
+    BlockedOn.NO_ACCOUNT: "wait",  # goes on by itself when an account is added or released
+    BlockedOn.FOREIGN_LOCK: "retry",  # a timer looks again as well
     BlockedOn.PENDING_UNRESOLVED: "retry",
     BlockedOn.STATE_MOVED: "retry",  # a fresh plan supersedes this run
 }
@@ -62,7 +62,7 @@ _S = RunStatus
 RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
     _S.REQUESTED: frozenset({_S.PLANNING, _S.BLOCKED, _S.CANCELED, _S.SUPERSEDED, _S.ERRORED}),
     _S.PLANNING: frozenset(
-        {_S.POLICY_FAILED, _S.AWAITING_APPROVAL, _S.APPROVED, _S.NO_CHANGES, _S.BLOCKED,
+        {_S.POLICY_FAILED, _S.AWAITING_APPROVAL, _S.APPROVED, _S.VERIFYING, _S.BLOCKED,
          _S.CANCELED, _S.SUPERSEDED, _S.ERRORED}
     ),
     _S.POLICY_FAILED: frozenset(),
@@ -72,8 +72,8 @@ RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
     _S.APPROVED: frozenset(
         {_S.APPLYING, _S.BLOCKED, _S.EXPIRED, _S.CANCELED, _S.SUPERSEDED, _S.ERRORED}
     ),
-    _S.APPLYING: frozenset({_S.VERIFYING, _S.BLOCKED, _S.CANCELED, _S.ERRORED}),
-    _S.VERIFYING: frozenset({_S.APPLIED, _S.ERRORED}),
+    _S.APPLYING: frozenset({_S.VERIFYING, _S.BLOCKED, _S.EXPIRED, _S.CANCELED, _S.ERRORED}),
+    _S.VERIFYING: frozenset({_S.APPLIED, _S.NO_CHANGES, _S.BLOCKED, _S.ERRORED}),
     _S.APPLIED: frozenset(),
     _S.NO_CHANGES: frozenset(),
     _S.REJECTED: frozenset(),
@@ -82,7 +82,8 @@ RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
     _S.CANCELED: frozenset(),
     _S.ERRORED: frozenset(),
     _S.BLOCKED: frozenset(
-        {_S.REQUESTED, _S.APPROVED, _S.APPLYING, _S.SUPERSEDED, _S.CANCELED, _S.ERRORED}
+        {_S.REQUESTED, _S.PLANNING, _S.APPROVED, _S.APPLYING, _S.VERIFYING, _S.SUPERSEDED,
+         _S.CANCELED, _S.ERRORED}
     ),
 }  # fmt: skip
 TERMINAL_RUN: Final = terminal(RUN_TRANSITIONS)
@@ -91,40 +92,51 @@ HOLDS_SLOT: Final = frozenset({_S.APPLYING, _S.VERIFYING})  # one a deployment, 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One attempt of the engine to bring a deployment to its spec.
+    """One attempt of the engine to bring a deployment from one spec to the next.
 
-    ``lock_ids`` are the uuids of engine locks that calls of this run took: only those may be
-    broken. ``states_written`` are digests of states that this run wrote: an attempt that resumes
-    goes on under the same approval when the present state is one of them. ``error`` is
-    ``{code, message, data}`` of the error that ended or blocked it.
+    ``spec_number`` is the spec it works towards, 0 until it has a place. ``requesters`` are
+    everyone who asked for it, or for the runs that it follows: none of them decides on its plan.
+    ``states_written`` are digests of states that this run wrote. ``turn`` counts how often it was
+    enqueued, ``deaths`` how often a process died with it, ``failures`` transient errors in a row;
+    ``is_working`` is true while a worker is on it. ``error`` is ``{code, message, data}`` of the
+    error that ended it, blocked it or makes it wait.
     """
 
     id: str
     deployment_id: str
     tenant_id: str | None
+    number: int = 1  # of the deployment's runs, in the order in which they were requested
     kind: RunKind
     status: RunStatus
-    attempt: int = 1  # engine attempts; a resumed run counts up
+    spec_number: int = 0
     requested_by: str
     on_behalf_of: str | None = None
+    requesters: tuple[str, ...] = ()
     requested_at: datetime
-    started_at: datetime | None = None
+    started_at: datetime | None = None  # of the apply
     ended_at: datetime | None = None
     blocked_on: BlockedOn | None = None
     blocked_from: RunStatus | None = None
     plan_id: str | None = None
     approval_id: str | None = None
+    evidence_id: str | None = None
     supersedes: str | None = None
     retry_of: str | None = None
     cancel_requested: bool = False
-    call_ids: tuple[str, ...] = ()
-    lock_ids: tuple[str, ...] = ()
     state_before: str | None = None
     states_written: tuple[str, ...] = ()
-    checks: tuple[Mapping[str, Any], ...] = ()
+    turn: int = 1
+    deaths: int = 0
+    failures: int = 0
+    is_working: bool = False
     error: Mapping[str, Any] | None = None
     updated_at: datetime
     version: int = 1
+
+    @property
+    def attempt(self) -> int:
+        """Number of the present attempt: each death of a process begins a new one."""
+        return self.deaths + 1
 
     def moved(self, status: RunStatus, now: datetime, **changes: Any) -> Run:
         """Return the run in ``status``; the only way that its status changes.

@@ -20,6 +20,9 @@ SLUG: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 MIN_LENGTH: Final = 3
 MAX_LENGTH: Final = 32
 LAST_COUNTED: Final = 9  # acme-2 … acme-9, then a suffix from the tenant id
+# Security groups may not begin with sg-, parameters not with aws or ssm, buckets not with the rest
+# (EC2 CreateSecurityGroup, SSM PutParameter, S3 "General purpose bucket naming rules").
+RESERVED_STARTS: Final = ("sg-", "aws", "ssm", "amzn-", "sthree-", "xn--")
 _SHORT_SLUG: Final = 20
 _SHORT_HASH: Final = 6
 _SUFFIX_HASHES: Final = (4, 8, 16)
@@ -82,8 +85,11 @@ def candidates(base: str, tenant_id: str) -> Iterator[str]:
 def short_name(slug: str, deployment_id: str) -> str:
     """Return the prefix of a deployment's physical names: at most 27 characters.
 
-    The hash of the deployment id keeps two deployments of one tenant apart.
+    The hash of the deployment id keeps two deployments of one tenant apart. A slug that would
+    begin a name in a way that AWS keeps for itself gets ``c-`` before it, as a digit does.
     """
+    if f"{slug}-".startswith(RESERVED_STARTS):
+        slug = f"c-{slug}"
     return f"{slug[:_SHORT_SLUG].rstrip('-')}-{_hash(deployment_id, _SHORT_HASH)}"
 
 

@@ -28,13 +28,14 @@ MODES: Final[Mapping[DeploymentKind, str]] = {
 HUB_CIDR: Final = "10.64.0.0/16"
 DEDICATED_CIDR: Final = "10.80.0.0/16"
 SPEC_VERSION: Final = 1
+ZONES: Final = 2  # of a Hub's network, the first ones of its region
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizing:
     """Size of a dedicated Hub, the same in Mode B and Mode C. GiB and days."""
 
-    engine_version: str = "16.4"
+    engine_version: str = "16"  # AWS chooses the minor version and patches it
     instance_class: str = "db.t4g.medium"
     storage_gb: int = 50
     multi_az: bool = True
@@ -49,11 +50,6 @@ def sizing_for(seats: int | None) -> Sizing:
     if seats is not None and seats > 1000:
         return Sizing(instance_class="db.r6g.large", storage_gb=200)
     return Sizing()
-
-
-def zone_names(region: str, count: int = 2) -> tuple[str, ...]:
-    """Return the first ``count`` availability zone names of a region."""
-    return tuple(f"{region}{letter}" for letter in "abc"[:count])
 
 
 def _owner(deployment: Deployment, tenant_slug: str) -> dict[str, Any]:
@@ -74,8 +70,8 @@ def _retention(sizing: Sizing) -> dict[str, int]:
     }
 
 
-def hub_spec(deployment: Deployment, *, cell: str) -> dict[str, Any]:
-    """Return the spec of a shared Hub."""
+def hub_spec(deployment: Deployment, *, cell: str, zones: Sequence[str]) -> dict[str, Any]:
+    """Return the spec of a shared Hub; ``zones`` are the availability zones of its region."""
     return {
         "schema_version": SPEC_VERSION,
         "owner": _owner(deployment, PLATFORM) | {"short": short_name(f"hub-{cell}", deployment.id)},
@@ -84,7 +80,7 @@ def hub_spec(deployment: Deployment, *, cell: str) -> dict[str, Any]:
         "cell": cell,
         "network": {
             "cidr": HUB_CIDR,
-            "zones": list(zone_names(deployment.region)),
+            "zones": list(zones[:ZONES]),
             "client_cidrs": [],
         },
         "retention": _retention(Sizing()),
@@ -106,9 +102,14 @@ def slice_spec(
 
 
 def dedicated_spec(
-    deployment: Deployment, *, tenant_slug: str, sizing: Sizing, client_cidrs: Sequence[str]
+    deployment: Deployment,
+    *,
+    tenant_slug: str,
+    sizing: Sizing,
+    client_cidrs: Sequence[str],
+    zones: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the spec of a Mode B dedicated Hub."""
+    """Return the spec of a Mode B dedicated Hub; ``zones`` are those of its region."""
     return {
         "schema_version": SPEC_VERSION,
         "owner": _owner(deployment, tenant_slug),
@@ -116,7 +117,7 @@ def dedicated_spec(
         "account_id": deployment.account_id,
         "network": {
             "cidr": DEDICATED_CIDR,
-            "zones": list(zone_names(deployment.region)),
+            "zones": list(zones[:ZONES]),
             "client_cidrs": list(client_cidrs),
         },
         "database": {
@@ -131,7 +132,11 @@ def dedicated_spec(
 
 
 def bundle_variables(
-    deployment: Deployment, *, tenant_slug: str, facts: Mapping[str, Any]
+    deployment: Deployment,
+    *,
+    tenant_slug: str,
+    facts: Mapping[str, Any],
+    zones: Sequence[str],
 ) -> dict[str, Any]:
     """Return the Terraform variables of Mode C, made of the same sizes as Mode B's spec.
 
@@ -142,6 +147,7 @@ def bundle_variables(
         tenant_slug=tenant_slug,
         sizing=sizing_for(facts.get("seats")),
         client_cidrs=facts.get("ip_allow_list") or (),
+        zones=zones,
     )
     owner = {name: spec["owner"][name] for name in ("tenant", "environment", "deployment", "short")}
     return {

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
-
-from control_plane.domain.transitions import move
+from typing import Any
 
 Json = Mapping[str, Any]
 
@@ -37,26 +35,6 @@ class WaitingOn(StrEnum):
     ARCHITECT = "architect"
     CUSTOMER = "customer"
     PLATFORM = "platform"
-
-
-TENANT_TRANSITIONS: Final[Mapping[TenantStatus, frozenset[TenantStatus]]] = {
-    TenantStatus.REQUESTED: frozenset(
-        {TenantStatus.MODE_CONFLICT, TenantStatus.PENDING, TenantStatus.PROVISIONING}
-    ),
-    TenantStatus.MODE_CONFLICT: frozenset({TenantStatus.REQUESTED}),
-    TenantStatus.PENDING: frozenset(
-        {TenantStatus.PROVISIONING, TenantStatus.FAILED, TenantStatus.READY}
-    ),
-    TenantStatus.PROVISIONING: frozenset(
-        {TenantStatus.READY, TenantStatus.FAILED, TenantStatus.PENDING}
-    ),
-    TenantStatus.READY: frozenset({TenantStatus.PENDING, TenantStatus.DEPROVISIONING}),
-    TenantStatus.FAILED: frozenset(
-        {TenantStatus.PENDING, TenantStatus.PROVISIONING, TenantStatus.DEPROVISIONING}
-    ),
-    TenantStatus.DEPROVISIONING: frozenset({TenantStatus.DEPROVISIONED, TenantStatus.FAILED}),
-    TenantStatus.DEPROVISIONED: frozenset(),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +64,8 @@ class Tenant:
     updated_at: datetime
     version: int = 1
 
-    def moved(
-        self, status: TenantStatus, now: datetime, waiting_on: WaitingOn | None = None
-    ) -> Tenant:
-        """Return the tenant in ``status``; the only way that its status changes."""
-        move(TENANT_TRANSITIONS, self.status, status, subject=self.id)
+    def shown(self, status: TenantStatus, waiting_on: WaitingOn | None, now: datetime) -> Tenant:
+        """Return the tenant with the status that ``owner_status`` computed."""
         return replace(
             self, status=status, waiting_on=waiting_on, updated_at=now, version=self.version + 1
         )
@@ -98,7 +73,7 @@ class Tenant:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """What was signed; unique by provider and envelope whatever the idempotency key."""
+    """What was signed; both its envelope and its number are unique per provider."""
 
     id: str
     provider: str
@@ -125,3 +100,16 @@ class ProvisioningRequest:
     requested_by: str
     on_behalf_of: str | None
     created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusedRequest:
+    """A request of a known contract that was refused: what a later acceptance refers to."""
+
+    id: str
+    provider: str
+    envelope_id: str
+    body_digest: str
+    code: str
+    requested_by: str
+    refused_at: datetime

@@ -11,6 +11,7 @@ from control_plane.domain.errors import NotFound
 from control_plane.services.permission import require_role, require_sight
 from control_plane.services.tenants import find_tenant
 from control_plane.workflows.core import Caller, Core
+from control_plane.workflows.reads import Reads
 from control_plane.workflows.recording import record
 
 TENANT_READERS = (Role.AUDITOR,)
@@ -38,25 +39,48 @@ def read_events(
 ) -> Sequence[Mapping[str, Any]]:
     """Return entries of a tree from index ``after`` on, oldest first.
 
-    The read is recorded in the same tree; reads of ``log.read`` events alone are not, so that
-    reading comes to an end.
+    The read is recorded in the same tree (``_note_read``); reads of ``log.read`` events alone are
+    not, so that reading comes to an end.
     """
     tree = tree_for(core, caller, key, act="audit.events.read")
     events = core.trail.events(tree, after=after, limit=limit, action=action)
     if action != "log.read":
-        _record_read(core, caller, tree, "audit.events", events)
+        found = [int(event["idx"]) for event in events]
+        _note_read(core, caller, tree, "audit.events",
+                   min(found, default=None), max(found, default=None))  # fmt: skip
     return events
 
 
-def _record_read(
-    core: Core, caller: Caller, tree: str, route: str, events: Sequence[Mapping[str, Any]]
+def _note_read(
+    core: Core,
+    caller: Caller,
+    tree: str,
+    route: str,
+    first: int | None = None,
+    last: int | None = None,
 ) -> None:
-    found = [int(event["idx"]) for event in events]
+    """Record the first read of a reader, log and route at once, and those of a minute as one.
+
+    Raises ``AuditUnavailable``.
+    """
+    read = Reads(count=1, first_idx=first, last_idx=last)
+    due = core.reads.take((caller.actor, tree, route), read)
+    if due is not None:
+        _record_reads(core, caller, tree, route, due)
+
+
+def report_reads(core: Core, *, at_once: bool = False) -> None:
+    """Record reads that waited for their minute, or all that wait. Raises ``AuditUnavailable``."""
+    for (actor, tree, route), reads in core.reads.due(at_once=at_once).items():
+        _record_reads(core, Caller(actor=actor), tree, route, reads)
+
+
+def _record_reads(core: Core, caller: Caller, tree: str, route: str, reads: Reads) -> None:
     with core.uow() as uow:
         record(
             core, uow, caller, "log.read",
-            tree=None if tree == PLATFORM else tree, route=route, result_count=len(found),
-            first_idx=min(found, default=None), last_idx=max(found, default=None),
+            tree=None if tree == PLATFORM else tree, route=route, count=reads.count,
+            first_idx=reads.first_idx, last_idx=reads.last_idx,
         )  # fmt: skip
         uow.commit()
 
@@ -67,16 +91,21 @@ def checkpoint(core: Core, caller: Caller, key: str) -> str:
     note = core.trail.checkpoint(tree)
     if note is None:
         raise NotFound("the tree has no checkpoint yet")
+    _note_read(core, caller, tree, "audit.checkpoint")
     return note
 
 
 def inclusion_proof(core: Core, caller: Caller, key: str, idx: int) -> Mapping[str, Any]:
     """Return {idx, leaf, hashes, checkpoint} for one entry. Raises ``NotFound``."""
     tree = tree_for(core, caller, key, act="audit.proof.read")
-    return core.trail.proof(tree, idx)
+    proof = core.trail.proof(tree, idx)
+    _note_read(core, caller, tree, "audit.proof", idx, idx)
+    return proof
 
 
 def tile(core: Core, caller: Caller, key: str, path: str) -> bytes:
     """Return a tile of a tree by its tlog-tiles path. Raises ``NotFound``."""
     tree = tree_for(core, caller, key, act="audit.tiles.read")
-    return core.trail.tile(tree, path)
+    content = core.trail.tile(tree, path)
+    _note_read(core, caller, tree, "audit.tiles")
+    return content

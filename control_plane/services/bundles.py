@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final, TypeVar
 
+from control_plane.domain import spellings
 from control_plane.domain.actor import Role
 from control_plane.domain.bundle import Bundle, BundleStatus, DownloadLink, Handover, Rehearsal
+from control_plane.domain.bundle_inputs import advice, fixed_field, merged
 from control_plane.domain.canonical import digest
 from control_plane.domain.errors import (
     DomainError,
@@ -18,21 +19,29 @@ from control_plane.domain.errors import (
     LinkExpired,
     NotFound,
     PreconditionFailed,
-    ReceiptAlreadyRegistered,
     TerraformUnavailable,
 )
-from control_plane.domain.tenant import WaitingOn
+from control_plane.domain.timers import TimerKind
 from control_plane.ports import UnitOfWork
-from control_plane.services.permission import require_role, require_sight
+from control_plane.services.permission import record_bounded, require_role, require_sight
 from control_plane.services.starting import next_bundle
 from control_plane.workflows.core import Caller, Core
-from control_plane.workflows.owners import let_wait
+from control_plane.workflows.owners import sync_tenant
 from control_plane.workflows.recording import record, record_denied
 
 READERS = (Role.SOLUTIONS_ARCHITECT, Role.AUDITOR, Role.PLATFORM_ADMIN, Role.OPS_APPROVER)
 _S = BundleStatus
-REPLACEABLE = frozenset({_S.BUILT, _S.HANDED_OVER, _S.EXPIRED})
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}\Z")
+REPLACEABLE = frozenset({_S.BUILT, _S.HANDED_OVER, _S.EXPIRED, _S.APPLIED})
+# what is asked for -> how a refusal says it
+_CANNOT: Final[Mapping[str, str]] = {
+    "accept": "cannot be accepted",
+    "edit": "cannot be edited",
+    "build": "cannot be built",
+    "hand-over": "cannot be handed over",
+    "receipts": "takes no receipt: nobody was given it",
+    "revoke-link": "has no link that could be revoked",
+}
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +54,30 @@ class HandedOver:
     token: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class IssuedLink:
+    """A download link and the hand-over it was made for."""
+
+    link: DownloadLink
+    handover: Handover
+
+
 def allowed_actions(bundle: Bundle) -> list[str]:
-    """Return what may be asked of a bundle in its present status."""
+    """Return what may be asked of a bundle in its present status.
+
+    A version that was handed over takes its receipt even when it was superseded or has expired
+    since: the customer may have applied it.
+    """
+    given = bundle.handed_over_at is not None
     actions = {
         _S.AWAITING_ARCHITECT: ["accept"],
         _S.ACCEPTED: ["edit", "build"],
         _S.BUILD_FAILED: ["edit", "build"],
         _S.BUILT: ["hand-over", "edit"],
-        _S.HANDED_OVER: ["receipts", "hand-over", "edit"],
-        _S.EXPIRED: ["edit"],
+        _S.HANDED_OVER: ["receipts", "hand-over", "edit", "revoke-link"],
+        _S.APPLIED: ["receipts", "edit", "revoke-link"],
+        _S.SUPERSEDED: ["receipts"] if given else [],
+        _S.EXPIRED: ["edit", "receipts"] if given else ["edit"],
     }
     return actions.get(bundle.status, [])
 
@@ -86,10 +110,13 @@ def visible_bundle(core: Core, caller: Caller, bundle_id: str, *, act: str) -> B
     return bundle
 
 
-Act = Callable[[UnitOfWork, Bundle], Any]
-
-
-def as_architect(core: Core, caller: Caller, bundle_id: str, wanted: str, act: Act) -> Any:
+def as_architect(
+    core: Core,
+    caller: Caller,
+    bundle_id: str,
+    wanted: str,
+    act: Callable[[UnitOfWork, Bundle], Result],
+) -> Result:
     """Do ``act`` on the locked bundle in one transaction; a refusal leaves an event."""
     bundle = visible_bundle(core, caller, bundle_id, act=f"bundles.{wanted}")
     require_role(
@@ -113,11 +140,9 @@ def as_architect(core: Core, caller: Caller, bundle_id: str, wanted: str, act: A
 
 
 def _require_possible(bundle: Bundle, wanted: str) -> None:
-    if wanted == "receipts" and bundle.status is _S.APPLIED:
-        raise ReceiptAlreadyRegistered("a receipt of this bundle is registered already")
     if wanted not in allowed_actions(bundle):
         raise IllegalTransition(
-            f"a bundle that is {bundle.status} has nothing to {wanted}",
+            f"the bundle is {str(bundle.status).replace('_', ' ')} and {_CANNOT[wanted]}",
             present_status=str(bundle.status),
         )
 
@@ -131,7 +156,7 @@ def accept_bundle(core: Core, caller: Caller, bundle_id: str) -> Bundle:
         _recorded(core, uow, caller, "bundle.accepted", taken)
         return taken
 
-    return _bundle(as_architect(core, caller, bundle_id, "accept", act))
+    return as_architect(core, caller, bundle_id, "accept", act)
 
 
 def edit_bundle(
@@ -142,37 +167,75 @@ def edit_bundle(
     inputs: Mapping[str, Any],
     if_version: int,
 ) -> Bundle:
-    """Change inputs; of a built or expired bundle that makes a version which supersedes it.
+    """Change inputs; of a bundle that is built, expired or applied that makes the next version.
 
-    ``inputs`` replace the variables of the same names, and may be none; the result is checked
-    before anything is stored.
+    ``inputs`` are merged in as ``bundle_inputs.merged`` does, and may be none. The result is
+    checked before anything is stored; ``account_id`` may stay empty until the build.
     Raises ``PreconditionFailed`` when somebody else changed the bundle since ``if_version``.
     """
 
     def act(uow: UnitOfWork, bundle: Bundle) -> Bundle:
         if bundle.version != if_version:
             raise PreconditionFailed("the bundle was changed by somebody else")
-        merged = {**bundle.inputs, **inputs}
-        fixed = sorted(name for name in FIXED_INPUTS if merged.get(name) != bundle.inputs.get(name))
-        if fixed:
-            raise InvalidInput(f"{fixed[0]} is fixed by the request", field=f"inputs.{fixed[0]}")
-        core.builder.check_variables(merged)
+        others = uow.bundles.find(deployment_id=bundle.deployment_id)
+        _require_newest(bundle, others)
+        result = merged(bundle.inputs, inputs)
+        _require_changeable(bundle, others, result)
+        core.builder.check_variables(result, is_draft=True)
+        _require_zones(core, result)
         now = core.clock.now()
         if bundle.status in REPLACEABLE:
             bundle = next_bundle(core, uow, caller, bundle)
-            let_wait(core, uow, caller, bundle.tenant_id, WaitingOn.ARCHITECT)
-        edited = bundle.changed(now, inputs=merged)
+            sync_tenant(core, uow, caller, bundle.tenant_id)
+        edited = bundle.changed(now, inputs=result)
         uow.bundles.save(edited)
         _recorded(
             core, uow, caller, "bundle.edited", edited, changed=sorted(inputs),
-            inputs_digest=digest(merged), previous_digest=digest(dict(bundle.inputs)),
+            inputs_digest=digest(result), previous_digest=digest(dict(bundle.inputs)),
         )  # fmt: skip
         return edited
 
-    return _bundle(as_architect(core, caller, bundle_id, "edit", act))
+    return as_architect(core, caller, bundle_id, "edit", act)
 
 
-FIXED_INPUTS = ("schema_version", "owner", "region")
+def _require_newest(bundle: Bundle, others: list[Bundle]) -> None:
+    newest = max(others, key=lambda other: other.number, default=bundle)
+    if newest.number > bundle.number:
+        raise IllegalTransition(
+            f"version {newest.number} ({newest.id}) follows this one; edit that",
+            present_status=str(bundle.status),
+        )
+
+
+def _require_changeable(bundle: Bundle, others: list[Bundle], result: Mapping[str, Any]) -> None:
+    installed = any(other.status is _S.APPLIED for other in others)
+    fixed = fixed_field(bundle.inputs, result, installed=installed)
+    if fixed == "owner.install_id":
+        raise InvalidInput(
+            "owner.install_id names what is installed; it can be changed before the first apply, "
+            "and after a removal by the customer alone (MODE-C.md, Removal)",
+            field=f"inputs.{fixed}",
+        )
+    if fixed:
+        raise InvalidInput(f"{fixed} is fixed by the request", field=f"inputs.{fixed}")
+
+
+def _require_zones(core: Core, result: Mapping[str, Any]) -> None:
+    """Refuse a zone that the region has not: AWS would say so when half of the Hub is built."""
+    region = str(result["region"])
+    known = core.rules.regions.availability_zones(region)
+    foreign = sorted(set(result["network"]["zones"]) - set(known))
+    if foreign:
+        raise InvalidInput(
+            f"network.zones: {region} has no zone {foreign[0]}; it has {', '.join(known)}",
+            field="inputs.network.zones",
+        )
+
+
+def warnings(core: Core, bundle: Bundle) -> tuple[str, ...]:
+    """Return what is allowed in the inputs and probably not meant, or will soon be too old."""
+    today = core.clock.now().date()
+    return (*advice(bundle.inputs), *core.rules.versions.warnings(bundle.inputs, today))
 
 
 def build_bundle(core: Core, caller: Caller, bundle_id: str) -> Bundle:
@@ -180,34 +243,55 @@ def build_bundle(core: Core, caller: Caller, bundle_id: str) -> Bundle:
 
     def act(uow: UnitOfWork, bundle: Bundle) -> Bundle:
         core.builder.check_variables(bundle.inputs)
+        _require_zones(core, bundle.inputs)
         building = bundle.moved(_S.BUILDING, core.clock.now(), error=None, checks=())
         uow.bundles.save(building)
         _recorded(core, uow, caller, "bundle.build_requested", building)
+        uow.timers.set(TimerKind.BUNDLE_WATCH, bundle.id, core.clock.now() + core.limits.build_life)
         uow.queue.enqueue(
             "build_bundle", bundle.id, partition=bundle.deployment_id, attempt=building.version
         )
         return building
 
-    return _bundle(as_architect(core, caller, bundle_id, "build", act))
+    return as_architect(core, caller, bundle_id, "build", act)
 
 
 def hand_over(
-    core: Core, caller: Caller, bundle_id: str, *, recipient_name: str, recipient_email: str
+    core: Core,
+    caller: Caller,
+    bundle_id: str,
+    *,
+    recipient_name: str,
+    recipient_email: str,
+    revoke_earlier: bool = False,
 ) -> HandedOver:
-    """Hand a built bundle to a named person; the link expires.
+    """Hand a built bundle to a named person; the link expires, and nothing is mailed.
 
-    A bundle that was not rehearsed cannot be handed over (``TerraformUnavailable``).
+    The life of the bundle is counted anew from here. ``revoke_earlier`` ends the links of earlier
+    recipients. A bundle that was not rehearsed cannot be handed over (``TerraformUnavailable``).
     """
 
     def act(uow: UnitOfWork, bundle: Bundle) -> HandedOver:
-        if not _EMAIL.match(recipient_email) or not recipient_name.strip():
-            raise InvalidInput("a recipient has a name and an e-mail address", field="recipient")
+        for field, read, text in (
+            ("recipient_name", spellings.name, recipient_name),
+            ("recipient_email", spellings.email, recipient_email),
+        ):
+            try:
+                read(text)
+            except ValueError as error:
+                raise InvalidInput(f"{field} {error}", field=field) from error
         if bundle.rehearsal is Rehearsal.NONE:
             raise TerraformUnavailable("the bundle was not rehearsed, so it is not handed over")
         now = core.clock.now()
+        life = {"handed_over_at": now, "expires_at": now + core.limits.bundle_life}
         if bundle.status is _S.BUILT:
-            bundle = bundle.moved(_S.HANDED_OVER, now)
-            uow.bundles.save(bundle)
+            bundle = bundle.moved(_S.HANDED_OVER, now, **life)
+        else:
+            bundle = bundle.changed(now, **life)
+        uow.bundles.save(bundle)
+        if revoke_earlier:
+            for link in uow.links.find(bundle_id=bundle.id, revoked_at=None):
+                _revoke(core, uow, caller, bundle, link)
         handover = Handover(
             id=core.ids.new("handover"),
             bundle_id=bundle.id,
@@ -218,13 +302,50 @@ def hand_over(
         )
         uow.handovers.add(handover)
         given = _issue_link(core, uow, caller, bundle, handover)
-        let_wait(core, uow, caller, bundle.tenant_id, WaitingOn.CUSTOMER)
+        sync_tenant(core, uow, caller, bundle.tenant_id)
         return given
 
-    result = as_architect(core, caller, bundle_id, "hand-over", act)
-    if not isinstance(result, HandedOver):
-        raise TypeError
-    return result
+    return as_architect(core, caller, bundle_id, "hand-over", act)
+
+
+def revoke_link(core: Core, caller: Caller, bundle_id: str, link_id: str) -> IssuedLink:
+    """End a download link before its time; one that is revoked already stays as it is.
+
+    Raises ``NotFound`` for a link that is none of this bundle.
+    """
+
+    def act(uow: UnitOfWork, bundle: Bundle) -> IssuedLink:
+        link = uow.links.get(link_id, lock=True)
+        handover = uow.handovers.get(link.handover_id) if link else None
+        if link is None or handover is None or link.bundle_id != bundle.id:
+            raise NotFound("the bundle has no such link")
+        if link.revoked_at is None:
+            link = _revoke(core, uow, caller, bundle, link)
+        return IssuedLink(link=link, handover=handover)
+
+    return as_architect(core, caller, bundle_id, "revoke-link", act)
+
+
+def _revoke(
+    core: Core, uow: UnitOfWork, caller: Caller, bundle: Bundle, link: DownloadLink
+) -> DownloadLink:
+    revoked = replace(link, revoked_at=core.clock.now())
+    uow.links.save(revoked)
+    record(
+        core, uow, caller, "link.revoked",
+        tree=bundle.tenant_id, targets=(("bundle", bundle.id),), link=link.id, uses=link.uses,
+    )  # fmt: skip
+    return revoked
+
+
+def list_links(core: Core, caller: Caller, bundle_id: str) -> list[IssuedLink]:
+    """Return the download links of a bundle, oldest first; without their secrets."""
+    bundle = get_bundle(core, caller, bundle_id)
+    with core.uow() as uow:
+        given = {handover.id: handover for handover in uow.handovers.find(bundle_id=bundle.id)}
+        links = uow.links.find(bundle_id=bundle.id)
+    links = sorted(links, key=lambda link: link.id)
+    return [IssuedLink(link=link, handover=given[link.handover_id]) for link in links]
 
 
 def _issue_link(
@@ -237,7 +358,7 @@ def _issue_link(
         bundle_id=bundle.id,
         handover_id=handover.id,
         token_hash=hashlib.sha256(secret.encode()).hexdigest(),
-        expires_at=now + core.limits.link_life,
+        expires_at=min(now + core.limits.link_life, bundle.expires_at or now),
         uses=0,
         created_at=now,
     )
@@ -269,11 +390,19 @@ class Download:
 
 
 def download_by_link(
-    core: Core, caller: Caller, bundle_id: str, token: str, *, name: str | None
+    core: Core,
+    caller: Caller,
+    bundle_id: str,
+    token: str,
+    *,
+    name: str | None,
+    is_look: bool = False,
 ) -> Download:
     """Return the archive, or the file ``name`` beside it, to whoever holds a valid link.
 
-    Unknown, expired and foreign links answer the same (``LinkExpired``); the log has the reason.
+    A use is counted and recorded before the bytes are given; a mere look (``is_look``, for HEAD)
+    is neither. Unknown, expired, revoked and foreign links answer the same (``LinkExpired``); the
+    log has the reason.
     """
     link_id, _, secret = token.partition(".")
     with core.uow() as uow:
@@ -282,9 +411,13 @@ def download_by_link(
         reason = _link_fault(core, link, bundle, secret)
         if reason or link is None or bundle is None:
             error = LinkExpired("this link is not valid")
-            tree = bundle.tenant_id if bundle and link else None
+            # a stranger who names a bundle or a link has no business in the log of its tenant
+            is_real = reason not in {"unknown", "wrong_secret"}
+            tree = bundle.tenant_id if bundle and is_real else None
         else:
             download = _content(core, bundle, name)
+            if is_look:
+                return download
             used = replace(link, uses=link.uses + 1)
             uow.links.save(used)
             _recorded(
@@ -293,7 +426,7 @@ def download_by_link(
             )  # fmt: skip
             uow.commit()
             return download
-    record_denied(core, caller, "link.refused", error, tree=tree, status=reason)
+    record_bounded(core, caller, "link.refused", error, tree=tree, status=reason)
     raise error
 
 
@@ -302,6 +435,8 @@ def _link_fault(core: Core, link: DownloadLink | None, bundle: Bundle | None, se
         return "unknown"
     if hashlib.sha256(secret.encode()).hexdigest() != link.token_hash:
         return "wrong_secret"
+    if link.revoked_at is not None:
+        return "revoked"
     if core.clock.now() >= link.expires_at:
         return "expired"
     if bundle.status not in {_S.HANDED_OVER, _S.APPLIED}:
@@ -310,11 +445,13 @@ def _link_fault(core: Core, link: DownloadLink | None, bundle: Bundle | None, se
 
 
 def download_as_architect(
-    core: Core, caller: Caller, bundle_id: str, *, name: str | None
+    core: Core, caller: Caller, bundle_id: str, *, name: str | None, is_look: bool = False
 ) -> Download:
-    """Return the archive or a file beside it to an architect or auditor."""
+    """Return the archive or a file beside it to an architect or auditor; a look is not recorded."""
     bundle = get_bundle(core, caller, bundle_id)
     download = _content(core, bundle, name)
+    if is_look:
+        return download
     with core.uow() as uow:
         _recorded(core, uow, caller, "bundle.downloaded", bundle, file=download.name)
         uow.commit()
@@ -348,9 +485,3 @@ def _recorded(
         tree=bundle.tenant_id, targets=(("bundle", bundle.id),), personal=personal,
         number=bundle.number, **data,
     )  # fmt: skip
-
-
-def _bundle(result: Any) -> Bundle:
-    if not isinstance(result, Bundle):
-        raise TypeError
-    return result

@@ -53,6 +53,13 @@ def key_digest(key: str | None) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def _principal(caller: Caller) -> str:
+    """Return whose keys these are: a machine that acts for two people has keys for each."""
+    actor = caller.actor
+    own = f"{actor.issuer}|{actor.id}"
+    return own if actor.on_behalf_of is None else f"{own}|{actor.on_behalf_of}"
+
+
 def once(
     core: Core,
     caller: Caller,
@@ -67,7 +74,7 @@ def once(
     together: a process that dies leaves both or neither. ``caller.idempotency_key_sha256`` must be
     set. Raises ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
     """
-    scope = f"{caller.actor.issuer}|{caller.actor.id}|{route}|{caller.idempotency_key_sha256}"
+    scope = f"{_principal(caller)}|{route}|{caller.idempotency_key_sha256}"
     record_id = hashlib.sha256(scope.encode()).hexdigest()
     mine = _new_record(core, record_id, digest(dict(body)))
     found = _claim(core, mine)

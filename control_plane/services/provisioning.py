@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
 
 from control_plane.domain.actor import Role
+from control_plane.domain.audit import Stage
 from control_plane.domain.canonical import digest
 from control_plane.domain.errors import (
+    CompanyHasTenant,
     Conflict,
     ContractAlreadyUsed,
     DomainError,
     InvalidInput,
     NotFound,
 )
-from control_plane.domain.facts import Facts
+from control_plane.domain.facts import CONTRACT_FACTS, Facts, submitted_as
 from control_plane.domain.mode import Mode, ModeDecision, Outcome, resolve
 from control_plane.domain.slug import candidates, slug_for
+from control_plane.domain.spellings import instant
 from control_plane.domain.tenant import (
     Contract,
     ProvisioningRequest,
+    RefusedRequest,
     Tenant,
     TenantStatus,
 )
@@ -29,11 +33,13 @@ from control_plane.ports import UnitOfWork
 from control_plane.services.permission import READ_TENANTS, require_role, require_sight
 from control_plane.services.starting import start_provisioning
 from control_plane.workflows.core import Caller, Core
-from control_plane.workflows.owners import move_tenant
-from control_plane.workflows.recording import record, record_denied
+from control_plane.workflows.owners import sync_tenant
+from control_plane.workflows.recording import record
 
 SUBMITTERS = (Role.AUTOMATION, Role.PLATFORM_ADMIN)
-_CONTRACT_FACTS = ("subscription", "seats", "sla_uptime_min")
+AHEAD: Final = timedelta(days=1)  # local time with the mark of another zone is signed "tomorrow"
+_SAME_CONTRACT: Final = "uq_contract_provider_contract_id"
+_SAME_SLUG: Final = "uq_tenant_slug"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +54,25 @@ class Accepted:
 
 
 def facts_of(body: Mapping[str, Any]) -> Facts:
-    """Return the resolver's facts of a request. Raises ``InvalidInput``, ``UnknownRegion``."""
-    contract = body["contract"]
+    """Return the resolver's facts of a request. Raises ``InvalidInput``."""
     document = {**(body.get("requirements") or {})}
-    for name in _CONTRACT_FACTS:
-        document[name] = contract.get(name)
-    document["contract_mode"] = contract.get("mode")
+    for name, signed_as in CONTRACT_FACTS.items():
+        document[name] = body["contract"].get(signed_as)
     return Facts.from_document(document)
+
+
+def _resolved(core: Core, body: Mapping[str, Any]) -> tuple[Facts, ModeDecision]:
+    """Return facts and decision of a request; what is wrong is named as the request has it."""
+    if instant(body["contract"]["signed_at"]) > core.clock.now() + AHEAD:
+        raise InvalidInput(
+            "The contract is signed in the future; send the instant of its last signature.",
+            field="contract.signed_at",
+        )
+    try:
+        facts = facts_of(body)
+        return facts, resolve(facts, core.rules.mode)
+    except InvalidInput as error:
+        raise error.renamed(submitted_as) from error
 
 
 def resolve_mode(core: Core, caller: Caller, facts: Facts) -> ModeDecision:
@@ -66,15 +84,17 @@ def resolve_mode(core: Core, caller: Caller, facts: Facts) -> ModeDecision:
 def preview_request(core: Core, caller: Caller, body: Mapping[str, Any]) -> ModeDecision:
     """Validate a request and resolve its mode; stores nothing (``dry_run``)."""
     require_role(core, caller, *SUBMITTERS, act="provisioning_requests.preview")
-    return resolve(facts_of(body), core.rules.mode)
+    return _resolved(core, body)[1]
 
 
 def submit_request(core: Core, caller: Caller, body: Mapping[str, Any]) -> Accepted:
     """Accept a request: tenant, decision, first run or bundle, all in one transaction.
 
     The same contract with the same content gives the same tenant whatever the idempotency key.
-    Raises ``ContractAlreadyUsed`` for another content, ``InvalidInput`` and ``UnknownRegion`` for
-    values that cannot be right; a refusal leaves an event in the platform's tree.
+    Raises ``ContractAlreadyUsed`` for another content or another envelope of its number,
+    ``CompanyHasTenant`` for a company with a live tenant unless ``additional_tenant`` is true,
+    ``InvalidInput`` and ``UnknownRegion`` for values that cannot be right. A refusal leaves an
+    event in the platform's tree, and a row that a later acceptance refers to.
     """
     require_role(core, caller, *SUBMITTERS, act="provisioning_requests.create")
     try:
@@ -82,14 +102,39 @@ def submit_request(core: Core, caller: Caller, body: Mapping[str, Any]) -> Accep
             accepted = _accept(core, uow, caller, body)
             uow.commit()
     except DomainError as error:
-        contract = body["contract"]
-        record_denied(
-            core, caller, "request.refused", error,
-            tree=None, body_digest=digest(dict(body)), provider=contract["provider"],
-            envelope_id=contract["envelope_id"],
-        )  # fmt: skip
+        record_refusal(core, caller, body, error)
         raise
     return accepted
+
+
+def record_refusal(
+    core: Core, caller: Caller, body: Mapping[str, Any], error: DomainError, **data: Any
+) -> None:
+    """Keep the refusal of a request whose provider and envelope are known.
+
+    The row and the event, which gets ``data`` too, are of one transaction of their own. Raises
+    ``AuditUnavailable``.
+    """
+    contract = body["contract"]
+    refused = RefusedRequest(
+        id=core.ids.new("refusal"),
+        provider=contract["provider"],
+        envelope_id=contract["envelope_id"],
+        body_digest=digest(dict(body)),
+        code=error.code,
+        requested_by=caller.actor.id,
+        refused_at=core.clock.now(),
+    )
+    with core.uow() as uow:
+        uow.refusals.add(refused)
+        record(
+            core, uow, caller, "request.refused",
+            tree=None, stage=Stage.DENIED, targets=(("refusal", refused.id),), code=error.code,
+            body_digest=refused.body_digest, provider=refused.provider,
+            envelope_id=refused.envelope_id, **data,
+        )  # fmt: skip
+        uow.commit()
+    error.is_recorded = True
 
 
 def _accept(core: Core, uow: UnitOfWork, caller: Caller, body: Mapping[str, Any]) -> Accepted:
@@ -99,10 +144,11 @@ def _accept(core: Core, uow: UnitOfWork, caller: Caller, body: Mapping[str, Any]
     found = uow.contracts.find(provider=provider, envelope_id=envelope)
     if found:
         return _again(uow, found[0], digest(dict(body)))
-    facts = facts_of(body)
-    decision = resolve(facts, core.rules.mode)
+    facts, decision = _resolved(core, body)
     tenant = _new_tenant(core, uow, body, facts, decision)
     request = _store(core, uow, caller, body, tenant)
+    if not body.get("additional_tenant"):
+        _require_first(uow, caller, tenant)
     _record_acceptance(core, uow, caller, request, tenant, decision)
     tenant = follow_decision(core, uow, caller, tenant, decision)
     return _accepted(uow, request, tenant, created=True)
@@ -120,17 +166,27 @@ def _again(uow: UnitOfWork, contract: Contract, body_digest: str) -> Accepted:
     return _accepted(uow, request, tenant, created=False)
 
 
+def _require_first(uow: UnitOfWork, caller: Caller, tenant: Tenant) -> None:
+    """Refuse a second live tenant of a company, whose identity is its domain.
+
+    Others of the company wait here until this transaction ends, and see its tenant then.
+    """
+    uow.serialize_on(f"company:{tenant.domain}")
+    for other in uow.tenants.find(domain=tenant.domain):
+        if other.id != tenant.id and other.status is not TenantStatus.DEPROVISIONED:
+            if not caller.actor.sees(other.id):
+                raise CompanyHasTenant(f"{tenant.domain} has a live tenant")
+            raise CompanyHasTenant(
+                f"{tenant.domain} has the live tenant {other.slug}", tenant_id=other.id
+            )
+
+
 def _accepted(
     uow: UnitOfWork, request: ProvisioningRequest, tenant: Tenant, *, created: bool
 ) -> Accepted:
-    runs = uow.runs.page(limit=1, tenant_id=tenant.id)
-    bundles = uow.bundles.page(limit=1, tenant_id=tenant.id)
+    run_id, bundle_id = uow.queries.newest_of_tenants([tenant.id])[tenant.id]
     return Accepted(
-        request=request,
-        tenant=tenant,
-        created=created,
-        run_id=runs[0].id if runs else None,
-        bundle_id=bundles[0].id if bundles else None,
+        request=request, tenant=tenant, created=created, run_id=run_id, bundle_id=bundle_id
     )
 
 
@@ -144,15 +200,9 @@ def _new_tenant(
     company, now = body["company"], core.clock.now()
     tenant_id = core.ids.new("tenant")
     base = slug_for(company["legal_name"], company["domain"], tenant_id, core.rules.slug)
-    uow.serialize_on(f"slug:{base}")
-    for slug in candidates(base, tenant_id):
-        if uow.tenants.count(slug=slug) == 0:
-            break
-    else:
-        raise Conflict("every slug for this name is taken")
     tenant = Tenant(
         id=tenant_id,
-        slug=slug,
+        slug=base,
         legal_name=company["legal_name"],
         domain=company["domain"].lower(),
         country=company["country"],
@@ -165,8 +215,15 @@ def _new_tenant(
         created_at=now,
         updated_at=now,
     )
-    uow.tenants.add(tenant)
-    return tenant
+    for slug in candidates(base, tenant_id):
+        try:
+            uow.tenants.add(replace(tenant, slug=slug))
+        except Conflict as taken:
+            if taken.data.get("constraint") != _SAME_SLUG:
+                raise
+        else:
+            return replace(tenant, slug=slug)
+    raise Conflict("every slug for this name is taken")
 
 
 def _store(
@@ -179,14 +236,14 @@ def _store(
         envelope_id=given["envelope_id"],
         contract_id=given["contract_id"],
         digest=digest(dict(given)),
-        signed_at=_instant(given["signed_at"]),
+        signed_at=instant(given["signed_at"]),
         subscription=given["subscription"],
         mode=given.get("mode"),
         seats=given.get("seats"),
         tenant_id=tenant.id,
         created_at=now,
     )
-    uow.contracts.add(contract)
+    _add_contract(uow, caller, contract)
     request = ProvisioningRequest(
         id=core.ids.new("request"),
         tenant_id=tenant.id,
@@ -201,11 +258,20 @@ def _store(
     return request
 
 
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise InvalidInput("contract.signed_at needs a time zone", field="contract.signed_at")
-    return instant
+def _add_contract(uow: UnitOfWork, caller: Caller, contract: Contract) -> None:
+    try:
+        uow.contracts.add(contract)
+    except Conflict as conflict:
+        if conflict.data.get("constraint") != _SAME_CONTRACT:
+            raise
+        (used,) = uow.contracts.find(provider=contract.provider, contract_id=contract.contract_id)
+        seen = {}
+        if caller.actor.sees(used.tenant_id):
+            request = uow.requests.find(contract_ref=used.id)[0]
+            seen = {"request_id": request.id, "tenant_id": used.tenant_id}
+        raise ContractAlreadyUsed(
+            "the contract has a tenant already, made from another envelope", **seen
+        ) from conflict
 
 
 def _record_acceptance(
@@ -217,9 +283,7 @@ def _record_acceptance(
     decision: ModeDecision,
 ) -> None:
     contract = request.body["contract"]
-    earlier = [
-        found.id for found in uow.requests.find(tenant_id=tenant.id) if found.id != request.id
-    ]
+    refusals = uow.refusals.find(provider=contract["provider"], envelope_id=contract["envelope_id"])
     personal = {
         f"contacts.{number}.{name}": value
         for number, contact in enumerate(request.body.get("contacts") or ())
@@ -233,7 +297,8 @@ def _record_acceptance(
         contract_digest=digest(dict(contract)), provider=contract["provider"],
         envelope_id=contract["envelope_id"], body_digest=request.body_digest, slug=tenant.slug,
         subscription=contract["subscription"], country=tenant.country,
-        environment=request.body["environment"], earlier_requests=earlier,
+        environment=request.body["environment"],
+        earlier_requests=[refused.id for refused in refusals],
     )  # fmt: skip
     record_decision(core, uow, caller, tenant, decision)
 
@@ -258,9 +323,9 @@ def follow_decision(
     core: Core, uow: UnitOfWork, caller: Caller, tenant: Tenant, decision: ModeDecision
 ) -> Tenant:
     """Start what the decision leads to, or wait for an architect when it leads nowhere yet."""
-    if decision.outcome is not Outcome.RESOLVED or decision.mode is None:
-        return move_tenant(core, uow, caller, tenant, TenantStatus.MODE_CONFLICT)
-    return start_provisioning(core, uow, caller, tenant, Mode(decision.mode))
+    if decision.outcome is Outcome.RESOLVED and decision.mode is not None:
+        start_provisioning(core, uow, caller, tenant, Mode(decision.mode))
+    return sync_tenant(core, uow, caller, tenant.id) or tenant
 
 
 def get_request(core: Core, caller: Caller, request_id: str) -> Accepted:
@@ -281,9 +346,17 @@ def list_requests(core: Core, caller: Caller, *, limit: int, before: str | None)
     require_role(core, caller, *READ_TENANTS, act="provisioning_requests.read")
     equals = {} if "*" in caller.actor.tenants else {"tenant_id": caller.actor.tenants}
     with core.uow() as uow:
-        found = []
-        for request in uow.requests.page(limit=limit, before=before, **equals):
-            tenant = uow.tenants.get(request.tenant_id)
-            if tenant is not None:
-                found.append(_accepted(uow, request, tenant, created=False))
-    return found
+        found = uow.requests.page(limit=limit, before=before, **equals)
+        ids = tuple({request.tenant_id for request in found})
+        tenants = {tenant.id: tenant for tenant in uow.tenants.find(id=ids)}
+        newest = uow.queries.newest_of_tenants(ids)
+    return [
+        Accepted(
+            request=request,
+            tenant=tenants[request.tenant_id],
+            created=False,
+            run_id=newest[request.tenant_id][0],
+            bundle_id=newest[request.tenant_id][1],
+        )
+        for request in found
+    ]

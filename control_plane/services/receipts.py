@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from control_plane.domain.bundle import Bundle, BundleStatus, Receipt
 from control_plane.domain.canonical import digest
 from control_plane.domain.errors import InvalidInput, ReceiptAlreadyRegistered, ReceiptMismatch
-from control_plane.domain.tenant import TenantStatus
+from control_plane.domain.receipt import fixed_resources, made_keys
 from control_plane.ports import UnitOfWork
 from control_plane.services.bundles import as_architect
 from control_plane.workflows.core import Caller, Core
-from control_plane.workflows.owners import move_tenant
+from control_plane.workflows.owners import sync_tenant
 from control_plane.workflows.recording import record
 
 
@@ -21,42 +21,67 @@ def register_receipt(
 ) -> Receipt:
     """Register the output ``receipt`` of the customer's apply.
 
-    Raises ``ReceiptMismatch`` naming the field that does not belong to this bundle,
-    ``ReceiptAlreadyRegistered`` for a second one; only ids and digests are kept.
+    A later one corrects it: ids that the apply made may have been sent wrong. Raises
+    ``InvalidInput`` for what is no whole receipt, ``ReceiptMismatch`` naming the field that does
+    not belong to this bundle, ``ReceiptAlreadyRegistered`` for the same one again. The schema lets
+    only ids and digests be kept.
     """
 
     def act(uow: UnitOfWork, bundle: Bundle) -> Receipt:
-        if uow.receipts.count(bundle_id=bundle.id):
-            raise ReceiptAlreadyRegistered("a receipt of this bundle is registered already")
-        _require_belongs(uow, bundle, body)
-        return _store(core, uow, caller, bundle, body)
+        _require_belongs(core, uow, bundle, body)
+        earlier = uow.receipts.find(bundle_id=bundle.id)
+        if any(receipt.digest == digest(dict(body)) for receipt in earlier):
+            raise ReceiptAlreadyRegistered("exactly this receipt is registered already")
+        return _store(core, uow, caller, bundle, body, earlier)
 
-    result = as_architect(core, caller, bundle_id, "receipts", act)
-    if not isinstance(result, Receipt):
-        raise TypeError
-    return result
+    return as_architect(core, caller, bundle_id, "receipts", act)
 
 
-def _require_belongs(uow: UnitOfWork, bundle: Bundle, body: Mapping[str, Any]) -> None:
+def _require_belongs(core: Core, uow: UnitOfWork, bundle: Bundle, body: Mapping[str, Any]) -> None:
     tenant = uow.tenants.get(bundle.tenant_id)
-    owner = bundle.inputs["owner"]
+    inputs = bundle.inputs
     expected = {
         "content_digest": bundle.content_digest,
         "tenant": tenant.slug if tenant else "",
         "deployment": bundle.deployment_id,
-        "environment": owner["environment"],
-        "account_id": bundle.inputs["account_id"],
-        "region": bundle.inputs["region"],
+        "environment": inputs["owner"]["environment"],
+        "account_id": inputs["account_id"],
+        "region": inputs["region"],
     }
     for field, value in expected.items():
-        if field not in body:
-            raise InvalidInput(f"a receipt has {field}", field=f"receipt.{field}")
-        if body[field] != value:
-            raise ReceiptMismatch(f"{field} is not that of this bundle", field=field)
+        if field in body and body[field] != value:
+            raise ReceiptMismatch(f"{field} of this bundle is {value}", field=field)
+    if "content_digest" not in body:
+        raise InvalidInput(
+            "content_digest is missing: send what `terraform output -json receipt` prints",
+            field="receipt.content_digest",
+        )
+    try:
+        core.specs.validate("receipt", body)
+    except InvalidInput as error:
+        raise error.renamed(lambda name: f"receipt.{name}") from error
+    resources = body["resources"]
+    for name, value in fixed_resources(inputs).items():
+        if resources[name] != value:
+            raise ReceiptMismatch(
+                f"resources.{name} is {resources[name]}, and this bundle's apply makes {value}",
+                field=f"resources.{name}",
+            )
+    for name, beginning in made_keys(inputs).items():
+        if not resources[name].startswith(beginning):
+            raise ReceiptMismatch(
+                f"resources.{name} is not a key of the account and region of this bundle",
+                field=f"resources.{name}",
+            )
 
 
 def _store(
-    core: Core, uow: UnitOfWork, caller: Caller, bundle: Bundle, body: Mapping[str, Any]
+    core: Core,
+    uow: UnitOfWork,
+    caller: Caller,
+    bundle: Bundle,
+    body: Mapping[str, Any],
+    earlier: Sequence[Receipt],
 ) -> Receipt:
     now = core.clock.now()
     receipt = Receipt(
@@ -68,14 +93,14 @@ def _store(
         registered_at=now,
     )
     uow.receipts.add(receipt)
-    applied = bundle.moved(BundleStatus.APPLIED, now)
-    uow.bundles.save(applied)
     record(
         core, uow, caller, "receipt.registered",
         tree=bundle.tenant_id, targets=(("bundle", bundle.id), ("receipt", receipt.id)),
         receipt=receipt.id, receipt_digest=receipt.digest, content_digest=bundle.content_digest,
+        corrects=earlier[-1].id if earlier else None,
     )  # fmt: skip
-    tenant = uow.tenants.get(bundle.tenant_id, lock=True)
-    if tenant is not None:
-        move_tenant(core, uow, caller, tenant, TenantStatus.READY)
+    if earlier:
+        return receipt
+    uow.bundles.save(bundle.moved(BundleStatus.APPLIED, now))
+    sync_tenant(core, uow, caller, bundle.tenant_id)
     return receipt

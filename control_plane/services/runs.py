@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from control_plane.domain.actor import Role
-from control_plane.domain.approval import ApprovalStatus
+from control_plane.domain.actor import ActorKind, Role
+from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment
-from control_plane.domain.errors import DomainError, IllegalTransition, NotFound
+from control_plane.domain.errors import DomainError, IllegalTransition, NotFound, RunSuperseded
+from control_plane.domain.evidence import Evidence
 from control_plane.domain.plan import Plan
-from control_plane.domain.run import BlockedOn, Run, RunEvent, RunKind, RunStatus
+from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunEvent, RunStatus
 from control_plane.ports import UnitOfWork
-from control_plane.services.permission import READ_TENANTS, require_role, require_sight
+from control_plane.services.permission import (
+    READ_TENANTS,
+    require_role,
+    require_sight,
+    visible_tenants,
+)
 from control_plane.services.starting import request_run
 from control_plane.workflows.core import Caller, Core
-from control_plane.workflows.moving import close_approval, locked_run, move_run
+from control_plane.workflows.ending import end_run
+from control_plane.workflows.facts import Findings
+from control_plane.workflows.moving import locked_run, unblock
 from control_plane.workflows.recording import record, record_denied
-from control_plane.workflows.recovery import resume_blocked
 
 READERS = tuple(READ_TENANTS | {Role.PLATFORM_AUDITOR})
-STEERERS = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
-AT_ONCE = frozenset(
+EVENTS_AT_ONCE = 500
+RUN_OPERATORS = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
+CANCELABLE_BEFORE_APPLY = frozenset(
     {RunStatus.REQUESTED, RunStatus.AWAITING_APPROVAL, RunStatus.APPROVED, RunStatus.BLOCKED,
      RunStatus.PLANNING}
 )  # fmt: skip
@@ -28,18 +36,34 @@ FAILED = frozenset(
     {RunStatus.ERRORED, RunStatus.CANCELED, RunStatus.EXPIRED, RunStatus.REJECTED,
      RunStatus.POLICY_FAILED}
 )  # fmt: skip
+_WAYS_TO_SAY = {"cancel": "canceled", "retry": "retried"}
 
 
-def allowed_actions(run: Run) -> list[str]:
-    """Return what may be asked of a run in its present status."""
+def allowed_actions(run: Run, caller: Caller | None = None, *, is_newest: bool = True) -> list[str]:
+    """Return what may be asked of a run in its present status, by ``caller`` if one is given."""
     actions = []
-    if run.status in AT_ONCE or (run.status is RunStatus.APPLYING and not run.cancel_requested):
+    if run.status in CANCELABLE_BEFORE_APPLY or (
+        run.status is RunStatus.APPLYING and not run.cancel_requested
+    ):
         actions.append("cancel")
-    if run.status in FAILED or _waits_for_retry(run):
+    if is_newest and (run.status in FAILED or _waits_for_retry(run)):
         actions.append("retry")
-    if run.status is RunStatus.AWAITING_APPROVAL:
+    if caller is not None and not caller.actor.has(*RUN_OPERATORS):
+        actions = []
+    if run.status is RunStatus.AWAITING_APPROVAL and _may_decide(run, caller):
         actions.append("decide")
     return actions
+
+
+def _may_decide(run: Run, caller: Caller | None) -> bool:
+    if caller is None:
+        return True
+    actor = caller.actor
+    return (
+        actor.kind is ActorKind.USER
+        and actor.has(Role.OPS_APPROVER)
+        and not set(actor.subjects) & set(run.requesters)
+    )
 
 
 def _waits_for_retry(run: Run) -> bool:
@@ -49,32 +73,33 @@ def _waits_for_retry(run: Run) -> bool:
 def cancel_run(core: Core, caller: Caller, run_id: str) -> Run:
     """Cancel a run: at once before it applies, else after the engine stopped where it is.
 
-    Raises ``IllegalTransition`` for a run that is at its end.
+    Raises ``IllegalTransition`` for a run that has ended or is being verified: then it is too late.
     """
     return _steer(core, caller, run_id, "cancel")
 
 
 def retry_run(core: Core, caller: Caller, run_id: str) -> Run:
-    """Try again: a blocked run goes on or is planned anew, a failed one gets a new run.
+    """Try again: a blocked run goes on, or is planned anew; a failed one gets a new run.
 
-    Returns the run that goes on. Raises ``IllegalTransition`` when there is nothing to retry.
+    Returns the run that goes on. Raises ``RunSuperseded`` for any but the newest run of its
+    deployment, ``IllegalTransition`` when there is nothing to retry.
     """
     return _steer(core, caller, run_id, "retry")
 
 
 def _steer(core: Core, caller: Caller, run_id: str, wanted: str) -> Run:
     run = _visible(core, caller, run_id, act=f"runs.{wanted}")
-    require_role(core, caller, *STEERERS, act=f"runs.{wanted}", tree=run.tenant_id)
+    require_role(core, caller, *RUN_OPERATORS, act=f"runs.{wanted}", tree=run.tenant_id)
     act = {"cancel": _cancel, "retry": _retry}[wanted]
     try:
         with core.uow() as uow:
-            run, _ = locked_run(uow, run_id)
+            run, deployment = locked_run(uow, run_id)
             if wanted not in allowed_actions(run):
                 raise IllegalTransition(
-                    f"a run that is {run.status} has nothing to {wanted}",
+                    f"the run is {run.status} and cannot be {_WAYS_TO_SAY[wanted]}",
                     present_status=str(run.status),
                 )
-            run = act(core, uow, caller, run)
+            run = act(core, uow, caller, run, deployment)
             uow.commit()
     except DomainError as error:
         record_denied(
@@ -85,50 +110,34 @@ def _steer(core: Core, caller: Caller, run_id: str, wanted: str) -> Run:
     return run
 
 
-def _cancel(core: Core, uow: UnitOfWork, caller: Caller, run: Run) -> Run:
-    if run.status in AT_ONCE:
-        close_approval(core, uow, run, ApprovalStatus.CANCELED)
-        return move_run(
-            core, uow, caller, run, RunStatus.CANCELED, action="run.canceled",
-            data={"during": str(run.status)}, cancel_requested=True,
-        )  # fmt: skip
-    asked = run.changed(core.clock.now(), cancel_requested=True)
-    uow.runs.save(asked)
+def _cancel(core: Core, uow: UnitOfWork, caller: Caller, run: Run, deployment: Deployment) -> Run:
+    run = run.changed(core.clock.now(), cancel_requested=True)
+    uow.runs.save(run)
+    if run.status in CANCELABLE_BEFORE_APPLY:
+        return end_run(core, uow, run, deployment, RunStatus.CANCELED, Findings(), caller=caller)
     record(
         core, uow, caller, "run.canceled",
-        tree=run.tenant_id, targets=(("run", run.id),), run=run.id, during=str(run.status),
+        tree=run.tenant_id, targets=(("run", run.id),), stage=Stage.ATTEMPTED, run=run.id,
+        during=str(run.status),
     )  # fmt: skip
-    return asked
+    return run
 
 
-def _retry(core: Core, uow: UnitOfWork, caller: Caller, run: Run) -> Run:
-    if run.status in FAILED:
-        return _new_run(core, uow, caller, run)
-    if run.blocked_on is BlockedOn.STATE_MOVED:
-        fresh = _new_run(core, uow, caller, run)
-        close_approval(core, uow, run, ApprovalStatus.SUPERSEDED)
-        move_run(
-            core, uow, caller, run, RunStatus.SUPERSEDED, action="run.superseded",
-            data={"superseded_by": fresh.id},
-        )  # fmt: skip
-        return fresh
-    status = resume_blocked(run)
-    moved = move_run(
-        core, uow, caller, run, status, action="run.retried",
-        data={"blocked_on": str(run.blocked_on)}, attempt=run.attempt + 1, error=None,
-    )  # fmt: skip
-    phase = "plan_run" if status is RunStatus.REQUESTED else "apply_run"
-    uow.queue.enqueue(phase, run.id, partition=run.deployment_id, attempt=moved.attempt)
-    return moved
-
-
-def _new_run(core: Core, uow: UnitOfWork, caller: Caller, run: Run) -> Run:
-    deployment = uow.deployments.get(run.deployment_id)
-    if deployment is None:
-        raise NotFound("the deployment is gone")
-    fresh = request_run(
-        core, uow, caller, deployment, RunKind(run.kind), retry_of=run, supersedes=run
-    )
+def _retry(core: Core, uow: UnitOfWork, caller: Caller, run: Run, deployment: Deployment) -> Run:
+    newest = uow.queries.newest_run(run.deployment_id)
+    if newest is not None and newest.id != run.id:
+        raise RunSuperseded(
+            f"{newest.id} is a newer run of the same deployment and is {newest.status}",
+            newest=newest.id,
+        )
+    if run.status is RunStatus.BLOCKED and run.blocked_on is not BlockedOn.STATE_MOVED:
+        run = run.changed(
+            core.clock.now(),
+            requesters=tuple(dict.fromkeys((*run.requesters, *caller.actor.subjects))),
+        )
+        uow.runs.save(run)
+        return unblock(core, uow, caller, run, action="run.retried")
+    fresh = request_run(core, uow, caller, deployment, retry_of=run)
     record(
         core, uow, caller, "run.retried",
         tree=run.tenant_id, targets=(("run", run.id),), run=run.id, new_run=fresh.id,
@@ -177,7 +186,7 @@ def list_runs(
         require_sight(core, caller, tenant_id, act="runs.read")
         equals["tenant_id"] = tenant_id
     elif "*" not in caller.actor.tenants:
-        equals["tenant_id"] = caller.actor.tenants
+        equals["tenant_id"] = visible_tenants(caller)
     with core.uow() as uow:
         return uow.runs.page(limit=limit, before=before, **equals)
 
@@ -189,13 +198,25 @@ def deployments_of(core: Core, *found: Run) -> Mapping[str, Deployment]:
         return {deployment.id: deployment for deployment in uow.deployments.find(id=ids)}
 
 
-def events_after(core: Core, caller: Caller, run_id: str, seq: int) -> Sequence[RunEvent]:
-    """Return a run's progress lines with numbers above ``seq``."""
-    get_run(core, caller, run_id)
-    return read_events(core, run_id, seq)
-
-
-def read_events(core: Core, run_id: str, seq: int) -> Sequence[RunEvent]:
-    """Return progress lines for a stream whose caller was checked when it opened."""
+def evidence_of(core: Core, *found: Run) -> Mapping[str, Evidence]:
+    """Return the evidence of runs that were read for a caller, by id."""
+    ids = tuple({run.evidence_id for run in found if run.evidence_id})
     with core.uow() as uow:
-        return uow.run_events.after(run_id, seq)
+        return {evidence.id: evidence for evidence in uow.evidence.find(id=ids)} if ids else {}
+
+
+def events_after(core: Core, caller: Caller, run_id: str, seq: int) -> Sequence[RunEvent]:
+    """Return a run's progress lines with numbers above ``seq``, ``EVENTS_AT_ONCE`` at most."""
+    get_run(core, caller, run_id)
+    return read_progress(core, run_id, seq)[1]
+
+
+def read_progress(core: Core, run_id: str, seq: int) -> tuple[bool, Sequence[RunEvent]]:
+    """Return whether a run has ended, and its next lines; the caller was checked before.
+
+    A run that has ended gets no more lines, so that no lines and an end are the end.
+    """
+    with core.uow() as uow:
+        run = uow.runs.get(run_id)
+        events = uow.run_events.after(run_id, seq, limit=EVENTS_AT_ONCE)
+    return run is None or run.status in TERMINAL_RUN, events

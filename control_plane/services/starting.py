@@ -5,17 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
-from control_plane.domain.deployment import Deployment, DeploymentKind, stack_name
+from control_plane.domain.deployment import Deployment, DeploymentKind, Desired, stack_name
 from control_plane.domain.errors import DomainError
 from control_plane.domain.mode import Mode
-from control_plane.domain.run import Run, RunKind, RunStatus
+from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.spec import bundle_variables
-from control_plane.domain.tenant import Tenant, TenantStatus, WaitingOn
+from control_plane.domain.tenant import Tenant
+from control_plane.domain.timers import TimerKind
 from control_plane.ports import UnitOfWork
 from control_plane.workflows.core import Caller, Core
-from control_plane.workflows.owners import move_tenant
+from control_plane.workflows.ending import end_run
+from control_plane.workflows.facts import Findings
+from control_plane.workflows.moving import enqueue_present_turn
+from control_plane.workflows.owners import sync_owner
+from control_plane.workflows.placing import kind_of
 from control_plane.workflows.recording import record
 
+# runs that wait for somebody and apply nothing: a newer run takes their place at once
+_WAITING = frozenset({RunStatus.AWAITING_APPROVAL, RunStatus.BLOCKED})
 _KINDS = {
     Mode.A: DeploymentKind.SLICE,
     Mode.B: DeploymentKind.DEDICATED,
@@ -25,16 +32,13 @@ _KINDS = {
 
 def start_provisioning(
     core: Core, uow: UnitOfWork, caller: Caller, tenant: Tenant, mode: Mode
-) -> Tenant:
+) -> None:
     """Create the deployment and its first run, or its first bundle; commits nothing."""
     deployment = _deployment(core, uow, tenant, mode)
     if mode is Mode.C:
         _queue_bundle(core, uow, caller, tenant, deployment)
-        return move_tenant(core, uow, caller, tenant, TenantStatus.PENDING, WaitingOn.ARCHITECT)
-    request_run(core, uow, caller, deployment, RunKind.PROVISION)
-    if mode is Mode.A:
-        return move_tenant(core, uow, caller, tenant, TenantStatus.PROVISIONING)
-    return move_tenant(core, uow, caller, tenant, TenantStatus.PENDING, WaitingOn.PLATFORM)
+    else:
+        request_run(core, uow, caller, deployment)
 
 
 def _deployment(core: Core, uow: UnitOfWork, tenant: Tenant, mode: Mode) -> Deployment:
@@ -42,7 +46,7 @@ def _deployment(core: Core, uow: UnitOfWork, tenant: Tenant, mode: Mode) -> Depl
         raise DomainError("a resolved mode has a region")
     environment = _environment(uow, tenant)
     now = core.clock.now()
-    # an account id is known now for a slice (that of its Hub) only when the Hub is; see prepare()
+    # the account is known when the deployment has a place (workflows/placing.py)
     deployment = Deployment(
         id=core.ids.new("deployment"),
         tenant_id=tenant.id,
@@ -69,34 +73,58 @@ def request_run(
     uow: UnitOfWork,
     caller: Caller,
     deployment: Deployment,
-    kind: RunKind,
     *,
     retry_of: Run | None = None,
-    supersedes: Run | None = None,
 ) -> Run:
-    """Add a run and enqueue its first phase in the caller's transaction."""
-    now = core.clock.now()
+    """Add a run, enqueue its first turn, and let the runs that wait give way to it.
+
+    Who asked for the runs since the last one that was applied has asked for this one as well.
+    """
+    gives_way = [  # locked before the deployment, as everywhere
+        uow.runs.get(waiting.id, lock=True)
+        for waiting in uow.runs.find(deployment_id=deployment.id, status=tuple(_WAITING))
+    ]
+    deployment = uow.deployments.get(deployment.id, lock=True) or deployment
+    now, newest = core.clock.now(), uow.queries.newest_run(deployment.id)
     run = Run(
         id=core.ids.new("run"),
         deployment_id=deployment.id,
         tenant_id=deployment.tenant_id,
-        kind=kind,
+        number=newest.number + 1 if newest is not None else 1,
+        kind=kind_of(deployment, Desired.PRESENT),
         status=RunStatus.REQUESTED,
         requested_by=caller.actor.id,
         on_behalf_of=caller.actor.on_behalf_of,
+        requesters=_requesters(uow, caller, deployment, newest),
         requested_at=now,
         retry_of=retry_of.id if retry_of else None,
-        supersedes=supersedes.id if supersedes else None,
+        supersedes=newest.id if newest is not None and newest.status in _WAITING else None,
         updated_at=now,
     )
     uow.runs.add(run)
     record(
         core, uow, caller, "run.requested",
         tree=run.tenant_id, targets=(("run", run.id), ("deployment", deployment.id)), run=run.id,
-        kind=str(kind), retry_of=run.retry_of, spec_version=deployment.spec_version,
+        kind=str(run.kind), retry_of=run.retry_of, spec_version=deployment.spec_number,
     )  # fmt: skip
-    uow.queue.enqueue("plan_run", run.id, partition=deployment.id, attempt=run.attempt)
+    for old in gives_way:
+        if old is not None and old.status in _WAITING:
+            end_run(core, uow, old, deployment, RunStatus.SUPERSEDED, Findings(), caller=caller)
+    enqueue_present_turn(core, uow, run)
+    sync_owner(core, uow, caller, deployment.id, run=run)
     return run
+
+
+def _requesters(
+    uow: UnitOfWork, caller: Caller, deployment: Deployment, newest: Run | None
+) -> tuple[str, ...]:
+    earlier: tuple[str, ...] = ()
+    if newest is not None and newest.status not in {RunStatus.APPLIED, RunStatus.NO_CHANGES}:
+        earlier = newest.requesters
+    is_hub = deployment.kind is DeploymentKind.HUB
+    hub = uow.hubs.get(deployment.hub_id or "") if is_hub else None
+    of_hub = hub.requesters if hub is not None else ()
+    return tuple(dict.fromkeys((*caller.actor.subjects, *earlier, *of_hub)))
 
 
 def _queue_bundle(
@@ -109,12 +137,18 @@ def _queue_bundle(
         deployment_id=deployment.id,
         number=1,
         status=BundleStatus.AWAITING_ARCHITECT,
-        inputs=bundle_variables(deployment, tenant_slug=tenant.slug, facts=tenant.facts),
+        inputs=bundle_variables(
+            deployment,
+            tenant_slug=tenant.slug,
+            facts=tenant.facts,
+            zones=core.rules.regions.availability_zones(deployment.region),
+        ),
         expires_at=now + core.limits.bundle_life,
         created_at=now,
         updated_at=now,
     )
     uow.bundles.add(bundle)
+    uow.timers.set(TimerKind.BUNDLE_EXPIRY, bundle.id, now + core.limits.bundle_life)
     record(
         core, uow, caller, "bundle.queued",
         tree=tenant.id, targets=(("bundle", bundle.id),), number=bundle.number,
@@ -124,9 +158,13 @@ def _queue_bundle(
 
 
 def next_bundle(core: Core, uow: UnitOfWork, caller: Caller, old: Bundle) -> Bundle:
-    """Let a new version take a bundle's place; its inputs start as the old ones."""
+    """Let a new version take a bundle's place; its inputs start as the old ones.
+
+    A bundle that was applied stays so: its version is what exists until the next is applied.
+    """
     now = core.clock.now()
-    uow.bundles.save(old.moved(BundleStatus.SUPERSEDED, now))
+    if old.status is not BundleStatus.APPLIED:
+        uow.bundles.save(old.moved(BundleStatus.SUPERSEDED, now))
     new = replace(
         old,
         id=core.ids.new("bundle"),
@@ -140,14 +178,18 @@ def next_bundle(core: Core, uow: UnitOfWork, caller: Caller, old: Bundle) -> Bun
         files={},
         checks=(),
         error=None,
+        handed_over_at=None,
         expires_at=now + core.limits.bundle_life,
         created_at=now,
         updated_at=now,
         version=1,
     )
     uow.bundles.add(new)
+    uow.timers.cancel(TimerKind.BUNDLE_EXPIRY, old.id)
+    uow.timers.set(TimerKind.BUNDLE_EXPIRY, new.id, now + core.limits.bundle_life)
     record(
-        core, uow, caller, "bundle.superseded",
+        core, uow, caller,
+        "bundle.continued" if old.status is BundleStatus.APPLIED else "bundle.superseded",
         tree=old.tenant_id, targets=(("bundle", old.id),), number=old.number,
         superseded_by=new.id,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from control_plane.domain.actor import Role
 from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import DomainError, IllegalTransition, InvalidInput, NotFound
-from control_plane.domain.facts import Facts
+from control_plane.domain.facts import CONTRACT_FACTS, Facts
 from control_plane.domain.mode import ModeDecision, confirm, resolve
 from control_plane.domain.slug import is_slug
 from control_plane.domain.tenant import Tenant, TenantStatus
@@ -18,10 +18,7 @@ from control_plane.ports import UnitOfWork
 from control_plane.services.permission import READ_TENANTS, require_role, require_sight
 from control_plane.services.provisioning import follow_decision, record_decision
 from control_plane.workflows.core import Caller, Core
-from control_plane.workflows.owners import move_tenant
 from control_plane.workflows.recording import record, record_denied
-
-CONTRACT_FACTS = ("subscription", "contract_mode", "seats")  # an architect cannot edit a contract
 
 
 def get_tenant(core: Core, caller: Caller, key: str) -> Tenant:
@@ -122,13 +119,16 @@ def _decide(
             field=f"facts.{fixed[0]}",
         )
     before = digest(dict(tenant.facts))
-    facts = Facts.from_document({**tenant.facts, **changed})
-    decision = resolve(facts, core.rules.mode)
+    try:
+        facts = Facts.from_document({**tenant.facts, **changed})
+        decision = resolve(facts, core.rules.mode)
+    except InvalidInput as error:
+        raise error.renamed(lambda name: f"facts.{name}") from error
     if not changed:
         decision = confirm(decision)
     editors = tenant.editors
-    if changed and caller.actor.id not in editors:
-        editors = (*editors, caller.actor.id)
+    if changed:
+        editors = tuple(dict.fromkeys((*editors, *caller.actor.subjects)))
     record(
         core, uow, caller, "mode.confirmed",
         tree=tenant.id, targets=(("tenant", tenant.id),), personal={"reason": reason},
@@ -149,7 +149,4 @@ def _decide(
     )
     uow.tenants.save(tenant)
     record_decision(core, uow, caller, tenant, decision)
-    if decision.mode is None:
-        return tenant, decision
-    tenant = move_tenant(core, uow, caller, tenant, TenantStatus.REQUESTED)
     return follow_decision(core, uow, caller, tenant, decision), decision

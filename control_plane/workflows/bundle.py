@@ -8,9 +8,11 @@ from typing import Any
 from control_plane.domain.audit import Stage
 from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
 from control_plane.domain.errors import BundleInvalid, DomainError
+from control_plane.domain.timers import TimerKind
 from control_plane.ports import BuiltBundle, BundleOrder, Happened, UnitOfWork
 from control_plane.workflows.core import WORKER, Core
 from control_plane.workflows.moving import as_json
+from control_plane.workflows.owners import sync_tenant
 from control_plane.workflows.recording import record
 
 
@@ -21,25 +23,35 @@ def build_bundle(core: Core, bundle_id: str) -> None:
         tenant = uow.tenants.get(bundle.tenant_id) if bundle else None
     if bundle is None or tenant is None or bundle.status is not BundleStatus.BUILDING:
         return
+    residency = tenant.facts.get("residency") or {}
     order = BundleOrder(
         bundle_id=bundle.id,
         tenant_id=tenant.id,
         tenant_slug=tenant.slug,
         number=bundle.number,
         variables=bundle.inputs,
+        zone=residency.get("zone"),
+        strict=bool(residency.get("strict")),
     )
     try:
         built = core.builder.build(order, on_events=_Progress(core, bundle_id))
-        references = _store_files(core, bundle, built)
+        _keep_built(core, order, built, _store_files(core, bundle, built))
     except DomainError as error:
         _failed(core, bundle_id, error)
         return
     except Exception:  # a full disk, say: nobody would build it again, so let it be asked for
         _failed(core, bundle_id, DomainError("the build broke off; the worker's log has why"))
         raise
+
+
+def _keep_built(
+    core: Core, order: BundleOrder, built: BuiltBundle, references: Mapping[str, str]
+) -> None:
     with core.uow() as uow:
-        bundle = uow.bundles.get(bundle_id, lock=True)
+        bundle = uow.bundles.get(order.bundle_id, lock=True)
         if bundle is None or bundle.status is not BundleStatus.BUILDING:
+            return
+        if bundle.inputs != order.variables:  # this build was given up, and another one runs
             return
         bundle = bundle.moved(
             BundleStatus.BUILT,
@@ -101,23 +113,60 @@ def _record_built(core: Core, uow: UnitOfWork, bundle: Bundle, built: BuiltBundl
     )  # fmt: skip
 
 
+_WAITING = (
+    BundleStatus.AWAITING_ARCHITECT,
+    BundleStatus.ACCEPTED,
+    BundleStatus.BUILT,
+    BundleStatus.HANDED_OVER,
+)
+
+
+def expire_bundle(core: Core, uow: UnitOfWork, bundle_id: str) -> None:
+    """Expire a bundle that was not used in time; does nothing when it was, or has more time."""
+    now = core.clock.now()
+    bundle = uow.bundles.get(bundle_id, lock=True)
+    if bundle is None or bundle.status not in _WAITING or bundle.expires_at is None:
+        return
+    if bundle.expires_at > now:
+        uow.timers.set(TimerKind.BUNDLE_EXPIRY, bundle.id, bundle.expires_at)
+        return
+    uow.bundles.save(bundle.moved(BundleStatus.EXPIRED, now))
+    record(
+        core, uow, WORKER, "bundle.expired",
+        tree=bundle.tenant_id, targets=(("bundle", bundle.id),), number=bundle.number,
+    )  # fmt: skip
+    sync_tenant(core, uow, WORKER, bundle.tenant_id)
+
+
+def fail_stale_build(core: Core, uow: UnitOfWork, bundle_id: str) -> None:
+    """End a build that took too long or died, so that an architect can ask for it again."""
+    bundle = uow.bundles.get(bundle_id, lock=True)
+    if bundle is None or bundle.status is not BundleStatus.BUILDING:
+        return
+    error = DomainError("the build broke off; the worker's log has why")
+    _keep_failure(core, uow, bundle, error)
+
+
 def _failed(core: Core, bundle_id: str, error: DomainError) -> None:
-    checks = error.data.get("checks") or ()
     with core.uow() as uow:
         bundle = uow.bundles.get(bundle_id, lock=True)
-        if bundle is None or bundle.status is not BundleStatus.BUILDING:
-            return
-        failed = bundle.moved(
-            BundleStatus.BUILD_FAILED,
-            core.clock.now(),
-            error=as_json(error),
-            checks=tuple(checks) if isinstance(error, BundleInvalid) else (),
-        )
-        uow.bundles.save(failed)
-        record(
-            core, uow, WORKER, "bundle.build_failed",
-            tree=failed.tenant_id, targets=(("bundle", failed.id),), stage=Stage.FAILED,
-            number=failed.number, code=error.code,
-            checks=[str(c["name"]) for c in checks if not c["ok"]],
-        )  # fmt: skip
+        if bundle is not None and bundle.status is BundleStatus.BUILDING:
+            _keep_failure(core, uow, bundle, error)
         uow.commit()
+
+
+def _keep_failure(core: Core, uow: UnitOfWork, bundle: Bundle, error: DomainError) -> None:
+    checks = error.data.get("checks") or ()
+    failed = bundle.moved(
+        BundleStatus.BUILD_FAILED,
+        core.clock.now(),
+        error=as_json(error),
+        checks=tuple(checks) if isinstance(error, BundleInvalid) else (),
+    )
+    uow.bundles.save(failed)
+    record(
+        core, uow, WORKER, "bundle.build_failed",
+        tree=failed.tenant_id, targets=(("bundle", failed.id),), stage=Stage.FAILED,
+        number=failed.number, code=error.code,
+        checks=[str(c["name"]) for c in checks if not c["ok"]],
+    )  # fmt: skip

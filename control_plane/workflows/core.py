@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from control_plane.domain.actor import Actor, system
@@ -19,16 +20,34 @@ from control_plane.ports import (
     Trail,
     UnitOfWorkFactory,
 )
+from control_plane.workflows.budget import RefusalBudget
+from control_plane.workflows.reads import ReadTally
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Numbers that settings decide."""
+    """Numbers that settings decide.
+
+    ``call_life`` is how long an engine call can take at most, its orderly stop included;
+    ``apply_life`` is what is left of it when its apply begins.
+    """
 
     approval_life: timedelta | None  # None: as the approval rules say
     link_life: timedelta
     bundle_life: timedelta = timedelta(days=60)
-    engine_attempts: int = 5  # of one run, when its process keeps dying
+    build_life: timedelta = timedelta(minutes=30)  # of one build of a bundle
+    call_life: timedelta = timedelta(hours=2)
+    apply_life: timedelta = timedelta(hours=1, minutes=30)
+    deaths: int = 5  # of a run's processes, before it ends with an error
+    failures: int = 10  # transient ones in a row, likewise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whereabouts:
+    """Which worker this process is, and on which host its engine calls run."""
+
+    worker: str
+    host: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +66,9 @@ class Core:
     trail: Trail
     rules: Rules
     limits: Limits
+    here: Whereabouts
+    refusals: RefusalBudget = field(default_factory=RefusalBudget)
+    reads: ReadTally[tuple[Actor, str, str]] = field(default_factory=ReadTally)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +78,9 @@ class Caller:
     actor: Actor
     request_id: str | None = None
     idempotency_key_sha256: str | None = None
+    address: str | None = None  # where the request comes from
+    # trees that take no change of this caller now, and why; empty for who only reads
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 WORKER = Caller(actor=system("worker"))

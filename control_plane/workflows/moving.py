@@ -1,22 +1,27 @@
-"""Moving a run: status, owner and audit log change in one transaction."""
+"""Moving a run: status, owner, timers and audit log change in one transaction.
+
+Locks are taken in one order everywhere: run, approval, deployment, owner.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
-from control_plane.domain.approval import APPROVAL_TRANSITIONS, ApprovalStatus
+from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import DomainError, NotFound
 from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunEvent, RunStatus
-from control_plane.domain.transitions import terminal
+from control_plane.domain.timers import TimerKind
 from control_plane.ports import Happened, UnitOfWork
-from control_plane.workflows.core import Caller, Core
-from control_plane.workflows.owners import follow
+from control_plane.workflows.core import WORKER, Caller, Core
+from control_plane.workflows.owners import sync_owner
 from control_plane.workflows.recording import record
 
-CLOSED_APPROVAL = terminal(APPROVAL_TRANSITIONS)
+PHASE: Final = "advance_run"
+WATCH_AFTER: Final = timedelta(seconds=30)  # a run that works is looked for in the queue
 
 
 def locked_run(uow: UnitOfWork, run_id: str) -> tuple[Run, Deployment]:
@@ -26,6 +31,21 @@ def locked_run(uow: UnitOfWork, run_id: str) -> tuple[Run, Deployment]:
     if run is None or deployment is None:
         raise NotFound("there is no such run")
     return run, deployment
+
+
+def enqueue(core: Core, uow: UnitOfWork, run: Run, **changes: Any) -> Run:
+    """Let a worker take the run's next turn, in the caller's transaction."""
+    now = core.clock.now()
+    run = run.changed(now, turn=run.turn + 1, is_working=False, **changes)
+    uow.runs.save(run)
+    enqueue_present_turn(core, uow, run)
+    return run
+
+
+def enqueue_present_turn(core: Core, uow: UnitOfWork, run: Run) -> None:
+    """Enqueue a run under the turn that it has; each turn is enqueued once."""
+    uow.queue.enqueue(PHASE, run.id, partition=run.deployment_id, attempt=run.turn)
+    uow.timers.set(TimerKind.RUN_WATCH, run.id, core.clock.now() + WATCH_AFTER)
 
 
 def move_run(
@@ -39,11 +59,13 @@ def move_run(
     stage: Stage = Stage.COMPLETED,
     approval: Mapping[str, str] | None = None,
     data: Mapping[str, Any] | None = None,
+    shows: bool = True,
     **changes: Any,
 ) -> Run:
-    """Move a run, let its owner follow, record ``action`` and add a progress line.
+    """Move a run, bring its owner's status up to date, record ``action``, add a progress line.
 
-    ``data`` goes into the audit event, ``changes`` into the run. Commits nothing.
+    ``data`` goes into the audit event, ``changes`` into the run. Without ``shows`` neither the
+    owner nor who watches learns of it. Commits nothing.
     """
     now = core.clock.now()
     moved = run.moved(status, now, **changes)
@@ -56,10 +78,9 @@ def move_run(
             status=str(status), previous_status=str(run.status), attempt=moved.attempt,
             **(data or {}),
         )  # fmt: skip
-    deployment = uow.deployments.get(run.deployment_id)
-    if deployment is not None:
-        follow(core, uow, caller, deployment, moved)
-    progress(core, uow, run.id, ("status", {"status": str(status), **_why(moved)}))
+    if shows:
+        progress(core, uow, run.id, ("status", {"status": str(status), **_why(moved)}))
+        sync_owner(core, uow, caller, run.deployment_id, run=moved)
     return moved
 
 
@@ -87,69 +108,61 @@ def progress(core: Core, uow: UnitOfWork, run_id: str, *events: Happened) -> Non
 def block_run(
     core: Core,
     uow: UnitOfWork,
-    caller: Caller,
     run: Run,
     blocked_on: BlockedOn,
     error: DomainError,
     *,
-    part: str | None = None,
+    caller: Caller,
 ) -> Run:
-    """Let a run wait for something named."""
+    """Let a run wait for something named; the same obstacle as before is recorded once."""
+    parts = error.data.get("parts")
+    is_known = run.error == as_json(error)
     return move_run(
         core, uow, caller, run, RunStatus.BLOCKED,
-        action="run.blocked", stage=Stage.COMPLETED,
+        action=None if is_known else "run.blocked", shows=not is_known,
         data={
-            "blocked_on": str(blocked_on), "part": part, "code": error.code,
-            "next_action": NEXT_ACTION[blocked_on],
+            "blocked_on": str(blocked_on), "part": str(parts[0]) if parts else None,
+            "code": error.code, "next_action": NEXT_ACTION[blocked_on],
         },
         blocked_on=blocked_on, error=as_json(error),
     )  # fmt: skip
 
 
-def fail_run(
-    core: Core, uow: UnitOfWork, caller: Caller, run: Run, error: Mapping[str, Any], *, phase: str
-) -> Run:
-    """End a run with an error and close its approval."""
-    close_approval(core, uow, run, ApprovalStatus.CANCELED)
-    return move_run(
-        core, uow, caller, run, RunStatus.ERRORED,
-        action="run.errored", stage=Stage.FAILED,
-        data={"phase": phase, "code": str(error.get("code", "internal"))},
-        error=error,
+def unblock(core: Core, uow: UnitOfWork, caller: Caller, run: Run, *, action: str | None) -> Run:
+    """Let a blocked run go on where it was blocked. Without ``action`` it is only looked at again,
+    and keeps the error that says what it waits for.
+    """
+    status = run.blocked_from or RunStatus.REQUESTED
+    moved = move_run(
+        core, uow, caller, run, status, action=action,
+        data={"blocked_on": str(run.blocked_on)}, error=None if action else run.error,
+        shows=action is not None,
     )  # fmt: skip
+    return enqueue(core, uow, moved)
 
 
-def expire_if_late(core: Core, uow: UnitOfWork, caller: Caller, run: Run) -> bool:
-    """Expire a run whose approval's life is over; the end of that life is exclusive."""
+def close_approval(
+    core: Core, uow: UnitOfWork, run: Run, status: ApprovalStatus, **data: Any
+) -> None:
+    """Move the run's open approval, if it has one, and record what became of it."""
     approval = uow.approvals.get(run.approval_id, lock=True) if run.approval_id else None
-    now = core.clock.now()
-    if approval is None or now < approval.expires_at or approval.status in CLOSED_APPROVAL:
-        return False
-    uow.approvals.save(approval.moved(ApprovalStatus.EXPIRED, now))
-    expires_at = approval.expires_at.isoformat()
-    record(
-        core, uow, caller, "approval.expired",
-        tree=run.tenant_id, targets=(("approval", approval.id), ("run", run.id)), run=run.id,
-        plan_digest=approval.plan_digest, expires_at=expires_at,
-    )  # fmt: skip
-    move_run(
-        core, uow, caller, run, RunStatus.EXPIRED, action="run.expired",
-        data={
-            "plan": approval.plan_id, "plan_digest": approval.plan_digest,
-            "expires_at": expires_at,
-        },
-    )  # fmt: skip
-    return True
+    if approval is None or approval.status not in {ApprovalStatus.WAITING, ApprovalStatus.APPROVED}:
+        return
+    uow.approvals.save(approval.moved(status, core.clock.now()))
+    uow.timers.cancel(TimerKind.APPROVAL_EXPIRY, approval.id)
+    action = _APPROVAL_ACTIONS.get(status)
+    if action is not None:
+        record(
+            core, uow, WORKER, action,
+            tree=run.tenant_id, targets=(("approval", approval.id), ("run", run.id)), run=run.id,
+            plan_digest=approval.plan_digest, **data,
+        )  # fmt: skip
 
 
-def close_approval(core: Core, uow: UnitOfWork, run: Run, status: ApprovalStatus) -> None:
-    """Move the run's open approval, if it has one."""
-    approval = uow.approvals.get(run.approval_id, lock=True) if run.approval_id else None
-    if approval is not None and approval.status in {
-        ApprovalStatus.WAITING,
-        ApprovalStatus.APPROVED,
-    }:
-        uow.approvals.save(approval.moved(status, core.clock.now()))
+_APPROVAL_ACTIONS: Final[Mapping[ApprovalStatus, str]] = {
+    ApprovalStatus.EXPIRED: "approval.expired",
+    ApprovalStatus.SUPERSEDED: "approval.superseded",
+}
 
 
 def as_json(error: DomainError) -> dict[str, Any]:

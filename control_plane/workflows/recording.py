@@ -7,7 +7,7 @@ from typing import Any
 
 from control_plane.domain.audit import AuditEvent, Stage
 from control_plane.domain.deployment import PLATFORM
-from control_plane.domain.errors import DomainError
+from control_plane.domain.errors import AuditUnavailable, DomainError
 from control_plane.ports import UnitOfWork
 from control_plane.workflows.core import Caller, Core
 
@@ -31,8 +31,12 @@ def record(
     """Record what happened in the transaction of ``uow`` and return the event's id.
 
     ``tree`` is a tenant id; None means the platform's tree. ``data`` are the fields of the
-    action's schema; those that are None are left out. Raises ``AuditUnavailable``.
+    action's schema; those that are None are left out. Raises ``AuditUnavailable``, also
+    for a change that belongs to a log which is held.
     """
+    held = caller.held.get(tree or PLATFORM)
+    if held is not None and stage is not Stage.DENIED:  # what is refused changes nothing
+        raise AuditUnavailable(f"nothing was done: the log that this belongs to is held: {held}")
     event = AuditEvent(
         id=core.ids.new("event"),
         tree=tree or PLATFORM,

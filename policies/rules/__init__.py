@@ -7,6 +7,7 @@ from typing import Final
 from policies.model import Rule
 from policies.rules import (
     auto_named_resource,
+    isolation,
     missing_boundary,
     missing_tags,
     public_exposure,
@@ -21,6 +22,7 @@ from policies.rules import (
 
 RULES: Final[tuple[Rule, ...]] = (
     auto_named_resource.RULE,
+    isolation.RULE,
     missing_boundary.RULE,
     missing_tags.RULE,
     public_exposure.RULE,

@@ -9,34 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from policies.catalog import CATALOG
 from policies.model import UNKNOWN, Finding, Parameters, Resource, Rule, undecided, violated
 
-_GUARDS: Final = {
-    "aws_db_instance": "deletion_protection",
-    "aws_dynamodb_table": "deletion_protection_enabled",
-}
-# Values that take away the time or the care that AWS itself gives: they delete data at once.
-_DISARMED: Final[dict[str, tuple[str, object]]] = {
-    "aws_s3_bucket": ("force_destroy", True),
-    "aws_secretsmanager_secret": ("recovery_window_in_days", 0),
-}
 
-
-def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Finding]:
+def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Finding]:  # noqa: ARG001 - every rule takes both
     """Yield stateful resources without protection, or with their own guard off."""
     for resource in resources:
-        if resource.kind not in parameters.stateful_types:
+        facts = CATALOG.get(resource.kind)
+        if facts is None or not facts.must_be_protected:
             continue
         if resource.protected is False:
             yield violated(resource, "holds data and is not protected", "Protect it.")
-        yield from _guard(resource)
-        yield from _disarmed(resource)
+        if facts.guard:
+            yield from _guard(resource, facts.guard)
+        if facts.disarmed:
+            yield from _disarmed(resource, *facts.disarmed)
 
 
-def _guard(resource: Resource) -> Iterator[Finding]:
-    path = _GUARDS.get(resource.kind)
-    if path is None:
-        return
+def _guard(resource: Resource, path: str) -> Iterator[Finding]:
     value = resource.value(path)
     if value is UNKNOWN:
         yield undecided(resource, path, "Set it to true in plain text.")
@@ -44,10 +35,8 @@ def _guard(resource: Resource) -> Iterator[Finding]:
         yield violated(resource, f"does not set {path}", f"Set {path} to true.", path)
 
 
-def _disarmed(resource: Resource) -> Iterator[Finding]:
-    if resource.kind not in _DISARMED:
-        return
-    path, wrong = _DISARMED[resource.kind]
+def _disarmed(resource: Resource, path: str, wrong: object) -> Iterator[Finding]:
+    """Yield a value that takes away the time or the care that AWS itself gives."""
     value = resource.value(path)
     if value is UNKNOWN:
         yield undecided(resource, path, "Set it in plain text.")

@@ -5,64 +5,127 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
-from stacks.contract import Code, Planned, PlannedParts, Result
+from stacks.contract import Applied, Code, Look, Planned, PlannedParts, Result
 from stacks.engine import plan as plans
 from stacks.engine.backend import State, salt_of
-from stacks.engine.call import Call, Done, refuse_version
-from stacks.engine.failures import CallFailed, locked_failure, name_of
+from stacks.engine.call import Call, Done
+from stacks.engine.failures import CallFailed, locked_failure, name_of, plan_violated
 from stacks.engine.sources import program_digest, versions
-from stacks.engine.state import outputs_of, pending_of, resources_of
+from stacks.engine.state import outputs_of, pending_of
 from stacks.engine.values import digest
 from stacks.engine.verifying import verify
 
 _PREVIEW = ["preview", "--skip-plugin-pre-install"]
+_TOO_LATE = frozenset({Code.CANCELED, Code.DEADLINE})  # stops that may come as the engine ends
 _HARMLESS = frozenset({"same", "read", "refresh"})
+Outcome = Literal["planned", "applied", "looked", "stopped", "canceled"]
+
 _UP = ["up", "--yes", "--skip-preview", "--skip-plugin-pre-install"]
 
 
 def preview(call: Call) -> Result:
     """Plan and change nothing; a stack that does not exist yet is made, empty."""
     planned = _plan(call)
+    return _result(call, "planned", planned, state_digest=planned.parts.state)
+
+
+def up(call: Call) -> Result:
+    """Plan, wait for the gate if there is one, do what it says, and verify."""
+    plan_path = _given_plan(call)
+    planned = _plan(call)
+    answer = _gate(call, planned) if call.request.gate else "proceed"
+    if answer == "stop":
+        return _result(call, "stopped", planned, state_digest=planned.parts.state)
+    if answer == "look":
+        return _verified(call, planned, call.state(), {}, changed=False)
+    done = _apply(call, plan_path or _own_plan(call))
+    state = call.state()
+    outputs, secret_outputs = outputs_of(state)
+    call.channel.send(
+        Applied(
+            outputs=outputs,
+            secret_outputs=secret_outputs,
+            state_digest=call.digest_of(state),
+            summary=done.events.changes,
+        )
+    )
+    canceled = done.failure is not None and done.failure.code is Code.CANCELED
+    return _verified(call, planned, state, done.events.changes, changed=True, canceled=canceled)
+
+
+def look(call: Call) -> Result:
+    """Verify what exists and change nothing. Raises ``CallFailed`` when there is no stack."""
+    state = call.state()
+    if state is None:
+        raise CallFailed(
+            Code.BACKEND, "The stack does not exist in the backend, so nothing can be verified."
+        )
+    _refuse_unfit(call, state)
+    call.warm_provider(state)
+    call.start_host()
+    found = verify(call, state)
     return Result(
-        outcome="planned",
-        summary=_counts(planned),
-        stack_salt=planned.stack_salt,
-        encrypted_key=planned.encrypted_key,
+        outcome="looked",
+        state_digest=found.state_digest,
+        look=found,
+        stack_salt=salt_of(state) or call.salt(),
+        encrypted_key=call.request.encrypted_key,
         seconds=call.seconds,
     )
 
 
-def up(call: Call) -> Result:
-    """Plan, wait for the gate if there is one, apply exactly that plan, and verify."""
-    plan_path = _given_plan(call)
-    planned = _plan(call)
-    if call.request.gate and not _gate(call, planned):
-        return Result(
-            outcome="stopped",
-            state_digest=planned.parts.state,
-            summary=_counts(planned),
-            stack_salt=planned.stack_salt,
-            encrypted_key=planned.encrypted_key,
-            seconds=call.seconds,
-        )
-    done = _apply(call, plan_path or _own_plan(call))
-    state = call.state()
-    outputs, secret_outputs = outputs_of(state)
-    checks = verify(call, state) if call.request.verify else ()
-    return Result(
-        outcome="applied",
-        outputs=outputs,
-        secret_outputs=secret_outputs,
-        state_digest=call.digest_of(state),
-        history_digest=call.history_digest(),
-        resources=tuple(resources_of(state)),
-        summary=done.events.changes,
-        checks=checks,
+def _verified(
+    call: Call,
+    planned: Planned,
+    state: State | None,
+    summary: Mapping[str, int],
+    *,
+    changed: bool,
+    canceled: bool = False,
+) -> Result:
+    """Return the end of a call that applied its plan, or had none to apply, after the checks.
+
+    What was applied stays applied when the verification is canceled.
+    """
+    found: Look | None = None
+    state_digest = call.digest_of(state)
+    if call.request.verify and not canceled:
+        try:
+            found = verify(call, state)
+        except CallFailed as failed:
+            if failed.code is not Code.CANCELED:
+                raise replace(
+                    failed, changed=changed, summary=dict(summary), state_digest=state_digest
+                ) from failed
+            canceled = True
+    return _result(
+        call,
+        "canceled" if canceled else "applied" if changed else "looked",
+        planned,
+        state_digest=state_digest,
+        look=found,
+        summary=dict(summary),
+        changed=changed,
         stack_salt=salt_of(state) or planned.stack_salt,
-        encrypted_key=planned.encrypted_key,
-        seconds=call.seconds,
+    )
+
+
+def _result(call: Call, outcome: Outcome, planned: Planned, **more: Any) -> Result:
+    return Result(
+        **{
+            "outcome": outcome,
+            "summary": _counts(planned),
+            "stack_salt": planned.stack_salt,
+            "encrypted_key": planned.encrypted_key,
+            "seconds": call.seconds,
+            **more,
+        }
     )
 
 
@@ -79,7 +142,7 @@ def _plan(call: Call) -> Planned:
         )
         if done.failure is not None:
             raise done.failure
-        planned = _planned(call, done, state, path.read_bytes())
+        planned = _planned(call, state, plans.preview_of(done, state, path))
     call.channel.send(planned)
     return planned
 
@@ -92,12 +155,12 @@ def _ensure_stack(call: Call, started: float) -> State | None:
     """
     state = call.state()
     _refuse_unfit(call, state)
-    process = call.cli.start(call.create_stack_arguments()) if state is None else None
+    process = call.start_locking(call.create_stack_arguments()) if state is None else None
     call.warm_provider(state)
     call.start_host()
     if process is not None:
         left = _rest(call.request.deadlines.plan_seconds, started)
-        call.check(call.cli.wait(process, seconds=left), doing="make the stack")
+        call.check(call.cli.wait(process, seconds=left), doing="create the stack")
         call.seconds["create_stack"] = round(time.monotonic() - started, 3)
         state = call.state()
     return state
@@ -109,9 +172,9 @@ def _refuse_unfit(call: Call, state: State | None) -> None:
     The engine itself minds neither: a preview takes no lock, and an ``up`` makes a second thing
     where a create was interrupted.
     """
-    locks = call.backend.locks() if call.backend is not None else []
+    locks = call.backend.locks()
     if locks:
-        raise locked_failure([lock.model_dump(exclude={"ours"}) for lock in locks])
+        raise locked_failure([lock.model_dump(exclude={"call_id", "alive"}) for lock in locks])
     pending = pending_of(state)
     if pending:
         raise CallFailed(
@@ -122,17 +185,15 @@ def _refuse_unfit(call: Call, state: State | None) -> None:
         )
 
 
-def _planned(call: Call, done: Done, state: State | None, saved_plan: bytes) -> Planned:
+def _planned(call: Call, state: State | None, seen: plans.Preview) -> Planned:
     request = call.request
-    cli_version = plans.cli_version(saved_plan)
-    refuse_version(cli_version)
     hide = call.hider(state).hide
-    operations = plans.operations_of(done.events.started)
-    resources = plans.resources_of(done.events.started)
-    outputs = plans.outputs_of(done.events.done)
-    known_versions = versions(cli_version, request.cloud.provider)
+    operations = plans.operations_of(seen)
+    resources = plans.resources_of(seen)
+    outputs = plans.output_changes(seen)
+    known_versions = versions(plans.cli_version(seen.saved_plan), request.cloud.provider)
     parts = PlannedParts(
-        operations=plans.operations_digest(operations, resources, outputs, saved_plan, hide),
+        operations=plans.operations_digest(operations, resources, outputs, seen.saved_plan, hide),
         state=call.digest_of(state),
         program=program_digest(str(request.program)),
         versions=digest(known_versions),
@@ -144,14 +205,14 @@ def _planned(call: Call, done: Done, state: State | None, saved_plan: bytes) -> 
         operations=operations,
         resources=resources,
         outputs=outputs,
-        saved_plan=base64.b64encode(saved_plan).decode(),
+        saved_plan=base64.b64encode(seen.saved_plan).decode(),
         stack_salt=salt_of(state) or call.salt(),
         encrypted_key=request.encrypted_key,
     )
 
 
-def _gate(call: Call, planned: Planned) -> bool:
-    """Wait for the answer to ``planned``; True to go on. Raises ``CallFailed``."""
+def _gate(call: Call, planned: Planned) -> Literal["proceed", "look", "stop"]:
+    """Wait for the answer to ``planned``. Raises ``CallFailed``."""
     with call.phase("gate"):
         end = time.monotonic() + call.request.deadlines.gate_seconds
         while True:
@@ -160,22 +221,25 @@ def _gate(call: Call, planned: Planned) -> bool:
                 case None:
                     raise CallFailed(
                         Code.DEADLINE,
-                        "Nobody answered the plan in time; nothing was applied.",
+                        "The plan was not answered in time; nothing was applied.",
                         data={"phase": "gate"},
                     )
-                case ("proceed", quoted):
-                    if quoted == planned.digest:
-                        return True
+                case ("proceed" | "look", quoted) if quoted != planned.digest:
                     raise CallFailed(
                         Code.BAD_REQUEST,
-                        "The answer quotes another digest than the plan's; nothing was applied.",
+                        "The answer quotes a digest that is not the plan's; nothing was applied.",
                         data={"quoted": str(quoted), "planned": planned.digest},
                     )
+                case ("proceed", _):
+                    return "proceed"
+                case ("look", _):
+                    return "look"
                 case ("stop",):
-                    return False
+                    return "stop"
                 case ("cancel",):
                     raise CallFailed(
-                        Code.CANCELED, "The call was canceled at the gate; nothing was applied.",
+                        Code.CANCELED,
+                        "The call was canceled before its plan was answered; nothing was applied.",
                         data={"phase": "gate"},
                     )  # fmt: skip
                 case ("parent_gone",):
@@ -196,20 +260,32 @@ def _apply(call: Call, plan_path: Path) -> Done:
             seconds=call.request.deadlines.apply_seconds,
             locks=True,
         )
-    if done.failure is not None:
-        raise touched(call, done)
-    return done
+    if done.failure is None or (done.ended.code == 0 and done.failure.code in _TOO_LATE):
+        return done
+    failure = touched(call, done)
+    if failure.code is Code.ENGINE and not done.events.failed and not done.events.has_errors:
+        # An output that differs from the plan: the engine fails and says nothing (3.259.0).
+        outputs = plans.other_outputs(plan_path.read_bytes(), done.outputs)
+        if outputs:
+            raise replace(
+                plan_violated([f"the output {name} differs" for name in outputs], (), outputs),
+                changed=failure.changed,
+                summary=failure.summary,
+                state_digest=failure.state_digest,
+            )
+    raise failure
 
 
 def touched(call: Call, done: Done) -> CallFailed:
     """Return the failure of a command that may have changed the cloud, with what it left."""
     failure = done.failure
     if failure is None:
-        raise AssertionError("only a failed command is asked for its failure")
+        raise TypeError("only a failed command has a failure")
     # An engine that began no step of these kinds, because of a lock or of the plan, called nothing.
     failure.changed = any(str(m.get("op")) not in _HARMLESS for m in done.events.started)
     failure.summary = done.events.changes
-    failure.state_digest = call.digest_of(call.state())
+    with suppress(CallFailed):  # what cannot be read now does not hide why the command failed
+        failure.state_digest = call.digest_of(call.state())
     return failure
 
 
@@ -221,7 +297,9 @@ def _given_plan(call: Call) -> Path | None:
     try:
         path.write_bytes(base64.b64decode(call.request.saved_plan, validate=True))
     except binascii.Error:
-        raise CallFailed(Code.BAD_REQUEST, "The saved plan of the request is no base64.") from None
+        raise CallFailed(
+            Code.BAD_REQUEST, "The saved plan of the request is not valid base64."
+        ) from None
     return path
 
 

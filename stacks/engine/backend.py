@@ -1,8 +1,8 @@
-"""A stack in its state backend: state, locks and history, read without the engine where possible.
+"""A stack in its state backend: state, locks and history, read and written without the engine.
 
-Layout of a ``file://`` backend, from pulumi 3.259.0 (``pkg/backend/diy``), under ``.pulumi``:
+Layout, from pulumi 3.259.0 (``pkg/backend/diy``), below ``.pulumi`` of any store:
 ``stacks/<project>/<stack>.json[.gz]``, ``locks/organization/<project>/<stack>/<uuid>.json``,
-``history/<project>/<stack>/<stack>-<nanoseconds>.history.json``.
+``history/<project>/<stack>/<stack>-<nanoseconds>.history.json`` and the same ``.checkpoint.json``.
 """
 
 from __future__ import annotations
@@ -10,109 +10,151 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import time
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from stacks.contract import Code, Lock
 from stacks.engine.failures import CallFailed
+from stacks.engine.stores import Store, store_for
 
 PROJECT = "tenantplane"
 
+_ROOT = ".pulumi"
 _MESSAGE = "tenantplane call "
 
 State = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class FileBackend:
-    """A stack in a ``file://`` backend."""
+class Backend:
+    """A stack in a store. Every method raises ``CallFailed`` when the store cannot be used."""
 
-    root: Path
+    store: Store
     stack: str
 
+    # --- the state -----------------------------------------------------------------------------
     def state(self) -> State | None:
         """Return the stack's deployment with secrets encrypted, None when there is no stack.
 
         Raises ``CallFailed`` when the file cannot be read as a state.
         """
-        document = self._checkpoint()
-        if document is None:
+        found = self._checkpoint()
+        if found is None:
             return None
-        latest = document.get("checkpoint", {}).get("latest")
+        latest = found[1].get("checkpoint", {}).get("latest")
         return latest if isinstance(latest, dict) else {}
 
-    def export(self) -> dict[str, Any]:
-        """Return what ``pulumi stack export`` prints: the state with its version, encrypted."""
-        document = self._checkpoint() or {}
-        more: dict[str, Any] = {k: v for k, v in document.items() if k in ("version", "features")}
-        return {**more, "deployment": dict(self.state() or {})}
+    def write_state(self, state: State, *, call_id: str) -> None:
+        """Replace the stack's state, and sign it in the history as an update of ``call_id``.
 
-    def _checkpoint(self) -> dict[str, Any] | None:
-        folder = self.root / "stacks" / PROJECT
+        The caller must hold the stack's lock: whoever dies in between leaves a lock that tells
+        whose the state is. The engine's own ``stack import`` would forget every interrupted
+        operation and would leave no trace in the history.
+        """
+        found = self._checkpoint()
+        if found is None:
+            raise CallFailed(Code.BACKEND, "There is no such stack in the state backend.")
+        path, document = found
+        checkpoint = {**document.get("checkpoint", {}), "latest": dict(state)}
+        content = _packed(path, {**document, "checkpoint": checkpoint})
+        self.store.write(f"{path}.bak", _packed(path, document))
+        self.store.write(path, content)
+        now = time.time_ns()
+        record = f"{self._history}/{self.stack}-{now}"
+        self.store.write(
+            f"{record}.checkpoint.json", _packed("", {**document, "checkpoint": checkpoint})
+        )
+        self.store.write(f"{record}.history.json", _packed("", _update(call_id, now // 10**9)))
+
+    def _checkpoint(self) -> tuple[str, dict[str, Any]] | None:
         for name in (f"{self.stack}.json", f"{self.stack}.json.gz"):
-            try:
-                return _document(folder / name)
-            except FileNotFoundError:
+            path = f"{_ROOT}/stacks/{PROJECT}/{name}"
+            content = self.store.read(path)
+            if content is None:
                 continue
-            except (OSError, ValueError) as error:
+            try:
+                return path, _document(path, content)
+            except (OSError, ValueError, EOFError) as error:
                 raise CallFailed(
                     Code.BACKEND, "The state of the stack cannot be read from its backend."
                 ) from error
         return None
 
+    # --- its locks -----------------------------------------------------------------------------
     def locks(self) -> list[Lock]:
-        """Return the locks that exist, oldest file first, none of them marked as ours."""
+        """Return the locks that exist, sorted by id; nothing says yet whose they are."""
         found = []
-        for path in sorted(self._locks().glob("*.json"), key=lambda p: p.name):
-            content = _lock_content(path)
-            if content is not None:
-                found.append(Lock(id=path.stem, ours=False, **content))
+        for name in self.store.names(self._locks):
+            if not name.endswith(".json"):
+                continue
+            content = self.store.read(f"{self._locks}/{name}")
+            if content is not None:  # None: released meanwhile
+                found.append(_lock(name.removesuffix(".json"), content))
         return found
+
+    def put_lock(self, lock: Lock) -> None:
+        """Write a lock as the engine does; taking it is the business of ``locks.hold``."""
+        content = {
+            "pid": lock.pid, "username": lock.user, "hostname": lock.host, "timestamp": lock.time
+        }  # fmt: skip
+        self.store.write(f"{self._locks}/{lock.id}.json", json.dumps(content).encode())
 
     def break_lock(self, lock_id: str) -> bool:
         """Delete exactly this lock; tell whether it was there."""
         if not lock_id or not set(lock_id) <= set("0123456789abcdef-"):
             raise CallFailed(Code.BAD_REQUEST, f"{lock_id!r} is not the id of a lock.")
-        path = self._locks() / f"{lock_id}.json"
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            return False
-        path.with_name(f"{path.name}.attrs").unlink(missing_ok=True)  # the bucket's own notes
-        return True
+        return self.store.delete(f"{self._locks}/{lock_id}.json")
 
+    @property
+    def _locks(self) -> str:
+        return f"{_ROOT}/locks/organization/{PROJECT}/{self.stack}"
+
+    # --- its history ---------------------------------------------------------------------------
     def history_digest(self) -> str | None:
         """Return the digest of the newest update's record, None when there was no update."""
-        record = self._newest_record()
-        if record is None:
-            return None
-        return "sha256:" + hashlib.sha256(record.read_bytes()).hexdigest()
+        name = self._newest_record()
+        content = None if name is None else self.store.read(f"{self._history}/{name}")
+        return None if content is None else "sha256:" + hashlib.sha256(content).hexdigest()
 
     def written_by(self) -> str | None:
         """Return the call that made the newest update, if the state is exactly what it left.
 
         The backend keeps a copy of the state beside the record of each update.
         """
-        record = self._newest_record()
-        if record is None:
+        name = self._newest_record()
+        if name is None:
             return None
-        try:
-            left = _document(record.with_name(record.name.replace(".history.", ".checkpoint.")))
-            call_id = call_of_message(str(_document(record).get("message", "")))
-        except (OSError, ValueError):
-            return None
+        record = self._history_document(name)
+        left = self._history_document(name.replace(".history.", ".checkpoint."))
+        call_id = call_of_message(str(record.get("message", "")))
         return call_id if left.get("checkpoint", {}).get("latest") == self.state() else None
 
-    def _newest_record(self) -> Path | None:
-        folder = self.root / "history" / PROJECT / self.stack
-        records = [p for p in folder.glob("*.history.json*") if p.suffix in (".json", ".gz")]
-        return max(records, key=lambda p: p.name, default=None)
+    def _history_document(self, name: str) -> dict[str, Any]:
+        content = self.store.read(f"{self._history}/{name}")
+        try:
+            return {} if content is None else _document(name, content)
+        except (OSError, ValueError, EOFError):
+            return {}
 
-    def _locks(self) -> Path:
-        return self.root / "locks" / "organization" / PROJECT / self.stack
+    def _newest_record(self) -> str | None:
+        names = self.store.names(self._history)
+        records = [n for n in names if n.endswith((".history.json", ".history.json.gz"))]
+        return max(records, default=None)
+
+    @property
+    def _history(self) -> str:
+        return f"{_ROOT}/history/{PROJECT}/{self.stack}"
+
+
+def backend_for(url: str, stack: str, *, endpoint: str | None = None) -> Backend:
+    """Return the stack in the state backend of this URL; ``endpoint`` as in ``store_for``.
+
+    Raises ``CallFailed`` for a URL that cannot be supported.
+    """
+    return Backend(store=store_for(url, endpoint=endpoint), stack=stack)
 
 
 def update_message(call_id: str) -> str:
@@ -123,15 +165,6 @@ def update_message(call_id: str) -> str:
 def call_of_message(message: str) -> str | None:
     """Return the call that an update's message names."""
     return message.removeprefix(_MESSAGE) if message.startswith(_MESSAGE) else None
-
-
-def file_backend(url: str, stack: str) -> FileBackend | None:
-    """Return the stack in a ``file://`` backend, None for backends that only the engine reads."""
-    parsed = urllib.parse.urlparse(url)
-    if parsed.scheme != "file":
-        return None
-    path = urllib.parse.unquote(parsed.netloc + parsed.path)
-    return FileBackend(root=Path(path).expanduser().absolute() / ".pulumi", stack=stack)
 
 
 def engine_url(url: str) -> str:
@@ -157,22 +190,40 @@ def salt_of(state: State | None) -> str | None:
     return salt if isinstance(salt, str) else None
 
 
-def _document(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    document = json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
+def _update(call_id: str, seconds: int) -> dict[str, Any]:
+    """Return a record of the history, of the kind that the engine writes for an import."""
+    return {
+        "kind": "resource-import",
+        "startTime": seconds,
+        "message": update_message(call_id),
+        "environment": {},
+        "config": {},
+        "version": 0,
+        "result": "succeeded",
+        "endTime": seconds,
+        "resourceChanges": {},
+    }
+
+
+def _document(name: str, content: bytes) -> dict[str, Any]:
+    document = json.loads(gzip.decompress(content) if name.endswith(".gz") else content)
     return document if isinstance(document, dict) else {}
 
 
-def _lock_content(path: Path) -> dict[str, Any] | None:
+def _packed(name: str, document: Mapping[str, Any]) -> bytes:
+    content = json.dumps(document, ensure_ascii=False).encode()
+    return gzip.compress(content) if name.endswith(".gz") else content
+
+
+def _lock(lock_id: str, content: bytes) -> Lock:
     try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None  # released meanwhile
-    except (OSError, ValueError):
-        return {}  # being written, or damaged: it is a lock nevertheless
-    return {
-        "pid": content.get("pid"),
-        "host": content.get("hostname"),
-        "user": content.get("username"),
-        "time": content.get("timestamp"),
-    }
+        fields = json.loads(content)
+        return Lock(
+            id=lock_id,
+            host=fields.get("hostname"),
+            pid=fields.get("pid"),
+            user=fields.get("username"),
+            time=fields.get("timestamp"),
+        )
+    except (ValueError, AttributeError):  # being written, or damaged: it is a lock nevertheless
+        return Lock(id=lock_id)

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from stacks.contract import Code, Request
-from stacks.engine.backend import (
-    PROJECT,
-    FileBackend,
-    State,
-    call_of_message,
-    salt_of,
-    update_message,
-)
+from stacks.engine.backend import PROJECT, Backend, State, salt_of, update_message
 from stacks.engine.channel import Channel, Inbox
-from stacks.engine.cli import Cli, Ended
+from stacks.engine.cli import Cli, CliProcess, Ended
 from stacks.engine.failures import CallFailed, Said, classify
 from stacks.engine.folder import CallFolder
 from stacks.engine.guard import Guard
@@ -31,7 +21,6 @@ from stacks.engine.passphrase import Crypter, Hider
 from stacks.engine.recorder import Recorder
 from stacks.engine.sdk import VERSION, EngineHost
 from stacks.engine.state import has_provider, state_digest
-from stacks.engine.values import digest
 from stacks.engine.warm import WarmProvider
 
 _QUICK_SECONDS = 60.0  # for commands that only touch the backend
@@ -39,11 +28,16 @@ _QUICK_SECONDS = 60.0  # for commands that only touch the backend
 
 @dataclass(frozen=True)
 class Done:
-    """An engine command that ended well or not, with its events."""
+    """An engine command that ended well or not, with its events.
+
+    ``registered`` and ``outputs`` are what the program said, see ``EngineHost``.
+    """
 
     ended: Ended
     events: Recorder
     failure: CallFailed | None
+    registered: Mapping[str, Mapping[str, Any]]
+    outputs: Mapping[str, Any]
 
 
 class Call:
@@ -55,7 +49,7 @@ class Call:
         channel: Channel,
         inbox: Inbox,
         folder: CallFolder,
-        backend: FileBackend | None,
+        backend: Backend,
         guard: Guard,
     ) -> None:
         self.request = request
@@ -63,19 +57,19 @@ class Call:
         self.inbox = inbox
         self.folder = folder
         self.cli = Cli(request, folder, inbox)
-        self.backend = backend  # None: only the engine reads it
+        self.backend = backend
         self.seconds: dict[str, float] = {}
         self.host: EngineHost | None = None
         self._guard = guard
         self._warm: WarmProvider | None = None
         self._crypters: dict[str | None, Crypter] = {}
-        self._locks_told: set[str] = set()
-        self._telling = threading.Lock()
+        self._phase = "start"
 
     # --- progress ------------------------------------------------------------------------------
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Tell the begin of a phase and its end, and count its seconds."""
+        self._phase = name
         self.channel.event("phase", {"phase": name, "status": "started"})
         started = time.monotonic()
         try:
@@ -86,18 +80,22 @@ class Call:
                 "phase", {"phase": name, "status": "ended", "seconds": self.seconds[name]}
             )
 
-    def tell_lock(self) -> bool:
-        """Tell the id of the lock that the running CLI holds, once; True when it was told."""
-        if self.backend is None:
-            return True
-        with self._telling:
-            for lock in self.backend.locks():
-                if lock.pid == self.cli.pid and lock.host == os.uname().nodename:
-                    if lock.id not in self._locks_told:
-                        self._locks_told.add(lock.id)
-                        self.channel.event("lock", lock.model_dump(exclude={"ours"}))
-                    return True
-        return False
+    def start_locking(self, arguments: list[str], *, attach: bool = False) -> CliProcess:
+        """Start a CLI process that takes the stack's lock, and tell which process it is.
+
+        A lock names its holder by host and process id: so a lock that is left is known as ours.
+        ``attach`` has it use the warm provider.
+        """
+        process = self.cli.start(arguments, extra=self._attached() if attach else None)
+        self._tell_holder(process.pid)
+        return process
+
+    def tell_own_lock(self) -> None:
+        """Tell that this process takes the stack's lock itself."""
+        self._tell_holder(os.getpid())
+
+    def _tell_holder(self, pid: int) -> None:
+        self.channel.event("engine", {"pid": pid, "host": os.uname().nodename})
 
     # --- the engine ----------------------------------------------------------------------------
     def engine(
@@ -112,49 +110,57 @@ class Call:
     ) -> Done:
         """Run an engine command with its events recorded; its failure is returned, not raised.
 
-        ``program`` serves the inline program to it; ``locks`` tells the lock that it takes.
+        ``program`` serves the inline program to it; ``locks`` says that it takes the stack's lock.
         """
-        host = self._host()
+        host = self.start_host()
         events = Recorder(phase=phase, emit=self.channel.event)
-        host.expect(events.take, self.tell_lock if locks else lambda: True)
+        # Nothing of the program is registered before its holder is told.
+        told = threading.Event()
+        host.expect(events.take, told.wait)
         command = [*arguments, "--stack", self.request.stack, "--suppress-progress",
                    "--suppress-outputs", "--event-log", f"tcp://{host.address}"]  # fmt: skip
         if program:
             command += [f"--client={host.address}", "--exec-kind", "auto.inline"]
-        ended = self.cli.run(
-            command,
-            seconds=seconds,
-            extra=self._warm.attach() if self._warm is not None else {},
-            look=self.tell_lock if locks else None,
-        )
+        if locks:
+            process = self.start_locking(command, attach=True)
+        else:
+            process = self.cli.start(command, extra=self._attached())
+        told.set()
+        ended = self.cli.wait(process, seconds=seconds)
         if ended.code == 0 or events.started:
             host.wait_for_events()
         failure = None
         if ended.stopped is not None:
-            failure = stopped_failure(ended.stopped, phase)
+            failure = stopped_failure(ended.stopped, phase=phase, doing=doing)
         elif ended.code != 0:
             failure = classify(
                 Said(
                     exit_code=ended.code,
-                    output=ended.output,
+                    output=ended.errors,
                     diagnostics=events.diagnostics,
                     failed=events.failed,
                     program_error=host.program_error,
                 ),
                 doing=doing,
             )
-        return Done(ended=ended, events=events, failure=failure)
+        return Done(
+            ended=ended,
+            events=events,
+            failure=failure,
+            registered=host.registered,
+            outputs=host.outputs,
+        )
 
     def quick(self, arguments: list[str], *, doing: str) -> Ended:
         """Run a CLI command that only touches the backend. Raises ``CallFailed``."""
-        ended = self.cli.run(arguments, seconds=_QUICK_SECONDS, look=self.tell_lock)
+        ended = self.cli.run(arguments, seconds=_QUICK_SECONDS)
         self.check(ended, doing=doing)
         return ended
 
     def check(self, ended: Ended, *, doing: str) -> None:
         """Raise ``CallFailed`` unless a CLI process ended well."""
         if ended.stopped is not None:
-            raise stopped_failure(ended.stopped, doing)
+            raise stopped_failure(ended.stopped, phase=self._phase, doing=doing)
         if ended.code != 0:
             raise classify(Said(exit_code=ended.code, output=ended.output), doing=doing)
 
@@ -169,75 +175,19 @@ class Call:
                 self._guard, self.folder.plugin, self.cli.environment, self.folder.root
             )
 
+    def _attached(self) -> dict[str, str]:
+        return self._warm.attach() if self._warm is not None else {}
+
     def start_host(self) -> EngineHost:
         """Listen for the engine and import the program meanwhile."""
         if self.host is None:
             self.host = EngineHost(str(self.request.program))
         return self.host
 
-    def _host(self) -> EngineHost:
-        return self.start_host()
-
     # --- the stack -----------------------------------------------------------------------------
     def state(self) -> State | None:
         """Return the stack's state with secrets encrypted, None when there is no stack."""
-        if self.backend is not None:
-            return self.backend.state()
-        exported = self._exported()
-        if exported is None:
-            return None
-        deployment = exported.get("deployment")
-        return deployment if isinstance(deployment, dict) else {}
-
-    def write_state(self, state: State) -> None:
-        """Replace the stack's state, through the engine, which takes the lock for it."""
-        exported = self._exported() if self.backend is None else self.backend.export()
-        path = self.folder.root / "state.json"
-        path.write_text(json.dumps({**(exported or {}), "deployment": state}), encoding="utf-8")
-        self.quick(
-            ["stack", "import", "--file", str(path), "--stack", self.request.stack],
-            doing="write the stack's state",
-        )
-
-    def _exported(self) -> dict[str, Any] | None:
-        ended = self.cli.run(
-            ["stack", "export", "--stack", self.request.stack], seconds=_QUICK_SECONDS
-        )
-        if ended.stopped is None and ended.code != 0 and "no stack named" in ended.output:
-            return None
-        self.check(ended, doing="read the stack's state")
-        document = json.loads(ended.stdout)
-        return document if isinstance(document, dict) else {}
-
-    def history_digest(self) -> str | None:
-        """Return the digest of the newest update of the stack, whoever made it."""
-        if self.backend is not None:
-            return self.backend.history_digest()
-        newest = self._newest_update()
-        return digest(newest) if newest else None
-
-    def written_by(self, state: State | None) -> str | None:
-        """Return the call whose update left exactly this state, None if it may be another's.
-
-        Where the engine alone reads the backend, a state that was written after the end of the
-        newest update is another's.
-        """
-        if self.backend is not None:
-            return self.backend.written_by()
-        newest = self._newest_update()
-        written = _time((state or {}).get("manifest", {}).get("time"))
-        ended = _time(newest.get("endTime"))
-        if written is None or ended is None or written > ended + timedelta(seconds=1):
-            return None
-        return call_of_message(str(newest.get("message", "")))
-
-    def _newest_update(self) -> Mapping[str, Any]:
-        ended = self.quick(
-            ["stack", "history", "--json", "--page-size", "1", "--stack", self.request.stack],
-            doing="read the stack's history",
-        )
-        updates = json.loads(ended.stdout or "[]")
-        return updates[0] if updates else {}
+        return self.backend.state()
 
     def hider(self, state: State | None) -> Hider:
         """Return what hides the secrets of a state or of a plan made from it."""
@@ -265,12 +215,6 @@ class Call:
                 "--no-select", "--secrets-provider", "passphrase"]  # fmt: skip
 
 
-def _time(text: object) -> datetime | None:
-    """Read a time of the engine, whose fractions of a second have up to nine digits."""
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)", str(text))
-    return datetime.fromisoformat(match[1] + match[2]) if match else None
-
-
 def refuse_version(version: str) -> None:
     """Raise ``CallFailed`` for a CLI of another version than the SDK's."""
     if version != VERSION:
@@ -282,11 +226,12 @@ def refuse_version(version: str) -> None:
         )
 
 
-def stopped_failure(reason: Code, phase: str) -> CallFailed:
-    """Return the failure of a command that was stopped."""
+def stopped_failure(reason: Code, *, phase: str, doing: str) -> CallFailed:
+    """Return the failure of a command that was stopped; ``doing`` as in ``classify``."""
     texts: dict[Code, str] = {
-        Code.DEADLINE: f"The deadline of {phase} is over; the engine was stopped.",
-        Code.CANCELED: f"The call was canceled during {phase}; the engine was stopped.",
-        Code.PARENT_GONE: f"The parent process ended during {phase}; the engine was stopped.",
+        Code.DEADLINE: f"The engine could not {doing} before its deadline, so it was stopped.",
+        Code.CANCELED: f"The call was canceled while the engine was to {doing}; it was stopped.",
+        Code.PARENT_GONE: f"The control plane's process ended while the engine was to {doing}; "
+        "the engine was stopped.",
     }
     return CallFailed(reason, texts[reason], data={"phase": phase})

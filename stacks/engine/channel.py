@@ -20,8 +20,8 @@ _LOOK_SECONDS = 1.0  # a signal that another thread took does not wake the main 
 class Inbox:
     """Everything that the main thread waits for: commands of the parent, ends of processes.
 
-    Entries are tuples: ("cancel",), ("parent_gone",), ("proceed", digest), ("stop",),
-    ("exit", pid).
+    Entries are tuples: ("cancel",), ("parent_gone",), ("proceed", digest), ("look", digest),
+    ("stop",), ("exit", pid).
     """
 
     def __init__(self) -> None:
@@ -102,8 +102,8 @@ class Channel:
             match words:
                 case ["cancel"] | ["stop"]:
                     inbox.put(words[0])
-                case ["proceed", digest]:
-                    inbox.put("proceed", digest)
+                case ["proceed" | "look" as answer, digest]:
+                    inbox.put(answer, digest)
                 case _:
                     sys.stderr.write("a command that is none was ignored\n")
         inbox.put("parent_gone")

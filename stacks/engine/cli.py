@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,9 @@ from stacks.engine.folder import CallFolder
 # What the engine and its providers may see of the environment of the caller.
 _PASSED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE",
            "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy",
-           "no_proxy")  # fmt: skip
+           "no_proxy", "ALL_PROXY", "all_proxy")  # fmt: skip
 _PASSED_PREFIXES = ("AWS_", "PG")  # credentials and endpoints; postgres:// backends
 
-_LOOK_SECONDS = 0.02
 _SECOND_INTERRUPT_SECONDS = 5.0
 
 _REASONS = {"cancel": Code.CANCELED, "parent_gone": Code.PARENT_GONE}
@@ -40,6 +39,11 @@ class Ended:
     stdout: str
     stopped: Code | None
 
+    @property
+    def errors(self) -> str:
+        """What it wrote to standard error."""
+        return self.output.removeprefix(self.stdout).strip()
+
 
 class Cli:
     """Starts the CLI of a call. Must be used by one thread that lives as long as the call."""
@@ -51,7 +55,7 @@ class Cli:
         self.environment = environment(request, folder)
         self._starts = 0
         self.spared: set[int] = set()  # children that are not the engine's
-        self.pid: int | None = None
+        self._was_stopped = False
         if not (os.path.isfile(request.cli) and os.access(request.cli, os.X_OK)):  # noqa: PTH113
             raise CallFailed(
                 Code.CLI_MISSING,
@@ -64,35 +68,29 @@ class Cli:
         arguments: Sequence[str],
         *,
         seconds: float,
-        extra: Mapping[str, str] | None = None,
-        look: Callable[[], bool] | None = None,
     ) -> Ended:
-        """Run the CLI to its end, or stop it when the parent says so or ``seconds`` are over.
-
-        ``look`` is called every 20 ms until it returns True. ``extra`` is added to the
-        environment.
-        """
-        return self.wait(self.start(arguments, extra=extra), seconds=seconds, look=look)
+        """Run the CLI to its end, or stop it when the parent says so or ``seconds`` are over."""
+        return self.wait(self.start(arguments), seconds=seconds)
 
     def start(
         self, arguments: Sequence[str], *, extra: Mapping[str, str] | None = None
     ) -> CliProcess:
-        """Start the CLI without waiting for it."""
+        """Start the CLI without waiting for it; ``extra`` is added to its environment."""
         self._starts += 1
-        process = CliProcess(
+        return CliProcess(
             [self._request.cli, "--non-interactive", "--color", "never", *arguments],
             folder=self._folder,
             number=self._starts,
             environment={**self.environment, **(extra or {})},
             inbox=self._inbox,
         )
-        self.pid = process.pid
-        return process
 
-    def wait(
-        self, process: CliProcess, *, seconds: float, look: Callable[[], bool] | None = None
-    ) -> Ended:
-        """Wait for the end of a started CLI; see ``run``."""
+    def wait(self, process: CliProcess, *, seconds: float) -> Ended:
+        """Wait for the end of a started CLI; see ``run``.
+
+        A call is stopped once: what runs afterwards, to read what was left, runs to its end however
+        often it is asked to stop.
+        """
         end = time.monotonic() + seconds
         stopped: Code | None = None
         while stopped is None:
@@ -100,14 +98,13 @@ class Cli:
             if patience <= 0:
                 stopped = Code.DEADLINE
                 break
-            entry = self._inbox.get(min(patience, _LOOK_SECONDS) if look else patience)
-            if look is not None and look():
-                look = None
+            entry = self._inbox.get(patience)
             if entry == ("exit", process.pid):
                 break
-            if entry is not None:
+            if entry is not None and not self._was_stopped:
                 stopped = _REASONS.get(entry[0])
         if stopped is not None:
+            self._was_stopped = True
             self._stop(process)
         return process.ended(stopped)
 

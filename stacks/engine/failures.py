@@ -10,14 +10,42 @@ from typing import Any
 
 from stacks.contract import Code
 
+STACK_TYPE = "pulumi:pulumi:Stack"
+
 _TEXT_LIMIT = 1500
 
 _LOCK_LINE = re.compile(
     r"/(?P<id>[0-9a-f-]{36})\.json(?:\?\S*)?: created by (?P<user>[^@\s]*)@(?P<host>\S+) "
     r"\(pid (?P<pid>\d+)\) at (?P<time>\S+)"
 )
-_PLAN_TEXTS = ("violates plan", "is not allowed by the plan")
-_PLAN_UNFINISHED = "but none were seen"  # also when something else had stopped the engine
+# What the engine says of an operation outside its plan. It quotes values, so nothing after the
+# first words is ever passed on; it reaches to the end, since a value may have many lines.
+_OUTSIDE_PLAN = re.compile(
+    r"(?:resource (?P<urn>urn:pulumi:\S+) violates plan"
+    r"(?:: (?:properties changed: (?:\+\+|~~|--)(?P<property>\w+)\["
+    r"|(?P<option>[A-Za-z ]+) changed))?"
+    r"|(?P<op>[a-z-]+) is not allowed by the plan"
+    r"|violates plan)"
+    r".*",
+    re.DOTALL,
+)
+# Also said when something else has stopped the engine.
+_UNFINISHED = re.compile(
+    r"expected resource operations for (?P<urn>urn:pulumi:\S+) but none were seen"
+)
+# What gRPC and the engine say when a plugin or the program is gone.
+_PROVIDER_GONE = re.compile(
+    r"error reading from server: "
+    r"|transport is closing"
+    r"|the client connection is closing"
+    r'|connection error: desc = "transport: '
+    r"|did not begin responding to RPC connections"
+    r"|plugin \[[^\]]*\] exited"
+    r"|could not read plugin \[[^\]]*\] stdout"
+)
+_MONITOR_GONE = "Resource monitor has terminated"  # also a consequence of any other failure
+_CRASH = re.compile(r"^(?:panic: |fatal error: )", re.MULTILINE)  # of the Go runtime
+_CRASHED = 2  # its exit code then
 _BACKEND_TEXTS = (
     "unable to open bucket",
     "failed to load checkpoint",
@@ -38,7 +66,6 @@ _AWS_CODES = (
     re.compile(r"api error (?P<code>[A-Za-z0-9.]+)"),
     re.compile(r"\b(?P<code>[A-Z][A-Za-z0-9]+(?:Exception|Error|Exceeded|Denied|AlreadyExists))\b"),
 )
-_URN = re.compile(r"urn:pulumi:[^\s\"]+")
 _PROTECTED = re.compile(
     r'(?:nable to (?:replace|delete)|[Rr]esource) (?:resource )?"?(urn:pulumi:[^\s"]+)"?\s+'
     r"(?:as it is currently marked for protection|cannot be deleted\s+because it is protected)"
@@ -89,12 +116,14 @@ def classify(said: Said, *, doing: str) -> CallFailed:
     """
     errors = [_clean(str(d.get("message", ""))) for d in said.diagnostics if _is_error(d)]
     everything = "\n".join((*errors, said.output))
-    if said.exit_code < 0:
-        return _killed(said, errors, doing)
     return (
-        _by_text(errors, everything)
+        _engine_died(said, doing)
+        or _by_text(errors, everything)
+        or _outside_plan(said)
+        or _provider_died([e for e in (*errors, said.output) if _PROVIDER_GONE.search(e)])
         or _by_resource(said)
-        or _unfinished(errors, everything)
+        or _unfinished(said)
+        or _provider_died([e for e in (*errors, said.output) if _MONITOR_GONE in e])
         or CallFailed(
             Code.ENGINE,
             f"The engine could not {doing}: "
@@ -104,16 +133,23 @@ def classify(said: Said, *, doing: str) -> CallFailed:
     )
 
 
-def _killed(said: Said, errors: Sequence[str], doing: str) -> CallFailed:
-    """An engine that a signal ended; what the program raised then is only that it was gone."""
-    number = -said.exit_code
-    name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
-    more = _short("; ".join(errors))
+def _engine_died(said: Said, doing: str) -> CallFailed | None:
+    """An engine that a signal or a crash ended; what the program says then is a consequence."""
+    if said.exit_code < 0:
+        number = -said.exit_code
+        name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+        text = f"The engine was ended by the signal {name} before it could {doing}."
+        return CallFailed(
+            Code.ENGINE_DIED, text, data={"exit_code": said.exit_code, "signal": name}
+        )
+    crash = _CRASH.search(said.output)
+    if crash is None or said.exit_code != _CRASHED:
+        return None
+    first = said.output[crash.start() :].splitlines()[0]
     return CallFailed(
-        Code.ENGINE,
-        f"The engine could not {doing}: it was ended by the signal {name}"
-        + (f", after: {more}" if more else ""),
-        data={"exit_code": said.exit_code, "signal": name},
+        Code.ENGINE_DIED,
+        f"The engine crashed before it could {doing}: {_short(scrubbed(first))}",
+        data={"exit_code": said.exit_code},
     )
 
 
@@ -121,9 +157,7 @@ def _by_text(errors: Sequence[str], everything: str) -> CallFailed | None:
     if "the stack is currently locked by" in everything:
         return _locked(everything)
     if "incorrect passphrase" in everything:
-        return CallFailed(Code.PASSPHRASE, "The passphrase is not that of the stack.")
-    if any(text in everything for text in _PLAN_TEXTS):
-        return _outside_plan(_first(errors, _PLAN_TEXTS, everything))
+        return CallFailed(Code.PASSPHRASE, "The passphrase does not match the stack.")
     protected = protected_urns(everything)
     if protected:
         return protected_failure(protected)
@@ -135,18 +169,65 @@ def _by_text(errors: Sequence[str], everything: str) -> CallFailed | None:
     return None
 
 
-def _unfinished(errors: Sequence[str], everything: str) -> CallFailed | None:
+def _outside_plan(said: Said) -> CallFailed | None:
+    """An operation that is not in the plan, or a planned one that became another."""
+    sentences: dict[str, str] = {}
+    for diagnostic in filter(_is_error, said.diagnostics):
+        message = str(diagnostic.get("message", ""))
+        if found := _OUTSIDE_PLAN.search(message):
+            urn = str(found["urn"] or diagnostic.get("urn") or "")
+            sentences.setdefault(urn, _difference(found, urn))
+    if not sentences and (found := _OUTSIDE_PLAN.search(said.output)):
+        urn = found["urn"] or ""
+        sentences[urn] = _difference(found, urn)
+    return plan_violated(sentences.values(), sentences) if sentences else None
+
+
+def _unfinished(said: Said) -> CallFailed | None:
     """A planned operation did not happen though nothing else failed: the plan is another's."""
-    if _PLAN_UNFINISHED not in everything:
-        return None
-    return _outside_plan(_first(errors, (_PLAN_UNFINISHED,), everything))
+    told = (*(str(d.get("message", "")) for d in said.diagnostics), said.output)
+    urns = sorted({found["urn"] for text in told for found in _UNFINISHED.finditer(text)})
+    sentences = [f"{_described(urn)} was planned, but the program no longer has it" for urn in urns]
+    return plan_violated(sentences, urns) if urns else None
 
 
-def _outside_plan(text: str) -> CallFailed:
+def plan_violated(
+    sentences: Iterable[str], urns: Iterable[str] = (), outputs: Iterable[str] = ()
+) -> CallFailed:
+    """Return the refusal to do something else than what was planned."""
     return CallFailed(
         Code.PLAN_VIOLATED,
-        f"What would be done is not what was planned; the engine refused it: {text}",
-        data={"resources": sorted(set(_URN.findall(text)))},
+        "The engine refused what differs from the plan: " + _short("; ".join(sentences)) + ".",
+        data={
+            "resources": sorted(urn for urn in urns if urn),
+            **({"outputs": sorted(outputs)} if outputs else {}),
+        },
+    )
+
+
+def _difference(found: re.Match[str], urn: str) -> str:
+    """Say what differs from the plan, without the values that the engine quotes."""
+    what = _described(urn) if urn else "a resource"
+    if found["op"]:
+        return f"the plan does not {found['op']} {what}"
+    if found["property"]:
+        return f"the property {found['property']} of {what} differs"
+    if found["option"]:
+        return f"the option {found['option']} of {what} differs"
+    return f"{what} differs"
+
+
+def _described(urn: str) -> str:
+    return f"{name_of(urn)} ({type_of(urn)})"
+
+
+def _provider_died(told: Sequence[str]) -> CallFailed | None:
+    """A plugin that ended while it was needed; nobody knows how far it came."""
+    if not told:
+        return None
+    return CallFailed(
+        Code.PROVIDER_DIED,
+        "The provider ended while the engine needed it: " + _short(_clean(told[0])),
     )
 
 
@@ -155,10 +236,12 @@ def _by_resource(said: Said) -> CallFailed | None:
         return _provider(said)
     if said.program_error is not None:
         return _program(said.program_error)
-    of_resources = [
-        d for d in said.diagnostics if _is_error(d) and ":" in type_of(str(d.get("urn") or ""))
+    others = [
+        d
+        for d in filter(_is_error, said.diagnostics)
+        if type_of(str(d.get("urn") or "")) not in ("", STACK_TYPE)
+        and not _UNFINISHED.search(str(d.get("message", "")))
     ]
-    others = [d for d in of_resources if type_of(str(d["urn"])) != "pulumi:pulumi:Stack"]
     if others:
         return _provider_text(str(others[0]["urn"]), str(others[0]["message"]))
     return None
@@ -166,19 +249,22 @@ def _by_resource(said: Said) -> CallFailed | None:
 
 def locked_failure(holders: Sequence[Mapping[str, Any]]) -> CallFailed:
     """Return the failure of a call whose stack is held; holders are {id, user, host, pid, time}."""
-    held = ", ".join(f"{h['user']}@{h['host']} (pid {h['pid']})" for h in holders) or "somebody"
+    held = ", ".join(f"{h['user']}@{h['host']} (pid {h['pid']})" for h in holders)
     return CallFailed(
-        Code.LOCKED, f"The stack is locked by {held}.", data={"holders": [dict(h) for h in holders]}
+        Code.LOCKED,
+        f"The stack is locked by {held or 'another process'}.",
+        data={"holders": [dict(h) for h in holders]},
     )
 
 
 def protected_failure(urns: Iterable[str]) -> CallFailed:
-    """Return the refusal to delete protected resources."""
+    """Return the refusal to delete or replace protected resources."""
     named = sorted(set(urns))
     names = ", ".join(name_of(urn) for urn in named)
     return CallFailed(
         Code.PROTECTED,
-        f"Protected resources are not deleted: {names}. Unprotect them by a plan of their own.",
+        f"The plan would delete or replace protected resources: {names}. "
+        "First apply a change that removes their protection.",
         data={"resources": named},
     )
 
@@ -189,7 +275,8 @@ def protected_urns(text: str) -> list[str]:
 
 
 def scrubbed(text: str) -> str:
-    """Return the text without folders: they belong to this machine alone."""
+    """Return the text without folders of this machine, and without values that a plan violates."""
+    text = _OUTSIDE_PLAN.sub(lambda found: _difference(found, found["urn"] or ""), text)
     return _PATH.sub(lambda match: "…/" + match.group(0).rsplit("/", 1)[-1], text)
 
 

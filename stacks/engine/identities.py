@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stacks.contract import UNKNOWN
+
 Inputs = Mapping[str, Any]
 Client = Callable[[str], Any]  # service name -> boto3 client
 Tags = Mapping[str, str]
@@ -41,6 +43,10 @@ class Found:
 
     id: str
     tags: Tags | None
+
+
+class Unknowable(Exception):
+    """An input by which a thing is found depends on what does not exist yet."""
 
 
 Lookup = Callable[[Client, Inputs], Iterator[Found]]
@@ -81,11 +87,12 @@ def _policy(client: Client, inputs: Inputs) -> Iterator[Found]:
 
 
 def _alias(client: Client, inputs: Inputs) -> Iterator[Found]:
+    target_key = _known(inputs, "targetKeyId")
     for page in client("kms").get_paginator("list_aliases").paginate():
         for alias in page["Aliases"]:
             if alias["AliasName"] == inputs["name"]:
                 target = str(alias.get("TargetKeyId"))
-                ours = str(inputs.get("targetKeyId", "")).endswith(target)
+                ours = target_key.endswith(target)
                 yield Found(id=alias["AliasName"], tags=None if ours else {})
 
 
@@ -181,23 +188,67 @@ def _ec2(
         wanted = [
             {"Name": name.replace("_", "-"), "Values": [str(inputs[key])]}
             for name, key in filters.items()
-            if inputs.get(key)
+            if inputs.get(key) and inputs[key] != UNKNOWN
         ]
         for page in client("ec2").get_paginator(operation).paginate(Filters=wanted):
             for thing in page[answer]:
-                yield Found(id=thing[identity], tags=_tags(thing.get("Tags", [])))
+                if str(thing.get("State", "")).lower() not in _GOING:
+                    yield Found(id=thing[identity], tags=_tags(thing.get("Tags", [])))
 
     return look
 
 
+_GOING = ("deleting", "deleted")
+
+
+def _rule(*, egress: bool) -> Lookup:
+    """Return the lookup of rules of a security group, several of which may have equal tags."""
+
+    def look(client: Client, inputs: Inputs) -> Iterator[Found]:
+        group = _known(inputs, "securityGroupId")
+        wanted = [{"Name": "group-id", "Values": [group]}]
+        pages = client("ec2").get_paginator("describe_security_group_rules")
+        for page in pages.paginate(Filters=wanted):
+            for rule in page["SecurityGroupRules"]:
+                if rule["IsEgress"] is egress and _same_rule(rule, inputs):
+                    yield Found(id=rule["SecurityGroupRuleId"], tags=_tags(rule.get("Tags", [])))
+
+    return look
+
+
+def _same_rule(rule: Mapping[str, Any], inputs: Inputs) -> bool:
+    """Tell whether a rule lets through what the inputs say; unknown inputs fit anything."""
+    referenced = rule.get("ReferencedGroupInfo") or {}
+    told = {
+        "ipProtocol": rule.get("IpProtocol"),
+        "fromPort": rule.get("FromPort"),
+        "toPort": rule.get("ToPort"),
+        "cidrIpv4": rule.get("CidrIpv4"),
+        "cidrIpv6": rule.get("CidrIpv6"),
+        "prefixListId": rule.get("PrefixListId"),
+        "referencedSecurityGroupId": referenced.get("GroupId"),
+    }
+    return all(
+        inputs.get(key) in (None, UNKNOWN) or str(inputs[key]) == str(value)
+        for key, value in told.items()
+    )
+
+
+def _known(inputs: Inputs, name: str) -> str:
+    value = inputs[name]
+    if value == UNKNOWN:
+        raise Unknowable
+    return str(value)
+
+
 def _association(client: Client, inputs: Inputs) -> Iterator[Found]:
-    wanted = [{"Name": "association.subnet-id", "Values": [str(inputs["subnetId"])]}]
+    subnet = _known(inputs, "subnetId")
+    wanted = [{"Name": "association.subnet-id", "Values": [subnet]}]
     for table in client("ec2").describe_route_tables(Filters=wanted)["RouteTables"]:
         for association in table["Associations"]:
-            if association.get("SubnetId") == inputs["subnetId"]:
+            if association.get("SubnetId") == subnet:
                 ours = table["RouteTableId"] == inputs.get("routeTableId")
-                identity = f"{inputs['subnetId']}/{table['RouteTableId']}"
-                yield Found(id=identity, tags=None if ours else {})
+                yield Found(id=f"{subnet}/{table['RouteTableId']}", tags=None if ours else {})
 
 
 LOOKUPS: Mapping[str, Lookup] = {
@@ -226,15 +277,11 @@ LOOKUPS: Mapping[str, Lookup] = {
         "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId",
         vpc_id="vpcId", service_name="serviceName",
     ),
-    "aws:ec2/flowLog:FlowLog": _ec2("describe_flow_logs", "FlowLogs", "FlowLogId"),
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _ec2(
-        "describe_security_group_rules", "SecurityGroupRules", "SecurityGroupRuleId",
-        group_id="securityGroupId",
+    "aws:ec2/flowLog:FlowLog": _ec2(
+        "describe_flow_logs", "FlowLogs", "FlowLogId", resource_id="vpcId"
     ),
-    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _ec2(
-        "describe_security_group_rules", "SecurityGroupRules", "SecurityGroupRuleId",
-        group_id="securityGroupId",
-    ),
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _rule(egress=False),
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _rule(egress=True),
 }  # fmt: skip
 
 

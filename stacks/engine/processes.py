@@ -15,6 +15,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _POLL_SECONDS = 0.05
 _SECOND_INTERRUPT_SECONDS = 5.0
 _KILL_ROUNDS = 100
+_CLOCK_SECONDS = 2.0  # the kernel counts the starts of processes in ticks since its own start
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -118,6 +120,34 @@ def reap(*, spare: Collection[int] = ()) -> None:
         with contextlib.suppress(psutil.Error, ChildProcessError):
             if child.status() == psutil.STATUS_ZOMBIE:
                 os.waitpid(child.pid, os.WNOHANG)
+
+
+def holds_since(pid: int, since: datetime | None, *, engine: str) -> bool:
+    """Tell whether the process of this host that took a lock at ``since`` still exists.
+
+    Numbers of processes are used again: who took the lock is not younger than the lock, and is an
+    engine or carries the mark of a call.
+    """
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        if since is not None and process.create_time() > since.timestamp() + _CLOCK_SECONDS:
+            return False
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True  # it exists, and that is all that may be known of it
+    return _runs(process, engine) or _may_be_engine(process)
+
+
+def _may_be_engine(process: psutil.Process) -> bool:
+    try:
+        return bool(process.environ().get(CALL_ID)) or process.name().startswith("pulumi")
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.Error, OSError):
+        return True  # another user's
 
 
 def _look(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stacks.engine.failures import name_of, type_of
+from stacks.engine.failures import name_of, scrubbed, type_of
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -48,13 +48,18 @@ class Recorder:
         for kind, body in event.items():
             if kind not in _ENVELOPE:
                 content = body if isinstance(body, Mapping) else {"value": body}
-                self.emit("engine", {"phase": self.phase, "event": kind, **content})
+                self.emit("detail", {"phase": self.phase, "event": kind, **_scrubbed(content)})
 
     @property
     def changes(self) -> dict[str, int]:
         """How many resources each kind of operation touched, by the engine's own count."""
         counted = (self.summary or {}).get("resourceChanges") or {}
         return {str(k): int(v) for k, v in counted.items()}
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the engine said why it failed."""
+        return any(str(d.get("severity", "")).startswith("error") for d in self.diagnostics)
 
     def _resource(self, status: str, metadata: Mapping[str, Any]) -> None:
         {"started": self.started, "done": self.done, "failed": self.failed}[status].append(metadata)
@@ -89,6 +94,15 @@ class Recorder:
                 "phase": self.phase,
                 "severity": diagnostic.get("severity"),
                 "urn": diagnostic.get("urn") or None,
-                "text": str(diagnostic.get("message", ""))[:_TEXT_LIMIT].strip(),
+                "text": scrubbed(str(diagnostic.get("message", "")))[:_TEXT_LIMIT].strip(),
             },
         )
+
+
+def _scrubbed(value: Any) -> Any:
+    """Return a JSON value with all its texts scrubbed."""
+    if isinstance(value, Mapping):
+        return {key: _scrubbed(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_scrubbed(each) for each in value]
+    return scrubbed(value) if isinstance(value, str) else value

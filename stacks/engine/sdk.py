@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from stacks.engine.failures import ProgramError, scrubbed
+from stacks.engine.failures import STACK_TYPE, ProgramError, scrubbed
 
 VERSION = "3.259.0"
 
@@ -51,6 +51,9 @@ class EngineHost:
     def __init__(self, program: str) -> None:
         """Start to import the program named ``program``, and listen."""
         self.exported: tuple[str, ...] = ()  # names of the outputs of the last run of the program
+        # of the last run: by URN the options that the engine tells nowhere, named as in the state
+        self.registered: dict[str, dict[str, Any]] = {}
+        self.outputs: dict[str, Any] = {}  # what it exported, secrets in the open: never passed on
         self.program_error: ProgramError | None = None
         self._program = program
         self._main: Callable[[], tuple[str, ...]] = tuple  # until it is imported
@@ -82,6 +85,7 @@ class EngineHost:
         self._on_event = on_event
         self._on_start = on_start
         self.program_error = None
+        self.registered, self.outputs = {}, {}
         self._streams_ended.clear()
 
     def wait_for_events(self) -> bool:
@@ -129,6 +133,7 @@ class EngineHost:
     def _run_program(self, request: Any) -> str | None:
         import pulumi  # noqa: PLC0415 - imported meanwhile
         from pulumi.runtime import reset_options, run_in_stack, set_all_config  # noqa: PLC0415
+        from pulumi.runtime.settings import get_monitor  # noqa: PLC0415
 
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         reset_options(
@@ -140,6 +145,7 @@ class EngineHost:
             preview=request.dryRun,
             organization=request.organization or "organization",
         )
+        self._watch(get_monitor())
         if request.config:
             set_all_config(dict(request.config), list(request.configSecretKeys) or None)
         loop = asyncio.new_event_loop()
@@ -159,6 +165,31 @@ class EngineHost:
         finally:
             _close(loop)
         return None
+
+    def _watch(self, monitor: Any) -> None:
+        """Keep what the program registers through this stub, beside passing it on."""
+        from google.protobuf.json_format import (  # type: ignore[import-untyped] # noqa: PLC0415
+            MessageToDict,  # ships no types; imported meanwhile
+        )
+
+        register, finish = monitor.RegisterResource, monitor.RegisterResourceOutputs
+
+        def registered(request: Any, *arguments: Any, **options: Any) -> Any:
+            response = register(request, *arguments, **options)
+            parent = self.registered.get(request.parent, {})
+            self.registered[response.urn] = {
+                "deletedWith": request.deletedWith or parent.get("deletedWith"),  # is inherited
+                "replaceOnChanges": list(request.replaceOnChanges),
+                "hideDiff": list(request.hideDiffs),
+            }
+            return response
+
+        def finished(request: Any, *arguments: Any, **options: Any) -> Any:
+            if f"::{STACK_TYPE}::" in request.urn:
+                self.outputs = MessageToDict(request.outputs)
+            return finish(request, *arguments, **options)
+
+        monitor.RegisterResource, monitor.RegisterResourceOutputs = registered, finished
 
     def _enter(self) -> None:
         self.exported = self._main()

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stacks.contract import Pending, PlannedResource
+from stacks.contract import UNKNOWN, Pending, PlannedResource
 from stacks.engine.backend import State
-from stacks.engine.failures import name_of
+from stacks.engine.failures import STACK_TYPE, name_of
 from stacks.engine.values import Hide, digest, hidden, is_secret, masked
 
-STACK_TYPE = "pulumi:pulumi:Stack"
 PROVIDER_TYPE = "pulumi:providers:"
 
 # What of a resource is bound by the digest: everything that steers the engine, but neither times
@@ -30,6 +29,12 @@ _BOUND = (
     "external",
     "taint",
     "retainOnDelete",
+    "deletedWith",
+    "customTimeouts",
+    "additionalSecretOutputs",
+    "ignoreChanges",
+    "replaceOnChanges",
+    "hideDiff",
     "initErrors",
     "pendingReplacement",
 )
@@ -113,9 +118,22 @@ def protected_of(state: State | None) -> list[str]:
     return sorted(r["urn"] for r in _resources(state) if r.get("protect"))
 
 
-def ids_of(state: State | None, resource_type: str) -> set[str]:
-    """Return the ids of the resources of a type that the state holds."""
-    return {str(r["id"]) for r in _resources(state) if r["type"] == resource_type and r.get("id")}
+def ids_of(state: State | None, resource_type: str, *, urn: str | None = None) -> set[str]:
+    """Return the ids of the resources of a type that the state holds, or of the one named."""
+    return {
+        str(r["id"])
+        for r in _resources(state)
+        if r["type"] == resource_type and r.get("id") and urn in (None, r["urn"])
+    }
+
+
+def is_unknown(value: Any) -> bool:
+    """Tell whether a value, or any value within it, is not known yet."""
+    if isinstance(value, Mapping):
+        return any(map(is_unknown, value.values()))
+    if isinstance(value, list):
+        return any(map(is_unknown, value))
+    return isinstance(value, str) and UNKNOWN in value
 
 
 def has_provider(state: State | None) -> bool:

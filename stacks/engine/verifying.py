@@ -1,35 +1,74 @@
-"""The checks after an apply, in the same process: one look at every resource, one preview."""
+"""Verification: one look at every resource and one preview, and the checks of what they say."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stacks.contract import UNKNOWN, Check, Program
+from stacks.contract import UNKNOWN, Check, Code, Look, Program
 from stacks.engine.backend import State
 from stacks.engine.failures import name_of
-from stacks.engine.state import in_cloud, outputs_of
+from stacks.engine.plan import operations_of, output_changes, preview_of
+from stacks.engine.state import in_cloud, outputs_of, resources_of
+from stacks.engine.strangers import strangers
 
 if TYPE_CHECKING:
     from stacks.engine.call import Call, Done
 
 _LOOK = ["preview", "--refresh", "--skip-plugin-pre-install"]
+_NO_ANSWER = frozenset(
+    {
+        Code.CANCELED,
+        Code.PARENT_GONE,
+        Code.ENGINE_DIED,
+        Code.PROVIDER_DIED,
+        Code.BACKEND,
+        Code.PASSPHRASE,
+    }
+)
+_SAME = frozenset({"same", "read"})
 _NAMED = 10  # resources named in the detail of a check
 
 
-def verify(call: Call, state: State | None) -> tuple[Check, ...]:
-    """Return the checks of what was applied; a look that could not be made fails its checks."""
-    outputs, _ = outputs_of(state)
-    exported = call.host.exported if call.host is not None else ()
-    present = _outputs_present(call.request.program, exported, outputs)
+def verify(call: Call, state: State | None) -> Look:
+    """Return what is found when every resource is looked at and the program planned again.
+
+    Whatever the cloud, the program or a deadline leaves open fails a check. Raises ``CallFailed``
+    when there is no answer at all: the call was canceled, a process died, the state cannot be read.
+    """
+    path = call.folder.root / "look.json"
+    seconds = call.request.deadlines.verify_seconds
     with call.phase("verify"):
+        end = time.monotonic() + seconds
+        search = ThreadPoolExecutor(max_workers=1)  # beside the engine, which takes longer
+        unknown = search.submit(strangers, call, state)
+        search.shutdown(wait=False)
         done = call.engine(
             "verify",
-            _LOOK,
-            doing="look at what was applied",
-            seconds=call.request.deadlines.verify_seconds,
+            [*_LOOK, "--save-plan", str(path)],
+            doing="verify the stack",
+            seconds=seconds,
         )
-    return (_answers_in_cloud(done, state), _plans_only_same(done), present)
+        if done.failure is not None and done.failure.code in _NO_ANSWER:
+            raise done.failure
+        nothing_unknown = _nothing_unknown(unknown, seconds=max(end - time.monotonic(), 0.0))
+    outputs, secret_outputs = outputs_of(state)
+    exported = call.host.exported if call.host is not None else ()
+    return Look(
+        checks=(
+            _answers_in_cloud(done, state),
+            _plans_only_same(done, state, path),
+            _outputs_present(call.request.program, exported, outputs),
+            nothing_unknown,
+        ),
+        resources=tuple(resources_of(state)),
+        outputs=outputs,
+        secret_outputs=secret_outputs,
+        state_digest=call.digest_of(state),
+    )
 
 
 def _answers_in_cloud(done: Done, state: State | None) -> Check:
@@ -58,19 +97,45 @@ def _answers_in_cloud(done: Done, state: State | None) -> Check:
     )
 
 
-def _plans_only_same(done: Done) -> Check:
-    """A preview after the look plans nothing but ``same``."""
-    if done.failure is not None:
-        return Check(name="plans_only_same", ok=False, detail=done.failure.text)
-    other = [
-        f"{name_of(str(m['urn']))} ({m['op']})"
-        for m in done.events.started
-        if m.get("op") not in ("same", "refresh")
-    ]
+def _nothing_unknown(unknown: Future[list[str]], *, seconds: float) -> Check:
+    """Nothing in the cloud belongs to the deployment and is not in its state."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - loaded by now
+
+    name = "nothing_unknown"
+    try:
+        found = unknown.result(seconds)
+    except TimeoutError:
+        return Check(name=name, ok=False, detail="the cloud was not searched within the deadline")
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", "without a code"))
+        return Check(name=name, ok=False, detail=f"the cloud refused to be searched: {code}")
+    except BotoCoreError as error:
+        return Check(
+            name=name, ok=False, detail=f"the cloud cannot be searched: {type(error).__name__}"
+        )
     return Check(
-        name="plans_only_same",
+        name=name,
+        ok=not found,
+        detail="not in the state: " + _listed(found) if found else "nothing unknown",
+    )
+
+
+def _plans_only_same(done: Done, state: State | None, saved_plan: Path) -> Check:
+    """A preview after the look plans nothing: no operation, no option, no output."""
+    name = "plans_only_same"
+    if done.failure is not None:
+        return Check(name=name, ok=False, detail=done.failure.text)
+    seen = preview_of(done, state, saved_plan)
+    other = [
+        f"{o.name} ({', '.join((*((o.op,) if o.op not in _SAME else ()), *o.options))})"
+        for o in operations_of(seen)
+        if o.op not in _SAME or o.options
+    ]
+    other += [f"output {o.name} ({o.kind})" for o in output_changes(seen)]
+    return Check(
+        name=name,
         ok=not other,
-        detail="planned: " + ", ".join(other[:_NAMED]) if other else "only same",
+        detail="planned: " + _listed(other) if other else "only same",
     )
 
 
@@ -105,6 +170,9 @@ def _hub_problems(outputs: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _named(urns: list[str]) -> str:
-    names = [name_of(urn) for urn in urns[:_NAMED]]
-    return ", ".join(names) + (" and more" if len(urns) > _NAMED else "")
+def _named(urns: Sequence[str]) -> str:
+    return _listed([name_of(urn) for urn in urns])
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return ", ".join(texts[:_NAMED]) + (" and more" if len(texts) > _NAMED else "")

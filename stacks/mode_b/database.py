@@ -16,7 +16,6 @@ from stacks.components.naming import Names
 from stacks.components.tags import DataClass, tags
 
 _PORT = 5432
-_FAMILY = "postgres16"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +56,17 @@ class Database(pulumi.ComponentResource):
             tags=tags(self.identifier, DataClass.CUSTOMER),
             opts=child,
         )
+        # 16 or 17: parameters belong to a major version
+        family = f"postgres{config.database.engine_version.partition('.')[0]}"
         parameters = ParameterGroup(
             "db",
-            name=f"{self.identifier}-{_FAMILY}",
+            name=f"{self.identifier}-{family}",
             description="Refuses connections without TLS.",
-            family=_FAMILY,
-            parameters=[{"name": "rds.force_ssl", "value": "1"}],
-            tags=tags(f"{self.identifier}-{_FAMILY}", DataClass.CUSTOMER),
+            family=family,
+            # what AWS answers for a value that is its default; with "immediate" every later plan
+            # would want to change it
+            parameters=[{"name": "rds.force_ssl", "value": "1", "apply_method": "pending-reboot"}],
+            tags=tags(f"{self.identifier}-{family}", DataClass.CUSTOMER),
             opts=child,
         )
         group = self._group(config)
@@ -120,6 +123,8 @@ class Database(pulumi.ComponentResource):
             identifier=self.identifier,
             engine="postgres",
             engine_version=wanted.engine_version,
+            # another major version is an approved change of the spec, never one of AWS's own
+            allow_major_version_upgrade=True,
             # AWS patches only what the spec leaves to it, or the next plan would want to go back
             auto_minor_version_upgrade="." not in wanted.engine_version,
             instance_class=wanted.instance_class,

@@ -33,11 +33,11 @@ locals {
   }
 
   # No id that changes from release to release: a tag like that would change every resource each time.
-  tags = {
+  tags = merge(var.extra_tags, {
     "tenantplane:deployment"  = var.owner.deployment
     "tenantplane:environment" = var.owner.environment
     "tenantplane:managed-by"  = "terraform"
     "tenantplane:mode"        = "C"
     "tenantplane:tenant"      = var.owner.tenant
-  }
+  })
 }

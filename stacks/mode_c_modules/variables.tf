@@ -10,7 +10,7 @@ variable "account_id" {
 }
 
 variable "database" {
-  description = "The PostgreSQL instance. storage_gb in GiB; backup_days: days that automatic backups are kept, 7 to 35; engine_version 16 lets AWS choose and patch the minor version, 16.4 names it."
+  description = "The PostgreSQL instance. storage_gb in GiB; backup_days: days that automatic backups are kept, 7 to 35; engine_version 16 or 17 lets AWS choose and patch the minor version, 16.9 names it."
   type = object({
     instance_class = string
     storage_gb     = number
@@ -31,13 +31,46 @@ variable "database" {
   }
 
   validation {
-    condition     = can(regex("^16(\\.[0-9]{1,2})?$", var.database.engine_version))
-    error_message = "database.engine_version must be 16 or a minor version of it, such as 16.4."
+    condition     = can(regex("^1[67](\\.[0-9]{1,2})?$", var.database.engine_version))
+    error_message = "database.engine_version must be 16 or 17, or a minor version of them, such as 16.9."
   }
 
   validation {
     condition     = var.database.backup_days >= 7 && var.database.backup_days <= 35 && floor(var.database.backup_days) == var.database.backup_days
     error_message = "database.backup_days must be a whole number of days from 7 to 35."
+  }
+}
+
+variable "extra_tags" {
+  description = "Tags of your own on everything that takes tags, such as a cost centre. They cannot replace a tag of the bundle."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    # AWS allows 50 tags; the bundle has seven.
+    condition     = length(var.extra_tags) <= 40
+    error_message = "extra_tags may hold at most 40 tags."
+  }
+
+  validation {
+    condition = alltrue([
+      for key in keys(var.extra_tags) :
+      can(regex("^[A-Za-z0-9 _.:/=+@-]{1,128}$", key))
+      && !startswith(lower(key), "aws:") && !startswith(lower(key), "tenantplane:") && lower(key) != "name"
+    ])
+    error_message = "A key of extra_tags has 1 to 128 letters, digits, spaces and _ . : / = + - @, does not begin with aws: or tenantplane: and is not Name."
+  }
+
+  validation {
+    # IAM takes two keys that differ in case alone for one.
+    condition     = length(distinct([for key in keys(var.extra_tags) : lower(key)])) == length(var.extra_tags)
+    error_message = "Two keys of extra_tags differ in upper and lower case alone."
+  }
+
+  validation {
+    condition     = alltrue([for value in values(var.extra_tags) : can(regex("^[A-Za-z0-9 _.:/=+@-]{0,256}$", value))])
+    error_message = "A value of extra_tags has at most 256 letters, digits, spaces and _ . : / = + - @."
   }
 }
 
@@ -156,12 +189,12 @@ variable "network" {
 
   validation {
     condition = var.network.endpoints == null || try(
-      can(regex("^sg-[0-9a-f]{8,17}$", var.network.endpoints.security_group_id))
+      can(regex("^([0-9]{12}/)?sg-[0-9a-f]{8,17}$", var.network.endpoints.security_group_id))
       && can(regex("^pl-[0-9a-f]{8,17}$", var.network.endpoints.prefix_list_ids.s3))
       && can(regex("^pl-[0-9a-f]{8,17}$", var.network.endpoints.prefix_list_ids.dynamodb)),
       false
     )
-    error_message = "network.endpoints must name the security group of your interface endpoints (sg-…) and the prefix lists of S3 and DynamoDB in your region (pl-…)."
+    error_message = "network.endpoints must name the security group of your interface endpoints (sg-…, or <account>/sg-… when it belongs to another account) and the prefix lists of S3 and DynamoDB in your region (pl-…)."
   }
 }
 

@@ -1,29 +1,11 @@
-"""The unit of work in memory and on PostgreSQL."""
+"""What the contract tests of rows start from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from control_plane.adapters.memory import MemoryStore, MemoryUnitOfWork
-from tests.contracts.worlds import World, on_postgres
-from tests.databases import Database
 from tests.entities import Entities, Waiting, store_waiting
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    if request.param == "memory":
-        store = MemoryStore(lock_seconds=5.0)
-        yield World(
-            uow=lambda: MemoryUnitOfWork(store),
-            recorded=lambda: len(store.audit),
-            enqueued=lambda: [(e.phase, e.subject_id, e.attempt) for e in store.queue.entries],
-        )
-        return
-    database: Database = request.getfixturevalue("database")
-    yield from on_postgres(database)
+from tests.storage import Storage
 
 
 @pytest.fixture
@@ -32,8 +14,8 @@ def make() -> Entities:
 
 
 @pytest.fixture
-def waiting(world: World, make: Entities) -> Waiting:
-    with world.uow() as uow:
+def waiting(storage: Storage, make: Entities) -> Waiting:
+    with storage.unit_of_work() as uow:
         found = store_waiting(uow, make)
         uow.commit()
     return found

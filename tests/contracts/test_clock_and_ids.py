@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from control_plane.adapters.memory import FixedClock, SeededIds
 from control_plane.adapters.system import RandomIds, SystemClock
 from control_plane.domain.ids import PREFIXES, is_id
 from control_plane.ports import Clock, Ids
+from tests.time_and_ids import FixedClock, SeededIds
 
 
 @pytest.fixture(params=["fixed", "system"])

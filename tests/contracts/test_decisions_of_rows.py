@@ -1,4 +1,4 @@
-"""Decisions, approvals and runs: what every unit of work refuses below the use cases."""
+"""Decisions, approvals and runs: what a unit of work refuses below the use cases."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from control_plane.domain.errors import (
     SeparationOfDuties,
 )
 from control_plane.domain.run import RunStatus
-from tests.contracts.worlds import World, conflict_of, run_all, store
+from tests.contracts.rows import conflict_of, run_all, store
 from tests.entities import ASKER, Entities, Waiting
+from tests.storage import Storage
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.timeout(120)
     ("changes", "error"),
     [
         ({"actor_id": ASKER}, SeparationOfDuties),
+        ({"actor_id": "user:asks-2", "person": ASKER}, SeparationOfDuties),
         ({"actor_kind": "service"}, MachineMayNotDecide),
         ({"actor_kind": "system"}, MachineMayNotDecide),
         ({"plan_digest": "sha256:other"}, PlanOutOfDate),
@@ -35,17 +37,21 @@ pytestmark = pytest.mark.timeout(120)
     ],
 )
 def test_a_decision_that_may_not_be_is_refused_below_the_code(
-    world: World, make: Entities, waiting: Waiting, changes: dict[str, str], error: type[Exception]
+    storage: Storage,
+    make: Entities,
+    waiting: Waiting,
+    changes: dict[str, str],
+    error: type[Exception],
 ) -> None:
-    with world.uow() as uow, pytest.raises(error):
+    with storage.unit_of_work() as uow, pytest.raises(error):
         uow.decisions.add(make.decision(waiting.approval, **changes))
 
 
 def test_a_decision_after_the_end_of_its_time_is_refused(
-    world: World, make: Entities, waiting: Waiting
+    storage: Storage, make: Entities, waiting: Waiting
 ) -> None:
     make.clock.advance(hours=72)
-    with world.uow() as uow, pytest.raises(ApprovalExpired):
+    with storage.unit_of_work() as uow, pytest.raises(ApprovalExpired):
         uow.decisions.add(make.decision(waiting.approval))
 
 
@@ -53,39 +59,82 @@ def test_a_decision_after_the_end_of_its_time_is_refused(
     "status", [ApprovalStatus.REJECTED, ApprovalStatus.CANCELED, ApprovalStatus.SUPERSEDED]
 )
 def test_a_decision_on_what_does_not_wait_is_refused(
-    world: World, make: Entities, waiting: Waiting, status: ApprovalStatus
+    storage: Storage, make: Entities, waiting: Waiting, status: ApprovalStatus
 ) -> None:
-    with world.uow() as uow:
+    with storage.unit_of_work() as uow:
         uow.approvals.save(waiting.approval.moved(status, make.clock.now()))
         with pytest.raises(AlreadyDecided):
             uow.decisions.add(make.decision(waiting.approval))
 
 
 def test_an_approval_is_given_by_a_decision_alone(
-    world: World, make: Entities, waiting: Waiting
+    storage: Storage, make: Entities, waiting: Waiting
 ) -> None:
     approved = waiting.approval.moved(ApprovalStatus.APPROVED, make.clock.now())
-    with world.uow() as uow:
+    with storage.unit_of_work() as uow:
         with pytest.raises(Conflict) as refused:
             uow.approvals.save(approved)
         assert refused.value.data["constraint"] == "approval_needs_decision"
-        uow.decisions.add(make.decision(waiting.approval, decision="reject", actor_id="user:no"))
-        with pytest.raises(Conflict):
-            uow.approvals.save(approved)
         uow.decisions.add(make.decision(waiting.approval))
         uow.approvals.save(approved)
         uow.commit()
 
 
-def test_an_approval_starts_waiting_and_stays_with_its_plan(
-    world: World, make: Entities, waiting: Waiting
+def test_a_rejecting_decision_is_the_end_of_it(
+    storage: Storage, make: Entities, waiting: Waiting
+) -> None:
+    approved = waiting.approval.moved(ApprovalStatus.APPROVED, make.clock.now())
+    with storage.unit_of_work() as uow:
+        no = make.decision(waiting.approval, decision="reject", actor_id="user:no", person="no")
+        uow.decisions.add(no)
+        uow.decisions.add(make.decision(waiting.approval))
+        with pytest.raises(Conflict) as refused:
+            uow.approvals.save(approved)
+        assert refused.value.data["constraint"] == "approval_needs_decision"
+
+
+def test_where_two_must_agree_they_are_two_people(
+    storage: Storage, make: Entities, waiting: Waiting
 ) -> None:
     plan = make.plan(waiting.run)
-    store(world, "plans", plan)
+    asked = make.approval(plan, needed=2, rule="four-eyes")
+    store(storage, "plans", plan)
+    store(storage, "approvals", asked)
+    approved = asked.moved(ApprovalStatus.APPROVED, make.clock.now())
+    with storage.unit_of_work() as uow:
+        uow.decisions.add(make.decision(asked, actor_id="user:olga", person="olga"))
+        with pytest.raises(Conflict) as refused:
+            uow.approvals.save(approved)
+        assert refused.value.data["constraint"] == "approval_needs_decision"
+        with pytest.raises(Conflict) as refused:
+            uow.decisions.add(make.decision(asked, actor_id="user:olga-2", person="olga"))
+        assert refused.value.data["constraint"] == "uq_decision_approval_id_person"
+        with pytest.raises(Conflict):
+            uow.approvals.save(approved)
+        uow.decisions.add(make.decision(asked, actor_id="user:petra", person="petra"))
+        uow.approvals.save(approved)
+        uow.commit()
+
+
+@pytest.mark.parametrize("changes", [{"rule": "none"}, {"needed": 2}, {"roles": ("auditor",)}])
+def test_what_an_approval_asks_for_is_never_changed(
+    storage: Storage, waiting: Waiting, changes: dict[str, Any]
+) -> None:
+    with storage.unit_of_work() as uow:
+        with pytest.raises(Conflict) as refused:
+            uow.approvals.save(replace(waiting.approval, version=2, **changes))
+        assert refused.value.data["constraint"] == "approval_is_bound_to_its_plan"
+
+
+def test_an_approval_starts_waiting_and_stays_with_its_plan(
+    storage: Storage, make: Entities, waiting: Waiting
+) -> None:
+    plan = make.plan(waiting.run)
+    store(storage, "plans", plan)
     given = make.approval(plan, status=ApprovalStatus.APPROVED)
-    assert conflict_of(world, "approvals", given) == "approval_starts_waiting"
+    assert conflict_of(storage, "approvals", given) == "approval_starts_waiting"
     other = replace(waiting.approval, plan_digest=plan.digest, version=2)
-    with world.uow() as uow:
+    with storage.unit_of_work() as uow:
         with pytest.raises(Conflict) as refused:
             uow.approvals.save(other)
         assert refused.value.data["constraint"] == "approval_is_bound_to_its_plan"
@@ -95,11 +144,11 @@ def test_an_approval_starts_waiting_and_stays_with_its_plan(
 
 
 def test_a_run_that_asked_applies_only_with_its_approval(
-    world: World, make: Entities, waiting: Waiting
+    storage: Storage, make: Entities, waiting: Waiting
 ) -> None:
     now = make.clock.now()
     run = waiting.run.moved(RunStatus.APPROVED, now)
-    with world.uow() as uow:
+    with storage.unit_of_work() as uow:
         uow.runs.save(run)
         with pytest.raises(Conflict) as refused:
             uow.runs.save(run.moved(RunStatus.APPLYING, now))
@@ -113,13 +162,13 @@ def test_a_run_that_asked_applies_only_with_its_approval(
 
 
 def test_of_two_people_who_decide_at_once_one_does(
-    world: World, make: Entities, waiting: Waiting
+    storage: Storage, make: Entities, waiting: Waiting
 ) -> None:
     outcomes: list[str] = []
     together = threading.Barrier(2, timeout=60)
 
     def decide(decision: Any) -> None:
-        with world.uow() as uow:
+        with storage.unit_of_work() as uow:
             together.wait()
             approval = uow.approvals.get(waiting.approval.id, lock=True)
             assert approval is not None
@@ -136,16 +185,22 @@ def test_of_two_people_who_decide_at_once_one_does(
     assert sorted(outcomes) == ["already decided", "approved"]
 
 
-@pytest.mark.parametrize("repository", ["contracts", "plans", "barred", "decisions", "receipts"])
+@pytest.mark.parametrize(
+    "repository",
+    ["contracts", "refusals", "specs", "evidence", "plans", "barred", "decisions", "receipts"],
+)
 def test_what_was_said_is_never_changed(
-    world: World, make: Entities, waiting: Waiting, repository: str
+    storage: Storage, make: Entities, waiting: Waiting, repository: str
 ) -> None:
     bundle = make.bundle(waiting.deployment)
     contract = make.contract(waiting.tenant)
-    with world.uow() as uow:
+    with storage.unit_of_work() as uow:
         uow.bundles.add(bundle)
         uow.contracts.add(contract)
         uow.receipts.add(make.receipt(bundle))
+        uow.refusals.add(make.refusal())
+        uow.specs.add(make.spec(waiting.deployment))
+        uow.evidence.add(make.evidence(waiting.run))
         uow.decisions.add(make.decision(waiting.approval))
         uow.commit()
         row = getattr(uow, repository).find()[0]

@@ -1,4 +1,4 @@
-"""A commit that waits, in memory and on PostgreSQL alike; and a process that dies before it."""
+"""A commit that waits, and a process that dies before it."""
 
 from __future__ import annotations
 
@@ -6,39 +6,38 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
 
-from control_plane.adapters.db.engine import connect
-from control_plane.adapters.db.unit_of_work import SqlUnitOfWork
+from control_plane.adapters.postgres import EmbeddedPostgres
 from control_plane.ports import UnitOfWork
 from control_plane.services.held_commit import HeldCommit
 from control_plane.services.idempotency import STALE, Answer, key_digest, once
 from control_plane.workflows.core import Core
-from tests.contracts.worlds import TableQueue, World, make_event
+from tests.contracts.rows import make_event
 from tests.databases import Database
 from tests.entities import Entities
-from tests.world import ADMIN
-from tests.world import World as Memory
+from tests.storage import Storage
+from tests.world import ADMIN, World
 
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
-def held(world: World) -> HeldCommit:
-    return HeldCommit(world.uow)
+def held(storage: Storage) -> HeldCommit:
+    return HeldCommit(storage.unit_of_work)
 
 
-def tenants(world: World) -> int:
-    with world.uow() as uow:
+def tenants(storage: Storage) -> int:
+    with storage.unit_of_work() as uow:
         return uow.tenants.count()
 
 
 def add(uow: UnitOfWork, make: Entities) -> None:
     uow.tenants.add(make.tenant())
     uow.audit.record(make_event(make))
-    uow.queue.enqueue("plan_run", f"run_{make.count}", partition="dep_1")
+    uow.queue.enqueue("advance_run", f"run_{make.count}", partition="dep_1")
 
 
 def commit_one(held: HeldCommit, make: Entities) -> None:
@@ -48,27 +47,27 @@ def commit_one(held: HeldCommit, make: Entities) -> None:
 
 
 def test_a_commit_waits_and_takes_more_along(
-    world: World, held: HeldCommit, make: Entities
+    storage: Storage, held: HeldCommit, make: Entities
 ) -> None:
     commit_one(held, make)
-    assert (tenants(world), world.recorded(), world.enqueued()) == (0, 0, [])
+    assert (tenants(storage), len(storage.events()), storage.enqueued()) == (0, 0, [])
     held.settle(lambda uow: uow.tenants.add(make.tenant()))
-    assert (tenants(world), world.recorded(), len(world.enqueued())) == (2, 1, 1)
+    assert (tenants(storage), len(storage.events()), len(storage.enqueued())) == (2, 1, 1)
     held.settle()
-    assert tenants(world) == 2
+    assert tenants(storage) == 2
 
 
 def test_with_nothing_held_what_is_added_is_committed_alone(
-    world: World, held: HeldCommit, make: Entities
+    storage: Storage, held: HeldCommit, make: Entities
 ) -> None:
     with held() as uow:
         add(uow, make)
     held.settle(lambda uow: uow.tenants.add(make.tenant()))
-    assert (tenants(world), world.recorded()) == (1, 0)
+    assert (tenants(storage), len(storage.events())) == (1, 0)
 
 
 def test_what_cannot_be_added_takes_the_rest_with_it(
-    world: World, held: HeldCommit, make: Entities
+    storage: Storage, held: HeldCommit, make: Entities
 ) -> None:
     def breaks(_: UnitOfWork) -> None:
         raise RuntimeError("not this")
@@ -77,30 +76,30 @@ def test_what_cannot_be_added_takes_the_rest_with_it(
     with pytest.raises(RuntimeError, match="not this"):
         held.settle(breaks)
     held.settle()
-    assert (tenants(world), world.recorded(), world.enqueued()) == (0, 0, [])
+    assert (tenants(storage), len(storage.events()), storage.enqueued()) == (0, 0, [])
 
 
-def test_discarding_leaves_nothing(world: World, held: HeldCommit, make: Entities) -> None:
+def test_discarding_leaves_nothing(storage: Storage, held: HeldCommit, make: Entities) -> None:
     commit_one(held, make)
     held.discard()
     held.settle()
     held.discard()
-    assert (tenants(world), world.recorded(), world.enqueued()) == (0, 0, [])
+    assert (tenants(storage), len(storage.events()), storage.enqueued()) == (0, 0, [])
 
 
 def test_the_next_unit_of_work_lets_the_last_one_be_durable(
-    world: World, held: HeldCommit, make: Entities
+    storage: Storage, held: HeldCommit, make: Entities
 ) -> None:
     commit_one(held, make)
     with held() as uow:
         assert uow.tenants.count() == 1
         add(uow, make)
     held.discard()
-    assert tenants(world) == 1
+    assert tenants(storage) == 1
 
 
 def test_more_in_the_same_block_is_a_transaction_of_its_own(
-    world: World, held: HeldCommit, make: Entities
+    storage: Storage, held: HeldCommit, make: Entities
 ) -> None:
     def breaks() -> None:
         with held() as uow:
@@ -112,7 +111,7 @@ def test_more_in_the_same_block_is_a_transaction_of_its_own(
     with pytest.raises(RuntimeError, match="stumbles"):
         breaks()
     held.discard()
-    assert (tenants(world), world.recorded()) == (1, 1)
+    assert (tenants(storage), len(storage.events())) == (1, 1)
 
 
 # --- a process that dies ------------------------------------------------------------------------
@@ -123,10 +122,6 @@ def ask(core: Core, act: Callable[[Core], Answer]) -> Answer:
     return once(core, KEY, route="hubs", body={"cell": "c1"}, act=act)
 
 
-def on(engine: Engine) -> Core:
-    return replace(Memory().core, uow=lambda: SqlUnitOfWork(engine, queue=TableQueue))
-
-
 def make_hub(core: Core) -> Answer:
     hub = Entities(ids=core.ids).hub()
     with core.uow() as uow:
@@ -135,27 +130,31 @@ def make_hub(core: Core) -> Answer:
     return Answer(status=202, body={"id": hub.id}, headers={})
 
 
-def dies_after_its_effect(url: str) -> None:
+def dies_after_its_effect(server_folder: Path, name: str, folder: Path) -> None:
     def act(core: Core) -> Answer:
         make_hub(core)
         os._exit(9)
 
-    ask(on(connect(url, name="tests")), act)
+    server = EmbeddedPostgres(server_folder, short_folder=server_folder.parent)  # never started
+    ask(World(Storage(Database(server=server, name=name), folder)).core, act)
 
 
-def test_who_dies_before_its_answer_is_kept_has_done_nothing(database: Database) -> None:
+def test_who_dies_before_its_answer_is_kept_has_done_nothing(storage: Storage) -> None:
+    database = storage.database
     child = multiprocessing.get_context("spawn").Process(
-        target=dies_after_its_effect, args=(database.app,)
+        target=dies_after_its_effect, args=(database.server.folder, database.name, storage.folder)
     )
     child.start()
     child.join(60)
     assert child.exitcode == 9
-    engine = connect(database.app, name="tests")
-    core = on(engine)
-    core.clock.advance(seconds=STALE.total_seconds() + 1)
-    first = ask(core, make_hub)
+    with storage.unit_of_work() as uow:  # the pool of the world that died
+        for account in uow.accounts.find():
+            uow.accounts.remove(account.id)
+        uow.commit()
+    world = World(storage)
+    world.clock.advance(seconds=STALE.total_seconds() + 1)
+    first = ask(world.core, make_hub)
     assert not first.replayed
-    assert ask(core, make_hub) == replace(first, replayed=True)
-    with core.uow() as uow:
+    assert ask(world.core, make_hub) == replace(first, replayed=True)
+    with storage.unit_of_work() as uow:
         assert [hub.id for hub in uow.hubs.find()] == [first.body["id"]]
-    engine.dispose()

@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
-from control_plane.adapters.memory import MemoryObjectStore
-from control_plane.adapters.objects import FileObjectStore
-from control_plane.domain.errors import Conflict, NotFound
+from control_plane.adapters.objects import FileObjectStore, open_store
+from control_plane.domain.errors import Conflict, NotFound, SettingInvalid, Unavailable
 from control_plane.ports import ObjectStore
 
 pytestmark = pytest.mark.timeout(60)
 
 
-@pytest.fixture(params=["memory", "files"])
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    """An S3 of moto on loopback, which knows conditional writes."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_url(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a new bucket; what else the machine has for AWS is not used."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    bucket = f"objects-{secrets.token_hex(6)}"
+    client = boto3.client("s3", region_name="eu-west-1", endpoint_url=s3_endpoint)
+    place = {"LocationConstraint": "eu-west-1"}
+    client.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)  # type: ignore[arg-type]  # a literal in the stubs
+    return f"s3://{bucket}/deep/prefix?region=eu-west-1&endpoint={s3_endpoint}"
+
+
+@pytest.fixture(params=["files", "s3"])
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    if request.param == "memory":
-        return MemoryObjectStore()
-    return FileObjectStore(tmp_path / "deep" / "objects")
+    if request.param == "files":
+        return open_store(f"file://{tmp_path / 'deep' / 'objects'}", folder=tmp_path)
+    return open_store(request.getfixturevalue("s3_url"), folder=tmp_path)
 
 
 def test_what_was_put_is_got(objects: ObjectStore) -> None:
@@ -116,3 +143,45 @@ def test_a_killed_writer_leaves_whole_objects_or_none(tmp_path: Path) -> None:
     names = [path.name for path in (folder / "plans").iterdir() if not path.name.startswith(".")]
     assert len(names) in {told, told + 1}
     assert all(store.get(f"plans/{name}") == b"x" * 20000 for name in names)
+
+
+def test_objects_lie_below_the_prefix_of_the_url(s3_url: str, tmp_path: Path) -> None:
+    open_store(s3_url, folder=tmp_path).put("plans/pln_1", b"x")
+    bucket, endpoint = s3_url.split("/")[2], s3_url.partition("endpoint=")[2]
+    client = boto3.client("s3", region_name="eu-west-1", endpoint_url=endpoint)
+    listed = client.list_objects_v2(Bucket=bucket)["Contents"]
+    assert [item["Key"] for item in listed] == ["deep/prefix/plans/pln_1"]
+
+
+def test_a_proxy_is_not_asked_for_a_store_on_this_machine(
+    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    store = open_store(s3_url, folder=tmp_path)
+    store.put("plans/pln_1", b"x")
+    assert store.get("plans/pln_1") == b"x"
+
+
+def test_a_bucket_that_is_not_there_is_unavailable(s3_url: str, tmp_path: Path) -> None:
+    bucket = s3_url.split("/")[2]
+    store = open_store(s3_url.replace(bucket, "another-bucket"), folder=tmp_path)
+    with pytest.raises(Unavailable, match="NoSuchBucket"):
+        store.put("plans/pln_1", b"x")
+    with pytest.raises(Unavailable, match="NoSuchBucket"):
+        store.get("plans/pln_1")
+
+
+def test_a_store_that_does_not_answer_is_unavailable(s3_url: str, tmp_path: Path) -> None:
+    endpoint = s3_url.partition("endpoint=")[2]
+    store = open_store(s3_url.replace(endpoint, "http://127.0.0.1:9"), folder=tmp_path)
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        store.exists("plans/pln_1")
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///prefix", "s3://bucket?regoin=eu-west-1"])
+def test_a_url_of_no_bucket_is_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingInvalid, match="OBJECTS_URL"):
+        open_store(url, folder=tmp_path)

@@ -1,4 +1,4 @@
-"""Progress lines and audit events, in every unit of work."""
+"""Progress lines and audit events of a unit of work."""
 
 from __future__ import annotations
 
@@ -7,25 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
-from control_plane.adapters.db.engine import connect
-from control_plane.adapters.db.unit_of_work import SqlUnitOfWork
-from control_plane.adapters.memory import MemoryStore, MemoryUnitOfWork
 from control_plane.domain.errors import AuditUnavailable, Conflict
-from tests.contracts.worlds import TableQueue, World, make_event, run_all
-from tests.databases import Database
+from tests.contracts.rows import make_event, run_all
 from tests.entities import Entities, Waiting
+from tests.storage import Storage
 
 pytestmark = pytest.mark.timeout(120)
 
 
 # --- progress lines ----------------------------------------------------------------------------
 def test_progress_lines_are_numbered_without_gaps(
-    world: World, make: Entities, waiting: Waiting
+    storage: Storage, make: Entities, waiting: Waiting
 ) -> None:
     run = waiting.run
-    with world.uow() as uow:
+    with storage.unit_of_work() as uow:
         assert uow.run_events.last_seq(run.id) == 0
         lines = [make.event(run, number) for number in (1, 2, 3)]
         uow.run_events.append(lines[0])
@@ -39,7 +35,7 @@ def test_progress_lines_are_numbered_without_gaps(
         with pytest.raises(Conflict):
             uow.run_events.append(make.event(run, 4), other)
         uow.commit()
-    with world.uow() as uow:
+    with storage.unit_of_work() as uow:
         assert uow.run_events.last_seq(run.id) == 3
         assert uow.run_events.after(run.id, 0) == lines
         assert uow.run_events.after(run.id, 1, limit=1) == lines[1:2]
@@ -47,13 +43,13 @@ def test_progress_lines_are_numbered_without_gaps(
 
 
 def test_two_writers_of_one_progress_line_are_told(
-    world: World, make: Entities, waiting: Waiting
+    storage: Storage, make: Entities, waiting: Waiting
 ) -> None:
     outcomes: list[str] = []
     together = threading.Barrier(2, timeout=60)
 
     def write(line: Any) -> None:
-        with world.uow() as uow:
+        with storage.unit_of_work() as uow:
             together.wait()
             try:
                 uow.run_events.append(line)
@@ -68,38 +64,19 @@ def test_two_writers_of_one_progress_line_are_told(
 
 
 # --- the audit log -----------------------------------------------------------------------------
-def test_one_event_is_recorded_once(world: World, make: Entities) -> None:
+def test_one_event_is_recorded_once(storage: Storage, make: Entities) -> None:
     event = make_event(make)
-    with world.uow() as uow:
+    with storage.unit_of_work() as uow:
         uow.audit.record(event)
         uow.commit()
-    assert world.recorded() == 1
+    assert len(storage.events()) == 1
 
 
-def test_what_cannot_be_recorded_is_not_done(make: Entities, database: Database) -> None:
+def test_what_cannot_be_recorded_is_not_done(storage: Storage, make: Entities) -> None:
     """Fail closed: the right to write is taken away, and the row of the same transaction goes."""
-    admin = connect(database.admin, name="tests")
-    engine = connect(database.app, name="tests")
-    with admin.begin() as connection:
-        connection.execute(text("REVOKE INSERT ON audit_pending FROM tenantplane_app"))
-    try:
-        with SqlUnitOfWork(engine, queue=TableQueue) as uow:
-            uow.tenants.add(make.tenant())
-            with pytest.raises(AuditUnavailable):
-                uow.audit.record(make_event(make))
-        with SqlUnitOfWork(engine, queue=TableQueue) as uow:
-            assert uow.tenants.count() == 0
-    finally:
-        with admin.begin() as connection:
-            connection.execute(
-                text("GRANT INSERT (event_id, tenant_id, body) ON audit_pending TO tenantplane_app")
-            )
-        engine.dispose()
-        admin.dispose()
-
-
-def test_the_audit_log_in_memory_can_fail_too(make: Entities) -> None:
-    memory = MemoryStore()
-    memory.audit_unavailable = True
-    with MemoryUnitOfWork(memory) as uow, pytest.raises(AuditUnavailable):
-        uow.audit.record(make_event(make))
+    with storage.without_log(), storage.unit_of_work() as uow:
+        uow.tenants.add(make.tenant())
+        with pytest.raises(AuditUnavailable):
+            uow.audit.record(make_event(make))
+    with storage.unit_of_work() as uow:
+        assert uow.tenants.count() == 0

@@ -33,6 +33,8 @@ LINES: Mapping[str, contract.Message] = {
             contract.PlannedOperation(
                 urn=URN, type="aws:s3/bucket:Bucket", name="data", op="create",
                 diffs={"tags.x": "add"}, replaces=("bucket",), secrets=("x",),
+                changes=(contract.PropertyChange(path="tags.x", kind="add", after=["x", None]),),
+                options=("protect",), holds_data=True,
             ),
         ),
         resources=(
@@ -41,16 +43,24 @@ LINES: Mapping[str, contract.Message] = {
                 inputs={"bucket": contract.UNKNOWN, "token": {"secret": True}},
             ),
         ),
+        outputs=(contract.OutputChange(name="arn", kind="update", before=1, after={"a": []}),),
         saved_plan=base64.b64encode(b"{}").decode(),
         stack_salt="v1:x",
         encrypted_key=None,
     ),
+    "applied": contract.Applied(
+        outputs={"arn": "x", "token": {"secret": True}}, secret_outputs=("token",),
+        state_digest=DIGEST, summary={"create": 2},
+    ),
     "result": contract.Result(
-        outcome="exported",
-        locks=(contract.Lock(id="x", ours=False),),
+        outcome="looked",
+        look=contract.Look(
+            checks=(contract.Check(name="outputs_present", ok=True),), resources=(),
+            state_digest=DIGEST,
+        ),
+        locks=(contract.Lock(id="x", call_id="run_1.1", alive=False),),
         pending=(contract.Pending(urn=URN, type="t", operation="creating"),),
         resolved=(contract.Resolved(urn=URN, type="t", resolution="cleared", proof="none"),),
-        checks=(contract.Check(name="outputs_present", ok=True),),
         seconds={"plan": 1.5},
     ),
     "failure": contract.Failure(code=contract.Code.PROVIDER, text="no", data={"aws_code": "X"}),
@@ -96,7 +106,13 @@ def test_every_line_of_the_runner_is_understood(messages: Messages, kind: str) -
 @pytest.mark.parametrize("kind", sorted(LINES))
 def test_a_line_with_more_or_less_is_refused(messages: Messages, kind: str) -> None:
     whole = json.loads(LINES[kind].model_dump_json())
-    required = {"event": "seq", "planned": "parts", "result": "outcome", "failure": "code"}[kind]
+    required = {
+        "event": "seq",
+        "planned": "parts",
+        "applied": "state_digest",
+        "result": "outcome",
+        "failure": "code",
+    }[kind]
     for wrong in (
         {**whole, "surplus": 1},
         {k: v for k, v in whole.items() if k != required},
@@ -121,6 +137,9 @@ def test_requests_are_judged_alike_on_both_sides(messages: Messages) -> None:
         request(),
         request(gate=True, saved_plan="e30=", stack_salt="v1:x", verify=False),
         request(operation="clean_up", end_calls=["run_1.1"], break_locks=["x"]),
+        request(operation="inspect", marks=[{"call_id": "run_1.1", "host": "a", "pids": [1]}]),
+        request(operation="look"),
+        request(operation="resolve"),
         request(deadlines={"plan_seconds": 1}),
     ):
         messages.check_request(good)
@@ -132,6 +151,8 @@ def test_requests_are_judged_alike_on_both_sides(messages: Messages) -> None:
     [
         ({"surplus": 1}, "request"),
         ({"operation": "explode"}, "operation"),
+        ({"operation": "destroy"}, "operation"),
+        ({"marks": [{"call_id": "run_1.1"}]}, "marks.0"),
         ({"program": "mode_z"}, "program"),
         ({"stack": "../x"}, "stack"),
         ({"backend_url": "https://api.pulumi.com"}, "backend_url"),

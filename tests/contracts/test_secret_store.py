@@ -1,27 +1,23 @@
-"""What every secret store does."""
+"""What a secret store does."""
 
 from __future__ import annotations
 
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from control_plane.adapters.memory import MemorySecretStore
-from control_plane.adapters.secrets import FileSecretStore
+from control_plane.adapters.secrets import FileSecretStore, create_secret
 from control_plane.domain.errors import Conflict, SettingInvalid
 from control_plane.ports import SecretStore
 
 pytestmark = pytest.mark.timeout(60)
 
 
-@pytest.fixture(params=["memory", "files"])
-def secrets(request: pytest.FixtureRequest, tmp_path: Path) -> SecretStore:
-    if request.param == "memory":
-        return MemorySecretStore()
-    return FileSecretStore(tmp_path / "keys" / "master")
+@pytest.fixture
+def secrets(tmp_path: Path) -> SecretStore:
+    create_secret(tmp_path / "master")
+    return FileSecretStore(tmp_path / "master")
 
 
 def test_keys_are_stable_and_differ_by_deployment_and_purpose(secrets: SecretStore) -> None:
@@ -58,48 +54,27 @@ def test_a_changed_byte_is_noticed_wherever_it_is(secrets: SecretStore) -> None:
             secrets.open(short, context="pln_1")
 
 
-def test_the_file_is_made_once_for_this_user_alone(tmp_path: Path) -> None:
-    file = tmp_path / "keys" / "master"
-    first = FileSecretStore(file)
+def test_the_file_is_made_by_a_call_alone_and_for_this_user_alone(tmp_path: Path) -> None:
+    file = tmp_path / "master"
+    store = FileSecretStore(file)
+    with pytest.raises(SettingInvalid, match="tenantctl keys create"):
+        store.passphrase("dep_1")
     assert not file.exists()
-    passphrase = first.passphrase("dep_1")
+    create_secret(file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    assert [path.name for path in file.parent.iterdir()] == ["master"]
+    assert [path.name for path in tmp_path.iterdir()] == ["master"]
+    passphrase = store.passphrase("dep_1")
+    with pytest.raises(FileExistsError):
+        create_secret(file)
     assert FileSecretStore(file).passphrase("dep_1") == passphrase
-    other = FileSecretStore(tmp_path / "other")
-    assert other.passphrase("dep_1") != passphrase
-
-
-def test_processes_that_start_at_once_agree_on_one_secret(tmp_path: Path) -> None:
-    script = (
-        "import sys, pathlib\n"
-        "from control_plane.adapters.secrets import FileSecretStore\n"
-        "sys.stdin.readline()\n"
-        "print(FileSecretStore(pathlib.Path(sys.argv[1])).passphrase('dep_1'))\n"
-    )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path / "keys" / "master")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    answers = {process.communicate(timeout=50)[0] for process in processes}
-    assert len(answers) == 1
-    assert answers != {""}
+    create_secret(tmp_path / "other")
+    assert FileSecretStore(tmp_path / "other").passphrase("dep_1") != passphrase
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
 def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     file = tmp_path / "master"
-    FileSecretStore(file).passphrase("dep_1")
+    create_secret(file)
     file.chmod(mode)
     with pytest.raises(SettingInvalid, match="chmod 600"):
         FileSecretStore(file).passphrase("dep_1")
@@ -116,6 +91,7 @@ def test_a_file_that_is_not_whole_is_refused_and_kept(tmp_path: Path, content: b
 
 
 def test_no_error_tells_a_secret(tmp_path: Path) -> None:
+    create_secret(tmp_path / "master")
     store = FileSecretStore(tmp_path / "master")
     secret = (store.passphrase("dep_1"), (tmp_path / "master").read_text().strip())
     with pytest.raises(Conflict) as refused:

@@ -23,6 +23,7 @@ from control_plane.domain.actor import Role
 
 WAIT_SECONDS = 420.0
 REGION = "eu-west-1"
+PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy")
 
 
 @dataclass
@@ -40,13 +41,15 @@ class Served:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("TENANTPLANE_", "XDG_"))
+            if not name.startswith(("TENANTPLANE_", "XDG_")) and name.lower() != "no_proxy"
         }
         for folder in ("home", "temporary"):
             (self.elsewhere / folder).mkdir(parents=True, exist_ok=True)
         environment |= {
             "HOME": str(self.elsewhere / "home"),
             "TMPDIR": str(self.elsewhere / "temporary"),
+            # nobody listens there: what is on this machine must not be asked through a proxy
+            **dict.fromkeys(PROXIES, "http://127.0.0.1:9"),
             "TENANTPLANE_CACHE": str(cache_folder()),
             "TENANTPLANE_HOME": str(self.home),
             "TENANTPLANE_PULUMI": str(self.cli),

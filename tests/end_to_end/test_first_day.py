@@ -13,6 +13,7 @@ from control_plane.cli.inventory import tagged_resources
 from control_plane.domain.actor import Role
 from control_plane.domain.spec import PROGRAMS
 from control_plane.ports import EngineCall
+from control_plane.workflows.placing import spec_of
 from tests.end_to_end.installation import REGION, Served, approve, ended, request_body
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -68,11 +69,15 @@ def planned_again(served: Served) -> dict[str, set[str]]:
     """Return what a preview of every stack would do, by the kind of its deployment."""
     parts = Parts(read_settings(home=served.home, **served.left()))
     with parts.core.uow() as uow:
-        stacks = [d for d in uow.deployments.find() if d.state_digest is not None]
+        stacks = [
+            (d, spec_of(uow, d, d.applied_spec).document)
+            for d in uow.deployments.find()
+            if d.state_digest is not None
+        ]
     parts.app_engine.dispose()
     return {
         str(stack.kind): {
-            str(operation["op"])
+            str(operation.op)
             for operation in parts.engine.plan(
                 EngineCall(
                     call_id=f"look.{number}",
@@ -80,7 +85,7 @@ def planned_again(served: Served) -> dict[str, set[str]]:
                     deployment_id=stack.id,
                     stack=stack.stack,
                     program=PROGRAMS[stack.kind],
-                    spec=stack.spec,
+                    spec=spec,
                     region=stack.region,
                     account_id=stack.account_id,
                     stack_salt=stack.stack_salt,
@@ -89,7 +94,7 @@ def planned_again(served: Served) -> dict[str, set[str]]:
                 on_events=lambda *_: None,
             ).operations
         }
-        for number, stack in enumerate(stacks)
+        for number, (stack, spec) in enumerate(stacks)
     }
 
 

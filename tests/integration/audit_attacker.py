@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
@@ -16,7 +17,7 @@ from control_plane.adapters.db.audit_tables import (
     audit_subtree,
     audit_tree,
 )
-from control_plane.domain.audit import encode_body, event_uuid
+from control_plane.domain.audit import encode_body, event_uuid, rfc3339
 from tests.integration.audit_world import ACME, HOST, make_event
 
 ORIGIN = f"{HOST}/audit/{ACME}"
@@ -52,6 +53,13 @@ def put(connection: Connection, rows: list[dict[str, Any]]) -> None:
         .where(of_acme(audit_tree))
         .values(size=frontier.size, frontier=frontier.to_bytes())
     )
+
+
+def logged_at(row: dict[str, Any], time: datetime) -> dict[str, Any]:
+    """Return an entry with another time in its header."""
+    line, body = bytes(row["entry"]).split(b"\n", 1)
+    found = parse_leniently(line)
+    return {**row, "entry": header(found["idx"], found["prev"], rfc3339(time)) + b"\n" + body}
 
 
 def edited(row: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from control_plane.domain.errors import Unavailable
 from control_plane.workflows import PHASES
 
 SWEEP_SECONDS = 0.2
+GRACE_SECONDS = 1.0  # long enough to be seen, short enough to wait for
 POLL_SECONDS = 0.1
 AT_A_TIME = 4
 ALREADY_RUNS = 3  # exit code
@@ -59,13 +60,15 @@ def main(url: str, name: str, log: Path, globally: int) -> int:
         at_a_time=AT_A_TIME,
         globally=globally,
         poll_seconds=POLL_SECONDS,
+        grace_seconds=GRACE_SECONDS,
     )
     executor.start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     while True:
         time.sleep(SWEEP_SECONDS)
-        executor.hand_on()
+        if liveness.is_held() or liveness.take():
+            executor.requeue_orphans()
 
 
 if __name__ == "__main__":

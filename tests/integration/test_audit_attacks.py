@@ -8,6 +8,7 @@ cannot find is asserted too, since that is the exposure that ``docs/audit-log.md
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from control_plane.adapters.audit.keys import KeyFileSigner
 from control_plane.adapters.audit.note import Checkpoint, VerifierKey
+from control_plane.adapters.audit.sequencer import parse_leniently
 from control_plane.adapters.audit.verify import PinInvalid, verify
 from control_plane.adapters.db.audit_tables import (
     AUDIT_TABLES,
@@ -30,6 +32,7 @@ from tests.integration.audit_attacker import (
     edited,
     entries,
     forged_row,
+    logged_at,
     of_acme,
     put,
     resign,
@@ -150,6 +153,44 @@ def remove_the_whole_log(connection: Connection, world: World) -> None:
         connection.execute(delete(table).where(of_acme(table)))
 
 
+def long_ago(row: dict[str, Any], days: float = 1) -> dict[str, Any]:
+    return logged_at(row, datetime.now(UTC) - timedelta(days=days))
+
+
+def rewrite_all_and_remove_checkpoints(connection: Connection, world: World) -> None:
+    """Leave a log that nobody signed, its key forgotten too."""
+    put(connection, [long_ago(edited(row)) for row in entries(connection)])
+    for table in (audit_checkpoint, audit_key):
+        connection.execute(delete(table).where(of_acme(table)))
+
+
+def rewrite_after_seventy_and_remove_checkpoints(connection: Connection, world: World) -> None:
+    rows = entries(connection)
+    put(connection, rows[:70] + [long_ago(edited(row)) for row in rows[70:]])
+    connection.execute(
+        delete(audit_checkpoint).where(of_acme(audit_checkpoint), audit_checkpoint.c.size > 70)
+    )
+
+
+def move_the_tail_back_in_time(connection: Connection, world: World) -> None:
+    """Backdate unsigned entries by a second, too little to count as unsigned for long."""
+    rows = entries(connection)
+    before = datetime.fromisoformat(parse_leniently(rows[79]["entry"].split(b"\n")[0])["seq_time"])
+    put(connection, rows[:80] + [logged_at(r, before - timedelta(seconds=1)) for r in rows[80:]])
+    connection.execute(
+        delete(audit_checkpoint).where(of_acme(audit_checkpoint), audit_checkpoint.c.size > 80)
+    )
+
+
+def date_the_tail_into_the_future(connection: Connection, world: World) -> None:
+    """Give entries a time that makes them look as if they waited for a signature still."""
+    rows = entries(connection)
+    put(connection, rows[:80] + [long_ago(row, days=-1) for row in rows[80:]])
+    connection.execute(
+        delete(audit_checkpoint).where(of_acme(audit_checkpoint), audit_checkpoint.c.size > 80)
+    )
+
+
 # --- attacks with a key -----------------------------------------------------------------------
 def edit_and_sign_with_the_stolen_key(connection: Connection, world: World) -> None:
     edit_and_hash(connection)
@@ -208,6 +249,10 @@ MATRIX: list[tuple[Attack, set[str], set[str], set[str]]] = [
     (insert_and_hash, {"TAMPERED"}, {"REWRITTEN"}, {"REWRITTEN"}),
     (cut_the_tail, {"TAMPERED"}, {"TAMPERED"}, {"REWRITTEN"}),
     (cut_the_tail_and_its_checkpoints, NEVER, NEVER, {"REWRITTEN"}),
+    (rewrite_all_and_remove_checkpoints, {"UNSIGNED"}, {"REWRITTEN"}, {"REWRITTEN"}),
+    (rewrite_after_seventy_and_remove_checkpoints, {"UNSIGNED"}, {"UNSIGNED"}, {"REWRITTEN"}),
+    (move_the_tail_back_in_time, {"MISDATED"}, {"MISDATED"}, {"REWRITTEN"}),
+    (date_the_tail_into_the_future, {"MISDATED"}, {"MISDATED"}, {"REWRITTEN"}),
     (cut_below_sixty, NEVER, {"REWRITTEN"}, {"REWRITTEN"}),
     (edit_and_sign_with_the_stolen_key, NEVER, {"REWRITTEN"}, {"REWRITTEN"}),
     (edit_after_sixty_and_sign_with_the_stolen_key, NEVER, NEVER, {"REWRITTEN"}),
@@ -256,6 +301,42 @@ def test_a_vanished_log_is_missed_only_by_those_who_never_heard_of_it(log: World
     report = log.verify(pins=[pin])
     assert [tree.tree for tree in report.trees] == [OTHER, ACME]
     assert verdicts(report) == {"GAP", "REWRITTEN"}
+
+
+def test_a_log_that_a_tenant_must_have_is_missed_by_everybody(log: World) -> None:
+    log.database.attack(lambda connection: remove_the_whole_log(connection, log))
+    report = verify(
+        log.auditor, host=HOST, public_keys=[log.key.public_key], expected=[ACME, OTHER]
+    )
+    assert (report.exit_code, verdicts(report)) == (5, {"GAP"})
+    assert f"{ORIGIN}: NOT OK" in report.to_text()
+
+
+def test_a_log_without_its_row_is_verified_with_all_others(log: World) -> None:
+    log.database.attack(lambda c: c.execute(delete(audit_tree).where(of_acme(audit_tree))))
+    report = log.verify()
+    assert [tree.tree for tree in report.trees] == [ACME, OTHER]
+    assert verdicts(report) == {"GAP"}
+
+
+def test_the_report_names_the_logs_of_which_no_checkpoint_was_kept(log: World) -> None:
+    kept = log.notes(OTHER)[-1]
+    text = log.verify([ACME], [kept]).to_text()
+    assert f"None of the checkpoints that you gave is of {ACME}:" in text
+    log.database.attack(lambda connection: edit_an_entry(connection, log))
+    tampered = log.verify([ACME]).to_text()
+    assert "Verdict: TAMPERED" in tampered
+    assert "checkpoint that you kept" not in tampered
+
+
+def test_a_clock_that_was_put_back_does_not_make_a_log_go_back(log: World) -> None:
+    log.clock = lambda: datetime.now(UTC) - timedelta(hours=1)
+    log.record(3)
+    assert log.settle()[0].error is None
+    log.clock = lambda: datetime.now(UTC)
+    assert log.verify([ACME]).exit_code == 0
+    log.journal_path.unlink()  # the rows are put back after this test, the journal is not
+    log.restart()
 
 
 def test_the_tampered_entry_is_named(log: World) -> None:

@@ -287,25 +287,6 @@ def test_back_pressure_tells_which_part_is_behind(world: World) -> None:
     assert freshness().newest_checkpoint_at is not None
 
 
-def test_a_tree_is_settled_when_every_committed_event_is_signed(world: World) -> None:
-    def settled() -> bool:
-        answers = set()
-        for engine in (world.app, world.auditor):
-            with engine.connect() as connection:
-                reading.limit_to(connection, [ACME])
-                answers.add(reading.is_settled(connection, ACME))
-        assert len(answers) == 1
-        return answers.pop()
-
-    assert settled()
-    world.record(1)
-    assert not settled()
-    world.sequencer.sequence()
-    assert not settled()
-    world.publisher.sign()
-    assert settled()
-
-
 def test_reading_back_through_a_new_connection_finds_what_is_gone(world: World) -> None:
     world.record(3)
     growth = world.sequencer.sequence()

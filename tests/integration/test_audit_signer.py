@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import NullPool, event, insert, update
+from sqlalchemy import Connection, NullPool, delete, event, insert, update
 
+from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.checkpoints import CheckpointPublisher
 from control_plane.adapters.audit.keys import KeyFileSigner
 from control_plane.adapters.audit.merkle import Frontier
@@ -19,10 +21,24 @@ from control_plane.adapters.audit.recorder import SqlAuditLog
 from control_plane.adapters.audit.sequencer import Sequencer
 from control_plane.adapters.audit.signer_process import SignerLoop
 from control_plane.adapters.audit.signing import CheckpointSigner, SigningJournal
-from control_plane.adapters.db.audit_tables import audit_pending, audit_tree
+from control_plane.adapters.db.audit_tables import (
+    audit_checkpoint,
+    audit_entry,
+    audit_pending,
+    audit_tree,
+)
 from control_plane.adapters.db.roles import SEQUENCER
 from control_plane.domain.audit import encode_body, event_uuid
-from tests.integration.audit_attacker import ORIGIN, edit_and_hash, of_acme, restore_backup
+from control_plane.domain.ids import make_id
+from tests.integration.audit_attacker import (
+    ORIGIN,
+    edit_and_hash,
+    edited,
+    entries,
+    of_acme,
+    put,
+    restore_backup,
+)
 from tests.integration.audit_world import (
     ACME,
     HOST,
@@ -79,7 +95,6 @@ def test_the_signer_leaves_a_damaged_tree_alone_and_goes_on_with_the_others(worl
     )
     world.record(2)
     world.record(4, OTHER)
-    assert world.loop.tick().error == "tree_damaged"
     going_on = world.loop.tick()
     assert going_on.sequenced == 4
     assert list(going_on.refused) == [ACME]  # said as long as it is so
@@ -87,6 +102,209 @@ def test_the_signer_leaves_a_damaged_tree_alone_and_goes_on_with_the_others(worl
     assert world.verify([OTHER]).exit_code == 0
 
 
+def shorten(world: World) -> None:
+    """Damage the row of one tree."""
+    world.database.attack(
+        lambda c: c.execute(update(audit_tree).where(of_acme(audit_tree)).values(size=3))
+    )
+
+
+def forget_the_row(world: World) -> None:
+    world.database.attack(lambda c: c.execute(delete(audit_tree).where(of_acme(audit_tree))))
+
+
+def lose_the_last_entry(world: World) -> None:
+    last = (of_acme(audit_entry), audit_entry.c.idx == 9)
+    world.database.attack(lambda c: c.execute(delete(audit_entry).where(*last)))
+
+
+def repeat_an_event(world: World) -> None:
+    """Write an event that is logged already, as a hijacked application can."""
+    logged = event_uuid(world.logged(ACME)[0][2])
+    row = {"event_id": logged, "tenant_id": ACME, "body": encode_body(make_event(1), {})}
+    with world.app.begin() as connection:
+        connection.execute(insert(audit_pending).inline(), row)
+
+
+@pytest.mark.parametrize(
+    "damage", [shorten, forget_the_row, lose_the_last_entry, repeat_an_event, None]
+)
+def test_a_damaged_tree_stops_only_its_own_tenant(
+    world: World, damage: Callable[[World], None] | None
+) -> None:
+    world.grow(ACME, 10)
+    if damage is not None:
+        damage(world)
+    else:
+        world.database.attack(edit_and_hash_above(5))  # a tree that the signer refuses
+    world.restart()
+    for _ in range(2):  # at every sweep anew
+        world.record(2)
+        world.record(3, OTHER)
+        world.loop.tick()
+        world.database.attack(age)
+        with world.auditor.connect() as connection:
+            reading.limit_to(connection, reading.ALL_TREES)
+            assert reading.freshness(connection).problem() is None
+            assert list(reading.held(connection)) == [ACME]
+    assert [item[0] for item in world.logged(OTHER)] == [OTHER] * 6
+    assert world.verify([OTHER]).exit_code == 0
+
+
+def edit_and_hash_above(size: int) -> Callable[[Connection], None]:
+    """Return an attack that changes an entry and everything that needs no key."""
+
+    def attack(connection: Connection) -> None:
+        rows = entries(connection)
+        rows[size] = edited(rows[size])
+        put(connection, rows)
+
+    return attack
+
+
+def age(connection: Connection) -> None:
+    """Let what waits wait for an hour."""
+    since = datetime.now(UTC) - timedelta(hours=1)
+    connection.execute(update(audit_pending).values(enqueued_at=since))
+    waiting = audit_tree.c.unsigned_since.is_not(None)
+    connection.execute(update(audit_tree).where(waiting).values(unsigned_since=since))
+
+
+def test_a_tree_that_was_mended_is_let_go(world: World) -> None:
+    world.grow(ACME, 10)
+    shorten(world)
+    world.record(1)
+    world.loop.tick()
+    world.database.attack(
+        lambda c: c.execute(update(audit_tree).where(of_acme(audit_tree)).values(size=10))
+    )
+    assert world.settle()[0].error is None
+    with world.auditor.connect() as connection:
+        reading.limit_to(connection, reading.ALL_TREES)
+        assert reading.held(connection) == {}
+    assert world.verify().exit_code == 0
+
+
+def test_when_the_signer_is_down_everybody_waits(world: World) -> None:
+    world.record(1)
+    world.database.attack(age)
+    with world.auditor.connect() as connection:
+        reading.limit_to(connection, reading.ALL_TREES)
+        assert reading.freshness(connection).problem() is not None
+        assert reading.held(connection) == {}
+
+
+# --- many trees -------------------------------------------------------------------------------
+def many_trees(count: int) -> list[str]:
+    return [make_id("tenant", 1_800_000_100_000 + n, bytes(10)) for n in range(count)]
+
+
+def record_in_each(world: World, trees: Sequence[str]) -> None:
+    made = [make_event(n, tree) for n, tree in enumerate(trees)]
+    rows = [
+        {"event_id": event_uuid(item.id), "tenant_id": item.tree, "body": encode_body(item, {})}
+        for item in made
+    ]
+    with world.app.begin() as connection:
+        connection.execute(insert(audit_pending).inline(), rows)
+
+
+def test_a_tick_takes_as_many_statements_for_many_trees_as_for_few(world: World) -> None:
+    engine = world.database.engine(SEQUENCER)
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    world.sequencer = Sequencer(engine, clock=world.clock)
+    world.publisher = CheckpointPublisher(engine, engine, world.signer, host=HOST)
+    world.loop = SignerLoop(world.sequencer, world.publisher, sweep_interval=60)
+    counts = []
+    for trees in (many_trees(300), many_trees(3), many_trees(300)):
+        record_in_each(world, trees)
+        statements.clear()
+        report = world.loop.tick()
+        assert (report.error, report.signed) == (None, len(trees))
+        counts.append(len(statements))
+    engine.dispose()
+    assert max(counts) < 30
+    assert counts[1] == counts[2]
+    assert world.verify().exit_code == 0
+
+
+@pytest.mark.timeout(300)
+def test_ten_thousand_waiting_trees_are_signed_before_anybody_waits(world: World) -> None:
+    trees = many_trees(10_000)
+    record_in_each(world, trees)
+    started = time.monotonic()
+    reports = world.settle()
+    seconds = time.monotonic() - started
+    assert sum(report.signed for report in reports) == 10_000
+    assert {report.error for report in reports} == {None}
+    assert seconds < reading.PENDING_LIMIT.total_seconds()
+
+
+# --- nothing grows for ever -------------------------------------------------------------------
+def test_old_checkpoints_that_nobody_was_given_are_thinned(world: World) -> None:
+    notes = world.grow(ACME, 100)
+    hour = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    signed = [hour + timedelta(minutes=n * 10) for n in range(10)]  # 20 and 70 minutes: two hours
+    with world.auditor.begin() as connection:
+        reading.limit_to(connection, [ACME])
+        reading.mark_served(connection, ACME, 30)
+
+    def backdate(connection: Connection) -> None:
+        for n, at in enumerate(signed, 1):
+            chosen = (of_acme(audit_checkpoint), audit_checkpoint.c.size == 10 * n)
+            connection.execute(update(audit_checkpoint).where(*chosen).values(signed_at=at))
+
+    world.database.attack(backdate)
+    assert world.publisher.thin(limit=2) == 2
+    world.restart()
+    world.loop.tick()  # the first sweep does the rest
+    left = [note for note in notes if note.split("\n")[1] in {"30", "60", "100"}]
+    assert world.notes() == left
+    assert world.verify(pins=notes).exit_code == 0  # what somebody kept is confirmed all the same
+    assert world.publisher.thin() == 0
+
+
+def test_young_and_served_checkpoints_cannot_be_removed_by_the_signer(world: World) -> None:
+    world.grow(ACME, 30)
+    with world.auditor.begin() as connection:
+        reading.limit_to(connection, [ACME])
+        reading.mark_served(connection, ACME, 20)
+    old = datetime.now(UTC) - timedelta(days=30)
+    served = (of_acme(audit_checkpoint), audit_checkpoint.c.size == 20)
+    world.database.attack(
+        lambda c: c.execute(update(audit_checkpoint).where(*served).values(signed_at=old))
+    )
+    engine = world.database.engine(SEQUENCER)
+    with engine.begin() as connection:
+        assert connection.execute(delete(audit_checkpoint)).rowcount == 0
+    engine.dispose()
+    assert len(world.notes()) == 3
+
+
+def test_the_journal_is_compacted_while_it_is_used(world: World) -> None:
+    world.journal.close()
+    journal = SigningJournal(world.journal_path, compact_at=10)
+    signer = CheckpointSigner(world.key, journal)
+    engine = world.database.engine(SEQUENCER)
+    publisher = CheckpointPublisher(engine, engine, signer, host=HOST)
+    world.loop = SignerLoop(world.sequencer, publisher, sweep_interval=60)
+    longest = 0
+    for _ in range(40):
+        world.record(1)
+        assert world.settle()[0].error is None
+        longest = max(longest, world.journal_path.read_bytes().count(b"\n"))
+    journal.close()
+    engine.dispose()
+    world.open()
+    assert longest == 10
+    last = world.signer.last(ORIGIN)
+    assert last is not None
+    assert last.size == 40
+    assert world.verify().exit_code == 0
+
+
+# --- its journal ------------------------------------------------------------------------------
 def test_the_signer_takes_over_its_own_checkpoints_after_its_journal_was_lost(world: World) -> None:
     notes = world.grow(ACME, 20)
     world.journal_path.unlink()
@@ -202,7 +420,7 @@ def test_a_crash_at_any_point_of_a_tick_loses_and_doubles_nothing(world: World, 
     points = 0
     while crash_and_check(world, expected, **{kind: points + 1}):
         points += 1
-    assert points >= {"statement": 20, "commit": 3}[kind]  # so many points there are, and all fired
+    assert points >= {"statement": 15, "commit": 2}[kind]  # so many points there are, and all fired
 
 
 def test_a_crash_between_journal_and_signature_signs_the_same_head_again(world: World) -> None:

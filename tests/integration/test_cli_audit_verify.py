@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+from pathlib import Path
+
+import psycopg
 import pytest
 
-from control_plane.adapters.db.engine import connect
-from control_plane.adapters.db.unit_of_work import SqlUnitOfWork
-from control_plane.adapters.memory import MemoryStore, MemoryUnitOfWork
+from control_plane.adapters.audit.keys import KeyFileSigner
+from control_plane.adapters.audit.note import Checkpoint, VerifierKey, open_checkpoint
 from control_plane.cli.app import invoke
+from control_plane.domain.ids import make_id
 from control_plane.domain.tenant import Tenant
-from tests.databases import Database
 from tests.entities import Entities
+from tests.storage import Storage
 
 
-def _stored_tenant(database: Database) -> Tenant:
+def _stored_tenant(storage: Storage) -> Tenant:
     tenant = Entities().tenant()
-    engine = connect(database.app, name="tests", connections=1)
-    with SqlUnitOfWork(engine, queue=lambda _: MemoryUnitOfWork(MemoryStore()).queue) as uow:
+    with storage.unit_of_work() as uow:
         uow.tenants.add(tenant)
         uow.commit()
-    engine.dispose()
     return tenant
 
 
 @pytest.fixture
-def settings(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TENANTPLANE_DATABASE_URL", database.app)
-    monkeypatch.setenv("TENANTPLANE_DATABASE_AUDITOR_URL", database.auditor)
+def settings(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENANTPLANE_DATABASE_URL", storage.database.app)
+    monkeypatch.setenv("TENANTPLANE_DATABASE_AUDITOR_URL", storage.database.auditor)
 
 
 @pytest.mark.usefixtures("settings")
 def test_a_slug_is_looked_up_and_its_tree_is_verified(
-    database: Database, capsys: pytest.CaptureFixture[str]
+    storage: Storage, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tenant = _stored_tenant(database)
+    tenant = _stored_tenant(storage)
     for key in (tenant.slug, tenant.id):
         # the tenant was stored without an event, so what is found is that its log is missing
         assert invoke(["audit", "verify", key]) == 5
@@ -42,13 +46,50 @@ def test_a_slug_is_looked_up_and_its_tree_is_verified(
         assert "GAP: there is no such log" in out
 
 
-@pytest.mark.usefixtures("settings", "database")
+@pytest.mark.usefixtures("settings")
 def test_a_slug_that_nobody_has_is_4(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["audit", "verify", "nobody-here"]) == 4
     assert capsys.readouterr().err.startswith("no tenant has the slug nobody-here\n")
 
 
-@pytest.mark.usefixtures("settings", "database")
+@pytest.mark.usefixtures("settings")
 def test_no_log_at_all_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["audit", "verify"]) == 0
     assert "There is no log to verify." in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_tenant_without_a_log_is_found_when_all_are_verified(
+    storage: Storage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tenant = _stored_tenant(storage)
+    with psycopg.connect(storage.database.admin) as connection:
+        connection.execute("UPDATE tenant SET created_at = now() - interval '10 minutes'")
+    assert invoke(["audit", "verify"]) == 5
+    out = capsys.readouterr().out
+    assert f"localhost/audit/{tenant.id}: NOT OK" in out
+    assert "GAP: there is no such log" in out
+
+
+def test_the_key_is_printed_as_other_tools_take_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TENANTPLANE_HOME", str(tmp_path))
+    assert invoke(["audit", "key"]) == 2
+    assert "--public-key" in capsys.readouterr().err
+    file = tmp_path / "from-the-vendor.pub"
+    signer = KeyFileSigner.from_seed(bytes(32))
+    file.write_bytes(signer.public_pem())
+    assert invoke(["audit", "key", "--public-key", str(file)]) == 0
+    vkey, _, pem = capsys.readouterr().out.partition("\n")
+    assert pem.encode() == signer.public_pem()
+    name, number, content = vkey.split("+", 2)
+    assert name == "localhost/audit/platform"
+    assert base64.b64decode(content) == b"\x01" + signer.public_key
+    hashed = hashlib.sha256(name.encode() + b"\n\x01" + signer.public_key).hexdigest()
+    assert number == hashed[:8]
+    note = Checkpoint(origin=name, size=1, root=bytes(32)).signed(signer)
+    assert open_checkpoint(note, [VerifierKey.parse(vkey)]).size == 1
+    tenant = make_id("tenant", 1, bytes(10))
+    assert invoke(["audit", "key", tenant, "--public-key", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["vkey"].startswith(f"localhost/audit/{tenant}+")

@@ -27,7 +27,9 @@ CATALOG = {
         FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2""",
     "constraints": """
         SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
-        FROM pg_constraint WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2""",
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+            AND contype <> 'n'  -- named by the server in the order of creation; columns have them
+        ORDER BY 1, 2""",
     "indexes": """
         SELECT tablename, indexname, indexdef
         FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2""",

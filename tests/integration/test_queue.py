@@ -9,10 +9,12 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,16 +23,14 @@ import pytest
 from sqlalchemy import Connection, create_engine
 
 from control_plane.adapters.db.engine import driver_url
-from control_plane.adapters.db.roles import APP
 from control_plane.adapters.dbos.executor import Executor
-from control_plane.adapters.dbos.liveness import Liveness
-from control_plane.adapters.dbos.migrate import migrate
+from control_plane.adapters.dbos.liveness import Liveness, living_workers
 from control_plane.adapters.dbos.queue import DbosQueue, queue_factory
 from control_plane.adapters.postgres import EmbeddedPostgres
 from control_plane.domain.errors import Unavailable
 from control_plane.workflows import PHASES
 from tests.databases import Database, drop_database, new_database
-from tests.integration.queue_worker import ALREADY_RUNS
+from tests.integration.queue_worker import ALREADY_RUNS, GRACE_SECONDS, SWEEP_SECONDS
 
 SOURCE = Path(__file__).resolve().parents[2]
 SECONDS = 60.0  # for what should take one or two
@@ -69,7 +69,7 @@ class Plant:
         """Enqueue (subject, partition) in one transaction."""
         with self.transaction() as queue:
             for subject, partition in subjects:
-                queue.enqueue("plan_run", subject, partition=partition, attempt=attempt)
+                queue.enqueue("advance_run", subject, partition=partition, attempt=attempt)
 
     def work(self, name: str, globally: int = 10) -> subprocess.Popen[str]:
         """Start a worker; it is ready when this returns."""
@@ -89,6 +89,21 @@ class Plant:
         )  # fmt: skip
         self._workers.append(worker)
         return worker
+
+    def end_session(self, name: str) -> None:
+        """End the session that holds a worker's name, as a fail-over of the database does."""
+        with psycopg.connect(self.database.admin, autocommit=True) as admin:
+            ended = admin.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                " WHERE application_name = %s AND datname = current_database()",
+                [f"worker {name}"],
+            ).fetchall()
+        assert ended == [(True,)]
+
+    def living(self) -> list[str]:
+        """Return the workers that hold their names."""
+        with self._engine.connect() as connection:
+            return living_workers(connection)
 
     def kill(self, worker: subprocess.Popen[str]) -> None:
         """Kill a worker without a word."""
@@ -140,21 +155,12 @@ class Plant:
         self._engine.dispose()
 
 
-@pytest.fixture(scope="module")
-def queue_template(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    """A database with our tables and the queue's, to copy."""
-    name = new_database(postgres_server, template=migrated_template)
-    migrate(Database(server=postgres_server, name=name).owner, application_role=APP)
-    yield name
-    drop_database(postgres_server, name)
-
-
 @pytest.fixture
 def plant(
-    postgres_server: EmbeddedPostgres, queue_template: str, tmp_path: Path
+    postgres_server: EmbeddedPostgres, migrated_template: str, tmp_path: Path
 ) -> Iterator[Plant]:
     """Each test has a queue of its own: what one leaves, workers of the next would take up."""
-    name = new_database(postgres_server, template=queue_template)
+    name = new_database(postgres_server, template=migrated_template)
     plant = Plant(Database(server=postgres_server, name=name), tmp_path)
     yield plant
     plant.close()
@@ -163,7 +169,7 @@ def plant(
 
 def test_what_is_rolled_back_was_never_enqueued(plant: Plant) -> None:
     with plant.transaction(keep=False) as queue:
-        queue.enqueue("plan_run", "0-a", partition="p")
+        queue.enqueue("advance_run", "0-a", partition="p")
     assert plant.rows() == 0
     plant.enqueue(("0-a", "p"))
     assert plant.rows() == 1
@@ -179,7 +185,7 @@ def test_a_phase_of_one_attempt_is_enqueued_once(plant: Plant) -> None:
 
 @pytest.mark.parametrize(
     ("phase", "subject", "partition"),
-    [("no_such_phase", "a", "p"), ("plan_run", "a", ""), ("plan_run", "", "p")],
+    [("no_such_phase", "a", "p"), ("advance_run", "a", ""), ("advance_run", "", "p")],
 )
 def test_what_would_never_run_is_refused(
     plant: Plant, phase: str, subject: str, partition: str
@@ -187,6 +193,31 @@ def test_what_would_never_run_is_refused(
     with plant.transaction() as queue, pytest.raises(ValueError, match="not a phase"):
         queue.enqueue(phase, subject, partition=partition)
     assert plant.rows() == 0
+
+
+def test_the_queue_holds_what_a_worker_does_until_it_is_done_and_then_forgets_it(
+    plant: Plant,
+) -> None:
+    def holds() -> bool:
+        with plant.transaction() as queue:
+            return queue.holds("advance_run", "hold-a", attempt=1)
+
+    plant.enqueue(("hold-a", "p"))
+    plant.work("one")
+    plant.wait_for(lambda: len(plant.ran()) == 1)
+    assert holds()
+    assert plant.rows("status = 'PENDING'") == 1
+    with plant.transaction() as queue:
+        assert queue.forget(datetime.now(UTC) + timedelta(days=1), limit=9) == 0
+    plant.let_go()
+    plant.wait_done(1)
+    assert not holds()
+    with plant.transaction() as queue:
+        assert queue.forget(datetime.now(UTC) + timedelta(days=1), limit=9) == 1
+    with psycopg.connect(plant.database.app) as connection:
+        for table in ("workflow_status", "workflow_input", "workflow_output", "operation_outputs"):
+            found = connection.execute(f"SELECT count(*) FROM dbos.{table}".encode())  # noqa: S608 - our own words
+            assert found.fetchone() == (0,), table
 
 
 def test_phases_of_one_partition_never_overlap(plant: Plant) -> None:
@@ -236,15 +267,33 @@ def test_another_worker_takes_over_from_a_dead_one(plant: Plant) -> None:
     first = plant.work("one")
     plant.wait_for(lambda: len(plant.ran()) == 1)
     second = plant.work("two")
-    time.sleep(1.0)  # five looks for dead workers: a living one is left alone
+    time.sleep(2 * GRACE_SECONDS)  # ten looks for dead workers: a living one is left alone
     assert len(plant.ran()) == 1
     plant.kill(first)
+    killed = time.monotonic()
     plant.enqueue(("0-b", "p"))
     plant.let_go()
     plant.wait_done(2)
     assert [(one.subject, one.pid, one.end is not None) for one in plant.ran()] == [
         ("hold-a", first.pid, False), ("hold-a", second.pid, True), ("0-b", second.pid, True),
     ]  # fmt: skip
+    assert plant.ran()[1].start - killed >= GRACE_SECONDS - 2 * SWEEP_SECONDS
+
+
+def test_a_worker_that_comes_back_in_time_keeps_its_work(plant: Plant) -> None:
+    """Its phase runs on while another worker looks, and is done once."""
+    plant.enqueue(("hold-a", "p"))
+    first = plant.work("one")
+    plant.wait_for(lambda: len(plant.ran()) == 1)
+    plant.work("two")
+    plant.end_session("one")
+    plant.wait_for(lambda: plant.living() == ["one", "two"])  # within the grace
+    time.sleep(2 * GRACE_SECONDS)  # ten looks of the other
+    plant.let_go()
+    plant.wait_done(1)
+    assert [(one.subject, one.pid, one.end is not None) for one in plant.ran()] == [
+        ("hold-a", first.pid, True)
+    ]
 
 
 def test_a_second_worker_of_the_same_name_does_not_start(plant: Plant) -> None:
@@ -260,21 +309,49 @@ def test_a_worker_whose_session_ended_knows_that_it_lost_its_name(plant: Plant) 
     with Liveness(plant.database.app, "one") as one, Liveness(plant.database.app, "two") as two:
         assert one.is_held()
         assert not two.is_dead("one")
-        with psycopg.connect(plant.database.admin, autocommit=True) as admin:
-            admin.execute(
-                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-                " WHERE application_name = 'worker one'"
-            )
+        plant.end_session("one")
         assert not one.is_held()
         assert two.is_dead("one")
+        assert one.take()
+        assert not two.is_dead("one")
+        plant.end_session("one")
+        with Liveness(plant.database.app, "one") as other:
+            assert other.is_held()
+            assert not one.take()
+            assert not one.is_held()
 
 
 def test_one_worker_at_a_time_looks_for_dead_ones(plant: Plant) -> None:
     with Liveness(plant.database.app, "one") as one, Liveness(plant.database.app, "two") as two:
-        assert one.take_reaper_turn()
-        assert not two.take_reaper_turn()
-        one.end_reaper_turn()
-        assert two.take_reaper_turn()
+        with one.reaping() as is_one, two.reaping() as is_two:
+            assert (is_one, is_two) == (True, False)
+        with two.reaping() as is_two:
+            assert is_two
+
+
+def test_a_name_cannot_start_while_its_work_is_handed_over(plant: Plant) -> None:
+    with Liveness(plant.database.app, "two") as two:
+        with two.holding("one") as is_free:
+            assert is_free
+            assert not Liveness(plant.database.app, "one").take()
+        with Liveness(plant.database.app, "one"), two.holding("one") as is_free:
+            assert not is_free
+
+
+def test_a_start_waits_for_somebody_who_only_looks_at_its_name(plant: Plant) -> None:
+    started = threading.Event()
+
+    def look() -> None:
+        with Liveness(plant.database.app, "two") as two, two.holding("one"):
+            started.set()
+            time.sleep(1.0)  # what a look takes at most, on a slow day
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    assert started.wait(20)
+    with Liveness(plant.database.app, "one") as one:
+        assert one.is_held()
+    looking.join(20)
 
 
 def test_a_name_is_free_again_when_its_worker_ends(plant: Plant) -> None:
@@ -316,4 +393,4 @@ def test_every_phase_that_the_code_enqueues_exists_and_all_are_used() -> None:
             ):
                 named.add(node.args[0].value)
     assert named <= set(PHASES)
-    assert {"plan_run", "apply_run", "build_bundle"} == set(PHASES)
+    assert {"advance_run", "build_bundle"} == set(PHASES)

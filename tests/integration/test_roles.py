@@ -12,7 +12,7 @@ from tests.databases import Database
 pytestmark = pytest.mark.timeout(120)
 
 NAMES = [table.name for table in tables.BUSINESS_TABLES]
-DELETABLE = {"idempotency_record"}
+DELETABLE = {"account", "idempotency_record", "timer"}
 
 
 def rights(database: Database, role: str, table: str) -> set[str]:

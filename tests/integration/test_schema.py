@@ -13,18 +13,19 @@ from typing import Any
 import psycopg
 import pytest
 
-from control_plane.adapters.db.engine import connect
+from control_plane.adapters.db.mapping import MAPPED, Mapped
 from control_plane.adapters.db.tables import BUSINESS_TABLES, IMMUTABLE
-from control_plane.adapters.db.unit_of_work import SqlUnitOfWork
-from control_plane.adapters.memory import MemoryStore, MemoryUnitOfWork
-from tests.databases import Database
+from control_plane.domain.calls import CallOutcome
+from control_plane.domain.timers import TimerKind
 from tests.entities import ASKER, DECIDER, Entities, Waiting, store_waiting
+from tests.storage import Storage
 
 pytestmark = pytest.mark.timeout(120)
 
 DECIDE = (
-    "INSERT INTO decision (id, approval_id, decision, plan_digest, actor_id, actor_kind, reason,"
-    " decided_at) VALUES (%(id)s, %(approval)s, %(decision)s, %(digest)s, %(actor)s, %(kind)s,"
+    "INSERT INTO decision (id, approval_id, decision, plan_digest, actor_id, person, actor_kind,"
+    " reason, decided_at)"
+    " VALUES (%(id)s, %(approval)s, %(decision)s, %(digest)s, %(actor)s, %(person)s, %(kind)s,"
     " 'read it', '2026-11-20T15:00:00Z')"
 )
 
@@ -47,8 +48,16 @@ class Owner:
         with self.connection.transaction():
             return self.connection.execute(statement, values).rowcount
 
+    def ask(self, change: str) -> None:
+        """Give the waiting approval other terms, as if it had been asked for with them."""
+        with self.connection.transaction():
+            self.connection.execute("ALTER TABLE approval DISABLE TRIGGER check_approval")
+            self.connection.execute(f"UPDATE approval SET {change}".encode())  # noqa: S608 - our own words
+            self.connection.execute("ALTER TABLE approval ENABLE TRIGGER check_approval")
+
     def decision(self, **changes: str) -> dict[str, str]:
         self.decisions += 1
+        changes.setdefault("person", changes.get("actor", DECIDER))
         return {
             "id": f"dec_{self.decisions}",
             "approval": self.waiting.approval.id,
@@ -60,20 +69,25 @@ class Owner:
 
 
 @pytest.fixture
-def owner(database: Database) -> Iterator[Owner]:
-    engine = connect(database.app, name="tests")
-    with SqlUnitOfWork(engine, queue=lambda _: MemoryUnitOfWork(MemoryStore()).queue) as uow:
+def owner(storage: Storage) -> Iterator[Owner]:
+    with storage.unit_of_work() as uow:
         make = Entities()
         waiting = store_waiting(uow, make)
         bundle = make.bundle(waiting.deployment)
         contract = make.contract(waiting.tenant)
         uow.bundles.add(bundle)
         uow.contracts.add(contract)
+        uow.refusals.add(make.refusal())
         uow.receipts.add(make.receipt(bundle))
         uow.run_events.append(make.event(waiting.run, 1))
+        uow.specs.add(make.spec(waiting.deployment))
+        ended = {"outcome": CallOutcome.ENDED, "ended_at": make.clock.now()}
+        uow.calls.add(make.call(waiting.run, **ended))
+        uow.hubs.add(make.hub())
+        uow.timers.set(TimerKind.RUN_TURN, waiting.run.id, make.clock.now())
+        uow.evidence.add(make.evidence(waiting.run))
         uow.commit()
-    engine.dispose()
-    with psycopg.connect(database.owner, autocommit=True) as connection:
+    with psycopg.connect(storage.database.owner, autocommit=True) as connection:
         yield Owner(connection, waiting)
 
 
@@ -122,14 +136,56 @@ def test_an_approval_cannot_be_given_by_hand(owner: Owner) -> None:
     for status in ("approved", "consumed"):
         answer = owner.refused("UPDATE approval SET status = %(s)s", {"s": status})
         assert answer == ("TP006", "approval_needs_decision")
-    owner.done(DECIDE, owner.decision(decision="reject", actor="user:third"))
-    answer = owner.refused("UPDATE approval SET status = 'approved'")
-    assert answer == ("TP006", "approval_needs_decision")
     owner.done(DECIDE, owner.decision())
     assert owner.done("UPDATE approval SET status = 'approved'") == 1
     assert owner.done("UPDATE approval SET status = 'consumed'") == 1
     answer = owner.refused("UPDATE approval SET status = 'waiting'")
     assert answer == ("TP006", "approval_needs_decision")
+
+
+def test_one_no_outweighs_every_yes(owner: Owner) -> None:
+    owner.done(DECIDE, owner.decision(decision="reject", actor="user:third"))
+    for actor in (DECIDER, "user:fourth"):
+        owner.done(DECIDE, owner.decision(actor=actor))
+    answer = owner.refused("UPDATE approval SET status = 'approved'")
+    assert answer == ("TP006", "approval_needs_decision")
+
+
+def test_where_two_must_agree_they_are_two_people(owner: Owner) -> None:
+    owner.ask("needed = 2")
+    owner.done(DECIDE, owner.decision(actor="user:olga", person="olga@example.com"))
+    answer = owner.refused("UPDATE approval SET status = 'approved'")
+    assert answer == ("TP006", "approval_needs_decision")
+    same = owner.decision(actor="user:olga-admin", person="olga@example.com")
+    assert owner.refused(DECIDE, same) == ("23505", "uq_decision_approval_id_person")
+    answer = owner.refused("UPDATE approval SET status = 'approved'")
+    assert answer == ("TP006", "approval_needs_decision")
+    owner.done(DECIDE, owner.decision(actor="user:petra", person="petra@example.com"))
+    assert owner.done("UPDATE approval SET status = 'approved'") == 1
+
+
+@pytest.mark.parametrize(
+    "account",
+    [{"actor": "user:asks-2", "person": ASKER}, {"actor": ASKER, "person": "somebody@example.com"}],
+)
+def test_a_barred_person_decides_under_no_account(owner: Owner, account: dict[str, str]) -> None:
+    assert owner.refused(DECIDE, owner.decision(**account)) == ("TP002", "")
+
+
+@pytest.mark.parametrize(
+    "change", ["rule = 'none'", "needed = 2", "roles = '[\"auditor\"]'", "roles = '[]'"]
+)
+def test_what_an_approval_asks_for_cannot_be_changed(owner: Owner, change: str) -> None:
+    wrong = ("TP006", "approval_is_bound_to_its_plan")
+    assert owner.refused(f"UPDATE approval SET {change}") == wrong  # noqa: S608 - our own words
+    owner.done(DECIDE, owner.decision())
+    together = f"UPDATE approval SET status = 'approved', {change}"  # noqa: S608 - as above
+    assert owner.refused(together) == wrong
+
+
+def test_an_approval_asks_for_somebody(owner: Owner) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="ck_approval_needed"):
+        owner.ask("needed = 0")
 
 
 def test_a_rejected_approval_cannot_be_turned_round(owner: Owner) -> None:
@@ -179,11 +235,28 @@ def test_every_immutable_table_has_its_trigger_and_no_other(owner: Owner) -> Non
         ("tenant", "status"), ("tenant", "waiting_on"), ("tenant", "mode"),
         ("deployment", "kind"), ("run", "status"), ("run", "kind"), ("run", "blocked_from"),
         ("approval", "status"), ("bundle", "status"), ("bundle", "rehearsal"),
+        ("hub", "status"), ("engine_call", "outcome"), ("timer", "kind"),
     ],
 )  # fmt: skip
 def test_a_word_that_no_enumeration_has_is_refused(owner: Owner, table: str, column: str) -> None:
     answer = owner.refused(f"UPDATE {table} SET {column} = 'sideways'")  # noqa: S608 - our own names
     assert answer == ("23514", f"ck_{table}_{column}")
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("UPDATE engine_call SET ended_at = NULL", "ck_engine_call_ended_with_outcome"),
+        ("UPDATE engine_call SET outcome = NULL", "ck_engine_call_ended_with_outcome"),
+        ("UPDATE deployment SET applied_spec = spec_number + 1", "ck_deployment_applied_spec"),
+        ("UPDATE deployment SET applied_spec = -1", "ck_deployment_applied_spec"),
+        ("UPDATE run SET turn = 0", "ck_run_counts"),
+        ("UPDATE run SET deaths = -1", "ck_run_counts"),
+        ("UPDATE run SET failures = -1", "ck_run_counts"),
+    ],
+)
+def test_counts_and_facts_go_together(owner: Owner, change: str, constraint: str) -> None:
+    assert owner.refused(change) == ("23514", constraint)
 
 
 def test_a_blocked_run_names_what_it_waits_for(owner: Owner) -> None:
@@ -199,15 +272,13 @@ def test_no_row_that_others_refer_to_is_removed(owner: Owner) -> None:
         assert (state, constraint[:3]) == ("23503", "fk_")
 
 
-def test_listeners_learn_at_commit_which_run_has_new_lines(
-    owner: Owner, database: Database
-) -> None:
+def test_listeners_learn_at_commit_which_run_has_new_lines(owner: Owner, storage: Storage) -> None:
     run = owner.waiting.run
     line = (
         "INSERT INTO run_event SELECT run_id, seq + 1, time, kind, body FROM run_event"
         " ORDER BY seq DESC LIMIT 1"
     )
-    with psycopg.connect(database.app, autocommit=True) as listener:
+    with psycopg.connect(storage.database.app, autocommit=True) as listener:
         listener.execute("LISTEN run_events")
         with owner.connection.transaction():
             owner.connection.execute(line)
@@ -230,10 +301,16 @@ def test_every_table_has_a_primary_key_and_indexed_references(owner: Owner) -> N
     ).fetchall()
     # looked up from the run's own row, or seldom and in small tables
     assert set(rows) == {
-        ("run", "plan_id"), ("run", "approval_id"), ("run", "supersedes"), ("run", "retry_of"),
-        ("plan", "deployment_id"), ("download_link", "handover_id"),
+        ("run", "plan_id"), ("run", "approval_id"), ("run", "evidence_id"), ("run", "supersedes"),
+        ("run", "retry_of"), ("deployment", "evidence_id"), ("plan", "deployment_id"),
+        ("download_link", "handover_id"),
     }  # fmt: skip
     keyed = owner.connection.execute(
         "SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'p'"
     ).fetchall()
     assert {table.name for table in BUSINESS_TABLES} <= {name for (name,) in keyed}
+
+
+@pytest.mark.parametrize("mapped", MAPPED, ids=lambda mapped: mapped.table.name)
+def test_columns_are_the_fields_of_the_dataclass(mapped: Mapped[object]) -> None:
+    assert tuple(mapped.table.columns.keys()) == mapped.names

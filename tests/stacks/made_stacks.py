@@ -25,7 +25,7 @@ class Made:
     @property
     def outputs(self) -> dict[str, Any]:
         """What the stack exports."""
-        return dict(self.outcome.last["outputs"])
+        return dict(self.outcome.last["look"]["outputs"])
 
 
 @dataclass(frozen=True, kw_only=True)

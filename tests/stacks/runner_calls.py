@@ -40,6 +40,7 @@ class Desk:
     stack: str = STACK
     spec: dict[str, Any] = field(default_factory=dict)
     source: Path = ROOT
+    backend_url: str = ""  # a folder of the desk's own unless it is given
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
@@ -59,6 +60,15 @@ class Desk:
     @property
     def lock_folder(self) -> Path:
         return self.backend / ".pulumi" / "locks" / PROJECT_FOLDER / self.stack
+
+    @property
+    def state_file(self) -> Path:
+        return self.backend / ".pulumi" / "stacks" / "tenantplane" / f"{self.stack}.json"
+
+    def state(self) -> Message:
+        """Return the state as it lies in the backend."""
+        latest = json.loads(self.state_file.read_text())["checkpoint"]["latest"]
+        return dict(latest)
 
     def locks(self) -> list[str]:
         return sorted(p.stem for p in self.lock_folder.glob("*.json"))
@@ -83,7 +93,7 @@ class Desk:
                 "account_id": ACCOUNT,
                 "endpoint": self.endpoint,
             },
-            "backend_url": f"file://{self.backend}",
+            "backend_url": self.backend_url or f"file://{self.backend}",
             "work_folder": str(self.work / call_id),
             "cli": str(self.cli),
             "secrets": {"passphrase": PASSPHRASE, "hmac_key": "5e" * 32},
@@ -109,6 +119,10 @@ class Desk:
         assert outcome.code == 1
         return outcome.last
 
+    def state_digest(self) -> str | None:
+        digest: str | None = self.result("inspect")["state_digest"]
+        return digest
+
     def plan(self, **changes: Any) -> Message:
         outcome = self.call("preview", **changes)
         assert outcome.planned is not None, outcome.last
@@ -122,6 +136,7 @@ class Outcome:
     code: int
     last: Message
     planned: Message | None
+    applied: Message | None
     events: list[Message]
     noise: str
     seconds: float
@@ -135,6 +150,7 @@ class RunnerCall:
         self.call_id = str(request.get("call_id", ""))
         self.events: list[Message] = []
         self.planned: Message | None = None
+        self.applied: Message | None = None
         self.last: Message = {}
         self._started = time.monotonic()
         self._noise: list[str] = []
@@ -194,6 +210,8 @@ class RunnerCall:
                 self.events.append(message)
             elif message["message"] == "planned":
                 self.planned = message
+            elif message["message"] == "applied":
+                self.applied = message
             else:
                 self.last = message
             yield message
@@ -217,10 +235,21 @@ class RunnerCall:
             code=code,
             last=self.last,
             planned=self.planned,
+            applied=self.applied,
             events=self.events,
             noise=self.noise(),
             seconds=time.monotonic() - self._started,
         )
+
+    @property
+    def mark(self) -> Message:
+        """What the control plane keeps of this call: the processes that may hold its lock."""
+        told = self.of("engine")
+        return {
+            "call_id": self.call_id,
+            "host": os.uname().nodename,
+            "pids": [body["pid"] for body in told],
+        }
 
     def noise(self) -> str:
         return "".join(self._noise)
@@ -231,6 +260,15 @@ class RunnerCall:
     def _listen(self) -> None:
         assert self.process.stderr is not None
         self._noise.extend(self.process.stderr)
+
+
+def take_over(desk: Desk, dead: RunnerCall) -> None:
+    """Do what a control plane does before it resolves: end what is left, break our own locks."""
+    left = desk.result("inspect", marks=[dead.mark])
+    assert {lock["call_id"] for lock in left["locks"]} <= {dead.call_id}
+    locks = [lock["id"] for lock in left["locks"]]
+    cleaned = desk.result("clean_up", break_locks=locks, end_calls=[dead.call_id])
+    assert cleaned["broken_locks"] == locks
 
 
 def environment(call_id: str) -> dict[str, str]:
@@ -295,13 +333,14 @@ def phase_begins(message: Message, phase: str) -> bool:
 
 
 def tree_with_program(folder: Path, source: str) -> Path:
-    """Copy the stacks and put ``source`` in the place of the slice's program."""
+    """Copy what the runner is made of and put ``source`` in the place of the slice's program."""
     tree = folder / "tree"
-    shutil.copytree(
-        ROOT / "stacks",
-        tree / "stacks",
-        ignore=shutil.ignore_patterns("__pycache__", "mode_c_modules"),
-    )
+    for package in ("stacks", "policies"):
+        shutil.copytree(
+            ROOT / package,
+            tree / package,
+            ignore=shutil.ignore_patterns("__pycache__", "mode_c_modules"),
+        )
     shutil.copy(ROOT / "requirements.lock", tree)
     (tree / "stacks" / "mode_a" / "slice.py").write_text(source)
     return tree

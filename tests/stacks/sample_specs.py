@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 ACCOUNT = "123456789012"
+DEDICATED = "dep_01J0000000000000000000000B"
 REGION = "eu-west-1"
 RETENTION = {"log_days": 365, "noncurrent_days": 90, "key_deletion_days": 30}
 
@@ -74,7 +75,7 @@ def dedicated(**changes: Any) -> dict[str, Any]:
     """Return the spec of a dedicated Hub."""
     return {
         "schema_version": 1,
-        "owner": owner("dainese", "dainese-q7w2e4", mode="B"),
+        "owner": owner("dainese", "dainese-q7w2e4", mode="B", deployment=DEDICATED),
         "region": REGION,
         "account_id": ACCOUNT,
         "network": {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.stacks.cloud_process import CloudProcess
-from tests.stacks.runner_calls import Desk, phase_begins
+from tests.stacks.runner_calls import Desk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -52,23 +52,28 @@ def test_an_apply_ends_with_outputs_checks_and_seconds(desk: Desk) -> None:
     outcome = desk.call("up", gate=True)
     last = outcome.last
     assert (last["message"], last["outcome"]) == ("result", "applied"), last
-    assert last["outputs"]["data_bucket"] == desk.spec["hub"]["data_bucket"]
-    assert {c["name"]: c["ok"] for c in last["checks"]} == {
+    look = last["look"]
+    assert look["outputs"]["data_bucket"] == desk.spec["hub"]["data_bucket"]
+    assert {c["name"]: c["ok"] for c in look["checks"]} == {
         "answers_in_cloud": True,
         "plans_only_same": True,
         "outputs_present": True,
+        "nothing_unknown": True,
     }
     assert set(last["seconds"]) >= {"create_stack", "plan", "gate", "apply", "verify"}
-    assert last["summary"]["create"] == len(last["resources"])
-    locks = [e["body"] for e in outcome.events if e["kind"] == "lock"]
-    assert len(locks) == 1
-    # the lock was told before any resource was touched
-    kinds = [
+    assert last["summary"]["create"] == len(look["resources"])
+    assert look["state_digest"] == last["state_digest"]
+    # one engine made the stack, the other applies: told in that phase, before any resource
+    told = [
         (e["kind"], e["body"].get("status"))
         for e in outcome.events
-        if e["kind"] == "lock" or e["body"].get("phase") == "apply"
+        if e["kind"] == "engine" or e["body"].get("phase") == "apply"
     ]
-    assert kinds.index(("lock", None)) < kinds.index(("resource", "started"))
+    assert [kind for kind, _ in told].count("engine") == 2
+    begin, holder = ("phase", "started"), ("engine", None)
+    assert told[0] == holder
+    assert told[1:3] == [begin, holder]
+    assert told.index(("resource", "started")) > 2
     assert [e["seq"] for e in outcome.events] == list(range(1, len(outcome.events) + 1))
     assert desk.locks() == []
     assert list(desk.work.iterdir()) == []
@@ -79,7 +84,11 @@ def test_stop_at_the_gate_calls_nothing(desk: Desk, runner_cloud: CloudProcess) 
         outcome = running.finish(answer="stop")
     assert outcome.last["outcome"] == "stopped"
     assert outcome.code == 0
-    assert not [e for e in outcome.events if e["kind"] == "lock"]
+    phases = {e["body"]["phase"] for e in outcome.events if e["kind"] == "phase"}
+    assert phases == {"plan", "gate"}
+    # the only engine that could take a lock made the empty stack
+    assert len([e for e in outcome.events if e["kind"] == "engine"]) == 1
+    assert desk.state().get("resources", []) == []
     found = runner_cloud.client("iam").list_roles()["Roles"]
     assert not [r for r in found if r["RoleName"].startswith(desk.spec["owner"]["short"])]
 
@@ -153,30 +162,15 @@ def test_what_the_cloud_refuses_names_resource_and_code(
     assert refused["data"]["name"] == "table"
     assert refused["data"]["type"] == "aws:ssm/parameter:Parameter"
     assert refused["data"]["aws_code"] == "ParameterAlreadyExists"
-    assert refused["state_digest"] == desk.result("export")["state_digest"]
+    assert refused["state_digest"] == desk.state_digest()
     assert desk.locks() == []
-
-
-def test_a_resource_that_is_gone_fails_the_verification(
-    desk: Desk, runner_cloud: CloudProcess
-) -> None:
-    name = f"/tenantplane/{desk.spec['owner']['short']}/table"
-    with desk.start("up") as running:
-        running.until(lambda m: phase_begins(m, "verify"))
-        runner_cloud.client("ssm").delete_parameter(Name=name)
-        last = running.finish().last
-    assert last["outcome"] == "applied"
-    failed = {c["name"]: c["detail"] for c in last["checks"] if not c["ok"]}
-    assert set(failed) == {"answers_in_cloud", "plans_only_same"}
-    assert failed["answers_in_cloud"] == "not in the cloud: table"
-    assert failed["plans_only_same"] == "planned: table (create)"
 
 
 def test_an_output_without_a_value_fails_its_check_and_prints_disturb_nothing(
     make_desk: MakeDesk,
 ) -> None:
     outcome = make_desk(program=ONE_PARAMETER).call("up")
-    failed = {c["name"]: c["detail"] for c in outcome.last["checks"] if not c["ok"]}
+    failed = {c["name"]: c["detail"] for c in outcome.last["look"]["checks"] if not c["ok"]}
     assert failed == {"outputs_present": "without value: nothing"}
     assert "a program may print" in outcome.noise
     assert "whatever it likes" in outcome.noise
@@ -237,14 +231,35 @@ def test_there_is_no_command(desk: Desk, tmp_path: Path) -> None:
     assert "make setup" in refused["text"]
 
 
-def test_a_command_of_another_version_is_refused(desk: Desk, tmp_path: Path) -> None:
-    desk.result("up")
+OTHER_VERSION = """#!/bin/sh
+while [ $# -gt 0 ]; do
+    [ "$1" = --save-plan ] && echo '{"manifest": {"version": "v3.1.0"}}' > "$2"
+    shift
+done
+"""
+
+
+@pytest.mark.parametrize("operation", ["preview", "look"])
+def test_a_command_of_another_version_is_refused(
+    desk: Desk, tmp_path: Path, operation: str
+) -> None:
+    desk.plan()
     other = tmp_path / "pulumi"
-    other.write_text("#!/bin/sh\necho v3.1.0\n")
+    other.write_text(OTHER_VERSION)
     other.chmod(0o755)
-    refused = desk.failure("refresh", cli=str(other))
+    refused = desk.failure(operation, cli=str(other))
     assert refused["code"] == "cli_version"
     assert refused["data"] == {"version": "3.1.0", "needed": "3.259.0"}
+
+
+def test_a_command_that_writes_no_plan_is_told(desk: Desk, tmp_path: Path) -> None:
+    desk.plan()
+    other = tmp_path / "pulumi"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    refused = desk.failure("preview", cli=str(other))
+    assert refused["code"] == "engine"
+    assert "wrote no plan" in refused["text"]
 
 
 def test_a_backend_that_cannot_be_used_is_told(desk: Desk, tmp_path: Path) -> None:
@@ -259,31 +274,4 @@ def test_a_backend_that_cannot_be_used_is_told(desk: Desk, tmp_path: Path) -> No
 def test_a_damaged_state_is_told(desk: Desk) -> None:
     desk.plan()
     (desk.backend / ".pulumi" / "stacks" / "tenantplane" / f"{desk.stack}.json").write_text("{")
-    assert desk.failure("export")["code"] == "backend"
-
-
-def test_destroy_names_what_is_protected_and_deletes_nothing(desk: Desk) -> None:
-    before = desk.result("up")["state_digest"]
-    refused = desk.failure("destroy")
-    assert refused["code"] == "protected"
-    assert len(refused["data"]["resources"]) == 4
-    assert desk.result("export")["state_digest"] == before
-
-
-def test_refresh_sees_what_changed_and_destroy_removes_what_is_left(
-    make_desk: MakeDesk, runner_cloud: CloudProcess
-) -> None:
-    desk = make_desk(program=ONE_PARAMETER)
-    made = desk.result("up")
-    name = f"/{desk.spec['owner']['short']}/one"
-    ssm = runner_cloud.client("ssm")
-    ssm.put_parameter(Name=name, Value="2", Type="String", Overwrite=True)
-    refreshed = desk.result("refresh")
-    assert refreshed["summary"]["update"] == 1
-    assert refreshed["state_digest"] != made["state_digest"]
-    parameter = next(r for r in refreshed["resources"] if r["name"] == "one")
-    assert parameter["outputs"]["version"] == 2
-    assert parameter["outputs"]["value"] == {"secret": True}  # of a parameter it always is
-    destroyed = desk.result("destroy")
-    assert destroyed["resources"] == []
-    assert name not in {p["Name"] for p in ssm.describe_parameters()["Parameters"]}
+    assert desk.failure("inspect")["code"] == "backend"

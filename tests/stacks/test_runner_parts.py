@@ -15,16 +15,16 @@ import pytest
 
 from stacks.contract import Code, PlannedOperation
 from stacks.engine.backend import (
+    backend_for,
     call_of_message,
     engine_url,
-    file_backend,
     salt_of,
     update_message,
 )
 from stacks.engine.failures import CallFailed, ProgramError, Said, classify
 from stacks.engine.guard import CALL_FILE, remove_folder
 from stacks.engine.passphrase import Crypter, Hider
-from stacks.engine.plan import operations_digest, operations_of
+from stacks.engine.plan import Preview, operations_digest, operations_of
 from stacks.engine.sources import program_digest, program_files
 from stacks.engine.state import state_digest
 from stacks.engine.values import SECRET, SIGNATURE, masked, secret_names
@@ -62,8 +62,7 @@ def test_what_the_engine_encrypts_is_decrypted_in_memory(pulumi_cli: Path, tmp_p
     salt = settings.split("encryptionsalt: ")[1].split("\n")[0]
     ciphertext = settings.split("secure: ")[1].split("\n")[0]
     assert Crypter("pass phrase é", salt).decrypt(ciphertext) == "a secret é".encode()
-    backend = file_backend(f"file://{tmp_path}", "x.y.a")
-    assert backend is not None
+    backend = backend_for(f"file://{tmp_path}", "x.y.a")
     assert salt_of(backend.state()) == salt
     with pytest.raises(CallFailed) as wrong:
         Crypter("another", salt).decrypt(ciphertext)
@@ -118,6 +117,9 @@ def test_the_digest_of_a_state_leaves_out_times_and_orders() -> None:
         {"id": "two"}, {"outputs": {"arn": "y"}}, {"inputs": {"value": secret("v1:a:c")}},
         {"protect": True}, {"parent": "urn:p"}, {"provider": "urn:q::id"}, {"dependencies": []},
         {"delete": True}, {"external": True}, {"taint": True}, {"urn": URN + "x"},
+        {"deletedWith": "urn:a"}, {"customTimeouts": {"create": 300}}, {"retainOnDelete": True},
+        {"additionalSecretOutputs": ["arn"]}, {"ignoreChanges": ["value"]},
+        {"replaceOnChanges": ["value"]}, {"hideDiff": ["value"]},
     ],
     ids=str,
 )  # fmt: skip
@@ -135,13 +137,11 @@ def test_the_digest_of_a_state_binds_interrupted_operations() -> None:
 def test_states_are_read_plain_and_compressed(tmp_path: Path) -> None:
     folder = tmp_path / ".pulumi" / "stacks" / "tenantplane"
     folder.mkdir(parents=True)
-    backend = file_backend(f"file://{tmp_path}?no_tmp_dir=true", "x.y.a")
-    assert backend is not None
+    backend = backend_for(f"file://{tmp_path}?no_tmp_dir=true", "x.y.a")
     assert backend.state() is None
     text = json.dumps({"version": 3, "checkpoint": {"latest": {"resources": []}}})
     (folder / "x.y.a.json.gz").write_bytes(gzip.compress(text.encode()))
     assert backend.state() == {"resources": []}
-    assert file_backend("s3://bucket", "x.y.a") is None
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,12 @@ def step(op: str, **more: Any) -> dict[str, Any]:
 
 
 def test_the_steps_of_a_replacement_are_one_operation() -> None:
-    found = operations_of(
-        [
-            step("create-replacement", keys=["name"], detailedDiff={
-                "name": {"diffKind": "update-replace"}, "value": {"diffKind": "update"}}),
-            step("replace"), step("delete-replaced"),
-        ]
-    )  # fmt: skip
+    steps = [
+        step("create-replacement", keys=["name"], detailedDiff={
+            "name": {"diffKind": "update-replace"}, "value": {"diffKind": "update"}}),
+        step("replace"), step("delete-replaced"),
+    ]  # fmt: skip
+    found = operations_of(Preview(steps=steps, saved_plan=b"{}", state=None))
     assert [(o.op, o.replaces, o.diffs, o.protect) for o in found] == [
         ("replace", ("name",), {"name": "update-replace", "value": "update"}, True)
     ]
@@ -186,7 +185,7 @@ def digest_of_plan(goal: dict[str, Any], **more: Any) -> str:
             "resourcePlans": {URN: {"goal": goal, "steps": ["create"], "seed": os.urandom(4).hex(),
                                     **more}}}  # fmt: skip
     operations: list[PlannedOperation] = []
-    return operations_digest(operations, [], {}, json.dumps(plan).encode(), lambda text: text[::-1])
+    return operations_digest(operations, [], [], json.dumps(plan).encode(), lambda text: text[::-1])
 
 
 def test_the_digest_of_the_operations_leaves_out_what_differs_each_time() -> None:
@@ -258,7 +257,7 @@ def test_the_digest_of_the_operations_binds_the_goals_of_the_engine() -> None:
         (Said(exit_code=255), Code.ENGINE, {"exit_code": 255}),
         (
             Said(exit_code=-9, program_error=ProgramError("Socket closed", "RunError")),
-            Code.ENGINE, {"signal": "SIGKILL"},
+            Code.ENGINE_DIED, {"signal": "SIGKILL"},
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

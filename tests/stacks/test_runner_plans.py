@@ -55,7 +55,7 @@ def test_two_previews_of_a_new_stack_have_the_same_digest(
 def test_two_previews_of_an_existing_stack_have_the_same_digest(desk: Desk) -> None:
     new = desk.plan()
     applied = desk.result("up")
-    assert [check for check in applied["checks"] if not check["ok"]] == []
+    assert [check for check in applied["look"]["checks"] if not check["ok"]] == []
     first, second = desk.plan(), desk.plan()
     assert first["digest"] == second["digest"]
     assert {o["op"] for o in first["operations"]} == {"same"}
@@ -66,10 +66,9 @@ def test_two_previews_of_an_existing_stack_have_the_same_digest(desk: Desk) -> N
 
 def test_a_preview_changes_nothing(desk: Desk) -> None:
     before = desk.plan()["parts"]["state"]
-    exported = desk.result("export")
-    assert exported["state_digest"] == before
-    assert exported["resources"] == []
-    assert exported["history_digest"] is None
+    seen = desk.result("inspect")
+    assert seen["state_digest"] == before
+    assert seen["history_digest"] is None
 
 
 def test_a_plan_names_what_changes_and_what_is_protected(desk: Desk) -> None:
@@ -110,15 +109,16 @@ def test_secrets_are_masked_named_and_bound(make_desk: MakeDesk) -> None:
     outcome = desk.call("up", gate=True)
     assert outcome.last["message"] == "result", outcome.last
     assert outcome.planned is not None
-    said = json.dumps([outcome.planned, outcome.last, *outcome.events]) + outcome.noise
+    said = json.dumps([outcome.planned, outcome.applied, outcome.last, *outcome.events])
+    said += outcome.noise
     assert value not in said
     assert output not in said
     hidden = next(o for o in outcome.planned["operations"] if o["name"] == "hidden")
     assert "value" in hidden["secrets"]
     inputs = next(r for r in outcome.planned["resources"] if r["name"] == "hidden")["inputs"]
     assert inputs["value"] == {"secret": True}
-    assert outcome.last["outputs"]["token"] == {"secret": True}
-    assert "token" in outcome.last["secret_outputs"]
+    assert outcome.last["look"]["outputs"]["token"] == {"secret": True}
+    assert "token" in outcome.last["look"]["secret_outputs"]
     # the engine's own plan has it as ciphertext
     saved = base64.b64decode(outcome.planned["saved_plan"]).decode()
     assert value not in saved
@@ -186,7 +186,7 @@ def test_an_operator_sees_no_change_right_after_an_apply(desk: Desk, tmp_path: P
     shown = run(
         sys.executable, "-c", OPERATOR, str(ROOT), str(tools.parent), str(project), desk.stack
     )
-    assert json.loads(shown.splitlines()[-1]) == {"same": len(applied["resources"])}
+    assert json.loads(shown.splitlines()[-1]) == {"same": len(applied["look"]["resources"])}
 
 
 def test_the_project_at_the_root_names_the_program_and_no_plugin() -> None:

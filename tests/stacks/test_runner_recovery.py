@@ -11,7 +11,7 @@ import pytest
 from stacks.contract import UNKNOWN
 from tests.stacks import sample_specs
 from tests.stacks.cloud_process import CloudProcess
-from tests.stacks.runner_calls import Desk, begun, gone, kill_everything
+from tests.stacks.runner_calls import Desk, begun, gone, kill_everything, phase_begins, take_over
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -27,13 +27,12 @@ def crash(desk: Desk, *, dies: str, after: int, **changes: Any) -> None:
             kill_everything(running.call_id)
         running.process.kill()
         assert gone(running.call_id, within_seconds=60)
-    locks = desk.locks()
-    desk.result("clean_up", break_locks=locks, end_calls=[running.call_id])
+    take_over(desk, running)
 
 
 @pytest.mark.parametrize(
     ("dies", "after"),
-    [("everything", 3), ("everything", 9), ("everything", 20), ("runner", 6), ("runner", 14)],
+    [("everything", 3), ("everything", 20), ("runner", 9)],
 )
 def test_a_crashed_hub_goes_on_inside_its_plan_and_nothing_exists_twice(
     make_desk: MakeDesk, runner_cloud: CloudProcess, dies: str, after: int
@@ -47,22 +46,21 @@ def test_a_crashed_hub_goes_on_inside_its_plan_and_nothing_exists_twice(
     desk.program = "mode_a.hub"
     approved = desk.plan()
     crash(desk, dies=dies, after=after, saved_plan=approved["saved_plan"])
-    pending = desk.result("export")["pending"]
+    pending = desk.result("inspect")["pending"]
     if pending:
         assert desk.failure("up")["code"] == "pending_unresolved"
-        resolved = desk.result("resolve_pending")
-        assert {r["urn"] for r in resolved["resolved"]} == {
-            p["urn"] for p in pending if p["operation"] == "creating"
-        }
-        assert all(r["proof"] for r in resolved["resolved"])
-        assert desk.result("export")["pending"] == []
+    resolved = desk.result("resolve")["resolved"]
+    settled = [r["urn"] for r in resolved if r["resolution"] != "adopted"]
+    assert sorted(settled) == sorted(p["urn"] for p in pending)
+    assert all(r["proof"] for r in resolved)
+    assert desk.result("inspect")["pending"] == []
     with desk.start("up", gate=True) as running:
         running.until(lambda m: m["message"] == "planned")
         assert running.planned is not None
         check_inside(running.planned, approved)
         finished = running.finish().last
     assert finished["message"] == "result", finished
-    assert [c for c in finished["checks"] if not c["ok"]] == []
+    assert [c for c in finished["look"]["checks"] if not c["ok"]] == []
     ec2 = runner_cloud.client("ec2")
     ours = [{"Name": "tag:tenantplane:deployment", "Values": [deployment]}]
     assert len(ec2.describe_vpcs(Filters=ours)["Vpcs"]) == 1
@@ -96,7 +94,7 @@ def all_keys(cloud: CloudProcess) -> list[Any]:
 
 
 def number(result: dict[str, Any], kind: str) -> int:
-    return len([r for r in result["resources"] if r["type"] == kind])
+    return len([r for r in result["look"]["resources"] if r["type"] == kind])
 
 
 KINDS = {
@@ -152,11 +150,158 @@ def test_interrupted_creates_that_happened_are_imported(make_desk: MakeDesk) -> 
     desk.result("up", verify=False)
     lost = make_pending(desk)
     assert {r["type"] for r in lost} == {f"aws:{kind}" for kind in KINDS}
-    resolved = desk.result("resolve_pending")
+    resolved = desk.result("resolve")
     assert {r["urn"]: r["resolution"] for r in resolved["resolved"]} == {
         r["urn"]: "imported" for r in lost
     }
-    assert {r["urn"] for r in lost} <= {r["urn"] for r in resolved["resources"]}
+    assert {r["urn"] for r in lost} <= {r["urn"] for r in desk.state()["resources"]}
+    assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
+
+
+def forget(desk: Desk) -> list[dict[str, Any]]:
+    """Take the stack's cloud resources out of its state, as if their answers had been lost."""
+    document = json.loads(desk.state_file.read_text())
+    latest = document["checkpoint"]["latest"]
+    mine = [r for r in latest["resources"] if r["type"].startswith("aws:")]
+    latest["resources"] = [r for r in latest["resources"] if r not in mine]
+    desk.state_file.write_text(json.dumps(document))
+    return mine
+
+
+def test_what_was_made_and_never_answered_for_is_adopted(make_desk: MakeDesk) -> None:
+    desk = make_desk(program=program_of(*KINDS))
+    desk.result("up", verify=False)
+    lost = {r["urn"]: r["id"] for r in forget(desk)}
+    resolved = desk.call("resolve", call_id="run_a.1").last["resolved"]
+    assert {r["urn"]: r["resolution"] for r in resolved} == dict.fromkeys(lost, "adopted")
+    assert {r["urn"]: r["id"] for r in desk.state()["resources"] if r["urn"] in lost} == lost
+    assert desk.result("inspect")["written_by"] == "run_a.1"
+    assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
+    assert desk.result("resolve")["resolved"] == []
+
+
+NESTED = """
+import pulumi
+import pulumi_aws as aws
+
+
+def build(spec, provider):
+    opts = pulumi.ResourceOptions(provider=provider)
+    vpc = aws.ec2.Vpc("v", cidr_block="10.9.0.0/16", tags={"Name": "v"}, opts=opts)
+    subnet = aws.ec2.Subnet("s", vpc_id=vpc.id, cidr_block="10.9.1.0/24",
+                            availability_zone=f"{spec.region}a", tags={"Name": "s"}, opts=opts)
+    table = aws.ec2.RouteTable("t", vpc_id=vpc.id, tags={"Name": "t"}, opts=opts)
+    aws.ec2.RouteTableAssociation("a", subnet_id=subnet.id, route_table_id=table.id, opts=opts)
+    group = aws.ec2.SecurityGroup("g", name=f"{spec.owner.short}-g", description="g",
+                                  vpc_id=vpc.id, tags={"Name": "g"}, opts=opts)
+    for number, cidr in enumerate(("10.1.0.0/16", "10.2.0.0/16")):
+        aws.vpc.SecurityGroupIngressRule(f"r{number}", security_group_id=group.id, cidr_ipv4=cidr,
+                                         ip_protocol="tcp", from_port=443, to_port=443,
+                                         description="r", tags={"Name": "r"}, opts=opts)
+    key = aws.kms.Key("k", description="k", tags={"Name": "k"}, opts=opts)
+    aws.kms.Alias("k", name=f"alias/{spec.owner.short}-k", target_key_id=key.key_id, opts=opts)
+    return {"region": spec.region}
+"""
+
+
+def test_what_belongs_to_what_was_lost_is_adopted_with_it(make_desk: MakeDesk) -> None:
+    desk = make_desk(program=NESTED)
+    desk.result("up", verify=False)
+    lost = {r["urn"]: r["id"] for r in forget(desk)}
+    resolved = desk.result("resolve")["resolved"]
+    assert {r["urn"] for r in resolved} == set(lost)
+    assert {r["urn"]: r["id"] for r in desk.state()["resources"] if r["urn"] in lost} == lost
+    assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
+
+
+def test_what_was_lost_and_may_be_somebody_elses_is_named_and_left(
+    make_desk: MakeDesk, runner_cloud: CloudProcess
+) -> None:
+    desk = make_desk(program=program_of("iam/role:Role", "ec2/vpc:Vpc"))
+    desk.result("up", verify=False)
+    role = next(r for r in forget(desk) if "iam" in r["type"])
+    before = desk.state()
+    runner_cloud.client("iam").untag_role(
+        RoleName=role["inputs"]["name"], TagKeys=["tenantplane:deployment"]
+    )
+    refused = desk.failure("resolve")
+    assert refused["code"] == "pending_unresolved"
+    assert [r["urn"] for r in refused["data"]["resources"]] == [role["urn"]]
+    assert role["inputs"]["name"] in refused["text"]
+    assert desk.state() == before
+
+
+REPLACED = """
+import pulumi
+import pulumi_aws as aws
+
+
+def build(spec, provider):
+    opts = pulumi.ResourceOptions(provider=provider)
+    aws.cloudwatch.LogGroup("x", name=f"/{spec.owner.short}/{spec.retention.log_days}", opts=opts)
+    return {"region": spec.region}
+"""
+
+
+def test_a_lost_replacement_takes_the_place_of_the_old_thing_which_is_deleted(
+    make_desk: MakeDesk, runner_cloud: CloudProcess
+) -> None:
+    desk = make_desk(program=REPLACED)
+    desk.result("up", verify=False)
+    short = desk.spec["owner"]["short"]
+    old, new = f"/{short}/365", f"/{short}/30"
+    desk.spec = {**desk.spec, "retention": {**desk.spec["retention"], "log_days": 30}}
+    logs = runner_cloud.client("logs")
+    (lost,) = [r for r in desk.state()["resources"] if r["type"].startswith("aws:")]
+    logs.create_log_group(logGroupName=new, tags=lost["inputs"]["tagsAll"])
+    resolved = desk.result("resolve")["resolved"]
+    assert [(r["urn"], r["resolution"]) for r in resolved] == [(lost["urn"], "adopted")]
+    desk.result("up", verify=False)
+    found = logs.describe_log_groups(logGroupNamePrefix=f"/{short}/")["logGroups"]
+    assert [g["logGroupName"] for g in found] == [new], old
+    assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
+
+
+def test_other_interrupted_operations_are_settled_by_reading_again(make_desk: MakeDesk) -> None:
+    desk = make_desk(program=program_of(*KINDS))
+    desk.result("up", verify=False)
+    document = json.loads(desk.state_file.read_text())
+    latest = document["checkpoint"]["latest"]
+    of = {r["type"].rsplit(":", 1)[1]: r for r in latest["resources"]}
+    unknown = ("id", "outputs", "created", "modified")
+    latest["resources"].remove(of["Vpc"])
+    interrupted = {"updating": "Parameter", "deleting": "Bucket", "importing": "LogGroup",
+                   "reading": "Table"}  # fmt: skip
+    latest["pending_operations"] = [
+        *({"resource": of[name], "type": kind} for kind, name in interrupted.items()),
+        {"resource": {k: v for k, v in of["Vpc"].items() if k not in unknown}, "type": "creating"},
+    ]
+    desk.state_file.write_text(json.dumps(document))
+    assert desk.failure("up")["code"] == "pending_unresolved"
+    resolved = desk.result("resolve")["resolved"]
+    assert {r["urn"]: r["resolution"] for r in resolved} == {
+        **{of[name]["urn"]: "cleared" for name in interrupted.values()},
+        of["Vpc"]["urn"]: "imported",
+    }
+    assert desk.result("inspect")["pending"] == []
+    assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
+
+
+def test_a_resolution_that_dies_can_be_told_and_made_again(make_desk: MakeDesk) -> None:
+    desk = make_desk(program=program_of(*KINDS))
+    desk.result("up", verify=False)
+    lost = make_pending(desk)
+    with desk.start("resolve") as running:
+        running.until(lambda m: phase_begins(m, "refresh"))
+        kill_everything(running.call_id)
+        running.process.kill()
+        assert gone(running.call_id, within_seconds=60)
+    left = desk.result("inspect", marks=[running.mark])
+    held = {lock["call_id"] for lock in left["locks"]}
+    assert held == {running.call_id} or left["written_by"] == running.call_id
+    take_over(desk, running)
+    desk.result("resolve")
+    assert {r["urn"] for r in lost} <= {r["urn"] for r in desk.state()["resources"]}
     assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
 
 
@@ -167,7 +312,7 @@ def test_an_interrupted_create_that_did_not_happen_is_cleared(
     desk.result("up", verify=False)
     (lost,) = make_pending(desk)
     runner_cloud.client("ssm").delete_parameter(Name=lost["inputs"]["name"])
-    resolved = desk.result("resolve_pending")["resolved"]
+    resolved = desk.result("resolve")["resolved"]
     assert [r["resolution"] for r in resolved] == ["cleared"]
     assert lost["inputs"]["name"] in resolved[0]["proof"]
     assert {o["op"] for o in desk.plan()["operations"]} == {"same", "create"}
@@ -179,13 +324,13 @@ def test_what_is_not_ours_is_left_for_people(
     desk = make_desk(program=program_of("iam/role:Role"))
     desk.result("up", verify=False)
     (lost,) = make_pending(desk)
-    before = desk.result("export")["state_digest"]
+    before = desk.result("inspect")["state_digest"]
     iam, name = runner_cloud.client("iam"), lost["inputs"]["name"]
     iam.untag_role(RoleName=name, TagKeys=["tenantplane:deployment"])
-    refused = desk.failure("resolve_pending")
+    refused = desk.failure("resolve")
     assert refused["code"] == "pending_unresolved"
     assert refused["data"]["resources"][0]["urn"] == lost["urn"]
-    assert desk.result("export")["state_digest"] == before
+    assert desk.result("inspect")["state_digest"] == before
     assert iam.get_role(RoleName=name)["Role"]["RoleName"] == name
 
 
@@ -199,26 +344,68 @@ def test_two_that_may_be_ours_are_left_for_people(
     runner_cloud.client("ec2").create_vpc(
         CidrBlock="10.9.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags}]
     )
-    refused = desk.failure("resolve_pending")
+    refused = desk.failure("resolve")
     assert refused["code"] == "pending_unresolved"
     assert "more than one" in refused["text"]
 
 
-def test_nothing_pending_is_nothing_to_do(desk: Desk) -> None:
+def test_where_nothing_is_pending_the_cloud_is_read_again_and_the_state_stays(desk: Desk) -> None:
     desk.result("up", verify=False)
     # what the engine writes in place is torn by its death and then stops every later one
     assert not list(desk.backend.rglob("*.attrs"))
-    before = desk.result("export")
-    assert desk.result("resolve_pending")["resolved"] == []
-    assert desk.result("export")["history_digest"] == before["history_digest"]
+    before = desk.state_digest()
+    resolved = desk.call("resolve", call_id="run_a.1").last
+    assert (resolved["resolved"], resolved["changed"]) == ([], False)
+    after = desk.result("inspect")
+    assert (after["state_digest"], after["written_by"]) == (before, "run_a.1")
 
 
-def test_an_update_that_no_call_of_ours_made_is_seen(desk: Desk) -> None:
-    made = desk.call("up", call_id="run_x.1")
-    assert made.last["message"] == "result"
-    assert desk.result("export")["written_by"] == "run_x.1"
-    path = desk.backend / ".pulumi" / "stacks" / "tenantplane" / f"{desk.stack}.json"
-    path.write_text(path.read_text().replace("tenants/", "elsewhere/"))
-    exported = desk.result("export")
-    assert exported["written_by"] is None
-    assert exported["state_digest"] != made.last["state_digest"]
+def test_a_resolution_of_a_stack_that_was_never_applied_changes_nothing(desk: Desk) -> None:
+    assert desk.result("resolve")["state_digest"] is None
+    before = desk.plan()["parts"]["state"]
+    resolved = desk.result("resolve")
+    assert (resolved["resolved"], resolved["changed"]) == ([], False)
+    assert resolved["state_digest"] == before
+
+
+def test_what_somebody_deleted_or_changed_is_planned_again_after_a_resolution(
+    desk: Desk, runner_cloud: CloudProcess
+) -> None:
+    desk.result("up", verify=False)
+    folder = f"/tenantplane/{desk.spec['owner']['short']}"
+    ssm = runner_cloud.client("ssm")
+    ssm.delete_parameter(Name=f"{folder}/table")
+    ssm.put_parameter(Name=f"{folder}/data-bucket", Value="by hand", Overwrite=True)
+    assert {o["op"] for o in desk.plan()["operations"]} == {"same"}  # the state does not know yet
+    resolved = desk.result("resolve")
+    assert (resolved["resolved"], resolved["changed"]) == ([], True)
+    changes = [o for o in desk.plan()["operations"] if o["op"] != "same"]
+    assert {o["name"]: (o["op"], o["diffs"]) for o in changes} == {
+        "data-bucket": ("update", {"insecureValue": "update"}),
+        "table": ("create", {}),
+    }
+    desk.result("up", verify=False)
+    found = ssm.get_parameters(Names=[f"{folder}/table", f"{folder}/data-bucket"])["Parameters"]
+    hub = desk.spec["hub"]
+    assert {p["Name"].rsplit("/", 1)[1]: p["Value"] for p in found} == {
+        "data-bucket": hub["data_bucket"],
+        "table": hub["table_name"],
+    }
+
+
+def test_what_is_gone_with_all_that_depends_on_it_is_planned_again_after_a_resolution(
+    make_desk: MakeDesk, runner_cloud: CloudProcess
+) -> None:
+    desk = make_desk(program=NESTED)
+    desk.result("up", verify=False)
+    ids = {r["urn"].rsplit("::", 1)[1]: r["id"] for r in desk.state()["resources"] if r["custom"]}
+    ec2 = runner_cloud.client("ec2")
+    ec2.disassociate_route_table(AssociationId=ids["a"])
+    ec2.delete_route_table(RouteTableId=ids["t"])
+    ec2.delete_subnet(SubnetId=ids["s"])
+    desk.result("resolve")
+    changes = {(o["name"], o["op"]) for o in desk.plan()["operations"] if o["op"] != "same"}
+    assert changes == {("a", "create"), ("s", "create"), ("t", "create")}
+    again = desk.result("up")["look"]
+    assert [c for c in again["checks"] if not c["ok"]] == []
+    assert desk.result("resolve")["changed"] is False

@@ -65,10 +65,9 @@ def test_the_runner_serves_these_methods() -> None:
     ("command", "options"),
     [
         ("preview", ["--save-plan", "--refresh", "--event-log", "--skip-plugin-pre-install"]),
-        ("up", ["--skip-preview", "--event-log", "--skip-plugin-pre-install"]),
-        ("destroy", ["--skip-preview", "--event-log", "--skip-plugin-pre-install"]),
-        ("refresh", ["--import-pending-creates", "--clear-pending-creates",
-                     "--skip-pending-creates", "--event-log"]),
+        ("up", ["--message", "--skip-preview", "--event-log",
+                "--skip-plugin-pre-install"]),
+        ("refresh", ["--message", "--skip-preview", "--event-log", "--skip-plugin-pre-install"]),
     ],
 )  # fmt: skip
 def test_the_command_has_these_options(

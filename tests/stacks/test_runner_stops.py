@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
@@ -38,19 +39,35 @@ def left_clean(desk: Desk, call_id: str) -> None:
     assert desk.locks() == []
 
 
-def test_cancel_stops_an_apply_and_keeps_what_it_made(desk: Desk) -> None:
+def test_an_apply_that_is_canceled_keeps_what_it_made_however_often_it_is_asked(
+    desk: Desk,
+) -> None:
     with desk.start("up") as running:
         running.until(lambda m: begun(m, KEY))
-        running.send("cancel")
+        for _ in range(10):
+            running.send("cancel")
+        running.process.send_signal(signal.SIGTERM)
         last = running.finish().last
     assert (last["code"], last["changed"]) == ("canceled", True), last
     left_clean(desk, running.call_id)
-    exported = desk.result("export")
+    exported = desk.result("inspect")
     assert exported["state_digest"] == last["state_digest"]
     assert exported["pending"] == []
     assert exported["written_by"] == running.call_id
     # and it can go on
     assert desk.result("up")["outcome"] == "applied"
+
+
+def test_who_may_hold_the_lock_is_told_before_anything_is_made(desk: Desk) -> None:
+    with desk.start("up") as running:
+        running.until(lambda m: begun(m, KEY))
+        pids = running.mark["pids"]
+        engines = [p.pid for p in processes_of(running.call_id) if is_engine(p, desk.cli)]
+        (lock,) = [json.loads(p.read_text()) for p in desk.lock_folder.glob("*.json")]
+        running.finish()
+    assert engines == [lock["pid"]]
+    assert lock["pid"] in pids
+    assert running.last["message"] == "result"
 
 
 def test_cancel_during_a_preview_changes_nothing(desk: Desk) -> None:
@@ -65,7 +82,7 @@ def test_cancel_during_a_preview_changes_nothing(desk: Desk) -> None:
 def test_the_end_of_a_phases_deadline_stops_the_engine(desk: Desk) -> None:
     with desk.start("preview", deadlines={"plan_seconds": 0.2}) as running:
         last = running.finish().last
-    assert (last["code"], last["data"]["phase"]) == ("deadline", "make the stack")
+    assert (last["code"], last["data"]["phase"]) == ("deadline", "plan")
     left_clean(desk, running.call_id)
 
 
@@ -113,7 +130,7 @@ def test_the_parents_death_stops_the_engine(desk: Desk) -> None:
     assert outcome.code == 2
     assert outcome.last["code"] == "parent_gone"
     left_clean(desk, running.call_id)
-    assert desk.result("export")["written_by"] == running.call_id
+    assert desk.result("inspect")["written_by"] == running.call_id
 
 
 def test_the_parents_death_at_the_gate_calls_nothing(desk: Desk) -> None:
@@ -123,7 +140,7 @@ def test_the_parents_death_at_the_gate_calls_nothing(desk: Desk) -> None:
         outcome = running.finish()
     assert (outcome.code, outcome.last["changed"]) == (2, False)
     left_clean(desk, running.call_id)
-    assert desk.result("export")["resources"] == []
+    assert desk.state().get("resources", []) == []
 
 
 @pytest.mark.parametrize("phase", ["plan", "apply", "verify"])
@@ -143,8 +160,9 @@ def test_a_killed_engine_is_told_and_its_providers_are_ended(desk: Desk) -> None
         engine = next(p for p in processes_of(running.call_id) if is_engine(p, desk.cli))
         engine.kill()
         last = running.finish().last
-    assert last["code"] == "engine"
+    assert last["code"] == "engine_died"
     assert last["changed"]
+    assert last["state_digest"] == desk.state_digest()
     assert gone(running.call_id, within_seconds=5)
     assert list(desk.work.iterdir()) == []
     assert len(desk.locks()) == 1  # nobody could take it away: the next call does, by name
@@ -159,10 +177,10 @@ def test_clean_up_ends_a_dead_call_and_breaks_its_lock_alone(desk: Desk) -> None
     assert len(ours) == 1
     foreign = "0f8fad5b-d9cb-469f-a165-70867728950e"
     desk.hold_lock(foreign)
-    exported = desk.result("export", known_locks=ours)
-    assert {lock["id"]: lock["ours"] for lock in exported["locks"]} == {
-        ours[0]: True,
-        foreign: False,
+    left = desk.result("inspect", marks=[running.mark])
+    assert {lock["id"]: (lock["call_id"], lock["alive"]) for lock in left["locks"]} == {
+        ours[0]: (running.call_id, False),
+        foreign: (None, None),
     }
     absent = "11111111-2222-3333-4444-555555555555"
     cleaned = desk.result("clean_up", break_locks=[*ours, absent], end_calls=[running.call_id])
@@ -195,14 +213,6 @@ def test_what_is_no_lock_id_is_not_deleted(desk: Desk, tmp_path: Path) -> None:
     for name in (str(victim.with_suffix("")), "../../victim", ""):
         assert desk.failure("clean_up", break_locks=[name])["code"] == "bad_request"
     assert victim.exists()
-
-
-def test_locks_in_other_backends_are_named_not_broken(desk: Desk) -> None:
-    refused = desk.failure(
-        "clean_up", backend_url="s3://states", break_locks=["0f8fad5b-d9cb-469f-a165-70867728950e"]
-    )
-    assert refused["code"] == "backend"
-    assert "0f8fad5b" in refused["text"]
 
 
 def test_secrets_are_on_no_command_line(desk: Desk) -> None:

@@ -125,6 +125,10 @@ def tenants(world: World) -> Iterator[dict[str, Tenant]]:
         yield filled
     finally:
         world.cloud.post("/moto-api/reset-auth", "inf")
+        for tenant in filled.values():  # others look for what a stack does not know
+            world.cloud.client("secretsmanager").delete_secret(
+                SecretId=secret_beside(tenant.outputs), ForceDeleteWithoutRecovery=True
+            )
 
 
 def outcome(world: World, probe: Probe, actor: Tenant, owner: Tenant) -> str:

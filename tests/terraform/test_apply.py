@@ -8,16 +8,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from jsonschema import Draft202012Validator
 
 from control_plane.adapters.terraform.toolchain import Toolchain
+from control_plane.domain.receipt import fixed_resources, made_keys
 from tests.terraform.test_variables_schema import validator
-from tests.terraform.workspace import RELEASE, Workspace
+from tests.terraform.workspace import MODULES, RELEASE, Workspace
 
 ACCOUNT = "210987654321"
+_SHORT = json.loads((MODULES / "examples" / "created.tfvars.json").read_text())["owner"]["short"]
 START_SECONDS = 60.0
 
 
@@ -61,10 +64,26 @@ def test_a_hub_is_applied_kept_and_removed_in_two_steps(
     again = workspace.run("plan", "-detailed-exitcode", "-no-color")
     assert again.code == 0, again.text
 
+    # AWS patches the database in its maintenance window; that is no change of ours
+    database = _client(cloud, "rds")
+    name = f"{_SHORT}-db"
+    database.modify_db_instance(
+        DBInstanceIdentifier=name, EngineVersion="16.13", ApplyImmediately=True
+    )
+    found = database.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]
+    assert found[0]["EngineVersion"] == "16.13"
+    patched = workspace.run("plan", "-detailed-exitcode", "-no-color")
+    assert patched.code == 0, patched.text
+
     receipt = json.loads(workspace.run("output", "-json", "receipt").text)
     checker: Draft202012Validator = validator("mode_c_receipt")
     checker.validate(receipt)
     assert receipt["content_digest"] == RELEASE["content_digest"]
+    variables = json.loads((MODULES / "examples" / "created.tfvars.json").read_text("utf-8"))
+    fixed = fixed_resources(variables)
+    assert {name: receipt["resources"][name] for name in fixed} == fixed
+    for name, beginning in made_keys(variables).items():
+        assert receipt["resources"][name].startswith(beginning)
     assert _buckets(cloud) == {
         receipt["resources"]["data_bucket"],
         receipt["resources"]["log_bucket"],
@@ -90,11 +109,14 @@ def test_a_hub_is_applied_kept_and_removed_in_two_steps(
 
 
 def _buckets(endpoint: str) -> set[str]:
-    s3 = boto3.client(
-        "s3",
+    return {bucket["Name"] for bucket in _client(endpoint, "s3").list_buckets()["Buckets"]}
+
+
+def _client(endpoint: str, service: str) -> Any:
+    return boto3.client(
+        service,
         region_name="eu-west-1",
         endpoint_url=endpoint,
         aws_access_key_id="testing",
         aws_secret_access_key="testing",
     )
-    return {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}

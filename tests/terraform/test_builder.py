@@ -6,11 +6,13 @@ import base64
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +21,17 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from control_plane.adapters.audit.keys import load_or_create_key_file
+from control_plane.adapters.audit.keys import create_key_file
 from control_plane.adapters.terraform.attestation import (
     PAYLOAD_TYPE,
     PREDICATE_TYPE,
     pre_authentication,
 )
+from control_plane.adapters.terraform.commands import Answer, TerraformCommands
 from control_plane.adapters.terraform.minisign import MinisignKey, SignatureInvalid, verify
 from control_plane.adapters.terraform.packing import pack, read_tree, sums, unpack, write_tree
 from control_plane.adapters.terraform.review import review_files
-from control_plane.adapters.terraform.toolchain import Toolchain
+from control_plane.adapters.terraform.toolchain import USUAL_PLATFORMS, Toolchain, find_toolchain
 from control_plane.domain.errors import BundleInvalid, InvalidInput, Unavailable
 from tests.terraform.shipped import ABSENT, GUIDE, MODULES, Shipped, builder, order, passes
 
@@ -129,7 +132,7 @@ def test_one_changed_letter_of_the_signature_file_is_refused(plain: Shipped) -> 
 
 
 def test_the_signature_of_another_key_is_refused(plain: Shipped, tmp_path: Path) -> None:
-    other = MinisignKey(load_or_create_key_file(tmp_path / "other.key"))
+    other = MinisignKey(create_key_file(tmp_path / "other.key"))
     with pytest.raises(SignatureInvalid, match="another key"):
         verify(other.public_file(), plain.beside(".minisig").decode(), plain.bundle.archive)
 
@@ -255,7 +258,7 @@ def test_a_reworded_guide_is_no_other_content(plain: Shipped, tmp_path: Path) ->
     ("changes", "field"),
     [
         ({"account_id": ""}, "inputs.account_id"),
-        ({"surprise": 1}, "inputs"),
+        ({"surprise": 1}, "inputs.surprise"),
         (
             {"network": {"mode": "create", "cidr": "10.0.0.0/16",
                          "zones": ["eu-west-1a", "eu-west-1b"], "client_cidrs": ["0.0.0.0/0"]}},
@@ -323,7 +326,13 @@ def test_a_rehearsed_bundle_has_lock_file_manifest_and_review(
     lock = rehearsed.text(".terraform.lock.hcl")
     assert "hashicorp/aws" in lock
     assert rehearsed.manifest["provider_aws"] in lock
-    assert rehearsed.manifest["lock_platform"] == toolchain.platform
+    assert toolchain.platform in rehearsed.manifest["lock_platforms"]
+    assert rehearsed.manifest["tool"] == {"name": "Terraform", "version": toolchain.version}
+    readme = rehearsed.text("README.md")
+    assert f"for {', '.join(rehearsed.manifest['lock_platforms'])}." in readme
+    assert ("terraform providers lock -platform" in readme) == (
+        not set(USUAL_PLATFORMS) <= set(rehearsed.manifest["lock_platforms"])
+    )
     assert rehearsed.manifest["without_terraform"] is None
     rows = list(csv.reader(io.StringIO(rehearsed.text("review/inventory.csv"))))
     kinds = [row[1] for row in rows[1:]]
@@ -365,3 +374,54 @@ def test_modules_that_terraform_refuses_fail_the_build_by_name(
     assert [(c["name"], c["ok"]) for c in refused.value.data["checks"]] == [("init", False)]
     assert list((tmp_path / "builds").iterdir()) == []
     assert str(tmp_path) not in str(refused.value)
+
+
+@pytest.mark.slow
+def test_the_lock_file_holds_every_platform_that_the_mirror_holds(
+    toolchain: Toolchain, tmp_path: Path
+) -> None:
+    assert toolchain.mirror is not None
+    provider = Path(toolchain.flavour.registry_host) / "hashicorp" / "aws"
+    own = tmp_path / "mirror" / provider
+    shutil.copytree(
+        toolchain.mirror.folder / provider, own, copy_function=lambda a, b: Path(b).symlink_to(a)
+    )
+    for other in ("darwin_arm64", "windows_amd64"):
+        name = f"terraform-provider-aws_{toolchain.mirror.version}_{other}.zip"
+        with zipfile.ZipFile(own / name, "w") as packed:
+            packed.writestr("terraform-provider-aws", f"the provider for {other}")
+    found = find_toolchain(
+        environment=os.environ, binary=str(toolchain.binary), mirror=tmp_path / "mirror"
+    )
+    platforms = sorted({toolchain.platform, "darwin_arm64", "windows_amd64"})
+    assert list(found.lock_platforms) == platforms
+    stage = tmp_path / "stage"
+    shutil.copytree(MODULES, stage)
+    commands = TerraformCommands(stage, found)
+    assert commands.init_offline(locked=False).code == 0
+    locked = commands.lock(found.lock_platforms)
+    assert locked.code == 0, locked.detail
+    hashes = re.findall(r'"h1:[^"]+"', (stage / ".terraform.lock.hcl").read_text())
+    assert len(set(hashes)) == len(platforms)
+
+
+def test_an_answer_is_told_in_whole_lines_and_summed_up_by_its_first_error() -> None:
+    box = "\u2577\n\u2502 Error: Invalid value\n\u2502 \n\u2502   on main.tf line 3\n\u2575\n"
+    answer = Answer(code=1, out="", err="x" * 500 + "\n" + "filler line\n" * 300 + box, seconds=0)
+    assert answer.summary == "Invalid value"
+    assert answer.detail.splitlines()[0] == "filler line"
+    assert "\u2502" not in answer.detail
+    assert Answer(code=1, out="", err="", seconds=0).summary == "it said nothing"
+
+
+def test_the_guide_computes_the_content_digest(plain: Shipped) -> None:
+    program = shutil.which("jq")
+    if program is None:
+        pytest.skip("no jq on PATH")
+    guide = GUIDE.read_text(encoding="utf-8")
+    command = guide[guide.index("grep -vE ") :].partition("```")[0]
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=plain.root, capture_output=True, text=True, timeout=SECONDS, check=True,
+    )  # fmt: skip
+    assert "sha256:" + done.stdout.split()[0] == plain.bundle.content_digest

@@ -117,7 +117,9 @@ def test_each_fault_of_a_wrong_plan_is_found_and_named(wrong):
         ("unknown_resource_type", "terraform_data.surprise[0]", "violated"),
         ("unprotected_stateful", f"{STORE}.aws_s3_bucket.this", "violated"),
     }
-    assert {each.rule for each in evaluation.violations} == {rule.id for rule in EVERY_RULE}
+    # isolation is judged for slices of a shared Hub, which Terraform never makes
+    rules = {rule.id for rule in EVERY_RULE} - {"isolation"}
+    assert {each.rule for each in evaluation.violations} == rules
     assert not evaluation.passed
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from control_plane.domain.receipt import fixed_resources, made_keys
 from tests.terraform.workspace import MODULES, RELEASE
 
 SCHEMAS = Path(__file__).parents[2] / "stacks" / "schemas"
@@ -160,3 +161,19 @@ def test_the_receipt_of_a_plan_has_the_fields_of_its_schema(
     assert set(resources) == set(declared["required"]) == set(declared["properties"])
     assert output["after_sensitive"] in (False, {"resources": {}})
     assert output["after"]["content_digest"] == RELEASE["content_digest"]
+
+
+def test_the_receipt_of_a_plan_has_the_names_that_are_expected_of_it(
+    created_plan: Mapping[str, Any], existing_plan: Mapping[str, Any]
+) -> None:
+    for plan, name in ((created_plan, "created"), (existing_plan, "existing")):
+        resources = plan["output_changes"]["receipt"]["after"]["resources"]
+        expected = fixed_resources(example(name))
+        role = expected.pop("app_role_arn").rpartition("/")[2]  # known after the apply alone
+        assert {key: resources[key] for key in expected} == expected
+        assert role in {
+            change["change"]["after"]["name"]
+            for change in plan["resource_changes"]
+            if change["type"] == "aws_iam_role"
+        }
+        assert len(expected) + len(made_keys(example(name))) >= 7

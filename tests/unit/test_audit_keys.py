@@ -17,7 +17,6 @@ from control_plane.adapters.audit.keys import (
     KeyFileUnusable,
     create_key_file,
     load_key_file,
-    load_or_create_key_file,
     load_public_key,
     public_key_path,
 )
@@ -55,10 +54,10 @@ def test_a_new_key_is_private_whatever_the_umask(tmp_path: Path, umask: int) -> 
 
 def test_an_existing_key_is_never_replaced(tmp_path: Path) -> None:
     path = tmp_path / "audit.key"
-    first = load_or_create_key_file(path)
+    first = create_key_file(path)
     with pytest.raises(KeyFileUnusable, match="exists already"):
         create_key_file(path)
-    assert load_or_create_key_file(path).public_key == first.public_key
+    assert load_key_file(path).public_key == first.public_key
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -80,7 +79,7 @@ def test_a_key_behind_a_link_or_in_a_folder_is_refused(tmp_path: Path) -> None:
         load_key_file(link)
     with pytest.raises(KeyFileUnusable):
         load_key_file(tmp_path)
-    with pytest.raises(KeyFileUnusable, match="create it first"):
+    with pytest.raises(KeyFileUnusable, match="tenantctl keys create"):
         load_key_file(tmp_path / "none.key")
     with pytest.raises(KeyFileUnusable, match="make its folder"):
         create_key_file(tmp_path / "no" / "folder.key")

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("api", "control_plane", "policies", "stacks")
 # contract -> a module that breaks it, and what that module says
 VIOLATIONS = {
-    "api sits on control_plane; policies and stacks know neither": (
+    "api sits on control_plane; stacks and policies know neither": (
         "stacks/breaks_order.py", "import control_plane.domain.slug",
     ),
     "control_plane points inward to the domain": (
@@ -36,6 +36,9 @@ VIOLATIONS = {
     ),
     "stacks are driven by path, never imported": (
         "control_plane/adapters/breaks_path.py", "import stacks.contract",
+    ),
+    "stacks read the catalogue of types and no rule": (
+        "stacks/breaks_catalogue.py", "import policies.evaluation",
     ),
     "modes do not know each other": ("stacks/mode_a/breaks_modes.py", "import stacks.mode_b"),
     "only the composition root and the command line read settings": (

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from control_plane.domain.plan import Plan, beyond
+from control_plane.domain.engine import Operation, OutputChange, PlannedResource
+from control_plane.domain.evaluation import Evaluation
+from control_plane.domain.plan import Plan, beyond, is_empty
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 INPUTS: dict[str, Any] = {
@@ -20,27 +22,33 @@ INPUTS: dict[str, Any] = {
 }
 
 
-def operation(op: str, urn: str = "urn:key") -> dict[str, Any]:
-    return {"urn": urn, "op": op}
+def operation(op: str, urn: str = "urn:key", options: tuple[str, ...] = ()) -> Operation:
+    return Operation(urn=urn, type="aws:kms/key:Key", name="key", op=op, options=options)
 
 
-def plan(*operations: dict[str, Any]) -> Plan:
-    resources = [{"urn": o["urn"], "inputs": INPUTS} for o in operations]
+def resource(urn: str, inputs: dict[str, Any], op: str = "update") -> PlannedResource:
+    return PlannedResource(urn=urn, type="aws:kms/key:Key", name="key", operation=op, inputs=inputs)
+
+
+def plan(*operations: Operation) -> Plan:
     return Plan(
         id="pln_1", run_id="run_1", deployment_id="dep_1", digest="sha256:0", parts={},
-        operations=operations, resources=resources, summary={},
+        operations=operations, resources=tuple(resource(o.urn, INPUTS) for o in operations),
+        summary={}, evaluation=Evaluation(ok=True, digest="sha256:0"),
         created_at=datetime(2026, 11, 20, tzinfo=UTC),
     )  # fmt: skip
 
 
-def remaining(op: str, approved: Plan, **changes: Any) -> list[str]:
+def remaining(
+    op: str, approved: Plan, *, options: tuple[str, ...] = (), **changes: Any
+) -> list[str]:
     known = {"target": "key-1", "policy": '{"Resource": "arn"}', "zones": ["x", "y"]}
-    resources = [{"urn": "urn:key", "inputs": {**INPUTS, **known, **changes}}]
-    return beyond(approved, [operation(op)], resources)
+    present = resource("urn:key", {**INPUTS, **known, **changes}, op)
+    return beyond(approved, [operation(op, options=options)], [present])
 
 
 def test_what_the_plan_names_is_inside() -> None:
-    for op in ("create", "update", "replace", "delete"):
+    for op in ("create", "update", "replace", "delete", "import"):
         assert remaining(op, plan(operation(op))) == []
 
 
@@ -48,8 +56,29 @@ def test_what_stays_is_inside_whatever_was_planned() -> None:
     assert remaining("same", plan()) == []
 
 
-def test_completing_an_approved_create_is_inside() -> None:
-    assert remaining("update", plan(operation("create"))) == []
+@pytest.mark.parametrize("made", ["create", "replace"])
+def test_completing_what_was_approved_to_be_made_is_inside(made: str) -> None:
+    assert remaining("update", plan(operation(made))) == []
+    assert remaining("same", plan(operation(made)), options=("protect",)) == []
+
+
+def test_deleting_what_an_approved_replacement_left_is_inside() -> None:
+    approved = plan(operation("replace"))
+    left = [operation("delete"), operation("same")]
+    resources = [resource("urn:key", INPUTS, "delete"), resource("urn:key", INPUTS, "same")]
+    assert beyond(approved, left, resources) == []
+    # nothing lives in its place: that was never approved
+    assert beyond(approved, left[:1], resources[:1]) == ["urn:key"]
+    assert beyond(plan(operation("update")), left, resources) == ["urn:key"]
+
+
+@pytest.mark.parametrize("op", ["same", "update"])
+def test_an_option_that_was_not_approved_is_beyond(op: str) -> None:
+    approved = plan(operation(op, options=("retainOnDelete", "protect")))
+    assert remaining(op, approved, options=("protect",)) == []
+    assert remaining(op, approved, options=("protect", "deletedWith")) == ["urn:key"]
+    assert remaining(op, plan(operation(op)), options=("protect",)) == ["urn:key"]
+    assert remaining("same", plan(), options=("protect",)) == ["urn:key"]
 
 
 @pytest.mark.parametrize(
@@ -65,8 +94,19 @@ def test_completing_it_to_other_inputs_is_beyond(changes: dict[str, Any]) -> Non
 
 
 def test_a_replacement_a_deletion_and_what_the_plan_does_not_name_are_beyond() -> None:
-    for op in ("replace", "delete", "create-replacement", "delete-replaced"):
+    for op in ("replace", "delete", "import"):
         assert remaining(op, plan(operation("create"))) == ["urn:key"]
     assert remaining("create", plan(operation("create", "urn:other"))) == ["urn:key"]
-    assert remaining("update", plan(operation("replace"))) == ["urn:key"]
     assert remaining("update", plan(operation("same"))) == ["urn:key"]
+
+
+def test_a_plan_is_empty_when_no_resource_no_option_and_no_output_changes() -> None:
+    same = operation("same")
+    output = OutputChange(name="arn", kind="update", before="a", after="b")
+    assert is_empty([], [])
+    assert is_empty([same, operation("read")], [])
+    assert not is_empty([same], [output])
+    for op in ("create", "update", "replace", "delete", "import"):
+        assert not is_empty([same, operation(op)], [])
+    for option in ("protect", "retainOnDelete", "deletedWith", "customTimeouts", "secretness"):
+        assert not is_empty([operation("same", options=(option,))], [])

@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import boto3
 import botocore.session
 import pytest
 import yaml
+from moto import mock_aws
 
 from control_plane.adapters.rules.documents import read_document
 from control_plane.adapters.rules.loader import load_policy_parameters, load_rules
 from control_plane.adapters.rules.policies import RulePolicies
 from control_plane.domain.deployment import DeploymentKind
-from control_plane.domain.errors import InvalidInput, SettingInvalid
+from control_plane.domain.engine import PlannedResource
+from control_plane.domain.errors import InvalidInput, SettingInvalid, UnknownRegion
+from control_plane.domain.evaluation import Evaluation
 from control_plane.domain.facts import Facts, Subscription
 from control_plane.domain.mode import resolve
-from control_plane.domain.mode_rules import FACTS
 from control_plane.domain.run import RunKind
+from control_plane.domain.spec import Sizing
 from control_plane.ports import Policies, PolicyScope
 from policies.model import Enforcement
 from policies.rules import RULES
+from tests.unit.policies.policy_scenarios import FORMS, Thing, pulumi_plan, terraform_plan
 
 FOLDER = Path(__file__).parents[2] / "rules"
-NAMES = ("approval_rules", "mode_rules", "policy_parameters", "regions", "slug_rules")
+NAMES = ("approval_rules", "mode_rules", "policy_parameters", "regions", "slug_rules", "versions")
 SCOPE = PolicyScope(
-    region="eu-west-1", account_id="123456789012", zone="eu", strict=False, mode="A"
+    region="eu-west-1",
+    account_id="123456789012",
+    zone="eu",
+    strict=False,
+    mode="A",
+    tenant="x",
+    deployment="x",
+    environment="x",
 )
 
 
@@ -60,11 +72,6 @@ def test_the_mode_rules_are_m1_to_m11():
     assert [rule.id for rule in load_rules(FOLDER).mode.rules] == [f"M{n}" for n in range(1, 12)]
 
 
-def test_the_schema_knows_the_facts_that_the_domain_knows():
-    schema = json.loads((FOLDER / "schemas" / "mode_rules.schema.json").read_text("utf-8"))
-    assert set(schema["$defs"]["fact"]["enum"]) == FACTS
-
-
 def test_every_region_that_the_aws_sdk_knows_is_in_a_zone():
     regions = load_rules(FOLDER).regions
     session = botocore.session.get_session()
@@ -90,22 +97,29 @@ def test_every_policy_rule_has_its_enforcement():
 @pytest.mark.parametrize("run", [RunKind.PROVISION, RunKind.UPDATE, RunKind.DESTROY])
 @pytest.mark.parametrize("deployment", [DeploymentKind.DEDICATED, DeploymentKind.HUB])
 def test_mode_b_and_hubs_need_an_approval(deployment, run):
-    rule = load_rules(FOLDER).approvals.required(deployment, run)
-    assert rule is not None
+    rule = load_rules(FOLDER).approvals.rule_for(deployment, run, irreversible=False)
+    assert rule.needed == 1
     assert rule.roles == ("ops_approver",)
     assert rule.expires_after == timedelta(hours=72)
 
 
-@pytest.mark.parametrize("run", [RunKind.PROVISION, RunKind.UPDATE, RunKind.REFRESH])
+@pytest.mark.parametrize("run", [RunKind.PROVISION, RunKind.UPDATE])
 def test_mode_a_goes_on_at_once_unless_something_cannot_be_undone(run):
     approvals = load_rules(FOLDER).approvals
-    assert approvals.required(DeploymentKind.SLICE, run) is None
-    irreversible = approvals.required(DeploymentKind.SLICE, run, irreversible=True)
-    assert (irreversible is None) is (run is RunKind.REFRESH)
+    assert approvals.rule_for(DeploymentKind.SLICE, run, irreversible=False).needed == 0
+    assert approvals.rule_for(DeploymentKind.SLICE, run, irreversible=True).needed == 1
 
 
 def test_a_slice_is_destroyed_only_by_decision():
-    assert load_rules(FOLDER).approvals.required(DeploymentKind.SLICE, RunKind.DESTROY) is not None
+    approvals = load_rules(FOLDER).approvals
+    assert approvals.always_asks(DeploymentKind.SLICE, RunKind.DESTROY)
+
+
+@pytest.mark.parametrize("deployment", list(DeploymentKind))
+def test_a_run_that_no_rule_names_needs_a_decision(deployment):
+    rule = load_rules(FOLDER).approvals.rule_for(deployment, RunKind.REFRESH, irreversible=False)
+    assert rule.id == "unnamed"
+    assert rule.needed == 1
 
 
 def test_a_comment_does_not_change_a_digest_and_a_value_does(folder):
@@ -197,8 +211,10 @@ def test_every_form_of_condition_is_understood(folder):
          "enforcement.missing_tag", "no such policy rule"),
         ("policy_parameters", "missing_tags: mandatory", "missing_tags: off",
          "enforcement.missing_tags", ""),
-        ("policy_parameters", "[aws_db_instance, aws_dynamodb_table", "[aws_db, aws_dynamodb_table",
-         "stateful_types.0", "aws_db"),
+        ("policy_parameters", "encryption: {}", "encryption: {aws_vpc: provider_key}",
+         "encryption.aws_vpc", "aws_vpc is not a type that is encrypted"),
+        ("policy_parameters", "encryption: {}", "encryption: {aws_db: provider_key}",
+         "encryption.aws_db", "aws_db is not a type that is encrypted"),
         ("policy_parameters", "ipv4: 8", "ipv4: 0", "widest_ingress_prefix.ipv4", "0"),
     ],
 )  # fmt: skip
@@ -248,9 +264,9 @@ def shipped() -> RulePolicies:
 def test_the_policies_answer_their_port():
     policies: Policies = shipped()
     answer = policies.judge_plan([], SCOPE)
-    assert answer["ok"] is True
-    assert answer["rules"] == [rule.id for rule in RULES]
-    assert policies.judge_state([], SCOPE)["stage"] == "state"
+    assert answer.ok
+    assert answer.rules == tuple(rule.id for rule in RULES)
+    assert policies.judge_state([], SCOPE).ok
     assert policies.digest().startswith("sha256:")
 
 
@@ -285,13 +301,73 @@ def vpc(region: str, mode: str = "A"):
     ],
 )
 def test_the_scope_says_where_a_plan_may_go(region, scope, ok):
-    answer = shipped().judge_plan(vpc(region), replace(SCOPE, **scope))
-    assert answer["ok"] is ok
+    answer = shipped().judge_plan(typed(vpc(region)), replace(SCOPE, **scope))
+    assert answer.ok is ok
 
 
 def test_a_plan_of_another_mode_is_refused():
-    answer = shipped().judge_plan(vpc("eu-west-1", mode="B"), SCOPE)
-    assert [each["path"] for each in answer["violations"]] == ["tags.tenantplane:mode"]
+    answer = shipped().judge_plan(typed(vpc("eu-west-1", mode="B")), SCOPE)
+    assert [each.path for each in answer.violations] == ["tags.tenantplane:mode"]
+
+
+TAGS = {
+    "tenantplane:tenant": "acme", "tenantplane:deployment": "dep_1",
+    "tenantplane:environment": "production", "tenantplane:mode": "A",
+    "tenantplane:data-class": "none", "tenantplane:managed-by": "tenantplane",
+}  # fmt: skip
+
+
+def typed(entries: list[dict[str, Any]]) -> list[PlannedResource]:
+    """Return entries as the engine's answer has them, existing ones with outputs."""
+    return [PlannedResource.from_document(each | {"outputs": each["inputs"]}) for each in entries]
+
+
+OWNER = replace(SCOPE, tenant="acme", deployment="dep_1", environment="production")
+
+
+def judged(form: str, tags: dict[str, str], scope: PolicyScope) -> Evaluation:
+    """Judge a network with these tags as a Pulumi plan, a state or a Terraform plan."""
+    things = [Thing("aws_vpc", "v", {"cidr_block": "10.0.0.0/16"}, tags=None)]
+    if form == "terraform":
+        plan = terraform_plan(things, region=scope.region, default_tags=tags)
+        return shipped().judge_terraform(plan, scope)
+    entries = pulumi_plan(things, region=scope.region, default_tags=tags)
+    if form == "pulumi":
+        return shipped().judge_plan(typed(entries), scope)
+    return shipped().judge_state(typed(entries), scope)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("tag", ["tenant", "deployment", "environment", "mode"])
+def test_the_tags_of_another_owner_are_refused(form, tag):
+    assert judged(form, TAGS, OWNER).ok
+    answer = judged(form, TAGS | {f"tenantplane:{tag}": "other"}, OWNER)
+    assert not answer.ok
+    assert [each.path for each in answer.mandatory] == [f"tags.tenantplane:{tag}"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("zone", "strict", "region", "ok"),
+    [
+        ("eu", True, "eu-west-1", True),
+        ("eu", True, "eu-central-1", False),
+        ("eu", False, "eu-central-1", True),
+        ("us", False, "eu-central-1", False),
+    ],
+)
+def test_zone_and_strictness_bind_every_form_of_plan(form, zone, strict, region, ok):
+    things = [Thing("aws_subnet", "s", {"availability_zone": f"{region}a"}, tags=None)]
+    scope = replace(OWNER, zone=zone, strict=strict)
+    if zone == "us":
+        scope = replace(scope, region="us-east-1")
+    if form == "terraform":
+        plan = terraform_plan(things, region=scope.region, default_tags=TAGS)
+        assert shipped().judge_terraform(plan, scope).ok is ok
+    else:
+        entries = typed(pulumi_plan(things, region=scope.region, default_tags=TAGS))
+        judge = shipped().judge_plan if form == "pulumi" else shipped().judge_state
+        assert judge(entries, scope).ok is ok
 
 
 def test_a_region_that_no_parameter_allows_is_refused():
@@ -299,3 +375,70 @@ def test_a_region_that_no_parameter_allows_is_refused():
         shipped().judge_plan([], replace(SCOPE, zone="cn", region="cn-north-1"))
     with pytest.raises(InvalidInput, match="allow no region"):
         shipped().judge_plan([], replace(SCOPE, zone="us", strict=True))
+
+
+# --- availability zones ----------------------------------------------------------------------
+def _zones_of_the_emulated_cloud(region: str) -> set[str]:
+    with mock_aws():
+        ec2 = boto3.client(
+            "ec2", region_name=region, aws_access_key_id="x", aws_secret_access_key="x"
+        )
+        found = ec2.describe_availability_zones()["AvailabilityZones"]
+    return {zone["ZoneName"] for zone in found if zone["ZoneType"] == "availability-zone"}
+
+
+def test_the_zones_that_a_hub_takes_exist_in_every_region() -> None:
+    regions = load_rules(FOLDER).regions
+    assert len(regions.letters) > 35
+    for region in regions.letters:
+        known = _zones_of_the_emulated_cloud(region)
+        named = regions.availability_zones(region)
+        assert set(named[:2]) <= known, region
+        assert known <= set(named), region
+
+
+def test_a_region_that_can_be_built_in_has_zones(folder: Path) -> None:
+    change(folder, "regions", "  ap-northeast-1: acd\n", "")
+    with pytest.raises(SettingInvalid, match="ap-northeast-1 is missing"):
+        load_all(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("  ap-northeast-1: acd\n", "  ap-northeast-1: aa\n", "names a zone twice"),
+        ("  ap-northeast-1: acd\n", "  ap-northeast-1: acd\n  xx-north-1: ab\n", "of no zone"),
+    ],
+)
+def test_zones_that_mean_nothing_are_refused(
+    folder: Path, old: str, new: str, sentence: str
+) -> None:
+    change(folder, "regions", old, new)
+    with pytest.raises(SettingInvalid, match=sentence):
+        load_all(folder)
+
+
+def test_zones_of_an_unknown_region_are_a_sentence() -> None:
+    with pytest.raises(UnknownRegion, match="eusc-de-east-1"):
+        load_rules(FOLDER).regions.availability_zones("eusc-de-east-1")
+
+
+# --- reviews and ends ------------------------------------------------------------------------
+def test_a_document_is_due_the_day_after_its_review() -> None:
+    rules = load_rules(FOLDER)
+    assert {file.removesuffix(".yaml") for file in rules.reviews} == set(NAMES)
+    first = min(rules.reviews.values())
+    assert rules.overdue(first) == ()
+    due = rules.overdue(first + timedelta(days=1))
+    assert due
+    assert all("was due for review on" in sentence for sentence in due)
+    assert len(rules.overdue(max(rules.reviews.values()) + timedelta(days=1))) == len(NAMES)
+
+
+def test_the_default_version_of_the_database_is_one_of_the_document() -> None:
+    rules = load_rules(FOLDER)
+    version = Sizing().engine_version
+    assert version in rules.versions.postgres
+    assert rules.versions.warnings({"database": {"engine_version": "15"}}, date(2027, 1, 1))
+    inputs = {"database": {"engine_version": version}}
+    assert rules.versions.warnings(inputs, date(2027, 1, 1)) == ()

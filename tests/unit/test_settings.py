@@ -8,21 +8,45 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.config import PREFIX, READ_ELSEWHERE, Installation, Settings, load
+from control_plane.config import (
+    PREFIX,
+    READ_ELSEWHERE,
+    Installation,
+    ProcessRole,
+    Settings,
+    foreign_secrets,
+    load,
+    secret_settings,
+    used_by,
+)
 from control_plane.domain.errors import SettingInvalid
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 ROW = re.compile(r"^\| `(TENANTPLANE_[A-Z_]+)` \| (.+?) \| ", re.MULTILINE)
-PRODUCTION = {
-    "INSTALLATION": "production",
+API, WORKER, SIGNER, MIGRATE = ProcessRole
+COMMON = {"INSTALLATION": "production", "HOME": "/srv/tenantplane", "AUDIT_HOST": "audit.example"}
+SERVING = COMMON | {
     "DATABASE_URL": "postgresql://app@db/tenantplane",
-    "DATABASE_SEQUENCER_URL": "postgresql://sequencer@db/tenantplane",
-    "STATE_URL": "s3://state",
-    "ISSUER": "https://id.example",
-    "JWKS_URL": "https://id.example/jwks",
+    "DATABASE_AUDITOR_URL": "postgresql://auditor@db/tenantplane",
+    "OBJECTS_URL": "s3://objects",
+}
+PRODUCTION = {
+    API: SERVING
+    | {
+        "PUBLIC_URL": "https://control.example",
+        "ISSUER": "https://id.example",
+        "JWKS_URL": "https://id.example/jwks",
+    },
+    WORKER: SERVING | {"CLOUD": "aws", "STATE_URL": "s3://state"},
+    SIGNER: COMMON | {"DATABASE_SEQUENCER_URL": "postgresql://sequencer@db/tenantplane"},
+    MIGRATE: {
+        "INSTALLATION": "production",
+        "DATABASE_OWNER_URL": "postgresql://owner@db/tenantplane",
+    },
 }
 WRONG = {
     "INSTALLATION": "staging",
+    "REHEARSAL": "perhaps",
     "PORT": "abc",
     "CLOUD": "azure",
     "SANDBOX_PROVIDER": "heavy",
@@ -42,6 +66,8 @@ WRONG = {
     "DATABASE_OWNER_URL": "s3cret",
     "DATABASE_SEQUENCER_URL": "sqlite:///x",
     "DATABASE_AUDITOR_URL": "file:///x",
+    "STATE_URL": "https://app.pulumi.example/s3cret",
+    "OBJECTS_URL": "gs://bucket",
 }
 
 
@@ -49,6 +75,11 @@ WRONG = {
 def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
+
+
+def given(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(PREFIX + name, value)
 
 
 def test_the_page_has_every_setting_with_its_default_and_no_other() -> None:
@@ -61,6 +92,15 @@ def test_the_page_has_every_setting_with_its_default_and_no_other() -> None:
         wanted = "none" if default is None else f"`{shown.lower()}`"
         assert documented[variable].lower() == wanted, variable
         assert field.description, variable
+
+
+def test_the_page_says_which_process_reads_a_setting() -> None:
+    row = re.compile(r"^\| `TENANTPLANE_([A-Z_]+)` \| .+? \| ([a-z, ]+) \| ", re.MULTILINE)
+    documented = dict(row.findall(PAGE.read_text(encoding="utf-8")))
+    for name in Settings.model_fields:
+        readers = [str(role) for role in ProcessRole if name in used_by(role)]
+        wanted = "all" if len(readers) == len(ProcessRole) else ", ".join(readers) or "serve"
+        assert documented[name.upper()] == wanted, name
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -85,18 +125,106 @@ def test_every_variable_that_the_product_names_is_known() -> None:
 
 def test_a_misspelt_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENANTPLANE_PROT", "1")
-    with pytest.raises(SettingInvalid, match="TENANTPLANE_PROT is no setting"):
+    with pytest.raises(SettingInvalid, match="TENANTPLANE_PROT is not a setting"):
         load()
 
 
-@pytest.mark.parametrize("name", sorted(set(PRODUCTION) - {"INSTALLATION"}))
-def test_production_names_what_it_lacks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for other, value in PRODUCTION.items():
-        monkeypatch.setenv(PREFIX + other, value)
-    assert load().installation is Installation.PRODUCTION
-    monkeypatch.delenv(PREFIX + name)
-    with pytest.raises(SettingInvalid, match=f"production needs {PREFIX}{name}"):
-        load()
+@pytest.mark.parametrize("role", ProcessRole)
+def test_a_process_starts_with_its_own_settings_and_names_what_it_lacks(
+    role: ProcessRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given(monkeypatch, PRODUCTION[role])
+    assert load(role=role).installation is Installation.PRODUCTION
+    for name in sorted(set(PRODUCTION[role]) - {"INSTALLATION"}):
+        with monkeypatch.context() as without:
+            without.delenv(PREFIX + name)
+            with pytest.raises(SettingInvalid, match=f"the {role} process needs {PREFIX}{name}"):
+                load(role=role)
+
+
+@pytest.mark.parametrize("role", ProcessRole)
+def test_a_process_refuses_every_secret_of_another_role(
+    role: ProcessRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given(monkeypatch, PRODUCTION[role])
+    own = {name for name in secret_settings() if name in used_by(role)}
+    assert set(foreign_secrets(role)) == set(secret_settings()) - own
+    for name in foreign_secrets(role):
+        with monkeypatch.context() as more:
+            more.setenv(PREFIX + name.upper(), "postgres://somebody:s3cret@db/tenantplane")
+            with pytest.raises(SettingInvalid) as refused:
+                load(role=role)
+        assert f"{PREFIX}{name.upper()} does not belong in the {role}" in refused.value.message
+        assert "s3cret" not in refused.value.message
+
+
+def test_who_holds_which_database_role() -> None:
+    urls = {"database_url", "database_owner_url", "database_sequencer_url", "database_auditor_url"}
+    assert {role: sorted(urls & set(used_by(role))) for role in ProcessRole} == {
+        API: ["database_auditor_url", "database_url"],
+        WORKER: ["database_auditor_url", "database_url"],
+        SIGNER: ["database_sequencer_url"],
+        MIGRATE: ["database_owner_url"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "value"),
+    [
+        (API, "PUBLIC_URL", "http://control.example"),
+        (API, "PUBLIC_URL", "https://"),
+        (API, "ISSUER", "http://id.example"),
+        (API, "JWKS_URL", "http://id.example/jwks"),
+        (API, "JWKS_URL", "file:///etc/keys"),
+        (API, "AUDIT_HOST", "localhost"),
+        (SIGNER, "AUDIT_HOST", "localhost"),
+        (WORKER, "HOME", "var/production"),
+        (SIGNER, "HOME", "keys"),
+        (WORKER, "CLOUD", "sandbox"),
+        (WORKER, "ACCOUNTS", "111122223333"),
+        (WORKER, "STATE_URL", "postgresql://state:s3cret@db/state"),
+        (WORKER, "OBJECTS_URL", "file://relative/folder"),
+    ],
+)
+def test_production_refuses_what_is_good_enough_for_one_laptop(
+    role: ProcessRole, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given(monkeypatch, PRODUCTION[role] | {name: value})
+    with pytest.raises(SettingInvalid) as refused:
+        load(role=role)
+    assert f"{PREFIX}{name}" in refused.value.message
+    assert refused.value.data["name"] == f"{PREFIX}{name}"
+    assert "s3cret" not in refused.value.message
+
+
+def test_the_emulated_cloud_is_for_a_rehearsal_that_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given(monkeypatch, PRODUCTION[WORKER] | {"CLOUD": "sandbox", "REHEARSAL": "true"})
+    with pytest.raises(SettingInvalid, match="SANDBOX_URL is not set"):
+        load(role=WORKER)
+    monkeypatch.setenv(f"{PREFIX}SANDBOX_URL", "http://127.0.0.1:5000")
+    assert load(role=WORKER).rehearsal
+    monkeypatch.setenv(f"{PREFIX}INSTALLATION", "embedded")
+    with pytest.raises(SettingInvalid, match="REHEARSAL"):
+        load(role=WORKER)
+
+
+def test_a_worker_on_the_emulated_cloud_without_its_endpoint_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given(monkeypatch, {name: SERVING[name] for name in ("DATABASE_URL", "DATABASE_AUDITOR_URL")})
+    with pytest.raises(SettingInvalid, match="SANDBOX_URL is not set"):
+        load(role=WORKER)
+
+
+def test_a_worker_is_named_after_its_host_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().worker_name == "worker-1"
+    given(monkeypatch, PRODUCTION[WORKER])
+    named = load(role=WORKER).worker_name
+    assert re.fullmatch(r"worker-[A-Za-z0-9_.-]+", named)
+    assert named != "worker-1"
+    assert load({"worker_id": "w-eu-7"}, role=WORKER).worker_name == "w-eu-7"
 
 
 def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,5 +234,7 @@ def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_secrets_are_not_shown() -> None:
-    settings = load({"database_url": "postgresql://app:s3cret@db/tenantplane"})
+    settings = load(
+        {"database_url": "postgresql://app:s3cret@db/x", "state_url": "postgres://a:s3cret@db/y"}
+    )
     assert "s3cret" not in repr(settings)

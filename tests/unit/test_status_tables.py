@@ -1,4 +1,4 @@
-"""The five status tables, walked move by move."""
+"""The status tables, walked move by move."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from control_plane.domain.approval import APPROVAL_TRANSITIONS, ApprovalStatus
 from control_plane.domain.bundle import BUNDLE_TRANSITIONS, BundleStatus
 from control_plane.domain.errors import IllegalTransition
-from control_plane.domain.hub import HUB_TRANSITIONS, HubStatus
 from control_plane.domain.run import (
     HOLDS_SLOT,
     NEXT_ACTION,
@@ -21,15 +20,12 @@ from control_plane.domain.run import (
     BlockedOn,
     RunStatus,
 )
-from control_plane.domain.tenant import TENANT_TRANSITIONS, TenantStatus
 from control_plane.domain.transitions import terminal
 from tests.entities import Entities
 from tools import draw_status
 
 TABLES: Mapping[str, tuple[type[StrEnum], Mapping[Any, frozenset[Any]]]] = {
     "run": (RunStatus, RUN_TRANSITIONS),
-    "tenant": (TenantStatus, TENANT_TRANSITIONS),
-    "hub": (HubStatus, HUB_TRANSITIONS),
     "approval": (ApprovalStatus, APPROVAL_TRANSITIONS),
     "bundle": (BundleStatus, BUNDLE_TRANSITIONS),
 }
@@ -41,21 +37,14 @@ MOVES = [
 TERMINAL = {
     "run": {"policy_failed", "applied", "no_changes", "rejected", "expired", "superseded",
             "canceled", "errored"},
-    "tenant": {"deprovisioned"},
-    "hub": set(),  # a Hub is kept; taking one away is no part of its table yet
     "approval": {"rejected", "expired", "superseded", "canceled", "consumed"},
-    "bundle": {"applied", "superseded"},
+    "bundle": {"applied"},
 }  # fmt: skip
 
 
 def _entity(kind: str, status: StrEnum) -> Any:
     make = Entities()
     tenant = make.tenant()
-    match kind:
-        case "tenant":
-            return make.tenant(status=status)
-        case "hub":
-            return make.hub(status=status)
     deployment = make.deployment(tenant)
     if kind == "bundle":
         return make.bundle(deployment, status=status)
@@ -96,7 +85,7 @@ def test_what_is_terminal_is_what_the_design_says(kind: str) -> None:
 def test_every_status_is_reached_from_the_first_and_reaches_an_end(kind: str) -> None:
     statuses, table = TABLES[kind]
     assert _reached(table, next(iter(statuses))) == set(statuses)
-    ends = terminal(table) or {HubStatus.READY}
+    ends = terminal(table)
     for status in statuses:
         assert ends & _reached(table, status), f"nothing leads from {status} to an end"
 

@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from control_plane.adapters.memory import MemoryBundleBuilder
 from control_plane.adapters.terraform.builder import TerraformBundleBuilder
-from control_plane.domain.audit import AuditEvent
 from control_plane.domain.bundle import Bundle
 from control_plane.domain.errors import DomainError
 from control_plane.ports import BuiltBundle, BundleOrder, Happened, Json, OnEvents
 from control_plane.services import bundles
 from control_plane.services.bundles import HandedOver
 from control_plane.workflows.core import Caller
+from control_plane.workflows.timers import fire_due
+from tests.receipts import receipt_of
+from tests.scripted_builder import ScriptedBuilder
+from tests.storage import Recorded
 from tests.world import ARCHITECT, AUDITOR, SOURCE, World
 
 CUSTOMERS_ACCOUNT = "210987654321"
 VARIABLES = SOURCE / "stacks" / "schemas" / "mode_c_variables.schema.json"
 
 
-class CheckingBuilder(MemoryBundleBuilder):
-    """The builder in memory; variables are checked by the real one.
+class CheckingBuilder(ScriptedBuilder):
+    """The scripted builder; variables are checked by the real one.
 
     ``fault`` breaks a build; ``look`` is called after each check.
     """
@@ -44,23 +46,23 @@ class CheckingBuilder(MemoryBundleBuilder):
 
         return super().build(order, on_events=hear)
 
-    def check_variables(self, variables: Json) -> None:
+    def check_variables(self, variables: Json, *, is_draft: bool = False) -> None:
         """Validate variables. Raises ``InvalidInput`` naming the field."""
         nowhere = Path("not-used")
         TerraformBundleBuilder(
             modules=nowhere, guide=nowhere, variables_schema=VARIABLES, key_file=nowhere,
             work_folder=nowhere, binary="not-used", mirror=None, judge=lambda *_: {},
-        ).check_variables(variables)  # fmt: skip
+        ).check_variables(variables, is_draft=is_draft)  # fmt: skip
 
 
 class Desk:
     """A Mode C tenant, and its newest bundle as the architect sees it."""
 
-    def __init__(self, number: int = 1, world: World | None = None) -> None:
-        self.world = world or World()
-        if world is None:
-            self.builder = CheckingBuilder()
-            self.world.core = replace(self.world.core, builder=self.builder)
+    def __init__(self, world: World, number: int = 1) -> None:
+        self.world = world
+        if not isinstance(world.core.builder, CheckingBuilder):
+            world.core = replace(world.core, builder=CheckingBuilder())
+        self.builder = cast("CheckingBuilder", world.core.builder)
         self.core = self.world.core
         accepted = self.world.submit("C", number)
         self.tenant_id = accepted.tenant.id
@@ -69,8 +71,8 @@ class Desk:
     def bundle(self, bundle_id: str | None = None) -> Bundle:
         return bundles.get_bundle(self.core, AUDITOR, bundle_id or self.bundle_id)
 
-    def events(self) -> list[AuditEvent]:
-        return self.world.store.audit
+    def events(self) -> list[Recorded]:
+        return self.world.events()
 
     def accept(self) -> Bundle:
         return bundles.accept_bundle(self.core, ARCHITECT, self.bundle_id)
@@ -106,26 +108,23 @@ class Desk:
 
     def receipt(self, **changes: Any) -> dict[str, Any]:
         """Return what the apply of the newest bundle would print."""
-        bundle = self.bundle()
-        body = {
-            "content_digest": bundle.content_digest,
-            "tenant": self.world.tenant(self.tenant_id).slug,
-            "deployment": bundle.deployment_id,
-            "environment": "production",
-            "account_id": CUSTOMERS_ACCOUNT,
-            "region": "eu-west-1",
-            "resources": {"vpc": "vpc-0123456789abcdef0"},
-        }
-        return {**body, **changes}
+        return receipt_of(self.bundle(), **changes)
 
     def refused(self, kind: type[DomainError], act: Callable[[], object]) -> DomainError:
         """Do what must be refused; rows stay, and exactly one ``denied`` event is left."""
-        rows = {name: dict(table) for name, table in self.world.store.rows.items()}
+        rows = self.world.storage.everything()
         known = len(self.events())
         with pytest.raises(kind) as caught:
             act()
         self.world.work()
-        assert self.world.store.rows == rows
+        assert self.world.storage.everything() == rows
         (event,) = self.events()[known:]
         assert (str(event.stage), event.data["code"]) == ("denied", caught.value.code)
         return caught.value
+
+
+def fired(desk: Desk, action: str) -> int:
+    """Do what is due, and count how often that left an event ``action:stage``."""
+    before = desk.world.actions().count(action)
+    fire_due(desk.core)
+    return desk.world.actions().count(action) - before

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from control_plane.domain.bundle import BundleStatus, Rehearsal
+from control_plane.domain.bundle import BundleStatus, Receipt, Rehearsal
 from control_plane.domain.errors import (
     IllegalTransition,
     InvalidInput,
@@ -21,21 +21,23 @@ from control_plane.domain.errors import (
 )
 from control_plane.domain.tenant import TenantStatus, WaitingOn
 from control_plane.services import bundles, receipts
-from control_plane.services.sweeps import expire_bundles
-from tests.workflows.desk import Desk
-from tests.world import ARCHITECT, person
+from control_plane.workflows.timers import fire_due
+from tests.workflows.desk import CUSTOMERS_ACCOUNT, Desk, fired
+from tests.world import ARCHITECT, SOURCE, World, person
+
+MODULES = SOURCE / "stacks" / "mode_c_modules"
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def desk(world: World) -> Desk:
+    return Desk(world)
 
 
 def test_what_was_not_rehearsed_is_not_handed_over(desk: Desk) -> None:
     desk.builder.rehearsal = "none"
     assert desk.built().rehearsal is Rehearsal.NONE
     desk.refused(TerraformUnavailable, desk.hand_over)
-    assert desk.world.store.rows["download_link"] == {}
+    assert desk.world.rows("download_link") == {}
 
 
 @pytest.mark.parametrize(("name", "email"), [("", "carla@example.com"), ("Carla", "carla")])
@@ -52,7 +54,7 @@ def test_a_recipient_has_a_name_and_an_address(desk: Desk, name: str, email: str
 def test_who_received_a_bundle_is_personal_and_the_link_secret_nowhere(desk: Desk) -> None:
     given = desk.handed_over()
     secret = given.token.partition(".")[2]
-    kept = repr(desk.world.store.rows) + repr(desk.events())
+    kept = repr(desk.world.storage.everything()) + repr(desk.events())
     assert secret not in kept
     issued = [e for e in desk.events() if e.action in {"bundle.handed_over", "link.issued"}]
     for event in issued:
@@ -67,7 +69,7 @@ def test_a_link_counts_its_uses_and_opens_the_signature_too(desk: Desk) -> None:
         bundles.download_by_link(
             desk.core, person("anybody"), desk.bundle_id, given.token, name=name
         )
-    (link,) = desk.world.store.rows["download_link"].values()
+    (link,) = desk.world.rows("download_link").values()
     assert link.uses == len(names) == 3
     read = [e.data["file"] for e in desk.events() if e.action == "bundle.downloaded"]
     assert read == names
@@ -87,7 +89,7 @@ def _expired(desk: Desk, token: str) -> tuple[str, str]:
 
 
 def _of_another_bundle(desk: Desk, token: str) -> tuple[str, str]:
-    other = Desk(2, desk.world)
+    other = Desk(desk.world, 2)
     other.handed_over()
     return other.bundle_id, token
 
@@ -98,6 +100,11 @@ def _superseded(desk: Desk, token: str) -> tuple[str, str]:
     return old, token
 
 
+def _revoked(desk: Desk, token: str) -> tuple[str, str]:
+    bundles.revoke_link(desk.core, ARCHITECT, desk.bundle_id, token.partition(".")[0])
+    return desk.bundle_id, token
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -106,6 +113,7 @@ def _superseded(desk: Desk, token: str) -> tuple[str, str]:
         (_expired, "expired"),
         (_of_another_bundle, "unknown"),
         (_superseded, "superseded"),
+        (_revoked, "revoked"),
     ],
 )
 def test_every_bad_link_answers_the_same_and_the_log_has_the_reason(
@@ -135,7 +143,7 @@ def test_a_file_that_the_bundle_has_not_is_not_found(desk: Desk) -> None:
         bundles.download_by_link(
             desk.core, person("anybody"), desk.bundle_id, given.token, name="../master.key"
         )
-    (link,) = desk.world.store.rows["download_link"].values()
+    (link,) = desk.world.rows("download_link").values()
     assert link.uses == 0
 
 
@@ -152,7 +160,7 @@ def test_a_receipt_that_is_not_of_this_bundle_is_refused_by_field(desk: Desk, fi
 
 def test_a_receipt_of_another_tenant_is_refused(desk: Desk) -> None:
     desk.handed_over()
-    other = Desk(2, desk.world)
+    other = Desk(desk.world, 2)
     other.handed_over()
     desk.refused(ReceiptMismatch, lambda: _register(desk, other.receipt()))
 
@@ -165,12 +173,106 @@ def test_a_receipt_without_a_field_is_refused_by_its_name(desk: Desk) -> None:
     assert error.data["field"] == "receipt.account_id"
 
 
-def test_a_receipt_is_registered_once(desk: Desk) -> None:
+@pytest.mark.parametrize("wrap", [lambda body: {"value": body}, lambda body: {"receipt": body}])
+def test_a_wrapped_receipt_is_refused_with_what_to_send(
+    desk: Desk, wrap: Callable[[Any], dict[str, Any]]
+) -> None:
+    desk.handed_over()
+    error = desk.refused(InvalidInput, lambda: _register(desk, wrap(desk.receipt())))
+    assert "send what `terraform output -json receipt` prints" in error.message
+
+
+def test_the_same_receipt_is_registered_once(desk: Desk) -> None:
     desk.handed_over()
     _register(desk, desk.receipt())
-    for body in (desk.receipt(), desk.receipt(content_digest="other")):
-        desk.refused(ReceiptAlreadyRegistered, partial(_register, desk, body))
-    assert len(desk.world.store.rows["receipt"]) == 1
+    desk.refused(ReceiptAlreadyRegistered, lambda: _register(desk, desk.receipt()))
+    desk.refused(ReceiptMismatch, lambda: _register(desk, desk.receipt(content_digest="other")))
+    assert len(desk.world.rows("receipt")) == 1
+
+
+def test_a_later_receipt_corrects_the_ids_of_an_earlier_one(desk: Desk) -> None:
+    desk.handed_over()
+    first, right = desk.receipt(), desk.receipt()
+    right["resources"] = {**right["resources"], "vpc_id": "vpc-00000000000000001"}
+    first_id = _register(desk, first).id
+    second = _register(desk, right)
+    assert desk.events()[-1].data["corrects"] == first_id
+    assert desk.bundle().status is BundleStatus.APPLIED
+    assert desk.world.tenant(desk.tenant_id).status is TenantStatus.READY
+    assert desk.world.rows("receipt")[second.id].body == right
+
+
+_WRONG_RESOURCES = {
+    "app_role_arn": "arn:aws:iam::210987654321:role/other-app",
+    "data_bucket": "other-data-210987654321",
+    "database_id": "other-db",
+    "log_bucket": "other-logs-210987654321",
+    "table_name": "other-hub",
+    "data_key_arn": "arn:aws:kms:eu-west-1:999999999999:key/0",
+    "logs_key_arn": "arn:aws:kms:eu-central-1:210987654321:key/0",
+    "secrets_key_arn": "arn:aws:kms:us-east-1:999999999999:key/0",
+}
+
+
+@pytest.mark.parametrize("name", _WRONG_RESOURCES)
+def test_a_receipt_that_names_another_resource_is_refused_by_field(desk: Desk, name: str) -> None:
+    desk.handed_over()
+    body = desk.receipt()
+    body["resources"] = {**body["resources"], name: _WRONG_RESOURCES[name]}
+    error = desk.refused(ReceiptMismatch, lambda: _register(desk, body))
+    assert error.data["field"] == f"resources.{name}"
+    assert desk.world.tenant(desk.tenant_id).status is TenantStatus.PENDING
+
+
+@pytest.mark.parametrize("name", [*_WRONG_RESOURCES, "vpc_id"])
+@pytest.mark.parametrize("value", [None, "", "no such form", 7, ["x"]])
+def test_a_receipt_without_a_resource_is_refused_by_field(
+    desk: Desk, name: str, value: object
+) -> None:
+    desk.handed_over()
+    body = desk.receipt()
+    body["resources"] = {**body["resources"], name: value}
+    if value is None:
+        del body["resources"][name]
+    error = desk.refused(InvalidInput, lambda: _register(desk, body))
+    assert error.data["field"] == f"receipt.resources.{name}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"resources": {}}, "receipt.resources.app_role_arn"),
+        ({"resources": []}, "receipt.resources"),
+        ({"resources": None}, "receipt.resources"),
+        ({"schema_version": 2}, "receipt.schema_version"),
+        ({"module_set_version": "x"}, "receipt.module_set_version"),
+        ({"password": "hunter2"}, "receipt.password"),
+    ],
+)
+def test_only_a_whole_receipt_is_kept(desk: Desk, changes: dict[str, Any], field: str) -> None:
+    desk.handed_over()
+    error = desk.refused(InvalidInput, lambda: _register(desk, desk.receipt(**changes)))
+    assert error.data["field"] == field
+    assert "hunter2" not in error.message
+
+
+def test_what_the_customer_brings_is_in_the_receipt(desk: Desk) -> None:
+    example = MODULES / "examples" / "existing.tfvars.json"
+    brought = json.loads(example.read_text(encoding="utf-8"))
+    desk.accept()
+    desk.edit(account_id=CUSTOMERS_ACCOUNT, network=brought["network"], keys=brought["keys"])
+    desk.build()
+    desk.hand_over()
+    right = desk.receipt()
+    assert right["resources"]["vpc_id"] == brought["network"]["vpc_id"]
+    for name, value in (
+        ("vpc_id", "vpc-00000000000000001"),
+        ("logs_key_arn", brought["keys"]["data_key_arn"]),
+    ):
+        body = {**right, "resources": {**right["resources"], name: value}}
+        error = desk.refused(ReceiptMismatch, partial(_register, desk, body))
+        assert error.data["field"] == f"resources.{name}"
+    assert _register(desk, right)
 
 
 def test_a_receipt_before_the_hand_over_is_refused(desk: Desk) -> None:
@@ -178,7 +280,7 @@ def test_a_receipt_before_the_hand_over_is_refused(desk: Desk) -> None:
     desk.refused(IllegalTransition, lambda: _register(desk, desk.receipt()))
 
 
-def _register(desk: Desk, body: Mapping[str, Any]) -> object:
+def _register(desk: Desk, body: Mapping[str, Any]) -> Receipt:
     return receipts.register_receipt(desk.core, ARCHITECT, desk.bundle_id, body)
 
 
@@ -212,12 +314,6 @@ def test_the_receipt_of_a_superseded_version_is_refused_by_the_new_one(desk: Des
     assert error.data["field"] == "content_digest"
 
 
-def test_an_applied_bundle_is_not_edited(desk: Desk) -> None:
-    desk.handed_over()
-    _register(desk, desk.receipt())
-    desk.refused(IllegalTransition, lambda: desk.edit(uninstall=True))
-
-
 @pytest.mark.parametrize("step", ["queued", "accepted", "built", "handed_over"])
 def test_a_bundle_that_is_not_used_in_time_expires(desk: Desk, step: str) -> None:
     steps: dict[str, Callable[[], object]] = {
@@ -228,13 +324,14 @@ def test_a_bundle_that_is_not_used_in_time_expires(desk: Desk, step: str) -> Non
     }
     steps[step]()
     desk.world.clock.advance(days=59)
-    assert expire_bundles(desk.core) == 0
+    assert fired(desk, "bundle.expired:completed") == 0
     desk.world.clock.advance(days=1)
-    assert expire_bundles(desk.core) == 1
-    assert expire_bundles(desk.core) == 0
+    assert fired(desk, "bundle.expired:completed") == 1
+    assert fired(desk, "bundle.expired:completed") == 0
     assert desk.bundle().status is BundleStatus.EXPIRED
     assert "bundle.expired:completed" in desk.world.actions(desk.tenant_id)[-2:]
-    assert bundles.allowed_actions(desk.bundle()) == ["edit"]
+    given = ["receipts"] if step == "handed_over" else []
+    assert bundles.allowed_actions(desk.bundle()) == ["edit", *given]
     assert desk.world.tenant(desk.tenant_id).waiting_on is WaitingOn.ARCHITECT
 
 
@@ -242,7 +339,7 @@ def test_an_expired_bundle_is_made_again_by_an_edit_that_changes_nothing(desk: D
     desk.handed_over()
     expired = desk.bundle()
     desk.world.clock.advance(days=60)
-    expire_bundles(desk.core)
+    fire_due(desk.core)
     desk.refused(IllegalTransition, desk.hand_over)
     renewed = desk.edit()
     assert (renewed.number, renewed.status) == (2, BundleStatus.ACCEPTED)
@@ -258,7 +355,7 @@ def test_an_applied_bundle_does_not_expire(desk: Desk) -> None:
     desk.handed_over()
     _register(desk, desk.receipt())
     desk.world.clock.advance(days=400)
-    assert expire_bundles(desk.core) == 0
+    assert fired(desk, "bundle.expired:completed") == 0
 
 
 def test_the_stored_bytes_are_those_that_were_built(desk: Desk) -> None:
@@ -270,3 +367,58 @@ def test_the_stored_bytes_are_those_that_were_built(desk: Desk) -> None:
     for name, content in files.items():
         download = bundles.download_as_architect(desk.core, ARCHITECT, built.id, name=name)
         assert download.content == content
+
+
+# --- links ------------------------------------------------------------------------------------
+def test_a_revoked_link_opens_nothing_and_the_others_do(desk: Desk) -> None:
+    first, second = desk.handed_over(), desk.hand_over()
+    revoked = bundles.revoke_link(desk.core, ARCHITECT, desk.bundle_id, first.link.id)
+    assert revoked.link.revoked_at == desk.core.clock.now()
+    assert desk.events()[-1].action == "link.revoked"
+    open_link = partial(bundles.download_by_link, desk.core, person("anybody"), desk.bundle_id)
+    desk.refused(LinkExpired, lambda: open_link(first.token, name=None))
+    assert open_link(second.token, name=None).content
+
+
+def test_a_link_is_revoked_once(desk: Desk) -> None:
+    given = desk.handed_over()
+    first = bundles.revoke_link(desk.core, ARCHITECT, desk.bundle_id, given.link.id)
+    desk.world.clock.advance(hours=1)
+    assert bundles.revoke_link(desk.core, ARCHITECT, desk.bundle_id, given.link.id) == first
+    assert [e.action for e in desk.events()].count("link.revoked") == 1
+
+
+def test_a_link_of_another_bundle_is_not_revoked(desk: Desk) -> None:
+    desk.handed_over()
+    other = Desk(desk.world, 2)
+    given = other.handed_over()
+    desk.refused(
+        NotFound,
+        lambda: bundles.revoke_link(desk.core, ARCHITECT, desk.bundle_id, given.link.id),
+    )
+
+
+def test_a_hand_over_may_revoke_the_links_of_earlier_recipients(desk: Desk) -> None:
+    first, second = desk.handed_over(), desk.hand_over()
+    third = bundles.hand_over(
+        desk.core, ARCHITECT, desk.bundle_id,
+        recipient_name="Carl", recipient_email="carl@example.com", revoke_earlier=True,
+    )  # fmt: skip
+    links = bundles.list_links(desk.core, ARCHITECT, desk.bundle_id)
+    assert [issued.link.id for issued in links if issued.link.revoked_at] == [
+        first.link.id,
+        second.link.id,
+    ]
+    assert links[-1].link.id == third.link.id
+    assert links[-1].handover.recipient_name == "Carl"
+
+
+def test_a_look_at_a_link_is_neither_counted_nor_recorded(desk: Desk) -> None:
+    given = desk.handed_over()
+    known = len(desk.events())
+    looked = bundles.download_by_link(
+        desk.core, person("anybody"), desk.bundle_id, given.token, name=None, is_look=True
+    )
+    assert looked.name == desk.bundle().archive_name
+    (issued,) = bundles.list_links(desk.core, ARCHITECT, desk.bundle_id)
+    assert (issued.link.uses, len(desk.events())) == (0, known)

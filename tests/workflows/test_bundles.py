@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,20 +16,22 @@ from control_plane.domain.errors import (
     NotAllowed,
     NotFound,
     PreconditionFailed,
+    Unavailable,
 )
 from control_plane.domain.tenant import TenantStatus, WaitingOn
+from control_plane.ports import UnitOfWork
 from control_plane.services import bundles, receipts
 from control_plane.workflows import PHASES
 from control_plane.workflows.core import Caller
-from tests.workflows.desk import CUSTOMERS_ACCOUNT, Desk
-from tests.world import ARCHITECT, AUDITOR, AUTOMATION, OPS, person
+from tests.workflows.desk import CUSTOMERS_ACCOUNT, Desk, fired
+from tests.world import ARCHITECT, AUDITOR, AUTOMATION, OPS, World, person
 
 COLLEAGUE = person("sue", Role.SOLUTIONS_ARCHITECT)
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def desk(world: World) -> Desk:
+    return Desk(world)
 
 
 def test_from_the_desk_to_a_ready_tenant(desk: Desk) -> None:
@@ -69,21 +72,32 @@ def test_an_edit_on_an_older_version_is_refused(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("region", "us-east-1"), ("schema_version", 2), ("owner", {"tenant": "x"})]
+    ("change", "field"),
+    [
+        ({"region": "us-east-1"}, "region"),
+        ({"region": None}, "region"),
+        ({"schema_version": 2}, "schema_version"),
+        ({"owner": {"tenant": "x"}}, "owner.tenant"),
+        ({"owner": {"short": None}}, "owner.short"),
+        ({"owner": {"note": "x"}}, "owner.note"),
+        ({"owner": "nobody"}, "owner"),
+        ({"owner": None}, "owner"),
+    ],
 )
-def test_what_the_request_fixed_is_not_edited(desk: Desk, name: str, value: Any) -> None:
+def test_what_the_request_fixed_is_not_edited(
+    desk: Desk, change: dict[str, Any], field: str
+) -> None:
     desk.accept()
-    error = desk.refused(
-        InvalidInput, lambda: desk.edit(account_id=CUSTOMERS_ACCOUNT, **{name: value})
-    )
-    assert error.data["field"] == f"inputs.{name}"
+    error = desk.refused(InvalidInput, lambda: desk.edit(account_id=CUSTOMERS_ACCOUNT, **change))
+    assert error.data["field"] == f"inputs.{field}"
+    assert str(error) == f"{field} is fixed by the request"
 
 
 @pytest.mark.parametrize(
     ("inputs", "field"),
     [
         ({"account_id": "12"}, "inputs.account_id"),
-        ({"surprise": True}, "inputs"),
+        ({"surprise": True}, "inputs.surprise"),
         ({"uninstall": "no"}, "inputs.uninstall"),
     ],
 )
@@ -177,3 +191,86 @@ def test_a_build_that_was_done_is_not_done_again(desk: Desk) -> None:
     built = desk.built()
     PHASES["build_bundle"](desk.core, built.id)  # what the queue does after a crash at its end
     assert desk.bundle() == built
+
+
+class Outage:
+    """A database that is away for ``times`` transactions after the last check of a build."""
+
+    def __init__(self, desk: Desk, times: int) -> None:
+        self._desk = desk
+        self._uow = desk.core.uow
+        self._left = 0
+        self._times = times
+        desk.builder.look = self._begin
+
+    def _begin(self) -> None:
+        if len(self._desk.bundle().checks) == 3:
+            self._left = self._times
+
+    def __call__(self) -> UnitOfWork:
+        if self._left:
+            self._left -= 1
+            raise Unavailable("the database is away")
+        return self._uow()
+
+
+def _build_through(desk: Desk, outage: Outage) -> None:
+    bundles.build_bundle(desk.core, ARCHITECT, desk.bundle_id)
+    PHASES["build_bundle"](replace(desk.core, uow=outage), desk.bundle_id)
+
+
+def test_a_build_whose_end_cannot_be_stored_has_failed(desk: Desk) -> None:
+    desk.accept()
+    desk.edit(account_id=CUSTOMERS_ACCOUNT)
+    _build_through(desk, Outage(desk, times=1))
+    assert desk.bundle().status is BundleStatus.BUILD_FAILED
+    desk.builder.look = lambda: None
+    assert desk.build().status is BundleStatus.BUILT
+
+
+def test_a_build_that_nobody_ended_is_ended_after_its_time(desk: Desk) -> None:
+    desk.accept()
+    desk.edit(account_id=CUSTOMERS_ACCOUNT)
+    with pytest.raises(Unavailable):  # not even the failure can be stored, as after kill -9
+        _build_through(desk, Outage(desk, times=9))
+    assert desk.bundle().status is BundleStatus.BUILDING
+    assert bundles.allowed_actions(desk.bundle()) == []
+    desk.world.clock.advance(minutes=29)
+    assert fired(desk, "bundle.build_failed:failed") == 0
+    desk.world.clock.advance(minutes=1)
+    assert fired(desk, "bundle.build_failed:failed") == 1
+    assert fired(desk, "bundle.build_failed:failed") == 0
+    failed = desk.bundle()
+    assert (failed.status, failed.error is not None) == (BundleStatus.BUILD_FAILED, True)
+    assert desk.events()[-1].action == "bundle.build_failed"
+    desk.builder.look = lambda: None
+    assert desk.build().status is BundleStatus.BUILT
+
+
+def test_a_build_that_was_given_up_does_not_end_the_one_after_it(desk: Desk) -> None:
+    desk.accept()
+    desk.edit(account_id=CUSTOMERS_ACCOUNT)
+
+    def meanwhile() -> None:
+        desk.builder.look = lambda: None
+        desk.world.clock.advance(minutes=31)
+        assert fired(desk, "bundle.build_failed:failed") == 1
+        desk.edit(database={"storage_gb": 100})
+        bundles.build_bundle(desk.core, ARCHITECT, desk.bundle_id)
+
+    desk.builder.look = meanwhile
+    bundles.build_bundle(desk.core, ARCHITECT, desk.bundle_id)
+    PHASES["build_bundle"](desk.core, desk.bundle_id)
+    assert desk.bundle().status is BundleStatus.BUILDING
+    assert desk.bundle().archive_digest is None
+    desk.world.work()
+    assert desk.bundle().status is BundleStatus.BUILT
+    assert desk.builder.orders[-1].variables["database"]["storage_gb"] == 100
+
+
+def test_a_build_is_judged_by_what_the_tenant_may(desk: Desk) -> None:
+    desk.built()
+    residency = desk.world.tenant(desk.tenant_id).facts["residency"]
+    order = desk.builder.orders[-1]
+    assert order.zone is not None
+    assert (order.zone, order.strict) == (residency["zone"], residency["strict"])

@@ -19,9 +19,9 @@ from control_plane.domain.errors import (
 )
 from control_plane.domain.run import BlockedOn, RunStatus
 from control_plane.services import approvals, runs, tenants
-from control_plane.services.approvals import ApprovalView
-from control_plane.services.sweeps import expire_approvals
+from control_plane.services.approvals import ApprovalDetails as Details
 from control_plane.workflows.core import Caller
+from control_plane.workflows.timers import fire_due
 from tests.world import ARCHITECT, AUDITOR, OPS, World, machine, person
 
 OTHER = "sha256:" + "0" * 64
@@ -38,7 +38,7 @@ class Waiting:
         self.view = approvals.get_approval(world.core, OPS, world.run(self.run_id).approval_id)
         self.calls = list(world.engine.calls)
 
-    def decide(self, who: Caller = OPS, verdict: str = "approve", **changes: str) -> ApprovalView:
+    def decide(self, who: Caller = OPS, verdict: str = "approve", **changes: str) -> Details:
         """Decide as somebody."""
         given = {"plan_digest": self.view.approval.plan_digest, "reason": "read it", **changes}
         return approvals.decide(
@@ -47,11 +47,11 @@ class Waiting:
 
     def refused(self, who: Caller, kind: type[DomainError], **changes: str) -> DomainError:
         """Decide, expect the refusal, and that it left an event and called nothing."""
-        before = len(self.world.store.audit)
+        before = len(self.world.events())
         with pytest.raises(kind) as caught:
             self.decide(who, **changes)
         self.world.work()
-        stages = [str(event.stage) for event in self.world.store.audit[before:]]
+        stages = [str(event.stage) for event in self.world.events()[before:]]
         assert "denied" in stages
         assert self.world.engine.calls == self.calls
         assert self.world.run(self.run_id).status is not RunStatus.APPLYING
@@ -59,8 +59,8 @@ class Waiting:
 
 
 @pytest.fixture
-def waiting() -> Waiting:
-    return Waiting(World())
+def waiting(world: World) -> Waiting:
+    return Waiting(world)
 
 
 def test_the_requester_may_not_decide(waiting: Waiting) -> None:
@@ -68,8 +68,7 @@ def test_the_requester_may_not_decide(waiting: Waiting) -> None:
     assert waiting.refused(requester, SeparationOfDuties).data["barred_as"] == "requester"
 
 
-def test_for_whom_a_machine_asked_may_not_decide() -> None:
-    world = World()
+def test_for_whom_a_machine_asked_may_not_decide(world: World) -> None:
     body_owner = machine("crm", Role.AUTOMATION, on_behalf_of="olga")
     from control_plane.services.provisioning import submit_request
     from tests.world import request_body
@@ -78,7 +77,7 @@ def test_for_whom_a_machine_asked_may_not_decide() -> None:
     world.work()
     approval = world.run(accepted.run_id).approval_id
     view = approvals.get_approval(world.core, OPS, approval)
-    with pytest.raises(SeparationOfDuties, match="on_behalf_of"):
+    with pytest.raises(SeparationOfDuties, match="You requested this change"):
         approvals.decide(
             world.core, OPS, approval, verdict="approve",
             plan_digest=view.approval.plan_digest, reason="mine",
@@ -87,15 +86,14 @@ def test_for_whom_a_machine_asked_may_not_decide() -> None:
 
 def test_a_machine_may_not_decide(waiting: Waiting) -> None:
     waiting.refused(machine("robot", Role.OPS_APPROVER), MachineMayNotDecide)
-    waiting.refused(machine("crm", Role.AUTOMATION), MachineMayNotDecide)
+    waiting.refused(machine("crm", Role.AUTOMATION), NotAllowed)
 
 
 def test_an_auditor_may_not_decide(waiting: Waiting) -> None:
     waiting.refused(AUDITOR, NotAllowed)
 
 
-def test_who_edited_the_facts_may_not_decide() -> None:
-    world = World()
+def test_who_edited_the_facts_may_not_decide(world: World) -> None:
     accepted = world.submit("B", data_must_stay_in_customer_cloud=True)
     both = person("sam", Role.SOLUTIONS_ARCHITECT, Role.OPS_APPROVER)
     tenants.decide_mode(
@@ -107,7 +105,7 @@ def test_who_edited_the_facts_may_not_decide() -> None:
         world.core, OPS, limit=5, before=None, tenant_id=accepted.tenant.id, status=None
     )
     view = approvals.get_approval(world.core, OPS, run.approval_id or "")
-    with pytest.raises(SeparationOfDuties, match="editor"):
+    with pytest.raises(SeparationOfDuties, match="You edited the facts"):
         approvals.decide(
             world.core, both, view.approval.id, verdict="approve",
             plan_digest=view.approval.plan_digest, reason="mine",
@@ -131,11 +129,11 @@ def test_a_decision_needs_a_reason_and_a_known_word(waiting: Waiting) -> None:
 
 def test_a_second_decision_is_refused(waiting: Waiting) -> None:
     waiting.decide()
-    before = len(waiting.world.store.audit)
+    before = len(waiting.world.events())
     with pytest.raises(AlreadyDecided):
         waiting.decide(person("otto", Role.OPS_APPROVER), verdict="reject")
-    assert str(waiting.world.store.audit[-1].stage) == "denied"
-    assert len(waiting.world.store.audit) == before + 1
+    assert str(waiting.world.events()[-1].stage) == "denied"
+    assert len(waiting.world.events()) == before + 1
     waiting.world.work()
     assert waiting.world.run(waiting.run_id).status is RunStatus.APPLIED
 
@@ -143,14 +141,17 @@ def test_a_second_decision_is_refused(waiting: Waiting) -> None:
 def test_the_end_of_an_approvals_life_is_exclusive(waiting: Waiting) -> None:
     waiting.world.clock.advance(hours=72)
     waiting.refused(OPS, ApprovalExpired)
+    fire_due(waiting.world.core)
     assert waiting.world.run(waiting.run_id).status is RunStatus.EXPIRED
     waiting.refused(OPS, ApprovalExpired)
 
 
-def test_the_sweep_expires_what_nobody_decided(waiting: Waiting) -> None:
-    assert expire_approvals(waiting.world.core) == 0
-    waiting.world.clock.advance(hours=73)
-    assert expire_approvals(waiting.world.core) == 1
+def test_a_timer_expires_what_nobody_decided(waiting: Waiting) -> None:
+    waiting.world.clock.advance(hours=71)
+    fire_due(waiting.world.core)
+    assert waiting.world.run(waiting.run_id).status is RunStatus.AWAITING_APPROVAL
+    waiting.world.clock.advance(hours=2)
+    fire_due(waiting.world.core)
     assert waiting.world.run(waiting.run_id).status is RunStatus.EXPIRED
 
 

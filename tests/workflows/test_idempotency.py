@@ -16,6 +16,7 @@ from control_plane.domain.errors import (
     IdempotencyKeyReused,
     InvalidInput,
 )
+from control_plane.ports import IdempotencyRecord
 from control_plane.services.idempotency import LIFE, STALE, Answer, key_digest, once
 from control_plane.workflows.core import Caller, Core
 from tests.entities import Entities
@@ -65,8 +66,8 @@ class Effect:
 
 
 @pytest.fixture
-def effect() -> Effect:
-    return Effect(World())
+def effect(world: World) -> Effect:
+    return Effect(world)
 
 
 def test_a_repetition_is_answered_with_the_first_answer(effect: Effect) -> None:
@@ -136,13 +137,15 @@ def test_who_waits_for_what_is_refused_is_told_to_repeat(effect: Effect) -> None
 def test_a_holder_that_died_is_taken_over_once_it_is_stale(effect: Effect) -> None:
     def dies(_: Core) -> Answer:
         # what a process leaves that is killed here: a key that is held, and no answer
-        kept.update(effect.world.store.rows["idempotency_record"])
+        kept.extend(effect.world.rows("idempotency_record").values())
         raise InvalidInput
 
-    kept: dict[str, Any] = {}
+    kept: list[IdempotencyRecord] = []
     with pytest.raises(InvalidInput):
         effect.ask(act=dies)
-    effect.world.store.rows["idempotency_record"].update(kept)
+    with effect.world.core.uow() as uow:
+        uow.idempotency.save(kept[0])
+        uow.commit()
     effect.world.clock.advance(seconds=STALE.total_seconds())
     with pytest.raises(IdempotencyKeyInFlight):
         effect.ask()
@@ -154,7 +157,8 @@ def test_a_holder_that_died_is_taken_over_once_it_is_stale(effect: Effect) -> No
 
 def make_tenant(core: Core) -> Answer:
     """Commit something."""
-    tenant = Entities(ids=core.ids).tenant()
+    name = core.ids.new("tenant")[-12:].lower()  # two may be under way at the same time
+    tenant = Entities(ids=core.ids).tenant(slug=name)
     with core.uow() as uow:
         uow.tenants.add(tenant)
         uow.commit()
@@ -164,16 +168,16 @@ def make_tenant(core: Core) -> Answer:
 def test_effect_and_answer_become_durable_together(effect: Effect) -> None:
     def dies(core: Core) -> Answer:
         make_tenant(core)
-        assert effect.world.store.rows["tenant"] == {}
+        assert effect.world.rows("tenant") == {}
         raise SystemExit
 
     with pytest.raises(SystemExit):
         effect.ask(act=dies)
-    assert effect.world.store.rows["tenant"] == {}
+    assert effect.world.rows("tenant") == {}
     first = effect.ask(act=make_tenant)
-    assert list(effect.world.store.rows["tenant"]) == [first.body["id"]]
+    assert list(effect.world.rows("tenant")) == [first.body["id"]]
     assert effect.ask(act=make_tenant) == replace(first, replayed=True)
-    assert len(effect.world.store.rows["tenant"]) == 1
+    assert len(effect.world.rows("tenant")) == 1
 
 
 def test_what_a_refusal_recorded_stays(effect: Effect) -> None:
@@ -183,7 +187,7 @@ def test_what_a_refusal_recorded_stays(effect: Effect) -> None:
 
     with pytest.raises(InvalidInput):
         effect.ask(act=refused)
-    assert len(effect.world.store.rows["tenant"]) == 1
+    assert len(effect.world.rows("tenant")) == 1
 
 
 def test_a_holder_that_is_too_slow_does_nothing(effect: Effect) -> None:
@@ -196,30 +200,30 @@ def test_a_holder_that_is_too_slow_does_nothing(effect: Effect) -> None:
     answers: list[Answer] = []
     with pytest.raises(IdempotencyKeyInFlight):
         effect.ask(act=slow)
-    assert list(effect.world.store.rows["tenant"]) == [answers[0].body["id"]]
+    assert list(effect.world.rows("tenant")) == [answers[0].body["id"]]
     assert effect.ask(act=slow) == replace(answers[0], replayed=True)
 
 
 def test_what_others_changed_meanwhile_is_done_again(effect: Effect) -> None:
-    """As a database that finds at the commit that two transactions do not go together."""
+    """As a database that finds at the commit that a row refers to one which is gone."""
 
     def interfered(core: Core) -> Answer:
-        ids.append(core.ids.new("hub"))
-        hub = Entities().hub(id=ids[-1])
+        make = Entities(ids=core.ids)
         with core.uow() as uow:
-            if uow.hubs.count():
-                return Answer(status=200, body={"id": uow.hubs.find()[0].id}, headers={})
-            uow.hubs.add(hub)
+            known = uow.accounts.find(account_id="000000000009")
+            if known:
+                return Answer(status=200, body={"id": known[0].id}, headers={})
+            uow.accounts.add(make.account(account_id="000000000008", claimed_by="dep_gone"))
             with effect.world.core.uow() as other:
-                other.hubs.add(replace(hub, id=core.ids.new("hub")))
+                other.accounts.add(make.account(account_id="000000000009"))
                 other.commit()
             uow.commit()
-        return Answer(status=201, body={"id": hub.id}, headers={})
+        return Answer(status=201, body={}, headers={})
 
-    ids: list[str] = []
     answer = effect.ask(act=interfered)
-    assert (answer.status, len(ids)) == (200, 2)
-    assert list(effect.world.store.rows["hub"]) == [answer.body["id"]]
+    (theirs,) = [a for a in effect.world.rows("account").values() if a.account_id[-1] == "9"]
+    assert (answer.status, answer.body["id"]) == (200, theirs.id)
+    assert "000000000008" not in {a.account_id for a in effect.world.rows("account").values()}
 
 
 def test_an_answer_is_kept_for_its_life(effect: Effect) -> None:

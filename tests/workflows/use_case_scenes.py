@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
-
-import pytest
 
 from control_plane.domain.actor import Role
 from control_plane.domain.errors import (
     DomainError,
-    Unavailable,
 )
 from control_plane.domain.run import BlockedOn
 from control_plane.services import (
+    accounts,
     approvals,
     auditing,
     bundles,
     hubs,
+    passphrases,
     provisioning,
     receipts,
     runs,
     tenants,
 )
-from control_plane.services.sweeps import revive_stalled
-from control_plane.workflows.core import Caller, Core
+from control_plane.workflows.core import Caller
+from tests.receipts import receipt_of
+from tests.storage import Storage
 from tests.world import (
+    ACCOUNT,
+    ADMIN,
     ARCHITECT,
     AUDITOR,
     AUTOMATION,
@@ -44,8 +46,8 @@ CUSTOMERS_ACCOUNT = "210987654321"
 class Scene(World):
     """A world, and the ids that the acts of the tables are about."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, storage: Storage) -> None:
+        super().__init__(storage)
         self.link = ""
 
     def waiting_b(self) -> Any:
@@ -72,17 +74,15 @@ class Scene(World):
             self.link = hand_over(self, bundle_id).token
         return bundle_id
 
+    def building(self) -> str:
+        """Return a bundle whose build no worker has done."""
+        bundle_id = self.bundle(upto="accepted")
+        bundles.build_bundle(self.core, ARCHITECT, bundle_id)
+        return bundle_id
+
     def receipt(self, bundle_id: str) -> dict[str, Any]:
         """Return the receipt of a bundle's apply."""
-        bundle = bundles.get_bundle(self.core, AUDITOR, bundle_id)
-        return {
-            "content_digest": bundle.content_digest,
-            "tenant": self.tenant(bundle.tenant_id).slug,
-            "deployment": bundle.deployment_id,
-            "environment": "production",
-            "account_id": CUSTOMERS_ACCOUNT,
-            "region": bundle.inputs["region"],
-        }
+        return receipt_of(bundles.get_bundle(self.core, AUDITOR, bundle_id))
 
 
 Act = Callable[[], object]
@@ -148,6 +148,15 @@ def hand_over(scene: Scene, bundle_id: str) -> bundles.HandedOver:
     )  # fmt: skip
 
 
+def revoke() -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        bundle_id = scene.bundle(upto="handed_over")
+        link_id = scene.link.partition(".")[0]
+        return lambda: bundles.revoke_link(scene.core, ARCHITECT, bundle_id, link_id)
+
+    return prepare
+
+
 def download(spoil: str = "") -> Prepare:
     def prepare(scene: Scene) -> Act:
         bundle_id = scene.bundle(upto="handed_over")
@@ -163,6 +172,50 @@ def receipt(**changes: str) -> Prepare:
         bundle_id = scene.bundle(upto="handed_over")
         body = {**scene.receipt(bundle_id), **changes}
         return lambda: receipts.register_receipt(scene.core, ARCHITECT, bundle_id, body)
+
+    return prepare
+
+
+def account(who: Caller = ADMIN, *, waiting: bool = False, **changes: Any) -> Prepare:
+    """Add an account to the pool; ``waiting``: a run waits for one."""
+
+    def prepare(scene: Scene) -> Act:
+        given: dict[str, Any] = {
+            "account_id": "222233334444", "role_arn": None, "external_id": None, "shared": False,
+        }  # fmt: skip
+        if waiting:
+            accounts.remove_account(scene.core, ADMIN, ACCOUNT)
+            assert scene.waiting_b().blocked_on is BlockedOn.NO_ACCOUNT
+        return lambda: accounts.add_account(scene.core, who, **{**given, **changes})
+
+    return prepare
+
+
+def change_account(changes: Mapping[str, Any], who: Caller = ADMIN, *, used: int = 0) -> Prepare:
+    """Change the account of the pool, with ``used`` deployments in it."""
+
+    def prepare(scene: Scene) -> Act:
+        for number in range(1, used + 1):
+            scene.submit("B", number)
+        scene.work()
+        return lambda: accounts.update_account(scene.core, who, ACCOUNT, changes)
+
+    return prepare
+
+
+def remove_account(who: Caller, *, used: bool = False) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        if used:
+            scene.waiting_b()
+        return lambda: accounts.remove_account(scene.core, who, ACCOUNT)
+
+    return prepare
+
+
+def disclose(key: str | None = None) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        run = scene.waiting_b()
+        return lambda: passphrases.disclose(scene.core, user="root", key=key or run.deployment_id)
 
     return prepare
 
@@ -234,38 +287,17 @@ def read_log(who: Caller, tree: str = "") -> Prepare:
     return prepare
 
 
-def sweep(function: Callable[..., int], make: Callable[[Scene], object], **later: float) -> Prepare:
+def read_proof(who: Caller, tree: str = "") -> Prepare:
     def prepare(scene: Scene) -> Act:
-        make(scene)
-        scene.clock.advance(**later)
-        return lambda: function(scene.core)
+        key = tree or scene.submit("B").tenant.id
+        return lambda: auditing.inclusion_proof(scene.core, who, key, 0)
 
     return prepare
 
 
-def waits_for_hub(scene: Scene) -> None:
-    """Leave a request that waits, and a Hub that has room since without having woken it."""
-    hub_id = scene.ready_hub(capacity=0)
-    scene.submit("A")
-    scene.work()
-    with scene.core.uow() as uow:
-        row = uow.hubs.get(hub_id, lock=True)
-        assert row is not None
-        uow.hubs.save(replace(row, capacity=5, version=row.version + 1))
-        uow.commit()
+def read_tile(who: Caller, tree: str = "") -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        key = tree or scene.submit("B").tenant.id
+        return lambda: auditing.tile(scene.core, who, key, "tile/0/000")
 
-
-def stalls(scene: Scene) -> None:
-    """Leave a run whose phase fell out of the queue."""
-    scene.submit("B")
-
-    def outage(phase: str, subject: str) -> None:
-        raise Unavailable
-
-    with pytest.raises(Unavailable):
-        scene.queue.drain(outage)
-
-
-def revive(core: Core) -> int:
-    """Look for stalled runs where nothing is in the queue."""
-    return revive_stalled(core, set)
+    return prepare

@@ -25,6 +25,7 @@ from control_plane.domain.errors import (
     UnknownRegion,
 )
 from control_plane.services import (
+    accounts,
     approvals,
     auditing,
     bundles,
@@ -32,7 +33,6 @@ from control_plane.services import (
     permission,
     provisioning,
     runs,
-    sweeps,
     tenants,
 )
 from tests.workflows.use_case_scenes import (
@@ -41,26 +41,30 @@ from tests.workflows.use_case_scenes import (
     Act,
     Case,
     Scene,
+    account,
+    change_account,
     decide,
     decide_late,
     decide_mode,
     decide_twice,
+    disclose,
     download,
     edit,
     hub,
     on_bundle,
     read_log,
+    read_proof,
+    read_tile,
     receipt,
+    remove_account,
     retry_blocked,
-    revive,
-    stalls,
+    revoke,
     steer,
     submit,
     submit_again,
-    sweep,
-    waits_for_hub,
 )
 from tests.world import (
+    ACCOUNT,
     ADMIN,
     ARCHITECT,
     AUDITOR,
@@ -92,14 +96,21 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(prepare=decide_twice, error=AlreadyDecided, events=("decision.refused:denied",)),
         Case(
             prepare=decide_late, error=ApprovalExpired,
-            events=("approval.expired:completed", "run.expired:completed",
-                    "tenant.status_changed:completed", "decision.refused:denied"),
+            events=("decision.refused:denied",),
         ),
     ),
     "auditing.read_events": (
         Case(prepare=read_log(AUDITOR), events=("log.read:completed",)),
         Case(prepare=read_log(OPS), error=NotAllowed, events=DENIED_ROLE),
         Case(prepare=read_log(AUDITOR, "platform"), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "auditing.inclusion_proof": (
+        Case(prepare=read_proof(AUDITOR), events=("log.read:completed",)),
+        Case(prepare=read_proof(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "auditing.tile": (
+        Case(prepare=read_tile(AUDITOR), events=("log.read:completed",)),
+        Case(prepare=read_tile(OPS), error=NotAllowed, events=DENIED_ROLE),
     ),
     "bundles.accept_bundle": (
         Case(prepare=on_bundle(bundles.accept_bundle, "queued"),
@@ -118,6 +129,11 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         ),
         Case(prepare=edit("accepted", -1), error=PreconditionFailed,
              events=("bundle.refused:denied",)),
+    ),
+    "bundles.revoke_link": (
+        Case(prepare=revoke(), events=("link.revoked:completed",)),
+        Case(prepare=on_bundle(bundles.revoke_link, "built", link_id="lnk_x"),
+             error=IllegalTransition, events=("bundle.refused:denied",)),
     ),
     "bundles.build_bundle": (
         Case(prepare=on_bundle(bundles.build_bundle, "accepted"),
@@ -153,6 +169,37 @@ MUTATING: dict[str, tuple[Case, ...]] = {
              events=("receipt.registered:completed", "tenant.status_changed:completed")),
         Case(prepare=receipt(content_digest="x"), error=ReceiptMismatch,
              events=("receipt.refused:denied",)),
+    ),
+    "accounts.add_account": (
+        Case(prepare=account(), events=("account.added:completed",)),
+        Case(prepare=account(waiting=True),
+             events=("account.added:completed", "run.unblocked:completed")),
+        Case(prepare=account(OPS), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=account(account_id=ACCOUNT), error=Conflict,
+             events=("account.refused:denied",)),
+        Case(prepare=account(account_id="12"), error=InvalidInput,
+             events=("account.refused:denied",)),
+    ),
+    "accounts.update_account": (
+        Case(prepare=change_account({"role_arn": f"arn:aws:iam::{ACCOUNT}:role/provision"}),
+             events=("account.updated:completed",)),
+        Case(prepare=change_account({"shared": True}), events=()),  # as it is already
+        Case(prepare=change_account({"shared": False}, used=2), error=Conflict,
+             events=("account.refused:denied",)),
+        Case(prepare=change_account({"external_id": "x1"}), error=InvalidInput,
+             events=("account.refused:denied",)),
+        Case(prepare=change_account({"shared": False}, OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "accounts.remove_account": (
+        Case(prepare=remove_account(ADMIN), events=("account.removed:completed",)),
+        Case(prepare=remove_account(ADMIN, used=True), error=Conflict,
+             events=("account.refused:denied",)),
+        Case(prepare=remove_account(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "passphrases.disclose": (
+        Case(prepare=disclose(), events=("stack.passphrase_disclosed:completed",)),
+        Case(prepare=disclose("no.such.stack"), error=NotFound,
+             events=("stack.passphrase_disclosed:denied",)),
     ),
     "hubs.request_hub": (
         Case(prepare=hub(ADMIN), events=("hub.requested:completed", "run.requested:completed")),
@@ -195,7 +242,8 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     ),
     "runs.retry_run": (
         Case(prepare=steer(runs.retry_run, canceled=True),
-             events=("run.requested:completed", "run.retried:completed")),
+             events=("run.requested:completed", "tenant.status_changed:completed",
+                     "run.retried:completed")),
         Case(prepare=retry_blocked, events=("run.retried:completed",)),
         Case(prepare=steer(runs.retry_run, canceled=False), error=IllegalTransition,
              events=("run.refused:denied",)),
@@ -204,35 +252,13 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(
             prepare=decide_mode(ARCHITECT, customer_managed_key=False),
             events=("mode.confirmed:completed", "mode.resolved:completed",
-                    "tenant.status_changed:completed", "run.requested:completed",
-                    "tenant.status_changed:completed"),
+                    "run.requested:completed", "tenant.status_changed:completed"),
         ),
         Case(prepare=decide_mode(ARCHITECT), error=ModeConflict, events=("mode.refused:denied",)),
         Case(prepare=decide_mode(ARCHITECT, seats=1), error=InvalidInput,
              events=("mode.refused:denied",)),
         Case(prepare=decide_mode(OPS, customer_managed_key=False), error=NotAllowed,
              events=DENIED_ROLE),
-    ),
-    "sweeps.expire_approvals": (
-        Case(
-            prepare=sweep(sweeps.expire_approvals, Scene.waiting_b, hours=72),
-            events=("approval.expired:completed", "run.expired:completed",
-                    "tenant.status_changed:completed"),
-        ),
-        Case(prepare=sweep(sweeps.expire_approvals, Scene.waiting_b, hours=71), events=()),
-    ),
-    "sweeps.expire_bundles": (
-        Case(prepare=sweep(sweeps.expire_bundles, Scene.bundle, days=60),
-             events=("bundle.expired:completed",)),
-        Case(prepare=sweep(sweeps.expire_bundles, Scene.bundle, days=59), events=()),
-    ),
-    "sweeps.wake_runs": (
-        Case(prepare=sweep(sweeps.wake_runs, waits_for_hub), events=("run.unblocked:completed",)),
-        Case(prepare=sweep(sweeps.wake_runs, Scene.waiting_b), events=()),
-    ),
-    "sweeps.revive_stalled": (
-        Case(prepare=sweep(revive, stalls, seconds=31), events=("run.resumed:completed",)),
-        Case(prepare=sweep(revive, stalls, seconds=29), events=()),
     ),
     "permission.require_role": (
         Case(
@@ -249,6 +275,12 @@ MUTATING: dict[str, tuple[Case, ...]] = {
             ),
             error=NotFound, events=DENIED_ROLE,
         ),
+        Case(
+            prepare=lambda scene: lambda: permission.require_sight(
+                scene.core, person("eve", tenants=("ten_a",)), None, act="x.read"
+            ),
+            error=NotFound, events=DENIED_ROLE,
+        ),
     ),
 }  # fmt: skip
 
@@ -259,8 +291,17 @@ def _missing(ask: Act) -> None:
 
 
 # what other functions are made of: the first commits what its caller gives, with the caller's
-# events; the second keeps answers, and what is answered leaves the events
-PARTS = {"bundles.as_architect", "idempotency.once"}
+# events; the second keeps answers, and what is answered leaves the events; the others decide which
+# refusals are events of their own (tests/unit/api/test_refusals_are_bounded.py)
+PARTS = {
+    "bundles.as_architect",
+    "provisioning.record_refusal",
+    "idempotency.once",
+    "permission.record_bounded",
+    "permission.within_budget",
+    "permission.report_suppressed",
+    "auditing.report_reads",
+}
 Read = Callable[[Scene, str, str, str], object]  # scene, tenant, run, bundle
 READING: dict[str, Read] = {
     "approvals.get_approval": lambda s, _, run, __: approvals.get_approval(
@@ -272,12 +313,16 @@ READING: dict[str, Read] = {
     "auditing.tree_for": lambda s, tenant, *_: auditing.tree_for(
         s.core, EVERYBODY, tenant, act="x"
     ),
-    "auditing.inclusion_proof": lambda s, tenant, *_: auditing.inclusion_proof(
-        s.core, EVERYBODY, tenant, 0
-    ),
-    "auditing.tile": lambda s, tenant, *_: auditing.tile(s.core, EVERYBODY, tenant, "tile/0/000"),
     "auditing.checkpoint": lambda s, tenant, *_: _missing(
         lambda: auditing.checkpoint(s.core, EVERYBODY, tenant)
+    ),
+    "accounts.get_account": lambda s, *_: accounts.get_account(s.core, EVERYBODY, ACCOUNT),
+    "accounts.list_accounts": lambda s, *_: accounts.list_accounts(
+        s.core, EVERYBODY, limit=5, before=None
+    ),
+    "bundles.list_links": lambda s, _, __, bundle: bundles.list_links(s.core, EVERYBODY, bundle),
+    "bundles.warnings": lambda s, _, __, bundle: bundles.warnings(
+        s.core, bundles.get_bundle(s.core, EVERYBODY, bundle)
     ),
     "bundles.get_bundle": lambda s, _, __, bundle: bundles.get_bundle(s.core, EVERYBODY, bundle),
     "bundles.visible_bundle": lambda s, _, __, bundle: bundles.visible_bundle(
@@ -286,7 +331,7 @@ READING: dict[str, Read] = {
     "bundles.list_bundles": lambda s, *_: bundles.list_bundles(
         s.core, EVERYBODY, limit=5, before=None, status=None
     ),
-    "hubs.get_hub": lambda s, *_: hubs.get_hub(s.core, EVERYBODY, next(iter(s.store.rows["hub"]))),
+    "hubs.get_hub": lambda s, *_: hubs.get_hub(s.core, EVERYBODY, next(iter(s.rows("hub")))),
     "hubs.list_hubs": lambda s, *_: hubs.list_hubs(s.core, EVERYBODY, limit=5, before=None),
     "provisioning.resolve_mode": lambda s, *_: provisioning.resolve_mode(
         s.core, EVERYBODY, provisioning.facts_of(request_body("B"))
@@ -295,7 +340,7 @@ READING: dict[str, Read] = {
         s.core, EVERYBODY, request_body("B")
     ),
     "provisioning.get_request": lambda s, *_: provisioning.get_request(
-        s.core, EVERYBODY, next(iter(s.store.rows["provisioning_request"]))
+        s.core, EVERYBODY, next(iter(s.rows("provisioning_request")))
     ),
     "provisioning.list_requests": lambda s, *_: provisioning.list_requests(
         s.core, EVERYBODY, limit=5, before=None
@@ -309,8 +354,8 @@ READING: dict[str, Read] = {
     "runs.deployments_of": lambda s, _, run, __: runs.deployments_of(
         s.core, runs.get_run(s.core, OPS, run)
     ),
-    "runs.read_events": lambda s, _, run, __: runs.read_events(s.core, run, 0),
-    "sweeps.calls_to_stop": lambda s, *_: sweeps.calls_to_stop(s.core),
+    "runs.read_progress": lambda s, _, run, __: runs.read_progress(s.core, run, 0),
+    "runs.evidence_of": lambda s, _, run, __: runs.evidence_of(s.core, s.run(run)),
     "tenants.get_tenant": lambda s, tenant, *_: tenants.get_tenant(s.core, EVERYBODY, tenant),
     "tenants.find_tenant": lambda s, tenant, *_: tenants.find_tenant(s.core, tenant),
     "tenants.list_tenants": lambda s, *_: tenants.list_tenants(

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Final
 
-from sqlalchemy import Connection, Engine, func, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Engine,
+    LargeBinary,
+    Text,
+    all_,
+    any_,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from control_plane.adapters.audit.merkle import Frontier, consistency_proof, leaf_hash
+from control_plane.adapters.audit.given import rows_given
+from control_plane.adapters.audit.merkle import (
+    Frontier,
+    RangeHash,
+    consistency_proof,
+    leaf_hash,
+)
 from control_plane.adapters.audit.note import (
     Checkpoint,
-    NoteInvalid,
-    VerifierKey,
-    open_checkpoint,
     tree_origin,
 )
 from control_plane.adapters.audit.sequencer import Growth
 from control_plane.adapters.audit.signing import CheckpointSigner, SigningRefused, SigningRequest
-from control_plane.adapters.audit.tiles import HashesMissing, TreeHashes
+from control_plane.adapters.audit.tiles import HashesMissing, TreeHashes, tiles_of_proofs
 from control_plane.adapters.db.audit_tables import (
     audit_checkpoint,
     audit_entry,
     audit_key,
+    audit_served,
     audit_tree,
 )
+
+THINNED_AT_ONCE: Final = 5000
+THINNED_AFTER: Final = timedelta(days=1)  # as the rights in audit_grants.py say too
 
 
 class ReadBackFailed(Exception):
@@ -38,6 +61,16 @@ class Signed:
 
     notes: Mapping[str, str]
     refused: Sequence[SigningRefused]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Waiting:
+    """A tree that grew beyond its newest checkpoint, which is None when it has none."""
+
+    tree: str
+    frontier: Frontier
+    newest_size: int | None
+    newest_note: str | None
 
 
 class CheckpointPublisher:
@@ -61,16 +94,10 @@ class CheckpointPublisher:
 
         The checkpoints are committed when this returns; only then may they be served.
         """
-        requests: dict[str, SigningRequest] = {}
-        refused: list[SigningRefused] = []
         # one snapshot: a head and the newest checkpoint read at two times may contradict each other
         snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ")
         with snapshot.begin() as connection:
-            for tree, frontier in _waiting(connection, trees):
-                try:
-                    requests[tree] = self._request(connection, tree, frontier)
-                except SigningRefused as refusal:
-                    refused.append(refusal)
+            requests, refused = self._requests(connection, _waiting(connection, trees))
         notes, more = self._signer.sign(list(requests.values()))
         signed = {
             tree: notes[request.head.origin]
@@ -80,87 +107,161 @@ class CheckpointPublisher:
         refused += more
         if signed:
             with self._engine.begin() as connection:
-                for tree, note in signed.items():
-                    self._store(connection, tree, requests[tree].head, note)
+                self._store(connection, {tree: requests[tree].head for tree in signed}, signed)
         return Signed(notes=signed, refused=refused)
+
+    def thin(self, limit: int = THINNED_AT_ONCE) -> int:
+        """Remove checkpoints that nobody was given, but the newest of each hour and tree.
+
+        The database lets only those go that are a day old, and no more than ``limit`` at a time;
+        returns how many went.
+        """
+        later = audit_checkpoint.alias("later")
+        same_hour = func.date_trunc("hour", later.c.signed_at) == func.date_trunc(
+            "hour", audit_checkpoint.c.signed_at
+        )
+        is_newest = ~exists().where(
+            later.c.tenant_id == audit_checkpoint.c.tenant_id,
+            later.c.size > audit_checkpoint.c.size,
+            same_hour,
+        )
+        is_served = exists().where(
+            audit_served.c.tenant_id == audit_checkpoint.c.tenant_id,
+            audit_served.c.size == audit_checkpoint.c.size,
+        )
+        old = (
+            select(audit_checkpoint.c.tenant_id, audit_checkpoint.c.size)
+            .where(
+                audit_checkpoint.c.signed_at < func.clock_timestamp() - THINNED_AFTER,
+                ~is_newest,
+                ~is_served,
+            )
+            .order_by(audit_checkpoint.c.signed_at)
+            .limit(limit)
+            .subquery()
+        )
+        with self._engine.begin() as connection:
+            removed = connection.execute(
+                delete(audit_checkpoint).where(
+                    audit_checkpoint.c.tenant_id == old.c.tenant_id,
+                    audit_checkpoint.c.size == old.c.size,
+                )
+            )
+        return removed.rowcount
+
+    def hold(self, reasons: Mapping[str, str], *, release_others: bool) -> None:
+        """Mark trees as held, with the reason: their own changes wait, those of others go on."""
+        if not reasons and not release_others:
+            return
+        given = rows_given(list(reasons.items()), tree=Text, why=Text)
+        start = select(given.c.tree, literal(0), literal(b"", LargeBinary), given.c.why)
+        statement = insert(audit_tree).from_select(["tenant_id", "size", "frontier", "held"], start)
+        with self._engine.begin() as connection:
+            if release_others:
+                connection.execute(
+                    update(audit_tree)
+                    .where(
+                        audit_tree.c.held.is_not(None),
+                        audit_tree.c.tenant_id != all_(literal(list(reasons), ARRAY(Text))),
+                    )
+                    .values(held=None)
+                )
+            if reasons:
+                connection.execute(
+                    statement.on_conflict_do_update(
+                        index_elements=["tenant_id"], set_={"held": statement.excluded.held}
+                    )
+                )
 
     def read_back(self, growth: Sequence[Growth], notes: Mapping[str, str]) -> None:
         """Read the last entries and checkpoints of a tick again. Raises ``ReadBackFailed``."""
         if not growth and not notes:
             return
         with self._fresh.connect() as connection:
-            ends = [(item.tree, item.new_size - 1) for item in growth]
-            query = select(audit_entry.c.tenant_id, audit_entry.c.entry).where(
-                tuple_(audit_entry.c.tenant_id, audit_entry.c.idx).in_(ends)
+            ends = rows_given(
+                [(item.tree, item.new_size - 1) for item in growth], tree=Text, idx=BigInteger
+            )
+            query = select(audit_entry.c.tenant_id, audit_entry.c.entry).join_from(
+                ends,
+                audit_entry,
+                (audit_entry.c.tenant_id == ends.c.tree) & (audit_entry.c.idx == ends.c.idx),
             )
             found = {row.tenant_id: bytes(row.entry) for row in connection.execute(query)}
             for item in growth:
                 if leaf_hash(found.get(item.tree, b"")) != item.last_leaf:
                     raise ReadBackFailed(f"{item.tree}: entry {item.new_size - 1}")
-            heads = {tree: self._open(tree, note) for tree, note in notes.items()}
-            keys = [(tree, head.size) for tree, head in heads.items()]
-            query_notes = select(audit_checkpoint.c.tenant_id, audit_checkpoint.c.note).where(
-                tuple_(audit_checkpoint.c.tenant_id, audit_checkpoint.c.size).in_(keys)
+            sizes = {tree: int(note.split("\n", 2)[1]) for tree, note in notes.items()}
+            given = rows_given(list(sizes.items()), tree=Text, size=BigInteger)
+            query_notes = select(audit_checkpoint.c.tenant_id, audit_checkpoint.c.note).join_from(
+                given,
+                audit_checkpoint,
+                (audit_checkpoint.c.tenant_id == given.c.tree)
+                & (audit_checkpoint.c.size == given.c.size),
             )
             stored = {row.tenant_id: row.note for row in connection.execute(query_notes)}
         for tree, note in notes.items():
             if stored.get(tree) != note:
-                raise ReadBackFailed(f"{tree}: the checkpoint of size {heads[tree].size}")
+                raise ReadBackFailed(f"{tree}: the checkpoint of size {sizes[tree]}")
 
-    def _open(self, tree: str, note: str) -> Checkpoint:
-        try:
-            return open_checkpoint(note, [self._signer.key(tree_origin(self._host, tree))])
-        except NoteInvalid as exc:
-            raise ReadBackFailed(f"{tree}: {exc}") from exc
+    def _requests(
+        self, connection: Connection, waiting: Sequence[_Waiting]
+    ) -> tuple[dict[str, SigningRequest], list[SigningRefused]]:
+        """Build the requests that the signer's rule asks for, and what is refused before."""
+        in_use = _keys_in_use(connection, [item.tree for item in waiting])
+        hashes = TreeHashes(connection, [
+            tile for item in waiting for tile in tiles_of_proofs(item.tree, self._sizes(item))
+        ])  # fmt: skip
+        requests: dict[str, SigningRequest] = {}
+        refused: list[SigningRefused] = []
+        for item in waiting:
+            try:
+                self._check_key(item, in_use.get(item.tree, ()))
+                requests[item.tree] = self._request(item, hashes.of(item.tree))
+            except SigningRefused as refusal:
+                refused.append(refusal)
+            except HashesMissing as exc:
+                origin = tree_origin(self._host, item.tree)
+                refused.append(SigningRefused(origin, f"entries are missing: {exc}"))
+        return requests, refused
 
-    def _request(self, connection: Connection, tree: str, frontier: Frontier) -> SigningRequest:
-        """Build the request that the signer's rule asks for. Raises ``SigningRefused``."""
-        origin = tree_origin(self._host, tree)
-        self._check_key(connection, tree, origin)
-        head = Checkpoint(origin=origin, size=frontier.size, root=frontier.root)
-        hashes = TreeHashes(connection, tree)
-        try:
-            newest = _newest(connection, tree)
-            last = self._signer.last(origin)
-            if newest is not None and (last is None or last.size < newest.size):
-                proof = _proof(hashes, last, newest.size)
-                last = self._signer.adopt(newest.note, origin, proof)
-            request = SigningRequest(head=head, proof=_proof(hashes, last, head.size))
-            if hashes.range_hash(0, head.size) != head.root:
-                raise SigningRefused(origin, "its entries do not have the root of its frontier")
-        except HashesMissing as exc:
-            raise SigningRefused(origin, f"entries are missing: {exc}") from exc
+    def _sizes(self, item: _Waiting) -> list[int]:
+        last = self._signer.last(tree_origin(self._host, item.tree))
+        newest = item.newest_size or 0
+        known = [newest, last.size if last is not None else 0]
+        return [item.frontier.size, *(size for size in known if size <= item.frontier.size)]
+
+    def _request(self, item: _Waiting, range_hash: RangeHash) -> SigningRequest:
+        """Build a request. Raises ``SigningRefused`` or ``HashesMissing``."""
+        origin = tree_origin(self._host, item.tree)
+        head = Checkpoint(origin=origin, size=item.frontier.size, root=item.frontier.root)
+        if head.size < (item.newest_size or 0):
+            raise SigningRefused(
+                origin, f"it has {head.size} entries, but {item.newest_size} were signed already"
+            )
+        last = self._signer.last(origin)
+        if item.newest_size is not None and (last is None or last.size < item.newest_size):
+            proof = _proof(range_hash, last, item.newest_size)
+            last = self._signer.adopt(str(item.newest_note), origin, proof)
+        request = SigningRequest(head=head, proof=_proof(range_hash, last, head.size))
+        if range_hash(0, head.size) != head.root:
+            raise SigningRefused(origin, "its entries do not have the root of its frontier")
         return request
 
-    def _check_key(self, connection: Connection, tree: str, origin: str) -> None:
+    def _check_key(self, item: _Waiting, in_use: Collection[str]) -> None:
         """Refuse to go on under another key than the one in use, which a rotation would name."""
-        query = select(audit_key.c.vkey).where(
-            audit_key.c.tenant_id == tree, audit_key.c.to_size.is_(None)
-        )
-        in_use = connection.execute(query).scalars().all()
+        origin = tree_origin(self._host, item.tree)
         if str(self._signer.key(origin)) in in_use:
-            self._with_key.add(tree)
+            self._with_key.add(item.tree)
         elif in_use:
             raise SigningRefused(origin, "another key signs it; the key file or host was changed")
         else:
-            self._with_key.discard(tree)
+            self._with_key.discard(item.tree)
 
-    def _store(self, connection: Connection, tree: str, head: Checkpoint, note: str) -> None:
-        if tree not in self._with_key:
-            self._store_key(connection, tree, self._signer.key(head.origin))
-        connection.execute(
-            insert(audit_checkpoint).on_conflict_do_nothing(),
-            {"tenant_id": tree, "size": head.size, "note": note},
-        )
-        connection.execute(
-            update(audit_tree)
-            .where(audit_tree.c.tenant_id == tree, audit_tree.c.size == head.size)
-            .values(unsigned_since=None)
-        )
-
-    def _store_key(self, connection: Connection, tree: str, key: VerifierKey) -> None:
-        connection.execute(
-            insert(audit_key).on_conflict_do_nothing(),
+    def _store(
+        self, connection: Connection, heads: Mapping[str, Checkpoint], notes: Mapping[str, str]
+    ) -> None:
+        """Write keys that are new, checkpoints, and that nothing of the trees waits any more."""
+        new_keys = [
             {
                 "tenant_id": tree,
                 "key_name": key.name,
@@ -168,45 +269,80 @@ class CheckpointPublisher:
                 "vkey": str(key),
                 "from_size": 0,
                 "reason": "created",
-            },
+            }
+            for tree, head in heads.items()
+            if tree not in self._with_key
+            for key in [self._signer.key(head.origin)]
+        ]
+        if new_keys:
+            connection.execute(insert(audit_key).on_conflict_do_nothing(), new_keys)
+        rows = [(tree, head.size, notes[tree]) for tree, head in heads.items()]
+        given = rows_given(rows, tree=Text, size=BigInteger, note=Text)
+        connection.execute(
+            insert(audit_checkpoint)
+            .from_select(["tenant_id", "size", "note"], select(given))
+            .on_conflict_do_nothing()
+        )
+        connection.execute(
+            update(audit_tree)
+            .where(audit_tree.c.tenant_id == given.c.tree, audit_tree.c.size == given.c.size)
+            .values(unsigned_since=None, held=None)
         )
 
 
-def _proof(hashes: TreeHashes, last: Checkpoint | None, size: int) -> tuple[bytes, ...]:
+def _proof(range_hash: RangeHash, last: Checkpoint | None, size: int) -> tuple[bytes, ...]:
     """Return the proof from the last signed head; none where the signer refuses anyhow."""
     if last is None or last.size > size:
         return ()
-    return tuple(consistency_proof(last.size, size, hashes.range_hash))
+    return tuple(consistency_proof(last.size, size, range_hash))
 
 
-def _newest(connection: Connection, tree: str) -> Any:
-    query = (
+def _keys_in_use(connection: Connection, trees: Sequence[str]) -> dict[str, list[str]]:
+    query = select(audit_key.c.tenant_id, audit_key.c.vkey).where(
+        audit_key.c.tenant_id == any_(literal(list(trees), ARRAY(Text))),
+        audit_key.c.to_size.is_(None),
+    )
+    found: dict[str, list[str]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.tenant_id, []).append(row.vkey)
+    return found
+
+
+def _waiting(connection: Connection, trees: Sequence[str] | None) -> list[_Waiting]:
+    """Return the trees that no checkpoint covers to their end; damaged ones are left out."""
+    newest = (
         select(audit_checkpoint.c.size, audit_checkpoint.c.note)
-        .where(audit_checkpoint.c.tenant_id == tree)
+        .where(audit_checkpoint.c.tenant_id == audit_tree.c.tenant_id)
         .order_by(audit_checkpoint.c.size.desc())
         .limit(1)
-    )
-    return connection.execute(query).one_or_none()
-
-
-def _waiting(connection: Connection, trees: Sequence[str] | None) -> list[tuple[str, Frontier]]:
-    """Return the ends of the trees that no checkpoint covers; damaged ones are left out."""
-    covered = (
-        select(func.max(audit_checkpoint.c.size))
-        .where(audit_checkpoint.c.tenant_id == audit_tree.c.tenant_id)
-        .scalar_subquery()
+        .lateral("newest")
     )
     query = (
-        select(audit_tree.c.tenant_id, audit_tree.c.size, audit_tree.c.frontier)
-        .where(audit_tree.c.size != func.coalesce(covered, 0))
+        select(
+            audit_tree.c.tenant_id,
+            audit_tree.c.size,
+            audit_tree.c.frontier,
+            newest.c.size.label("newest_size"),
+            newest.c.note.label("newest_note"),
+        )
+        .select_from(audit_tree.outerjoin(newest, true()))
+        .where(audit_tree.c.size != func.coalesce(newest.c.size, 0))
         .order_by(audit_tree.c.tenant_id)
     )
     if trees is not None:
-        query = query.where(audit_tree.c.tenant_id.in_(trees))
+        query = query.where(audit_tree.c.tenant_id == any_(literal(list(trees), ARRAY(Text))))
     found = []
     for row in connection.execute(query):
         try:
-            found.append((row.tenant_id, Frontier.from_bytes(row.size, bytes(row.frontier))))
+            frontier = Frontier.from_bytes(row.size, bytes(row.frontier))
         except ValueError:
-            continue  # the sequencer names it, and its unsigned_since stops all changes in time
+            continue  # the sequencer names it and holds it
+        found.append(
+            _Waiting(
+                tree=row.tenant_id,
+                frontier=frontier,
+                newest_size=row.newest_size,
+                newest_note=row.newest_note,
+            )
+        )
     return found

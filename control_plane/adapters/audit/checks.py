@@ -6,10 +6,10 @@ are stored; they are parsed only to check their form.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from control_plane.adapters.audit.merkle import Frontier, leaf_hash
@@ -20,9 +20,11 @@ from control_plane.adapters.audit.note import (
     parse_checkpoint,
     parse_note,
 )
+from control_plane.adapters.audit.reading import UNSIGNED_LIMIT
 from control_plane.adapters.audit.report import Finding, Verdict
 from control_plane.adapters.audit.sequencer import (
     MAX_HEADER_BYTES,
+    SEQ_TIME,
     parse_leniently,
     pointer_keys,
 )
@@ -32,7 +34,7 @@ from control_plane.domain.canonical import NotCanonical, parse_canonical
 
 _LISTED: Final = 10  # findings of one verdict that are listed; the others are counted
 _BLOCK: Final = 1024
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")
+CLOCKS_DIFFER: Final = timedelta(minutes=5)  # at most, between the hosts of an installation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +110,10 @@ class LogCheck:
     """Walks through the entries of a log and compares with its heads.
 
     ``heads`` are the valid checkpoints, ``pins`` those that the verifying party brought along. Feed
-    every entry to ``add`` in the order of its index, then call ``finish`` once.
+    every entry to ``add`` in the order of its index, then call ``finish`` once. ``now`` is the time
+    of the verifying machine. ``start`` is the end of what was verified before: the first entry is
+    the one after it, and no header is checked for what it points back to. ``covered`` is the size
+    of the newest checkpoint, where it is not among the heads.
     """
 
     def __init__(
@@ -117,19 +122,29 @@ class LogCheck:
         heads: Iterable[Checkpoint],
         pins: Iterable[Checkpoint],
         findings: Findings,
+        *,
+        now: datetime,
+        start: Frontier | None = None,
+        covered: int | None = None,
     ) -> None:
         self._tree = tree
+        self._now = now
         self._heads = sorted(heads, key=lambda head: head.size)
         self._pins = sorted(pins, key=lambda head: head.size)
         self._findings = findings
         self._wanted = sorted({head.size for head in [*self._heads, *self._pins]}, reverse=True)
         self._roots: dict[int, bytes] = {}
-        self._frontier = Frontier()
+        self._frontier = start or Frontier()
+        self._is_whole = self._frontier.size == 0
+        largest = max((head.size for head in self._heads), default=0)
+        self._covered = largest if covered is None else covered
+        self._unsigned_at: int | None = None  # the first entry that waits too long for a signature
         self._block: list[bytes] = []  # leaves that are not in the frontier yet
         self._gap_at: int | None = None
         self._newest: dict[tuple[str, str], int] = {}
         self.entries = 0
-        self.next_idx = 0
+        self.next_idx = self._frontier.size
+        self.last_seq_time: str | None = None
         self.first_time: str | None = None
         self.last_time: str | None = None
 
@@ -157,9 +172,21 @@ class LogCheck:
         except (NotCanonical, AuditEventInvalid) as exc:
             self._findings.add(Verdict.MALFORMED, f"entry {stored.idx}: {exc}", idx=stored.idx)
 
+    @property
+    def frontier(self) -> Frontier:
+        """The end of what was added, once it is finished."""
+        return self._frontier
+
     def finish(self) -> bytes | None:
         """Compare all heads (checks 3, 4 and 5); return the root over all entries."""
         self._flush()
+        if self._unsigned_at is not None:
+            self._findings.add(
+                Verdict.UNSIGNED,
+                f"entries from {self._unsigned_at} to {self.next_idx - 1} are under no valid "
+                f"checkpoint, {_minutes(UNSIGNED_LIMIT)} after they were logged",
+                idx=self._unsigned_at,
+            )
         matching = [head.size for head in self._heads if self._roots.get(head.size) == head.root]
         largest = max(matching, default=0)
         for head in self._heads:
@@ -226,6 +253,7 @@ class LogCheck:
         if body["id"] != stored.event_id:
             raise AuditEventInvalid("id: the row names another event")
         self._check_header(header, stored.idx, expected)
+        self._check_times(stored.idx, header["seq_time"], body["time"])
         self.first_time = self.first_time or body["time"]
         self.last_time = body["time"]
 
@@ -241,7 +269,35 @@ class LogCheck:
             raise AuditEventInvalid("header: is not of the closed form")
         if header["idx"] != idx:
             raise AuditEventInvalid("header: names another index")
-        if header["prev"] != prev and self._gap_at is None:
+        if header["prev"] != prev and self._gap_at is None and self._is_whole:
             raise AuditEventInvalid("header: points back to the wrong entries")
-        if not isinstance(header["seq_time"], str) or not _TIME.match(header["seq_time"]):
+        if not isinstance(header["seq_time"], str) or not SEQ_TIME.match(header["seq_time"]):
             raise AuditEventInvalid("header: its time is not of its form")
+
+    def _check_times(self, idx: int, seq_time: str, time: str) -> None:
+        """Compare the times of an entry with the one before, the clock and each other."""
+        at = _moment(seq_time)
+        if self.last_seq_time is not None and seq_time < self.last_seq_time:
+            self._misdated(idx, f"was logged at {seq_time}, before the entry that precedes it")
+        elif at > self._now + CLOCKS_DIFFER:
+            self._misdated(idx, f"was logged at {seq_time}, which is in the future")
+        elif _moment(time) > at + CLOCKS_DIFFER:
+            self._misdated(idx, f"tells of {time}, later than it was logged")
+        self.last_seq_time = max(seq_time, self.last_seq_time or "")
+        if idx >= self._covered and at < self._now - UNSIGNED_LIMIT and self._unsigned_at is None:
+            self._unsigned_at = idx
+
+    def _misdated(self, idx: int, why: str) -> None:
+        self._findings.add(Verdict.MISDATED, f"entry {idx} {why}", idx=idx)
+
+
+def _moment(text: str) -> datetime:
+    """Return a time of the one form that the log has. Raises ``AuditEventInvalid``."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise AuditEventInvalid("header: its time is no time") from exc
+
+
+def _minutes(length: timedelta) -> str:
+    return f"{length // timedelta(minutes=1)} minutes"

@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from control_plane.adapters.private_files import create_once
+
 PRIVATE_MODE: Final = 0o600
 _PUBLIC_MODE: Final = 0o644
 _MAX_KEY_BYTES: Final = 16 * 1024
@@ -81,7 +83,7 @@ def create_key_file(path: Path) -> KeyFileSigner:
     """
     signer = KeyFileSigner.generate()
     try:
-        _create(path, signer.private_pem(), PRIVATE_MODE)
+        create_once(path, signer.private_pem(), PRIVATE_MODE)
     except FileExistsError as exc:
         raise KeyFileUnusable(f"the key file {path.name} exists already; it is kept") from exc
     except OSError as exc:
@@ -101,7 +103,10 @@ def load_key_file(path: Path) -> KeyFileSigner:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError as exc:
-        raise KeyFileUnusable(f"there is no key file {path.name}; create it first") from exc
+        raise KeyFileUnusable(
+            f"there is no key file {path.name}: mount the folder or restore its backup; a new "
+            "installation makes it with `tenantctl keys create`"
+        ) from exc
     except OSError as exc:
         raise KeyFileUnusable(
             f"the key file {path.name} cannot be opened ({exc.strerror})"
@@ -120,17 +125,6 @@ def load_key_file(path: Path) -> KeyFileSigner:
     signer = KeyFileSigner(key)
     _ensure_public(path, signer)
     return signer
-
-
-def load_or_create_key_file(path: Path) -> KeyFileSigner:
-    """Read the key file, or create it where there is none; two starters get the same key."""
-    if not path.exists():
-        try:
-            return create_key_file(path)
-        except KeyFileUnusable:
-            if not path.exists():
-                raise
-    return load_key_file(path)
 
 
 def load_public_key(path: Path) -> bytes:
@@ -162,7 +156,7 @@ def _ensure_public(path: Path, signer: KeyFileSigner) -> None:
     """Write the public key where it is missing; refuse one of another key."""
     public = public_key_path(path)
     try:
-        _create(public, signer.public_pem(), _PUBLIC_MODE)
+        create_once(public, signer.public_pem(), _PUBLIC_MODE)
     except FileExistsError:
         if load_public_key(public) != signer.public_key:
             raise KeyFileUnusable(
@@ -170,28 +164,3 @@ def _ensure_public(path: Path, signer: KeyFileSigner) -> None:
             ) from None
     except OSError as exc:
         raise KeyFileUnusable(f"{public.name} cannot be written ({exc.strerror})") from exc
-
-
-def _create(path: Path, content: bytes, mode: int) -> None:
-    """Create a file with its content and mode in one step. Raises ``FileExistsError``."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(8).hex()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)  # whatever the umask is
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)  # unlike rename, refuses to replace
-    finally:
-        draft.unlink()
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a new or renamed entry of ``folder`` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

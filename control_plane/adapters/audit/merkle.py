@@ -207,7 +207,7 @@ def _are_hashes(items: Iterable[bytes]) -> bool:
 
 
 class MemoryTree:
-    """A whole tree in memory, for the in-memory audit log and as the measure of tests."""
+    """A whole tree in memory, as the measure of tests."""
 
     def __init__(self, leaves: Iterable[bytes] = ()) -> None:
         self._leaves = list(leaves)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
@@ -218,6 +219,7 @@ def _parse_signature(line: str) -> NoteSignature:
     return NoteSignature(name=match[1], key_id=blob[:4], signature=blob[4:])
 
 
+@functools.lru_cache(maxsize=65536)  # a signer meets the same names at every tick
 def _check_name(name: str) -> None:
     if not name or "+" in name or any(c.isspace() for c in name) or _CONTROL.search(name):
         raise NoteInvalid("a key name is not empty and has no space and no plus")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, select, text, union
+from sqlalchemy.dialects.postgresql import insert
 
 from control_plane.adapters.audit.merkle import consistency_proof, inclusion_proof
 from control_plane.adapters.audit.tiles import TreeHashes, parse_tile_path
@@ -20,7 +21,9 @@ from control_plane.adapters.db.audit_grants import TREES_SETTING
 from control_plane.adapters.db.audit_tables import (
     audit_checkpoint,
     audit_entry,
+    audit_key,
     audit_pending,
+    audit_served,
     audit_tree,
 )
 from control_plane.domain.audit import event_id, event_uuid
@@ -104,10 +107,10 @@ def limit_to(connection: Connection, trees: Sequence[str]) -> None:
     )
 
 
-def trees(connection: Connection) -> list[str]:
-    """Return the names of the trees that this transaction may see."""
-    query = select(audit_tree.c.tenant_id).order_by(audit_tree.c.tenant_id)
-    return list(connection.execute(query).scalars())
+def all_trees(connection: Connection) -> list[str]:
+    """Return every tree of which a row is left anywhere; looks at every entry."""
+    tables = (audit_tree, audit_key, audit_checkpoint, audit_entry)
+    return sorted(connection.execute(union(*(select(t.c.tenant_id) for t in tables))).scalars())
 
 
 def newest_checkpoint(
@@ -122,6 +125,13 @@ def newest_checkpoint(
     )
     row = connection.execute(query).one_or_none()
     return None if row is None else StoredCheckpoint(**row._mapping)
+
+
+def mark_served(connection: Connection, tree: str, size: int) -> None:
+    """Note that somebody is given the checkpoint of that size, who may keep it."""
+    connection.execute(
+        insert(audit_served).on_conflict_do_nothing(), {"tenant_id": tree, "size": size}
+    )
 
 
 def events_page(
@@ -173,27 +183,17 @@ def find_event(connection: Connection, tree: str, wanted: str) -> LoggedEvent | 
     return _logged(row, checkpoint.size if checkpoint else 0)
 
 
-def is_settled(connection: Connection, tree: str) -> bool:
-    """Tell whether every event of the tree that is committed now is under a signed checkpoint."""
-    waiting = select(audit_pending.c.id).where(audit_pending.c.tenant_id == tree).limit(1)
-    if connection.execute(waiting).first() is not None:
-        return False
-    query = select(audit_tree.c.size).where(audit_tree.c.tenant_id == tree)
-    size = connection.execute(query).scalar_one_or_none() or 0
-    return size == 0 or newest_checkpoint(connection, tree, at_least=size) is not None
-
-
 def inclusion(connection: Connection, tree: str, idx: int) -> InclusionProof | None:
     """Return the proof of an entry under the newest checkpoint; None when it covers it not."""
     checkpoint = newest_checkpoint(connection, tree, at_least=idx + 1)
     if checkpoint is None or idx < 0:
         return None
-    hashes = TreeHashes(connection, tree)
+    hashes = TreeHashes(connection)
     return InclusionProof(
         idx=idx,
         size=checkpoint.size,
-        leaf=hashes.hashes(0, idx, idx + 1)[0],
-        hashes=inclusion_proof(idx, checkpoint.size, hashes.range_hash),
+        leaf=hashes.hashes(tree, 0, idx, idx + 1)[0],
+        hashes=inclusion_proof(idx, checkpoint.size, hashes.of(tree)),
         checkpoint=checkpoint,
     )
 
@@ -202,7 +202,7 @@ def consistency(connection: Connection, tree: str, old: int, new: int) -> list[b
     """Return the proof between two sizes; None unless 0 < old <= new and new is covered."""
     if not 0 < old <= new or newest_checkpoint(connection, tree, at_least=new) is None:
         return None
-    return consistency_proof(old, new, TreeHashes(connection, tree).range_hash)
+    return consistency_proof(old, new, TreeHashes(connection).of(tree))
 
 
 def tile(connection: Connection, tree: str, path: str) -> bytes | None:
@@ -220,7 +220,7 @@ def tile(connection: Connection, tree: str, path: str) -> bytes | None:
         return None
     start, end = wanted.span()
     if wanted.level is not None:
-        return b"".join(TreeHashes(connection, tree).hashes(wanted.level, start, end))
+        return b"".join(TreeHashes(connection).hashes(tree, wanted.level, start, end))
     query = select(audit_entry.c.entry).where(
         audit_entry.c.tenant_id == tree, audit_entry.c.idx.between(start, end - 1)
     )
@@ -229,14 +229,18 @@ def tile(connection: Connection, tree: str, path: str) -> bytes | None:
 
 
 def freshness(connection: Connection) -> Freshness:
-    """Return how far the logs of all trees are behind, by the clock of the database."""
+    """Return how far the logs are behind, by the clock of the database; held trees do not count."""
     now = func.clock_timestamp()
+    held_tree = select(audit_tree.c.tenant_id).where(audit_tree.c.held.is_not(None))
     row = connection.execute(
         select(
             select(func.count()).select_from(audit_pending).scalar_subquery().label("pending"),
-            select(now - func.min(audit_pending.c.enqueued_at)).scalar_subquery().label("oldest"),
+            select(now - func.min(audit_pending.c.enqueued_at))
+            .where(audit_pending.c.tenant_id.not_in(held_tree))
+            .scalar_subquery()
+            .label("oldest"),
             select(now - func.min(audit_tree.c.unsigned_since))
-            .where(audit_tree.c.unsigned_since.is_not(None))
+            .where(audit_tree.c.unsigned_since.is_not(None), audit_tree.c.held.is_(None))
             .scalar_subquery()
             .label("unsigned"),
             select(func.max(audit_checkpoint.c.signed_at)).scalar_subquery().label("newest"),
@@ -248,6 +252,12 @@ def freshness(connection: Connection) -> Freshness:
         oldest_unsigned=row.unsigned or timedelta(0),
         newest_checkpoint_at=row.newest,
     )
+
+
+def held(connection: Connection) -> dict[str, str]:
+    """Return the trees that the signer leaves alone, each with the reason."""
+    query = select(audit_tree.c.tenant_id, audit_tree.c.held).where(audit_tree.c.held.is_not(None))
+    return {row.tenant_id: row.held for row in connection.execute(query)}
 
 
 def _logged(row: Any, covered: int) -> LoggedEvent:

@@ -15,6 +15,8 @@ class Verdict(StrEnum):
     TAMPERED = "TAMPERED"  # entries are not those that were signed
     REWRITTEN = "REWRITTEN"  # the log does not extend a checkpoint that somebody held
     FORKED = "FORKED"  # two signed checkpoints contradict each other
+    UNSIGNED = "UNSIGNED"  # entries that no valid checkpoint covers, for too long
+    MISDATED = "MISDATED"  # the times of a log go backwards, or are in the future
     MALFORMED = "MALFORMED"  # an entry is not of the closed form
     GAP = "GAP"  # an index is missing
 
@@ -24,6 +26,8 @@ EXIT_CODES: Final[Mapping[Verdict, int]] = {
     Verdict.TAMPERED: 2,
     Verdict.REWRITTEN: 2,
     Verdict.FORKED: 2,
+    Verdict.UNSIGNED: 2,
+    Verdict.MISDATED: 4,
     Verdict.MALFORMED: 4,
     Verdict.GAP: 5,
 }
@@ -116,12 +120,26 @@ class Report:
                 "The keys were taken from the database under test: whoever can write it could have "
                 "signed it anew. Give the public key of the signer to exclude that."
             )
-        if not any(tree.pinned for tree in self.trees):
+        alone = [tree.tree for tree in self.trees if not tree.pinned]
+        if not alone or self.exit_code:
+            return lines
+        if len(alone) == len(self.trees):
             lines.append(
                 "No checkpoint that you kept confirms this: a party with the signing key could "
                 "have rewritten everything. Keep the newest checkpoint and give it next time."
             )
+        else:
+            lines.append(
+                f"None of the checkpoints that you gave is of {_listed(alone)}: a party with the "
+                "signing key could have rewritten that. Keep its newest checkpoint for next time."
+            )
         return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the first names and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _tree_json(tree: TreeReport) -> dict[str, Any]:

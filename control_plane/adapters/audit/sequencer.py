@@ -16,19 +16,33 @@ smaller id than rows that were read before it, and would be lost.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, delete, func, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Engine,
+    LargeBinary,
+    Text,
+    Uuid,
+    delete,
+    func,
+    literal,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
 
+from control_plane.adapters.audit.given import rows_given
 from control_plane.adapters.audit.merkle import Frontier, leaf_hash
-from control_plane.adapters.audit.tiles import HashesMissing, keep_subtrees
+from control_plane.adapters.audit.tiles import keep_subtrees
 from control_plane.adapters.db.audit_tables import (
     audit_entry,
     audit_pending,
@@ -40,6 +54,7 @@ from control_plane.domain.canonical import canonical_json
 
 BATCH: Final = 2000
 MAX_HEADER_BYTES: Final = 1024
+SEQ_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")
 
 
 class TreeMoved(Exception):
@@ -47,7 +62,7 @@ class TreeMoved(Exception):
 
 
 class TreeDamaged(Exception):
-    """A tree's row and its entries do not fit together; ``args[0]`` names the tree."""
+    """Trees whose row and entries, or whose events, do not fit together; ``args`` names them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +89,7 @@ class Sequencer:
     """Gives pending events their place. ``clock`` returns the time written into headers.
 
     A tree that somebody damaged is left alone until ``retry_damaged``, so that the others go on;
-    its events stay pending, which stops all changes after a minute (``reading.freshness``).
+    its events stay pending, and its own changes wait (``reading.held``).
     """
 
     def __init__(
@@ -97,13 +112,13 @@ class Sequencer:
     def sequence(self) -> list[Growth]:
         """Move one batch of pending rows into their trees, in one transaction.
 
-        Raises ``TreeMoved`` when another sequencer was faster, or ``TreeDamaged``: nothing was
-        moved then.
+        Raises ``TreeMoved`` when another sequencer was faster, or ``TreeDamaged``, whose trees are
+        left alone from then on: nothing was moved.
         """
         try:
             return self._sequence()
         except TreeDamaged as exc:
-            self._damaged.add(str(exc))
+            self._damaged.update(exc.args)
             raise
 
     def _sequence(self) -> list[Growth]:
@@ -111,45 +126,82 @@ class Sequencer:
             rows = _claim(connection, self._batch, self._damaged)
             if not rows:
                 return []
-            frontiers = _frontiers(connection, sorted({row.tree for row in rows}))
-            time = rfc3339(self._clock())
-            return [
-                self._append(connection, tree, frontiers[tree], list(group), time)
+            names = sorted({row.tree for row in rows})
+            ends = _ends(connection, names)
+            _refuse_repeated(connection, rows)
+            batch = _Batch(ends, Pointers(connection, rows), self._clock())
+            growth = [
+                batch.append(tree, list(group))
                 for tree, group in groupby(rows, key=lambda row: row.tree)
             ]
-
-    def _append(
-        self,
-        connection: Connection,
-        tree: str,
-        frontier: Frontier,
-        rows: Sequence[Pending],
-        time: str,
-    ) -> Growth:
-        pointers = Pointers(connection, tree, rows)
-        entries: list[dict[str, object]] = []
-        leaves: list[bytes] = []
-        for idx, row in enumerate(rows, frontier.size):
-            entry = header(idx, pointers.advance(row, idx), time) + b"\n" + row.body
-            leaves.append(leaf_hash(entry))
-            entries.append(
-                {
-                    "tenant_id": tree,
-                    "idx": idx,
-                    "event_id": row.event_id,
-                    "entry": entry,
-                    "leaf": leaves[-1],
-                }
+            batch.store(connection)
+            keep_subtrees(
+                connection, [(item.tree, item.old_size, item.new_size) for item in growth]
             )
-        grown = frontier.extend(leaves)
-        _advance_tree(connection, tree, frontier, grown)
-        try:
-            connection.execute(audit_entry.insert(), entries)
-            keep_subtrees(connection, tree, frontier.size, grown.size)
-        except (IntegrityError, HashesMissing) as exc:
-            raise TreeDamaged(tree) from exc
-        pointers.store()
-        return Growth(tree=tree, old_size=frontier.size, new_size=grown.size, last_leaf=leaves[-1])
+            return growth
+
+
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    """Where a tree ends, and the time in the header of its last entry."""
+
+    frontier: Frontier
+    seq_time: str
+
+
+class _Batch:
+    """What a tick appends to many trees, written with one statement per table."""
+
+    def __init__(self, ends: Mapping[str, _End], pointers: Pointers, now: datetime) -> None:
+        self._ends = ends
+        self._pointers = pointers
+        self._now = rfc3339(now)
+        self._entries: list[tuple[str, int, UUID, bytes, bytes]] = []
+        self._moves: list[tuple[str, int, int, bytes]] = []
+
+    def append(self, tree: str, rows: Sequence[Pending]) -> Growth:
+        """Give the rows of a tree their places."""
+        end = self._ends[tree]
+        # a clock that was put back does not make the log go back
+        time = max(self._now, end.seq_time)
+        leaves: list[bytes] = []
+        for idx, row in enumerate(rows, end.frontier.size):
+            entry = header(idx, self._pointers.advance(row, idx), time) + b"\n" + row.body
+            leaves.append(leaf_hash(entry))
+            self._entries.append((tree, idx, row.event_id, entry, leaves[-1]))
+        grown = end.frontier.extend(leaves)
+        self._moves.append((tree, end.frontier.size, grown.size, grown.to_bytes()))
+        return Growth(
+            tree=tree, old_size=end.frontier.size, new_size=grown.size, last_leaf=leaves[-1]
+        )
+
+    def store(self, connection: Connection) -> None:
+        """Write trees, entries and pointers. Raises ``TreeMoved``: then nothing may be kept.
+
+        The trees move first, each only if nobody moved it since it was read: two sequencers cannot
+        fork one.
+        """
+        given = rows_given(
+            self._moves, tree=Text, old_size=BigInteger, size=BigInteger, frontier=LargeBinary
+        )
+        moved = connection.execute(
+            update(audit_tree)
+            .where(audit_tree.c.tenant_id == given.c.tree, audit_tree.c.size == given.c.old_size)
+            .values(
+                size=given.c.size,
+                frontier=given.c.frontier,
+                unsigned_since=func.coalesce(audit_tree.c.unsigned_since, func.clock_timestamp()),
+            )
+        )
+        if moved.rowcount != len(self._moves):
+            raise TreeMoved
+        entries = rows_given(
+            self._entries, tree=Text, idx=BigInteger, event=Uuid, entry=LargeBinary,
+            leaf=LargeBinary,
+        )  # fmt: skip
+        names = ["tenant_id", "idx", "event_id", "entry", "leaf"]
+        connection.execute(insert(audit_entry).from_select(names, select(entries)))
+        self._pointers.store(connection)
 
 
 def header(idx: int, prev: dict[str, int], time: str) -> bytes:
@@ -174,51 +226,50 @@ def _member(value: Any, key: str) -> Any:
 
 
 class Pointers:
-    """The newest entry of each actor, approver and run that a batch names."""
+    """The newest entry of each actor, approver and run that a batch names, tree by tree."""
 
-    def __init__(self, connection: Connection, tree: str, rows: Sequence[Pending]) -> None:
-        self._connection = connection
-        self._tree = tree
+    def __init__(self, connection: Connection, rows: Sequence[Pending]) -> None:
         self._keys = {row.id: pointer_keys(parse_leniently(row.body)) for row in rows}
-        self._newest: dict[tuple[str, str], int] = {}
-        self._changed: set[tuple[str, str]] = set()
-        wanted = sorted({item for keys in self._keys.values() for item in keys.items()})
+        self._newest: dict[tuple[str, str, str], int] = {}
+        self._changed: set[tuple[str, str, str]] = set()
+        wanted = sorted({(row.tree, *item) for row in rows for item in self._keys[row.id].items()})
         if wanted:
-            query = select(audit_pointer.c.kind, audit_pointer.c.value, audit_pointer.c.idx).where(
-                audit_pointer.c.tenant_id == tree,
-                tuple_(audit_pointer.c.kind, audit_pointer.c.value).in_(wanted),
+            given = rows_given(wanted, tree=Text, kind=Text, value=Text)
+            query = select(audit_pointer).join_from(
+                given,
+                audit_pointer,
+                (audit_pointer.c.tenant_id == given.c.tree)
+                & (audit_pointer.c.kind == given.c.kind)
+                & (audit_pointer.c.value == given.c.value),
             )
-            for kind, value, idx in connection.execute(query):
-                self._newest[kind, value] = idx
+            for row in connection.execute(query):
+                self._newest[row.tenant_id, row.kind, row.value] = row.idx
 
     def advance(self, row: Pending, idx: int) -> dict[str, int]:
         """Return what the entry of ``row`` points back to, and make it the newest."""
-        keys = self._keys[row.id]
-        prev = {
-            kind: self._newest[kind, value]
-            for kind, value in keys.items()
-            if (kind, value) in self._newest
-        }
-        for item in keys.items():
-            self._newest[item] = idx
-            self._changed.add(item)
+        prev = {}
+        for kind, value in self._keys[row.id].items():
+            key = (row.tree, kind, value)
+            if key in self._newest:
+                prev[kind] = self._newest[key]
+            self._newest[key] = idx
+            self._changed.add(key)
         return prev
 
-    def store(self) -> None:
+    def store(self, connection: Connection) -> None:
         """Write the pointers that moved."""
         if not self._changed:
             return
-        statement = insert(audit_pointer)
-        self._connection.execute(
+        given = rows_given(
+            [(*key, self._newest[key]) for key in sorted(self._changed)],
+            tree=Text, kind=Text, value=Text, idx=BigInteger,
+        )  # fmt: skip
+        names = ["tenant_id", "kind", "value", "idx"]
+        statement = insert(audit_pointer).from_select(names, select(given))
+        connection.execute(
             statement.on_conflict_do_update(
-                index_elements=["tenant_id", "kind", "value"],
-                set_={"idx": statement.excluded.idx},
-            ),
-            [
-                {"tenant_id": self._tree, "kind": kind, "value": value, "idx": idx}
-                for kind, value in sorted(self._changed)
-                for idx in [self._newest[kind, value]]
-            ],
+                index_elements=names[:3], set_={"idx": statement.excluded.idx}
+            )
         )
 
 
@@ -256,34 +307,63 @@ def _claim(connection: Connection, limit: int, without: set[str]) -> list[Pendin
     return sorted(rows, key=lambda row: (row.tree, row.id))
 
 
-def _frontiers(connection: Connection, trees: Sequence[str]) -> dict[str, Frontier]:
-    """Return where the trees end, starting those that are new."""
+def _ends(connection: Connection, trees: Sequence[str]) -> dict[str, _End]:
+    """Return where the trees end, starting those that are new.
+
+    Raises ``TreeDamaged`` naming all whose row and last entry do not fit together.
+    """
+    given = rows_given([(tree,) for tree in trees], tree=Text)
+    start = select(given.c.tree, literal(0), literal(b"", LargeBinary))
     connection.execute(
-        insert(audit_tree).on_conflict_do_nothing(),
-        [{"tenant_id": tree, "size": 0, "frontier": b""} for tree in trees],
+        insert(audit_tree)
+        .from_select(["tenant_id", "size", "frontier"], start)
+        .on_conflict_do_nothing()
     )
-    query = select(audit_tree.c.tenant_id, audit_tree.c.size, audit_tree.c.frontier).where(
-        audit_tree.c.tenant_id.in_(trees)
+    last = (
+        select(
+            audit_entry.c.idx,
+            func.substring(audit_entry.c.entry, 1, MAX_HEADER_BYTES).label("line"),
+        )
+        .where(audit_entry.c.tenant_id == audit_tree.c.tenant_id)
+        .order_by(audit_entry.c.idx.desc())
+        .limit(1)
+        .lateral("last")
     )
-    found: dict[str, Frontier] = {}
+    query = (
+        select(audit_tree.c.tenant_id, audit_tree.c.size, audit_tree.c.frontier, last)
+        .select_from(audit_tree.outerjoin(last, true()))
+        .where(audit_tree.c.tenant_id.in_(trees))
+    )
+    found: dict[str, _End] = {}
+    damaged = []
     for row in connection.execute(query):
         try:
-            found[row.tenant_id] = Frontier.from_bytes(row.size, bytes(row.frontier))
-        except ValueError as exc:
-            raise TreeDamaged(row.tenant_id) from exc
+            frontier = Frontier.from_bytes(row.size, bytes(row.frontier))
+        except ValueError:
+            damaged.append(row.tenant_id)
+            continue
+        if row.size != (0 if row.idx is None else row.idx + 1):
+            damaged.append(row.tenant_id)
+            continue
+        found[row.tenant_id] = _End(frontier=frontier, seq_time=_seq_time(row.line))
+    if damaged:
+        raise TreeDamaged(*sorted(damaged))
     return found
 
 
-def _advance_tree(connection: Connection, tree: str, old: Frontier, new: Frontier) -> None:
-    """Move a tree's end, if nobody moved it since it was read: two sequencers cannot fork."""
-    moved = connection.execute(
-        update(audit_tree)
-        .where(audit_tree.c.tenant_id == tree, audit_tree.c.size == old.size)
-        .values(
-            size=new.size,
-            frontier=new.to_bytes(),
-            unsigned_since=func.coalesce(audit_tree.c.unsigned_since, func.clock_timestamp()),
-        )
+def _seq_time(line: bytes | None) -> str:
+    """Return the time in a header line; '' when it holds none that this release wrote."""
+    header_line = parse_leniently(bytes(line or b"").partition(b"\n")[0])
+    found = _member(header_line, "seq_time")
+    return found if isinstance(found, str) and SEQ_TIME.match(found) else ""
+
+
+def _refuse_repeated(connection: Connection, rows: Sequence[Pending]) -> None:
+    """Raise ``TreeDamaged`` for the trees into which an event is to go that is logged already."""
+    given = rows_given([(row.event_id, row.tree) for row in rows], event=Uuid, tree=Text)
+    query = select(given.c.tree).join_from(
+        given, audit_entry, audit_entry.c.event_id == given.c.event
     )
-    if moved.rowcount != 1:
-        raise TreeMoved(tree)
+    repeated = set(connection.execute(query).scalars())
+    if repeated:
+        raise TreeDamaged(*sorted(repeated))

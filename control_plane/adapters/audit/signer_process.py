@@ -21,7 +21,11 @@ from sqlalchemy import Engine, NullPool, create_engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from control_plane.adapters.audit import reading
-from control_plane.adapters.audit.checkpoints import CheckpointPublisher, ReadBackFailed
+from control_plane.adapters.audit.checkpoints import (
+    THINNED_AT_ONCE,
+    CheckpointPublisher,
+    ReadBackFailed,
+)
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file
 from control_plane.adapters.audit.note import tree_origin
 from control_plane.adapters.audit.recorder import record_alone
@@ -38,6 +42,8 @@ from control_plane.domain.ids import RANDOM_BYTES, make_id
 
 EXIT_STOPPED: Final = 0
 EXIT_UNUSABLE: Final = 1
+_THIN_SECONDS: Final = 3600.0  # a checkpoint of each hour is kept
+_DAMAGED: Final = "row and entries differ"
 _log = structlog.get_logger("control_plane.audit.signer")
 
 
@@ -95,7 +101,9 @@ class SignerLoop:
         self._sweep_interval = sweep_interval
         self._swept_at: float | None = None
         self._unsigned: set[str] = set()  # grew, and got no checkpoint yet
-        self._refused: dict[str, str] = {}
+        self._thin_at = 0.0
+        self._refused: dict[str, str] = {}  # by origin
+        self._held: dict[str, str] = {}  # by tree, as the database was told
         self._on_tick = on_tick
 
     def tick(self) -> TickReport:
@@ -105,8 +113,6 @@ class SignerLoop:
             report = self._tick(started)
         except TreeMoved:
             report = TickReport(error="tree_moved")
-        except TreeDamaged as exc:
-            report = TickReport(error="tree_damaged", refused={str(exc): "row and entries differ"})
         except ReadBackFailed as exc:
             report = TickReport(error="read_back_failed", refused={str(exc): "not as written"})
         except SQLAlchemyError as exc:
@@ -120,7 +126,7 @@ class SignerLoop:
         is_sweep = self._swept_at is None or started - self._swept_at >= self._sweep_interval
         if is_sweep:
             self._sequencer.retry_damaged()
-        growth: Sequence[Growth] = self._sequencer.sequence()
+        growth = self._sequence()
         self._unsigned |= {item.tree for item in growth}
         notes: Mapping[str, str] = {}
         if self._unsigned or is_sweep:
@@ -132,7 +138,14 @@ class SignerLoop:
             self._refused |= {item.origin: item.why for item in signed.refused}
             self._unsigned.clear()  # what was refused is tried again by the next sweep
         self._publisher.read_back(growth, notes)
-        refused = self._refused | dict.fromkeys(self._sequencer.damaged, "row and entries differ")
+        damaged = dict.fromkeys(self._sequencer.damaged, _DAMAGED)
+        refused = self._refused | damaged
+        of_trees = {origin.rpartition("/")[2]: why for origin, why in self._refused.items()}
+        if of_trees | damaged != self._held or is_sweep:
+            self._held = of_trees | damaged
+            self._publisher.hold(self._held, release_others=is_sweep)
+        if is_sweep and started >= self._thin_at and self._publisher.thin() < THINNED_AT_ONCE:
+            self._thin_at = started + _THIN_SECONDS
         return TickReport(
             sequenced=sum(item.new_size - item.old_size for item in growth),
             trees=len(growth),
@@ -142,6 +155,14 @@ class SignerLoop:
             seconds=time.monotonic() - started,
             freshness=self._freshness() if self._freshness is not None else None,
         )
+
+    def _sequence(self) -> Sequence[Growth]:
+        """Sequence a batch without the trees that turn out to be damaged."""
+        while True:
+            try:
+                return self._sequencer.sequence()
+            except TreeDamaged:
+                continue  # it is left alone from now on: one tree less each time
 
 
 def run_signer(

@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from control_plane.adapters.audit.keys import sync_folder
 from control_plane.adapters.audit.merkle import HASH_BYTES, verify_consistency
 from control_plane.adapters.audit.note import (
     Checkpoint,
@@ -25,6 +24,7 @@ from control_plane.adapters.audit.note import (
     VerifierKey,
     open_checkpoint,
 )
+from control_plane.adapters.private_files import sync_folder
 
 COMPACT_AT_LINES: Final = 20_000
 
@@ -57,8 +57,10 @@ class SigningJournal:
     was never signed and is dropped. Only one process at a time has it open.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, compact_at: int = COMPACT_AT_LINES) -> None:
+        """``compact_at`` is how many lines it has at least before it is rewritten."""
         self._path = path
+        self._compact_at = compact_at
         self._last: dict[str, Checkpoint] = {}
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -68,9 +70,8 @@ class SigningJournal:
             ) from exc
         try:
             self._lock()
-            lines = self._read()
-            if lines > max(COMPACT_AT_LINES, 2 * len(self._last)):
-                self._compact()
+            self._lines = self._read()
+            self._compact_if_long()
             sync_folder(path.parent)
         except BaseException:
             os.close(self._file)
@@ -100,6 +101,17 @@ class SigningJournal:
         _write(self._file, heads)
         os.fdatasync(self._file)
         self._last.update((head.origin, head) for head in heads)
+        self._lines += len(heads)
+        if self._compact_if_long():
+            sync_folder(self._path.parent)
+
+    def _compact_if_long(self) -> bool:
+        """Rewrite the file when most of its lines are of older heads; tell whether it was."""
+        if self._lines <= max(self._compact_at, 2 * len(self._last)):
+            return False
+        self._compact()
+        self._lines = len(self._last)
+        return True
 
     def _lock(self) -> None:
         """Take the file, unless somebody has it, or replaced it since it was opened."""

@@ -7,13 +7,24 @@ leaves in ``audit_subtree``. Any proof touches a handful of tiles however large 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    LargeBinary,
+    Text,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from control_plane.adapters.audit.merkle import join_ranges, root_of
+from control_plane.adapters.audit.given import rows_given
+from control_plane.adapters.audit.merkle import HASH_BYTES, RangeHash, join_ranges, root_of
 from control_plane.adapters.db.audit_tables import audit_entry, audit_subtree
 
 TILE_WIDTH: Final = 256
@@ -27,65 +38,110 @@ class HashesMissing(Exception):
     """The database does not hold hashes that a tree of that size must have."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TileName:
+    """A tile of a tree: its level and its number in the level."""
+
+    tree: str
+    level: int
+    index: int
+
+
 class TreeHashes:
-    """Reads the hashes of one tree, a tile at a time, each tile once."""
+    """Reads the hashes of trees, a tile at a time, each tile once.
 
-    def __init__(self, connection: Connection, tree: str) -> None:
+    ``ahead`` names tiles that will be needed: they are read together, with a statement per table.
+    """
+
+    def __init__(self, connection: Connection, ahead: Sequence[TileName] = ()) -> None:
         self._connection = connection
-        self._tree = tree
-        self._tiles: dict[tuple[int, int], list[bytes]] = {}
+        self._tiles: dict[TileName, list[bytes]] = {}
+        self._read(ahead)
 
-    def hashes(self, level: int, start: int, end: int) -> list[bytes]:
+    def hashes(self, tree: str, level: int, start: int, end: int) -> list[bytes]:
         """Return the hashes ``start`` to ``end`` (exclusive) of a level.
 
         Raises ``HashesMissing`` when the database has fewer.
         """
         found: list[bytes] = []
-        for tile in range(start // TILE_WIDTH, (end - 1) // TILE_WIDTH + 1):
-            first = tile * TILE_WIDTH
-            row = self._tile(level, tile)
-            found += row[max(start - first, 0) : end - first]
+        for number in range(start // TILE_WIDTH, (end - 1) // TILE_WIDTH + 1):
+            first = number * TILE_WIDTH
+            tile = TileName(tree=tree, level=level, index=number)
+            if tile not in self._tiles:
+                self._read([tile])
+            found += self._tiles[tile][max(start - first, 0) : end - first]
         if len(found) != end - start:
-            raise HashesMissing(f"{self._tree}: hashes {start} to {end} of level {level}")
+            raise HashesMissing(f"{tree}: hashes {start} to {end} of level {level}")
         return found
 
-    def range_hash(self, lo: int, hi: int) -> bytes:
-        """Return MTH(D[lo:hi]) for a range of a proof. Raises ``HashesMissing``."""
-        parts: list[tuple[bytes, int]] = []
-        at = lo
-        while at < hi:
-            level = _level_at(at, hi)
-            width = TILE_WIDTH**level
-            in_tile = TILE_WIDTH - at // width % TILE_WIDTH
-            count = min((hi - at) // width, in_tile)
-            first = at // width
-            parts += [(item, width) for item in self.hashes(level, first, first + count)]
-            at += count * width
-        return join_ranges(parts)
+    def of(self, tree: str) -> RangeHash:
+        """Return MTH(D[lo:hi]) of a tree for ranges of a proof; raises ``HashesMissing``."""
 
-    def _tile(self, level: int, tile: int) -> list[bytes]:
-        """Return what there is of a tile, in order and without gaps."""
-        if (level, tile) not in self._tiles:
-            rows = self._read(level, tile * TILE_WIDTH)
-            for n, (idx, _) in enumerate(rows):
-                if idx != tile * TILE_WIDTH + n:
-                    raise HashesMissing(f"{self._tree}: hash {idx - 1} of level {level}")
-            self._tiles[level, tile] = [bytes(item) for _, item in rows]
-        return self._tiles[level, tile]
+        def range_hash(lo: int, hi: int) -> bytes:
+            parts: list[tuple[bytes, int]] = []
+            at = lo
+            while at < hi:
+                level = _level_at(at, hi)
+                width = TILE_WIDTH**level
+                in_tile = TILE_WIDTH - at // width % TILE_WIDTH
+                count = min((hi - at) // width, in_tile)
+                first = at // width
+                parts += [(item, width) for item in self.hashes(tree, level, first, first + count)]
+                at += count * width
+            return join_ranges(parts)
 
-    def _read(self, level: int, first: int) -> Sequence[tuple[int, bytes]]:
-        if level == 0:
-            query = select(audit_entry.c.idx, audit_entry.c.leaf).where(
-                audit_entry.c.tenant_id == self._tree,
-                audit_entry.c.idx.between(first, first + TILE_WIDTH - 1),
+        return range_hash
+
+    def _read(self, tiles: Sequence[TileName]) -> None:
+        """Read tiles; one with a gap, or not from its start, counts as empty."""
+        self._tiles.update((tile, []) for tile in tiles)
+        leaves = [(t.tree, t.level, t.index * TILE_WIDTH) for t in tiles if t.level == 0]
+        upper = [(t.tree, t.level, t.index * TILE_WIDTH) for t in tiles if t.level > 0]
+        for wanted, table, content in (
+            (leaves, audit_entry, audit_entry.c.leaf),
+            (upper, audit_subtree, audit_subtree.c.hash),
+        ):
+            if not wanted:
+                continue
+            given = rows_given(wanted, tree=Text, level=Integer, first=BigInteger)
+            joined = (table.c.tenant_id == given.c.tree) & table.c.idx.between(
+                given.c.first, given.c.first + (TILE_WIDTH - 1)
             )
-            return [(row.idx, row.leaf) for row in self._connection.execute(query.order_by("idx"))]
-        query = select(audit_subtree.c.idx, audit_subtree.c.hash).where(
-            audit_subtree.c.tenant_id == self._tree,
-            audit_subtree.c.level == level,
-            audit_subtree.c.idx.between(first, first + TILE_WIDTH - 1),
-        )
-        return [(row.idx, row.hash) for row in self._connection.execute(query.order_by("idx"))]
+            if table is audit_subtree:
+                joined &= table.c.level == given.c.level
+            query = (
+                select(
+                    given.c.tree,
+                    given.c.level,
+                    given.c.first,
+                    func.count().label("count"),
+                    func.max(table.c.idx).label("last"),
+                    func.string_agg(
+                        content, aggregate_order_by(literal(b"", LargeBinary), table.c.idx)
+                    ).label("hashes"),
+                )
+                .join_from(given, table, joined)
+                .group_by(given.c.tree, given.c.level, given.c.first)
+            )
+            for row in self._connection.execute(query):
+                content_bytes = bytes(row.hashes)
+                if row.last - row.first + 1 == row.count:
+                    tile = TileName(tree=row.tree, level=row.level, index=row.first // TILE_WIDTH)
+                    self._tiles[tile] = [
+                        content_bytes[at : at + HASH_BYTES]
+                        for at in range(0, len(content_bytes), HASH_BYTES)
+                    ]
+
+
+def tiles_of_proofs(tree: str, sizes: Iterable[int]) -> list[TileName]:
+    """Return the tiles that the root of each size and the proofs between them need."""
+    found = {
+        TileName(tree=tree, level=level, index=(size - 1) // TILE_WIDTH ** (level + 1))
+        for size in sizes
+        for level in range(_MAX_LEVEL + 1)
+        if size > 0 and (level == 0 or size >= TILE_WIDTH**level)
+    }
+    return sorted(found, key=lambda tile: (tile.level, tile.index))
 
 
 def _level_at(at: int, hi: int) -> int:
@@ -99,24 +155,34 @@ def _level_at(at: int, hi: int) -> int:
     return level
 
 
-def keep_subtrees(connection: Connection, tree: str, old_size: int, new_size: int) -> None:
-    """Store the subtrees that became complete when a tree grew, after its entries are stored."""
+def keep_subtrees(connection: Connection, growth: Sequence[tuple[str, int, int]]) -> None:
+    """Store the subtrees that became complete when trees grew, after their entries are stored.
+
+    ``growth`` are the tree, its old and its new size.
+    """
     for level in range(1, _MAX_LEVEL + 1):
         width = TILE_WIDTH**level
-        complete = range(old_size // width, new_size // width)
+        complete = [
+            (tree, n) for tree, old, new in growth for n in range(old // width, new // width)
+        ]
         if not complete:
             return
-        below = TreeHashes(connection, tree)
-        rows = [
-            {
-                "tenant_id": tree,
-                "level": level,
-                "idx": n,
-                "hash": root_of(below.hashes(level - 1, n * TILE_WIDTH, (n + 1) * TILE_WIDTH)),
-            }
-            for n in complete
-        ]
-        connection.execute(audit_subtree.insert(), rows)
+        wanted = [TileName(tree=tree, level=level - 1, index=n) for tree, n in complete]
+        hashes = TreeHashes(connection, wanted)
+        connection.execute(
+            audit_subtree.insert(),
+            [
+                {
+                    "tenant_id": tree,
+                    "level": level,
+                    "idx": n,
+                    "hash": root_of(
+                        hashes.hashes(tree, level - 1, n * TILE_WIDTH, (n + 1) * TILE_WIDTH)
+                    ),
+                }
+                for tree, n in complete
+            ],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import base64
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 
 from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.keys import load_public_key
-from control_plane.adapters.audit.verify import verify
-from control_plane.domain.deployment import PLATFORM
+from control_plane.adapters.audit.watch import LogWatch
 from control_plane.domain.errors import NotFound
-
-SETTLE_SECONDS: Final = 10.0
-_POLL_SECONDS: Final = 0.05
 
 
 class SqlTrail:
@@ -29,6 +24,8 @@ class SqlTrail:
         self._engine = engine
         self._host = host
         self._public_key = public_key
+        self._watch = LogWatch(engine, host=host)
+        self._served: dict[str, int] = {}  # by tree, the size that is marked already
 
     @contextmanager
     def _on(self, *trees: str) -> Iterator[Connection]:
@@ -36,26 +33,24 @@ class SqlTrail:
             reading.limit_to(connection, trees)
             yield connection
 
-    def first_fault(self, tree: str | None) -> str:
-        """Verify a tree, once what is committed is signed; returns the first fault, or ''."""
-        name = tree or PLATFORM
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while not self._is_settled(name):
-            if time.monotonic() > deadline:
-                return "events wait for the sequencer or the signer"
-            time.sleep(_POLL_SECONDS)
-        keys = [load_public_key(self._public_key)] if self._public_key.exists() else None
-        (report,) = verify(self._engine, host=self._host, trees=[name], public_keys=keys).trees
-        return "; ".join(f"{f.verdict}: {f.detail}" for f in report.findings[:1])
+    def first_fault(self) -> str:
+        """Return the first fault that ``look_on`` has found and that is there still, or ''."""
+        return next(iter(list(self._watch.faults.values())), "")
 
-    def _is_settled(self, tree: str) -> bool:
-        with self._on(tree) as connection:
-            return reading.is_settled(connection, tree)
+    def look_on(self, entries: int) -> None:
+        """Verify on from where the last look ended, ``entries`` at most; never a whole log anew."""
+        keys = [load_public_key(self._public_key)] if self._public_key.exists() else None
+        self._watch.look_on(entries, keys)
 
     def is_behind(self) -> str:
         """Return why mutations must wait, or ''."""
         with self._on(*reading.ALL_TREES) as connection:
             return reading.freshness(connection).problem() or ""
+
+    def held(self) -> Mapping[str, str]:
+        """Return the trees whose own changes must wait, each with the reason."""
+        with self._on(*reading.ALL_TREES) as connection:
+            return reading.held(connection)
 
     def events(
         self, tree: str, *, after: int, limit: int, action: str | None
@@ -70,14 +65,26 @@ class SqlTrail:
         """Return the newest checkpoint note, or None."""
         with self._on(tree) as connection:
             newest = reading.newest_checkpoint(connection, tree)
-        return None if newest is None else newest.note
+            if newest is None:
+                return None
+            self._mark_served(connection, tree, newest.size)
+        return newest.note
+
+    def _mark_served(self, connection: Connection, tree: str, size: int) -> None:
+        """Note that somebody was given a checkpoint, before it is: it is never thinned then."""
+        if self._served.get(tree) == size:
+            return
+        reading.mark_served(connection, tree, size)
+        connection.commit()
+        self._served[tree] = size
 
     def proof(self, tree: str, idx: int) -> dict[str, Any]:
         """Return an inclusion proof under the newest checkpoint. Raises ``NotFound``."""
         with self._on(tree) as connection:
             proof = reading.inclusion(connection, tree, idx)
-        if proof is None:
-            raise NotFound("no checkpoint covers this entry yet")
+            if proof is None:
+                raise NotFound("no checkpoint covers this entry yet")
+            self._mark_served(connection, tree, proof.size)
         return {
             "idx": proof.idx,
             "size": proof.size,
@@ -88,6 +95,11 @@ class SqlTrail:
 
     def tile(self, tree: str, path: str) -> bytes:
         """Return the bytes of a tlog-tiles path. Raises ``NotFound``."""
+        if path == "checkpoint":
+            note = self.checkpoint(tree)
+            if note is None:
+                raise NotFound("there is no such tile")
+            return note.encode()
         with self._on(tree) as connection:
             content = reading.tile(connection, tree, path)
         if content is None:

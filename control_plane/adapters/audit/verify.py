@@ -8,9 +8,10 @@ without them the database vouches for itself, and the report says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 
 from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.checks import (
@@ -36,6 +37,7 @@ from control_plane.adapters.db.audit_tables import (
     audit_key,
     audit_tree,
 )
+from control_plane.adapters.db.tables import tenant
 from control_plane.domain.audit import event_id
 
 OnProgress = Callable[[str, int, int], None]  # tree, entries checked, entries to check
@@ -53,10 +55,12 @@ def verify(
     trees: Sequence[str] | None = None,
     public_keys: Sequence[bytes] | None = None,
     pins: Sequence[str] = (),
+    expected: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> Report:
     """Verify ``trees``, or all that exist, and return what was found; nothing is changed.
 
+    ``expected`` are trees that must exist when all are verified: those of the tenants.
     ``public_keys`` are Ed25519 keys of 32 bytes that the verifying party trusts; without them the
     keys are taken from the database under test. ``pins`` are checkpoint notes that somebody kept;
     their logs are verified too, so that a vanished one is noticed. Raises ``PinInvalid``.
@@ -65,13 +69,25 @@ def verify(
     options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     with engine.connect().execution_options(**options) as connection, connection.begin():
         reading.limit_to(connection, reading.ALL_TREES)
-        wanted = list(trees) if trees is not None else reading.trees(connection)
+        wanted = (
+            list(trees)
+            if trees is not None
+            else sorted({*reading.all_trees(connection), *expected})
+        )
         wanted += [tree for tree in pinned if tree not in wanted]
         reports = [
             _verify_tree(connection, tree, host, public_keys, pinned.get(tree, ()), on_progress)
             for tree in wanted
         ]
     return Report(host=host, keys_given=public_keys is not None, trees=reports)
+
+
+def trees_that_must_exist(engine: Engine) -> list[str]:
+    """Return the trees of the tenants that are older than an event waits at most."""
+    young = reading.PENDING_LIMIT + reading.UNSIGNED_LIMIT
+    query = select(tenant.c.id).where(tenant.c.created_at < func.clock_timestamp() - young)
+    with engine.connect() as connection:
+        return list(connection.execute(query).scalars())
 
 
 def verify_tree(
@@ -105,15 +121,15 @@ def _verify_tree(
 ) -> TreeReport:
     origin = tree_origin(host, tree)
     findings = Findings()
-    keys = _keys(connection, tree, origin, public_keys)
+    keys = keys_of(connection, tree, origin, public_keys)
     heads = _heads(connection, tree, origin, keys, findings)
     pin_heads = _pin_heads(pins, origin, keys, public_keys, findings)
-    check = LogCheck(tree, heads.values(), pin_heads, findings)
+    check = LogCheck(tree, heads.values(), pin_heads, findings, now=datetime.now(UTC))
     end = connection.execute(
         select(audit_tree.c.size, audit_tree.c.frontier).where(audit_tree.c.tenant_id == tree)
     ).one_or_none()
     total = 0 if end is None else end.size
-    for stored in _entries(connection, tree):
+    for stored in stored_entries(connection, tree):
         check.add(stored)
         if on_progress is not None and check.entries % _PAGE == 0:
             on_progress(tree, check.entries, total)
@@ -158,7 +174,7 @@ def _pins_by_tree(host: str, pins: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def _keys(
+def keys_of(
     connection: Connection, tree: str, origin: str, public_keys: Sequence[bytes] | None
 ) -> list[KeyInForce]:
     """Return the keys in force: what the table says of them, and of trusted keys alone."""
@@ -214,13 +230,20 @@ def _pin_heads(
     return heads
 
 
-def _entries(connection: Connection, tree: str) -> Iterator[StoredEntry]:
+def stored_entries(
+    connection: Connection, tree: str, start: int = 0, end: int | None = None
+) -> Iterator[StoredEntry]:
+    """Read the entries of a tree from index ``start`` up to, not including, ``end``."""
     query = (
         select(audit_entry.c.idx, audit_entry.c.event_id, audit_entry.c.entry, audit_entry.c.leaf)
         .where(audit_entry.c.tenant_id == tree)
         .order_by(audit_entry.c.idx)
         .execution_options(yield_per=_PAGE)
     )
+    if start:
+        query = query.where(audit_entry.c.idx >= start)
+    if end is not None:
+        query = query.where(audit_entry.c.idx < end)
     for row in connection.execute(query):
         yield StoredEntry(
             idx=row.idx,

@@ -24,6 +24,7 @@ _TABLES: Final = (
     "audit_subtree",
     "audit_pointer",
 )
+_LATER_TABLES: Final = ("audit_served",)
 _SETTING: Final = f"coalesce(current_setting('{TREES_SETTING}', true), '')"
 _LISTED: Final = f"({_SETTING} = '*' OR tenant_id = ANY (string_to_array({_SETTING}, ',')))"
 _LISTED_OR_UNBOUND: Final = f"({_SETTING} = '' OR {_LISTED})"
@@ -66,22 +67,35 @@ _RIGHTS: Final = (
     (SEQUENCER, "audit_pointer", "UPDATE", "", _ALL),
 )
 
+# a checkpoint that nobody was given may go when it is a day old
+_THINNED: Final = (
+    "signed_at < clock_timestamp() - interval '1 day' AND NOT EXISTS (SELECT FROM audit_served"
+    " WHERE audit_served.tenant_id = audit_checkpoint.tenant_id"
+    " AND audit_served.size = audit_checkpoint.size)"
+)
+_LATER_RIGHTS: Final = (
+    (AUDITOR, "audit_served", "INSERT", "", _LISTED),
+    (SEQUENCER, "audit_served", "SELECT", "", _ALL),
+    (SEQUENCER, "audit_checkpoint", "DELETE", "", _THINNED),
+)
 
-def audit_rights_sql() -> list[str]:
+
+def audit_rights_sql(*, first: bool = False) -> list[str]:
     """Return statements that give the roles their rights; run by the owner after the tables.
 
-    The roles exist already (``roles.bootstrap``). What was given before is taken away first, so
-    that running the statements again is harmless.
+    ``first`` are those of the first revision, which had fewer tables. The roles exist already
+    (``roles.bootstrap``). What was given before is taken away first, so that running the statements
+    again is harmless.
     """
     roles = f"{APP}, {SEQUENCER}, {AUDITOR}"
     statements = [f"GRANT USAGE ON SCHEMA public TO {roles}"]
-    for table in _TABLES:
+    for table in _TABLES if first else _TABLES + _LATER_TABLES:
         statements += [
             f"REVOKE ALL ON {table} FROM PUBLIC, {roles}",
             f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
             f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
         ]
-    for role, table, command, columns, condition in _RIGHTS:
+    for role, table, command, columns, condition in _RIGHTS if first else _RIGHTS + _LATER_RIGHTS:
         clause = _condition(command, condition)
         policy = f"{table}_{command.lower()}_{role.removeprefix('tenantplane_')}"
         statements += [

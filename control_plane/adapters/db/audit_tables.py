@@ -46,6 +46,8 @@ audit_pending = Table(
     CheckConstraint("octet_length(body) BETWEEN 1 AND 61440", name="body_size"),
 )
 
+Index("ix_audit_pending_enqueued_at", audit_pending.c.enqueued_at)
+
 # the log itself: entry = header line, newline, body; leaf = SHA-256(0x00 || entry)
 audit_entry = Table(
     "audit_entry",
@@ -62,7 +64,8 @@ audit_entry = Table(
     CheckConstraint("octet_length(leaf) = 32", name="leaf_size"),
 )
 
-# where each tree ends; unsigned_since is null when the newest checkpoint covers the tree
+# where each tree ends; unsigned_since is null when the newest checkpoint covers the tree; held says
+# why the signer leaves the tree alone
 audit_tree = Table(
     "audit_tree",
     metadata,
@@ -70,6 +73,7 @@ audit_tree = Table(
     Column("size", BigInteger, nullable=False),
     Column("frontier", LargeBinary, nullable=False),
     Column("unsigned_since", DateTime(timezone=True), nullable=True),
+    Column("held", Text, nullable=True),
     CheckConstraint("size >= 0 AND octet_length(frontier) <= 64 * 32", name="size"),
 )
 Index(
@@ -77,6 +81,8 @@ Index(
     audit_tree.c.unsigned_since,
     postgresql_where=text("unsigned_since IS NOT NULL"),
 )
+
+Index("ix_audit_tree_held", audit_tree.c.tenant_id, postgresql_where=text("held IS NOT NULL"))
 
 # signed tree heads, in the database before anybody is served one; one root per size
 audit_checkpoint = Table(
@@ -91,6 +97,14 @@ audit_checkpoint = Table(
 )
 
 Index("ix_audit_checkpoint_signed_at", audit_checkpoint.c.signed_at)
+
+# checkpoints that somebody was given, who may have kept them: they are never thinned
+audit_served = Table(
+    "audit_served",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("size", BigInteger, primary_key=True),
+)
 
 # values and salts of the commitments in the bodies: the one table with personal data
 audit_disclosure = Table(
@@ -150,6 +164,7 @@ AUDIT_TABLES: Final = (
     audit_entry,
     audit_tree,
     audit_checkpoint,
+    audit_served,
     audit_disclosure,
     audit_key,
     audit_subtree,

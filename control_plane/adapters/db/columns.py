@@ -67,6 +67,44 @@ class JsonList(TypeDecorator[tuple[Any, ...]]):
         return tuple(value) if value is not None else None
 
 
+class Documents(TypeDecorator[tuple[Any, ...]]):
+    """A tuple of values of one type, stored as an array of their JSON objects."""
+
+    impl = JSONB
+    cache_ok = True
+
+    def __init__(self, kind: type[Any]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: Iterable[Any] | None, dialect: Dialect) -> Any:  # noqa: ARG002 - as above
+        """Return a list of JSON objects."""
+        return [item.to_document() for item in value] if value is not None else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> tuple[Any, ...] | None:  # noqa: ARG002 - as above
+        """Return a tuple of values."""
+        return tuple(map(self.kind.from_document, value)) if value is not None else None
+
+
+class Document(TypeDecorator[Any]):
+    """One value, stored as its JSON object."""
+
+    impl = JSONB
+    cache_ok = True
+
+    def __init__(self, kind: type[Any]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - as above
+        """Return a JSON object."""
+        return value.to_document() if value is not None else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - as above
+        """Return the value."""
+        return self.kind.from_document(value) if value is not None else None
+
+
 def key(name: str = "id") -> Column[Any]:
     """Return a primary key."""
     return Column(name, KEY, primary_key=True)
@@ -107,6 +145,16 @@ def json_object(name: str, *, nullable: bool = False) -> Column[Any]:
 def json_list(name: str) -> Column[Any]:
     """Return a column of tuples."""
     return Column(name, JsonList, nullable=False)
+
+
+def documents(name: str, kind: type[Any]) -> Column[Any]:
+    """Return a column of tuples of a type that reads and writes JSON objects."""
+    return Column(name, Documents(kind), nullable=False)
+
+
+def document(name: str, kind: type[Any]) -> Column[Any]:
+    """Return a column of one value of such a type."""
+    return Column(name, Document(kind), nullable=False)
 
 
 def choice(name: str, choices: type[StrEnum], *, nullable: bool = False) -> Column[Any]:

@@ -5,22 +5,50 @@ from __future__ import annotations
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import Engine, create_engine, event
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import URL, Engine, create_engine, event
 
 from control_plane.adapters.plain_json import dumps
+from control_plane.domain.errors import SettingInvalid
 
+_SETTINGS: Final = "TENANTPLANE_DATABASE_URL or another TENANTPLANE_DATABASE_…_URL"
 _SESSION: Final = (
     "SET TIME ZONE 'UTC'; SET synchronous_commit = on; SET lock_timeout = '15s';"
     " SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '120s'"
 )
+# a server that vanished without a word is noticed within some ten seconds, not a quarter of an hour
+_VANISHED: Final = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 
 
 def driver_url(url: str) -> str:
-    """Return a libpq URL with the driver's name, as SQLAlchemy wants it."""
+    """Return a URL of libpq as SQLAlchemy and DBOS want it.
+
+    libpq itself reads the URL, so every form of it holds here: several hosts, sockets, options
+    (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS). Raises
+    ``SettingInvalid`` for what libpq cannot read; the sentence holds nothing of the URL.
+    """
     scheme, separator, rest = url.partition("://")
     if scheme.split("+")[0] not in {"postgresql", "postgres"} or not separator:
-        raise ValueError("a database URL starts with postgresql://")
-    return f"postgresql+psycopg://{rest}"
+        raise SettingInvalid(f"a database URL ({_SETTINGS}) starts with postgresql://")
+    try:
+        parts: dict[str, Any] = conninfo_to_dict(f"postgresql://{rest}")
+    except psycopg.ProgrammingError:
+        raise SettingInvalid(
+            f"a database URL ({_SETTINGS}) cannot be read; it has the form "
+            "postgresql://user:password@host:5432,other-host:5432/database?option=value"
+        ) from None  # libpq's message quotes the URL
+    return URL.create(
+        "postgresql+psycopg",
+        username=parts.pop("user", None),
+        password=parts.pop("password", None),
+        database=parts.pop("dbname", None),
+        query={name: str(value) for name, value in parts.items()},  # SQLAlchemy knows one host
+    ).render_as_string(hide_password=False)
 
 
 def connect(
@@ -38,7 +66,7 @@ def connect(
         pool_timeout=wait_seconds,
         pool_pre_ping=True,
         hide_parameters=True,  # values of rows belong into no error message and no log
-        connect_args={"application_name": name, "connect_timeout": 10},
+        connect_args={"application_name": name, "connect_timeout": 10, **_VANISHED},
         json_serializer=dumps,
     )
     event.listen(engine, "connect", _prepare)

@@ -10,11 +10,13 @@ from sqlalchemy import Row, Table
 from control_plane.adapters.db import tables
 from control_plane.domain.approval import Approval, Barred, Decision
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
-from control_plane.domain.deployment import Account, Deployment
+from control_plane.domain.calls import CallRecord
+from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
+from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import Run, RunEvent
-from control_plane.domain.tenant import Contract, ProvisioningRequest, Tenant
+from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.ports import IdempotencyRecord
 
 T = TypeVar("T")
@@ -42,10 +44,14 @@ class Mapped(Generic[T]):
 TENANT: Final = Mapped(Tenant, tables.tenant)
 CONTRACT: Final = Mapped(Contract, tables.contract)
 REQUEST: Final = Mapped(ProvisioningRequest, tables.provisioning_request)
+REFUSAL: Final = Mapped(RefusedRequest, tables.refused_request)
 HUB: Final = Mapped(Hub, tables.hub)
+SPEC: Final = Mapped(DeploymentSpec, tables.deployment_spec)
 ACCOUNT: Final = Mapped(Account, tables.account)
 DEPLOYMENT: Final = Mapped(Deployment, tables.deployment)
 RUN: Final = Mapped(Run, tables.run)
+CALL: Final = Mapped(CallRecord, tables.engine_call)
+EVIDENCE: Final = Mapped(Evidence, tables.evidence)
 RUN_EVENT: Final = Mapped(RunEvent, tables.run_event)
 PLAN: Final = Mapped(Plan, tables.plan)
 APPROVAL: Final = Mapped(Approval, tables.approval)
@@ -58,6 +64,6 @@ RECEIPT: Final = Mapped(Receipt, tables.receipt)
 IDEMPOTENCY: Final = Mapped(IdempotencyRecord, tables.idempotency_record)
 
 MAPPED: Final[tuple[Mapped[Any], ...]] = (
-    TENANT, CONTRACT, REQUEST, HUB, ACCOUNT, DEPLOYMENT, RUN, RUN_EVENT, PLAN, APPROVAL, BARRED,
-    DECISION, BUNDLE, HANDOVER, LINK, RECEIPT, IDEMPOTENCY,
+    TENANT, CONTRACT, REQUEST, REFUSAL, HUB, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL, EVIDENCE,
+    RUN_EVENT, PLAN, APPROVAL, BARRED, DECISION, BUNDLE, HANDOVER, LINK, RECEIPT, IDEMPOTENCY,
 )  # fmt: skip

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
@@ -64,6 +64,12 @@ def revisions() -> tuple[str, ...]:
 def pending(url: str) -> tuple[str, ...]:
     """Return the revisions that the database lacks, oldest first; empty means it is at head."""
     with _connection(url) as connection:
+        return _pending(connection)
+
+
+def pending_on(engine: Engine) -> tuple[str, ...]:
+    """Return what ``pending`` does, by a connection that is kept. Raises ``Unavailable``."""
+    with translated(), engine.connect() as connection:
         return _pending(connection)
 
 

@@ -59,6 +59,14 @@ class SqlRepository(Generic[T]):
         if saved != 1:
             raise Conflict("it was changed by somebody else", constraint="version")
 
+    def remove(self, entity_id: str) -> None:
+        """Delete the row. Raises ``Conflict`` when it is gone, or others refer to it."""
+        statement = self._table.delete().where(self._table.c.id == entity_id)
+        with translated(), self._connection.begin_nested():
+            removed = self._connection.execute(statement).rowcount
+        if removed != 1:
+            raise Conflict("it was removed by somebody else", constraint="version")
+
     def find(self, **equals: Any) -> list[T]:
         """Return all rows whose fields equal the given values, oldest id first."""
         query = select(self._table).where(*self._conditions(equals)).order_by(self._table.c.id)
@@ -70,6 +78,13 @@ class SqlRepository(Generic[T]):
         query = select(func.count()).select_from(self._table).where(*self._conditions(equals))
         with translated():
             return self._connection.execute(query).scalar_one()
+
+    def counts(self, field: str) -> Mapping[str, int]:
+        """Count all rows by the values of a field; values that no row has are left out."""
+        column = self._table.c[field]
+        query = select(column, func.count()).group_by(column)
+        with translated():
+            return {str(value): number for value, number in self._connection.execute(query)}
 
     def page(self, *, limit: int, before: str | None = None, **equals: Any) -> list[T]:
         """Return at most ``limit`` rows, newest id first, with ids smaller than ``before``."""

@@ -18,12 +18,16 @@ from sqlalchemy import (
     Index,
     Integer,
     Table,
+    Text,
     UniqueConstraint,
     text,
 )
 
 from control_plane.adapters.db.columns import (
+    Choice,
     choice,
+    document,
+    documents,
     json_list,
     json_object,
     key,
@@ -37,10 +41,14 @@ from control_plane.adapters.db.metadata import metadata
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
-from control_plane.domain.deployment import DeploymentKind
+from control_plane.domain.calls import CallOutcome
+from control_plane.domain.deployment import DeploymentKind, Desired
+from control_plane.domain.engine import Check, Operation, OutputChange, PlannedResource
+from control_plane.domain.evaluation import Evaluation
 from control_plane.domain.hub import HubStatus
 from control_plane.domain.run import HOLDS_SLOT, BlockedOn, RunKind, RunStatus
 from control_plane.domain.tenant import TenantStatus, WaitingOn
+from control_plane.domain.timers import TimerKind
 
 _MODES: Final = ("A", "B", "C")
 
@@ -71,6 +79,7 @@ tenant = Table(
     one_of("mode", _MODES),
 )
 Index("ix_tenant_status", tenant.c.status)
+Index("ix_tenant_domain", tenant.c.domain)
 
 contract = Table(
     "contract",
@@ -87,6 +96,7 @@ contract = Table(
     reference("tenant_id", "tenant"),
     moment("created_at"),
     UniqueConstraint("provider", "envelope_id"),
+    UniqueConstraint("provider", "contract_id"),
     one_of("mode", _MODES),
 )
 Index("ix_contract_tenant_id", contract.c.tenant_id)
@@ -106,6 +116,19 @@ provisioning_request = Table(
 Index("ix_provisioning_request_tenant_id", provisioning_request.c.tenant_id)
 Index("ix_provisioning_request_contract_ref", provisioning_request.c.contract_ref)
 
+refused_request = Table(
+    "refused_request",
+    metadata,
+    key(),
+    words("provider"),
+    words("envelope_id"),
+    words("body_digest"),
+    words("code"),
+    words("requested_by"),
+    moment("refused_at"),
+)
+Index("ix_refused_request_contract", refused_request.c.provider, refused_request.c.envelope_id)
+
 hub = Table(
     "hub",
     metadata,
@@ -115,6 +138,7 @@ hub = Table(
     Column("capacity", Integer, nullable=False),
     choice("status", HubStatus),
     json_object("outputs"),
+    json_list("requesters"),
     moment("created_at"),
     moment("updated_at"),
     Column("version", Integer, nullable=False),
@@ -134,8 +158,10 @@ deployment = Table(
     words("region"),
     words("account_id"),
     words("stack"),
-    json_object("spec"),
-    Column("spec_version", Integer, nullable=False),
+    Column("spec_number", Integer, nullable=False),
+    Column("applied_spec", Integer, nullable=False),
+    Column("is_unsettled", Boolean, nullable=False),
+    reference("evidence_id", "evidence", nullable=True, cyclic=True),
     words("stack_salt", nullable=True),
     words("encrypted_key", nullable=True),
     words("state_digest", nullable=True),
@@ -145,10 +171,26 @@ deployment = Table(
     Column("version", Integer, nullable=False),
     UniqueConstraint("stack"),
     one_of("kind", DeploymentKind),
-    CheckConstraint("spec_version >= 1", name="spec_version"),
+    CheckConstraint("applied_spec BETWEEN 0 AND spec_number", name="applied_spec"),
 )
 Index("ix_deployment_tenant_id", deployment.c.tenant_id)
 Index("ix_deployment_hub_id", deployment.c.hub_id)
+
+deployment_spec = Table(
+    "deployment_spec",
+    metadata,
+    key(),
+    reference("deployment_id", "deployment"),
+    Column("number", Integer, nullable=False),
+    json_object("document"),
+    words("digest"),
+    choice("desired", Desired),
+    words("made_by"),
+    moment("made_at"),
+    UniqueConstraint("deployment_id", "number"),
+    one_of("desired", Desired),
+    CheckConstraint("number >= 1", name="number"),
+)
 
 account = Table(
     "account",
@@ -171,11 +213,13 @@ run = Table(
     key(),
     reference("deployment_id", "deployment"),
     reference("tenant_id", "tenant", nullable=True),
+    Column("number", Integer, nullable=False),
     choice("kind", RunKind),
     choice("status", RunStatus),
-    Column("attempt", Integer, nullable=False),
+    Column("spec_number", Integer, nullable=False),
     words("requested_by"),
     words("on_behalf_of", nullable=True),
+    json_list("requesters"),
     moment("requested_at"),
     moment("started_at", nullable=True),
     moment("ended_at", nullable=True),
@@ -183,23 +227,26 @@ run = Table(
     choice("blocked_from", RunStatus, nullable=True),
     reference("plan_id", "plan", nullable=True, cyclic=True),
     reference("approval_id", "approval", nullable=True, cyclic=True),
+    reference("evidence_id", "evidence", nullable=True, cyclic=True),
     reference("supersedes", "run", nullable=True),
     reference("retry_of", "run", nullable=True),
     Column("cancel_requested", Boolean, nullable=False),
-    json_list("call_ids"),
-    json_list("lock_ids"),
     words("state_before", nullable=True),
     json_list("states_written"),
-    json_list("checks"),
+    Column("turn", Integer, nullable=False),
+    Column("deaths", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("is_working", Boolean, nullable=False),
     json_object("error", nullable=True),
     moment("updated_at"),
     Column("version", Integer, nullable=False),
+    UniqueConstraint("deployment_id", "number"),
     one_of("kind", RunKind),
     one_of("status", RunStatus),
     one_of("blocked_on", BlockedOn),
     one_of("blocked_from", RunStatus),
     CheckConstraint("(status = 'blocked') = (blocked_on IS NOT NULL)", name="blocked_names_what"),
-    CheckConstraint("attempt >= 1", name="attempt"),
+    CheckConstraint("turn >= 1 AND deaths >= 0 AND failures >= 0", name="counts"),
 )
 Index(
     "uq_run_one_applies_per_deployment",
@@ -211,9 +258,56 @@ Index(
         f" OR status = 'blocked' AND blocked_from IN ({quoted(HOLDS_SLOT)})"
     ),
 )
-Index("ix_run_deployment_id", run.c.deployment_id)
 Index("ix_run_tenant_id", run.c.tenant_id)
 Index("ix_run_status", run.c.status)
+
+engine_call = Table(
+    "engine_call",
+    metadata,
+    key(),
+    reference("run_id", "run"),
+    reference("deployment_id", "deployment"),
+    Column("number", Integer, nullable=False),
+    words("worker"),
+    words("host"),
+    json_list("pids"),
+    moment("begun_at"),
+    moment("deadline_at"),
+    moment("ended_at", nullable=True),
+    choice("outcome", CallOutcome, nullable=True),
+    Column("version", Integer, nullable=False),
+    UniqueConstraint("deployment_id", "number"),
+    one_of("outcome", CallOutcome),
+    CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended_with_outcome"),
+)
+Index("ix_engine_call_run_id", engine_call.c.run_id)
+Index("ix_engine_call_open", engine_call.c.worker, postgresql_where=text("ended_at IS NULL"))
+
+evidence = Table(
+    "evidence",
+    metadata,
+    key(),
+    reference("deployment_id", "deployment"),
+    reference("run_id", "run"),
+    words("call_id"),
+    Column("spec_number", Integer, nullable=False),
+    words("state_digest", nullable=True),
+    Column("ok", Boolean, nullable=False),
+    documents("checks", Check),
+    moment("looked_at"),
+)
+Index("ix_evidence_deployment_id", evidence.c.deployment_id)
+Index("ix_evidence_run_id", evidence.c.run_id)
+
+timer = Table(
+    "timer",
+    metadata,
+    Column("kind", Choice(TimerKind), primary_key=True),
+    Column("subject", Text, primary_key=True),
+    moment("due_at"),
+    one_of("kind", TimerKind),
+)
+Index("ix_timer_due_at", timer.c.due_at)
 
 run_event = Table(
     "run_event",
@@ -234,11 +328,11 @@ plan = Table(
     reference("deployment_id", "deployment"),
     words("digest"),
     json_object("parts"),
-    json_list("operations"),
-    json_list("resources"),
+    documents("operations", Operation),
+    documents("outputs", OutputChange),
+    documents("resources", PlannedResource),
     json_object("summary"),
-    json_list("irreversible"),
-    json_object("evaluation"),
+    document("evaluation", Evaluation),
     words("saved_plan_ref", nullable=True),
     moment("created_at"),
 )
@@ -253,12 +347,16 @@ approval = Table(
     words("plan_digest"),
     reference("tenant_id", "tenant", nullable=True),
     choice("status", ApprovalStatus),
+    words("rule"),
+    Column("needed", Integer, nullable=False),
+    json_list("roles"),
     moment("expires_at"),
     moment("created_at"),
     moment("updated_at"),
     Column("version", Integer, nullable=False),
     UniqueConstraint("plan_id"),
     one_of("status", ApprovalStatus),
+    CheckConstraint("needed >= 1", name="needed"),
 )
 Index("ix_approval_run_id", approval.c.run_id)
 Index("ix_approval_tenant_id", approval.c.tenant_id)
@@ -282,10 +380,11 @@ decision = Table(
     words("decision"),
     words("plan_digest"),
     words("actor_id"),
+    words("person"),
     words("actor_kind"),
     words("reason"),
     moment("decided_at"),
-    UniqueConstraint("approval_id", "actor_id"),  # where two must agree, they are two people
+    UniqueConstraint("approval_id", "person"),  # where two must agree, they are two people
     one_of("decision", ("approve", "reject")),
     one_of("actor_kind", ActorKind),
 )
@@ -307,6 +406,7 @@ bundle = Table(
     json_object("files"),
     json_list("checks"),
     json_object("error", nullable=True),
+    moment("handed_over_at", nullable=True),
     moment("expires_at", nullable=True),
     moment("created_at"),
     moment("updated_at"),
@@ -346,6 +446,7 @@ download_link = Table(
     words("token_hash"),
     moment("expires_at"),
     Column("uses", Integer, nullable=False),
+    moment("revoked_at", nullable=True),
     moment("created_at"),
     UniqueConstraint("token_hash"),
     CheckConstraint("uses >= 0", name="uses"),
@@ -361,7 +462,7 @@ receipt = Table(
     json_object("body"),
     words("registered_by"),
     moment("registered_at"),
-    UniqueConstraint("bundle_id"),
+    UniqueConstraint("bundle_id", "digest"),
 )
 
 idempotency_record = Table(
@@ -378,9 +479,14 @@ idempotency_record = Table(
 Index("ix_idempotency_record_expires_at", idempotency_record.c.expires_at)
 
 BUSINESS_TABLES: Final = (
-    tenant, contract, provisioning_request, hub, deployment, account, run, run_event, plan,
-    approval, barred, decision, bundle, handover, download_link, receipt, idempotency_record,
+    tenant, contract, provisioning_request, refused_request, hub, deployment, deployment_spec,
+    account, run,
+    engine_call, evidence, timer, run_event, plan, approval, barred, decision, bundle, handover,
+    download_link, receipt, idempotency_record,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them. Requests and handovers
 # are not among them: they name people, who may have to be erased
-IMMUTABLE: Final = (contract, run_event, plan, barred, decision, receipt)
+IMMUTABLE: Final = (
+    contract, refused_request, deployment_spec, evidence, run_event, plan, barred, decision,
+    receipt,
+)  # fmt: skip

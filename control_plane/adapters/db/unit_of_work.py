@@ -10,15 +10,27 @@ from sqlalchemy import Connection, Engine, func, select
 from control_plane.adapters.audit.recorder import SqlAuditLog
 from control_plane.adapters.db import mapping
 from control_plane.adapters.db.faults import translated
+from control_plane.adapters.db.queries import SqlQueries
 from control_plane.adapters.db.repositories import SqlRepository, SqlRunEvents
+from control_plane.adapters.db.timers import SqlTimers
 from control_plane.domain.approval import Approval, Barred, Decision
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
-from control_plane.domain.deployment import Account, Deployment
+from control_plane.domain.calls import CallRecord
+from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
+from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import Run
-from control_plane.domain.tenant import Contract, ProvisioningRequest, Tenant
-from control_plane.ports import AuditLog, IdempotencyRecord, Repository, RunEvents, RunQueue
+from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
+from control_plane.ports import (
+    AuditLog,
+    IdempotencyRecord,
+    Queries,
+    Repository,
+    RunEvents,
+    RunQueue,
+    Timers,
+)
 
 
 class SqlUnitOfWork:
@@ -32,10 +44,14 @@ class SqlUnitOfWork:
     tenants: Repository[Tenant]
     contracts: Repository[Contract]
     requests: Repository[ProvisioningRequest]
+    refusals: Repository[RefusedRequest]
     hubs: Repository[Hub]
     accounts: Repository[Account]
     deployments: Repository[Deployment]
+    specs: Repository[DeploymentSpec]
     runs: Repository[Run]
+    calls: Repository[CallRecord]
+    evidence: Repository[Evidence]
     run_events: RunEvents
     plans: Repository[Plan]
     approvals: Repository[Approval]
@@ -46,6 +62,8 @@ class SqlUnitOfWork:
     links: Repository[DownloadLink]
     receipts: Repository[Receipt]
     idempotency: Repository[IdempotencyRecord]
+    timers: Timers
+    queries: Queries
     audit: AuditLog
     queue: RunQueue
 
@@ -67,10 +85,14 @@ class SqlUnitOfWork:
         self.tenants = SqlRepository(connection, mapping.TENANT)
         self.contracts = SqlRepository(connection, mapping.CONTRACT)
         self.requests = SqlRepository(connection, mapping.REQUEST)
+        self.refusals = SqlRepository(connection, mapping.REFUSAL)
         self.hubs = SqlRepository(connection, mapping.HUB)
         self.accounts = SqlRepository(connection, mapping.ACCOUNT)
         self.deployments = SqlRepository(connection, mapping.DEPLOYMENT)
+        self.specs = SqlRepository(connection, mapping.SPEC)
         self.runs = SqlRepository(connection, mapping.RUN)
+        self.calls = SqlRepository(connection, mapping.CALL)
+        self.evidence = SqlRepository(connection, mapping.EVIDENCE)
         self.run_events = SqlRunEvents(connection)
         self.plans = SqlRepository(connection, mapping.PLAN)
         self.approvals = SqlRepository(connection, mapping.APPROVAL)
@@ -81,6 +103,8 @@ class SqlUnitOfWork:
         self.links = SqlRepository(connection, mapping.LINK)
         self.receipts = SqlRepository(connection, mapping.RECEIPT)
         self.idempotency = SqlRepository(connection, mapping.IDEMPOTENCY)
+        self.timers = SqlTimers(connection)
+        self.queries = SqlQueries(connection)
         self.audit = self._make_audit(connection)
         self.queue = self._make_queue(connection)
         return self

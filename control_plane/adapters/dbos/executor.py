@@ -2,23 +2,26 @@
 
 A phase is one DBOS workflow with one step, at least once: the phase itself looks at the rows and
 goes on from there. A worker that starts takes up what its predecessor of the same name left; what
-a dead worker of another name left is handed on by whoever finds it first.
+a dead worker of another name left is enqueued again by whoever finds it first.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
+from control_plane.adapters.db.engine import driver_url
 from control_plane.adapters.dbos.liveness import Liveness
 from control_plane.adapters.dbos.queue import APPLICATION, APPLICATION_VERSION, QUEUE, SCHEMA
 from control_plane.workflows import PHASES
 
 log = structlog.get_logger()
-RECOVERIES: Final = 8  # of one phase; then it is left to an operator's retry
+RECOVERIES: Final = 100  # a run counts its own deaths, which `resume_workflow` does not reset
+GRACE_SECONDS: Final = 10.0  # that a worker's name is free before its work is taken
 Phase = Callable[[str], None]
 
 
@@ -34,6 +37,7 @@ class Executor:
         at_a_time: int,
         globally: int,
         poll_seconds: float,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         if set(phases) != set(PHASES):
             raise ValueError("every phase that can be enqueued needs somebody who does it")
@@ -41,9 +45,11 @@ class Executor:
         self._at_a_time = at_a_time
         self._globally = globally
         self._poll_seconds = poll_seconds
+        self._grace_seconds = grace_seconds
+        self._free_since: dict[str, float] = {}
         config: DBOSConfig = {
             "name": APPLICATION,
-            "system_database_url": url,
+            "system_database_url": driver_url(url),
             "dbos_system_schema": SCHEMA,
             "executor_id": liveness.worker_id,
             "application_version": APPLICATION_VERSION,
@@ -77,32 +83,37 @@ class Executor:
             on_conflict="always_update",
         )
 
-    def subjects(self) -> set[str]:
-        """Return the subjects whose phases wait or run, in whatever worker."""
-        waiting = DBOS.list_workflows(status=["ENQUEUED", "PENDING", "DELAYED"])
-        return {found.workflow_id.split(":")[1] for found in waiting if found.workflow_id}
-
-    def hand_on(self) -> int:
+    def requeue_orphans(self) -> int:
         """Enqueue again what dead workers were doing; returns how many phases.
 
-        One worker at a time looks, since resuming does not ask who owns a phase.
+        A name must be free for a while before its work is taken: a worker that lost the database
+        for a moment takes its name again and goes on. While its phases are enqueued the name is
+        held, so that it cannot start and take them up as well.
         """
-        if not self._liveness.take_reaper_turn():
-            return 0
-        try:
-            dead: dict[str, bool] = {self._liveness.worker_id: False}
-            handed = 0
-            for status in DBOS.list_workflows(status="PENDING"):
-                owner = status.executor_id or ""
-                if owner not in dead:
-                    dead[owner] = self._liveness.is_dead(owner)
-                if dead[owner] and status.queue_name == QUEUE:
+        now, busy = time.monotonic(), self._liveness.busy_workers()
+        self._free_since = {name: self._free_since.get(name, now) for name in busy}
+        handed = 0
+        for name in busy:
+            if not self._liveness.is_dead(name):
+                self._free_since.pop(name)
+            elif now - self._free_since[name] >= self._grace_seconds:
+                handed += self._requeue(name)
+        return handed
+
+    def _requeue(self, name: str) -> int:
+        handed = 0
+        with self._liveness.reaping() as is_mine, self._liveness.holding(name) as is_free:
+            if not (is_mine and is_free):
+                return 0
+            for status in DBOS.list_workflows(
+                status="PENDING", executor_id=name, load_input=False, load_output=False
+            ):
+                if status.queue_name == QUEUE:
+                    # without its queue it would run outside of every limit
                     DBOS.resume_workflow(status.workflow_id, queue_name=QUEUE)
-                    log.warning("phase.handed_on", phase=status.workflow_id, worker=owner)
+                    log.warning("phase.requeued", phase=status.workflow_id, worker=name)
                     handed += 1
-            return handed
-        finally:
-            self._liveness.end_reaper_turn()
+        return handed
 
 
 def _done(phase: Phase, subject_id: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 from dbos import DBOSClient, DBOSPortableJSONSerializer
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
+from control_plane.adapters.db.engine import driver_url
 from control_plane.workflows import PHASES
 
 QUEUE: Final = "runs"
@@ -16,12 +18,30 @@ APPLICATION: Final = "tenantplane"
 # step, so that there is no recorded sequence of steps which a release could break.
 APPLICATION_VERSION: Final = "1"
 SCHEMA: Final = "dbos"
+_WAITS: Final = ("ENQUEUED", "PENDING", "DELAYED")
+# what a phase was given and what it gave lies in tables that refer to it without a foreign key
+_FORGET: Final = """
+    WITH ended AS (
+        DELETE FROM dbos.workflow_status WHERE workflow_uuid IN (
+            SELECT workflow_uuid FROM dbos.workflow_status
+            WHERE status <> ALL (:waits) AND updated_at < :before LIMIT :limit
+        )
+        RETURNING workflow_uuid
+    ), given AS (
+        DELETE FROM dbos.workflow_input WHERE workflow_uuid IN (SELECT workflow_uuid FROM ended)
+    ), gave AS (
+        DELETE FROM dbos.workflow_output WHERE workflow_uuid IN (SELECT workflow_uuid FROM ended)
+    ), steps AS (
+        DELETE FROM dbos.operation_outputs WHERE workflow_uuid IN (SELECT workflow_uuid FROM ended)
+    )
+    SELECT count(*) FROM ended
+"""
 
 
 def client(url: str) -> DBOSClient:
     """Return a client that enqueues; it connects when it is used first and never migrates."""
     return DBOSClient(
-        system_database_url=url,
+        system_database_url=driver_url(url),
         dbos_system_schema=SCHEMA,
         application_name=APPLICATION,
         serializer=DBOSPortableJSONSerializer(),
@@ -61,6 +81,25 @@ class DbosQueue:
             },
             subject_id,
         )
+
+    def holds(self, phase: str, subject_id: str, *, attempt: int) -> bool:
+        """Tell whether this phase waits or runs, in whatever worker."""
+        query = text(
+            "SELECT EXISTS (SELECT FROM dbos.workflow_status WHERE workflow_uuid = :id"
+            " AND status = ANY (:waits))"
+        )
+        found = self._connection.execute(
+            query, {"id": workflow_id(phase, subject_id, attempt), "waits": list(_WAITS)}
+        )
+        return bool(found.scalar_one())
+
+    def forget(self, before: datetime, *, limit: int) -> int:
+        """Delete what is kept of phases that ended before ``before``; returns how many."""
+        milliseconds = int(before.timestamp() * 1000)
+        gone = self._connection.execute(
+            text(_FORGET), {"before": milliseconds, "waits": list(_WAITS), "limit": limit}
+        )
+        return int(gone.scalar_one())
 
 
 def queue_factory(url: str) -> Callable[[Connection], DbosQueue]:

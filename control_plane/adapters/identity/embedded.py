@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import stat
 import time
@@ -13,6 +12,7 @@ from typing import Any, Final
 from joserfc import jwt
 from joserfc.jwk import KeySet, OKPKey
 
+from control_plane.adapters.private_files import create_once
 from control_plane.domain.actor import Role
 from control_plane.domain.errors import SettingInvalid
 
@@ -38,7 +38,11 @@ class EmbeddedIssuer:
         machine: bool = False,
         on_behalf_of: str | None = None,
     ) -> str:
-        """Return a token. Raises ``SettingInvalid`` for a life longer than twelve hours."""
+        """Return a token. Raises ``SettingInvalid`` for a life longer than twelve hours.
+
+        Only a person's token says when the person signed in (``auth_time``): without such evidence
+        the API takes the caller for a machine.
+        """
         if not 0 < minutes <= LONGEST_MINUTES:
             raise SettingInvalid(f"a token lives 1 to {LONGEST_MINUTES} minutes")
         now = int(time.time())
@@ -53,6 +57,8 @@ class EmbeddedIssuer:
             "tenants": list(tenants),
             "actor_kind": "service" if machine else "user",
         }
+        if not machine:
+            claims["auth_time"] = now
         if on_behalf_of is not None:
             claims["on_behalf_of"] = on_behalf_of
         header = {"alg": "Ed25519", "kid": self._key.kid, "typ": "at+jwt"}
@@ -63,27 +69,32 @@ class EmbeddedIssuer:
         return dict(KeySet([self._key]).as_dict(private=False))
 
     def _load(self) -> OKPKey:
-        if not self._file.exists():
-            self._create()
+        try:
+            text = self._file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise SettingInvalid(
+                f"there is no issuer's key {self._file.name} in {self._file.parent}: "
+                "`tenantctl serve` makes it at its first start, `tenantctl keys create` too; check "
+                "TENANTPLANE_HOME"
+            ) from None
         if stat.S_IMODE(self._file.stat().st_mode) & 0o077:
             raise SettingInvalid(
                 f"the issuer's key {self._file.name} can be read by others; make it mode 0600"
             )
-        key = OKPKey.import_key(self._file.read_text(encoding="utf-8"))
+        key = OKPKey.import_key(text)
         key.ensure_kid()
         return key
 
-    def _create(self) -> None:
-        """Make the key; of two processes that start at once, both use the first one's."""
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        made = self._file.with_name(f"{self._file.name}.{secrets.token_hex(6)}")
-        text = OKPKey.generate_key("Ed25519").as_pem(private=True).decode()
-        handle = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as stream:
-            stream.write(text)
-        try:
-            os.link(made, self._file)
-        except FileExistsError:
-            pass
-        finally:
-            made.unlink()
+
+def open_embedded_issuer(file: Path, *, audience: str, is_used: bool) -> EmbeddedIssuer:
+    """Return an installation's own issuer. Raises ``SettingInvalid`` where it has another."""
+    if not is_used:
+        raise SettingInvalid(
+            "the embedded issuer is not used here: tokens come from TENANTPLANE_ISSUER"
+        )
+    return EmbeddedIssuer(file, audience=audience)
+
+
+def create_issuer_key(file: Path) -> None:
+    """Make the key of an embedded issuer. Raises ``FileExistsError``: a key is never replaced."""
+    create_once(file, OKPKey.generate_key("Ed25519").as_pem(private=True))

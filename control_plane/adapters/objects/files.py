@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from control_plane.adapters.objects.keys import check_key
+from control_plane.adapters.private_files import sync_folder
 from control_plane.domain.errors import Conflict, NotFound
 
 
@@ -33,7 +34,7 @@ class FileObjectStore:
             with self._one_writer():
                 if not path.exists():
                     written.replace(path)
-                    _sync_folder(path.parent)
+                    sync_folder(path.parent)
                 elif path.read_bytes() != content:
                     raise Conflict("an object has this key and other content", constraint="object")
         finally:
@@ -59,7 +60,7 @@ class FileObjectStore:
             missing.append(missing[-1].parent)
         for path in reversed(missing):
             path.mkdir(mode=0o700, exist_ok=True)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     @contextmanager
     def _one_writer(self) -> Iterator[None]:
@@ -77,12 +78,3 @@ def _write(path: Path, content: bytes) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

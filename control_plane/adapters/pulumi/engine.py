@@ -15,6 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from control_plane.adapters.pulumi.answers import (
+    applied_of,
+    error_of,
+    failed_of,
+    plan_of,
+    result_of,
+)
 from control_plane.adapters.pulumi.install import cli_version
 from control_plane.adapters.pulumi.runner_process import (
     CALL_FOLDER,
@@ -23,38 +30,38 @@ from control_plane.adapters.pulumi.runner_process import (
     RunnerProcess,
     runner_environment,
 )
-from control_plane.domain.errors import (
-    DomainError,
-    EngineFailed,
-    EngineUnavailable,
-    ForeignLock,
-    PendingUnresolved,
-)
+from control_plane.domain.engine import CallMark, LockInfo, Look, PendingOperation, Resolved
+from control_plane.domain.errors import EngineFailed, EngineUnavailable, PendingUnresolved
 from control_plane.ports import (
+    CleanedUp,
     EngineCall,
     EnginePlan,
     EngineResult,
     Gate,
-    Happened,
+    GateAnswer,
     Json,
-    Leftovers,
+    OnApplied,
     OnEvents,
     SecretStore,
+    StackInspection,
 )
 
 _STOP_SECONDS: Final = 30.0
 _GATE_SECONDS: Final = 600.0
 _SLACK_SECONDS: Final = 60.0  # beyond the runner's own deadlines
 _MOMENT_SECONDS: Final = 0.1  # nobody sees it, and the lines of a busy engine become one write
-_UNAVAILABLE: Final = frozenset({"cli_missing", "cli_version"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cloud:
-    """Where resources live. ``endpoint`` is that of the emulated cloud, None for AWS."""
+    """Where resources live. ``endpoint`` is that of the emulated cloud, None for AWS.
+
+    Real credentials reach the engine only when ``is_aws`` says so.
+    """
 
     provider: Literal["sandbox", "official"]
     endpoint: str | None = None
+    is_aws: bool = False
 
 
 class PulumiEngine:
@@ -94,6 +101,7 @@ class PulumiEngine:
             "stop_seconds": stop_seconds,
         }
         self._running: dict[str, RunnerProcess] = {}
+        self._canceled: set[str] = set()  # of the running calls
         self._mutex = threading.Lock()
         self._stopping = threading.Event()
         self._found: tuple[Path, str] | None = None
@@ -102,88 +110,97 @@ class PulumiEngine:
     def plan(self, call: EngineCall, *, on_events: OnEvents) -> EnginePlan:
         """Preview; changes nothing."""
         plans: list[EnginePlan] = []
-
-        def keep(planned: Json) -> str | None:
-            plans.append(_plan(planned))
-            return None
-
-        last = self._call(call, "preview", on_events=on_events, on_planned=keep)
-        if last["message"] == "failure":
-            raise _error(last)
+        listener = _Listener(on_events=on_events, on_planned=lambda m: plans.append(plan_of(m)))
+        self._result(call, "preview", listener)
         if not plans:
             raise EngineFailed("the runner gave no plan", reason="protocol")
         return plans[0]
 
     def apply(
-        self, call: EngineCall, *, gate: Gate, saved_plan: bytes | None, on_events: OnEvents
+        self,
+        call: EngineCall,
+        *,
+        gate: Gate,
+        saved_plan: bytes | None,
+        on_applied: OnApplied,
+        on_events: OnEvents,
     ) -> EngineResult:
-        """Preview, ask ``gate``, and apply with ``saved_plan``, or this preview's own plan."""
-        let_through: list[bool] = []
+        """Preview, ask ``gate``, apply with ``saved_plan`` or this preview's own plan, and verify.
+
+        ``on_applied`` is called when the apply has ended well, before the verification begins.
+        Whatever ``gate``, ``on_applied`` or ``on_events`` raises stops the call and is raised.
+        """
+        answers: list[GateAnswer] = []
 
         def ask(planned: Json) -> str:
-            let_through.append(gate(_plan(planned)))
-            return f"proceed {planned['digest']}" if let_through[0] else "stop"
+            answers.append(gate(plan_of(planned)))
+            return "stop" if answers[0] is GateAnswer.STOP else f"{answers[0]} {planned['digest']}"
 
         last = self._call(
             call,
             "up",
-            on_events=on_events,
-            on_planned=ask,
+            _Listener(
+                on_events=on_events,
+                on_planned=ask,
+                on_applied=lambda message: on_applied(applied_of(message)),
+            ),
             gate=True,
             saved_plan=base64.b64encode(saved_plan).decode() if saved_plan is not None else None,
         )
         if last["message"] == "failure":
-            return _failed(last, begun=True in let_through)
-        return EngineResult(
-            outcome=last["outcome"],
-            outputs=last["outputs"],
-            secret_outputs=last["secret_outputs"],
-            state_digest=last["state_digest"],
-            resources=last["resources"],
-            summary=last["summary"],
-            checks=last["checks"],
-        )
+            return failed_of(last, begun=GateAnswer.PROCEED in answers)
+        return result_of(last)
 
-    def leftovers(self, call: EngineCall, *, known_locks: Sequence[str]) -> Leftovers:
-        """Look, without changing anything, at what earlier calls left on the stack."""
-        last = self._result(call, "export", on_events=_ignore, known_locks=list(known_locks))
-        return Leftovers(
-            locks=[
-                {"id": lock["id"], "ours": lock["ours"], "holder": _holder(lock)}
-                for lock in last["locks"]
-            ],
-            pending=last["pending"],
+    def look(self, call: EngineCall, *, on_events: OnEvents) -> Look:
+        """Verify what exists by all checks; changes nothing."""
+        last = self._result(call, "look", _Listener(on_events=on_events))
+        return Look.from_document(last["look"])
+
+    def inspect(self, call: EngineCall, *, marks: Sequence[CallMark]) -> StackInspection:
+        """Tell, without changing anything, what earlier calls have left on the stack."""
+        known = [mark.to_document() for mark in marks]
+        last = self._result(call, "inspect", _Listener(), marks=known)
+        return StackInspection(
+            locks=tuple(LockInfo.from_document(lock) for lock in last["locks"]),
+            pending=tuple(PendingOperation.from_document(each) for each in last["pending"]),
             state_digest=last["state_digest"],
-            history_digest=last["history_digest"],
             written_by=last["written_by"],
         )
 
     def clean_up(
-        self, call: EngineCall, *, call_ids: Sequence[str], lock_ids: Sequence[str]
-    ) -> Json:
-        """End every process of ``call_ids``, then break exactly the locks ``lock_ids``."""
-        others = [call_id for call_id in call_ids if call_id != call.call_id]
+        self, call: EngineCall, *, end_calls: Sequence[str], break_locks: Sequence[str]
+    ) -> CleanedUp:
+        """End every process of the calls ``end_calls``, then break exactly ``break_locks``."""
+        others = [call_id for call_id in end_calls if call_id != call.call_id]
         last = self._result(
-            call, "clean_up", on_events=_ignore, end_calls=others, break_locks=list(lock_ids)
+            call, "clean_up", _Listener(), end_calls=others, break_locks=list(break_locks)
         )
         for call_id in others:
             shutil.rmtree(self._folder(call_id), ignore_errors=True)
-        return {"ended_pids": last["ended_pids"], "broken_locks": last["broken_locks"]}
+        return CleanedUp(
+            ended_pids=tuple(last["ended_pids"]), broken_locks=tuple(last["broken_locks"])
+        )
 
-    def resolve_pending(self, call: EngineCall, *, on_events: OnEvents) -> Sequence[Json]:
-        """Import or clear interrupted creates; returns {urn, type, resolution, proof} each."""
-        last = self._call(call, "resolve_pending", on_events=on_events)
+    def resolve(self, call: EngineCall, *, on_events: OnEvents) -> tuple[Resolved, ...]:
+        """Settle what interrupted operations have left, and read the whole stack from the cloud.
+
+        Raises ``PendingUnresolved`` naming those that cannot be told.
+        """
+        last = self._call(call, "resolve", _Listener(on_events=on_events))
         if last["message"] == "failure":
             if last["code"] == "pending_unresolved":
                 raise PendingUnresolved(last["text"], resources=last["data"].get("resources", []))
-            raise _error(last)
-        return list(last["resolved"])
+            raise error_of(last)
+        return tuple(Resolved.from_document(each) for each in last["resolved"])
 
     def cancel(self, call_id: str) -> bool:
-        """Ask a running call of this process to stop; tells whether there was one."""
+        """Ask a running call of this process to stop, once; tells whether there was one."""
         with self._mutex:
             runner = self._running.get(call_id)
-        if runner is not None:
+            is_first = call_id not in self._canceled
+            if runner is not None:
+                self._canceled.add(call_id)
+        if runner is not None and is_first:
             runner.send("cancel")
         return runner is not None
 
@@ -201,31 +218,32 @@ class PulumiEngine:
         for runner in running:
             runner.wait_for_guard(self._deadlines["stop_seconds"] + _SLACK_SECONDS)
 
+    @property
+    def longest_seconds(self) -> float:
+        """How long a call can take at most, its orderly stop included."""
+        return sum(self._deadlines.values()) + _SLACK_SECONDS
+
+    @property
+    def longest_apply_seconds(self) -> float:
+        """How long a call can take from the moment when its apply begins."""
+        rest = ("apply_seconds", "verify_seconds", "stop_seconds")
+        return sum(self._deadlines[name] for name in rest) + _SLACK_SECONDS
+
     def ready(self) -> str:
         """Return the engine's version. Raises ``EngineUnavailable``."""
         return self._cli()[1]
 
     # --- one call --------------------------------------------------------------------------------
-    def _result(
-        self, call: EngineCall, operation: str, *, on_events: OnEvents, **more: Any
-    ) -> Json:
-        last = self._call(call, operation, on_events=on_events, **more)
+    def _result(self, call: EngineCall, operation: str, listener: _Listener, **more: Any) -> Json:
+        last = self._call(call, operation, listener, **more)
         if last["message"] == "failure":
-            raise _error(last)
+            raise error_of(last)
         return last
 
-    def _call(
-        self,
-        call: EngineCall,
-        operation: str,
-        *,
-        on_events: OnEvents,
-        on_planned: Callable[[Json], str | None] = lambda _: None,
-        **more: Any,
-    ) -> Json:
+    def _call(self, call: EngineCall, operation: str, listener: _Listener, **more: Any) -> Json:
         """Make one call and return its last line.
 
-        Whatever a listener or a gate raises stops the call first, and is raised then.
+        Whatever the listener raises stops the call first, and is raised then.
         """
         request = self._request(call, operation, more)
         self._messages.check_request(request)
@@ -237,8 +255,7 @@ class PulumiEngine:
                 if messages[-1]["message"] in ("result", "failure"):
                     last = messages.pop()
                 if messages and not raised:
-                    answer = partial(self._answer, messages, on_events, on_planned)
-                    _guarded(answer, runner, raised)
+                    _guarded(partial(listener.hear, messages), runner, raised)
             if self._stopping.is_set():
                 threading.Event().wait()
             if raised:
@@ -274,19 +291,9 @@ class PulumiEngine:
         if messages:
             yield messages
 
-    @staticmethod
-    def _answer(
-        messages: Sequence[Json], on_events: OnEvents, on_planned: Callable[[Json], str | None]
-    ) -> str | None:
-        events = [(m["kind"], m["body"]) for m in messages if m["message"] == "event"]
-        if events:
-            on_events(events)
-        last = messages[-1]
-        return on_planned(last) if last["message"] == "planned" else None
-
     @contextmanager
     def _runner(self, call_id: str) -> Iterator[RunnerProcess]:
-        environment = runner_environment(call_id, sandbox=self._cloud.endpoint is not None)
+        environment = runner_environment(call_id, sandbox=not self._cloud.is_aws)
         command = [sys.executable, "-m", "stacks"]
         try:
             with RunnerProcess(command, cwd=self._source, environment=environment) as runner:
@@ -296,6 +303,7 @@ class PulumiEngine:
         finally:
             with self._mutex:
                 self._running.pop(call_id, None)
+                self._canceled.discard(call_id)
             # The runner or its guard has removed it, unless both were killed.
             shutil.rmtree(self._folder(call_id), ignore_errors=True)
 
@@ -342,9 +350,30 @@ class PulumiEngine:
             return self._found
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Listener:
+    """Who hears what a call says; ``on_planned`` may return an answer for the runner."""
+
+    on_events: OnEvents | None = None
+    on_planned: Callable[[Json], str | None] | None = None
+    on_applied: Callable[[Json], None] | None = None
+
+    def hear(self, messages: Sequence[Json]) -> str | None:
+        """Pass on the messages of a moment, of which only the last can be other than an event."""
+        events = [(m["kind"], m["body"]) for m in messages if m["message"] == "event"]
+        if events and self.on_events is not None:
+            self.on_events(events)
+        last = messages[-1]
+        if last["message"] == "planned" and self.on_planned is not None:
+            return self.on_planned(last)
+        if last["message"] == "applied" and self.on_applied is not None:
+            self.on_applied(last)
+        return None
+
+
 def _waited_for(message: Json) -> bool:
-    """Tell whether somebody waits: for an answer, or for a lock to be known as ours."""
-    return bool(message["message"] != "event" or message["kind"] == "lock")
+    """Tell whether somebody waits: for an answer, or for the holder of a lock to be known."""
+    return bool(message["message"] != "event" or message["kind"] == "engine")
 
 
 def _guarded(
@@ -358,46 +387,3 @@ def _guarded(
         said = "cancel"
     if said is not None:
         runner.send(said)
-
-
-def _plan(planned: Json) -> EnginePlan:
-    return EnginePlan(
-        operations=planned["operations"],
-        resources=planned["resources"],
-        parts=planned["parts"],
-        saved_plan=base64.b64decode(planned["saved_plan"]),
-        stack_salt=planned["stack_salt"],
-        encrypted_key=planned["encrypted_key"],
-    )
-
-
-def _failed(failure: Json, *, begun: bool) -> EngineResult:
-    """Return an apply that failed, or raise what happened before anything could be touched."""
-    canceled = failure["code"] == "canceled"
-    if failure["code"] in ("locked", "parent_gone") or not (begun or canceled):
-        raise _error(failure)
-    return EngineResult(
-        outcome="canceled" if canceled else "failed",
-        state_digest=failure["state_digest"],
-        summary=failure["summary"],
-        error={"code": failure["code"], "message": failure["text"], "data": failure["data"]},
-    )
-
-
-def _error(failure: Json) -> DomainError:
-    code, text, data = failure["code"], failure["text"], failure["data"]
-    if code == "locked":
-        holders = data.get("holders") or [{}]
-        return ForeignLock(text, holder=_holder(holders[0]), locks=holders)
-    if code in _UNAVAILABLE:
-        return EngineUnavailable(text)
-    return EngineFailed(text, reason=code, details=data, changed=failure["changed"])
-
-
-def _holder(lock: Json) -> str:
-    user, host = lock.get("user") or "somebody", lock.get("host") or "somewhere"
-    return f"{user}@{host}" + (f" (pid {lock['pid']})" if lock.get("pid") else "")
-
-
-def _ignore(events: Sequence[Happened]) -> None:
-    del events  # nobody follows the progress of a look

@@ -18,6 +18,7 @@ import psutil
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
+from control_plane.adapters.loopback import keep_loopback_direct
 from control_plane.domain.errors import EngineFailed, EngineUnavailable
 
 log = logging.getLogger(__name__)
@@ -190,6 +191,7 @@ def runner_environment(call_id: str, *, sandbox: bool) -> dict[str, str]:
     }
     if sandbox:
         passed |= {"AWS_ACCESS_KEY_ID": "sandbox", "AWS_SECRET_ACCESS_KEY": "sandbox"}
+    keep_loopback_direct(passed)
     return {**passed, _MARK: call_id}
 
 
@@ -197,7 +199,8 @@ _PASSED: Final = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
-        *("https_proxy", "http_proxy", "no_proxy", "TENANTPLANE_PULUMI_PLUGINS"),
+        *("https_proxy", "http_proxy", "no_proxy", "ALL_PROXY", "all_proxy"),
+        "TENANTPLANE_PULUMI_PLUGINS",
     }
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 from control_plane.adapters.rules.documents import Document, read_document, refused
@@ -16,6 +16,9 @@ from control_plane.domain.residency import Regions
 from control_plane.domain.rules import Rules
 from control_plane.domain.run import RunKind
 from control_plane.domain.slug import SlugRules, folded
+from control_plane.domain.versions import Major, Versions
+
+_NAMES = ("regions", "mode_rules", "slug_rules", "approval_rules", "versions", "policy_parameters")
 
 
 def load_rules(folder: Path) -> Rules:
@@ -24,11 +27,16 @@ def load_rules(folder: Path) -> Rules:
     Raises ``SettingInvalid`` with one sentence that names file and path of what is wrong.
     """
     _present(folder)
-    regions = parse_regions(read_document(folder, "regions"))
+    read = {name: read_document(folder, name) for name in _NAMES}
     return Rules(
-        mode=parse_mode_rules(read_document(folder, "mode_rules"), regions),
-        slug=parse_slug_rules(read_document(folder, "slug_rules")),
-        approvals=parse_approval_rules(read_document(folder, "approval_rules")),
+        mode=parse_mode_rules(read["mode_rules"], parse_regions(read["regions"])),
+        slug=parse_slug_rules(read["slug_rules"]),
+        approvals=parse_approval_rules(read["approval_rules"]),
+        versions=parse_versions(read["versions"]),
+        reviews={
+            document.file: date.fromisoformat(document.content["document"]["next_review"])
+            for document in read.values()
+        },
     )
 
 
@@ -47,18 +55,34 @@ def parse_approval_rules(document: Document) -> ApprovalRules:
             raise refused(document.file, f"rules.{index}.id", f"{name} is the id of another rule")
     return ApprovalRules(
         digest=document.digest,
+        resumes_within=timedelta(hours=document.content["resumes_within_hours"]),
         rules=tuple(
             ApprovalRule(
                 id=entry["id"],
                 deployments=frozenset(DeploymentKind(kind) for kind in entry["deployments"]),
                 runs=frozenset(RunKind(kind) for kind in entry["runs"]),
                 irreversible_only=entry.get("irreversible_only", False),
-                roles=tuple(entry["roles"]),
+                needed=entry.get("decisions", 1),
+                roles=tuple(entry.get("roles", ("ops_approver",))),
                 expires_after=timedelta(hours=entry.get("expires_after_hours", hours)),
                 because=entry["because"],
             )
             for entry in document.content["rules"]
         ),
+    )
+
+
+def parse_versions(document: Document) -> Versions:
+    """Return the versions of managed services with their ends."""
+    postgres = document.content["postgres"]
+    return Versions(
+        digest=document.digest,
+        warn_before=timedelta(days=document.content["warn_days"]),
+        source=postgres["source"],
+        postgres={
+            name: Major(ends=date.fromisoformat(entry["ends"]), oldest_minor=entry["oldest_minor"])
+            for name, entry in postgres["majors"].items()
+        },
     )
 
 

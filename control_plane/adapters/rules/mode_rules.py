@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from control_plane.adapters.rules.documents import Document, refused
+from control_plane.domain.facts import STATED_FACTS
 from control_plane.domain.mode_rules import (
     ALWAYS,
     CANDIDATE_FACTS,
+    PLACE_FACTS,
     Clause,
     Combined,
     Comparison,
@@ -21,6 +23,7 @@ from control_plane.domain.mode_rules import (
 )
 from control_plane.domain.residency import Regions, Zone
 
+FACTS: Final = STATED_FACTS | PLACE_FACTS | CANDIDATE_FACTS
 _COMPARISONS: Final = ("is", "in", "at_least", "more_than", "not_empty", "mode_above")
 
 
@@ -49,7 +52,29 @@ def parse_regions(document: Document) -> Regions:
     default = document.content["default_region"]
     if default not in homes or default not in zones[homes[default]].offered:
         raise refused(document.file, "default_region", f"{default} is not offered in any zone")
-    return Regions(digest=document.digest, default_region=default, zones=zones)
+    return Regions(
+        digest=document.digest,
+        default_region=default,
+        zones=zones,
+        letters=_letters(document, zones),
+    )
+
+
+def _letters(document: Document, zones: Mapping[str, Zone]) -> Mapping[str, str]:
+    """Return the letters of availability zones; every region that can be built in has them."""
+    letters: Mapping[str, str] = document.content["availability_zones"]
+    known = {region: zone for zone in zones.values() for region in zone.regions}
+    for region, given in letters.items():
+        if region not in known:
+            reason = f"{region} is a region of no zone"
+            raise refused(document.file, f"availability_zones.{region}", reason)
+        if len(set(given)) < len(given):
+            reason = f"{given} names a zone twice"
+            raise refused(document.file, f"availability_zones.{region}", reason)
+    for region, zone in known.items():
+        if zone.partition == "aws" and region not in letters:
+            raise refused(document.file, "availability_zones", f"{region} is missing")
+    return letters
 
 
 def parse_mode_rules(document: Document, regions: Regions) -> ModeRules:
@@ -109,6 +134,8 @@ def _condition(document: Document, path: str, entry: Any) -> Condition:
             )
             return Combined(parts=parts, every=every)
     fact = entry["fact"]
+    if fact not in FACTS:
+        raise refused(document.file, f"{path}.fact", f"there is no fact {fact}")
     for word, comparison in (("in_list", Comparison.IN), ("not_in_list", Comparison.NOT_IN)):
         if word in entry:
             lists = document.content["lists"]

@@ -29,6 +29,8 @@ class PolicyParameters:
         zone: str | None = None,
         strict: bool = False,
         tag_values: Mapping[str, str],
+        account_id: str = "",
+        slice_short: str | None = None,
     ) -> Parameters:
         """Return the parameters of a deployment in ``region``.
 
@@ -46,7 +48,12 @@ class PolicyParameters:
                 f"it to allowed_regions of policy_parameters.yaml or choose another region.",
                 field="region",
             )
-        return self.common.for_deployment(allowed_regions=allowed, tag_values=tag_values)
+        return self.common.for_deployment(
+            allowed_regions=allowed,
+            tag_values=tag_values,
+            account_id=account_id,
+            slice_short=slice_short,
+        )
 
 
 def parse_parameters(document: Document, regions: Regions) -> PolicyParameters:
@@ -66,9 +73,10 @@ def parse_parameters(document: Document, regions: Regions) -> PolicyParameters:
         for name in content[section]:
             if name not in known_rules:
                 raise refused(document.file, f"{section}.{name}", "there is no such policy rule")
-    for index, kind in enumerate(content["stateful_types"]):
-        if kind not in CATALOG:
-            raise refused(document.file, f"stateful_types.{index}", f"{kind} is no known type")
+    for kind in content["encryption"]:
+        if kind not in CATALOG or not CATALOG[kind].encryptable:
+            reason = f"{kind} is not a type that is encrypted"
+            raise refused(document.file, f"encryption.{kind}", reason)
     return PolicyParameters(
         digest=document.digest,
         regions=regions,
@@ -79,7 +87,6 @@ def parse_parameters(document: Document, regions: Regions) -> PolicyParameters:
             log_retention_days_min=content["log_retention_days_min"],
             encryption=dict(content["encryption"]),
             access_log_bucket_encryption=content["access_log_bucket_encryption"],
-            stateful_types=frozenset(content["stateful_types"]),
             widest_ingress_prefix=dict(content["widest_ingress_prefix"]),
             internet_egress=content["internet_egress"],
             enforcement=_levels(content["enforcement"]),

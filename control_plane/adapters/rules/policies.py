@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from control_plane.adapters.rules.parameters import PolicyParameters
 from control_plane.domain.canonical import digest
+from control_plane.domain.engine import PlannedResource
+from control_plane.domain.evaluation import Evaluation, Violation
 from control_plane.ports import Json, PolicyScope
 from policies.code_digest import rules_code_digest
 from policies.evaluation import evaluate
@@ -27,37 +28,45 @@ class RulePolicies:
         """Return the digest of rules and parameters: a part of every plan digest."""
         return digest({"rules": self._code_digest, "parameters": self._parameters.digest})
 
-    def judge_plan(self, resources: Sequence[Json], scope: PolicyScope) -> dict[str, Any]:
-        """Evaluate a Pulumi plan's resources.
+    def judge_plan(self, resources: Sequence[PlannedResource], scope: PolicyScope) -> Evaluation:
+        """Evaluate a Pulumi plan's resources."""
+        documents = [resource.to_document() for resource in resources]
+        return self._judge(resources_from_plan(documents), scope, Stage.PLAN)
 
-        Returns {ok, violations: [{rule, address, path, verdict, enforcement, reason, remedy}],
-        rules, judged, stage, digest}.
-        """
-        return self._judge(resources_from_plan(resources), scope, Stage.PLAN)
+    def judge_state(self, resources: Sequence[PlannedResource], scope: PolicyScope) -> Evaluation:
+        """Evaluate what exists after an apply."""
+        documents = [resource.to_document() for resource in resources]
+        return self._judge(resources_from_state(documents), scope, Stage.STATE)
 
-    def judge_state(self, resources: Sequence[Json], scope: PolicyScope) -> dict[str, Any]:
-        """Evaluate what exists after an apply, in the same form."""
-        return self._judge(resources_from_state(resources), scope, Stage.STATE)
-
-    def judge_terraform(self, plan: Json, scope: PolicyScope) -> dict[str, Any]:
-        """Evaluate the JSON of a Terraform plan, in the same form. Raises ``ValueError``."""
+    def judge_terraform(self, plan: Json, scope: PolicyScope) -> Evaluation:
+        """Evaluate the JSON of a Terraform plan. Raises ``ValueError``."""
         return self._judge(resources_from_terraform(plan), scope, Stage.PLAN)
 
-    def _judge(
-        self, resources: Sequence[Resource], scope: PolicyScope, stage: Stage
-    ) -> dict[str, Any]:
+    def _judge(self, resources: Sequence[Resource], scope: PolicyScope, stage: Stage) -> Evaluation:
         parameters = self._parameters.for_deployment(
             region=scope.region,
             zone=scope.zone,
             strict=scope.strict,
-            tag_values={"tenantplane:mode": scope.mode},
+            tag_values=tag_values(scope),
+            account_id=scope.account_id,
+            slice_short=scope.slice_short,
         )
         found = evaluate(resources, parameters, rules_digest=self._code_digest, stage=stage)
-        return {
-            "ok": found.passed,
-            "violations": [violation.to_document() for violation in found.violations],
-            "rules": list(found.rules),
-            "judged": found.judged,
-            "stage": found.stage.value,
-            "digest": digest({"rules": found.rules_digest, "parameters": found.parameters_digest}),
-        }
+        return Evaluation(
+            ok=found.passed,
+            violations=tuple(
+                Violation.from_document(violation.to_document()) for violation in found.violations
+            ),
+            rules=found.rules,
+            digest=digest({"rules": found.rules_digest, "parameters": found.parameters_digest}),
+        )
+
+
+def tag_values(scope: PolicyScope) -> dict[str, str]:
+    """Return the tags that say whose a resource is, with the values of the scope."""
+    return {
+        "tenantplane:tenant": scope.tenant,
+        "tenantplane:deployment": scope.deployment,
+        "tenantplane:environment": scope.environment,
+        "tenantplane:mode": scope.mode,
+    }

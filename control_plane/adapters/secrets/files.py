@@ -8,18 +8,18 @@ import os
 import secrets
 import stat
 import threading
-from contextlib import suppress
 from pathlib import Path
 
+from control_plane.adapters.private_files import create_once
 from control_plane.adapters.secrets import derived
 from control_plane.domain.errors import SettingInvalid
 
 
 class FileSecretStore:
-    """The port ``SecretStore``: everything is derived from one file, made at its first use.
+    """The port ``SecretStore``: everything is derived from one file (``create_secret``).
 
-    Whoever loses the file loses the states of all stacks: it belongs into the backup of secrets.
-    Raises ``SettingInvalid`` at the first use when others can read it, or it is not whole.
+    Whoever loses the file loses the states of all stacks: it belongs in the backup of secrets.
+    Raises ``SettingInvalid`` at the first use, as ``read_secret`` does.
     """
 
     def __init__(self, file: Path) -> None:
@@ -46,49 +46,44 @@ class FileSecretStore:
     def _master(self) -> bytes:
         with self._lock:
             if self._kept is None:
-                if not self._file.exists():
-                    self._create()
-                self._kept = self._read()
+                self._kept = read_secret(self._file)
             return self._kept
 
-    def _create(self) -> None:
-        """Make the file under another name first: of two processes, one wins and both read it."""
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        made = self._file.with_name(f"{self._file.name}.{secrets.token_hex(8)}")
-        file = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(file, "wb") as stream:
-                stream.write(base64.b64encode(secrets.token_bytes(derived.KEY_BYTES)) + b"\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            with suppress(FileExistsError):
-                os.link(made, self._file)
-            folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        finally:
-            made.unlink(missing_ok=True)
 
-    def _read(self) -> bytes:
-        with self._file.open("rb") as stream:
-            status = os.fstat(stream.fileno())
-            if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise SettingInvalid(
-                    "the file of the master secret can be read by others: run chmod 600 on it, and"
-                    " think of who may have read it"
-                )
-            if status.st_uid not in {0, os.geteuid()}:
-                raise SettingInvalid("the file of the master secret belongs to another user")
-            content = stream.read(1024)
-        try:
-            master = base64.b64decode(content.strip(), validate=True)
-        except binascii.Error:
-            master = b""
-        if len(master) != derived.KEY_BYTES:
+def create_secret(file: Path) -> None:
+    """Make a file with 32 random bytes. Raises ``FileExistsError``: one is never replaced."""
+    create_once(file, base64.b64encode(secrets.token_bytes(derived.KEY_BYTES)) + b"\n")
+
+
+def read_secret(file: Path) -> bytes:
+    """Return the 32 bytes of a secret's file.
+
+    Raises ``SettingInvalid`` when it is missing, can be read by others or is not whole.
+    """
+    try:
+        stream = file.open("rb")
+    except FileNotFoundError:
+        raise SettingInvalid(
+            f"there is no {file.name} in {file.parent}: mount the folder or restore its backup; a "
+            "new installation makes it with `tenantctl keys create`"
+        ) from None
+    with stream:
+        status = os.fstat(stream.fileno())
+        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise SettingInvalid(
-                "the file of the master secret is not whole: restore it from its backup; a new one"
-                " opens no existing stack"
+                f"the secret {file.name} can be read by others: run chmod 600 on it, and think of "
+                "who may have read it"
             )
-        return master
+        if status.st_uid not in {0, os.geteuid()}:
+            raise SettingInvalid(f"the secret {file.name} belongs to another user")
+        content = stream.read(1024)
+    try:
+        found = base64.b64decode(content.strip(), validate=True)
+    except binascii.Error:
+        found = b""
+    if len(found) != derived.KEY_BYTES:
+        raise SettingInvalid(
+            f"the secret {file.name} is not whole: restore it from its backup; a new one opens "
+            "nothing that the old one closed"
+        )
+    return found

@@ -19,28 +19,36 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 
-from control_plane.adapters.audit.keys import KeyFileUnusable, load_or_create_key_file
+from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file
 from control_plane.adapters.terraform.attestation import envelope, statement
 from control_plane.adapters.terraform.commands import RUNNING, TerraformCommands
 from control_plane.adapters.terraform.minisign import MinisignKey
-from control_plane.adapters.terraform.packing import pack, read_tree, sums, write_tree
+from control_plane.adapters.terraform.packing import (
+    content_digest,
+    pack,
+    read_tree,
+    sums,
+    write_tree,
+)
 from control_plane.adapters.terraform.rehearsal import OVERRIDE, QuickRehearsal
 from control_plane.adapters.terraform.review import review_files
-from control_plane.adapters.terraform.toolchain import Toolchain, find_toolchain
-from control_plane.domain.canonical import digest
+from control_plane.adapters.terraform.toolchain import (
+    USUAL_PLATFORMS,
+    Toolchain,
+    find_toolchain,
+)
+from control_plane.adapters.terraform.variables import check_variables
 from control_plane.domain.errors import (
     BundleInvalid,
-    InvalidInput,
     TerraformUnavailable,
     Unavailable,
 )
+from control_plane.domain.evaluation import Evaluation
 from control_plane.ports import BuiltBundle, BundleOrder, Json, OnEvents, PolicyScope
 
 LOCK: Final = ".terraform.lock.hcl"
-JudgeTerraform = Callable[[Json, PolicyScope], Mapping[str, Any]]
+JudgeTerraform = Callable[[Json, PolicyScope], Evaluation]
 # files of the modules' folder that are for its authors, not for the customer
 _OURS: Final = ("examples/",)
 
@@ -61,13 +69,12 @@ class TerraformBundleBuilder:
     mirror: Path | None
     judge: JudgeTerraform
 
-    def check_variables(self, variables: Json) -> None:
-        """Validate variables against their schema. Raises ``InvalidInput`` naming the field."""
-        schema = json.loads(self.variables_schema.read_text(encoding="utf-8"))
-        error = best_match(Draft202012Validator(schema).iter_errors(dict(variables)))
-        if error is not None:
-            where = ".".join(["inputs", *(str(part) for part in error.absolute_path)])
-            raise InvalidInput(f"{where}: {error.message[:300]}", field=where)
+    def check_variables(self, variables: Json, *, is_draft: bool = False) -> None:
+        """Validate variables against their schema; in a draft ``account_id`` may be empty.
+
+        Raises ``InvalidInput`` that names every wrong field.
+        """
+        check_variables(self.variables_schema, variables, is_draft=is_draft)
 
     def build(self, order: BundleOrder, *, on_events: OnEvents) -> BuiltBundle:
         """Build, pack, sign and rehearse; ``on_events`` gets each ``check`` when it is done.
@@ -87,17 +94,29 @@ class TerraformBundleBuilder:
         except TerraformUnavailable as error:
             toolchain, why = None, error.message
         with self._folder() as folder:
-            files, content_digest = self._staged(order)
+            files, content = self._staged(order)
+            platforms: tuple[str, ...] = ()
             if toolchain is not None:
-                files |= self._locked_and_reviewed(files, folder / "stage", toolchain, order)
-            files["MANIFEST.json"] = self._manifest(order, content_digest, toolchain, why)
+                added, platforms = self._locked_and_reviewed(
+                    files, folder / "stage", toolchain, order
+                )
+                files |= added
+            files["README.md"] = _readme(order, content, platforms).encode()
+            files["MANIFEST.json"] = self._manifest(order, content, toolchain, platforms, why)
             files["SHA256SUMS"] = sums(files).encode()
             name = f"hub-{order.tenant_slug}-{order.number}"
             archive = pack(files, name)
             checks = self._rehearsed(
                 archive, folder / "rehearsal", toolchain, order, why, on_events
             )
-        return self._signed(f"{name}.tar.gz", archive, content_digest, checks, toolchain, key)
+        return self._signed(f"{name}.tar.gz", archive, content, checks, toolchain, key)
+
+    def public_key(self) -> str:
+        """Return the public key that bundles are signed with, as a minisign file.
+
+        Raises ``Unavailable`` when the key cannot be used.
+        """
+        return self._key().public_file()
 
     def stop_all(self) -> None:
         """End what a build of this process has running; the process is about to end."""
@@ -125,38 +144,44 @@ class TerraformBundleBuilder:
             if not name.startswith(_OURS)
         }
         files["terraform.tfvars.json"] = _pretty(order.variables)
-        content_digest = digest(
-            {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        )
+        content = content_digest(files)
         version = files["VERSION"].decode().strip()
-        release = {"module_set_version": version, "content_digest": content_digest}
+        release = {"module_set_version": version, "content_digest": content}
         files["release.auto.tfvars.json"] = _pretty({"release": release})
-        files["README.md"] = _readme(order, content_digest).encode()
         files["MODE-C.md"] = self.guide.read_bytes()
-        return files, content_digest
+        return files, content
 
     def _locked_and_reviewed(
         self, files: Mapping[str, bytes], folder: Path, toolchain: Toolchain, order: BundleOrder
-    ) -> dict[str, bytes]:
-        """Return the provider's lock file and the review files of the offline plan."""
+    ) -> tuple[dict[str, bytes], tuple[str, ...]]:
+        """Return lock file and review files of the offline plan, and the platforms of the lock."""
         write_tree(files, folder)
         commands = TerraformCommands(folder, toolchain)
         self._require("init", commands.init_offline(locked=False))
+        # Hashes of other platforms are wanted, not needed: what could not be had is said.
+        platforms = toolchain.lock_platforms
+        if commands.lock(platforms).code != 0:
+            platforms = (toolchain.platform,)
         shutil.copyfile(folder / "ops" / OVERRIDE, folder / OVERRIDE)
         answer, plan = commands.plan_json()
         self._require("offline_plan", answer)
         account = str(order.variables["account_id"])
-        return {LOCK: (folder / LOCK).read_bytes(), **review_files(plan, account)}
+        lock = (folder / LOCK).read_bytes()
+        return {LOCK: lock, **review_files(plan, account)}, platforms
 
     @staticmethod
     def _require(name: str, answer: Any) -> None:
         if answer.code != 0:
             check = {"name": name, "ok": False, "detail": answer.detail, "seconds": answer.seconds}
-            raise BundleInvalid(f"{name} failed: {answer.detail[-400:]}", checks=[check])
+            raise BundleInvalid(f"{name} failed: {answer.summary}", checks=[check])
 
     @staticmethod
     def _manifest(
-        order: BundleOrder, content_digest: str, toolchain: Toolchain | None, why: str
+        order: BundleOrder,
+        content: str,
+        toolchain: Toolchain | None,
+        platforms: tuple[str, ...],
+        why: str,
     ) -> bytes:
         """Return what the archive says of itself; nothing that changes from build to build."""
         provider = toolchain.mirror.version if toolchain and toolchain.mirror else None
@@ -167,9 +192,12 @@ class TerraformBundleBuilder:
                 "version": order.number,
                 "account_id": order.variables["account_id"],
                 "region": order.variables["region"],
-                "content_digest": content_digest,
+                "content_digest": content,
                 "provider_aws": provider,
-                "lock_platform": toolchain.platform if toolchain else None,
+                "lock_platforms": list(platforms),
+                "tool": {"name": toolchain.flavour.value, "version": toolchain.version}
+                if toolchain
+                else None,
                 "without_terraform": why or None,
             }
         )
@@ -185,12 +213,16 @@ class TerraformBundleBuilder:
     ) -> list[dict[str, Any]]:
         if toolchain is None:
             return [{"name": "terraform_available", "ok": False, "detail": why, "seconds": 0.0}]
+        owner = order.variables["owner"]
         scope = PolicyScope(
             region=str(order.variables["region"]),
             account_id=str(order.variables["account_id"]),
-            zone=None,
-            strict=False,
+            zone=order.zone,
+            strict=order.strict,
             mode="C",
+            tenant=str(owner["tenant"]),
+            deployment=str(owner["deployment"]),
+            environment=str(owner["environment"]),
         )
         checks = QuickRehearsal(
             archive,
@@ -201,14 +233,13 @@ class TerraformBundleBuilder:
         ).run()
         failed = [check for check in checks if not check["ok"]]
         if failed:
-            raise BundleInvalid(
-                f"{failed[0]['name']} failed: {failed[0]['detail'][:400]}", checks=checks
-            )
+            names = ", ".join(check["name"] for check in failed)
+            raise BundleInvalid(f"the rehearsal failed: {names}; see the checks", checks=checks)
         return checks
 
     def _key(self) -> MinisignKey:
         try:
-            return MinisignKey(load_or_create_key_file(self.key_file))
+            return MinisignKey(load_key_file(self.key_file))
         except KeyFileUnusable as error:
             raise Unavailable(f"the bundle cannot be signed: {error}") from error
 
@@ -216,7 +247,7 @@ class TerraformBundleBuilder:
     def _signed(
         name: str,
         archive: bytes,
-        content_digest: str,
+        content: str,
         checks: list[dict[str, Any]],
         toolchain: Toolchain | None,
         key: MinisignKey,
@@ -227,7 +258,7 @@ class TerraformBundleBuilder:
         done = statement(
             archive_name=name,
             archive_sha256=sha256,
-            content_digest=content_digest,
+            content_digest=content,
             rehearsal=rehearsal,
             checks=checks,
             tools=tools,
@@ -236,7 +267,7 @@ class TerraformBundleBuilder:
             archive_name=name,
             archive=archive,
             archive_digest=f"sha256:{sha256}",
-            content_digest=content_digest,
+            content_digest=content,
             rehearsal=rehearsal,
             checks=checks,
             files={
@@ -251,20 +282,37 @@ def _pretty(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, indent=2, sort_keys=True).encode() + b"\n"
 
 
-def _readme(order: BundleOrder, content_digest: str) -> str:
+def _lock_text(platforms: tuple[str, ...]) -> str:
+    if not platforms:
+        return "There is no lock file of the provider: `terraform init` makes one; keep it."
+    missing = sorted(set(USUAL_PLATFORMS) - set(platforms))
+    text = f"The lock file holds the hashes of the provider for {', '.join(platforms)}."
+    if missing:
+        text += f""" On another platform ({", ".join(missing)})
+`terraform init` refuses the provider; add your own hash and review the change:
+`terraform providers lock -platform=<yours>`. With OpenTofu do the same with `tofu`: its registry is
+another one, so that the lock file gets an entry of its own."""
+    return text
+
+
+def _readme(order: BundleOrder, content: str, platforms: tuple[str, ...]) -> str:
+    archive = f"hub-{order.tenant_slug}-{order.number}.tar.gz"
     return f"""# Your Hub: bundle {order.number} for {order.tenant_slug}
 
 Terraform that builds your Hub in your own AWS account {order.variables["account_id"]}, region
 {order.variables["region"]}. You review and apply it; nobody else has access to the account.
 
-1. Verify: `minisign -Vm hub-{order.tenant_slug}-{order.number}.tar.gz -p tenantplane-bundle.pub`
-   and, inside, `sha256sum -c SHA256SUMS`.
+1. Verify: `minisign -Vm {archive} -p tenantplane-bundle.pub`
+   and, inside, `sha256sum -c SHA256SUMS`. The key came along with the bundle: compare its id
+   (last word of the file's first line) with the one that the vendor gave you another way.
 2. Review without AWS: copy `ops/{OVERRIDE}` here, `terraform init`, `terraform plan`; take it out
    again. `review/` has the inventory, every policy and what the vendor can reach.
 3. Apply: `terraform init`, `terraform plan`, `terraform apply`, with credentials of the account.
    `backend.tf.example` shows a state in S3.
 4. Send back, if you want to: `terraform output -json receipt`.
 
+{_lock_text(platforms)}
+
 `MODE-C.md` explains every part, every variable and the removal. Inputs are in
-`terraform.tfvars.json`. Content digest: `{content_digest}`.
+`terraform.tfvars.json`. Content digest: `{content}`; MODE-C.md says how it is computed.
 """

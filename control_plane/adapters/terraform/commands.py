@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ from control_plane.adapters.terraform.toolchain import Toolchain
 
 COMMAND_SECONDS: Final = 300.0
 _SHOWN: Final = 2000  # characters of output that a check keeps
+_FRAME: Final = re.compile(
+    "^[\u2502\u2575\u2577 ]+", re.MULTILINE
+)  # Terraform's box around an error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +42,18 @@ class Answer:
 
     @property
     def detail(self) -> str:
-        """The end of what it said, for people."""
-        return (self.err or self.out).strip()[-_SHOWN:]
+        """The end of what it said, in whole lines, for people."""
+        text = _FRAME.sub("", self.err or self.out).strip()
+        if len(text) <= _SHOWN:
+            return text
+        return text[-_SHOWN:].partition("\n")[2] or text[-_SHOWN:]
+
+    @property
+    def summary(self) -> str:
+        """The first error that it named, else its last line."""
+        lines = [line for line in self.detail.splitlines() if line.strip()]
+        errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
+        return (errors or lines[-1:] or ["it said nothing"])[0]
 
 
 class Running:
@@ -125,6 +139,13 @@ class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships n
         if locked:
             options["lockfile"] = "readonly"
         return self.run("init", **options)
+
+    def lock(self, platforms: Sequence[str]) -> Answer:
+        """Add the provider's hashes for ``platforms`` to the lock file that ``init`` made."""
+        options: dict[str, Any] = {"platform": list(platforms), "no_color": IsFlagged}
+        if self._toolchain.mirror is not None:
+            options["fs_mirror"] = str(self._toolchain.mirror.folder)
+        return self.run("providers lock", **options)
 
     def plan_json(self) -> tuple[Answer, Mapping[str, Any]]:
         """Plan without AWS and return how it went and the plan's JSON (empty when it failed)."""

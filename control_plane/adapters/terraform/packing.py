@@ -10,6 +10,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from control_plane.domain.canonical import digest
+
+# In an archive, but no part of its content: what is derived from modules and inputs, or says so.
+_DERIVED: Final = frozenset(
+    {
+        ".terraform.lock.hcl",
+        "MANIFEST.json",
+        "MODE-C.md",
+        "README.md",
+        "SHA256SUMS",
+        "release.auto.tfvars.json",
+    }
+)
+_DERIVED_FOLDER: Final = "review/"
 _MODE: Final = 0o644
 
 
@@ -43,6 +57,21 @@ def sums(files: Mapping[str, bytes]) -> str:
     """Return the text of SHA256SUMS, as ``sha256sum -c`` reads it."""
     lines = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)]
     return "".join(lines)
+
+
+def content_digest(files: Mapping[str, bytes]) -> str:
+    """Return the digest of an archive's content: module files and ``terraform.tfvars.json``.
+
+    SHA-256 over the canonical JSON (RFC 8785) of an object that maps each path to the SHA-256 of
+    its file in hexadecimal digits. Files that are derived from the content do not count.
+    """
+    return digest(
+        {
+            name: hashlib.sha256(content).hexdigest()
+            for name, content in files.items()
+            if name not in _DERIVED and not name.startswith(_DERIVED_FOLDER)
+        }
+    )
 
 
 def pack(files: Mapping[str, bytes], root: str) -> bytes:

@@ -14,8 +14,9 @@ from python_terraform import IsFlagged
 from control_plane.adapters.terraform.commands import Answer, TerraformCommands
 from control_plane.adapters.terraform.packing import read_tree, sums, unpack
 from control_plane.adapters.terraform.toolchain import Toolchain
+from control_plane.domain.evaluation import Evaluation
 
-Judge = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+Judge = Callable[[Mapping[str, Any]], Evaluation]
 OnCheck = Callable[[Mapping[str, Any]], None]
 OVERRIDE: Final = "offline_override.tf"
 # The tests of the whole Hub; those of single modules are in the archive too, for who wants to run
@@ -74,8 +75,8 @@ class QuickRehearsal:
             return
         started = time.monotonic()
         found = self._judge(plan)
-        bad = [v for v in found["violations"] if v["enforcement"] == "mandatory"]
-        detail = "; ".join(f"{v['rule']}: {v['address']}: {v['reason']}" for v in bad[:5])
+        bad = found.mandatory
+        detail = "; ".join(f"{v.rule}: {v.address}: {v.reason}" for v in bad[:5])
         self._add("policies", not bad, detail, time.monotonic() - started)
 
     def _unchanged(self) -> None:

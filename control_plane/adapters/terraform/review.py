@@ -8,15 +8,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-# kinds that hold data, and what a removal does with them
-HOLDS_DATA: Final[Mapping[str, str]] = {
-    "aws_s3_bucket": "refused while it holds objects",
-    "aws_db_instance": "refused until uninstall = true; leaves a final snapshot",
-    "aws_dynamodb_table": "refused until uninstall = true",
-    "aws_kms_key": "scheduled, key_deletion_days",
-    "aws_secretsmanager_secret": "scheduled, recovery window",
-    "aws_cloudwatch_log_group": "deleted with its entries",
-}
+from policies.catalog import CATALOG
+
+# the bucket of the access logs, which `uninstall` empties
+_LOG_BUCKET: Final = "aws_s3_bucket.logs"
+_ON_LOGS: Final = "refused while it holds objects, until uninstall = true; then emptied and deleted"
 _HEADER: Final = ("address", "type", "holds data", "on removal")
 
 
@@ -46,7 +42,10 @@ def _inventory(resources: list[dict[str, Any]]) -> str:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(_HEADER)
     for item in resources:
-        held = HOLDS_DATA.get(item["type"])
+        facts = CATALOG.get(item["type"])
+        held = facts.on_removal if facts and facts.holds_data else ""
+        if str(item["address"]).endswith(_LOG_BUCKET):
+            held = _ON_LOGS
         table.writerow((item["address"], item["type"], "yes" if held else "no", held or "deleted"))
     return text.getvalue()
 

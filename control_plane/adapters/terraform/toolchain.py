@@ -30,6 +30,15 @@ PROVIDER_AT_LEAST: Final[Version] = (5, 100, 0)
 PROVIDER_BELOW: Final[Version] = (6, 0, 0)
 
 _VERSION_SECONDS: Final = 30
+# What customers usually apply from. The registry has the provider for all of them.
+USUAL_PLATFORMS: Final = (
+    "darwin_amd64",
+    "darwin_arm64",
+    "linux_amd64",
+    "linux_arm64",
+    "windows_amd64",
+)
+
 _FIRST_LINE: Final = re.compile(r"^(Terraform|OpenTofu) v(\d+)\.(\d+)\.(\d+)", re.MULTILINE)
 _PLATFORM: Final = re.compile(r"^on ([a-z0-9]+_[a-z0-9]+)$", re.MULTILINE)
 _PACKED: Final = re.compile(r"^terraform-provider-aws_(\d+)\.(\d+)\.(\d+)_(.+)\.zip$")
@@ -78,12 +87,14 @@ class Flavour(StrEnum):
 class ProviderMirror:
     """A folder in the layout of ``terraform providers mirror``, with a provider that fits.
 
-    ``executable`` is the provider itself; None where the mirror holds it packed.
+    ``executable`` is the provider itself; None where the mirror holds it packed. ``platforms`` are
+    all that the folder holds this version for.
     """
 
     folder: Path
     version: str
     executable: Path | None
+    platforms: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +106,13 @@ class Toolchain:
     version: str
     platform: str
     mirror: ProviderMirror | None
+
+    @property
+    def lock_platforms(self) -> tuple[str, ...]:
+        """Return the platforms that a lock file made here can hold the hashes of."""
+        if self.mirror is None:
+            return tuple(sorted({*USUAL_PLATFORMS, self.platform}))
+        return self.mirror.platforms
 
     @property
     def init_arguments(self) -> tuple[str, ...]:
@@ -224,29 +242,45 @@ def _best_in(folder: Path, flavour: Flavour, platform: str) -> ProviderMirror | 
     """Return the newest provider of a mirror that the modules accept."""
     providers = folder / flavour.registry_host / "hashicorp" / "aws"
     fitting = [
-        (version, executable)
-        for version, executable in _providers(providers, platform)
-        if PROVIDER_AT_LEAST <= version < PROVIDER_BELOW
+        found
+        for found in _providers(providers)
+        if PROVIDER_AT_LEAST <= found.version < PROVIDER_BELOW
     ]
-    if not fitting:
+    own = [found for found in fitting if found.platform == platform]
+    if not own:
         return None
-    version, executable = max(fitting, key=lambda pair: pair[0])
-    return ProviderMirror(folder=folder.resolve(), version=_text(version), executable=executable)
+    best = max(own, key=lambda found: found.version)
+    same = {found.platform for found in fitting if found.version == best.version}
+    return ProviderMirror(
+        folder=folder.resolve(),
+        version=_text(best.version),
+        executable=best.executable,
+        platforms=tuple(sorted(same)),
+    )
 
 
-def _providers(folder: Path, platform: str) -> Iterator[tuple[Version, Path | None]]:
+@dataclass(frozen=True, kw_only=True)
+class _Provider:
+    version: Version
+    platform: str
+    executable: Path | None
+
+
+def _providers(folder: Path) -> Iterator[_Provider]:
     try:
         entries = sorted(folder.iterdir())
     except OSError:  # not there, not a folder, not ours to read: no provider in it
         return
     for entry in entries:
         packed, unpacked = _PACKED.match(entry.name), _UNPACKED.match(entry.name)
-        if packed is not None and packed.group(4) == platform:
-            yield _version(packed.groups()[:3]), None
+        if packed is not None:
+            version, platform = _version(packed.groups()[:3]), packed.group(4)
+            yield _Provider(version=version, platform=platform, executable=None)
         elif unpacked is not None:
-            executable = next((entry / platform).glob("terraform-provider-aws*"), None)
-            if executable is not None:
-                yield _version(unpacked.groups()), executable
+            version = _version(unpacked.groups())
+            for executable in sorted(entry.glob("*/terraform-provider-aws*")):
+                platform = executable.parent.name
+                yield _Provider(version=version, platform=platform, executable=executable)
 
 
 def _version(numbers: tuple[str, ...] | list[str]) -> Version:

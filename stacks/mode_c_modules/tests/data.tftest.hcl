@@ -116,3 +116,34 @@ run "uninstall_lifts_protection_but_never_empties_the_data_bucket" {
     error_message = "A last snapshot of the database is kept."
   }
 }
+
+run "parameters_belong_to_the_major_version_and_are_not_changed_by_a_later_plan" {
+  command = plan
+
+  module {
+    source = "./modules/data"
+  }
+
+  variables {
+    database = {
+      instance_class = "db.m7g.large"
+      storage_gb     = 50
+      engine_version = "17"
+      multi_az       = true
+      backup_days    = 14
+    }
+  }
+
+  assert {
+    condition = aws_db_parameter_group.this.family == "postgres17" && (
+      aws_db_parameter_group.this.name == "acme-k3v9qa-db-postgres17"
+      && one(aws_db_parameter_group.this.parameter).apply_method == "pending-reboot"
+    )
+    error_message = "The parameters are those of PostgreSQL 17, applied as AWS answers them."
+  }
+
+  assert {
+    condition     = aws_db_instance.this.auto_minor_version_upgrade && aws_db_instance.this.engine_version == "17"
+    error_message = "AWS chooses and patches the minor version."
+  }
+}

@@ -25,7 +25,7 @@ variables {
   database = {
     instance_class = "db.m7g.large"
     storage_gb     = 50
-    engine_version = "16.4"
+    engine_version = "16"
     multi_az       = true
     backup_days    = 14
   }
@@ -37,6 +37,7 @@ variables {
   # Named here too, so that a terraform.tfvars.json beside these tests does not change what they ask.
   keys                 = { mode = "create" }
   permissions_boundary = { mode = "create" }
+  extra_tags           = {}
   uninstall            = false
   release = {
     module_set_version = "1.0.0"
@@ -168,7 +169,7 @@ run "half_the_internet_and_other_values_out_of_range_are_refused" {
     database = {
       instance_class = "db.m7g.large"
       storage_gb     = 50
-      engine_version = "16.4"
+      engine_version = "16"
       multi_az       = true
       backup_days    = 6
     }
@@ -215,4 +216,77 @@ run "a_network_half_created_half_brought_is_refused" {
   }
 
   expect_failures = [var.network]
+}
+
+run "tags_of_the_customer_come_beside_those_of_the_bundle" {
+  command = plan
+
+  variables {
+    extra_tags = { CostCenter = "4711", "team:owner" = "ops@example.com" }
+  }
+
+  assert {
+    condition = local.tags["CostCenter"] == "4711" && local.tags["team:owner"] == "ops@example.com" && (
+      local.tags["tenantplane:tenant"] == "acme" && length(local.tags) == 7
+    )
+    error_message = "Tags of the customer are added and replace none of the bundle."
+  }
+}
+
+run "tags_that_would_replace_those_of_the_bundle_are_refused" {
+  command = plan
+
+  variables {
+    extra_tags = { "TenantPlane:tenant" = "other" }
+  }
+
+  expect_failures = [var.extra_tags]
+}
+
+run "tags_that_differ_in_case_alone_are_refused" {
+  command = plan
+
+  variables {
+    extra_tags = { costcenter = "1", CostCenter = "2" }
+  }
+
+  expect_failures = [var.extra_tags]
+}
+
+run "endpoints_behind_a_group_of_another_account_are_used" {
+  command = plan
+
+  variables {
+    network = {
+      mode               = "existing"
+      zones              = ["eu-west-1a", "eu-west-1b"]
+      vpc_id             = "vpc-0123456789abcdef0"
+      private_subnet_ids = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+      endpoints = {
+        security_group_id = "111122223333/sg-0123456789abcdef0"
+        prefix_list_ids   = { s3 = "pl-01234567", dynamodb = "pl-01234568" }
+      }
+    }
+  }
+
+  assert {
+    condition     = output.hub.vpc_id == "vpc-0123456789abcdef0"
+    error_message = "A group of another account, as in a shared VPC, is taken."
+  }
+}
+
+run "another_major_version_than_16_and_17_is_refused" {
+  command = plan
+
+  variables {
+    database = {
+      instance_class = "db.m7g.large"
+      storage_gb     = 50
+      engine_version = "18"
+      multi_az       = true
+      backup_days    = 14
+    }
+  }
+
+  expect_failures = [var.database]
 }

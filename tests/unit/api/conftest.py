@@ -1,4 +1,4 @@
-"""The API over a control plane in memory: one that a module reads, and a new one per test."""
+"""The API over a control plane: one that a module reads, and a new one per test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from control_plane.adapters.postgres import EmbeddedPostgres
+from tests.storage import opened
 from tests.unit.api.scene import Api, Scene
+from tests.world import World
 
 
 @pytest.fixture(autouse=True)
@@ -20,18 +23,24 @@ def logged() -> Iterator[list[MutableMapping[str, Any]]]:
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> Api:
+def api(world: World, tmp_path: Path) -> Api:
     """An API over an empty control plane."""
-    return Api(tmp_path)
+    return Api(world, tmp_path)
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
+def scene(world: World, tmp_path: Path) -> Scene:
     """An API with tenants of every sort."""
-    return Scene(tmp_path)
+    return Scene(world, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+def shown(
+    postgres_server: EmbeddedPostgres,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Scene]:
     """A scene for tests that only read, or whose changes disturb nobody."""
-    return Scene(tmp_path_factory.mktemp("scene"))
+    folder = tmp_path_factory.mktemp("scene")
+    with opened(postgres_server, migrated_template, folder) as storage:
+        yield Scene(World(storage), folder)

@@ -1,4 +1,4 @@
-"""The HTTP API over a control plane in memory, with a tenant of every sort, and callers."""
+"""The HTTP API over a control plane of the test, with a tenant of every sort, and callers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ import httpx
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.auth import Identity, TokenRules
+from api.auth import Identity
+from api.claims import TokenRules
 from api.dependencies import Shared
 from api.openapi import document
-from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer
+from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer, create_issuer_key
 from control_plane.domain.actor import Role
-from control_plane.services import bundles
-from tests.world import ARCHITECT, World, request_body
+from control_plane.services import accounts, bundles
+from tests.receipts import receipt_of
+from tests.world import ACCOUNT, ARCHITECT, World, request_body
+from tests.world import ADMIN as WORLD_ADMIN
 
 AUDIENCE = "tenantplane-tests"
 PROBLEM = "application/problem+json"
@@ -33,9 +36,12 @@ _numbers = itertools.count(1)
 class Api:
     """Calls the application without a network. ``who`` is a role, a token or None."""
 
-    def __init__(self, folder: Path, world: World | None = None) -> None:
-        self.world = world or World()
-        self.issuer = EmbeddedIssuer(folder / "issuer.pem", audience=AUDIENCE)
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world = world
+        key = folder / "issuer.pem"
+        if not key.exists():
+            create_issuer_key(key)
+        self.issuer = EmbeddedIssuer(key, audience=AUDIENCE)
         self.ticks: Callable[[], float] = time.monotonic
         self.identity = Identity(
             rules=TokenRules(issuer=ISSUER, audience=AUDIENCE),
@@ -80,7 +86,7 @@ class Api:
             who = self.token(who)
         if who is not None:
             sent["Authorization"] = f"Bearer {who}"
-        if method == "POST" and key is not None:
+        if method != "GET" and key is not None:
             sent["Idempotency-Key"] = key or f"key-{next(_numbers)}"
         if content is not None:
             sent.setdefault("Content-Type", "application/json")
@@ -104,7 +110,7 @@ class Api:
 
     def events(self, act: Callable[[], httpx.Response]) -> tuple[httpx.Response, list[str]]:
         """Do ``act`` and return the answer with what it recorded: ``action:stage``."""
-        before = len(self.world.store.audit)
+        before = len(self.world.events())
         answer = act()
         return answer, self.world.actions()[before:]
 
@@ -112,9 +118,9 @@ class Api:
 class Scene:
     """An API with tenants in every state that routes act on; ``ids`` names what exists."""
 
-    def __init__(self, folder: Path) -> None:
-        self.api = Api(folder)
-        self.world = world = self.api.world
+    def __init__(self, world: World, folder: Path) -> None:
+        self.api = Api(world, folder)
+        self.world = world
         hub_id = world.ready_hub()
         slice_ = world.submit("A", 1)
         dedicated = world.submit("B", 2)
@@ -128,9 +134,11 @@ class Scene:
             "request_id": dedicated.request.id,
             "key": dedicated.tenant.id,
             "hub_id": hub_id,
+            "account_id": ACCOUNT,
             "run_id": run.id,
             "approval_id": run.approval_id,
             "bundle_id": bundle.id,
+            "link_id": "lnk_01JD3ZK4Q0V8X2M6N7P9R5T1WY",
             "tree": dedicated.tenant.id,
             "path": "checkpoint",
         }
@@ -139,6 +147,15 @@ class Scene:
             for name, value in self.ids.items()
         }
         self.plan_digest = self.plan_of(run.id)
+
+    def free_account(self) -> str:
+        """Put an account into the pool that no deployment is in, and return its number."""
+        number = f"{2 * 10**11 + next(_numbers):012d}"
+        accounts.add_account(
+            self.world.core, WORLD_ADMIN, account_id=number, role_arn=None, external_id=None,
+            shared=False,
+        )  # fmt: skip
+        return number
 
     def plan_of(self, run_id: str) -> str:
         """Return the digest of a run's plan."""
@@ -149,7 +166,13 @@ class Scene:
 
     def built_bundle(self) -> str:
         """Build the Mode C bundle and return its id."""
-        bundles.build_bundle(self.world.core, ARCHITECT, self.ids["bundle_id"])
+        bundle_id = self.ids["bundle_id"]
+        bundle = bundles.get_bundle(self.world.core, ARCHITECT, bundle_id)
+        bundles.edit_bundle(
+            self.world.core, ARCHITECT, bundle_id,
+            inputs={"account_id": "210987654321"}, if_version=bundle.version,
+        )  # fmt: skip
+        bundles.build_bundle(self.world.core, ARCHITECT, bundle_id)
         self.world.work()
         return self.ids["bundle_id"]
 
@@ -157,17 +180,8 @@ class Scene:
         """Return the receipt that the built bundle's apply would print."""
         with self.world.core.uow() as uow:
             bundle = uow.bundles.get(self.ids["bundle_id"])
-            assert bundle is not None
-            tenant = uow.tenants.get(bundle.tenant_id)
-        assert tenant is not None
-        return {
-            "content_digest": bundle.content_digest,
-            "tenant": tenant.slug,
-            "deployment": bundle.deployment_id,
-            "environment": bundle.inputs["owner"]["environment"],
-            "account_id": bundle.inputs["account_id"],
-            "region": bundle.inputs["region"],
-        }
+        assert bundle is not None
+        return receipt_of(bundle)
 
     def body(self, path: str) -> dict[str, Any]:
         """Return a valid body for a mutating route, as the document names it."""
@@ -178,6 +192,8 @@ class Scene:
             "mode-resolutions": {"subscription": "enterprise"},
             "mode-decision": {"facts": None, "reason": "talked to them"},
             "hubs": {"region": "eu-west-1", "cell": f"c{number}"},
+            "accounts": {"account_id": f"{3 * 10**11 + number:012d}"},
+            "{account_id}": {"role_arn": f"arn:aws:iam::{ACCOUNT}:role/provision"},
             "decisions": {
                 "decision": "approve", "plan_digest": self.plan_digest, "reason": "read it",
             },

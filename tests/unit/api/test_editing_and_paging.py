@@ -52,7 +52,7 @@ def test_an_etag_that_is_none_of_the_item_is_refused(shown: Scene, value: str) -
 def test_what_the_request_fixed_is_not_edited(scene: Scene) -> None:
     etag = scene.ask("GET", "/v1/bundles/{bundle_id}", ARCHITECT).headers["etag"]
     content = is_problem(_edit(scene, etag, region="us-east-1"), 422, "invalid_input")
-    assert content["field"] == "inputs.region"
+    assert content["fields"][0]["field"] == "inputs.region"
 
 
 def test_the_edit_of_a_built_bundle_answers_the_next_version(scene: Scene) -> None:

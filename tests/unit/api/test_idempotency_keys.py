@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from control_plane.domain.actor import Role
-from control_plane.domain.canonical import digest
-from control_plane.ports import IdempotencyRecord
+from control_plane.domain.canonical import canonical_json, digest
 from tests.unit.api.scene import Api, Scene, is_problem
 from tests.world import request_body
 
@@ -47,7 +47,7 @@ def test_the_same_request_is_answered_the_same(api: Api) -> None:
     assert (again.status_code, again.json()) == (202, first.json())
     assert again.headers["location"] == first.headers["location"]
     assert events == []
-    assert len(api.world.store.rows["tenant"]) == 1
+    assert len(api.world.rows("tenant")) == 1
     assert api.call("GET", again.headers["location"], CRM).json()["id"] == first.json()["id"]
 
 
@@ -55,7 +55,7 @@ def test_a_key_with_another_body_is_refused(api: Api) -> None:
     api.call("POST", PATH, CRM, json=request_body("B"), key="one")
     other = api.call("POST", PATH, CRM, json=request_body("B", 2), key="one")
     is_problem(other, 422, "idempotency_key_reused")
-    assert len(api.world.store.rows["tenant"]) == 1
+    assert len(api.world.rows("tenant")) == 1
 
 
 def test_spelling_and_order_of_a_body_are_no_other_body(api: Api) -> None:
@@ -94,9 +94,9 @@ def test_the_same_key_at_once_has_one_effect(api: Api) -> None:
             pool.map(lambda _: api.call("POST", PATH, token, json=body, key="one"), range(8))
         )
     assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.text for answer in answers}) == 1
+    assert len({canonical_json(answer.json()) for answer in answers}) == 1
     assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
-    assert len(api.world.store.rows["tenant"]) == 1
+    assert len(api.world.rows("tenant")) == 1
     assert api.world.actions().count("request.accepted:completed") == 1
 
 
@@ -109,7 +109,7 @@ def test_twenty_posts_of_one_contract_under_different_keys_make_one_tenant(api: 
     assert len({answer.json()["tenant"]["id"] for answer in answers}) == 1
     assert len({answer.json()["run_id"] for answer in answers}) == 1
     assert len({answer.headers["location"] for answer in answers}) == 1
-    assert len(api.world.store.rows["tenant"]) == len(api.world.store.rows["run"]) == 1
+    assert len(api.world.rows("tenant")) == len(api.world.rows("run")) == 1
     assert api.world.actions().count("request.accepted:completed") == 1
 
 
@@ -122,12 +122,15 @@ def test_a_contract_with_other_facts_is_refused_and_names_its_request(api: Api) 
 def _in_flight(api: Api, *, age: timedelta) -> None:
     """Leave the key ``one`` as a process leaves it that has not answered yet, or died."""
     api.call("POST", PATH, CRM, json=request_body("B"), key="one")
-    (key_id, record), *_ = api.world.store.rows["idempotency_record"].items()
+    (record,) = api.world.rows("idempotency_record").values()
     created = record.created_at - age
-    api.world.store.rows["idempotency_record"][key_id] = IdempotencyRecord(
-        id=key_id, body_digest=record.body_digest, response_status=None, response_body=None,
-        response_headers={}, created_at=created, expires_at=created + timedelta(hours=48),
+    held = replace(
+        record, response_status=None, response_body=None, response_headers={},
+        created_at=created, expires_at=created + timedelta(hours=48),
     )  # fmt: skip
+    with api.world.core.uow() as uow:
+        uow.idempotency.save(held)
+        uow.commit()
 
 
 def test_a_request_in_flight_for_too_long_is_a_conflict(api: Api) -> None:
@@ -154,7 +157,7 @@ def test_an_answer_that_died_with_its_process_is_completed(api: Api) -> None:
     _in_flight(api, age=timedelta(seconds=61))
     answer = api.call("POST", PATH, CRM, json=request_body("B"), key="one")
     assert answer.status_code == 202
-    assert len(api.world.store.rows["tenant"]) == 1
+    assert len(api.world.rows("tenant")) == 1
 
 
 def test_a_download_link_is_shown_once(scene: Scene) -> None:
@@ -166,7 +169,7 @@ def test_a_download_link_is_shown_once(scene: Scene) -> None:
     again = scene.ask("POST", path, Role.SOLUTIONS_ARCHITECT, key="one")
     assert again.json() == {**first.json(), "download_url": None}
     secret = url.rsplit(".", 1)[1]
-    kept = repr(scene.world.store.rows) + repr(scene.world.store.audit)
+    kept = repr(scene.world.storage.everything()) + repr(scene.world.events())
     assert secret not in kept
     archive = scene.api.call("GET", url.removeprefix("http://localhost:8080"))
     assert archive.status_code == 200
@@ -183,3 +186,24 @@ def test_a_link_that_nobody_gave_is_refused_alike(shown: Scene, token: str) -> N
     answer, events = scene.api.events(lambda: scene.api.call("GET", f"{path}?token={token}"))
     is_problem(answer, 404, "link_expired")
     assert events == ["link.refused:denied"]
+
+
+def test_a_look_at_a_link_tells_the_same_and_is_not_counted(scene: Scene) -> None:
+    bundle_id = scene.built_bundle()
+    handed = scene.ask("POST", "/v1/bundles/{bundle_id}/hand-over", Role.SOLUTIONS_ARCHITECT)
+    url = handed.json()["download_url"].removeprefix("http://localhost:8080")
+    before = len(scene.world.events())
+    looked = scene.api.call("HEAD", url)
+    assert (looked.status_code, looked.content) == (200, b"")
+    assert len(scene.world.events()) == before
+    given = scene.api.call("GET", url)
+    for name in ("content-length", "content-disposition", "x-content-digest"):
+        assert looked.headers[name] == given.headers[name]
+    (link,) = scene.api.call(
+        "GET", f"/v1/bundles/{bundle_id}/links", Role.SOLUTIONS_ARCHITECT
+    ).json()
+    assert link["uses"] == 1
+    assert (
+        scene.api.call("HEAD", url + "x").status_code
+        == scene.api.call("GET", url + "x").status_code
+    )

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from control_plane.adapters.postgres import EmbeddedPostgres
 from control_plane.domain.actor import Role
+from tests.storage import opened
 from tests.unit.api.scene import Api, Scene, comparable, is_problem
+from tests.world import World
 
 AUTOMATION, OPS, ARCHITECT, AUDITOR, PLATFORM_AUDITOR, ADMIN = Role
 TENANT_READERS: Final = {AUTOMATION, OPS, ARCHITECT, AUDITOR, ADMIN}
 RUN_READERS: Final = {*TENANT_READERS, PLATFORM_AUDITOR}
 APPROVAL_READERS: Final = {OPS, ADMIN, AUDITOR, PLATFORM_AUDITOR}
 HUB_READERS: Final = {ADMIN, OPS, PLATFORM_AUDITOR, ARCHITECT}
+ACCOUNT_READERS: Final = {ADMIN, OPS, PLATFORM_AUDITOR}
 BUNDLE_READERS: Final = {ARCHITECT, AUDITOR, ADMIN, OPS}
 ANYBODY: Final[set[Role]] = set()
 
@@ -31,6 +37,11 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("POST", "/v1/hubs"): {ADMIN},
     ("GET", "/v1/hubs"): HUB_READERS,
     ("GET", "/v1/hubs/{hub_id}"): HUB_READERS,
+    ("POST", "/v1/accounts"): {ADMIN},
+    ("GET", "/v1/accounts"): ACCOUNT_READERS,
+    ("GET", "/v1/accounts/{account_id}"): ACCOUNT_READERS,
+    ("PATCH", "/v1/accounts/{account_id}"): {ADMIN},
+    ("DELETE", "/v1/accounts/{account_id}"): {ADMIN},
     ("GET", "/v1/runs"): RUN_READERS,
     ("GET", "/v1/runs/{run_id}"): RUN_READERS,
     ("GET", "/v1/runs/{run_id}/plan"): RUN_READERS,
@@ -46,6 +57,8 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("POST", "/v1/bundles/{bundle_id}/accept"): {ARCHITECT},
     ("POST", "/v1/bundles/{bundle_id}/build"): {ARCHITECT},
     ("POST", "/v1/bundles/{bundle_id}/hand-over"): {ARCHITECT},
+    ("GET", "/v1/bundles/{bundle_id}/links"): BUNDLE_READERS,
+    ("POST", "/v1/bundles/{bundle_id}/links/{link_id}/revoke"): {ARCHITECT},
     ("POST", "/v1/bundles/{bundle_id}/receipts"): {ARCHITECT},
     ("GET", "/v1/bundles/{bundle_id}/archive"): BUNDLE_READERS,
     ("GET", "/v1/tenants/{key}/audit/events"): {AUDITOR},
@@ -60,8 +73,13 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("GET", "/metrics"): ANYBODY,
 }
 GUARDED: Final = [pair for pair, roles in TABLE.items() if roles]
+OF_NO_TENANT: Final = [  # reached with the ids of a Hub, its run and its approval
+    (method, path) for method, path in GUARDED if re.search(r"\{(hub|run|approval)_id\}", path)
+]
 OF_TENANTS: Final = [
-    (method, path) for method, path in GUARDED if "{" in path and "{hub_id}" not in path
+    (method, path)
+    for method, path in GUARDED
+    if "{" in path and "{hub_id}" not in path and "{account_id}" not in path
 ]
 LISTS: Final = ["/v1/provisioning-requests", "/v1/tenants", "/v1/runs", "/v1/approvals",
                 "/v1/bundles"]  # fmt: skip
@@ -125,7 +143,10 @@ def test_lists_hold_nothing_of_other_tenants(shown: Scene, path: str) -> None:
         assert everything
         for tenants in ((), ("ten_01JD3ZK4Q0V8X2M6N7P9R5T1WY",)):
             token = shown.api.token(role, tenants=tenants)
-            assert shown.ask("GET", path, token).json() == {"items": [], "next_page_token": None}
+            items = shown.ask("GET", path, token).json()["items"]
+            if role in {ADMIN, PLATFORM_AUDITOR}:  # they see what belongs to no tenant
+                items = [item for item in items if item.get("tenant_id", "") is not None]
+            assert items == []
 
 
 def test_a_tenants_token_sees_exactly_its_tenant(shown: Scene) -> None:
@@ -142,7 +163,61 @@ def test_a_look_at_another_tenants_thing_leaves_an_event(scene: Scene) -> None:
     token = scene.api.token(OPS, tenants=("ten_01JD3ZK4Q0V8X2M6N7P9R5T1WY",))
     _, events = scene.api.events(lambda: scene.ask("GET", "/v1/runs/{run_id}", token))
     assert events == ["authz.denied:denied"]
-    assert scene.world.store.audit[-1].tree == "platform"
+    assert scene.world.events()[-1].tree == "platform"
+
+
+@pytest.fixture(scope="module")
+def hub(
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres_server: EmbeddedPostgres,
+    migrated_template: str,
+) -> Iterator[tuple[Scene, dict[str, str]]]:
+    """A scene with a Hub whose plan waits for a decision, and the ids of what belongs to it."""
+    folder = tmp_path_factory.mktemp("hub")
+    with opened(postgres_server, migrated_template, folder) as storage:
+        scene = Scene(World(storage), folder)
+        scene.api.created("/v1/hubs", ADMIN, {"region": "eu-west-1", "cell": "c9"})
+        scene.world.work()
+        with scene.world.core.uow() as uow:
+            (found,) = uow.hubs.find(cell="c9")
+            (approval,) = uow.approvals.find(tenant_id=None, status="waiting")
+        ids = {"hub_id": found.id, "run_id": approval.run_id, "approval_id": approval.id}
+        yield scene, {**scene.ids, **ids}
+
+
+@pytest.mark.parametrize("pair", OF_NO_TENANT, ids=_named)
+@pytest.mark.parametrize("tenants", [(), ("ten_01JD3ZK4Q0V8X2M6N7P9R5T1WY",), ("platform",)])
+def test_what_belongs_to_no_tenant_takes_a_platform_scope(
+    hub: tuple[Scene, dict[str, str]], pair: tuple[str, str], tenants: tuple[str, ...]
+) -> None:
+    scene, ids = hub
+    for role in Role:
+        token = scene.api.token(role, tenants=tenants)
+        found = scene.ask(*pair, token, ids=ids)
+        if role in {ADMIN, PLATFORM_AUDITOR}:
+            allowed = role in TABLE[pair]
+            assert (found.status_code not in {401, 403, 404}) == allowed, (role, found.text)
+            continue
+        missing = scene.ask(*pair, token, ids=scene.missing)
+        assert comparable(found) == comparable(missing), role
+        if role in TABLE[pair]:
+            is_problem(found, 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/v1/hubs", "/v1/runs", "/v1/approvals"])
+def test_lists_hold_what_belongs_to_no_tenant_for_a_platform_scope_alone(
+    hub: tuple[Scene, dict[str, str]], path: str
+) -> None:
+    scene, ids = hub
+    wanted = {"/v1/hubs": "hub_id", "/v1/runs": "run_id", "/v1/approvals": "approval_id"}[path]
+    for role in TABLE["GET", path]:
+        for tenants in (("*",), (), (scene.ids["key"],)):
+            token = scene.api.token(role, tenants=tenants)
+            listed = {item["id"] for item in scene.ask("GET", path, token).json()["items"]}
+            if "*" in tenants or (role in {ADMIN, PLATFORM_AUDITOR} and path == "/v1/hubs"):
+                assert ids[wanted] in listed, (role, tenants)
+            elif role not in {ADMIN, PLATFORM_AUDITOR}:
+                assert ids[wanted] not in listed, (role, tenants)
 
 
 def test_the_tree_of_the_platform_is_no_tenants_business(shown: Scene) -> None:

@@ -33,12 +33,12 @@ def test_a_body_of_exactly_the_limit_is_taken(scene: Scene) -> None:
 @pytest.mark.parametrize("pieces", [False, True])
 def test_a_larger_body_is_refused_with_and_without_a_length(shown: Scene, pieces: bool) -> None:
     content = _hub(MAX_BODY + 1)
-    before = len(shown.world.store.rows["hub"])
+    before = len(shown.world.rows("hub"))
     answer = shown.api.call(
         "POST", "/v1/hubs", ADMIN, content=_in_pieces(content) if pieces else content
     )
     is_problem(answer, 413, "body_too_large")
-    assert len(shown.world.store.rows["hub"]) == before
+    assert len(shown.world.rows("hub")) == before
 
 
 def test_a_length_that_is_no_number_is_refused(shown: Scene) -> None:
@@ -63,7 +63,7 @@ def test_a_request_id_is_echoed_and_logged(scene: Scene) -> None:
     assert answer.json()["instance"] == given
     scene.api.call("POST", "/v1/hubs", Role.AUDITOR, json={"region": "eu-west-1"},
                    headers={"X-Request-Id": given})  # fmt: skip
-    assert scene.world.store.audit[-1].request_id == given
+    assert scene.world.events()[-1].request_id == given
 
 
 @pytest.mark.parametrize("given", ["", "short", "x" * 101, "with space!", "a\tb-long-enough"])

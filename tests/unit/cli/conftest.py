@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
+from tests.storage import Storage
 from tests.unit.cli.terminal import Server, Terminal
+from tests.world import World
 
 
 @pytest.fixture(autouse=True)
@@ -24,17 +26,19 @@ def settings_of_the_test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
 
-@pytest.fixture(scope="session")
-def cli_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The API that commands of tests call."""
-    server = Server(tmp_path_factory.mktemp("issuer"))
+@pytest.fixture(scope="module")
+def cli_server(
+    module_storage: Storage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """The API that commands of a module's tests call."""
+    server = Server(World(module_storage), tmp_path_factory.mktemp("issuer"))
     with server.running():
         yield server
 
 
 @pytest.fixture
-def tenantctl(cli_server: Server, tmp_path: Path) -> Iterator[Terminal]:
-    """``tenantctl`` with an API over an empty control plane in memory."""
+def tenantctl(cli_server: Server, world: World, tmp_path: Path) -> Iterator[Terminal]:
+    """``tenantctl`` with an API over an empty control plane."""
     # the API lives in this process, and its log is not what a command prints
     with structlog.testing.capture_logs():
-        yield Terminal(cli_server, tmp_path)
+        yield Terminal(cli_server, world, tmp_path)

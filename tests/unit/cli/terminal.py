@@ -1,4 +1,4 @@
-"""``tenantctl`` against the API over a control plane in memory, on a free loopback port."""
+"""``tenantctl`` against the API over a control plane of the test, on a free loopback port."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.auth import Identity, TokenRules
+from api.auth import Identity
+from api.claims import TokenRules
 from api.dependencies import Shared
-from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer
+from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer, create_issuer_key
 from control_plane.cli.app import invoke
 from control_plane.domain.actor import Role
 from tests.world import World, request_body
@@ -54,12 +55,13 @@ def run(*arguments: str) -> Answer:
 class Server:
     """The API on a free loopback port; each test gives it a control plane of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, world: World, folder: Path) -> None:
+        create_issuer_key(folder / "issuer.pem")
         self.issuer = EmbeddedIssuer(folder / "issuer.pem", audience=AUDIENCE)
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.app: FastAPI = create_app(self.shared(World()))
+        self.app: FastAPI = create_app(self.shared(world))
 
     def shared(self, world: World) -> Shared:
         """Return what the application holds over a control plane."""
@@ -96,11 +98,11 @@ class Server:
 class Terminal:
     """Somebody at a terminal with a token; ``tenantctl`` is run in this process."""
 
-    def __init__(self, server: Server, folder: Path) -> None:
+    def __init__(self, server: Server, world: World, folder: Path) -> None:
         self.server = server
         self.url = server.url
         self.folder = folder
-        self.world = World()
+        self.world = world
         server.app.state.shared = server.shared(self.world)
 
     def __call__(self, *arguments: str, who: Role = Role.AUTOMATION, code: int = 0) -> Answer:

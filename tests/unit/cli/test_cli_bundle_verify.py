@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -20,21 +21,30 @@ from tests.unit.cli.terminal import Answer, run
 NAME = "hub-orsted-1.tar.gz"
 KEY = MinisignKey(KeyFileSigner.from_seed(b"k" * 32))
 KEY_ID = KEY.key_id[::-1].hex().upper().encode()
+# SHA-256 of {"main.tf":"<sha256>","modules/keys/main.tf":"<sha256>"}
+CONTENT = "sha256:a6cccca1c0b910d2fa02a5ab2cc544d7c6b7fda402d32c152ade485001abe7d3"
 OTHER = MinisignKey(KeyFileSigner.from_seed(b"o" * 32))
 
 
-def _files() -> dict[str, bytes]:
+def _files(**changes: str) -> dict[str, bytes]:
+    """Return the files of a bundle; ``changes`` are digests that one of them states wrongly."""
     files = {"main.tf": b"# main\n", "modules/keys/main.tf": b"# keys\n"}
+    stated = {"manifest": CONTENT, "release": CONTENT, **changes}
+    files["README.md"] = b"# derived, so no part of the content\n"
+    files["review/inventory.csv"] = b"address\n"
+    files["MANIFEST.json"] = json.dumps({"content_digest": stated["manifest"]}).encode()
+    release = {"release": {"content_digest": stated["release"]}}
+    files["release.auto.tfvars.json"] = json.dumps(release).encode()
     return {**files, "SHA256SUMS": sums(files).encode()}
 
 
-def _bundle(folder: Path, archive: bytes, key: MinisignKey = KEY) -> None:
+def _bundle(folder: Path, archive: bytes, key: MinisignKey = KEY, content: str = CONTENT) -> None:
     """Write an archive with what lies beside it, all of it signed."""
     sha256 = hashlib.sha256(archive).hexdigest()
     done = statement(
         archive_name=NAME,
         archive_sha256=sha256,
-        content_digest="sha256:" + "0" * 64,
+        content_digest=content,
         rehearsal="quick",
         checks=[{"name": "validate", "ok": True, "detail": "", "seconds": 1.0}],
         tools={},
@@ -100,15 +110,15 @@ def test_a_signed_archive_that_cannot_be_unpacked_is_a_failed_check(
     archive = bytearray(pack(_files(), "hub-orsted-1"))
     archive[at] ^= 0xFF
     _bundle(tmp_path, bytes(archive))
-    assert _failed(_verify(tmp_path, "--json")) == {"checksums"}
+    assert _failed(_verify(tmp_path, "--json")) == {"checksums", "content"}
 
 
 def test_a_signed_archive_that_unpacks_to_too_much_says_so(tmp_path: Path) -> None:
     _bundle(tmp_path, gzip.compress(bytes(64 * 1024 * 1024 + 1)))
     answer = _verify(tmp_path, "--json")
-    assert _failed(answer) == {"checksums"}
-    (detail,) = [check["detail"] for check in answer.json["checks"] if not check["ok"]]
-    assert "64 MiB" in detail
+    assert _failed(answer) == {"checksums", "content"}
+    details = [check["detail"] for check in answer.json["checks"] if not check["ok"]]
+    assert all("64 MiB" in detail for detail in details)
 
 
 def test_a_bundle_signed_by_another_key_fails_under_the_known_one(tmp_path: Path) -> None:
@@ -117,7 +127,7 @@ def test_a_bundle_signed_by_another_key_fails_under_the_known_one(tmp_path: Path
     known = tmp_path / "known.pub"
     known.write_text(KEY.public_file())
     failed = _failed(_verify(tmp_path, "--public-key", str(known), "--json"))
-    assert failed == {"signature", "checksums", "attestation"}
+    assert failed == {"signature", "checksums", "content", "attestation"}
 
 
 @pytest.mark.parametrize("change", ["changed", "added", "removed"])
@@ -132,7 +142,7 @@ def test_files_that_are_not_those_of_the_sums_fail_though_signed(
     else:
         del files["modules/keys/main.tf"]
     _bundle(tmp_path, pack(files, "hub-orsted-1"))
-    assert _failed(_verify(tmp_path, "--json")) == {"checksums"}
+    assert _failed(_verify(tmp_path, "--json")) == {"checksums", "content"}
 
 
 def test_a_link_in_the_archive_fails(tmp_path: Path) -> None:
@@ -142,7 +152,7 @@ def test_a_link_in_the_archive_fails(tmp_path: Path) -> None:
         entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(entry)
     _bundle(tmp_path, gzip.compress(raw.getvalue()))
-    assert _failed(_verify(tmp_path, "--json")) == {"checksums"}
+    assert _failed(_verify(tmp_path, "--json")) == {"checksums", "content"}
 
 
 def test_an_attestation_of_another_archive_fails(tmp_path: Path) -> None:
@@ -165,7 +175,29 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert (empty.code, "holds no archive" in empty.err) == (2, True)
     _bundle(tmp_path, pack(_files(), "hub-orsted-1"))
     (tmp_path / f"{NAME}.minisig").unlink()
-    assert _failed(_verify(tmp_path, "--json")) == {"signature", "checksums"}
+    assert _failed(_verify(tmp_path, "--json")) == {"signature", "checksums", "content"}
     (tmp_path / "tenantplane-bundle.pub").unlink()
     keyless = _verify(tmp_path)
     assert (keyless.code, "no minisign public key" in keyless.err) == (2, True)
+
+
+# --- the content digest ----------------------------------------------------------------------
+def test_the_content_digest_is_computed_again_and_shown(tmp_path: Path) -> None:
+    _bundle(tmp_path, pack(_files(), "hub-orsted-1"))
+    answer = _verify(tmp_path, "--json")
+    (content,) = [check for check in answer.json["checks"] if check["name"] == "content"]
+    assert (content["ok"], content["detail"]) == (True, CONTENT)
+
+
+@pytest.mark.parametrize("where", ["manifest", "release"])
+def test_a_content_digest_that_is_stated_wrongly_fails(tmp_path: Path, where: str) -> None:
+    archive = pack(_files(**{where: "sha256:" + "0" * 64}), "hub-orsted-1")
+    _bundle(tmp_path, archive)
+    answer = _verify(tmp_path, "--json")
+    assert "content" in _failed(answer)
+    assert CONTENT in answer.out
+
+
+def test_an_attestation_of_another_content_fails(tmp_path: Path) -> None:
+    _bundle(tmp_path, pack(_files(), "hub-orsted-1"), content="sha256:" + "0" * 64)
+    assert _failed(_verify(tmp_path, "--json")) == {"attestation"}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import Any, Final
 
 import pytest
 
 from control_plane.domain.actor import Role
+from tests.receipts import receipt_of_inputs
 from tests.unit.cli.terminal import Terminal
 from tests.world import request_body
 
@@ -32,13 +36,12 @@ def test_a_request_is_submitted_shown_and_listed(tenantctl: Terminal) -> None:
 def test_a_request_may_come_from_stdin_and_is_the_same_under_the_same_key(
     tenantctl: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Stdin:
-        def read(self) -> str:
-            return json.dumps(request_body("C"))
+    def submit() -> Any:
+        typed = io.TextIOWrapper(io.BytesIO(json.dumps(request_body("C")).encode()))
+        monkeypatch.setattr("sys.stdin", typed)
+        return tenantctl("request", "submit", "-", "--key", "key-of-crm", "--json").json
 
-    monkeypatch.setattr("sys.stdin", Stdin())
-    first = tenantctl("request", "submit", "-", "--key", "key-of-crm", "--json").json
-    again = tenantctl("request", "submit", "-", "--key", "key-of-crm", "--json").json
+    first, again = submit(), submit()
     assert first["id"] == again["id"]
 
 
@@ -77,7 +80,7 @@ def test_a_hub_is_planned_approved_by_its_digest_and_listed(tenantctl: Terminal)
     assert stack in tenantctl("approval", "list", "--status", "waiting", who=OPS).out
     assert stack in tenantctl("run", "list", who=OPS).out
     shown = tenantctl("approval", "show", run["approval_id"], who=OPS).out
-    assert f"stack       {stack}" in shown
+    assert re.search(rf"stack +{re.escape(stack)}", shown)
     digest = listed[0]["plan_digest"]
     assert digest in tenantctl("run", "plan", made["run_id"], who=OPS).out
     assert f"approval approve {run['approval_id']} --digest {digest}" in shown
@@ -95,9 +98,13 @@ def test_what_many_resources_have_in_common_is_said_once(tenantctl: Terminal) ->
     kind = "urn:pulumi:eu-west-1.c1::hub::aws:ec2/subnet:Subnet::"
     common = {"enforcement": "advisory", "rule": "residency", "remedy": "Look again."}
     tenantctl.world.policies.violations = [
-        *({**common, "address": f"{kind}net-{n}", "reason": "is not known yet"} for n in (1, 2)),
+        *(
+            {**common, "address": f"{kind}net-{n}", "reason": "is not known yet",
+             "path": f"zone-{n}", "verdict": "unknown"}
+            for n in (1, 2)
+        ),
         {**common, "address": f"{kind}net-3", "reason": "is elsewhere"},
-    ]
+    ]  # fmt: skip
     made, _ = _hub(tenantctl)
     lines = tenantctl("run", "plan", made["run_id"], who=OPS).out.splitlines()
     said = lines[
@@ -105,8 +112,8 @@ def test_what_many_resources_have_in_common_is_said_once(tenantctl: Terminal) ->
     ]
     assert said == [
         "  advisory: residency  each of 2 resources is not known yet. Look again.",
-        "      aws:ec2/subnet:Subnet net-1",
-        "      aws:ec2/subnet:Subnet net-2",
+        "      aws:ec2/subnet:Subnet net-1 (zone-1)",
+        "      aws:ec2/subnet:Subnet net-2 (zone-2)",
         "  advisory: residency  aws:ec2/subnet:Subnet net-3 is elsewhere. Look again.",
     ]
 
@@ -167,13 +174,72 @@ def test_a_bundle_goes_from_the_queue_to_the_receipt(tenantctl: Terminal) -> Non
     saved = tenantctl("bundle", "download", bundle_id, str(folder), "--json", who=ARCHITECT).json
     assert {item["file"] for item in saved} == {str(file) for file in folder.iterdir()}
     owner = edited["inputs"]["owner"]
-    receipt = {
-        "schema_version": 1, "tenant": owner["tenant"], "environment": owner["environment"],
-        "deployment": owner["deployment"], "account_id": "210987654321",
-        "region": edited["inputs"]["region"], "content_digest": built["content_digest"],
-    }  # fmt: skip
+    receipt = receipt_of_inputs(edited["inputs"], built["content_digest"])
     tenantctl("bundle", "receipt", bundle_id, tenantctl.file(receipt), who=ARCHITECT)
     assert tenantctl("tenant", "show", owner["tenant"], "--json").json["status"] == "ready"
+
+
+def _handed_over(tenantctl: Terminal) -> dict[str, Any]:
+    """Hand a bundle over and return the receipt of its apply."""
+    bundle_id = tenantctl.submit("C")["bundle_id"]
+    tenantctl("bundle", "accept", bundle_id, who=ARCHITECT)
+    edit = tenantctl.file({"account_id": "210987654321"})
+    tenantctl("bundle", "edit", bundle_id, edit, who=ARCHITECT)
+    with tenantctl.working():
+        built = tenantctl("bundle", "build", bundle_id, "--json", who=ARCHITECT).json
+    tenantctl(
+        "bundle", "hand-over", bundle_id, "--name", "Mette", "--email", "m@orsted.dk",
+        who=ARCHITECT,
+    )  # fmt: skip
+    shown = tenantctl("bundle", "show", bundle_id, "--json", who=ARCHITECT).json
+    receipt = receipt_of_inputs(shown["inputs"], built["content_digest"])
+    return {"bundle_id": bundle_id, "receipt": receipt}
+
+
+def _wrapped(value: Any) -> dict[str, Any]:
+    return {"sensitive": False, "type": ["object", {}], "value": value}
+
+
+FORMS: Final[dict[str, Callable[[Any], bytes]]] = {
+    "UTF-8": lambda receipt: json.dumps(receipt).encode(),
+    "UTF-8 with a mark": lambda receipt: json.dumps(receipt).encode("utf-8-sig"),
+    "UTF-16": lambda receipt: json.dumps(receipt).encode("utf-16"),
+    "UTF-16, little end first": lambda receipt: json.dumps(receipt).encode("utf-16-le"),
+    "UTF-16, big end first": lambda receipt: json.dumps(receipt).encode("utf-16-be"),
+    "CRLF": lambda receipt: json.dumps(receipt, indent=1).replace("\n", "\r\n").encode(),
+    "all outputs": lambda receipt: json.dumps(
+        {"hub": _wrapped({"vpc_id": "vpc-1"}), "receipt": _wrapped(receipt)}
+    ).encode(),
+    "one output": lambda receipt: json.dumps(_wrapped(receipt)).encode(),
+    "half a wrapper": lambda receipt: json.dumps({"value": receipt}).encode(),
+    "under its name": lambda receipt: json.dumps({"receipt": receipt}).encode(),
+    "all outputs in UTF-16": lambda receipt: json.dumps({"receipt": _wrapped(receipt)}).encode(
+        "utf-16"
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_receipt_is_read_in_every_form_that_terraform_and_shells_give(
+    tenantctl: Terminal, form: str
+) -> None:
+    given = _handed_over(tenantctl)
+    file = tenantctl.folder / "receipt.json"
+    file.write_bytes(FORMS[form](given["receipt"]))
+    tenantctl("bundle", "receipt", given["bundle_id"], str(file), who=ARCHITECT)
+    shown = tenantctl("bundle", "show", given["bundle_id"], "--json", who=ARCHITECT).json
+    assert shown["status"] == "applied"
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"value": None}, {"receipt": "x"}, {"hub": {"value": {"vpc_id": "vpc-1"}}}]
+)
+def test_what_is_no_receipt_is_refused_with_what_to_send(
+    tenantctl: Terminal, content: dict[str, Any]
+) -> None:
+    file = tenantctl.file(content)
+    refused = tenantctl("bundle", "receipt", "bnd_1", file, who=ARCHITECT, code=2)
+    assert "Send what `terraform output -json receipt` prints." in refused.err
 
 
 def test_a_build_that_fails_ends_with_1_and_names_the_check(tenantctl: Terminal) -> None:
@@ -194,3 +260,31 @@ def test_an_auditor_reads_events_of_a_tenant_by_slug(tenantctl: Terminal) -> Non
     assert tenantctl("audit", "events", "platform", who=Role.AUDITOR, code=4).err
     limited = tenantctl("audit", "events", slug, "--limit", "1", who=Role.AUDITOR).out
     assert limited.endswith("more: --after 1\n")
+
+
+def test_accounts_are_added_changed_and_removed(tenantctl: Terminal) -> None:
+    number, role = "222233334444", "arn:aws:iam::222233334444:role/provision"
+    secret = tenantctl.folder / "external-id"
+    secret.write_text("vendor-7\n")
+    given = ("--role-arn", role, "--external-id-file", str(secret))
+    added = tenantctl("account", "add", number, *given, "--json", who=ADMIN).json
+    assert added["has_external_id"]
+    assert not added["shared"]
+    again = tenantctl("account", "add", number, who=ADMIN, code=3)
+    assert "`tenantctl account update` changes it" in again.err
+    shared = tenantctl("account", "update", number, "--shared", "--json", who=ADMIN).json
+    assert (shared["shared"], shared["role_arn"]) == (True, role)
+    assert "--role-arn" in tenantctl("account", "update", number, who=ADMIN, code=2).err
+    for command in (("list",), ("show", number)):
+        shown = tenantctl("account", *command, "--json", who=OPS)
+        assert number in shown.out
+        assert "vendor-7" not in shown.out
+    tenantctl("account", "remove", number, who=ADMIN)
+    tenantctl("account", "remove", number, who=ADMIN, code=4)
+    tenantctl("account", "add", number, who=OPS, code=4)
+
+
+def test_an_account_with_deployments_stays(tenantctl: Terminal) -> None:
+    tenantctl.submit("B")
+    refused = tenantctl("account", "remove", "123456789012", who=ADMIN, code=3)
+    assert "1 deployment is in account 123456789012" in refused.err

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from api.__main__ import main as api_main
+from control_plane.adapters.home import Home, Key
 from tests.unit.cli.terminal import run
 
 PRODUCTION = {
     "INSTALLATION": "production",
     "DATABASE_URL": "postgresql://app@db/tenantplane",
-    "DATABASE_SEQUENCER_URL": "postgresql://sequencer@db/tenantplane",
-    "STATE_URL": "s3://state",
     "ISSUER": "https://id.example",
     "JWKS_URL": "https://id.example/jwks",
 }
@@ -55,10 +57,12 @@ def test_a_port_that_is_taken_is_named_with_the_setting(home: Path) -> None:
 def test_an_api_alone_is_told_its_port_since_its_links_name_it(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    Home(home).create_keys([Key.PAGE])
+    for name in ("DATABASE_URL", "DATABASE_AUDITOR_URL"):
+        monkeypatch.setenv(f"TENANTPLANE_{name}", "postgresql://someone@127.0.0.1:1/x")
     monkeypatch.setenv("TENANTPLANE_PORT", "0")
     assert api_main() == 2
     assert "TENANTPLANE_PORT" in capsys.readouterr().err
-    assert not home.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_2_and_named(home: Path) -> None:
@@ -103,6 +107,101 @@ def test_serve_is_refused_in_production(home: Path, monkeypatch: pytest.MonkeyPa
     assert "TENANTPLANE_ISSUER" in token.err
 
 
+def test_settings_of_a_role_are_its_own_and_show_no_secret(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DATABASE_URL", "DATABASE_AUDITOR_URL"):
+        monkeypatch.setenv(f"TENANTPLANE_{name}", "postgresql://a:s3cret@db/x")
+    shown = {
+        item["variable"]: item["value"] for item in run("settings", "--role", "api", "--json").json
+    }
+    assert shown["TENANTPLANE_DATABASE_URL"] == "**********"
+    assert shown["TENANTPLANE_REHEARSAL"] == "false"
+    assert "TENANTPLANE_DATABASE_SEQUENCER_URL" not in shown
+    assert "TENANTPLANE_STATE_URL" not in shown
+    monkeypatch.setenv(
+        "TENANTPLANE_ACCOUNTS", "111122223333=arn:aws:iam::111122223333:role/p|s3cret"
+    )
+    monkeypatch.setenv("TENANTPLANE_STATE_URL", "postgres://state:s3cret@db/state")
+    every = run("settings")
+    assert "111122223333=arn:aws:iam::111122223333:role/p|*****" in every.out
+    assert "s3cret" not in every.out
+    refused = run("settings", "--role", "api")
+    assert (refused.code, "STATE_URL" in refused.out) == (2, False)
+    assert "TENANTPLANE_STATE_URL does not belong in the api process" in refused.err
+
+
+def test_keys_are_made_by_a_command_and_kept(home: Path) -> None:
+    made = run("keys", "create", "--only", "page", "--json")
+    assert made.json == {"page": "made"}
+    again = run("keys", "create")
+    assert (again.code, again.err) == (0, "")
+    assert [line.split()[:2] for line in again.out.splitlines()] == [
+        ["master", "made"], ["bundle", "made"], ["audit", "made"], ["page", "kept"],
+        ["issuer", "made"],
+    ]  # fmt: skip
+
+
+def test_production_has_no_key_of_an_issuer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENANTPLANE_INSTALLATION", "production")
+    assert run("keys", "create", "--only", "issuer").code == 2
+    assert run("keys", "create").code == 0
+    assert not Home(home).key(Key.ISSUER).exists()
+
+
+def test_a_passphrase_needs_the_home_with_its_master_secret(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENANTPLANE_DATABASE_URL", "postgresql://someone@127.0.0.1:1/x")
+    answer = run("stack", "passphrase", "dep_1")
+    assert (answer.code, answer.out) == (2, "")
+    assert "not a home folder" in answer.err
+
+
+def test_a_passphrase_is_not_printed_on_a_terminal(home: Path) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "control_plane.cli", "stack", "passphrase", "dep_1"]
+    with os.fdopen(theirs, "wb") as terminal:
+        done = subprocess.run(
+            command, stdout=terminal, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    os.close(ours)
+    assert done.returncode == 2
+    assert b"not printed on a terminal" in done.stderr
+
+
+def test_a_passphrase_replaces_no_file(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "kept"
+    file.write_text("something else")
+    answer = run("stack", "passphrase", "dep_1", "--to", str(file))
+    assert (answer.code, file.read_text()) == (2, "something else")
+
+
+@pytest.mark.parametrize(
+    ("command", "secret"),
+    [
+        ("worker", "DATABASE_SEQUENCER_URL"),
+        ("worker", "DATABASE_OWNER_URL"),
+        ("api", "DATABASE_SEQUENCER_URL"),
+        ("api", "STATE_URL"),
+        ("signer", "DATABASE_URL"),
+    ],
+)
+def test_a_process_that_holds_a_secret_of_another_role_does_not_start(
+    home: Path, command: str, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"TENANTPLANE_{secret}", "postgres://somebody:s3cret@db/x")
+    answer = run(command)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"TENANTPLANE_{secret} does not belong in the {command} process" in answer.err
+    assert "s3cret" not in answer.err
+
+
+def test_help_has_a_short_form_and_completion_can_be_installed() -> None:
+    assert run("-h").code == 0
+    assert "--install-completion" in run("--help").out
+
+
 def test_verifying_without_an_installation_is_5(home: Path) -> None:
     answer = run("audit", "verify")
     assert (answer.code, answer.out) == (5, "")
@@ -120,14 +219,14 @@ def test_a_database_that_is_not_there_is_5_and_its_password_is_not_shown(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = "postgresql://someone:s3cret@127.0.0.1:1/tenantplane"
-    monkeypatch.setenv("TENANTPLANE_DATABASE_AUDITOR_URL", url)
-    monkeypatch.setenv("TENANTPLANE_DATABASE_OWNER_URL", url)
-    for command in (
-        ("audit", "verify", "platform"),
-        ("database", "upgrade"),
-        ("database", "roles", "--admin-url", url),
+    for variable, command in (
+        ("AUDITOR", ("audit", "verify", "platform")),
+        ("OWNER", ("database", "upgrade")),
+        ("AUDITOR", ("database", "roles", "--admin-url", url)),
     ):
-        answer = run(*command)
+        with monkeypatch.context() as settings:
+            settings.setenv(f"TENANTPLANE_DATABASE_{variable}_URL", url)
+            answer = run(*command)
         assert (answer.code, answer.out) == (5, ""), command
         assert "the database" in answer.err
         assert "s3cret" not in answer.err

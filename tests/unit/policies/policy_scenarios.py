@@ -43,10 +43,6 @@ PARAMETERS = Parameters(
     log_retention_days_min=30,
     encryption={},
     access_log_bucket_encryption="provider_key",
-    stateful_types=frozenset(
-        {"aws_db_instance", "aws_dynamodb_table", "aws_kms_key", "aws_s3_bucket",
-         "aws_secretsmanager_secret"}
-    ),
     widest_ingress_prefix={"ipv4": 8, "ipv6": 32},
     unknown_values={"unencrypted_storage": Enforcement.ADVISORY},
 )  # fmt: skip

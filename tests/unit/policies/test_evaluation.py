@@ -1,25 +1,32 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import policies
 from policies.code_digest import rules_code_digest
 from policies.evaluation import evaluate
-from policies.model import Enforcement, Operation, Resource
+from policies.model import Enforcement, Operation, Resource, Stage
 from policies.pulumi_plan import resources_from_plan
 from policies.rules import RULES
+from policies.state import resources_from_state
 from tests.unit.policies.policy_scenarios import (
     FORMS,
     PARAMETERS,
+    TAGS,
     Thing,
+    Unknown,
     bucket,
     database,
     judged,
     key,
     log_group,
+    pulumi_plan,
     resources,
     role,
     secret,
@@ -94,12 +101,13 @@ def test_the_digest_of_the_parameters_follows_every_parameter():
     changes = {
         "allowed_regions": ("eu-west-1",),
         "tag_values": {"a": "b"},
+        "account_id": "111122223333",
+        "slice_short": "acme-a1b2c3",
         "required_tags": ("a",),
         "forbidden_tags": (),
         "log_retention_days_min": 31,
         "encryption": {"aws_s3_bucket": "provider_key"},
         "access_log_bucket_encryption": "customer_key",
-        "stateful_types": frozenset(),
         "widest_ingress_prefix": {"ipv4": 16, "ipv6": 32},
         "internet_egress": "nat",
         "enforcement": {"residency": Enforcement.ADVISORY},
@@ -174,3 +182,97 @@ def test_a_default_provider_is_found_by_its_urn_alone():
 
 def test_only_what_can_be_told_of_a_thing_is_told():
     assert judged("pulumi", [Thing("aws_vpc", "v", {}, tags=None)]).passed is False
+
+
+# --- the digest of the rules ------------------------------------------------------------------
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    shutil.copytree(Path(policies.__file__).parent, tmp_path / "policies")
+    return tmp_path / "policies"
+
+
+def edited(code: Path, file: str, old: str, new: str) -> str:
+    text = (code / file).read_text(encoding="utf-8")
+    assert old in text, "the test would change nothing"
+    (code / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    return rules_code_digest(code)
+
+
+def test_the_digest_of_a_copy_is_that_of_the_rules(code):
+    assert rules_code_digest(code) == rules_code_digest()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("rules/residency.py", "# Words for people", "# Any words for people"),
+        ("rules/residency.py", '"""Everything stays', '"""All of it stays'),
+        ("rules/residency.py", '    """Yield every place', '    """Give every place'),
+        ("rules/residency.py", "\n\n\n", "\n\n\n\n"),
+        ("rules/residency.py", '"description", "tags"', '"description",  "tags"'),
+        ("confinement.py", '"""What is one slice', '"""What belongs to a slice'),
+    ],
+)
+def test_a_reworded_comment_invalidates_no_approval(code, file, old, new):
+    assert edited(code, file, old, new) == rules_code_digest()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("rules/residency.py", '"alarm_description"', '"other_description"'),
+        ("rules/public_exposure.py", "block.value(path)", "block.value(path + '')"),
+        ("rules/public_exposure.py", "< parameters.widest", "<= parameters.widest"),
+        ("catalog.py", 'guard="deletion_protection"', 'guard="iam_protection"'),
+        ("rules/isolation.py", 'id="isolation"', 'id="confined"'),
+    ],
+)
+def test_another_constant_or_comparison_is_another_digest(code, file, old, new):
+    assert edited(code, file, old, new) != rules_code_digest()
+
+
+def test_a_rule_under_another_name_is_another_digest(code):
+    (code / "rules" / "residency.py").rename(code / "rules" / "places.py")
+    assert rules_code_digest(code) != rules_code_digest()
+
+
+# --- what is not known is said once -----------------------------------------------------------
+def test_what_is_not_known_is_one_finding_per_resource_and_one_sentence_per_rule():
+    unknown = Unknown()
+    things = [
+        database(kms_key_id=unknown, master_user_secret_kms_key_id=unknown),
+        table(server_side_encryption={"enabled": True, "kms_key_arn": unknown}),
+        log_group(kms_key_id=unknown),
+        secret(kms_key_id=unknown),
+    ]
+    found = judged("pulumi", things).violations
+    assert len(found) == len(things)
+    assert len({(each.rule, each.enforcement, each.reason, each.remedy) for each in found}) == 1
+    (of_database,) = [each for each in found if "rds" in each.address]
+    assert of_database.path == "kms_key_id, master_user_secret_kms_key_id"
+
+
+# --- what a failed replacement has left -------------------------------------------------------
+def test_what_is_left_of_a_failed_replacement_is_judged_as_long_as_it_exists():
+    living, left = database(), database(publicly_accessible=True)
+    entries = pulumi_plan([living, left], region="eu-west-1", default_tags=TAGS)
+    assert entries[-1]["urn"] == entries[-2]["urn"]
+    entries[-1] |= {"operation": "delete", "delete": True}
+    state = [each | {"outputs": each["inputs"]} for each in entries]
+    found = evaluate(
+        resources_from_state(state), PARAMETERS, rules_digest="sha256:0", stage=Stage.STATE
+    )
+    assert found.judged == 2
+    assert [each.rule for each in found.violations] == ["public_exposure"]
+
+
+def test_the_plan_that_deletes_it_judges_the_living_one_alone():
+    living, left = database(publicly_accessible=True), database()
+    entries = pulumi_plan([living, left], region="eu-west-1", default_tags=TAGS)
+    entries[-2] |= {"operation": "same"}
+    entries[-1] |= {"operation": "delete"}
+    planned = resources_from_plan(entries)
+    assert [each.operation for each in planned] == [Operation.SAME, Operation.DELETE]
+    found = evaluate(planned, PARAMETERS, rules_digest="sha256:0")
+    assert found.judged == 1
+    assert [each.rule for each in found.violations] == ["public_exposure"]

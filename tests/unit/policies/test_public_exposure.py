@@ -153,6 +153,61 @@ def default_route(**gateway: object) -> Thing:
         "a condition on who it is not",
         *public(allow("*", {"StringNotEquals": {"aws:PrincipalAccount": "1"}})),
     ),
+    *(
+        (f"what does not narrow: {operator} {key}: {value}", *public(allow(
+            "*", {operator: {key: value}}
+        )))
+        for operator, key, value in (
+            ("ArnLike", "aws:PrincipalArn", "arn:aws:iam::*:role/*"),
+            ("ArnEquals", "aws:PrincipalArn", "arn:aws:iam::*:role/app"),
+            ("StringLike", "aws:PrincipalArn", "arn:aws:iam::12345678901?:role/*"),
+            ("StringLike", "aws:PrincipalArn", "*:role/acme-app"),
+            ("StringLike", "aws:PrincipalArn", "arn:*:123456789012:role/app"),
+            ("StringLike", "aws:PrincipalArn", "arn:aws:iam::${aws:PrincipalAccount}:role/app"),
+            ("ArnLike", "aws:PrincipalArn", [f"arn:aws:iam::{ACCOUNT}:role/a", "arn:aws:iam::*:*"]),
+            ("ArnNotLike", "aws:PrincipalArn", f"arn:aws:iam::{ACCOUNT}:role/a"),
+            ("ArnLikeIfExists", "aws:PrincipalArn", f"arn:aws:iam::{ACCOUNT}:role/a"),
+            ("ForAllValues:ArnLike", "aws:PrincipalArn", f"arn:aws:iam::{ACCOUNT}:role/a"),
+            ("StringEqualsIfExists", "aws:PrincipalAccount", ACCOUNT),
+            ("ForAllValues:StringEquals", "aws:PrincipalAccount", ACCOUNT),
+            ("StringLike", "aws:PrincipalAccount", "1234*"),
+            ("StringLike", "aws:PrincipalAccount", "????????????"),
+            ("StringEquals", "aws:PrincipalAccount", [ACCOUNT, "*"]),
+            ("StringEquals", "aws:PrincipalAccount", []),
+            ("StringEquals", "aws:PrincipalAccount", "${aws:PrincipalAccount}"),
+            ("StringNotLike", "aws:PrincipalOrgID", "o-a1b2c3d4e5"),
+            ("StringLike", "aws:PrincipalOrgID", "o-*"),
+            ("ForAnyValue:StringLike", "aws:PrincipalOrgPaths", "*/ou-1/"),
+            ("IpAddress", "aws:SourceIp", "0.0.0.0/0"),
+            ("IpAddress", "aws:SourceIp", ["203.0.113.0/24", "::/0"]),
+            ("NotIpAddress", "aws:SourceIp", "203.0.113.0/24"),
+            ("ArnLike", "aws:SourceArn", "arn:aws:s3:*:*:*"),
+            ("ArnLike", "aws:SourceArn", "arn:aws:s3:::*"),
+            ("ArnLike", "aws:SourceArn", "arn:aws:s3:::acme-*"),
+            ("ArnLike", "aws:SourceArn", "arn:aws:sns:eu-west-1:*:topic"),
+            ("StringLike", "aws:SourceVpce", "vpce-*"),
+            ("StringLike", "aws:SourceVpc", "*"),
+            ("StringLike", "kms:CallerAccount", "*"),
+            ("Null", "aws:PrincipalAccount", "false"),
+            ("Bool", "aws:PrincipalIsAWSService", "false"),
+        )
+    ),
+    *(
+        (f"what narrows: {operator} {key}: {value}", private(allow(
+            "*", {operator: {key: value}}
+        )), set())
+        for operator, key, value in (
+            ("ArnLike", "aws:PrincipalArn", f"arn:aws:iam::{ACCOUNT}:role/*"),
+            ("StringLike", "aws:principalarn", [f"arn:aws:iam::{ACCOUNT}:*"]),
+            ("StringEquals", "aws:PrincipalOrgID", "o-a1b2c3d4e5"),
+            ("ForAnyValue:StringLike", "aws:PrincipalOrgPaths", "o-a1b2c3d4e5/r-ab12/*"),
+            ("ArnLike", "aws:SourceArn", f"arn:aws:logs:eu-west-1:{ACCOUNT}:*"),
+            ("ArnEquals", "aws:SourceArn", "arn:aws:s3:::acme-data"),
+            ("StringEquals", "aws:SourceVpce", "vpce-0123456789abcdef0"),
+            ("StringEquals", "aws:SourceAccount", [ACCOUNT, "210987654321"]),
+        )
+    ),
+    ("any account's root by a pattern", *public(allow({"AWS": "arn:aws:iam::*:root"}))),
     (
         "any principal of one account",
         private(allow("*", {"StringEquals": {"aws:PrincipalAccount": ACCOUNT}})),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from policies.catalog import CATALOG
 from policies.model import Enforcement
 from tests.unit.policies.policy_scenarios import (
     KEY_ARN,
@@ -228,3 +229,9 @@ def test_no_message_quotes_a_masked_value():
     evaluation = judged("state", [log_group(kms_key_id=masked)])
     assert KEY_ARN not in str(evaluation.to_document())
     assert {v.verdict.value for v in evaluation.violations} == {"unknown"}
+
+
+@pytest.mark.parametrize("kind", sorted(k for k, facts in CATALOG.items() if facts.encryptable))
+def test_every_type_that_the_catalogue_wants_encrypted_is_judged(kind):
+    bare = Thing(kind, "bare", {"type": "SecureString"})
+    assert found(RULE, "pulumi", [bare])

@@ -6,7 +6,6 @@ import pytest
 
 from tests.unit.policies.policy_scenarios import (
     FORMS,
-    PARAMETERS,
     PLAN_FORMS,
     Thing,
     Unknown,
@@ -15,6 +14,7 @@ from tests.unit.policies.policy_scenarios import (
     database,
     found,
     key,
+    log_group,
     secret,
     table,
 )
@@ -76,6 +76,5 @@ def test_an_unknown_guard_is_undecided(form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_which_types_hold_data_is_a_parameter(form):
-    nothing = replace(PARAMETERS, stateful_types=frozenset())
-    assert found(RULE, form, [database(deletion_protection=None)], nothing) == set()
+def test_a_log_group_need_not_be_protected_although_it_holds_data(form):
+    assert found(RULE, form, [replace(log_group(), protect=False)]) == set()

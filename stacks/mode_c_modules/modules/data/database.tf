@@ -8,17 +8,30 @@ resource "aws_db_subnet_group" "this" {
   tags = merge(local.customer_data, { Name = var.names.database })
 }
 
+locals {
+  # 16 or 17: parameters belong to a major version.
+  postgres_family  = "postgres${split(".", var.database.engine_version)[0]}"
+  parameters_group = "${var.names.database}-${local.postgres_family}"
+}
+
 resource "aws_db_parameter_group" "this" {
-  name        = "${var.names.database}-postgres16"
+  name        = local.parameters_group
   description = "Refuses connections without TLS."
-  family      = "postgres16"
+  family      = local.postgres_family
 
   parameter {
     name  = "rds.force_ssl"
     value = "1"
+    # What AWS answers for a value that is its default; with "immediate" every later plan would want to change it.
+    apply_method = "pending-reboot"
   }
 
-  tags = merge(local.customer_data, { Name = "${var.names.database}-postgres16" })
+  tags = merge(local.customer_data, { Name = local.parameters_group })
+
+  # At an upgrade the group of the next major version is there before this one goes.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_db_instance" "this" {
@@ -43,6 +56,9 @@ resource "aws_db_instance" "this" {
   parameter_group_name   = aws_db_parameter_group.this.name
   publicly_accessible    = false
   vpc_security_group_ids = [var.database_security_group_id]
+
+  # Another major version is a reviewed change of these inputs, never one of AWS's own.
+  allow_major_version_upgrade = true
 
   # AWS patches only what is left to it; with a named minor version the next plan would want to go back.
   auto_minor_version_upgrade = !strcontains(var.database.engine_version, ".")

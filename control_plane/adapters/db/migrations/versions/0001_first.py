@@ -20,5 +20,5 @@ def upgrade() -> None:
     for part in ("business_tables", "audit_tables", "row_rules", "rights"):
         statements = Path(__file__).with_name(f"0001_{part}.sql").read_text(encoding="utf-8")
         connection.exec_driver_sql(statements)
-    for statement in audit_rights_sql():
+    for statement in audit_rights_sql(first=True):
         connection.exec_driver_sql(statement)

@@ -1,0 +1,118 @@
+"""The HTTP server of the API process: uvicorn with bounds that it does not have by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from control_plane.domain.errors import Unavailable
+
+MAX_CONNECTIONS: Final = 500  # open at once; beyond, the answer is 503
+MAX_HEADERS: Final = 32 * 1024  # bytes of a request's line and headers
+HEADER_SECONDS: Final = 10.0  # for the headers of a request to arrive
+KEEP_ALIVE_SECONDS: Final = 5
+STOP_SECONDS: Final = 5
+
+
+class BoundedProtocol(H11Protocol):
+    """Closes a connection on which no whole request arrives in time.
+
+    uvicorn's own timer guards an idle connection and ends with the first byte of a request, so one
+    byte now and then would hold a connection for ever.
+    """
+
+    header_seconds = HEADER_SECONDS
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived; the time for headers ends when they are whole."""
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or for the rest of a body that nobody wants."""
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_clock()
+        elif self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(self.header_seconds, self.transport.close)
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def server_of(
+    app: FastAPI,
+    *,
+    host: str,
+    port: int,
+    trusted_proxies: str | None,
+    protocol: type[BoundedProtocol] = BoundedProtocol,
+) -> uvicorn.Server:
+    """Return the server of an application; ``run`` it with the sockets of ``listen``.
+
+    ``trusted_proxies`` are addresses, separated by commas, whose word on a caller's address counts;
+    None: nobody's.
+    """
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            http=protocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(trusted_proxies),
+            forwarded_allow_ips=trusted_proxies or "",
+            limit_concurrency=MAX_CONNECTIONS,
+            h11_max_incomplete_event_size=MAX_HEADERS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=STOP_SECONDS,
+            lifespan="off",
+        )
+    )
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Return sockets that listen on every address of a host. Raises ``Unavailable``."""
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in dict.fromkeys(found):
+            made = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(made)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made.bind(address)
+            made.listen(1024)
+    except OSError as error:
+        for made in sockets:
+            made.close()
+        raise Unavailable(
+            f"port {port} on {host} cannot be used ({error.strerror}); set TENANTPLANE_PORT to a "
+            "free one, or TENANTPLANE_HOST to an address of this machine"
+        ) from error
+    return sockets

@@ -1,0 +1,115 @@
+"""Streams of a run's progress: server-sent events that wait for news instead of asking."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
+
+from api.schemas.views import RunEventView
+from control_plane.domain.errors import DomainError, Unavailable
+from control_plane.domain.run import RunEvent
+
+T = TypeVar("T")
+HEARTBEAT_SECONDS: Final = 10.0
+LOOK_SECONDS: Final = 5.0  # at the rows, whatever was heard
+TOKEN_SECONDS: Final = 30.0  # between two looks at whether the caller's token still holds
+_READERS: Final = 4  # threads of their own: streams take none from other requests
+
+
+class News(Protocol):
+    """Who tells that a run has new lines."""
+
+    def subscribe(self, run_id: str, tell: Callable[[], object]) -> Callable[[], None]:
+        """Call ``tell`` in some thread at news; returns what ends that."""
+
+
+class Silence:
+    """News for a process that hears nothing: its streams look at the rows now and then."""
+
+    def subscribe(self, run_id: str, tell: Callable[[], object]) -> Callable[[], None]:  # noqa: ARG002 - nothing is told
+        """Tell nothing."""
+        return lambda: None
+
+
+@dataclass
+class Streams:
+    """The open streams of a process, at most ``most``."""
+
+    news: News = field(default_factory=Silence)
+    most: int = 200
+    look_seconds: float = LOOK_SECONDS
+    token_seconds: float = TOKEN_SECONDS
+    _open: int = 0
+    _pool: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_READERS, thread_name_prefix="stream")
+    )
+
+    def enter(self) -> None:
+        """Count a stream in. Raises ``Unavailable`` when there are too many."""
+        if self._open >= self.most:
+            raise Unavailable("too many progress streams are open; ask for pages instead")
+        self._open += 1
+
+    async def follow(
+        self,
+        run_id: str,
+        after: int,
+        *,
+        read: Callable[[int], tuple[bool, Sequence[RunEvent]]],
+        still_holds: Callable[[], object],
+    ) -> AsyncIterator[str]:
+        """Yield the lines after ``after`` as they come; ends with the run.
+
+        ``read`` returns whether the run has ended, and its lines after a number. When
+        ``still_holds`` raises, the stream is cut: who opens it again learns why.
+        """
+        heard, loop = asyncio.Event(), asyncio.get_running_loop()
+        unsubscribe = self.news.subscribe(run_id, lambda: loop.call_soon_threadsafe(heard.set))
+        quiet_since = checked = time.monotonic()
+        try:
+            while True:
+                heard.clear()  # before the look: what comes during it is heard
+                ended, events = await self._read(partial(read, after))
+                for event in events:
+                    after = event.seq
+                    yield _line(event)
+                if events:
+                    quiet_since = time.monotonic()
+                    continue
+                if ended:
+                    yield f"event: end\ndata: {json.dumps({'run_id': run_id})}\n\n"
+                    return
+                if time.monotonic() - checked >= self.token_seconds:
+                    checked = time.monotonic()
+                    try:
+                        await self._read(still_holds)
+                    except DomainError:
+                        return
+                if time.monotonic() - quiet_since >= HEARTBEAT_SECONDS:
+                    quiet_since = time.monotonic()
+                    yield ": still here\n\n"
+                await _wait(heard, self.look_seconds)
+        finally:
+            unsubscribe()
+            self._open -= 1
+
+    async def _read(self, ask: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, ask)
+
+
+async def _wait(heard: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(heard.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def _line(event: RunEvent) -> str:
+    data: Any = RunEventView.of(event).model_dump_json()
+    return f"id: {event.seq}\nevent: {event.kind}\ndata: {data}\n\n"

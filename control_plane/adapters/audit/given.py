@@ -1,0 +1,23 @@
+"""Rows given to one statement, however many: a column each as an array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import TableValuedAlias, column, func, literal
+from sqlalchemy.dialects.postgresql import ARRAY
+
+
+def rows_given(rows: Sequence[Sequence[Any]], **columns: Any) -> TableValuedAlias:
+    """Return ``rows`` as a table of ``columns``, each given with its SQLAlchemy type.
+
+    The text of the statement does not depend on the number of rows: nothing is compiled anew.
+    """
+    values: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(columns)
+    arrays = [
+        literal(list(items), ARRAY(kind))
+        for items, kind in zip(values, columns.values(), strict=True)
+    ]
+    named = [column(name, kind) for name, kind in columns.items()]
+    return func.unnest(*arrays).table_valued(*named).render_derived(name="given")

@@ -1,0 +1,197 @@
+"""Named queries: each answers one question of a use case with one indexed statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Select, cast, func, select, type_coerce
+from sqlalchemy.dialects.postgresql import JSONPATH, distinct_on
+
+from control_plane.adapters.db import mapping, tables
+from control_plane.adapters.db.columns import Documents
+from control_plane.adapters.db.faults import translated
+from control_plane.adapters.db.mapping import Mapped
+from control_plane.domain.bundle import Bundle, BundleStatus
+from control_plane.domain.calls import CallRecord
+from control_plane.domain.deployment import DeploymentKind
+from control_plane.domain.engine import Operation
+from control_plane.domain.plan import PlanHead
+from control_plane.domain.run import BlockedOn, Run, RunStatus
+
+T = TypeVar("T")
+_run, _call, _bundle = tables.run, tables.engine_call, tables.bundle
+
+
+class SqlQueries:
+    """The port ``Queries``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    # --- runs ----------------------------------------------------------------------------------
+    def newest_run(self, deployment_id: str) -> Run | None:
+        """Return the deployment's newest run."""
+        query = (
+            select(_run)
+            .where(_run.c.deployment_id == deployment_id)
+            .order_by(_run.c.number.desc())
+            .limit(1)
+        )
+        return self._first(mapping.RUN, query)
+
+    def runs_by_status(self) -> Mapping[RunStatus, int]:
+        """Count the runs in each status."""
+        query = select(_run.c.status, func.count()).group_by(_run.c.status)
+        with translated():
+            rows = self._connection.execute(query).all()
+        return {RunStatus(status): count for status, count in rows}
+
+    def blocked_runs(
+        self, on: BlockedOn, *, limit: int, region: str | None = None
+    ) -> Sequence[str]:
+        """Return the ids of the runs that wait for ``on`` longest, of one region or of all."""
+        query = select(_run.c.id).where(_run.c.status == RunStatus.BLOCKED, _run.c.blocked_on == on)
+        if region is not None:
+            deployment = tables.deployment
+            query = query.join(deployment, deployment.c.id == _run.c.deployment_id).where(
+                deployment.c.region == region
+            )
+        return self._ids(query.order_by(_run.c.updated_at).limit(limit))
+
+    def plan_heads(self, plan_ids: Sequence[str]) -> Mapping[str, PlanHead]:
+        """Return what a list shows of some plans, without their resources."""
+        plan = tables.plan
+        irreversible = func.jsonb_path_query_array(
+            plan.c.operations, cast("$[*] ? (@.irreversible == true)", JSONPATH)
+        )
+        query = select(plan.c.id, plan.c.summary, type_coerce(irreversible, Documents(Operation)))
+        with translated():
+            rows = self._connection.execute(query.where(plan.c.id.in_(list(plan_ids)))).all()
+        return {
+            plan_id: PlanHead(id=plan_id, summary=summary, irreversible=found)
+            for plan_id, summary, found in rows
+        }
+
+    # --- engine calls --------------------------------------------------------------------------
+    def newest_call(self, deployment_id: str) -> CallRecord | None:
+        """Return the engine call that owns the deployment's stack."""
+        query = (
+            select(_call)
+            .where(_call.c.deployment_id == deployment_id)
+            .order_by(_call.c.number.desc())
+            .limit(1)
+        )
+        return self._first(mapping.CALL, query)
+
+    def calls_of(self, deployment_id: str, *, limit: int) -> Sequence[CallRecord]:
+        """Return the newest engine calls of a deployment, newest first."""
+        query = (
+            select(_call)
+            .where(_call.c.deployment_id == deployment_id)
+            .order_by(_call.c.number.desc())
+            .limit(limit)
+        )
+        with translated():
+            rows = self._connection.execute(query).all()
+        return [mapping.CALL.to_entity(row) for row in rows]
+
+    def calls_to_stop(self, worker: str) -> Sequence[str]:
+        """Return the worker's open calls whose runs somebody canceled before they were applied."""
+        query = (
+            select(_call.c.id)
+            .join(_run, _run.c.id == _call.c.run_id)
+            .where(
+                _call.c.worker == worker,
+                _call.c.ended_at.is_(None),
+                _run.c.cancel_requested,
+                _run.c.status.in_((RunStatus.APPLYING, RunStatus.CANCELED)),
+            )
+        )
+        return self._ids(query)
+
+    # --- owners --------------------------------------------------------------------------------
+    def newest_bundle(self, deployment_id: str) -> Bundle | None:
+        """Return the deployment's newest bundle."""
+        query = (
+            select(_bundle)
+            .where(_bundle.c.deployment_id == deployment_id)
+            .order_by(_bundle.c.number.desc())
+            .limit(1)
+        )
+        return self._first(mapping.BUNDLE, query)
+
+    def was_applied(self, deployment_id: str) -> bool:
+        """Tell whether the customer applied some version of the deployment's bundle."""
+        query = select(
+            select(_bundle.c.id)
+            .where(
+                _bundle.c.deployment_id == deployment_id,
+                _bundle.c.status == BundleStatus.APPLIED,
+            )
+            .exists()
+        )
+        with translated():
+            return bool(self._connection.execute(query).scalar_one())
+
+    def slices(self, hub_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return the number of slices on each of some Hubs."""
+        deployment = tables.deployment
+        query = (
+            select(deployment.c.hub_id, func.count())
+            .where(
+                deployment.c.hub_id.in_(list(hub_ids)),
+                deployment.c.kind == DeploymentKind.SLICE,
+            )
+            .group_by(deployment.c.hub_id)
+        )
+        with translated():
+            found: dict[str, int] = {
+                str(hub): int(count) for hub, count in self._connection.execute(query)
+            }
+        return {hub_id: found.get(hub_id, 0) for hub_id in hub_ids}
+
+    def newest_of_tenants(
+        self, tenant_ids: Sequence[str]
+    ) -> Mapping[str, tuple[str | None, str | None]]:
+        """Return the ids of each tenant's newest run and newest bundle."""
+        runs = self._newest_ids(_run.c.tenant_id, _run.c.id, _run.c.requested_at, tenant_ids)
+        bundles = self._newest_ids(
+            _bundle.c.tenant_id, _bundle.c.id, _bundle.c.created_at, tenant_ids
+        )
+        return {key: (runs.get(key), bundles.get(key)) for key in tenant_ids}
+
+    def _newest_ids(
+        self,
+        owner: ColumnElement[str],
+        found: ColumnElement[str],
+        time: ColumnElement[datetime],
+        tenant_ids: Sequence[str],
+    ) -> Mapping[str, str]:
+        query = (
+            select(owner, found)
+            .where(owner.in_(list(tenant_ids)))
+            .ext(distinct_on(owner))
+            .order_by(owner, time.desc(), found.desc())
+        )
+        with translated():
+            return {str(key): str(value) for key, value in self._connection.execute(query)}
+
+    # --- retention -----------------------------------------------------------------------------
+    def forget_answers(self, now: datetime, *, limit: int) -> int:
+        """Delete idempotent answers whose life is over; returns how many."""
+        table = tables.idempotency_record
+        old = select(table.c.id).where(table.c.expires_at < now).limit(limit)
+        with translated():
+            return self._connection.execute(table.delete().where(table.c.id.in_(old))).rowcount
+
+    # -------------------------------------------------------------------------------------------
+    def _first(self, mapped: Mapped[T], query: Select[Any]) -> T | None:
+        with translated():
+            row = self._connection.execute(query).first()
+        return mapped.to_entity(row) if row is not None else None
+
+    def _ids(self, query: Select[tuple[str]]) -> Sequence[str]:
+        with translated():
+            return [str(found) for found in self._connection.execute(query).scalars()]

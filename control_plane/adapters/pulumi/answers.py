@@ -1,0 +1,81 @@
+"""What the runner's messages say, in the words of the domain."""
+
+from __future__ import annotations
+
+import base64
+from typing import Final
+
+from control_plane.domain.engine import Look, Operation, OutputChange, PlannedResource
+from control_plane.domain.errors import DomainError, EngineFailed, EngineUnavailable, ForeignLock
+from control_plane.ports import Applied, EnginePlan, EngineResult, Json
+
+_UNAVAILABLE: Final = frozenset({"cli_missing", "cli_version"})
+_NO_END: Final = frozenset({"locked", "parent_gone", "engine_died", "provider_died"})
+
+
+def plan_of(planned: Json) -> EnginePlan:
+    """Return what a ``planned`` message says."""
+    return EnginePlan(
+        operations=tuple(Operation.from_document(each) for each in planned["operations"]),
+        resources=tuple(PlannedResource.from_document(each) for each in planned["resources"]),
+        outputs=tuple(OutputChange.from_document(each) for each in planned["outputs"]),
+        parts=planned["parts"],
+        saved_plan=base64.b64decode(planned["saved_plan"]),
+        stack_salt=planned["stack_salt"],
+        encrypted_key=planned["encrypted_key"],
+    )
+
+
+def applied_of(message: Json) -> Applied:
+    """Return what an ``applied`` message says."""
+    return Applied(
+        outputs=message["outputs"],
+        secret_outputs=tuple(message["secret_outputs"]),
+        state_digest=message["state_digest"],
+        summary=message["summary"],
+    )
+
+
+def result_of(result: Json) -> EngineResult:
+    """Return the end of an apply that did what it was asked."""
+    return EngineResult(
+        outcome=result["outcome"],
+        state_digest=result["state_digest"],
+        summary=result["summary"],
+        look=Look.from_document(result["look"]) if result["look"] is not None else None,
+        changed=result["changed"],
+    )
+
+
+def failed_of(failure: Json, *, begun: bool) -> EngineResult:
+    """Return an apply that failed, or raise what is no end of an apply.
+
+    That is what happened before anything could be touched, and the death of a process, after
+    which nobody knows how far it came.
+    """
+    canceled = failure["code"] == "canceled"
+    if failure["code"] in _NO_END or not (begun or canceled):
+        raise error_of(failure)
+    return EngineResult(
+        outcome="canceled" if canceled else "failed",
+        state_digest=failure["state_digest"],
+        summary=failure["summary"],
+        error={"code": failure["code"], "message": failure["text"], "data": failure["data"]},
+        changed=failure["changed"],
+    )
+
+
+def error_of(failure: Json) -> DomainError:
+    """Return the error that a failed call is."""
+    code, text, data = failure["code"], failure["text"], failure["data"]
+    if code == "locked":
+        holders = data.get("holders") or [{}]
+        return ForeignLock(text, holder=_holder(holders[0]), locks=holders)
+    if code in _UNAVAILABLE:
+        return EngineUnavailable(text)
+    return EngineFailed(text, reason=code, details=data, changed=failure["changed"])
+
+
+def _holder(lock: Json) -> str:
+    user, host = lock.get("user") or "somebody", lock.get("host") or "somewhere"
+    return f"{user}@{host}" + (f" (pid {lock['pid']})" if lock.get("pid") else "")

@@ -1,0 +1,180 @@
+"""A plan as people read it before they decide: what cannot be undone, then every value.
+
+A created resource shows its inputs, a changed one what each property was and will be. Policy
+documents are shown in full; secrets never are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from control_plane.cli.output import GROUPING, say, text
+
+_SIGNS: Final = {"create": "+", "update": "~", "delete": "-", "same": " "}
+_UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # the engine's mark of a value not known
+_TAGS: Final = ("tags", "tagsAll", "defaultTags")
+_WIDE: Final = 100  # longer values go on lines of their own
+
+
+def show_plan(found: Mapping[str, Any], *, brief: bool = False) -> None:
+    """Show a plan: what cannot be undone, operations with values, outputs, what policies say.
+
+    ``brief`` leaves the values out.
+    """
+    say(f"plan {found['id']}  {found['digest']}")
+    parts = ", ".join(f"{name} {_short(value)}" for name, value in found["parts"].items())
+    say(f"parts    {parts}")
+    say(f"summary  {text(found['summary'])}")
+    for item in found["irreversible"]:
+        say(f"  CANNOT BE UNDONE  {item['op']}  {_name(item)}  {item['type']}")
+    inputs = {(r["urn"], r["operation"]): r["inputs"] for r in found["resources"]}
+    common = _common_tags(found["resources"])
+    if common and not brief:
+        say("tags     " + text(common))
+    changing = [
+        item
+        for item in found["operations"]
+        if item["op"] != "same" or item["options"] or item["changes"]
+    ]
+    real = [item for item in changing if not item["type"].startswith(GROUPING)]
+    width = max((len(_name(item)) for item in real), default=0)
+    for item in real:
+        changed = "" if item["op"] == "create" else f"  [{', '.join(item['diffs'])}]"
+        say(f"  {_SIGNS.get(item['op'], '±')} {_name(item):<{width}}  {item['type']}"
+            f"{changed if item['diffs'] else ''}{_marks(item)}")  # fmt: skip
+        if not brief:
+            for line in _values(item, inputs.get((item["urn"], item["op"]), {}), common):
+                say(f"      {line}")
+    if len(changing) > len(real):
+        say(f"  and {len(changing) - len(real)} internal to the engine (components, provider)")
+    for output in found["outputs"]:
+        say(f"  output {output['name']}: {_change(output)}")
+    _violations(found["evaluation"].get("violations", []))
+
+
+def _marks(item: Mapping[str, Any]) -> str:
+    marks = [f"option {option} changes" for option in item["options"]]
+    if item["protect"]:
+        marks.append("protected")
+    if item["irreversible"]:
+        marks.append("cannot be undone")
+    return f"  ({', '.join(marks)})" if marks else ""
+
+
+def _values(
+    item: Mapping[str, Any], inputs: Mapping[str, Any], common: Mapping[str, Any]
+) -> Iterator[str]:
+    if item["op"] != "create":
+        for change in item["changes"]:
+            yield from _lines(change["path"], _change(change))
+        return
+    for name, value in sorted(inputs.items()):
+        if name in _TAGS and isinstance(value, Mapping):
+            value = {key: tag for key, tag in value.items() if common.get(key) != tag}  # noqa: PLW2901 - the part that is this resource's own
+        if not name.startswith("__") and value not in (None, "", [], {}):
+            yield from _lines(name, _shown(value))
+
+
+def _change(change: Mapping[str, Any]) -> str:
+    before = _shown(change["before"]) if change.get("before_known", True) else "(not told)"
+    match change["kind"].removesuffix("-replace"):
+        case "add":
+            shown = _shown(change["after"])
+        case "delete":
+            shown = f"{before} -> (removed)"
+        case _:
+            shown = f"{before} -> {_shown(change['after'])}"
+    return shown + ("  forces a replacement" if change["kind"].endswith("-replace") else "")
+
+
+def _lines(name: str, shown: str) -> Iterator[str]:
+    if len(shown) <= _WIDE and "\n" not in shown:
+        yield f"{name}: {shown}"
+        return
+    yield f"{name}:"
+    for line in shown.splitlines():
+        yield f"    {line}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value in full: documents indented, secrets and unknown values as such."""
+    if value == {"secret": True}:
+        return "(secret)"
+    if isinstance(value, str):
+        if value == _UNKNOWN:
+            return "(known after the apply)"
+        value = _document(value)
+    if isinstance(value, str):
+        return value.replace(_UNKNOWN, "(known after the apply)")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping | list):
+        flat = json.dumps(value, ensure_ascii=False)
+        if len(flat) > _WIDE:
+            flat = json.dumps(value, ensure_ascii=False, indent=2)
+        return flat.replace(f'"{_UNKNOWN}"', "(known after the apply)").replace(
+            '{"secret": true}', "(secret)"
+        )
+    return str(value)
+
+
+def _document(value: str) -> Any:
+    """Return the object that a text holds, such as a policy document, else the text."""
+    if not value.startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _common_tags(resources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the tags that most resources of a plan carry, so that they are shown once."""
+    tagged = [r["inputs"]["tags"] for r in resources if isinstance(r["inputs"].get("tags"), dict)]
+    counts = Counter((key, str(value)) for tags in tagged for key, value in tags.items())
+    return {key: value for (key, value), count in sorted(counts.items()) if count > len(tagged) / 2}
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    """Return a resource's name with the component that it belongs to."""
+    kinds = str(item["urn"]).split("::")[-2].split("$")
+    component = kinds[-2].rpartition(":")[2] if len(kinds) > 1 else ""
+    return f"{component}/{item['name']}" if component else str(item["name"])
+
+
+def _violations(found: Sequence[Mapping[str, Any]]) -> None:
+    """Show what the policies found: what many resources have in common is said once."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for item in found:
+        common = tuple(str(item[name]) for name in ("enforcement", "rule", "reason", "remedy"))
+        alike.setdefault(common, []).append(_where(item))
+    for (enforcement, rule, reason, remedy), addresses in alike.items():
+        why = f"{reason.rstrip('.')}. {remedy}"
+        if len(addresses) == 1:
+            say(f"  {enforcement}: {rule}  {addresses[0]} {why}")
+            continue
+        say(f"  {enforcement}: {rule}  each of {len(addresses)} resources {why}")
+        for address in addresses:
+            say(f"      {address}")
+
+
+def _where(violation: Mapping[str, Any]) -> str:
+    """Return the address, and which values of it are not known: the reason does not name them."""
+    address = _address(violation["address"])
+    unknown = violation.get("verdict") == "unknown" and violation.get("path")
+    return f"{address} ({unknown})" if unknown else address
+
+
+def _address(address: str) -> str:
+    """Return type and name of an engine's URN, and any other address as it is."""
+    if not address.startswith("urn:pulumi:"):
+        return address
+    *_, kinds, name = address.split("::")
+    return f"{kinds.rpartition('$')[2]} {name}"
+
+
+def _short(digest: str) -> str:
+    return str(digest).removeprefix("sha256:")[:8]

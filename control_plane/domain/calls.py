@@ -1,0 +1,49 @@
+"""Records of engine calls: who makes them, where, until when. The newest one owns the stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+
+class CallOutcome(StrEnum):
+    """How a call ended."""
+
+    ENDED = "ended"  # with an answer, good or bad
+    DIED = "died"  # without one
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallRecord:
+    """One engine call of a run.
+
+    ``number`` counts the calls of the deployment: what a call writes is refused when a higher one
+    exists. ``host`` and ``pids`` are those of the engine's processes, which is how its locks are
+    recognised. After ``deadline_at`` the call has stopped its engine, whoever can still see it.
+    """
+
+    id: str
+    run_id: str
+    deployment_id: str
+    number: int
+    worker: str
+    host: str
+    pids: tuple[int, ...] = ()
+    begun_at: datetime
+    deadline_at: datetime
+    ended_at: datetime | None = None
+    outcome: CallOutcome | None = None
+    version: int = 1
+
+    def with_pid(self, pid: int) -> CallRecord:
+        """Return the record with one more engine process."""
+        return replace(self, pids=(*self.pids, pid), version=self.version + 1)
+
+    def until(self, deadline_at: datetime) -> CallRecord:
+        """Return the record with another deadline: what remains of a call can be told better."""
+        return replace(self, deadline_at=deadline_at, version=self.version + 1)
+
+    def ended(self, outcome: CallOutcome, now: datetime) -> CallRecord:
+        """Return the record of a call that is over."""
+        return replace(self, outcome=outcome, ended_at=now, version=self.version + 1)

@@ -1,0 +1,27 @@
+"""Timers: everything that falls due, as rows that one worker at a time takes up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class TimerKind(StrEnum):
+    """What a timer is about; ``workflows/timers.py`` has what each does."""
+
+    RUN_TURN = "run_turn"  # a run goes on: after a transient error, or to look at a lock again
+    RUN_WATCH = "run_watch"  # a run that works is still in the queue
+    APPROVAL_EXPIRY = "approval_expiry"
+    BUNDLE_EXPIRY = "bundle_expiry"
+    BUNDLE_WATCH = "bundle_watch"  # a build ends in time
+    RETENTION = "retention"  # of the rows that its subject names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timer:
+    """One thing that falls due at ``due_at``; a kind and subject have at most one."""
+
+    kind: TimerKind
+    subject: str
+    due_at: datetime

@@ -1,0 +1,426 @@
+"""The executor: reads the facts of a run, asks ``next_step``, performs the step, and asks again.
+
+One turn is one phase of the durable queue, at least once. A process that dies leaves rows from
+which the next turn goes on; what it left on the stack is settled first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from control_plane.domain.audit import Stage
+from control_plane.domain.calls import CallOutcome
+from control_plane.domain.deployment import Deployment
+from control_plane.domain.errors import (
+    DomainError,
+    EngineFailed,
+    ForeignLock,
+    HubUnavailable,
+    NoAccount,
+    StaleCall,
+)
+from control_plane.domain.next_step import ACTIVE, Step, StepKind, next_step
+from control_plane.domain.run import BlockedOn, Run, RunStatus
+from control_plane.ports import Applied, EngineCall, EngineResult, UnitOfWork
+from control_plane.workflows.calling import (
+    Listener,
+    close_call,
+    patiently,
+    register_call,
+    require_newest,
+)
+from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.ending import end_run, retry_later
+from control_plane.workflows.facts import Findings, Obstacle, facts_of
+from control_plane.workflows.gate import Gate, approve_by_rule, begin_verifying
+from control_plane.workflows.moving import as_json, block_run, locked_run, move_run
+from control_plane.workflows.placing import place
+from control_plane.workflows.planning import ask_for_decision, keep_plan
+from control_plane.workflows.recording import record
+from control_plane.workflows.settling import settle
+from control_plane.workflows.verifying import keep_evidence, public_outputs
+
+_ROWS_SECONDS: Final = 120.0  # that a step in rows waits for the database
+_STEPS: Final = 40  # of one turn; more would be a loop
+# reasons of an EngineFailed that say nothing of the stack: a process ended before it could
+_DEATHS: Final = frozenset({"runner_died", "engine_died", "provider_died"})
+_UNSETTLED: Final = "pending_unresolved"  # the engine found what an interrupted call left
+
+
+def advance_run(core: Core, run_id: str) -> None:
+    """Phase: take a run as far as it goes; does nothing for one that waits or has ended."""
+    turn = patiently(lambda: _begin(core, run_id), seconds=_ROWS_SECONDS)
+    if turn is None:
+        return
+    try:
+        for _ in range(_STEPS):
+            if not _advance(turn):
+                break
+        else:
+            raise RuntimeError(f"{run_id} does not come to a wait or an end")
+    except StaleCall:
+        return  # a newer call goes on with the run
+    patiently(lambda: _leave(core, run_id))
+
+
+@dataclass(kw_only=True)
+class Turn:
+    """One turn: what it found out, and its engine call, made when it is needed first."""
+
+    core: Core
+    run_id: str
+    findings: Findings = field(default_factory=Findings)
+    call: EngineCall | None = None
+
+    def engine_call(self) -> EngineCall:
+        """Return the call of this turn, registered."""
+        if self.call is None:
+            self.call = patiently(self._register)
+        return self.call
+
+    def _register(self) -> EngineCall:
+        with self.core.uow() as uow:
+            run, deployment = locked_run(uow, self.run_id)
+            call = register_call(self.core, uow, run, deployment)
+            uow.commit()
+        return call
+
+    def drop_call(self, outcome: CallOutcome) -> None:
+        """Close the turn's call."""
+        call, self.call = self.call, None
+        if call is None:
+            return
+
+        def close() -> None:
+            with self.core.uow() as uow:
+                close_call(self.core, uow, call, outcome)
+                uow.commit()
+
+        patiently(close)
+
+
+def _begin(core: Core, run_id: str) -> Turn | None:
+    """Take the run up. A run that somebody seems to work on has been left by a dead process."""
+    with core.uow() as uow:
+        run, _ = locked_run(uow, run_id)
+        if run.status not in ACTIVE:
+            return None
+        deaths = run.deaths + 1 if run.is_working else run.deaths
+        uow.runs.save(run.changed(core.clock.now(), is_working=True, deaths=deaths))
+        uow.commit()
+    return Turn(core=core, run_id=run_id)
+
+
+def _leave(core: Core, run_id: str) -> None:
+    with core.uow() as uow:
+        run, _ = locked_run(uow, run_id)
+        if run.is_working:
+            uow.runs.save(run.changed(core.clock.now(), is_working=False))
+            uow.commit()
+
+
+def _advance(turn: Turn) -> bool:
+    """Do one step; returns False when there is nothing more to do now."""
+    step, goes_on = patiently(lambda: _in_rows(turn), seconds=_ROWS_SECONDS)
+    by_engine = _BY_ENGINE.get(step.kind)
+    if by_engine is not None:
+        _call_engine(turn, by_engine)
+        return True
+    if not goes_on:
+        turn.drop_call(CallOutcome.ENDED)
+    return goes_on
+
+
+def _in_rows(turn: Turn) -> tuple[Step, bool]:
+    """Find the next step and do it if it changes rows alone; tells whether more follows."""
+    core = turn.core
+    with core.uow() as uow:
+        run, deployment = locked_run(uow, turn.run_id)
+        step = next_step(facts_of(core, uow, run, deployment, turn.findings))
+        perform = _IN_ROWS.get(step.kind)
+        goes_on = perform is not None and perform(turn, uow, run, deployment, step)
+        uow.commit()
+    return step, goes_on
+
+
+# --- steps that change rows alone --------------------------------------------------------------
+def _place(turn: Turn, uow: UnitOfWork, run: Run, deployment: Deployment, step: Step) -> bool:
+    core = turn.core
+    del step
+    try:
+        deployment = place(core, uow, run, deployment)
+    except (HubUnavailable, NoAccount) as error:
+        # in the transaction that saw no room: whoever makes room next sees this run wait
+        block_run(core, uow, run, BlockedOn(error.code), error, caller=WORKER)
+        return False
+    move_run(
+        core, uow, WORKER, run, RunStatus.PLANNING, action=None,
+        spec_number=deployment.spec_number,
+    )  # fmt: skip
+    return True
+
+
+def _ask(turn: Turn, uow: UnitOfWork, run: Run, deployment: Deployment, step: Step) -> bool:
+    del step
+    ask_for_decision(turn.core, uow, run, deployment)
+    return False
+
+
+def _approve(turn: Turn, uow: UnitOfWork, run: Run, deployment: Deployment, step: Step) -> bool:
+    del deployment, step
+    plan = uow.plans.get(run.plan_id or "")
+    if plan is None:
+        raise LookupError(run.id)
+    approve_by_rule(turn.core, uow, run, plan)
+    return True
+
+
+def _block(turn: Turn, uow: UnitOfWork, run: Run, deployment: Deployment, step: Step) -> bool:
+    del deployment, step
+    obstacle = turn.findings.obstacle
+    if obstacle is None:
+        raise LookupError(run.id)
+    block_run(turn.core, uow, run, obstacle.on, obstacle.error, caller=WORKER)
+    return False
+
+
+def _retry_later(turn: Turn, uow: UnitOfWork, run: Run, deployment: Deployment, step: Step) -> bool:
+    del deployment, step
+    retry_later(turn.core, uow, run, turn.findings.error)
+    return False
+
+
+def _end(turn: Turn, uow: UnitOfWork, run: Run, deployment: Deployment, step: Step) -> bool:
+    end_run(turn.core, uow, run, deployment, step.end or RunStatus.ERRORED, turn.findings)
+    return False
+
+
+_IN_ROWS: Final[Mapping[StepKind, Callable[[Turn, UnitOfWork, Run, Deployment, Step], bool]]] = {
+    StepKind.PLACE: _place,
+    StepKind.ASK: _ask,
+    StepKind.APPROVE: _approve,
+    StepKind.BLOCK: _block,
+    StepKind.RETRY_LATER: _retry_later,
+    StepKind.END: _end,
+}
+
+
+# --- steps that call the engine ----------------------------------------------------------------
+def _settle(turn: Turn, call: EngineCall, listener: Listener) -> None:
+    turn.findings.obstacle = settle(turn.core, turn.run_id, call, listener)
+
+
+def _plan(turn: Turn, call: EngineCall, listener: Listener) -> None:
+    """Preview; in one call with the apply where the rules may let it apply at once."""
+    core = turn.core
+    with core.uow() as uow:
+        run, deployment = locked_run(uow, turn.run_id)
+    if not core.rules.approvals.always_asks(deployment.kind, run.kind):
+        _apply_through_gate(turn, call, listener, saved_plan=None)
+        return
+    engine_plan = core.engine.plan(call, on_events=listener)
+
+    def store() -> None:
+        with core.uow() as uow:
+            run, _ = locked_run(uow, turn.run_id)
+            require_newest(uow, call)
+            if run.status is RunStatus.PLANNING:
+                keep_plan(core, uow, run, engine_plan)
+            uow.commit()
+
+    patiently(store)
+
+
+def _apply(turn: Turn, call: EngineCall, listener: Listener) -> None:
+    """Apply the approved plan as the engine saved it; of an interrupted one what remains."""
+    core = turn.core
+    with core.uow() as uow:
+        run, _ = locked_run(uow, turn.run_id)
+        plan = uow.plans.get(run.plan_id or "")
+    if plan is None or plan.saved_plan_ref is None:
+        raise EngineFailed("the run has no plan to apply")
+    saved_plan = None
+    if run.status is RunStatus.APPROVED:
+        saved_plan = core.secrets.open(core.objects.get(plan.saved_plan_ref), context=plan.id)
+    _apply_through_gate(turn, call, listener, saved_plan=saved_plan)
+
+
+def _apply_through_gate(
+    turn: Turn, call: EngineCall, listener: Listener, *, saved_plan: bytes | None
+) -> None:
+    core = turn.core
+    result = core.engine.apply(
+        call,
+        gate=Gate(core, turn.run_id, call, turn.findings),
+        saved_plan=saved_plan,
+        on_applied=lambda applied: patiently(lambda: _keep_applied(turn, call, applied)),
+        on_events=listener,
+    )
+    if result.look is not None:
+        look = result.look
+        patiently(lambda: _keep_look(turn, call, look))
+    elif result.outcome in {"failed", "canceled"}:
+        patiently(lambda: _keep_failure(turn, call, result))
+
+
+def _verify(turn: Turn, call: EngineCall, listener: Listener) -> None:
+    core = turn.core
+    with core.uow() as uow:
+        run, _ = locked_run(uow, turn.run_id)
+        begin_verifying(core, uow, run)
+        uow.commit()
+    look = core.engine.look(call, on_events=listener)
+    patiently(lambda: _keep_look(turn, call, look))
+
+
+_BY_ENGINE: Final[Mapping[StepKind, Callable[[Turn, EngineCall, Listener], None]]] = {
+    StepKind.SETTLE: _settle,
+    StepKind.PLAN: _plan,
+    StepKind.APPLY: _apply,
+    StepKind.VERIFY: _verify,
+}
+
+
+def _call_engine(turn: Turn, step: Callable[[Turn, EngineCall, Listener], None]) -> None:
+    """Do a step with the turn's call; how it failed becomes a fact of the turn or of the rows."""
+    turn.findings = Findings()
+    listener: Listener | None = None
+    try:
+        call = turn.engine_call()
+        listener = Listener(turn.core, call)
+        step(turn, call, listener)
+        listener.flush()
+    except StaleCall:
+        raise
+    except ForeignLock as error:
+        _unsettle(turn)
+        turn.findings.obstacle = Obstacle(on=BlockedOn.FOREIGN_LOCK, error=error)
+    except DomainError as error:
+        reason = error.data.get("reason") if isinstance(error, EngineFailed) else None
+        if reason in _DEATHS:
+            died = as_json(error)
+            patiently(lambda: _count_death(turn, died))
+        elif reason == _UNSETTLED:
+            _unsettle(turn)
+        elif reason == "canceled":
+            turn.findings.was_canceled = True
+        else:
+            turn.findings.error = error
+
+
+def _count_death(turn: Turn, error: Mapping[str, Any]) -> None:
+    """A process of the call died: the next call of this turn looks at what it left."""
+    core = turn.core
+    with core.uow() as uow:
+        run, _ = locked_run(uow, turn.run_id)
+        if turn.call is not None:
+            close_call(core, uow, turn.call, CallOutcome.DIED)
+        uow.runs.save(run.changed(core.clock.now(), deaths=run.deaths + 1, error=error))
+        uow.commit()
+    turn.call = None
+
+
+def _unsettle(turn: Turn) -> None:
+    with turn.core.uow() as uow:
+        run, deployment = locked_run(uow, turn.run_id)
+        uow.deployments.save(
+            replace(
+                deployment,
+                is_unsettled=True,
+                updated_at=turn.core.clock.now(),
+                version=deployment.version + 1,
+            )
+        )
+        del run
+        uow.commit()
+
+
+# --- what an engine call did -------------------------------------------------------------------
+def _keep_applied(turn: Turn, call: EngineCall, applied: Applied) -> None:
+    """Store what an apply made, before anybody looks at it."""
+    core = turn.core
+    with core.uow() as uow:
+        run, deployment = locked_run(uow, turn.run_id)
+        require_newest(uow, call)
+        if run.status is not RunStatus.APPLYING:
+            return
+        now = core.clock.now()
+        run = run.changed(now, states_written=_with(run.states_written, applied.state_digest))
+        uow.runs.save(run)
+        uow.deployments.save(
+            replace(
+                deployment,
+                outputs=public_outputs(applied),
+                state_digest=applied.state_digest,
+                is_unsettled=False,
+                updated_at=now,
+                version=deployment.version + 1,
+            )
+        )
+        _record_apply(core, uow, run, Stage.COMPLETED, applied.summary, applied.state_digest,
+                      outputs=sorted(applied.outputs))  # fmt: skip
+        begin_verifying(core, uow, run)
+        uow.commit()
+
+
+def _keep_look(turn: Turn, call: EngineCall, look: Any) -> None:
+    core = turn.core
+    with core.uow() as uow:
+        run, _ = locked_run(uow, turn.run_id)
+        require_newest(uow, call)
+        if run.status is RunStatus.VERIFYING:
+            keep_evidence(core, uow, run, call, look)
+            uow.commit()
+
+
+def _keep_failure(turn: Turn, call: EngineCall, result: EngineResult) -> None:
+    """Store how an apply failed; the stack is unsettled unless the engine called nothing."""
+    core = turn.core
+    error = dict(result.error or {"code": "engine_failed", "message": "the engine failed"})
+    with core.uow() as uow:
+        run, deployment = locked_run(uow, turn.run_id)
+        require_newest(uow, call)
+        now = core.clock.now()
+        if run.status is RunStatus.APPLYING:
+            run = run.changed(
+                now, states_written=_with(run.states_written, result.state_digest), error=error
+            )
+            uow.runs.save(run)
+            uow.deployments.save(
+                replace(
+                    deployment,
+                    is_unsettled=result.changed,
+                    updated_at=now,
+                    version=deployment.version + 1,
+                )
+            )
+            _record_apply(core, uow, run, Stage.FAILED, result.summary, result.state_digest,
+                          code=str(error["code"]))  # fmt: skip
+            uow.commit()
+    turn.findings.said = error
+    turn.findings.was_canceled = result.outcome == "canceled"
+
+
+def _record_apply(
+    core: Core,
+    uow: UnitOfWork,
+    run: Run,
+    stage: Stage,
+    summary: Mapping[str, int],
+    state_digest: str | None,
+    **data: Any,
+) -> None:
+    plan = uow.plans.get(run.plan_id or "")
+    record(
+        core, uow, WORKER, "run.apply",
+        tree=run.tenant_id, targets=(("run", run.id), ("deployment", run.deployment_id)),
+        stage=stage, run=run.id, plan_digest=plan.digest if plan else None,
+        summary={key.replace("-", "_"): n for key, n in summary.items()},
+        state_digest=state_digest, **data,
+    )  # fmt: skip
+
+
+def _with(states: tuple[str, ...], state: str | None) -> tuple[str, ...]:
+    return states if state is None or state in states else (*states, state)

@@ -1,0 +1,132 @@
+"""Engine calls of a run: registered before they begin, fenced while they write, closed at the end.
+
+The newest call of a deployment owns its stack. What an older one would write is refused with
+``StaleCall``, so that a worker that was cut off and comes back changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from control_plane.domain import spec as specs
+from control_plane.domain.calls import CallOutcome, CallRecord
+from control_plane.domain.deployment import Deployment
+from control_plane.domain.errors import Conflict, StaleCall, Unavailable
+from control_plane.domain.run import Run
+from control_plane.ports import EngineCall, Happened, UnitOfWork
+from control_plane.workflows.core import Core
+from control_plane.workflows.moving import progress
+from control_plane.workflows.placing import account_of, spec_of
+
+T = TypeVar("T")
+_PATIENCE_SECONDS: Final = 900.0  # an engine waits as long for the database as its gate would
+_FIRST_PAUSE_SECONDS: Final = 0.05
+_LONGEST_PAUSE_SECONDS: Final = 2.0
+
+
+def register_call(core: Core, uow: UnitOfWork, run: Run, deployment: Deployment) -> EngineCall:
+    """Take the stack for a new call; every earlier call of the deployment is stale now."""
+    uow.deployments.get(deployment.id, lock=True)
+    newest = uow.queries.newest_call(deployment.id)
+    if newest is not None and newest.outcome is None:
+        uow.calls.save(newest.ended(CallOutcome.DIED, core.clock.now()))
+    now = core.clock.now()
+    number = newest.number + 1 if newest is not None else 1
+    record = CallRecord(
+        id=f"{run.id}.{number}",
+        run_id=run.id,
+        deployment_id=deployment.id,
+        number=number,
+        worker=core.here.worker,
+        host=core.here.host,
+        begun_at=now,
+        deadline_at=now + core.limits.call_life,
+    )
+    uow.calls.add(record)
+    account = account_of(uow, deployment.account_id)
+    return EngineCall(
+        call_id=record.id,
+        run_id=run.id,
+        deployment_id=deployment.id,
+        stack=deployment.stack,
+        program=specs.PROGRAMS[deployment.kind],
+        spec=spec_of(uow, deployment, run.spec_number).document,
+        region=deployment.region,
+        account_id=deployment.account_id,
+        role_arn=account.role_arn if account else None,
+        external_id=account.external_id if account else None,
+        stack_salt=deployment.stack_salt,
+        encrypted_key=deployment.encrypted_key,
+    )
+
+
+def require_newest(uow: UnitOfWork, call: EngineCall) -> CallRecord:
+    """Return the record of a call that still owns its stack. Raises ``StaleCall``."""
+    newest = uow.queries.newest_call(call.deployment_id)
+    if newest is None or newest.id != call.call_id or newest.outcome is not None:
+        raise StaleCall("a newer engine call works on this stack", call=call.call_id)
+    return newest
+
+
+def close_call(core: Core, uow: UnitOfWork, call: EngineCall, outcome: CallOutcome) -> None:
+    """Say that a call is over. Raises ``StaleCall``."""
+    record = require_newest(uow, call)
+    uow.calls.save(record.ended(outcome, core.clock.now()))
+
+
+def patiently(act: Callable[[], T], *, seconds: float = _PATIENCE_SECONDS) -> T:
+    """Do a transaction again while the database is away or others change the same rows.
+
+    Raises ``Unavailable`` or ``Conflict`` when that does not pass within ``seconds``.
+    """
+    end, pause = time.monotonic() + seconds, _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return act()
+        except (Unavailable, Conflict):
+            if time.monotonic() + pause > end:
+                raise
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+class Listener:
+    """Keeps the engine's progress: lines for people, and the processes whose locks are ours.
+
+    Lines for people wait when the database is away; a process enters the call's record before the
+    engine touches anything.
+    """
+
+    def __init__(self, core: Core, call: EngineCall) -> None:
+        self._core = core
+        self._call = call
+        self._waiting: list[Happened] = []
+
+    def __call__(self, events: Sequence[Happened]) -> None:
+        """Store lines. Raises ``StaleCall`` when a newer call owns the stack."""
+        self._waiting += events
+        if any(kind == "engine" for kind, _ in self._waiting):
+            patiently(self._store)
+            return
+        try:
+            self._store()
+        except (Unavailable, Conflict):
+            return  # with the next ones, or at the end
+
+    def flush(self) -> None:
+        """Store what waits, as far as the database is there."""
+        self(())
+
+    def _store(self) -> None:
+        if not self._waiting:
+            return
+        core, pids = self._core, [int(b["pid"]) for kind, b in self._waiting if kind == "engine"]
+        with core.uow() as uow:
+            record = require_newest(uow, self._call)
+            for pid in pids:
+                uow.calls.save(record := record.with_pid(pid))
+            progress(core, uow, self._call.run_id, *self._waiting)
+            uow.commit()
+        self._waiting = []

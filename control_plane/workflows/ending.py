@@ -1,0 +1,137 @@
+"""The end of a run, and its waits: what becomes of its approval, its error and its owner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from control_plane.domain.approval import ApprovalStatus
+from control_plane.domain.audit import Stage
+from control_plane.domain.deployment import Deployment, DeploymentKind
+from control_plane.domain.errors import DomainError
+from control_plane.domain.plan import Plan
+from control_plane.domain.run import Run, RunStatus
+from control_plane.domain.timers import TimerKind
+from control_plane.ports import UnitOfWork
+from control_plane.workflows.core import WORKER, Caller, Core
+from control_plane.workflows.facts import Findings
+from control_plane.workflows.moving import as_json, close_approval, move_run
+from control_plane.workflows.verifying import failure_of
+from control_plane.workflows.waking import wake_for_hub
+
+# what becomes of the approval of a run that ends
+_APPROVAL_OF: Final[Mapping[RunStatus, ApprovalStatus]] = {
+    RunStatus.EXPIRED: ApprovalStatus.EXPIRED,
+    RunStatus.SUPERSEDED: ApprovalStatus.SUPERSEDED,
+    RunStatus.CANCELED: ApprovalStatus.CANCELED,
+    RunStatus.ERRORED: ApprovalStatus.CANCELED,
+}
+_FIRST_PAUSE: Final = timedelta(seconds=5)
+_LONGEST_PAUSE: Final = timedelta(minutes=10)
+
+
+def end_run(
+    core: Core,
+    uow: UnitOfWork,
+    run: Run,
+    deployment: Deployment,
+    status: RunStatus,
+    findings: Findings,
+    *,
+    caller: Caller = WORKER,
+) -> Run:
+    """Bring a run to its end."""
+    plan = uow.plans.get(run.plan_id) if run.plan_id else None
+    newest = uow.queries.newest_run(run.deployment_id)
+    successor = newest.id if newest is not None and newest.number > run.number else None
+    if status in _APPROVAL_OF:
+        extra: dict[str, Any] = {}
+        if status is RunStatus.SUPERSEDED:
+            extra["superseded_by"] = successor
+        elif status is RunStatus.EXPIRED:
+            approval = uow.approvals.get(run.approval_id) if run.approval_id else None
+            extra["expires_at"] = approval.expires_at.isoformat() if approval else None
+        close_approval(core, uow, run, _APPROVAL_OF[status], **extra)
+    uow.timers.cancel(TimerKind.RUN_WATCH, run.id)
+    uow.timers.cancel(TimerKind.RUN_TURN, run.id)
+    action, stage, data = _recorded(run, status, plan, successor)
+    error = _error(core, uow, run, status, plan, findings)
+    if status is RunStatus.ERRORED:
+        data |= {"phase": str(run.status), "code": str((error or {}).get("code", "internal"))}
+    run = move_run(
+        core, uow, caller, run, status, action=action, stage=stage, data=data, error=error,
+        is_working=False,
+    )  # fmt: skip
+    if deployment.kind is DeploymentKind.HUB and deployment.hub_id is not None:
+        hub = uow.hubs.get(deployment.hub_id)
+        if hub is not None and status in {RunStatus.APPLIED, RunStatus.NO_CHANGES}:
+            wake_for_hub(core, uow, hub)
+    return run
+
+
+def _recorded(
+    run: Run, status: RunStatus, plan: Plan | None, successor: str | None
+) -> tuple[str | None, Stage, dict[str, Any]]:
+    named = {"plan": plan.id, "plan_digest": plan.digest} if plan is not None else {}
+    match status:
+        case RunStatus.NO_CHANGES:
+            return "run.no_changes", Stage.COMPLETED, named
+        case RunStatus.EXPIRED:
+            return "run.expired", Stage.COMPLETED, named
+        case RunStatus.SUPERSEDED:
+            return "run.superseded", Stage.COMPLETED, {"superseded_by": successor}
+        case RunStatus.CANCELED:
+            return "run.canceled", Stage.COMPLETED, {"during": str(run.blocked_from or run.status)}
+        case RunStatus.ERRORED:
+            return "run.errored", Stage.FAILED, {}
+        case _:  # applied and policy_failed have events of their own
+            return None, Stage.COMPLETED, {}
+
+
+def _error(
+    core: Core,
+    uow: UnitOfWork,
+    run: Run,
+    status: RunStatus,
+    plan: Plan | None,
+    findings: Findings,
+) -> Mapping[str, Any] | None:
+    if status is RunStatus.POLICY_FAILED and plan is not None:
+        mandatory = plan.evaluation.mandatory
+        return {
+            "code": "policy_violation",
+            "message": f"{len(mandatory)} mandatory violations; first: {mandatory[0].reason}",
+            "remedy": mandatory[0].remedy,
+            "data": plan.evaluation.summary(),
+        }
+    if status is not RunStatus.ERRORED:
+        return run.error if status is RunStatus.CANCELED else None
+    evidence = uow.evidence.get(run.evidence_id) if run.evidence_id else None
+    if evidence is not None and not evidence.ok:
+        return as_json(failure_of(evidence))
+    if findings.said is not None:
+        return findings.said
+    if findings.error is not None:
+        return as_json(findings.error)
+    if run.failures >= core.limits.failures and run.error is not None:
+        return run.error
+    return as_json(
+        DomainError("the process that worked on it died again and again; see the worker's log")
+    )
+
+
+def retry_later(core: Core, uow: UnitOfWork, run: Run, error: DomainError | None) -> Run:
+    """Let a timer take the run up again, later each time; its status and approval stay."""
+    now = core.clock.now()
+    pause = min(_FIRST_PAUSE * 2**run.failures, _LONGEST_PAUSE)
+    run = run.changed(
+        now,
+        failures=run.failures + 1,
+        is_working=False,
+        error=as_json(error) if error is not None else run.error,
+    )
+    uow.runs.save(run)
+    uow.timers.set(TimerKind.RUN_TURN, run.id, now + pause)
+    uow.timers.cancel(TimerKind.RUN_WATCH, run.id)
+    return run

@@ -1,0 +1,131 @@
+"""From rows to the facts that decide what a run does next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from control_plane.domain.approval import ApprovalStatus
+from control_plane.domain.deployment import Deployment
+from control_plane.domain.errors import DomainError
+from control_plane.domain.next_step import (
+    ApprovalFact,
+    ErrorFact,
+    EvidenceFact,
+    PlanFact,
+    RunFacts,
+)
+from control_plane.domain.plan import Plan
+from control_plane.domain.run import BlockedOn, Run, RunStatus
+from control_plane.ports import UnitOfWork
+from control_plane.workflows.core import Core
+
+
+@dataclass(frozen=True, kw_only=True)
+class Obstacle:
+    """What lets a run call nothing for now."""
+
+    on: BlockedOn
+    error: DomainError
+
+
+@dataclass(kw_only=True)
+class Findings:
+    """What a turn found out that is in no row: it holds for this turn alone.
+
+    ``said`` is the engine's own account of an apply that failed, {code, message, data}.
+    """
+
+    obstacle: Obstacle | None = None
+    error: DomainError | None = None
+    said: Mapping[str, Any] | None = None
+    was_canceled: bool = False
+
+    @property
+    def error_fact(self) -> ErrorFact:
+        """How the last engine call of the turn ended, if not well."""
+        if self.was_canceled:
+            return ErrorFact.CANCELED
+        if self.said is not None:
+            return ErrorFact.FINAL
+        if self.error is None:
+            return ErrorFact.NONE
+        return ErrorFact.TRANSIENT if self.error.transient else ErrorFact.FINAL
+
+
+def facts_of(
+    core: Core,
+    uow: UnitOfWork,
+    run: Run,
+    deployment: Deployment,
+    findings: Findings,
+    *,
+    remaining: PlanFact | None = None,
+    moved: bool = False,
+) -> RunFacts:
+    """Return the facts of a run.
+
+    ``remaining`` and ``moved`` are what a fresh preview in the engine's call showed of an apply.
+    """
+    plan = uow.plans.get(run.plan_id) if run.plan_id else None
+    evidence = uow.evidence.get(run.evidence_id) if run.evidence_id else None
+    return RunFacts(
+        status=run.status,
+        blocked_on=run.blocked_on,
+        superseded=_is_superseded(uow, run),
+        cancel_requested=run.cancel_requested,
+        worn_out=run.deaths >= core.limits.deaths or run.failures >= core.limits.failures,
+        settled=not deployment.is_unsettled,
+        plan=remaining if remaining is not None else _plan_fact(plan),
+        violated=plan is not None and not plan.evaluation.ok,
+        approval=_approval_fact(core, uow, run, deployment, plan),
+        late=_is_late(core, uow, run),
+        moved=moved,
+        obstacle=findings.obstacle.on if findings.obstacle else None,
+        error=findings.error_fact,
+        evidence=EvidenceFact.NONE
+        if evidence is None
+        else EvidenceFact.HELD
+        if evidence.ok
+        else EvidenceFact.FAILED,
+    )
+
+
+def _plan_fact(plan: Plan | None) -> PlanFact:
+    if plan is None:
+        return PlanFact.NONE
+    return PlanFact.EMPTY if plan.is_empty else PlanFact.CHANGES
+
+
+def _is_superseded(uow: UnitOfWork, run: Run) -> bool:
+    newest = uow.queries.newest_run(run.deployment_id)
+    return newest is not None and newest.number > run.number
+
+
+def _approval_fact(
+    core: Core, uow: UnitOfWork, run: Run, deployment: Deployment, plan: Plan | None
+) -> ApprovalFact:
+    if run.approval_id is None:
+        rule = core.rules.approvals.rule_for(
+            deployment.kind, run.kind, irreversible=bool(plan and plan.irreversible)
+        )
+        return ApprovalFact.MISSING if rule.needed else ApprovalFact.NOT_NEEDED
+    approval = uow.approvals.get(run.approval_id)
+    given = {ApprovalStatus.APPROVED, ApprovalStatus.CONSUMED}
+    return (
+        ApprovalFact.GIVEN
+        if approval is not None and approval.status in given
+        else ApprovalFact.WAITING
+    )
+
+
+def _is_late(core: Core, uow: UnitOfWork, run: Run) -> bool:
+    """Tell whether the time to start the apply, or to go on with it, is over; its end counts."""
+    now = core.clock.now()
+    if run.started_at is not None:
+        return run.status is RunStatus.APPLYING and (
+            now >= run.started_at + core.rules.approvals.resumes_within
+        )
+    approval = uow.approvals.get(run.approval_id) if run.approval_id else None
+    return approval is not None and now >= approval.expires_at

@@ -1,0 +1,167 @@
+"""Where a deployment goes, and its spec: an immutable row that a run works towards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from control_plane.domain import spec as specs
+from control_plane.domain.canonical import digest
+from control_plane.domain.deployment import (
+    PLATFORM,
+    Account,
+    Deployment,
+    DeploymentKind,
+    DeploymentSpec,
+    Desired,
+)
+from control_plane.domain.errors import DomainError, HubUnavailable, NoAccount
+from control_plane.domain.hub import Hub, HubStatus
+from control_plane.domain.run import Run, RunKind
+from control_plane.domain.slug import short_name
+from control_plane.domain.tenant import Tenant
+from control_plane.ports import PolicyScope, UnitOfWork
+from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.recording import record
+from control_plane.workflows.waking import ACCOUNT_POOL, hub_room
+
+
+def place(core: Core, uow: UnitOfWork, run: Run, deployment: Deployment) -> Deployment:
+    """Give a deployment its Hub or account and the spec that its owner's facts lead to.
+
+    The newest spec stays when nothing in it changed. Raises ``HubUnavailable`` and ``NoAccount``,
+    holding the name on which whoever makes room takes turns with this transaction.
+    """
+    if deployment.kind is DeploymentKind.SLICE:
+        hub = _hub_with_room(uow, deployment)
+        deployment = replace(deployment, hub_id=hub.id, account_id=_account_of(uow, hub))
+    elif not deployment.account_id:
+        account = _claim_account(core, uow, run, deployment)
+        deployment = replace(deployment, account_id=account.account_id)
+    document = _document(core, uow, deployment)
+    core.specs.validate(specs.PROGRAMS[deployment.kind], document)
+    newest = spec_of(uow, deployment) if deployment.spec_number else None
+    if newest is None or digest(dict(newest.document)) != digest(document):
+        number = deployment.spec_number + 1
+        uow.specs.add(
+            DeploymentSpec(
+                id=f"{deployment.id}.{number}",
+                deployment_id=deployment.id,
+                number=number,
+                document=document,
+                digest=digest(document),
+                desired=Desired.PRESENT,
+                made_by=run.requested_by,
+                made_at=core.clock.now(),
+            )
+        )
+        deployment = replace(deployment, spec_number=number)
+    deployment = replace(deployment, updated_at=core.clock.now(), version=deployment.version + 1)
+    uow.deployments.save(deployment)
+    return deployment
+
+
+def spec_of(uow: UnitOfWork, deployment: Deployment, number: int | None = None) -> DeploymentSpec:
+    """Return a spec of a deployment, the newest unless ``number`` says another."""
+    spec = uow.specs.get(f"{deployment.id}.{number or deployment.spec_number}")
+    if spec is None:
+        raise DomainError("the spec of this deployment is gone")
+    return spec
+
+
+def kind_of(deployment: Deployment, desired: Desired) -> RunKind:
+    """Return what a run is called: computed from what there is and what is wanted."""
+    if desired is Desired.ABSENT:
+        return RunKind.DESTROY
+    return RunKind.UPDATE if deployment.applied_spec else RunKind.PROVISION
+
+
+def policy_scope(uow: UnitOfWork, deployment: Deployment) -> PolicyScope:
+    """Return what the deployment's plan is judged against."""
+    tenant = uow.tenants.get(deployment.tenant_id) if deployment.tenant_id is not None else None
+    residency: dict[str, Any] = dict((tenant.facts.get("residency") or {}) if tenant else {})
+    slug = tenant.slug if tenant else PLATFORM
+    is_slice = deployment.kind is DeploymentKind.SLICE
+    return PolicyScope(
+        region=deployment.region,
+        account_id=deployment.account_id,
+        zone=residency.get("zone"),
+        strict=bool(residency.get("strict")),
+        mode=specs.MODES[deployment.kind],
+        tenant=slug,
+        deployment=deployment.id,
+        environment=deployment.environment,
+        slice_short=short_name(slug, deployment.id) if is_slice else None,
+    )
+
+
+def account_of(uow: UnitOfWork, account_id: str) -> Account | None:
+    """Return an account of the pool by its number."""
+    found = uow.accounts.find(account_id=account_id)
+    return found[0] if found else None
+
+
+def _claim_account(core: Core, uow: UnitOfWork, run: Run, deployment: Deployment) -> Account:
+    uow.serialize_on(ACCOUNT_POOL)
+    pool = uow.accounts.find(claimed_by=None)
+    account = next((a for a in pool if not a.shared), None) or next(iter(pool), None)
+    if account is None:
+        raise NoAccount("every AWS account of the pool is claimed")
+    if not account.shared:
+        uow.accounts.save(replace(account, claimed_by=deployment.id))
+    record(
+        core, uow, WORKER, "account.claimed",
+        tree=deployment.tenant_id, targets=(("deployment", deployment.id),), run=run.id,
+        account=account.account_id, shared=account.shared,
+    )  # fmt: skip
+    return account
+
+
+def _hub_with_room(uow: UnitOfWork, deployment: Deployment) -> Hub:
+    uow.serialize_on(hub_room(deployment.region))
+    if deployment.hub_id is not None and deployment.applied_spec:
+        hub = uow.hubs.get(deployment.hub_id)  # it lives there
+        if hub is not None and hub.status is HubStatus.READY:
+            return hub
+        raise HubUnavailable("the Hub of this slice is not ready")
+    ready = uow.hubs.find(region=deployment.region, status=HubStatus.READY)
+    taken = uow.queries.slices([hub.id for hub in ready])
+    for hub in ready:
+        if hub.id == deployment.hub_id or taken[hub.id] < hub.capacity:
+            return hub
+    raise HubUnavailable(f"no ready Hub with room in {deployment.region}", region=deployment.region)
+
+
+def _account_of(uow: UnitOfWork, hub: Hub) -> str:
+    """A slice lives in the account of its Hub."""
+    own = uow.deployments.find(hub_id=hub.id, kind=DeploymentKind.HUB)
+    return own[0].account_id
+
+
+def _document(core: Core, uow: UnitOfWork, deployment: Deployment) -> dict[str, Any]:
+    zones = core.rules.regions.availability_zones(deployment.region)
+    if deployment.kind is DeploymentKind.HUB:
+        hub = uow.hubs.get(deployment.hub_id or "")
+        if hub is None:
+            raise DomainError("the Hub of this deployment is gone")
+        return specs.hub_spec(deployment, cell=hub.cell, zones=zones)
+    tenant = _tenant(uow, deployment)
+    if deployment.kind is DeploymentKind.SLICE:
+        hub = uow.hubs.get(deployment.hub_id or "")
+        if hub is None:
+            raise HubUnavailable("the Hub of this slice is gone")
+        return specs.slice_spec(deployment, tenant_slug=tenant.slug, hub_outputs=hub.outputs)
+    return specs.dedicated_spec(
+        deployment,
+        tenant_slug=tenant.slug,
+        sizing=specs.sizing_for(tenant.facts.get("seats")),
+        client_cidrs=tenant.facts.get("ip_allow_list") or (),
+        zones=zones,
+    )
+
+
+def _tenant(uow: UnitOfWork, deployment: Deployment) -> Tenant:
+    tenant = uow.tenants.get(deployment.tenant_id or "")
+    if tenant is None:
+        raise DomainError("the tenant of this deployment is gone")
+    return tenant

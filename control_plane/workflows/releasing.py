@@ -1,0 +1,33 @@
+"""What a worker says of the engine calls that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from control_plane.domain.calls import CallOutcome
+from control_plane.workflows.core import Core
+from control_plane.workflows.moving import locked_run
+
+
+def calls_to_stop(core: Core) -> Sequence[str]:
+    """Return this worker's engine calls whose runs somebody canceled."""
+    with core.uow() as uow:
+        return uow.queries.calls_to_stop(core.here.worker)
+
+
+def release_runs(core: Core) -> int:
+    """Close the calls of a worker that ends in order; returns how many.
+
+    Their runs are taken up by the next worker, which settles what the stopped engines left.
+    """
+    with core.uow() as uow:
+        open_calls = uow.calls.find(worker=core.here.worker, ended_at=None)
+    for call in open_calls:
+        with core.uow() as uow:
+            run, _ = locked_run(uow, call.run_id)
+            now = core.clock.now()
+            uow.calls.save(call.ended(CallOutcome.DIED, now))
+            if run.is_working:
+                uow.runs.save(run.changed(now, is_working=False))
+            uow.commit()
+    return len(open_calls)

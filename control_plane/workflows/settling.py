@@ -1,0 +1,183 @@
+"""Settling a stack: what earlier calls of the deployment left is cleaned up and resolved.
+
+What may be broken or cleared is only what is provably ours: processes that carry the mark of a call
+of this deployment, locks that such a call took and whose process is gone, interrupted operations
+that the cloud answers for. Anything else blocks the run, naming who holds the stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from control_plane.domain.audit import Stage
+from control_plane.domain.calls import CallRecord
+from control_plane.domain.engine import CallMark, LockInfo
+from control_plane.domain.errors import ForeignLock, PendingUnresolved, PlanMoved
+from control_plane.domain.run import BlockedOn, Run, RunStatus
+from control_plane.domain.timers import TimerKind
+from control_plane.ports import EngineCall, StackInspection, UnitOfWork
+from control_plane.workflows.calling import Listener, patiently, require_newest
+from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.facts import Obstacle
+from control_plane.workflows.moving import locked_run
+from control_plane.workflows.recording import record
+
+_CALLS: Final = 200  # of the deployment, newest first, whose traces are looked for
+_AGAIN_OURS: Final = timedelta(seconds=30)  # a lock of ours is looked at again
+_AGAIN_FOREIGN: Final = timedelta(minutes=5)  # and somebody else's
+
+
+def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obstacle | None:
+    """Make the stack fit to be used; returns what stands in the way instead.
+
+    Raises what the engine raises.
+    """
+    with core.uow() as uow:
+        calls = uow.queries.calls_of(call.deployment_id, limit=_CALLS)
+        owners = {c.id: c for c in calls}
+    earlier = [c.id for c in calls if c.id != call.call_id and c.host == core.here.host]
+    ended = core.engine.clean_up(call, end_calls=earlier, break_locks=())
+    marks = [CallMark(call_id=c.id, host=c.host, pids=c.pids) for c in calls]
+    found = core.engine.inspect(call, marks=marks)
+    held = [lock for lock in found.locks if not _may_break(lock, owners, core.clock.now())]
+    if held:
+        return _held(core, run_id, held[0])
+    obstacle = patiently(lambda: _check_state(core, run_id, call, found, set(owners)))
+    if obstacle is not None:
+        return obstacle
+    stale = [lock.id for lock in found.locks]
+    if stale:
+        core.engine.clean_up(call, end_calls=(), break_locks=stale)
+    patiently(lambda: _record_clean_up(core, run_id, len(ended.ended_pids), found.locks))
+    try:
+        resolved = core.engine.resolve(call, on_events=listener)
+    except PendingUnresolved as error:
+        return Obstacle(on=BlockedOn.PENDING_UNRESOLVED, error=error)
+    after = core.engine.inspect(call, marks=marks)
+
+    def store() -> None:
+        with core.uow() as uow:
+            run, _ = locked_run(uow, run_id)
+            require_newest(uow, call)
+            if resolved:
+                record(
+                    core, uow, WORKER, "pending.resolved",
+                    tree=run.tenant_id, targets=(("run", run.id),), stage=Stage.COMPLETED,
+                    run=run.id,
+                    resources=[
+                        {"urn": r.urn, "type": r.type, "resolution": r.resolution,
+                         "proof": r.proof}
+                        for r in resolved
+                    ],
+                )  # fmt: skip
+            _settled(core, uow, run, call, after.state_digest)
+            uow.commit()
+
+    patiently(store)
+    return None
+
+
+def _may_break(lock: LockInfo, owners: dict[str, CallRecord], now: datetime) -> bool:
+    """Tell whether a lock is ours and the process that took it cannot write any more."""
+    owner = owners.get(lock.call_id or "")
+    if owner is None:
+        return False
+    if lock.alive is None:  # on another host: it has stopped its engine when its time is over
+        return now >= owner.deadline_at
+    return not lock.alive
+
+
+def _held(core: Core, run_id: str, lock: LockInfo) -> Obstacle:
+    holder = f"{lock.user or 'somebody'}@{lock.host or 'an unknown host'}"
+    holder += f" (pid {lock.pid})" if lock.pid else ""
+    ours = f", engine call {lock.call_id}" if lock.call_id else ""
+    with core.uow() as uow:
+        pause = _AGAIN_OURS if lock.call_id else _AGAIN_FOREIGN
+        uow.timers.set(TimerKind.RUN_TURN, run_id, core.clock.now() + pause)
+        uow.commit()
+    error = ForeignLock(
+        f"the stack is locked by {holder}{ours}",
+        holder=holder, host=lock.host, pid=lock.pid, call=lock.call_id, lock=lock.id,
+    )  # fmt: skip
+    return Obstacle(on=BlockedOn.FOREIGN_LOCK, error=error)
+
+
+def _check_state(
+    core: Core, run_id: str, call: EngineCall, found: StackInspection, ours: set[str]
+) -> Obstacle | None:
+    """Find out whether somebody else wrote the state while an apply of ours was interrupted.
+
+    A lock of ours that is still there proves that nobody did: every writer takes the lock first.
+    Without it the state must be one that our runs know, or one that a call of ours wrote last. A
+    run that has not been approved plans from whatever is there, and the change is recorded.
+    """
+    with core.uow() as uow:
+        run, deployment = locked_run(uow, run_id)
+        require_newest(uow, call)
+        known = {deployment.state_digest, run.state_before, *run.states_written}
+        proven = bool(found.locks) or found.state_digest in known or found.written_by in ours
+        if proven:
+            _remember(core, uow, run, found.state_digest)
+            uow.commit()
+            return None
+    if run.status in {RunStatus.APPROVED, RunStatus.APPLYING, RunStatus.VERIFYING}:
+        error = PlanMoved("the stack was changed by something that is no run", parts=["state"])
+        return Obstacle(on=BlockedOn.STATE_MOVED, error=error)
+    return None
+
+
+def _remember(core: Core, uow: UnitOfWork, run: Run, state_digest: str | None) -> None:
+    """Keep that this state is ours, before the lock that proves it is broken."""
+    if state_digest is None or state_digest in {run.state_before, *run.states_written}:
+        return
+    known = (*run.states_written, state_digest)
+    uow.runs.save(run.changed(core.clock.now(), states_written=known))
+
+
+def _record_clean_up(core: Core, run_id: str, processes: int, locks: Sequence[LockInfo]) -> None:
+    if not processes and not locks:
+        return
+    with core.uow() as uow:
+        run, _ = locked_run(uow, run_id)
+        if processes:
+            record(
+                core, uow, WORKER, "run.cleaned_up",
+                tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
+                processes=processes, locks=[lock.id for lock in locks],
+            )  # fmt: skip
+        for lock in locks:
+            record(
+                core, uow, WORKER, "lock.broken",
+                tree=run.tenant_id, targets=(("run", run.id),), run=run.id, lock=lock.id,
+                call=lock.call_id,
+            )  # fmt: skip
+        uow.commit()
+
+
+def _settled(
+    core: Core, uow: UnitOfWork, run: Run, call: EngineCall, state_digest: str | None
+) -> None:
+    """Say that the stack is as our records say, and that the run goes on."""
+    now = core.clock.now()
+    deployment = uow.deployments.get(run.deployment_id, lock=True)
+    if deployment is None:
+        raise LookupError(run.deployment_id)
+    _remember(core, uow, run, state_digest)
+    uow.deployments.save(
+        replace(
+            deployment,
+            is_unsettled=False,
+            state_digest=state_digest,
+            updated_at=now,
+            version=deployment.version + 1,
+        )
+    )
+    record(
+        core, uow, WORKER, "run.resumed",
+        tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
+        phase=str(run.status), call=call.call_id, state_digest=state_digest,
+        ours=True, attempt=run.attempt,
+    )  # fmt: skip

@@ -1,0 +1,120 @@
+"""What each kind of timer does when it falls due.
+
+A timer is claimed in a transaction of its own and done in the next, so that no lock is held in
+between; done twice it does nothing the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from control_plane.domain.errors import DomainError
+from control_plane.domain.next_step import ACTIVE, StepKind, next_step
+from control_plane.domain.run import RunStatus
+from control_plane.domain.timers import Timer, TimerKind
+from control_plane.ports import UnitOfWork
+from control_plane.workflows.bundle import expire_bundle, fail_stale_build
+from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.ending import end_run
+from control_plane.workflows.facts import Findings, facts_of
+from control_plane.workflows.moving import (
+    PHASE,
+    WATCH_AFTER,
+    enqueue,
+    locked_run,
+    unblock,
+)
+from control_plane.workflows.recording import record
+
+log = structlog.get_logger()
+_LEASE: Final = timedelta(seconds=60)  # a claimed timer whose worker dies falls due again then
+_AT_ONCE: Final = 20
+_ROWS_AT_ONCE: Final = 1000
+_QUEUE_ROWS_LIVE: Final = timedelta(days=7)
+_RETENTION_EVERY: Final[Mapping[str, timedelta]] = {
+    "idempotency": timedelta(minutes=10),
+    "queue": timedelta(hours=1),
+}
+
+
+def fire_due(core: Core) -> int:
+    """Do the timers that are due; returns how many were claimed."""
+    now = core.clock.now()
+    with core.uow() as uow:
+        claimed = uow.timers.claim(now, until=now + _LEASE, limit=_AT_ONCE)
+        uow.commit()
+    for timer in claimed:
+        try:
+            _fire(core, timer)
+        except DomainError as error:  # it falls due again after the lease
+            log.warning("timer.put_off", kind=str(timer.kind), code=error.code)
+    return len(claimed)
+
+
+def _fire(core: Core, timer: Timer) -> None:
+    with core.uow() as uow:
+        _HANDLERS[timer.kind](core, uow, timer.subject)
+        uow.timers.finish(timer)
+        uow.commit()
+
+
+def _run_turn(core: Core, uow: UnitOfWork, run_id: str) -> None:
+    run, _ = locked_run(uow, run_id)
+    if run.status is RunStatus.BLOCKED:
+        unblock(core, uow, WORKER, run, action=None)
+    elif run.status in ACTIVE and not uow.queue.holds(PHASE, run.id, attempt=run.turn):
+        enqueue(core, uow, run)
+
+
+def _run_watch(core: Core, uow: UnitOfWork, run_id: str) -> None:
+    """A run that works, and is not in the queue, fell out of it: its phase ended with a fault."""
+    run, _ = locked_run(uow, run_id)
+    if run.status not in ACTIVE:
+        return
+    if uow.queue.holds(PHASE, run.id, attempt=run.turn):
+        uow.timers.set(TimerKind.RUN_WATCH, run.id, core.clock.now() + WATCH_AFTER)
+        return
+    deaths = run.deaths + 1 if run.is_working else run.deaths
+    run = enqueue(core, uow, run, deaths=deaths)
+    record(
+        core, uow, WORKER, "run.resumed",
+        tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
+        phase=str(run.status), attempt=run.attempt,
+    )  # fmt: skip
+
+
+def _approval_expiry(core: Core, uow: UnitOfWork, approval_id: str) -> None:
+    approval = uow.approvals.get(approval_id)
+    if approval is None:
+        return
+    run, deployment = locked_run(uow, approval.run_id)
+    step = next_step(facts_of(core, uow, run, deployment, Findings()))
+    if step.kind is StepKind.END and step.end is RunStatus.EXPIRED:
+        end_run(core, uow, run, deployment, RunStatus.EXPIRED, Findings())
+
+
+def _retention(core: Core, uow: UnitOfWork, subject: str) -> None:
+    now = core.clock.now()
+    every = _RETENTION_EVERY.get(subject)
+    if every is None:
+        return  # of an earlier release
+    if subject == "idempotency":
+        gone = uow.queries.forget_answers(now, limit=_ROWS_AT_ONCE)
+    else:
+        gone = uow.queue.forget(now - _QUEUE_ROWS_LIVE, limit=_ROWS_AT_ONCE)
+    again = timedelta(0) if gone == _ROWS_AT_ONCE else every
+    uow.timers.set(TimerKind.RETENTION, subject, now + again)
+
+
+_HANDLERS: Final[Mapping[TimerKind, Callable[[Core, UnitOfWork, str], None]]] = {
+    TimerKind.RUN_TURN: _run_turn,
+    TimerKind.RUN_WATCH: _run_watch,
+    TimerKind.APPROVAL_EXPIRY: _approval_expiry,
+    TimerKind.BUNDLE_EXPIRY: expire_bundle,
+    TimerKind.BUNDLE_WATCH: fail_stale_build,
+    TimerKind.RETENTION: _retention,
+}

@@ -1,0 +1,102 @@
+"""Verification: the named checks of what exists, kept as evidence for one state of the stack.
+
+The engine's own checks come with its look; here are those that need the rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from control_plane.domain.audit import Stage
+from control_plane.domain.deployment import Deployment, DeploymentKind
+from control_plane.domain.engine import Check, Look
+from control_plane.domain.errors import VerificationFailed
+from control_plane.domain.evidence import Evidence
+from control_plane.domain.run import Run
+from control_plane.ports import Applied, EngineCall, UnitOfWork
+from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.placing import policy_scope
+from control_plane.workflows.recording import record
+
+ENGINE_CHECKS = ("outputs_present", "answers_in_cloud", "plans_only_same")
+_NAMED = 5  # violations named in the detail of a check
+ISOLATION = "isolation"  # the policy rule whose verdict is a check of its own
+
+
+def keep_evidence(core: Core, uow: UnitOfWork, run: Run, call: EngineCall, look: Look) -> Run:
+    """Store what a look found as the newest evidence of the run's deployment.
+
+    A look that found a fault leaves the stack unsettled: the next run brings the state to what the
+    cloud holds before it plans.
+    """
+    deployment = uow.deployments.get(run.deployment_id, lock=True)
+    if deployment is None:
+        raise LookupError(run.deployment_id)
+    now = core.clock.now()
+    checks = _checks(core, uow, deployment, look)
+    evidence = Evidence(
+        id=core.ids.new("evidence"),
+        deployment_id=deployment.id,
+        run_id=run.id,
+        call_id=call.call_id,
+        spec_number=run.spec_number,
+        state_digest=look.state_digest,
+        ok=all(check.ok for check in checks),
+        checks=checks,
+        looked_at=now,
+    )
+    uow.evidence.add(evidence)
+    uow.deployments.save(
+        replace(
+            deployment,
+            outputs=public_outputs(look),
+            state_digest=look.state_digest,
+            evidence_id=evidence.id,
+            applied_spec=run.spec_number if evidence.ok else deployment.applied_spec,
+            is_unsettled=not evidence.ok,
+            updated_at=now,
+            version=deployment.version + 1,
+        )
+    )
+    run = run.changed(now, evidence_id=evidence.id, failures=0)
+    uow.runs.save(run)
+    failed = [check.name for check in checks if not check.ok]
+    record(
+        core, uow, WORKER, "run.verified",
+        tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
+        stage=Stage.FAILED if failed else Stage.COMPLETED,
+        checks=[{"name": check.name, "ok": check.ok} for check in checks],
+        failed=failed, state_digest=look.state_digest,
+    )  # fmt: skip
+    return run
+
+
+def public_outputs(look: Look | Applied) -> dict[str, object]:
+    """Return what the program exported; secret outputs stay in the engine's state alone."""
+    return {name: value for name, value in look.outputs.items() if name not in look.secret_outputs}
+
+
+def failure_of(evidence: Evidence) -> VerificationFailed:
+    """Return the error of a run whose verification found a fault."""
+    failed = [check for check in evidence.checks if not check.ok]
+    names = [check.name for check in failed]
+    detail = failed[0].detail if failed else ""
+    return VerificationFailed(f"{', '.join(names)}: {detail or 'failed'}", checks=names)
+
+
+def _checks(core: Core, uow: UnitOfWork, deployment: Deployment, look: Look) -> tuple[Check, ...]:
+    by_engine = {check.name: check for check in look.checks}
+    missing = [
+        Check(name=name, ok=False, detail="the engine did not make this check")
+        for name in ENGINE_CHECKS
+        if name not in by_engine
+    ]
+    judged = core.policies.judge_state(look.resources, policy_scope(uow, deployment))
+    leaks = [v for v in judged.mandatory if v.rule == ISOLATION]
+    others = [v for v in judged.mandatory if v.rule != ISOLATION]
+    policy = "; ".join(f"{v.rule}: {v.address}" for v in others[:_NAMED])
+    checks = [*look.checks, *missing, Check(name="policies_hold", ok=not policy, detail=policy)]
+    if deployment.kind is DeploymentKind.SLICE:
+        found = "; ".join(f"{v.address}: {v.reason}" for v in leaks[:_NAMED])
+        checks.append(Check(name=ISOLATION, ok=not leaks, detail=found))
+    return tuple(checks)

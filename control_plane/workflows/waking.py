@@ -1,0 +1,50 @@
+"""Waking what waits: slices for a Hub with room, deployments for an account.
+
+Whoever looks for room and finds none takes the same name (``serialize_on``) as whoever makes room,
+so that none of them misses the other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from control_plane.domain.hub import Hub
+from control_plane.domain.run import BlockedOn, RunStatus
+from control_plane.ports import UnitOfWork
+from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.moving import unblock
+
+ACCOUNT_POOL: Final = "account-pool"
+_AT_ONCE: Final = 200  # runs that one event wakes
+
+
+def hub_room(region: str) -> str:
+    """Return the name that slices and Hubs of a region take turns on."""
+    return f"hub-room:{region}"
+
+
+def wake_for_hub(core: Core, uow: UnitOfWork, hub: Hub) -> int:
+    """Let as many runs go on as the Hub has room for; returns how many."""
+    uow.serialize_on(hub_room(hub.region))
+    room = hub.capacity - uow.queries.slices([hub.id])[hub.id]
+    waiting = uow.queries.blocked_runs(
+        BlockedOn.HUB_UNAVAILABLE, limit=max(room, 0), region=hub.region
+    )
+    return sum(_wake(core, uow, run_id) for run_id in waiting)
+
+
+def wake_for_account(core: Core, uow: UnitOfWork) -> int:
+    """Let runs go on that wait for an account, as many as find one now; returns how many."""
+    uow.serialize_on(ACCOUNT_POOL)
+    free = uow.accounts.find(claimed_by=None)
+    places = _AT_ONCE if any(account.shared for account in free) else len(free)
+    waiting = uow.queries.blocked_runs(BlockedOn.NO_ACCOUNT, limit=places)
+    return sum(_wake(core, uow, run_id) for run_id in waiting)
+
+
+def _wake(core: Core, uow: UnitOfWork, run_id: str) -> bool:
+    run = uow.runs.get(run_id, lock=True)
+    if run is None or run.status is not RunStatus.BLOCKED:
+        return False
+    unblock(core, uow, WORKER, run, action="run.unblocked")
+    return True

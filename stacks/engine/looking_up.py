@@ -1,0 +1,147 @@
+"""What became of a create: looked up in the cloud with the credentials that the stack is made with.
+
+A thing is ours when it carries every tag that it was to be made with, the deployment's among them,
+or, where a service cannot tag at creation, when its name or its parent leave no doubt.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from stacks.contract import UNKNOWN, Request
+from stacks.engine.backend import State
+from stacks.engine.identities import LOOKUPS, SETTINGS, Found, Unknowable
+from stacks.engine.state import ids_of
+from stacks.engine.values import is_secret
+
+DEPLOYMENT_TAG = "tenantplane:deployment"
+
+_THREADS = 8
+_NAMES = ("name", "bucket", "identifier")  # inputs that are the physical name
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a look-up showed of one create.
+
+    ``id`` is that of the thing if it exists and is ours; ``sure`` is false when it cannot be told.
+    """
+
+    urn: str
+    type: str
+    proof: str
+    id: str | None = None
+    sure: bool = True
+
+
+class Cloud:
+    """Asks the services of the cloud; its methods may be called by several threads."""
+
+    def __init__(self, request: Request) -> None:
+        import boto3  # noqa: PLC0415 - only what looks things up asks the cloud itself
+
+        cloud = request.cloud
+        self.deployment = str(request.spec.get("owner", {}).get("deployment", ""))
+        self._options: dict[str, Any] = {"region_name": cloud.region}
+        if cloud.endpoint:
+            self._options["endpoint_url"] = cloud.endpoint
+        if cloud.role_arn:
+            self._options |= _assumed(boto3, self._options, cloud.role_arn, cloud.external_id)
+        self._session: Any = boto3.session.Session()  # its services are names from the table
+        self._clients: dict[str, Any] = {}
+        self._making = threading.Lock()
+
+    def client(self, service: str) -> Any:
+        """Return the client of a service; making one is not safe in several threads."""
+        with self._making:
+            if service not in self._clients:
+                self._clients[service] = self._session.client(service, **self._options)
+            return self._clients[service]
+
+    def verdicts(
+        self, state: State | None, resources: Sequence[Mapping[str, Any]]
+    ) -> list[Verdict]:
+        """Look up what resources, in the form of a state but without ids, have become.
+
+        Ids that the state holds already are of other resources.
+        """
+        with ThreadPoolExecutor(max_workers=_THREADS) as pool:
+            return list(pool.map(lambda r: self._verdict(state, r), resources))
+
+    def _verdict(self, state: State | None, resource: Mapping[str, Any]) -> Verdict:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - loaded by now
+
+        urn, kind = str(resource["urn"]), str(resource["type"])
+        if is_of_the_state_alone(resource):
+            return Verdict(urn, kind, "it exists in the state alone")
+        if kind in SETTINGS:
+            return Verdict(urn, kind, "creating it again writes over itself")
+        lookup = LOOKUPS.get(kind)
+        if lookup is None:
+            return Verdict(urn, kind, "there is no way to look this type up", sure=False)
+        inputs = resource.get("inputs") or {}
+        try:
+            found = list(lookup(self.client, inputs))
+        except (ClientError, BotoCoreError) as error:
+            code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+            return Verdict(urn, kind, f"the cloud refused to tell: {code}", sure=False)
+        except Unknowable:
+            return Verdict(urn, kind, "what it belongs to does not exist")
+        except KeyError as error:
+            return Verdict(urn, kind, f"its inputs have no {error}", sure=False)
+        return _judged(
+            Verdict(urn, kind, ""), inputs, self._wanted(inputs), found, ids_of(state, kind)
+        )
+
+    def _wanted(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        tags = {**(inputs.get("tags") or {}), **(inputs.get("tagsAll") or {})}
+        known = {k: v for k, v in tags.items() if v != UNKNOWN and not is_secret(v)}
+        return {**known, DEPLOYMENT_TAG: self.deployment}
+
+
+def is_of_the_state_alone(resource: Mapping[str, Any]) -> bool:
+    """Tell whether a resource, a component or a provider, has nothing in the cloud."""
+    return not resource.get("custom") or str(resource["type"]).startswith("pulumi:")
+
+
+def _judged(
+    subject: Verdict,
+    inputs: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    found: Sequence[Found],
+    known: Collection[str],
+) -> Verdict:
+    urn, kind = subject.urn, subject.type
+    new = [f for f in found if f.id not in known]
+    ours = [f for f in new if f.tags is None or wanted.items() <= f.tags.items()]
+    if len(ours) == 1:
+        carries = f" and carries {DEPLOYMENT_TAG}={wanted[DEPLOYMENT_TAG]}"
+        proof = f"{ours[0].id} exists" + ("" if ours[0].tags is None else carries)
+        return Verdict(urn, kind, proof, id=ours[0].id)
+    if len(ours) > 1:
+        ids = ", ".join(f.id for f in ours)
+        return Verdict(urn, kind, f"more than one carry its tags: {ids}", sure=False)
+    name = next((inputs[k] for k in _NAMES if isinstance(inputs.get(k), str)), None)
+    if new and name is not None:  # what has a name is looked up by it
+        proof = f"{new[0].id} exists but does not carry the deployment's tags"
+        return Verdict(urn, kind, proof, sure=False)
+    what = "with its tags" if name is None else f"named {name}"
+    return Verdict(urn, kind, f"the cloud has none {what}")
+
+
+def _assumed(
+    boto3: Any, options: Mapping[str, Any], role_arn: str, external_id: str | None
+) -> dict[str, str]:
+    extra = {"ExternalId": external_id} if external_id else {}
+    credentials = boto3.client("sts", **options).assume_role(
+        RoleArn=role_arn, RoleSessionName="tenantplane", **extra
+    )["Credentials"]
+    return {
+        "aws_access_key_id": credentials["AccessKeyId"],
+        "aws_secret_access_key": credentials["SecretAccessKey"],
+        "aws_session_token": credentials["SessionToken"],
+    }

@@ -1,0 +1,261 @@
+"""Things in the cloud that belong to a deployment, by tag or by name, and that its state does not
+know: what a dead provider made twice, or somebody by hand.
+
+The tagging service finds by one question most of what carries the deployment's tag. It knows
+neither what has no tags nor, among others, roles, endpoints and groups of RDS; those are listed by
+their own services, of which only those are asked that the state has something of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stacks.engine.backend import State
+from stacks.engine.looking_up import DEPLOYMENT_TAG, Cloud
+
+if TYPE_CHECKING:
+    from stacks.contract import Request
+
+_THREADS = 8
+_TAGGING = "resourcegroupstaggingapi"
+
+
+@dataclass(frozen=True)
+class _Owner:
+    """Whose things are looked for: ``short`` begins their names, ``logs`` those of log groups."""
+
+    deployment: str
+    short: str
+    logs: str
+
+    def names(self, name: str) -> bool:
+        """Tell whether a name is one of the deployment's."""
+        return name == self.short or name.startswith((f"{self.short}-", f"{self.short}/"))
+
+
+@dataclass(frozen=True)
+class _Thing:
+    """Something that is there: ``kind`` as in ARNs, its id or name, and its ARN if it is told."""
+
+    kind: str
+    id: str
+    arn: str = ""
+
+
+Client = Callable[[str], Any]
+Lister = Callable[[Client, _Owner], Iterator[_Thing]]
+
+
+class _Asking(Protocol):
+    """A call, of which only its request matters here."""
+
+    @property
+    def request(self) -> Request: ...
+
+
+def strangers(call: _Asking, state: State | None) -> list[str]:
+    """Return what belongs to the call's deployment and is not in the state, as texts, sorted.
+
+    What AWS makes by itself, snapshots and what is being deleted, is expected. Raises botocore's
+    errors when a service does not answer.
+    """
+    cloud = Cloud(call.request)
+    ours = _owner(call.request.spec)
+    asked = [_LISTERS[s] for s in sorted(_services(state) & _LISTERS.keys())]
+    known = _known(state)
+    with ThreadPoolExecutor(max_workers=_THREADS) as pool:
+        found = pool.map(lambda lister: list(lister(cloud.client, ours)), [_tagged, *asked])
+        unknown = {
+            (thing.kind, thing.id): thing
+            for things in found
+            for thing in things
+            if known.isdisjoint((thing.id, thing.arn))
+        }
+        there = pool.map(lambda t: (t, _is_there(cloud.client, t)), unknown.values())
+        return sorted(f"{thing.kind} {thing.id}" for thing, present in there if present)
+
+
+def _owner(spec: Mapping[str, Any]) -> _Owner:
+    """Return whose spec it is; the log groups of a slice lie among those of its Hub."""
+    owner = spec["owner"]
+    short = str(owner["short"])
+    hub = spec.get("hub")
+    logs = f"{hub['log_group_prefix']}/tenants/{short}/" if hub else f"/tenantplane/{short}/"
+    return _Owner(deployment=str(owner["deployment"]), short=short, logs=logs)
+
+
+def _services(state: State | None) -> set[str]:
+    """Return the services of the types in a state: ``aws:kms/key:Key`` is of ``kms``."""
+    types = (str(r["type"]) for r in (state or {}).get("resources") or ())
+    return {t.split(":")[1].split("/")[0] for t in types if t.startswith("aws:")}
+
+
+def _known(state: State | None) -> set[str]:
+    known = set()
+    for resource in (state or {}).get("resources") or ():
+        outputs = resource.get("outputs") or {}
+        values = (resource.get("id"), *(outputs.get(k) for k in ("arn", "name", "bucket")))
+        known |= {v for v in values if isinstance(v, str)}
+    return known
+
+
+# --- what carries the tag --------------------------------------------------------------------
+def _tagged(client: Client, owner: _Owner) -> Iterator[_Thing]:
+    wanted = [{"Key": DEPLOYMENT_TAG, "Values": [owner.deployment]}]
+    for page in client(_TAGGING).get_paginator("get_resources").paginate(TagFilters=wanted):
+        for each in page["ResourceTagMappingList"]:
+            thing = _of_arn(str(each["ResourceARN"]))
+            if "snapshot" not in thing.kind:
+                yield thing
+
+
+def _of_arn(arn: str) -> _Thing:
+    """Return what an ARN names: ``service:kind/id``, ``kind:id``, or a bucket's bare name."""
+    _, _, service, _, _, rest = arn.removesuffix(":*").split(":", 5)
+    kind, _, identity = rest.partition("/" if "/" in rest.split(":")[0] else ":")
+    if not identity:
+        kind, identity = "bucket", rest
+    if service == "ssm":  # the slash that begins a parameter's name is the one of the ARN
+        identity = f"/{identity}"
+    return _Thing(f"{service}:{kind}", identity, arn)
+
+
+def _ec2(client: Client, owner: _Owner) -> Iterator[_Thing]:
+    wanted = [
+        {"Name": "key", "Values": [DEPLOYMENT_TAG]},
+        {"Name": "value", "Values": [owner.deployment]},
+    ]
+    for page in client("ec2").get_paginator("describe_tags").paginate(Filters=wanted):
+        for tag in page["Tags"]:
+            if tag["ResourceType"] != "snapshot":
+                yield _Thing(f"ec2:{tag['ResourceType']}", tag["ResourceId"])
+
+
+# --- what has the name -----------------------------------------------------------------------
+def _iam(client: Client, owner: _Owner) -> Iterator[_Thing]:
+    iam = client("iam")
+    for page in iam.get_paginator("list_roles").paginate():
+        for role in page["Roles"]:
+            if owner.names(role["RoleName"]):
+                yield _Thing("iam:role", role["RoleName"])
+    for page in iam.get_paginator("list_policies").paginate(Scope="Local"):
+        for policy in page["Policies"]:
+            if owner.names(policy["PolicyName"]):
+                yield _of_arn(policy["Arn"])
+
+
+def _kms(client: Client, owner: _Owner) -> Iterator[_Thing]:
+    for page in client("kms").get_paginator("list_aliases").paginate():
+        for alias in page["Aliases"]:
+            if owner.names(alias["AliasName"].removeprefix("alias/")):
+                yield _Thing("kms:alias", alias["AliasName"])
+
+
+def _s3(client: Client, owner: _Owner) -> Iterator[_Thing]:
+    for bucket in client("s3").list_buckets()["Buckets"]:
+        if owner.names(bucket["Name"]):
+            yield _Thing("s3:bucket", bucket["Name"])
+
+
+def _cloudwatch(client: Client, owner: _Owner) -> Iterator[_Thing]:
+    pages = client("logs").get_paginator("describe_log_groups")
+    for page in pages.paginate(logGroupNamePrefix=owner.logs):
+        for group in page["logGroups"]:
+            if group["logGroupName"].removeprefix(owner.logs).startswith("tenants/"):
+                continue  # a slice's, among those of its Hub
+            yield _Thing("logs:log-group", group["logGroupName"])
+    alarms = client("cloudwatch").get_paginator("describe_alarms")
+    for page in alarms.paginate(AlarmNamePrefix=f"{owner.short}-"):
+        for alarm in page["MetricAlarms"]:
+            yield _Thing("cloudwatch:alarm", alarm["AlarmName"])
+
+
+def _secretsmanager(client: Client, owner: _Owner) -> Iterator[_Thing]:
+    wanted = [{"Key": "name", "Values": [f"{owner.short}/"]}]
+    for page in client("secretsmanager").get_paginator("list_secrets").paginate(Filters=wanted):
+        for secret in page["SecretList"]:
+            if owner.names(secret["Name"]):
+                yield _of_arn(secret["ARN"])
+
+
+def _ssm(client: Client, owner: _Owner) -> Iterator[_Thing]:
+    wanted = [{"Key": "Name", "Option": "BeginsWith", "Values": [f"/tenantplane/{owner.short}/"]}]
+    pages = client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=wanted)
+    for page in pages:
+        for parameter in page["Parameters"]:
+            yield _Thing("ssm:parameter", parameter["Name"])
+
+
+def _dynamodb(client: Client, owner: _Owner) -> Iterator[_Thing]:
+    for page in client("dynamodb").get_paginator("list_tables").paginate():
+        for name in page["TableNames"]:
+            if owner.names(name):
+                yield _Thing("dynamodb:table", name)
+
+
+def _rds(client: Client, owner: _Owner) -> Iterator[_Thing]:
+    for operation, answer, kind, name in (
+        ("describe_db_instances", "DBInstances", "db", "DBInstanceIdentifier"),
+        ("describe_db_subnet_groups", "DBSubnetGroups", "subgrp", "DBSubnetGroupName"),
+        ("describe_db_parameter_groups", "DBParameterGroups", "pg", "DBParameterGroupName"),
+    ):
+        for page in client("rds").get_paginator(operation).paginate():
+            for each in page[answer]:
+                if owner.names(each[name]) and each.get("DBInstanceStatus") != "deleting":
+                    yield _Thing(f"rds:{kind}", each[name])
+
+
+_LISTERS: Mapping[str, Lister] = {
+    "cloudwatch": _cloudwatch,
+    "dynamodb": _dynamodb,
+    "ec2": _ec2,
+    "iam": _iam,
+    "kms": _kms,
+    "rds": _rds,
+    "s3": _s3,
+    "secretsmanager": _secretsmanager,
+    "ssm": _ssm,
+}
+
+# Tags of EC2 outlive what they were on: how to ask for the thing itself.
+_EC2_IDS: Mapping[str, tuple[str, str]] = {
+    "ec2:elastic-ip": ("describe_addresses", "AllocationIds"),
+    "ec2:vpc-elastic-ip": ("describe_addresses", "AllocationIds"),  # the emulated cloud's word
+    "ec2:natgateway": ("describe_nat_gateways", "NatGatewayIds"),
+    "ec2:route-table": ("describe_route_tables", "RouteTableIds"),
+    "ec2:security-group": ("describe_security_groups", "GroupIds"),
+    "ec2:security-group-rule": ("describe_security_group_rules", "SecurityGroupRuleIds"),
+    "ec2:subnet": ("describe_subnets", "SubnetIds"),
+    "ec2:vpc": ("describe_vpcs", "VpcIds"),
+    "ec2:vpc-endpoint": ("describe_vpc_endpoints", "VpcEndpointIds"),
+    "ec2:flow-logs": ("describe_flow_logs", "FlowLogIds"),  # the emulated cloud's word
+    "ec2:vpc-flow-log": ("describe_flow_logs", "FlowLogIds"),
+}
+
+
+def _is_there(client: Client, thing: _Thing) -> bool:
+    """Tell whether something exists and is not being deleted; asked for strangers alone."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - loaded by now
+
+    try:
+        if thing.kind == "kms:key":
+            key = client("kms").describe_key(KeyId=thing.id)["KeyMetadata"]
+            return "Deletion" not in str(key["KeyState"])
+        if thing.kind == "secretsmanager:secret":
+            secret = client("secretsmanager").describe_secret(SecretId=thing.arn)
+            return not secret.get("DeletedDate")
+        if thing.kind in _EC2_IDS:
+            operation, ids = _EC2_IDS[thing.kind]
+            answer = getattr(client("ec2"), operation)(**{ids: [thing.id]})
+            found = next((v for v in answer.values() if isinstance(v, list)), [])
+            return any(
+                str(f.get("State", "")).lower() not in ("deleting", "deleted") for f in found
+            )
+    except ClientError as error:
+        if "NotFound" in error.response["Error"]["Code"]:
+            return False
+        raise
+    return True

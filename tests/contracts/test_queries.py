@@ -1,0 +1,243 @@
+"""Each named query: what it finds, in which order, and what it leaves out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from control_plane.domain.bundle import BundleStatus
+from control_plane.domain.calls import CallOutcome
+from control_plane.domain.deployment import Deployment, DeploymentKind
+from control_plane.domain.engine import Operation
+from control_plane.domain.plan import PlanHead
+from control_plane.domain.run import BlockedOn, Run, RunStatus
+from tests.contracts.rows import store
+from tests.entities import Entities
+from tests.storage import Storage
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A tenant's deployment and another one, to be left out."""
+
+    storage: Storage
+    make: Entities
+    mine: Deployment
+    other: Deployment
+
+    def run(self, deployment: Deployment, **changes: Any) -> Run:
+        """Store a run."""
+        run = self.make.run(deployment, **changes)
+        store(self.storage, "runs", run)
+        return run
+
+    def blocked(self, on: BlockedOn, deployment: Deployment, **changes: Any) -> str:
+        """Store a run that waits, and return its id; time goes on."""
+        run = self.run(
+            deployment, status=RunStatus.BLOCKED, blocked_on=on,
+            blocked_from=RunStatus.REQUESTED, **changes,
+        )  # fmt: skip
+        self.make.clock.advance(seconds=1)
+        return run.id
+
+
+@pytest.fixture
+def scene(storage: Storage, make: Entities) -> Scene:
+    tenants = [make.tenant(), make.tenant()]
+    mine, other = (make.deployment(tenant) for tenant in tenants)
+    store(storage, "tenants", *tenants)
+    store(storage, "deployments", mine, other)
+    return Scene(storage, make, mine, other)
+
+
+# --- runs --------------------------------------------------------------------------------------
+def test_the_newest_run_is_that_with_the_highest_number(storage: Storage, scene: Scene) -> None:
+    second = scene.run(scene.mine, number=2)
+    scene.run(scene.mine, number=1)  # its id is newer
+    scene.run(scene.other, number=9)
+    with storage.unit_of_work() as uow:
+        assert uow.queries.newest_run(scene.mine.id) == second
+        assert uow.queries.newest_run("dep_unknown") is None
+
+
+def test_runs_are_counted_by_their_status(storage: Storage, scene: Scene) -> None:
+    for status in (RunStatus.APPLIED, RunStatus.APPLIED, RunStatus.ERRORED):
+        scene.run(scene.mine, status=status)
+    with storage.unit_of_work() as uow:
+        assert uow.queries.runs_by_status() == {RunStatus.APPLIED: 2, RunStatus.ERRORED: 1}
+        assert all(isinstance(status, RunStatus) for status in uow.queries.runs_by_status())
+
+
+def test_blocked_runs_are_found_by_what_they_wait_for_longest_first(
+    storage: Storage, make: Entities, scene: Scene
+) -> None:
+    far = make.deployment(None, region="eu-central-1")
+    store(storage, "deployments", far)
+    first = scene.blocked(BlockedOn.HUB_UNAVAILABLE, scene.mine)
+    scene.blocked(BlockedOn.NO_ACCOUNT, scene.mine)
+    away = scene.blocked(BlockedOn.HUB_UNAVAILABLE, far)
+    third = scene.blocked(BlockedOn.HUB_UNAVAILABLE, scene.other)
+    scene.run(scene.mine)
+    with storage.unit_of_work() as uow:
+        blocked = uow.queries.blocked_runs
+        assert blocked(BlockedOn.HUB_UNAVAILABLE, limit=9) == [first, away, third]
+        assert blocked(BlockedOn.HUB_UNAVAILABLE, limit=2) == [first, away]
+        assert blocked(BlockedOn.HUB_UNAVAILABLE, limit=0) == []
+        assert blocked(BlockedOn.HUB_UNAVAILABLE, limit=9, region="eu-west-1") == [first, third]
+        assert blocked(BlockedOn.HUB_UNAVAILABLE, limit=9, region="us-east-1") == []
+        assert blocked(BlockedOn.FOREIGN_LOCK, limit=9) == []
+
+
+def test_plan_heads_say_how_much_changes_and_what_cannot_be_undone(
+    storage: Storage, make: Entities, scene: Scene
+) -> None:
+    run = scene.run(scene.mine)
+    harmless = Operation(urn="urn:a", type="t", name="a", op="create")
+    lost = [
+        Operation(urn=f"urn:{name}", type="t", name=name, op="delete", irreversible=True)
+        for name in ("b", "c")
+    ]
+    plans = [
+        make.plan(run, operations=(lost[0], harmless, lost[1]), summary={"create": 1, "delete": 2}),
+        make.plan(run, operations=(harmless,)),
+        make.plan(run, operations=()),
+    ]
+    store(storage, "plans", *plans)
+    with storage.unit_of_work() as uow:
+        heads = uow.queries.plan_heads([plans[0].id, plans[1].id, "pln_unknown"])
+        assert heads == {
+            plans[0].id: PlanHead(
+                id=plans[0].id, summary={"create": 1, "delete": 2}, irreversible=tuple(lost)
+            ),
+            plans[1].id: PlanHead(id=plans[1].id, summary={"create": 1}, irreversible=()),
+        }
+        assert heads[plans[0].id].irreversible == plans[0].irreversible
+        assert uow.queries.plan_heads([]) == {}
+
+
+# --- engine calls ------------------------------------------------------------------------------
+def test_the_newest_calls_are_those_with_the_highest_numbers(
+    storage: Storage, make: Entities, scene: Scene
+) -> None:
+    run, other = scene.run(scene.mine), scene.run(scene.other)
+    calls = [make.call(run, number) for number in (1, 2, 3)]
+    store(storage, "calls", *reversed(calls), make.call(other, 9))
+    with storage.unit_of_work() as uow:
+        assert uow.queries.newest_call(scene.mine.id) == calls[2]
+        assert uow.queries.calls_of(scene.mine.id, limit=2) == [calls[2], calls[1]]
+        assert uow.queries.calls_of(scene.mine.id, limit=9) == calls[::-1]
+        assert uow.queries.newest_call("dep_unknown") is None
+        assert uow.queries.calls_of("dep_unknown", limit=9) == []
+
+
+@pytest.mark.parametrize("status", list(RunStatus))
+def test_calls_of_canceled_runs_are_to_be_stopped_until_they_are_applied(
+    storage: Storage, make: Entities, scene: Scene, status: RunStatus
+) -> None:
+    blocked = {"blocked_on": BlockedOn.NO_ACCOUNT, "blocked_from": RunStatus.REQUESTED}
+    run = scene.run(
+        scene.mine, status=status, cancel_requested=True,
+        **(blocked if status is RunStatus.BLOCKED else {}),
+    )  # fmt: skip
+    store(storage, "calls", make.call(run))
+    wanted = [f"{run.id}.1"] if status in (RunStatus.APPLYING, RunStatus.CANCELED) else []
+    with storage.unit_of_work() as uow:
+        assert uow.queries.calls_to_stop("worker-1") == wanted
+
+
+def test_calls_of_others_that_ended_or_that_nobody_canceled_are_left_alone(
+    storage: Storage, make: Entities, scene: Scene
+) -> None:
+    run = scene.run(scene.mine, status=RunStatus.APPLYING, cancel_requested=True)
+    wanted = scene.run(scene.other, status=RunStatus.APPLYING)
+    over = {"outcome": CallOutcome.ENDED, "ended_at": make.clock.now()}
+    store(
+        storage, "calls", make.call(run, 1, worker="worker-2"), make.call(run, 2, **over),
+        make.call(wanted, 1),
+    )  # fmt: skip
+    with storage.unit_of_work() as uow:
+        assert uow.queries.calls_to_stop("worker-1") == []
+        assert uow.queries.calls_to_stop("worker-2") == [f"{run.id}.1"]
+
+
+# --- owners ------------------------------------------------------------------------------------
+def test_the_newest_bundle_is_that_with_the_highest_number(
+    storage: Storage, make: Entities, scene: Scene
+) -> None:
+    second = make.bundle(scene.mine, number=2)
+    first = make.bundle(scene.mine, number=1, status=BundleStatus.SUPERSEDED)
+    store(storage, "bundles", second, first, make.bundle(scene.other, number=9))
+    with storage.unit_of_work() as uow:
+        assert uow.queries.newest_bundle(scene.mine.id) == second
+        assert uow.queries.newest_bundle("dep_unknown") is None
+
+
+@pytest.mark.parametrize("status", list(BundleStatus))
+def test_a_deployment_was_applied_when_one_of_its_bundles_was(
+    storage: Storage, make: Entities, scene: Scene, status: BundleStatus
+) -> None:
+    older = make.bundle(scene.mine, number=1, status=status)
+    newer = make.bundle(scene.mine, number=2, status=BundleStatus.EXPIRED)
+    elsewhere = make.bundle(scene.other, status=BundleStatus.APPLIED)
+    store(storage, "bundles", older, newer, elsewhere)
+    with storage.unit_of_work() as uow:
+        assert uow.queries.was_applied(scene.mine.id) == (status is BundleStatus.APPLIED)
+        assert uow.queries.was_applied(scene.other.id)
+        assert not uow.queries.was_applied("dep_unknown")
+
+
+def test_slices_are_counted_on_each_hub(storage: Storage, make: Entities, scene: Scene) -> None:
+    hubs = [make.hub(), make.hub(), make.hub()]
+    store(storage, "hubs", *hubs)
+    kinds = [DeploymentKind.HUB, DeploymentKind.SLICE, DeploymentKind.SLICE]
+    for hub, number in ((hubs[0], 3), (hubs[1], 1), (hubs[2], 2)):
+        store(
+            storage, "deployments",
+            *(make.deployment(None, hub_id=hub.id, kind=kind) for kind in kinds[:number]),
+        )  # fmt: skip
+    asked = [hubs[0].id, hubs[1].id, "hub_unknown"]
+    with storage.unit_of_work() as uow:
+        assert uow.queries.slices(asked) == dict(zip(asked, (2, 0, 0), strict=True))
+        assert uow.queries.slices([]) == {}
+
+
+def test_each_tenant_has_its_newest_run_and_bundle(
+    storage: Storage, make: Entities, scene: Scene
+) -> None:
+    mine, other = str(scene.mine.tenant_id), str(scene.other.tenant_id)
+    second = make.deployment(None, tenant_id=mine)
+    store(storage, "deployments", second)
+    older = make.clock.now()
+    make.clock.advance(hours=1)
+    newest = scene.run(second)
+    scene.run(scene.mine, requested_at=older)  # its id is newer
+    make.clock.advance(hours=1)
+    bundle = make.bundle(scene.mine)
+    store(storage, "bundles", bundle, make.bundle(second, created_at=older))
+    with storage.unit_of_work() as uow:
+        assert uow.queries.newest_of_tenants([mine, other, "ten_unknown"]) == {
+            mine: (newest.id, bundle.id), other: (None, None), "ten_unknown": (None, None),
+        }  # fmt: skip
+        assert uow.queries.newest_of_tenants([]) == {}
+
+
+# --- retention ---------------------------------------------------------------------------------
+def test_answers_whose_life_is_over_are_forgotten_so_many_at_a_time(
+    storage: Storage, make: Entities
+) -> None:
+    store(storage, "idempotency", *(make.idempotency() for _ in range(5)))
+    make.clock.advance(hours=1)
+    kept = make.idempotency()
+    store(storage, "idempotency", kept)
+    make.clock.advance(hours=47)
+    with storage.unit_of_work() as uow:
+        assert uow.queries.forget_answers(make.clock.now(), limit=9) == 0  # the last moment counts
+        make.clock.advance(seconds=1)
+        found = [uow.queries.forget_answers(make.clock.now(), limit=3) for _ in range(3)]
+        assert found == [3, 2, 0]
+        assert uow.idempotency.find() == [kept]
+        uow.commit()

@@ -1,0 +1,177 @@
+"""How a call of the engine ends before its time: canceled, stopped, killed, refused."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from control_plane.adapters.pulumi.runner_process import living_calls
+from control_plane.domain.engine import CallMark
+from control_plane.domain.errors import EngineFailed, EngineUnavailable
+from control_plane.ports import (
+    Applied,
+    CleanedUp,
+    Happened,
+)
+from tests.contracts.engine_bench import GOOD, Bench, applies, checks, pulumi_bench, pulumi_engine
+from tests.stacks.cloud_process import CloudProcess
+from tests.stacks.runner_calls import processes_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[str]:
+    """The endpoint of an emulated cloud."""
+    with CloudProcess() as cloud:
+        yield cloud.endpoint
+
+
+@pytest.fixture
+def bench(emulated: str, pulumi_cli: Path, tmp_path: Path) -> Iterator[Bench]:
+    made = pulumi_bench(lambda: pulumi_cli, emulated, tmp_path)
+    yield made
+    calls = tmp_path / "calls"
+    assert not calls.exists() or list(calls.iterdir()) == []
+
+
+def test_nothing_interrupted_is_nothing_resolved(bench: Bench) -> None:
+    bench.apply()
+    assert bench.engine.resolve(bench.call(), on_events=bench.listen) == ()
+
+
+def test_a_cancel_stops_an_apply_which_can_go_on(bench: Bench) -> None:
+    call = bench.call()
+    assert not bench.engine.cancel(call.call_id)
+    asked = 0
+
+    def listen(events: Sequence[Happened]) -> None:
+        nonlocal asked
+        if any(applies(event) for event in events):
+            for _ in range(10):  # only the first of them is sent
+                assert bench.engine.cancel(call.call_id)
+                asked += 1
+
+    result = bench.apply(call, on_events=listen)
+    assert asked >= 10
+    assert result.outcome == "canceled"
+    assert result.error is not None
+    assert result.error["code"] == "canceled"
+    assert not bench.engine.cancel(call.call_id)
+    assert bench.state_digest() == result.state_digest
+    assert bench.apply().outcome == "applied"
+
+
+def test_a_cancel_of_the_verification_keeps_what_was_applied(bench: Bench) -> None:
+    call = bench.call()
+    told: list[Applied] = []
+
+    def on_applied(applied: Applied) -> None:
+        told.append(applied)
+        assert bench.engine.cancel(call.call_id)
+
+    result = bench.apply(call, on_applied=on_applied)
+    assert (result.outcome, result.look, result.error) == ("canceled", None, None)
+    assert result.changed
+    assert [applied.state_digest for applied in told] == [result.state_digest]
+    assert bench.state_digest() == result.state_digest
+    assert checks(bench.look()) == GOOD
+
+
+def test_the_state_that_a_stopped_call_left_is_known_as_its_own(
+    bench: Bench, pulumi_cli: Path
+) -> None:
+    call = bench.call()
+    applying, returned = threading.Event(), threading.Event()
+
+    def listen(events: Sequence[Happened]) -> None:
+        if any(applies(event) for event in events):
+            applying.set()
+
+    def apply() -> None:
+        bench.apply(call, on_events=listen)
+        returned.set()
+
+    threading.Thread(target=apply, daemon=True).start()
+    assert applying.wait(120)
+    assert living_calls(bench.folder / "calls") == {call.call_id}
+    bench.engine.stop_all()
+    assert living_calls(bench.folder / "calls") == set()
+    assert list((bench.folder / "calls").iterdir()) == []
+    assert not returned.is_set()  # nobody records anything about a call that was cut
+    later = pulumi_engine(lambda: pulumi_cli, bench.endpoint, bench.folder)
+    seen = later.inspect(bench.call(), marks=())
+    assert seen.written_by == call.call_id
+    assert seen.locks == ()
+
+
+def kill_runner(call_id: str) -> None:
+    next(p for p in processes_of(call_id) if p.ppid() == os.getpid()).kill()
+
+
+def kill_engine(call_id: str) -> None:
+    next(p for p in processes_of(call_id) if p.name() == "pulumi").kill()
+
+
+def kill_provider(call_id: str) -> None:
+    next(p for p in processes_of(call_id) if "stacks.sandbox.provider" in p.cmdline()).kill()
+
+
+@pytest.mark.parametrize(
+    ("reason", "kill"),
+    [
+        ("runner_died", kill_runner),
+        ("engine_died", kill_engine),
+        ("provider_died", kill_provider),
+    ],
+)
+def test_a_death_is_told_and_its_run_can_go_on(
+    bench: Bench, reason: str, kill: Callable[[str], None]
+) -> None:
+    call = bench.call()
+    killed = threading.Event()
+
+    def listen(events: Sequence[Happened]) -> None:
+        bench.listen(events)
+        if any(applies(event) for event in events) and not killed.is_set():
+            killed.set()
+            kill(call.call_id)
+
+    with pytest.raises(EngineFailed) as died:
+        bench.apply(call, on_events=listen)
+    assert died.value.data["reason"] == reason
+    assert list((bench.folder / "calls").iterdir()) == []
+    holders = [body for kind, body in bench.events if kind == "engine"]
+    mark = CallMark(
+        call_id=call.call_id, host=holders[0]["host"], pids=tuple(h["pid"] for h in holders)
+    )
+    locks = bench.inspect(mark).locks
+    assert {(lock.call_id, lock.alive) for lock in locks} <= {(call.call_id, False)}
+    cleaned = bench.engine.clean_up(
+        bench.call(), end_calls=[call.call_id], break_locks=[lock.id for lock in locks]
+    )
+    assert cleaned == CleanedUp(broken_locks=tuple(lock.id for lock in locks))
+    bench.engine.resolve(bench.call(), on_events=bench.listen)
+    done = bench.apply()
+    assert (done.outcome, checks(done.look)) == ("applied", GOOD)
+
+
+def test_no_command_is_an_engine_that_is_not_available(emulated: str, tmp_path: Path) -> None:
+    def cli() -> Path:
+        raise EngineUnavailable("nothing there")
+
+    bench = pulumi_bench(cli, emulated, tmp_path)
+    for act in (bench.engine.ready, bench.plan, bench.apply, bench.look):
+        with pytest.raises(EngineUnavailable):
+            act()
+
+
+def test_a_bad_spec_is_refused_by_field(bench: Bench) -> None:
+    with pytest.raises(EngineFailed) as refused:
+        bench.plan(spec={**bench.call().spec, "surplus": 1})
+    assert refused.value.data["reason"] == "bad_spec"
+    assert refused.value.data["details"] == {"problems": ["surplus"]}

@@ -1,0 +1,80 @@
+"""Health and figures on PostgreSQL: what they cost, however often they are asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import event
+
+from api.figures import figures_of
+from api.recent import Readiness
+from control_plane.bootstrap import Parts
+from control_plane.config import Settings
+from control_plane.domain.run import RunStatus
+from tests.databases import Database
+from tests.storage import Storage
+from tests.world import World
+
+
+@pytest.fixture
+def parts(database: Database, tmp_path: Path) -> Parts:
+    """The parts of an API over the database."""
+    return Parts(
+        Settings(home=tmp_path, database_url=database.app, database_auditor_url=database.auditor)
+    )
+
+
+def _sessions(database: Database) -> int:
+    with psycopg.connect(database.admin) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tenantplane%%'"
+            " AND datname = %s",
+            [database.name],
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_readiness_keeps_its_connections(parts: Parts, database: Database) -> None:
+    for _ in range(30):
+        assert Readiness(parts.checks)() == {"database": "ok", "audit_log": "ok"}
+    assert _sessions(database) == 2
+    with psycopg.connect(database.admin, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+            " AND pid <> pg_backend_pid()",
+            [database.name],
+        )
+    assert Readiness(parts.checks)() == {"database": "ok", "audit_log": "ok"}
+    parts.health_engine.dispose()
+    parts.auditor_engine.dispose()
+
+
+def test_a_missing_migration_is_not_ready(parts: Parts, database: Database) -> None:
+    with psycopg.connect(database.admin, autocommit=True) as connection:
+        head = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        assert head is not None
+        connection.execute("UPDATE alembic_version SET version_num = '0000'")
+        try:
+            assert "migrations are missing" in Readiness(parts.checks)()["database"]
+        finally:
+            connection.execute("UPDATE alembic_version SET version_num = %s", head)
+    parts.health_engine.dispose()
+    parts.auditor_engine.dispose()
+
+
+def test_figures_are_one_query_per_table(parts: Parts, storage: Storage) -> None:
+    asked: list[str] = []
+    event.listen(
+        parts.app_engine, "before_cursor_execute", lambda *given: asked.append(str(given[2]))
+    )
+    text = figures_of(replace(World(storage).core, uow=parts.unit_of_work))
+    assert [line for line in text.splitlines() if not line.startswith("#")][:-1] == [
+        f'tenantplane_runs{{status="{status}"}} 0' for status in RunStatus
+    ]
+    assert len([query for query in asked if " run" in query]) == 1
+    parts.app_engine.dispose()
+    parts.auditor_engine.dispose()

@@ -1,0 +1,68 @@
+"""The port ``BundleBuilder`` in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from control_plane.domain.canonical import canonical_json, digest, digest_bytes
+from control_plane.domain.errors import BundleInvalid, InvalidInput
+from control_plane.ports import BuiltBundle, BundleOrder, Json, OnEvents
+
+_CHECKS = ("format", "validate", "policies")
+
+
+class ScriptedBuilder:
+    """Builds an archive that is its variables in canonical form: same order, same bytes.
+
+    ``failing_checks`` names checks that fail a build, ``refused`` variables that are not accepted,
+    and ``rehearsal`` is what a build claims to have tried.
+    """
+
+    def __init__(self, *, rehearsal: str = "quick") -> None:
+        self.failing_checks: set[str] = set()
+        self.refused: dict[str, str] = {}  # variable -> why
+        self.rehearsal = rehearsal
+        self.orders: list[BundleOrder] = []
+
+    def build(self, order: BundleOrder, *, on_events: OnEvents) -> BuiltBundle:
+        """Build, pack, sign and rehearse; ``on_events`` gets each ``check`` when it is done.
+
+        Raises ``BundleInvalid`` naming the failed checks.
+        """
+        self.orders.append(order)
+        self.check_variables(order.variables)
+        checks: list[dict[str, Any]] = [
+            {"name": name, "ok": name not in self.failing_checks, "detail": "", "seconds": 0}
+            for name in _CHECKS
+        ]
+        for check in checks:
+            on_events([("check", check)])
+        if self.failing_checks:
+            names = ", ".join(sorted(self.failing_checks))
+            raise BundleInvalid(f"the bundle failed {names}", checks=checks)
+        content = digest(dict(order.variables))
+        archive = canonical_json(
+            {"number": order.number, "variables": order.variables, "content_digest": content}
+        )
+        signature = hashlib.blake2b(archive).hexdigest().encode()
+        name = f"hub-{order.tenant_slug}-{order.number}.tar.gz"
+        return BuiltBundle(
+            archive_name=name,
+            archive=archive,
+            archive_digest=digest_bytes(archive),
+            content_digest=content,
+            rehearsal=self.rehearsal,
+            checks=checks,
+            files={f"{name}.minisig": signature, "attestation.json": canonical_json(checks)},
+        )
+
+    def check_variables(self, variables: Json, *, is_draft: bool = False) -> None:
+        """Validate variables, drafts as strictly. Raises ``InvalidInput`` naming the field."""
+        del is_draft
+        for name, reason in self.refused.items():
+            if name in variables:
+                raise InvalidInput(f"{name}: {reason}", field=f"inputs.{name}")
+
+    def stop_all(self) -> None:
+        """Nothing runs beside the caller here."""

@@ -1,0 +1,157 @@
+"""States of the scripted engine's stacks, and the comparison that is its preview."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from control_plane.domain.canonical import canonical_json, digest
+from control_plane.domain.engine import (
+    LockInfo,
+    Operation,
+    OutputChange,
+    PlannedResource,
+    PropertyChange,
+)
+from control_plane.ports import EngineCall, EnginePlan, Json
+from policies import annotate
+from tests.scripted_resources import made
+
+VERSION: Final = "scripted-1"
+
+
+@dataclass
+class ScriptedStack:
+    """One stack: its resources by URN, interrupted creates, locks, outputs, number of updates."""
+
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pending: dict[str, dict[str, Any]] = field(default_factory=dict)
+    locks: dict[str, LockInfo] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)  # in the state, and not in the cloud any more
+    updates: int = 0
+    written_by: str | None = None  # call whose update left this state; None: no call of ours
+
+    def state_digest(self) -> str:
+        """Return the digest of everything but the locks."""
+        return digest(
+            {"resources": self.resources, "pending": self.pending, "outputs": self.outputs}
+        )
+
+
+def compare(stack: ScriptedStack, wanted: Sequence[Json]) -> list[Operation]:
+    """Return the operations that bring a stack to the wanted resources, sorted by URN."""
+    operations = [_operation(stack.resources.get(str(item["urn"])), item) for item in wanted]
+    urns = {str(item["urn"]) for item in wanted}
+    for urn, resource in stack.resources.items():
+        if urn not in urns:
+            operations.append(_described(resource, "delete", ()))
+    return sorted(operations, key=lambda operation: operation.urn)
+
+
+def plan_of(
+    stack: ScriptedStack,
+    call: EngineCall,
+    wanted: Sequence[Json],
+    outputs: Json,
+    program_version: str,
+) -> EnginePlan:
+    """Return the preview of a call: the same spec and state give the same parts."""
+    operations = compare(stack, wanted)
+    by_urn = {operation.urn: operation.op for operation in operations}
+    resources = tuple(
+        described(item, by_urn[str(item["urn"])])
+        for item in sorted(wanted, key=lambda item: str(item["urn"]))
+    )
+    changed = _output_changes(stack.outputs, outputs)
+    documents = [item.to_document() for item in (*operations, *resources, *changed)]
+    return EnginePlan(
+        operations=tuple(operations),
+        resources=resources,
+        outputs=changed,
+        parts={
+            "operations": digest(documents),
+            "state": stack.state_digest(),
+            "program": digest([call.program, program_version]),
+            "versions": digest({"engine": VERSION}),
+        },
+        saved_plan=canonical_json(by_urn),
+        stack_salt=call.stack_salt or f"v1:{digest(call.stack)[7:23]}",
+        encrypted_key=call.encrypted_key,
+    )
+
+
+def described(resource: Json, operation: str) -> PlannedResource:
+    """Return a resource as policies read it."""
+    return PlannedResource(
+        urn=str(resource["urn"]),
+        type=str(resource["type"]),
+        name=str(resource["name"]),
+        operation=operation,
+        inputs=dict(resource["inputs"]),
+        outputs=dict(resource.get("outputs") or {}),
+        protect=bool(resource["protect"]),
+    )
+
+
+def carry_out(
+    stack: ScriptedStack, call_id: str, operation: Operation, wanted: Mapping[str, Json]
+) -> None:
+    """Do one operation for a call."""
+    stack.written_by = call_id
+    if operation.op == "delete":
+        del stack.resources[operation.urn]
+    else:
+        stack.resources[operation.urn] = made(wanted[operation.urn])
+
+
+def _output_changes(old: Json, new: Json) -> tuple[OutputChange, ...]:
+    return tuple(
+        OutputChange(
+            name=name,
+            kind="add" if name not in old else "update" if name in new else "delete",
+            before=old.get(name),
+            after=new.get(name),
+        )
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    )
+
+
+def _operation(old: Json | None, new: Json) -> Operation:
+    if old is None:
+        return _described(new, "create", ())
+    changes = tuple(
+        PropertyChange(
+            path=name,
+            kind=_change(old["inputs"], new["inputs"], name),
+            before=old["inputs"].get(name),
+            after=new["inputs"].get(name),
+        )
+        for name in sorted({*old["inputs"], *new["inputs"]})
+        if old["inputs"].get(name) != new["inputs"].get(name)
+    )
+    return _described(new, "update" if changes else "same", changes)
+
+
+def _change(old: Json, new: Json, name: str) -> str:
+    if name not in old:
+        return "add"
+    return "update" if name in new else "delete"
+
+
+def _described(resource: Json, operation: str, changes: tuple[PropertyChange, ...]) -> Operation:
+    kind = str(resource["type"])
+    holds_data, irreversible = annotate(kind, operation, [change.path for change in changes])
+    return Operation(
+        urn=str(resource["urn"]),
+        type=kind,
+        name=str(resource["name"]),
+        op=operation,
+        diffs={change.path: change.kind for change in changes},
+        changes=changes,
+        protect=bool(resource["protect"]),
+        holds_data=holds_data,
+        irreversible=irreversible,
+    )

@@ -1,0 +1,154 @@
+"""The table that decides what a run does next, over every combination of facts."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+
+from control_plane.domain.next_step import (
+    ACTIVE,
+    RULES,
+    ApprovalFact,
+    ErrorFact,
+    EvidenceFact,
+    PlanFact,
+    RunFacts,
+    Step,
+    StepKind,
+    Waker,
+    next_step,
+    rule_for,
+)
+from control_plane.domain.run import RUN_TRANSITIONS, TERMINAL_RUN, BlockedOn, RunStatus
+
+S, K = RunStatus, StepKind
+VALUES: dict[str, tuple[Any, ...]] = {
+    "superseded": (False, True),
+    "cancel_requested": (False, True),
+    "worn_out": (False, True),
+    "settled": (False, True),
+    "plan": tuple(PlanFact),
+    "violated": (False, True),
+    "approval": tuple(ApprovalFact),
+    "late": (False, True),
+    "moved": (False, True),
+    "obstacle": (None, *BlockedOn),
+    "error": tuple(ErrorFact),
+    "evidence": tuple(EvidenceFact),
+}
+# every status, and blocked once for each thing that a run can be blocked on
+PLACES = [(status, None) for status in RunStatus if status is not S.BLOCKED] + [
+    (S.BLOCKED, on) for on in BlockedOn
+]
+# the status in which a run is after a step, where the step names it
+LEADS_TO = {
+    K.PLACE: {S.PLANNING, S.BLOCKED},
+    K.ASK: {S.AWAITING_APPROVAL},
+    K.APPROVE: {S.APPROVED},
+    K.BLOCK: {S.BLOCKED},
+}
+
+
+def combinations(status: RunStatus, blocked_on: BlockedOn | None) -> Iterator[RunFacts]:
+    """Yield all facts of a run in one status."""
+    for values in itertools.product(*VALUES.values()):
+        yield RunFacts(
+            status=status, blocked_on=blocked_on, **dict(zip(VALUES, values, strict=True))
+        )
+
+
+def hold(facts: RunFacts, step: Step) -> None:
+    """Assert what must hold of a step whatever the other facts are."""
+    if step.kind is K.APPLY:  # nothing is applied without an approval that fits
+        assert not facts.moved
+        assert not facts.late
+        assert not facts.cancel_requested
+        assert facts.settled
+    if step.kind is K.APPROVE and facts.status is S.PLANNING:
+        assert facts.approval is ApprovalFact.NOT_NEEDED
+        assert not facts.violated
+    if step.end in {S.APPLIED, S.NO_CHANGES}:  # no road leads to a good end but through checks
+        assert facts.status is S.VERIFYING
+        assert facts.evidence is EvidenceFact.HELD
+        assert facts.settled
+
+
+@cache
+def decided(status: RunStatus, blocked_on: BlockedOn | None) -> dict[str, tuple[Step, int]]:
+    """Return the sentences of the rules that decide in a place, with how many combinations."""
+    found: Counter[str] = Counter()
+    steps: dict[str, Step] = {}
+    for facts in combinations(status, blocked_on):
+        rule = rule_for(facts)
+        found[rule.because] += 1
+        steps[rule.because] = rule.step
+        hold(facts, rule.step)
+    return {because: (steps[because], count) for because, count in found.items()}
+
+
+@pytest.mark.parametrize(("status", "blocked_on"), PLACES)
+def test_every_combination_has_one_step_and_none_is_stuck(
+    status: RunStatus, blocked_on: BlockedOn | None
+) -> None:
+    found = decided(status, blocked_on)
+    for because, (step, _) in found.items():
+        if status in TERMINAL_RUN:
+            assert step.kind is K.DONE, because
+        elif step.kind is K.WAIT:
+            # an event, a person's act or a timer
+            assert step.wakers > {Waker.CANCEL}, because
+        elif step.kind is K.END:
+            assert step.end in RUN_TRANSITIONS[status], because
+        elif step.kind is K.RETRY_LATER:
+            assert status in ACTIVE, because
+        else:
+            for leads_to in LEADS_TO.get(step.kind, set()):
+                assert leads_to in RUN_TRANSITIONS[status], because
+    assert sum(count for _, count in found.values()) == 2**7 * 3 * 4 * 6 * 4 * 3
+
+
+def test_the_number_of_combinations() -> None:
+    each = 1
+    for values in VALUES.values():
+        each *= len(values)
+    assert each * len(PLACES) == 2_101_248
+
+
+def test_every_rule_decides_something() -> None:
+    """A rule that an earlier one covers would be a sentence that nobody obeys."""
+    every = {because for place in PLACES for because in decided(*place)}
+    assert every == {rule.because for rule in RULES}
+    assert len(every) == len(RULES)
+
+
+WAY = [
+    (RunFacts(status=S.REQUESTED), K.PLACE),
+    (RunFacts(status=S.PLANNING), K.PLAN),
+    (RunFacts(status=S.PLANNING, settled=False), K.SETTLE),
+    (RunFacts(status=S.PLANNING, plan=PlanFact.CHANGES), K.APPROVE),
+    (RunFacts(status=S.PLANNING, plan=PlanFact.CHANGES, approval=ApprovalFact.MISSING), K.ASK),
+    (RunFacts(status=S.PLANNING, plan=PlanFact.EMPTY, approval=ApprovalFact.MISSING), K.VERIFY),
+    (RunFacts(status=S.APPROVED, plan=PlanFact.CHANGES, approval=ApprovalFact.GIVEN), K.APPLY),
+    (RunFacts(status=S.APPLYING, plan=PlanFact.CHANGES, settled=False), K.SETTLE),
+    (RunFacts(status=S.APPLYING, plan=PlanFact.CHANGES), K.APPLY),
+    (RunFacts(status=S.APPLYING, plan=PlanFact.EMPTY), K.VERIFY),
+    (RunFacts(status=S.VERIFYING, plan=PlanFact.CHANGES), K.VERIFY),
+    (RunFacts(status=S.VERIFYING, error=ErrorFact.TRANSIENT), K.RETRY_LATER),
+    (RunFacts(status=S.VERIFYING, obstacle=BlockedOn.STATE_MOVED), K.BLOCK),
+]
+
+
+@pytest.mark.parametrize(("facts", "kind"), WAY)
+def test_the_way_of_a_run(facts: RunFacts, kind: StepKind) -> None:
+    assert next_step(facts).kind is kind
+
+
+def test_the_facts_are_all_walked() -> None:
+    names = {field.name for field in dataclasses.fields(RunFacts)}
+    assert names == {"status", "blocked_on", *VALUES}

@@ -1,0 +1,173 @@
+"""One contract, one company: a second tenant is never made by a different spelling."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from control_plane.domain.errors import CompanyHasTenant, ContractAlreadyUsed, InvalidInput
+from control_plane.domain.tenant import TenantStatus
+from control_plane.services import provisioning, tenants
+from control_plane.services.provisioning import Accepted
+from control_plane.workflows.core import Caller
+from tests.world import ARCHITECT, AUTOMATION, World, machine, request_body
+
+
+def submit(world: World, number: int, who: Caller = AUTOMATION, **changes: Any) -> Accepted:
+    """Submit a company's request; ``changes`` are by path, such as ``contract__envelope_id``."""
+    body = request_body("B", number)
+    for path, value in changes.items():
+        part, _, name = path.partition("__")
+        if name:
+            body[part][name] = value
+        else:
+            body[part] = value
+    return provisioning.submit_request(world.core, who, body)
+
+
+def refused_events(world: World) -> list[dict[str, Any]]:
+    return [dict(e.data) for e in world.events() if e.action == "request.refused"]
+
+
+def test_another_envelope_of_the_same_contract_is_refused(world: World) -> None:
+    first = submit(world, 1)
+    with pytest.raises(ContractAlreadyUsed, match="another envelope") as refused:
+        submit(world, 2, contract__contract_id="C-2026-0001", additional_tenant=True)
+    assert refused.value.data == {"request_id": first.request.id, "tenant_id": first.tenant.id}
+    assert refused_events(world)[-1]["code"] == "contract_already_used"
+    assert len(world.rows("tenant")) == 1
+
+
+def test_the_same_number_of_another_provider_is_another_contract(world: World) -> None:
+    submit(world, 1)
+    other = submit(world, 2, contract__contract_id="C-2026-0001", contract__provider="adobesign")
+    assert other.created
+
+
+def test_a_company_with_a_live_tenant_gets_no_second_one_by_chance(world: World) -> None:
+    first = submit(world, 1)
+    with pytest.raises(CompanyHasTenant) as refused:
+        submit(world, 2, company__domain="customer1.example.com")
+    assert refused.value.data == {"tenant_id": first.tenant.id}
+    assert refused_events(world)[-1]["code"] == "company_has_tenant"
+    assert len(world.rows("tenant")) == 1
+
+
+def test_a_further_tenant_that_is_meant_is_made(world: World) -> None:
+    submit(world, 1)
+    domain = "customer1.example.com"
+    second = submit(world, 6, company__domain=domain, additional_tenant=True)
+    assert second.created
+    assert second.tenant.slug == "dainese-2"
+    with pytest.raises(CompanyHasTenant):
+        submit(world, 11, company__domain=domain)
+
+
+def test_a_company_whose_tenant_is_gone_may_come_back(world: World) -> None:
+    first = submit(world, 1)
+    with world.core.uow() as uow:
+        tenant = uow.tenants.get(first.tenant.id)
+        assert tenant is not None
+        gone = replace(tenant, status=TenantStatus.DEPROVISIONED, version=tenant.version + 1)
+        uow.tenants.save(gone)
+        uow.commit()
+    assert submit(world, 2, company__domain="customer1.example.com").created
+
+
+def test_a_caller_learns_nothing_of_tenants_outside_its_token(world: World) -> None:
+    submit(world, 1)
+    stranger = machine("other-crm", *AUTOMATION.actor.roles)
+    stranger = replace(stranger, actor=replace(stranger.actor, tenants=("ten_other",)))
+    with pytest.raises(CompanyHasTenant) as company:
+        submit(world, 2, stranger, company__domain="customer1.example.com")
+    with pytest.raises(ContractAlreadyUsed) as contract:
+        submit(world, 2, stranger, contract__contract_id="C-2026-0001")
+    assert (company.value.data, contract.value.data) == ({}, {})
+
+
+def test_a_contract_signed_in_the_future_is_refused(world: World) -> None:
+    assert submit(world, 1, contract__signed_at="2026-11-21T14:03:00Z").created
+    with pytest.raises(InvalidInput, match="in the future") as refused:
+        submit(world, 2, contract__signed_at="2026-11-21T14:03:00.000001Z")
+    assert refused.value.data["field"] == "contract.signed_at"
+
+
+def test_an_acceptance_names_the_earlier_refusals_of_its_contract(world: World) -> None:
+    for wrong in ({"ip_allow_list": ["0.0.0.0/0"]}, {"residency": {"zone": "mars"}}):
+        with pytest.raises(InvalidInput):
+            submit(world, 1, requirements=wrong)
+    with pytest.raises(InvalidInput):
+        submit(world, 2, requirements={"ip_allow_list": ["::/0"]})  # another contract
+    accepted = submit(world, 1)
+    (event,) = (e for e in world.events() if e.action == "request.accepted")
+    refusals = [
+        target
+        for refused in world.events()
+        if refused.action == "request.refused" and refused.data["envelope_id"] == "env-0001"
+        for kind, target in refused.targets
+        if kind == "refusal"
+    ]
+    assert event.tree == accepted.tenant.id
+    assert len(refusals) == 2
+    assert event.data["earlier_requests"] == refusals
+    with world.core.uow() as uow:
+        kept = [(r.id, r.code) for r in uow.refusals.find(envelope_id="env-0001")]
+    assert kept == [(each, "invalid_input") for each in refusals]
+
+
+def test_a_contract_that_was_never_refused_names_none(world: World) -> None:
+    submit(world, 1)
+    (event,) = (e for e in world.events() if e.action == "request.accepted")
+    assert event.data["earlier_requests"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("subscription", "lite"), ("contract_mode", "B"), ("seats", 7), ("sla_uptime_min", "99")],
+)
+def test_an_architect_cannot_edit_what_was_signed(world: World, name: str, value: Any) -> None:
+    accepted = world.submit("A", customer_managed_key=True)
+    with pytest.raises(InvalidInput, match="part of the contract") as refused:
+        tenants.decide_mode(
+            world.core, ARCHITECT, accepted.tenant.id,
+            changed_facts={name: value}, reason="cheaper",
+        )  # fmt: skip
+    assert refused.value.data["field"] == f"facts.{name}"
+
+
+@pytest.mark.parametrize(
+    ("facts", "field"),
+    [
+        ({"ip_allow_list": ["x"]}, "facts.ip_allow_list.0"),
+        ({"ip_allow_list": ["203.0.113.0/24", "0.0.0.0/0"]}, "facts.ip_allow_list.1"),
+        ({"ip_allow_list": ["2001:db8::/32"]}, "facts.ip_allow_list.0"),
+        ({"ip_allow_list": [f"203.0.113.{n}" for n in range(61)]}, "facts.ip_allow_list"),
+        ({"residency": {"zone": "mars"}}, "facts.residency.zone"),
+        ({"residency": {"regions": ["eu-west-1", "eu-west-9"]}}, "facts.residency.regions.1"),
+        ({"segment": "a\nb"}, "facts.segment"),
+        ({"phone_sev1": "yes"}, "facts.phone_sev1"),
+        ({"colour": "blue"}, "facts.colour"),
+    ],
+)
+def test_corrected_facts_are_checked_as_submitted_ones(
+    world: World, facts: dict[str, Any], field: str
+) -> None:
+    accepted = world.submit("A", customer_managed_key=True)
+    with pytest.raises(InvalidInput) as refused:
+        tenants.decide_mode(
+            world.core, ARCHITECT, accepted.tenant.id, changed_facts=facts, reason="mended"
+        )
+    assert refused.value.data["field"] == field
+    assert world.tenant(accepted.tenant.id).facts == accepted.tenant.facts
+
+
+def test_null_clears_a_fact(world: World) -> None:
+    accepted = world.submit("A", customer_managed_key=True, ip_allow_list=["203.0.113.0/24"])
+    cleared = {"customer_managed_key": None, "ip_allow_list": None}
+    tenant, decision = tenants.decide_mode(
+        world.core, ARCHITECT, accepted.tenant.id, changed_facts=cleared, reason="not needed"
+    )
+    assert (tenant.facts["customer_managed_key"], tenant.facts["ip_allow_list"]) == (False, [])
+    assert decision.mode == "A"

@@ -1,0 +1,479 @@
+"""Runs after something went wrong: retried, canceled, interrupted, taken over, resumed too late."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from control_plane.domain.actor import Role
+from control_plane.domain.calls import CallOutcome
+from control_plane.domain.errors import (
+    AlreadyDecided,
+    ApprovalExpired,
+    DomainError,
+    EngineFailed,
+    EngineUnavailable,
+    IllegalTransition,
+    RunSuperseded,
+    SeparationOfDuties,
+    StaleCall,
+)
+from control_plane.domain.run import BlockedOn, RunStatus
+from control_plane.domain.tenant import TenantStatus
+from control_plane.services import approvals, hubs, runs
+from control_plane.workflows import PHASES
+from control_plane.workflows.calling import Listener, register_call
+from control_plane.workflows.releasing import calls_to_stop, release_runs
+from control_plane.workflows.timers import fire_due
+from tests.scripted_engine import CHECKS, Fault, ProcessDied
+from tests.world import ADMIN, OPS, World, person
+
+OTTO = person("otto", Role.OPS_APPROVER)
+RACES = int(os.environ.get("TESTS_RACES", "20"))  # more by hand
+ENDS = {RunStatus.APPROVED, RunStatus.CANCELED, RunStatus.EXPIRED}
+
+
+def started(world: World, mode: str) -> str:
+    """Return a run of a tenant that is done as far as it goes, approved if it needs it."""
+    if mode == "A":
+        world.ready_hub()
+    accepted = world.submit(mode)
+    world.work()
+    if mode == "B":
+        world.approve(accepted.run_id)
+    return accepted.run_id or ""
+
+
+def retried(world: World, run_id: str, who: Any = OPS) -> Any:
+    """Retry a run, approve what waits for it as somebody else, and return the run that went on."""
+    fresh = runs.retry_run(world.core, who, run_id)
+    world.work()
+    if world.run(fresh.id).status is RunStatus.AWAITING_APPROVAL:
+        world.approve(fresh.id, OTTO)
+    return world.run(fresh.id)
+
+
+def tenant_of(world: World, run: Any) -> Any:
+    return world.tenant(run.tenant_id)
+
+
+# --- verification ----------------------------------------------------------------------------
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("mode", ["A", "B"])
+def test_a_retry_does_not_wave_a_failed_check_through(world: World, mode: str, check: str) -> None:
+    world.ready_hub(cell="c9")
+    world.engine.failing_checks.add(check)
+    run_id = started(world, "B") if mode == "B" else world.submit("A").run_id or ""
+    world.work()
+    assert world.run(run_id).status is RunStatus.ERRORED
+    for _ in range(2):
+        again = retried(world, run_id)
+        assert again.status is RunStatus.ERRORED, again
+        assert check in again.error["data"]["checks"]
+        assert tenant_of(world, again).status is TenantStatus.FAILED
+        run_id = again.id
+    world.engine.failing_checks.clear()
+    healed = retried(world, run_id)
+    assert healed.status is RunStatus.NO_CHANGES
+    assert world.evidence(healed).ok
+    assert tenant_of(world, healed).status is TenantStatus.READY
+
+
+def test_a_hub_that_failed_its_checks_takes_no_slices(world: World) -> None:
+    world.engine.failing_checks.add("answers_in_cloud")
+    hub, run = hubs.request_hub(world.core, ADMIN, region="eu-west-1", cell="c1", capacity=5)
+    world.work()
+    world.approve(run.id)
+    accepted = world.submit("A")
+    world.work()
+    assert world.run(accepted.run_id).blocked_on is BlockedOn.HUB_UNAVAILABLE
+    assert retried(world, run.id).status is RunStatus.ERRORED
+    assert world.run(accepted.run_id).blocked_on is BlockedOn.HUB_UNAVAILABLE
+    world.engine.failing_checks.clear()
+    newest = runs.list_runs(world.core, ADMIN, limit=1, before=None, tenant_id=None, status=None)
+    assert retried(world, newest[0].id, ADMIN).status is RunStatus.NO_CHANGES
+    assert world.run(accepted.run_id).status is RunStatus.APPLIED
+    assert hubs.get_hub(world.core, ADMIN, hub.id)[1] == 1
+
+
+def test_what_vanished_from_the_cloud_is_made_again_by_a_retry(world: World) -> None:
+    world.ready_hub()
+    lost: list[str] = []
+
+    def lose(what: str, call: Any) -> None:
+        if what == "verify" and call.program == "mode_a.slice" and not lost:
+            lost.append(call.stack)
+            world.engine.lose(call.stack, "app")
+
+    world.engine.during = lose
+    accepted = world.submit("A")
+    world.work()
+    failed = world.run(accepted.run_id)
+    assert failed.status is RunStatus.ERRORED
+    assert "not in the cloud: app" in failed.error["message"]
+    healed = retried(world, failed.id)
+    assert healed.status is RunStatus.APPLIED  # it was planned again, not found to be the same
+    assert tenant_of(world, healed).status is TenantStatus.READY
+
+
+def test_a_plan_that_changes_an_output_alone_is_applied(world: World) -> None:
+    hub_id = world.ready_hub()
+    with world.core.uow() as uow:
+        (deployment,) = uow.deployments.find(hub_id=hub_id)
+    world.engine.extra_outputs["boundary_arn"] = "arn:aws:iam::123456789012:policy/other"
+    (run,) = runs.list_runs(world.core, ADMIN, limit=1, before=None, tenant_id=None, status=None)
+    assert deployment.outputs["boundary_arn"] != world.engine.extra_outputs["boundary_arn"]
+    with pytest.raises(IllegalTransition):
+        runs.retry_run(world.core, OPS, run.id)  # what is applied has nothing to retry
+
+
+# --- retries ---------------------------------------------------------------------------------
+def test_only_the_newest_run_is_retried(world: World) -> None:
+    run_id = started(world, "B")
+    world.engine.faults.append(Fault(kind="fails"))
+    second = world.submit("B", 2)
+    world.work()
+    world.approve(second.run_id)
+    failed = world.run(second.run_id)
+    assert failed.status is RunStatus.ERRORED
+    fresh = runs.retry_run(world.core, OPS, failed.id)
+    with pytest.raises(RunSuperseded) as refused:
+        runs.retry_run(world.core, OPS, failed.id)
+    assert refused.value.data["newest"] == fresh.id
+    world.work()
+    world.approve(fresh.id, OTTO)
+    assert world.run(fresh.id).status is RunStatus.APPLIED
+    with pytest.raises(RunSuperseded):  # an old failed run after a newer one applied
+        runs.retry_run(world.core, OPS, failed.id)
+    assert tenant_of(world, failed).status is TenantStatus.READY
+    assert world.run(run_id).status is RunStatus.APPLIED
+
+
+def test_a_newer_plan_takes_the_place_of_one_that_waits(world: World) -> None:
+    accepted = world.submit("B")
+    world.work()
+    waiting = world.run(accepted.run_id)
+    world.engine.touch("dainese.production.b")
+    runs.cancel_run(world.core, OPS, waiting.id)
+    fresh = runs.retry_run(world.core, OPS, waiting.id)
+    world.work()
+    assert world.run(fresh.id).status is RunStatus.AWAITING_APPROVAL
+    view = approvals.get_approval(world.core, OTTO, waiting.approval_id)
+    with pytest.raises(AlreadyDecided):
+        approvals.decide(
+            world.core, OTTO, view.approval.id, verdict="approve",
+            plan_digest=view.approval.plan_digest, reason="late",
+        )  # fmt: skip
+
+
+def test_who_asked_is_followed_along_retries(world: World) -> None:
+    """A requester cannot get an own Hub approved by letting somebody else retry it."""
+    ada = person("ada", Role.PLATFORM_ADMIN, Role.OPS_APPROVER)
+    _, run = hubs.request_hub(world.core, ada, region="eu-west-1", cell="c1", capacity=5)
+    world.work()
+    runs.cancel_run(world.core, ada, run.id)
+    fresh = runs.retry_run(world.core, OPS, run.id)
+    world.work()
+    for who in (ada, OPS):
+        view = approvals.get_approval(world.core, OTTO, world.run(fresh.id).approval_id)
+        with pytest.raises(SeparationOfDuties):
+            approvals.decide(
+                world.core, who, view.approval.id, verdict="approve",
+                plan_digest=view.approval.plan_digest, reason="mine",
+            )  # fmt: skip
+    world.approve(fresh.id, OTTO)
+    assert world.run(fresh.id).status is RunStatus.APPLIED
+
+
+# --- what earlier calls left -----------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["runner_dies", "engine_dies", "provider_dies"])
+@pytest.mark.parametrize("mode", ["A", "B"])
+def test_whichever_process_dies_the_same_run_goes_on(world: World, mode: str, kind: Any) -> None:
+    world.ready_hub(cell="c9")
+    world.engine.faults.append(Fault(kind=kind))
+    accepted = world.submit(mode, 7)
+    world.work()
+    if mode == "B":
+        world.approve(accepted.run_id)
+    run = world.run(accepted.run_id)
+    assert (run.status, run.deaths) == (RunStatus.APPLIED, 1), run.error
+    assert tenant_of(world, run).status is TenantStatus.READY
+
+
+def test_a_run_whose_engine_keeps_dying_ends(world: World) -> None:
+    world.engine.faults.extend(Fault(kind="engine_dies") for _ in range(20))
+    run = world.run(started(world, "B"))
+    assert run.status is RunStatus.ERRORED
+    assert run.deaths == world.core.limits.deaths
+    world.engine.faults.clear()
+    assert retried(world, run.id).status is RunStatus.APPLIED
+
+
+def test_what_a_canceled_run_left_is_settled_by_the_next(world: World) -> None:
+    accepted = world.submit("B")
+    world.work()
+    world.engine.faults.append(Fault(kind="worker_dies"))
+    with pytest.raises(ProcessDied):
+        world.approve(accepted.run_id)
+    left = world.engine.stacks["dainese.production.b"]
+    assert left.locks
+    assert left.pending
+    with world.core.uow() as uow:  # its worker is gone, and somebody cancels the run
+        run = uow.runs.get(accepted.run_id or "", lock=True)
+        assert run is not None
+    runs.cancel_run(world.core, OPS, run.id)
+    PHASES["advance_run"](world.core, run.id)
+    assert world.run(run.id).status is RunStatus.CANCELED
+    healed = retried(world, run.id)
+    assert healed.status is RunStatus.APPLIED, healed.error
+    assert not left.locks
+    assert not left.pending
+
+
+def test_a_lock_of_ours_whose_process_lives_is_not_broken(world: World) -> None:
+    world.engine.faults.append(Fault(kind="runner_dies"))
+    world.engine.alive = True
+    run = world.run(started(world, "B"))
+    assert (run.status, run.blocked_on) == (RunStatus.BLOCKED, BlockedOn.FOREIGN_LOCK)
+    assert f"pid {run.error['data']['pid']}" in run.error["message"]
+    assert world.engine.stacks["dainese.production.b"].locks
+    events = len(world.events())
+    for _ in range(3):  # a timer looks again, and says nothing new
+        world.clock.advance(seconds=31)
+        fire_due(world.core)
+        world.work()
+    assert len(world.events()) == events
+    world.engine.alive = False
+    world.clock.advance(seconds=31)
+    fire_due(world.core)
+    world.work()
+    assert world.run(run.id).status is RunStatus.APPLIED
+
+
+def test_a_lock_of_ours_on_another_host_is_broken_after_its_deadline_alone(world: World) -> None:
+    world.engine.faults.append(Fault(kind="runner_dies"))
+    world.engine.alive = None
+    run = world.run(started(world, "B"))
+    assert run.blocked_on is BlockedOn.FOREIGN_LOCK
+    world.clock.advance(minutes=80)
+    fire_due(world.core)
+    world.work()
+    assert world.run(run.id).blocked_on is BlockedOn.FOREIGN_LOCK
+    world.clock.advance(minutes=11)
+    fire_due(world.core)
+    world.work()
+    assert world.run(run.id).status is RunStatus.APPLIED
+
+
+# --- cancel ----------------------------------------------------------------------------------
+@pytest.mark.parametrize("mode", ["A", "B"])
+@pytest.mark.parametrize("moment", ["plan", "apply"])
+def test_a_cancel_while_the_engine_works_ends_the_run(world: World, mode: str, moment: str) -> None:
+    world.ready_hub(cell="c9")
+
+    def stop(what: str, call: Any) -> None:
+        if what == ("apply" if mode == "A" else moment) and world.run(call.run_id).is_working:
+            world.engine.during = lambda *_: None
+            runs.cancel_run(world.core, OPS, call.run_id)
+            for call_id in calls_to_stop(world.core):
+                world.engine.cancel(call_id)
+
+    if mode == "B" and moment == "plan":
+        world.engine.during = stop
+    accepted = world.submit(mode, 3)
+    if mode == "A":
+        if moment == "apply":
+            world.engine.faults.append(Fault(kind="canceled"))
+        else:
+            world.engine.during = stop
+    world.work()
+    if mode == "B" and moment == "apply":
+        world.engine.during = stop
+        world.approve(accepted.run_id)
+    run = world.run(accepted.run_id)
+    if mode == "A" and moment == "apply":  # the engine was stopped, and nobody had asked for it
+        assert run.status is RunStatus.ERRORED
+    else:
+        assert run.status is RunStatus.CANCELED, run.error
+    assert tenant_of(world, run).status is TenantStatus.FAILED
+    assert retried(world, run.id).status is RunStatus.APPLIED
+
+
+def test_a_cancel_during_the_verification_comes_too_late(world: World) -> None:
+    world.engine.faults.append(Fault(kind="canceled_in_look"))
+    run_id = started(world, "B")
+    assert world.run(run_id).status is RunStatus.VERIFYING  # it is looked at again
+    world.clock.advance(seconds=6)
+    fire_due(world.core)
+    world.work()
+    run = world.run(run_id)
+    assert run.status is RunStatus.APPLIED, run.error
+    assert tenant_of(world, run).status is TenantStatus.READY
+    with pytest.raises(IllegalTransition, match="is applied and cannot be canceled"):
+        runs.cancel_run(world.core, OPS, run_id)
+
+
+def test_a_run_that_is_verified_cannot_be_canceled(world: World) -> None:
+    refused: list[DomainError] = []
+
+    def stop(what: str, call: Any) -> None:
+        if what == "verify":
+            with pytest.raises(IllegalTransition) as error:
+                runs.cancel_run(world.core, OPS, call.run_id)
+            refused.append(error.value)
+
+    world.engine.during = stop
+    run = world.run(started(world, "B"))
+    assert str(refused[0]) == "the run is verifying and cannot be canceled"
+    assert run.status is RunStatus.APPLIED
+
+
+# --- time ------------------------------------------------------------------------------------
+def test_a_run_is_not_resumed_after_200_days(world: World) -> None:
+    world.engine.faults.append(Fault(kind="runner_dies"))
+    world.engine.ambiguous = True
+    run = world.run(started(world, "B"))
+    assert run.blocked_on is BlockedOn.PENDING_UNRESOLVED
+    world.engine.ambiguous = False
+    world.clock.advance(days=200)
+    runs.retry_run(world.core, ADMIN, run.id)
+    world.work()
+    assert world.run(run.id).status is RunStatus.EXPIRED
+    healed = retried(world, run.id)
+    assert healed.status is RunStatus.APPLIED
+    assert world.actions(run.tenant_id).count("decision.given:completed") == 2
+
+
+def test_an_outage_of_the_engine_keeps_the_approval(world: World) -> None:
+    accepted = world.submit("B")
+    world.work()
+    world.engine.outages.extend([EngineUnavailable("not now"), EngineUnavailable("not now")])
+    world.approve(accepted.run_id)
+    waits = world.run(accepted.run_id)
+    assert (waits.status, waits.failures) == (RunStatus.APPROVED, 1)
+    for _ in range(2):
+        world.clock.advance(minutes=1)
+        fire_due(world.core)
+        world.work()
+    run = world.run(accepted.run_id)
+    assert run.status is RunStatus.APPLIED, run.error
+    assert world.actions(run.tenant_id).count("decision.given:completed") == 1
+
+
+def test_an_outage_that_does_not_end_ends_the_run(world: World) -> None:
+    accepted = world.submit("B")
+    world.engine.outages.extend(EngineUnavailable("no pulumi") for _ in range(50))
+    for _ in range(30):
+        world.work()
+        world.clock.advance(minutes=15)
+        fire_due(world.core)
+    run = world.run(accepted.run_id)
+    assert run.status is RunStatus.ERRORED
+    assert run.error["message"] == "no pulumi"
+
+
+def test_a_failure_that_is_final_ends_the_run_at_once(world: World) -> None:
+    accepted = world.submit("B")
+    world.engine.outages.append(EngineFailed("the program is wrong", reason="program"))
+    world.work()
+    assert world.run(accepted.run_id).status is RunStatus.ERRORED
+
+
+# --- fencing ---------------------------------------------------------------------------------
+def test_an_older_call_writes_nothing(world: World) -> None:
+    accepted = world.submit("B")
+    world.work()
+    with world.core.uow() as uow:
+        run = uow.runs.get(accepted.run_id or "")
+        assert run is not None
+        deployment = uow.deployments.get(run.deployment_id)
+        assert deployment is not None
+        old = register_call(world.core, uow, run, deployment)
+        uow.commit()
+    Listener(world.core, old)([("phase", {"phase": "plan", "status": "started"})])
+    with world.core.uow() as uow:
+        register_call(world.core, uow, run, deployment)
+        uow.commit()
+    before = runs.read_progress(world.core, run.id, 0)
+    for event in (("phase", {"phase": "apply"}), ("engine", {"pid": 1, "host": "host-a"})):
+        with pytest.raises(StaleCall):
+            Listener(world.core, old)([event])
+    assert runs.read_progress(world.core, run.id, 0) == before
+
+
+def test_an_orderly_end_of_a_worker_is_no_death(world: World) -> None:
+    accepted = world.submit("B")
+    world.work()
+    world.engine.faults.append(Fault(kind="worker_dies"))
+    with pytest.raises(ProcessDied):
+        world.approve(accepted.run_id)
+    assert release_runs(world.core) == 1
+    PHASES["advance_run"](world.core, accepted.run_id or "")
+    run = world.run(accepted.run_id)
+    assert (run.status, run.deaths) == (RunStatus.APPLIED, 0)
+    with world.core.uow() as uow:
+        ends = {call.outcome for call in uow.calls.find(run_id=run.id)}
+    assert ends == {CallOutcome.ENDED, CallOutcome.DIED}
+
+
+# --- races -----------------------------------------------------------------------------------
+def decide_late(world: World, run: Any) -> str:
+    """Approve, or return how that was refused."""
+    view = approvals.get_approval(world.core, OTTO, run.approval_id)
+    try:
+        approvals.decide(
+            world.core, OTTO, view.approval.id, verdict="approve",
+            plan_digest=view.approval.plan_digest, reason="read it",
+        )  # fmt: skip
+    except (AlreadyDecided, ApprovalExpired, RunSuperseded) as error:
+        return error.code
+    return "decided"
+
+
+def expire(world: World, _: Any) -> str:
+    world.clock.advance(seconds=1)
+    fire_due(world.core)
+    return "expired"
+
+
+def cancel(world: World, run: Any) -> str:
+    try:
+        runs.cancel_run(world.core, OPS, run.id)
+    except IllegalTransition as error:
+        return error.code
+    return "canceled"
+
+
+@pytest.mark.parametrize("rival", [cancel, expire])
+def test_a_decision_that_meets_something_else_never_deadlocks(
+    world: World, rival: Callable[[World, Any], str]
+) -> None:
+    """Both take the run first: one of them wins, and the other is refused in its own words."""
+    outcomes: Counter[str] = Counter()
+    for number in range(1, RACES + 1):
+        accepted = world.submit("B", number)
+        world.work()
+        run = world.run(accepted.run_id)
+        if rival is expire:
+            world.clock.advance(hours=71, minutes=59, seconds=59)
+        start = threading.Barrier(2)
+
+        def race(act: Callable[[World, Any], str], run: Any = run, start: Any = start) -> str:
+            start.wait(30)
+            return act(world, run)
+
+        with ThreadPoolExecutor(2) as pool:
+            said = [pool.submit(race, act) for act in (decide_late, rival)]
+            outcomes.update(each.result(60) for each in said)
+        assert world.run(run.id).status in ENDS
+        world.work()
+    assert set(outcomes) <= {
+        "decided", "already_decided", "approval_expired", "illegal_transition", "expired",
+        "canceled",
+    }  # fmt: skip
