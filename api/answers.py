@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from api.dependencies import Shared
 from control_plane.services.idempotency import Answer, once
-from control_plane.workflows.core import Caller, Core
+from control_plane.workflows.core import Act, Caller
 
 
 def etag(version: int) -> str:
@@ -23,13 +23,13 @@ def keyed(
     who: Caller,
     route: str,
     body: Mapping[str, Any],
-    act: Callable[[Core], BaseModel],
+    do: Callable[[Act], BaseModel],
     location: str | None,
     *,
     status: int = 202,
     hide: frozenset[str] = frozenset(),
 ) -> JSONResponse:
-    """Do ``act`` once per key, on the core that it gets, and answer with its view.
+    """Do ``do`` once per key and answer with its view.
 
     ``location`` is a collection to which the view's id is added, or the item's own URL when the
     view has none. ``hide`` names fields that are answered once and not stored: a repetition gets
@@ -37,8 +37,8 @@ def keyed(
     """
     shown: dict[str, Any] = {}
 
-    def first(core: Core) -> Answer:
-        view = act(core)
+    def first(act: Act) -> Answer:
+        view = do(act)
         content = view.model_dump(mode="json")
         shown.update({name: content[name] for name in hide})
         headers = {}

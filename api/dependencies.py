@@ -167,14 +167,14 @@ def _record_failure(request: Request, have: Shared, refused: TokenRefused) -> No
     )
 
     def write() -> None:
-        with have.core.uow() as uow:
+        with have.core.act(nobody) as act:
             record(
-                have.core, uow, nobody, "authn.failed",
+                act, "authn.failed",
                 tree=None, stage=Stage.DENIED, code=refused.reason.lower()[:60],
                 route=_plain(request.url.path[:200]),
                 key_id=_plain((refused.key_id or "")[:60]) or None,
             )  # fmt: skip
-            uow.commit()
+            act.uow.commit()
 
     within_budget(have.core, nobody, "authn.failed", write)
 

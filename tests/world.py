@@ -20,6 +20,7 @@ from control_plane.domain.evaluation import Evaluation, Violation
 from control_plane.domain.rules import Rules
 from control_plane.ports import Json, PolicyScope
 from control_plane.services import approvals, hubs, provisioning
+from control_plane.services.performing import perform
 from control_plane.workflows import PHASES
 from control_plane.workflows.core import Caller, Core, Limits, Whereabouts
 from tests.scripted_builder import ScriptedBuilder
@@ -193,7 +194,9 @@ class World:
 
     def ready_hub(self, region: str = "eu-west-1", cell: str = "c1", capacity: int = 10) -> str:
         """Make a Hub ready and return its id."""
-        hub, run = hubs.request_hub(self.core, ADMIN, region=region, cell=cell, capacity=capacity)
+        hub, run = perform(
+            self.core, ADMIN, hubs.request_hub, region=region, cell=cell, capacity=capacity
+        )
         self.work()
         self.approve(run.id)
         return hub.id
@@ -205,16 +208,19 @@ class World:
             assert run is not None
             approval = uow.approvals.get(run.approval_id or "")
         assert approval is not None, f"the run is {run.status}: {run.error}"
-        approvals.decide(
-            self.core, who, approval.id,
+        perform(
+            self.core, who, approvals.decide, approval.id,
             verdict="approve", plan_digest=approval.plan_digest, reason="read it",
         )  # fmt: skip
         self.work()
 
     def submit(self, mode: str = "A", number: int = 1, **changes: Any) -> provisioning.Accepted:
         """Submit a request as automation."""
-        return provisioning.submit_request(
-            self.core, AUTOMATION, request_body(mode, number, **changes)
+        return perform(
+            self.core,
+            AUTOMATION,
+            provisioning.submit_request,
+            request_body(mode, number, **changes),
         )
 
     def run(self, run_id: str | None) -> Any:

@@ -11,7 +11,8 @@ from api.schemas import requests as bodies
 from api.schemas.views import AccountView, Page
 from api.strict_json import StrictRoute
 from control_plane.services import accounts
-from control_plane.workflows.core import Core
+from control_plane.services.performing import perform
+from control_plane.workflows.core import Act
 
 router = APIRouter(prefix="/v1/accounts", tags=["accounts"], route_class=StrictRoute)
 
@@ -21,17 +22,17 @@ def add_account(have: SharedDep, who: KeyedDep, body: bodies.Account) -> JSONRes
     """Put an AWS account into the pool; runs that wait for one go on."""
     document = bodies.plain(body)
 
-    def act(core: Core) -> AccountView:
-        return AccountView.of(accounts.add_account(core, who, **document))
+    def do(act: Act) -> AccountView:
+        return AccountView.of(accounts.add_account(act, **document))
 
     place = f"/v1/accounts/{body.account_id}"
-    return keyed(have, who, "accounts", document, act, place, status=201)
+    return keyed(have, who, "accounts", document, do, place, status=201)
 
 
 @router.get("")
 def list_accounts(have: SharedDep, who: CallerDep, page: PagingDep) -> Page[AccountView]:
     """List the accounts of the pool, newest first."""
-    found = accounts.list_accounts(have.core, who, limit=page.limit, before=page.before)
+    found = perform(have.core, who, accounts.list_accounts, limit=page.limit, before=page.before)
     return Page(
         items=[AccountView.of(account) for account in found],
         next_page_token=page.token(account.id for account in found),
@@ -41,7 +42,7 @@ def list_accounts(have: SharedDep, who: CallerDep, page: PagingDep) -> Page[Acco
 @router.get("/{account_id}")
 def get_account(have: SharedDep, who: CallerDep, account_id: str) -> AccountView:
     """Show an account of the pool, by its number."""
-    return AccountView.of(accounts.get_account(have.core, who, account_id))
+    return AccountView.of(perform(have.core, who, accounts.get_account, account_id))
 
 
 @router.patch("/{account_id}", response_model=AccountView)
@@ -51,18 +52,18 @@ def update_account(
     """Change the role, the external id or the sharing of an account."""
     changes = body.model_dump(exclude_unset=True)
 
-    def act(core: Core) -> AccountView:
-        return AccountView.of(accounts.update_account(core, who, account_id, changes))
+    def do(act: Act) -> AccountView:
+        return AccountView.of(accounts.update_account(act, account_id, changes))
 
     route = f"accounts/{account_id}"
-    return keyed(have, who, route, changes, act, None, status=200)
+    return keyed(have, who, route, changes, do, None, status=200)
 
 
 @router.delete("/{account_id}", response_model=AccountView)
 def remove_account(have: SharedDep, who: KeyedDep, account_id: str) -> JSONResponse:
     """Take an account out of the pool; refused while a deployment is in it."""
 
-    def act(core: Core) -> AccountView:
-        return AccountView.of(accounts.remove_account(core, who, account_id))
+    def do(act: Act) -> AccountView:
+        return AccountView.of(accounts.remove_account(act, account_id))
 
-    return keyed(have, who, f"accounts/{account_id}/removal", {}, act, None, status=200)
+    return keyed(have, who, f"accounts/{account_id}/removal", {}, do, None, status=200)

@@ -12,7 +12,8 @@ from api.schemas.views import ApprovalView, Page
 from api.strict_json import StrictRoute
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.services import approvals
-from control_plane.workflows.core import Core
+from control_plane.services.performing import perform
+from control_plane.workflows.core import Act
 
 router = APIRouter(prefix="/v1/approvals", tags=["approvals"], route_class=StrictRoute)
 
@@ -22,8 +23,13 @@ def list_approvals(
     have: SharedDep, who: CallerDep, page: PagingDep, status: ApprovalStatus | None = None
 ) -> Page[ApprovalView]:
     """List approvals the caller may see, newest first."""
-    found = approvals.list_approvals(
-        have.core, who, limit=page.limit, before=page.before, status=status
+    found = perform(
+        have.core,
+        who,
+        approvals.list_approvals,
+        limit=page.limit,
+        before=page.before,
+        status=status,
     )
     items = [ApprovalView.of(item) for item in found]
     return Page(items=items, next_page_token=page.token(item.id for item in items))
@@ -32,19 +38,18 @@ def list_approvals(
 @router.get("/{approval_id}")
 def get_approval(have: SharedDep, who: CallerDep, approval_id: str) -> ApprovalView:
     """Show an approval with the summary of its plan and who is barred from deciding."""
-    return ApprovalView.of(approvals.get_approval(have.core, who, approval_id))
+    return ApprovalView.of(perform(have.core, who, approvals.get_approval, approval_id))
 
 
 @router.post("/{approval_id}/decisions", status_code=201, response_model=ApprovalView)
 def decide(have: SharedDep, who: KeyedDep, approval_id: str, body: bodies.Decision) -> JSONResponse:
     """Decide on exactly one plan digest (ops approver, a person, not the requester)."""
 
-    def act(core: Core) -> ApprovalView:
-        view = approvals.decide(
-            core, who, approval_id,
+    def do(act: Act) -> ApprovalView:
+        view = approvals.decide(act, approval_id,
             verdict=body.decision, plan_digest=body.plan_digest, reason=body.reason,
         )  # fmt: skip
         return ApprovalView.of(view)
 
     route = f"approvals/{approval_id}/decisions"
-    return keyed(have, who, route, bodies.plain(body), act, "/v1/approvals", status=201)
+    return keyed(have, who, route, bodies.plain(body), do, "/v1/approvals", status=201)

@@ -14,6 +14,7 @@ from api.strict_json import StrictRoute
 from control_plane.domain.deployment import PLATFORM
 from control_plane.domain.errors import NotFound
 from control_plane.services import auditing
+from control_plane.services.performing import perform
 
 router = APIRouter(tags=["audit"], route_class=StrictRoute)
 _FILE: Final = re.compile(
@@ -27,7 +28,9 @@ Action = Annotated[str | None, Query(pattern=r"^[a-z_.]{1,60}$")]
 def _events(
     have: SharedDep, who: CallerDep, key: str, after: int, limit: int, action: str | None
 ) -> Page[dict[str, Any]]:
-    found = auditing.read_events(have.core, who, key, after=after, limit=limit, action=action)
+    found = perform(
+        have.core, who, auditing.read_events, key, after=after, limit=limit, action=action
+    )
     more = str(found[-1]["idx"] + 1) if len(found) == limit else None
     return Page(items=[dict(item) for item in found], next_page_token=more)
 
@@ -47,13 +50,13 @@ def get_tenant_events(
 @router.get("/v1/tenants/{key}/audit/checkpoint", response_class=PlainTextResponse)
 def get_tenant_checkpoint(have: SharedDep, who: CallerDep, key: str) -> str:
     """Show the newest signed checkpoint (C2SP tlog-checkpoint)."""
-    return auditing.checkpoint(have.core, who, key)
+    return perform(have.core, who, auditing.checkpoint, key)
 
 
 @router.get("/v1/tenants/{key}/audit/proof")
 def get_tenant_proof(have: SharedDep, who: CallerDep, key: str, idx: Idx) -> dict[str, Any]:
     """Prove that an entry is in the log (RFC 6962 inclusion proof)."""
-    return dict(auditing.inclusion_proof(have.core, who, key, idx))
+    return dict(perform(have.core, who, auditing.inclusion_proof, key, idx))
 
 
 @router.get("/v1/audit/platform/events")
@@ -67,13 +70,13 @@ def get_platform_events(
 @router.get("/v1/audit/platform/checkpoint", response_class=PlainTextResponse)
 def get_platform_checkpoint(have: SharedDep, who: CallerDep) -> str:
     """Show the newest checkpoint of the platform's log."""
-    return auditing.checkpoint(have.core, who, PLATFORM)
+    return perform(have.core, who, auditing.checkpoint, PLATFORM)
 
 
 @router.get("/v1/audit/platform/proof")
 def get_platform_proof(have: SharedDep, who: CallerDep, idx: Idx) -> dict[str, Any]:
     """Prove that an entry is in the platform's log."""
-    return dict(auditing.inclusion_proof(have.core, who, PLATFORM, idx))
+    return dict(perform(have.core, who, auditing.inclusion_proof, PLATFORM, idx))
 
 
 @router.get("/audit/{tree}/{path:path}", response_class=Response)
@@ -86,6 +89,6 @@ def get_tile(
     """Show a file of the log in the layout of C2SP tlog-tiles, `checkpoint` included."""
     if not _FILE.fullmatch(path):
         raise NotFound("there is no such thing")
-    content = auditing.tile(have.core, who, tree, path)
+    content = perform(have.core, who, auditing.tile, tree, path)
     kind = "text/plain; charset=utf-8" if path == "checkpoint" else "application/octet-stream"
     return Response(content, media_type=kind)

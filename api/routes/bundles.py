@@ -26,9 +26,10 @@ from api.schemas.views import Page
 from api.strict_json import StrictRoute
 from control_plane.domain.actor import Actor, ActorKind
 from control_plane.domain.bundle import Bundle, BundleStatus
-from control_plane.services import bundles, receipts
-from control_plane.services.bundles import Download
-from control_plane.workflows.core import Caller, Core
+from control_plane.services import bundles, handovers, receipts
+from control_plane.services.handovers import Download
+from control_plane.services.performing import perform
+from control_plane.workflows.core import Act, Caller
 
 router = APIRouter(prefix="/v1/bundles", tags=["bundles"], route_class=StrictRoute)
 
@@ -38,8 +39,8 @@ def list_bundles(
     have: SharedDep, who: CallerDep, page: PagingDep, status: BundleStatus | None = None
 ) -> Page[BundleView]:
     """List the bundles of the caller's tenants, newest first."""
-    found = bundles.list_bundles(
-        have.core, who, limit=page.limit, before=page.before, status=status
+    found = perform(
+        have.core, who, bundles.list_bundles, limit=page.limit, before=page.before, status=status
     )
     items = [BundleView.of(have.core, item) for item in found]
     return Page(items=items, next_page_token=page.token(item.id for item in items))
@@ -48,7 +49,7 @@ def list_bundles(
 @router.get("/{bundle_id}")
 def get_bundle(have: SharedDep, who: CallerDep, bundle_id: str, response: Response) -> BundleView:
     """Show a bundle; its ETag is needed to edit it."""
-    return _shown(have, bundles.get_bundle(have.core, who, bundle_id), response)
+    return _shown(have, perform(have.core, who, bundles.get_bundle, bundle_id), response)
 
 
 @router.patch("/{bundle_id}")
@@ -65,7 +66,9 @@ def edit_bundle(
     Nested objects are merged field by field and null removes a field (RFC 7396); an object whose
     `mode` changes is taken as given. `account_id` may stay empty until the build.
     """
-    edited = bundles.edit_bundle(have.core, who, bundle_id, inputs=body.inputs, if_version=version)
+    edited = perform(
+        have.core, who, bundles.edit_bundle, bundle_id, inputs=body.inputs, if_version=version
+    )
     return _shown(have, edited, response)
 
 
@@ -74,14 +77,14 @@ def accept_bundle(
     have: SharedDep, who: WriterDep, bundle_id: str, response: Response
 ) -> BundleView:
     """Take a queued bundle (solutions architect)."""
-    return _shown(have, bundles.accept_bundle(have.core, who, bundle_id), response)
+    return _shown(have, perform(have.core, who, bundles.accept_bundle, bundle_id), response)
 
 
 @router.post("/{bundle_id}/build", status_code=202)
 def build_bundle(have: SharedDep, who: WriterDep, bundle_id: str, response: Response) -> BundleView:
     """Build, sign and rehearse; look at the bundle until it is built."""
     response.headers["Location"] = f"/v1/bundles/{bundle_id}"
-    return _shown(have, bundles.build_bundle(have.core, who, bundle_id), response)
+    return _shown(have, perform(have.core, who, bundles.build_bundle, bundle_id), response)
 
 
 @router.post("/{bundle_id}/hand-over", status_code=201, response_model=HandOverView)
@@ -94,17 +97,17 @@ def hand_over(
     links of earlier recipients end. The life of the bundle is counted anew from here.
     """
 
-    def act(core: Core) -> HandOverView:
-        given = bundles.hand_over(
-            core, who, bundle_id,
+    def do(act: Act) -> HandOverView:
+        given = handovers.hand_over(
+            act, bundle_id,
             recipient_name=body.recipient_name, recipient_email=body.recipient_email,
             revoke_earlier=body.revoke_earlier_links,
         )  # fmt: skip
-        return HandOverView.of(core, given, have.base_url)
+        return HandOverView.of(act.core, given, have.base_url)
 
     route = f"bundles/{bundle_id}/hand-over"
     return keyed(
-        have, who, route, bodies.plain(body), act, f"/v1/bundles/{bundle_id}",
+        have, who, route, bodies.plain(body), do, f"/v1/bundles/{bundle_id}",
         status=201, hide=frozenset({"download_url"}),
     )  # fmt: skip
 
@@ -112,13 +115,15 @@ def hand_over(
 @router.get("/{bundle_id}/links")
 def list_links(have: SharedDep, who: CallerDep, bundle_id: str) -> list[LinkView]:
     """List the download links of a bundle and whom they were made for, oldest first."""
-    return [LinkView.of(issued) for issued in bundles.list_links(have.core, who, bundle_id)]
+    return [
+        LinkView.of(issued) for issued in perform(have.core, who, handovers.list_links, bundle_id)
+    ]
 
 
 @router.post("/{bundle_id}/links/{link_id}/revoke")
 def revoke_link(have: SharedDep, who: WriterDep, bundle_id: str, link_id: str) -> LinkView:
     """End a download link before its time; one that is revoked already stays as it is."""
-    return LinkView.of(bundles.revoke_link(have.core, who, bundle_id, link_id))
+    return LinkView.of(perform(have.core, who, handovers.revoke_link, bundle_id, link_id))
 
 
 @router.post("/{bundle_id}/receipts", status_code=201, response_model=ReceiptView)
@@ -127,8 +132,8 @@ def register_receipt(
 ) -> JSONResponse:
     """Register what the customer's apply sent back; the tenant is ready then."""
 
-    def act(core: Core) -> ReceiptView:
-        receipt = receipts.register_receipt(core, who, bundle_id, body.receipt)
+    def do(act: Act) -> ReceiptView:
+        receipt = receipts.register_receipt(act, bundle_id, body.receipt)
         return ReceiptView(
             id=receipt.id,
             bundle_id=receipt.bundle_id,
@@ -137,7 +142,7 @@ def register_receipt(
         )
 
     route = f"bundles/{bundle_id}/receipts"
-    return keyed(have, who, route, bodies.plain(body), act, None, status=201)
+    return keyed(have, who, route, bodies.plain(body), do, None, status=201)
 
 
 @router.head("/{bundle_id}/archive", include_in_schema=False)
@@ -164,11 +169,21 @@ def get_archive(
         holder = Actor(id="link-holder", kind=ActorKind.USER)
         who = Caller(actor=holder, request_id=request.state.request_id, address=address_of(request))
         return _file(
-            bundles.download_by_link(have.core, who, bundle_id, token, name=file, is_look=is_look)
+            perform(
+                have.core,
+                who,
+                handovers.download_by_link,
+                bundle_id,
+                token,
+                name=file,
+                is_look=is_look,
+            )
         )
     who = caller(request, have, given)
     return _file(
-        bundles.download_as_architect(have.core, who, bundle_id, name=file, is_look=is_look)
+        perform(
+            have.core, who, handovers.download_as_architect, bundle_id, name=file, is_look=is_look
+        )
     )
 
 

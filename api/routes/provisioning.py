@@ -15,7 +15,8 @@ from api.strict_json import StrictRoute
 from control_plane.domain.facts import Facts
 from control_plane.domain.tenant import TenantStatus
 from control_plane.services import provisioning, tenants
-from control_plane.workflows.core import Caller, Core
+from control_plane.services.performing import perform
+from control_plane.workflows.core import Act, Caller
 
 router = APIRouter(prefix="/v1", tags=["tenants"], route_class=StrictRoute)
 
@@ -48,19 +49,21 @@ def submit_request(
     """
     document = body.document()
     if dry_run:
-        decision = provisioning.preview_request(have.core, who, document)
+        decision = perform(have.core, who, provisioning.preview_request, document)
         return JSONResponse(DecisionView(**decision.to_document()).model_dump(mode="json"))
 
-    def act(core: Core) -> RequestView:
-        return RequestView.of(provisioning.submit_request(core, who, document))
+    def do(act: Act) -> RequestView:
+        return RequestView.of(provisioning.submit_request(act, document))
 
-    return keyed(have, who, "provisioning-requests", document, act, "/v1/provisioning-requests")
+    return keyed(have, who, "provisioning-requests", document, do, "/v1/provisioning-requests")
 
 
 @router.get("/provisioning-requests")
 def list_requests(have: SharedDep, who: CallerDep, page: PagingDep) -> Page[RequestView]:
     """List the requests of the caller's tenants, newest first."""
-    found = provisioning.list_requests(have.core, who, limit=page.limit, before=page.before)
+    found = perform(
+        have.core, who, provisioning.list_requests, limit=page.limit, before=page.before
+    )
     items = [RequestView.of(item) for item in found]
     return Page(items=items, next_page_token=page.token(item.id for item in items))
 
@@ -68,14 +71,14 @@ def list_requests(have: SharedDep, who: CallerDep, page: PagingDep) -> Page[Requ
 @router.get("/provisioning-requests/{request_id}")
 def get_request(have: SharedDep, who: CallerDep, request_id: str) -> RequestView:
     """Show a request with its tenant as it is now."""
-    return RequestView.of(provisioning.get_request(have.core, who, request_id))
+    return RequestView.of(perform(have.core, who, provisioning.get_request, request_id))
 
 
 @router.post("/mode-resolutions")
 def resolve_mode(have: SharedDep, who: CallerDep, body: bodies.Facts) -> DecisionView:
     """Tell which mode the given facts lead to, and why; nothing is stored."""
     facts = Facts.from_document(bodies.plain(body))
-    return DecisionView(**provisioning.resolve_mode(have.core, who, facts).to_document())
+    return DecisionView(**perform(have.core, who, provisioning.resolve_mode, facts).to_document())
 
 
 @router.get("/tenants")
@@ -83,8 +86,8 @@ def list_tenants(
     have: SharedDep, who: CallerDep, page: PagingDep, status: TenantStatus | None = None
 ) -> Page[TenantView]:
     """List the tenants of the caller's token, newest first."""
-    found = tenants.list_tenants(
-        have.core, who, limit=page.limit, before=page.before, status=status
+    found = perform(
+        have.core, who, tenants.list_tenants, limit=page.limit, before=page.before, status=status
     )
     items = [TenantView.of(item) for item in found]
     return Page(items=items, next_page_token=page.token(item.id for item in items))
@@ -93,7 +96,7 @@ def list_tenants(
 @router.get("/tenants/{key}")
 def get_tenant(have: SharedDep, who: CallerDep, key: str, response: Response) -> TenantView:
     """Show a tenant by id or slug."""
-    tenant = tenants.get_tenant(have.core, who, key)
+    tenant = perform(have.core, who, tenants.get_tenant, key)
     response.headers["ETag"] = etag(tenant.version)
     return TenantView.of(tenant)
 
@@ -101,14 +104,14 @@ def get_tenant(have: SharedDep, who: CallerDep, key: str, response: Response) ->
 @router.get("/tenants/{key}/outputs")
 def get_outputs(have: SharedDep, who: CallerDep, key: str) -> Page[OutputsView]:
     """Show what the tenant's deployments export."""
-    found = tenants.deployments_of(have.core, who, key)
+    found = perform(have.core, who, tenants.deployments_of, key)
     return Page(items=[OutputsView.of(item) for item in found])
 
 
 @router.post("/tenants/{key}/mode-decision")
 def decide_mode(have: SharedDep, who: WriterDep, key: str, body: bodies.ModeDecision) -> TenantView:
     """Confirm a reviewed mode, or correct facts and resolve again (solutions architect)."""
-    tenant, _ = tenants.decide_mode(
-        have.core, who, key, changed_facts=body.facts, reason=body.reason
+    tenant, _ = perform(
+        have.core, who, tenants.decide_mode, key, changed_facts=body.facts, reason=body.reason
     )
     return TenantView.of(tenant)

@@ -16,7 +16,8 @@ from api.strict_json import StrictRoute
 from control_plane.domain.errors import InvalidPageToken
 from control_plane.domain.run import Run, RunStatus
 from control_plane.services import runs
-from control_plane.workflows.core import Core
+from control_plane.services.performing import perform
+from control_plane.workflows.core import Act
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
 MAX_NUMBER: Final = 2**31 - 1
@@ -32,46 +33,49 @@ def list_runs(
     status: RunStatus | None = None,
 ) -> Page[RunView]:
     """List runs the caller may see, newest first."""
-    found = runs.list_runs(
-        have.core, who, limit=page.limit, before=page.before, tenant_id=tenant_id, status=status
-    )
-    deployments = runs.deployments_of(have.core, *found)
-    evidence = runs.evidence_of(have.core, *found)
-    items = [
-        RunView.of(item, deployments[item.deployment_id], evidence.get(item.evidence_id or ""))
-        for item in found
-    ]
+
+    def do(act: Act) -> list[RunView]:
+        found = runs.list_runs(
+            act, limit=page.limit, before=page.before, tenant_id=tenant_id, status=status
+        )
+        return _views(act, *found)
+
+    items = perform(have.core, who, do)
     return Page(items=items, next_page_token=page.token(item.id for item in items))
 
 
 @router.get("/{run_id}")
 def get_run(have: SharedDep, who: CallerDep, run_id: str, response: Response) -> RunView:
     """Show a run."""
-    run = runs.get_run(have.core, who, run_id)
-    response.headers["ETag"] = etag(run.version)
-    return _view(have.core, run)
+
+    def do(act: Act) -> RunView:
+        run = runs.get_run(act, run_id)
+        response.headers["ETag"] = etag(run.version)
+        return _views(act, run)[0]
+
+    return perform(have.core, who, do)
 
 
 @router.get("/{run_id}/plan")
 def get_plan(have: SharedDep, who: CallerDep, run_id: str) -> PlanView:
     """Show what the run would change, what cannot be undone first."""
-    return PlanView.of(runs.get_plan(have.core, who, run_id))
+    return PlanView.of(perform(have.core, who, runs.get_plan, run_id))
 
 
 @router.post("/{run_id}/cancel")
 def cancel_run(have: SharedDep, who: WriterDep, run_id: str) -> RunView:
     """Cancel: at once before the apply, else when the engine has stopped where it is."""
-    return _view(have.core, runs.cancel_run(have.core, who, run_id))
+    return perform(have.core, who, lambda act: _views(act, runs.cancel_run(act, run_id))[0])
 
 
 @router.post("/{run_id}/retry", status_code=202, response_model=RunView)
 def retry_run(have: SharedDep, who: KeyedDep, run_id: str) -> JSONResponse:
     """Try again; answers the run that goes on, which may be a new one."""
 
-    def act(core: Core) -> RunView:
-        return _view(core, runs.retry_run(core, who, run_id))
+    def do(act: Act) -> RunView:
+        return _views(act, runs.retry_run(act, run_id))[0]
 
-    return keyed(have, who, f"runs/{run_id}/retry", {}, act, "/v1/runs")
+    return keyed(have, who, f"runs/{run_id}/retry", {}, do, "/v1/runs")
 
 
 @router.get("/{run_id}/events", response_model=Page[RunEventView])
@@ -95,17 +99,17 @@ async def get_events(
     if page_token is not None:
         after = _number(page_token, "page_token")
     if "text/event-stream" not in accept:
-        found = await asyncio.to_thread(runs.events_after, have.core, who, run_id, after)
+        found = await asyncio.to_thread(perform, have.core, who, runs.events_after, run_id, after)
         items = [RunEventView.of(event).model_dump(mode="json") for event in found]
         more = str(found[-1].seq) if len(found) == runs.EVENTS_AT_ONCE else None
         return JSONResponse({"items": items, "next_page_token": more})
-    await asyncio.to_thread(runs.get_run, have.core, who, run_id)
+    await asyncio.to_thread(perform, have.core, who, runs.get_run, run_id)
     have.streams.enter()
     token = given.credentials.strip() if given else ""
     stream = have.streams.follow(
         run_id,
         after,
-        read=lambda seq: runs.read_progress(have.core, run_id, seq),
+        read=lambda seq: perform(have.core, who, runs.read_progress, run_id, seq),
         still_holds=lambda: have.identity.actor_of(token),
     )
     return StreamingResponse(
@@ -121,6 +125,9 @@ def _number(text: str, name: str) -> int:
     return int(text)
 
 
-def _view(core: Core, run: Run) -> RunView:
-    deployment = runs.deployments_of(core, run)[run.deployment_id]
-    return RunView.of(run, deployment, runs.evidence_of(core, run).get(run.evidence_id or ""))
+def _views(act: Act, *found: Run) -> list[RunView]:
+    deployments, evidence = runs.deployments_of(act, *found), runs.evidence_of(act, *found)
+    return [
+        RunView.of(run, deployments[run.deployment_id], evidence.get(run.evidence_id or ""))
+        for run in found
+    ]

@@ -8,7 +8,7 @@ from typing import Any, Self
 from api.schemas.views import View
 from control_plane.domain.bundle import Bundle
 from control_plane.services import bundles as bundle_service
-from control_plane.services.bundles import HandedOver, IssuedLink
+from control_plane.services.handovers import HandedOver, IssuedLink
 from control_plane.workflows.core import Core
 
 

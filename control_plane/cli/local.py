@@ -229,12 +229,16 @@ def passphrase(
         refuse(f"{to} exists already; name a new file", USAGE)
     parts = parts_of_this_installation()
     from control_plane.adapters.private_files import create_once  # noqa: PLC0415 - as above
+    from control_plane.domain.actor import Actor, ActorKind  # noqa: PLC0415 - as above
     from control_plane.services.passphrases import disclose  # noqa: PLC0415 - as above
+    from control_plane.services.performing import perform  # noqa: PLC0415 - as above
+    from control_plane.workflows.core import Caller  # noqa: PLC0415 - as above
 
     parts.home.require(is_written=False)
     CONNECTIONS.callback(parts.app_engine.dispose)
+    operator = Actor(id=f"local:{getpass.getuser()}", kind=ActorKind.USER, tenants=("*",))
     with database_faults():
-        found = disclose(parts.core, user=getpass.getuser(), key=deployment)
+        found = perform(parts.core, Caller(actor=operator), disclose, deployment)
     if to is None:
         typer.echo(found)
     else:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 from control_plane.bootstrap import Parts
+from control_plane.config import Settings
 from control_plane.domain.actor import system
 from control_plane.domain.deployment import Account
 from control_plane.domain.errors import SettingInvalid
 from control_plane.services import accounts
-from control_plane.workflows.core import Caller
+from control_plane.services.performing import perform
+from control_plane.workflows.core import Act, Caller
 
 
 def prepare_accounts(parts: Parts) -> None:
@@ -17,26 +19,28 @@ def prepare_accounts(parts: Parts) -> None:
 
     Raises ``SettingInvalid`` and ``Conflict``.
     """
-    core, caller = parts.core, Caller(actor=system("setup"))
-    shared = parts.settings.accounts_shared
-    with core.uow() as uow:
-        known = {account.account_id: account for account in uow.accounts.find()}
-        for number, role, external in _pool(parts.settings.accounts):
-            if number in known:
-                changes = {"role_arn": role, "external_id": external, "shared": shared}
-                accounts.change_account(core, uow, caller, known[number], changes)
-                continue
-            account = Account(
-                id=core.ids.new("account"),
-                account_id=number,
-                role_arn=role,
-                external_id=external,
-                shared=shared,
-                claimed_by=None,
-                created_at=core.clock.now(),
-            )
-            accounts.put_account(core, uow, caller, account)
-        uow.commit()
+    perform(parts.core, Caller(actor=system("setup")), _bring, parts.settings)
+
+
+def _bring(act: Act, settings: Settings) -> None:
+    known = {account.account_id: account for account in act.uow.accounts.find()}
+    for number, role, external in _pool(settings.accounts):
+        if number in known:
+            changes = {
+                "role_arn": role, "external_id": external, "shared": settings.accounts_shared
+            }  # fmt: skip
+            accounts.change_account(act, known[number], changes)
+            continue
+        account = Account(
+            id=act.new_id("account"),
+            account_id=number,
+            role_arn=role,
+            external_id=external,
+            shared=settings.accounts_shared,
+            claimed_by=None,
+            created_at=act.now(),
+        )
+        accounts.put_account(act, account)
 
 
 def _pool(text: str) -> list[tuple[str, str | None, str | None]]:

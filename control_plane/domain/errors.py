@@ -27,6 +27,8 @@ class DomainError(Exception):
         self.message = message or self.title
         self.data: Mapping[str, Any] = data
         self.is_recorded = False  # whether the refusal is in an audit log already
+        # what records the refusal once its transaction is rolled back
+        self.trace: Callable[[], None] | None = None
 
 
 # --- input -----------------------------------------------------------------------------------

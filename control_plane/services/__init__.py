@@ -1,1 +1,1 @@
-"""Use cases, one public function per verb; the only place that commits besides workflow steps."""
+"""Use cases, one public function per verb, in the transaction of whoever performs them."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
 from control_plane.domain.actor import Role
 from control_plane.domain.deployment import Account, Deployment
-from control_plane.domain.errors import Conflict, DomainError, InvalidInput, NotFound
+from control_plane.domain.errors import Conflict, InvalidInput, NotFound
 from control_plane.ports import UnitOfWork
 from control_plane.services.permission import require_role
-from control_plane.workflows.core import Caller, Core
-from control_plane.workflows.recording import record, record_denied
+from control_plane.workflows.core import Act
+from control_plane.workflows.recording import record, refused_as
 from control_plane.workflows.waking import ACCOUNT_POOL, wake_for_account
 
 READERS: Final = (Role.PLATFORM_ADMIN, Role.OPS_APPROVER, Role.PLATFORM_AUDITOR)
@@ -23,8 +24,7 @@ _ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}):role/[\w+=,.@/-]{1,5
 
 
 def add_account(
-    core: Core,
-    caller: Caller,
+    act: Act,
     *,
     account_id: str,
     role_arn: str | None,
@@ -35,61 +35,50 @@ def add_account(
 
     Without a role the worker's own credentials are used. Raises ``InvalidInput`` and ``Conflict``.
     """
-    require_role(core, caller, Role.PLATFORM_ADMIN, act="accounts.create")
-
-    def act(uow: UnitOfWork) -> Account:
-        if uow.accounts.count(account_id=account_id):
+    require_role(act, Role.PLATFORM_ADMIN, wanted="accounts.create")
+    with _change_of(act, account_id):
+        if act.uow.accounts.count(account_id=account_id):
             raise Conflict(
                 f"account {account_id} is in the pool already; `tenantctl account update` changes "
                 "it",
                 account=account_id,
             )
         account = Account(
-            id=core.ids.new("account"),
+            id=act.new_id("account"),
             account_id=account_id,
             role_arn=role_arn,
             external_id=external_id,
             shared=shared,
             claimed_by=None,
-            created_at=core.clock.now(),
+            created_at=act.now(),
         )
-        return put_account(core, uow, caller, account)
-
-    return _changed(core, caller, account_id, act)
+        return put_account(act, account)
 
 
-def put_account(core: Core, uow: UnitOfWork, caller: Caller, account: Account) -> Account:
+def put_account(act: Act, account: Account) -> Account:
     """Add an account in the caller's transaction. Raises ``InvalidInput``."""
     _check(account)
-    uow.accounts.add(account)
+    act.uow.accounts.add(account)
     record(
-        core, uow, caller, "account.added",
+        act, "account.added",
         tree=None, account=account.account_id, shared=account.shared,
     )  # fmt: skip
-    wake_for_account(core, uow)
+    wake_for_account(act)
     return account
 
 
-def update_account(
-    core: Core, caller: Caller, account_id: str, changes: Mapping[str, Any]
-) -> Account:
+def update_account(act: Act, account_id: str, changes: Mapping[str, Any]) -> Account:
     """Change the role, the external id or the sharing of an account.
 
     Runs that are planned from now on use the new values. Raises ``NotFound``, ``InvalidInput``,
     and ``Conflict`` when the deployments in it do not allow the new sharing.
     """
-    require_role(core, caller, Role.PLATFORM_ADMIN, act="accounts.update")
-    return _changed(
-        core,
-        caller,
-        account_id,
-        lambda uow: change_account(core, uow, caller, _found(uow, account_id), changes),
-    )
+    require_role(act, Role.PLATFORM_ADMIN, wanted="accounts.update")
+    with _change_of(act, account_id):
+        return change_account(act, _found(act.uow, account_id), changes)
 
 
-def change_account(
-    core: Core, uow: UnitOfWork, caller: Caller, account: Account, changes: Mapping[str, Any]
-) -> Account:
+def change_account(act: Act, account: Account, changes: Mapping[str, Any]) -> Account:
     """Change an account in the caller's transaction; nothing happens when nothing differs.
 
     Raises ``InvalidInput`` and ``Conflict`` as ``update_account``.
@@ -104,29 +93,28 @@ def change_account(
     changed = replace(account, **differing)
     _check(changed)
     if "shared" in differing:
-        changed = replace(changed, claimed_by=_owner_of(uow, changed))
-    uow.accounts.save(changed)
+        changed = replace(changed, claimed_by=_owner_of(act.uow, changed))
+    act.uow.accounts.save(changed)
     record(
-        core, uow, caller, "account.updated",
+        act, "account.updated",
         tree=None, account=changed.account_id, shared=changed.shared, fields=sorted(differing),
     )  # fmt: skip
     if "shared" in differing:
-        wake_for_account(core, uow)
+        wake_for_account(act)
     return changed
 
 
-def remove_account(core: Core, caller: Caller, account_id: str) -> Account:
+def remove_account(act: Act, account_id: str) -> Account:
     """Take an account out of the pool; the account itself is left as it is.
 
     Raises ``NotFound``, and ``Conflict`` while a deployment is in it: its next run would have
     neither role nor external id.
     """
-    require_role(core, caller, Role.PLATFORM_ADMIN, act="accounts.remove")
-
-    def act(uow: UnitOfWork) -> Account:
-        account = _found(uow, account_id)
+    require_role(act, Role.PLATFORM_ADMIN, wanted="accounts.remove")
+    with _change_of(act, account_id):
+        account = _found(act.uow, account_id)
         used = max(
-            uow.deployments.count(account_id=account_id), int(account.claimed_by is not None)
+            act.uow.deployments.count(account_id=account_id), int(account.claimed_by is not None)
         )
         if used:
             verb = "deployment is" if used == 1 else "deployments are"
@@ -134,16 +122,12 @@ def remove_account(core: Core, caller: Caller, account_id: str) -> Account:
                 f"{used} {verb} in account {account_id}, so it stays in the pool",
                 account=account_id,
             )
-        uow.accounts.remove(account.id)
-        record(core, uow, caller, "account.removed", tree=None, account=account_id)
+        act.uow.accounts.remove(account.id)
+        record(act, "account.removed", tree=None, account=account_id)
         return account
 
-    return _changed(core, caller, account_id, act)
 
-
-def release_account(
-    core: Core, uow: UnitOfWork, caller: Caller, deployment: Deployment
-) -> Deployment:
+def release_account(act: Act, deployment: Deployment) -> Deployment:
     """Give the account of an ended deployment back to the pool, in the caller's transaction.
 
     The caller has made sure that nothing of the deployment is left in it: a later run of the same
@@ -152,54 +136,39 @@ def release_account(
     """
     if not deployment.account_id:
         return deployment
-    uow.serialize_on(ACCOUNT_POOL)
-    freed = replace(
-        deployment, account_id="", updated_at=core.clock.now(), version=deployment.version + 1
-    )
-    uow.deployments.save(freed)
-    for account in uow.accounts.find(claimed_by=deployment.id):
-        uow.accounts.save(replace(account, claimed_by=None))
+    act.uow.serialize_on(ACCOUNT_POOL)
+    freed = replace(deployment, account_id="", updated_at=act.now(), version=deployment.version + 1)
+    act.uow.deployments.save(freed)
+    for account in act.uow.accounts.find(claimed_by=deployment.id):
+        act.uow.accounts.save(replace(account, claimed_by=None))
     record(
-        core, uow, caller, "account.released",
+        act, "account.released",
         tree=deployment.tenant_id, targets=(("deployment", deployment.id),),
         account=deployment.account_id,
     )  # fmt: skip
-    wake_for_account(core, uow)
+    wake_for_account(act)
     return freed
 
 
-def get_account(core: Core, caller: Caller, account_id: str) -> Account:
+def get_account(act: Act, account_id: str) -> Account:
     """Return an account of the pool by its number. Raises ``NotFound``."""
-    require_role(core, caller, *READERS, act="accounts.read")
-    with core.uow() as uow:
-        return _found(uow, account_id)
+    require_role(act, *READERS, wanted="accounts.read")
+    return _found(act.uow, account_id)
 
 
-def list_accounts(core: Core, caller: Caller, *, limit: int, before: str | None) -> list[Account]:
+def list_accounts(act: Act, *, limit: int, before: str | None) -> list[Account]:
     """Return accounts of the pool, newest first."""
-    require_role(core, caller, *READERS, act="accounts.read")
-    with core.uow() as uow:
-        return uow.accounts.page(limit=limit, before=before)
+    require_role(act, *READERS, wanted="accounts.read")
+    return act.uow.accounts.page(limit=limit, before=before)
 
 
-def _changed(
-    core: Core, caller: Caller, account_id: str, act: Callable[[UnitOfWork], Account]
-) -> Account:
-    """Do a change of the pool in one transaction; a refusal leaves its event."""
-    try:
-        with core.uow() as uow:
-            uow.serialize_on(ACCOUNT_POOL)
-            account = act(uow)
-            uow.commit()
-            return account
-    except (Conflict, InvalidInput) as error:
-        _record_refusal(core, caller, account_id, error)
-        raise
-
-
-def _record_refusal(core: Core, caller: Caller, account_id: str, error: DomainError) -> None:
+@contextmanager
+def _change_of(act: Act, account_id: str) -> Iterator[None]:
+    """Let changes of the pool take turns; a refusal leaves its event."""
+    act.uow.serialize_on(ACCOUNT_POOL)
     known = account_id if _NUMBER.match(account_id) else None
-    record_denied(core, caller, "account.refused", error, tree=None, account=known)
+    with refused_as(act, "account.refused", tree=None, account=known):
+        yield
 
 
 def _found(uow: UnitOfWork, account_id: str) -> Account:

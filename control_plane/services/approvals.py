@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from control_plane.domain.actor import ActorKind, Role
 from control_plane.domain.approval import Approval, ApprovalStatus, Decision, outcome
@@ -28,10 +29,10 @@ from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import TimerKind
 from control_plane.ports import UnitOfWork
 from control_plane.services.permission import require_role, require_sight, visible_tenants
-from control_plane.workflows.core import Caller, Core
+from control_plane.workflows.core import Act, Caller
 from control_plane.workflows.moving import enqueue, locked_run, move_run
 from control_plane.workflows.placing import spec_of
-from control_plane.workflows.recording import record, record_denied
+from control_plane.workflows.recording import leave_trace, record, record_denied
 
 READERS = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN, Role.AUDITOR, Role.PLATFORM_AUDITOR)
 VERDICTS = ("approve", "reject")
@@ -52,7 +53,7 @@ class ApprovalDetails:
 
 
 def decide(
-    core: Core, caller: Caller, approval_id: str, *, verdict: str, plan_digest: str, reason: str
+    act: Act, approval_id: str, *, verdict: str, plan_digest: str, reason: str
 ) -> ApprovalDetails:
     """Decide on an approval; a yes enqueues the apply of exactly this plan.
 
@@ -60,48 +61,33 @@ def decide(
     ``SeparationOfDuties``, ``AlreadyDecided``, ``ApprovalExpired``, ``PlanOutOfDate``,
     ``PlanMoved`` (naming the part).
     """
-    tenant_id = _tenant_of(core, approval_id)
-    require_sight(core, caller, tenant_id, act="decisions.create")
-    targets = (("approval", approval_id),)
+    asked = _found(act, approval_id)
+    require_sight(act, asked.tenant_id, wanted="decisions.create")
     try:
-        roles = _roles_of(core, approval_id)
-        require_role(core, caller, *roles, act="decisions.create", tree=tenant_id)
-        _require_person(caller)
+        roles = (Role(role) for role in asked.roles)
+        require_role(act, *roles, wanted="decisions.create", tree=asked.tenant_id)
+        _require_person(act.caller)
         _check_words(verdict, reason)
-        with core.uow() as uow:
-            _decide(core, uow, caller, approval_id, verdict, plan_digest, reason)
-            view = _view(uow, approval_id)
-            uow.commit()
+        _decide(act, asked, verdict, plan_digest, reason)
     except DomainError as error:
-        if error.code != "not_allowed":  # recorded where it was found
-            record_denied(
-                core, caller, "decision.refused", error, tree=tenant_id, targets=targets,
-                verdict=verdict[:20], part=_part(error), barred_as=error.data.get("barred_as"),
-            )  # fmt: skip
+        parts = error.data.get("parts")
+        leave_trace(
+            error,
+            partial(
+                record_denied, act.core, act.caller, "decision.refused", error,
+                tree=asked.tenant_id, targets=(("approval", approval_id),), verdict=verdict[:20],
+                part=str(parts[0]) if parts else None, barred_as=error.data.get("barred_as"),
+            ),
+        )  # fmt: skip
         raise
-    return view
+    return _details(act.uow, [_found(act, approval_id)])[0]
 
 
-def _part(error: DomainError) -> str | None:
-    parts = error.data.get("parts")
-    return str(parts[0]) if parts else None
-
-
-def _tenant_of(core: Core, approval_id: str) -> str | None:
-    with core.uow() as uow:
-        approval = uow.approvals.get(approval_id)
+def _found(act: Act, approval_id: str) -> Approval:
+    approval = act.uow.approvals.get(approval_id)
     if approval is None:
         raise NotFound("there is no such thing")
-    return approval.tenant_id
-
-
-def _roles_of(core: Core, approval_id: str) -> tuple[Role, ...]:
-    """Return the roles that the approval rules named when the decision was asked for."""
-    with core.uow() as uow:
-        approval = uow.approvals.get(approval_id)
-    if approval is None:
-        raise NotFound("there is no such approval")
-    return tuple(Role(role) for role in approval.roles)
+    return approval
 
 
 def _require_person(caller: Caller) -> None:
@@ -116,36 +102,25 @@ def _check_words(verdict: str, reason: str) -> None:
         raise InvalidInput(f"reason has 1 to {_REASON_LENGTH} characters", field="reason")
 
 
-def _decide(
-    core: Core,
-    uow: UnitOfWork,
-    caller: Caller,
-    approval_id: str,
-    verdict: str,
-    plan_digest: str,
-    reason: str,
-) -> None:
+def _decide(act: Act, asked: Approval, verdict: str, plan_digest: str, reason: str) -> None:
     """Store the decision and what follows from it."""
-    found = uow.approvals.get(approval_id)
-    if found is None:
-        raise NotFound("there is no such approval")
-    run, deployment = locked_run(uow, found.run_id)  # before the approval, as everywhere
-    approval = uow.approvals.get(approval_id, lock=True) or found
-    _require_distance(uow, caller, approval)
-    if approval.status is ApprovalStatus.EXPIRED or core.clock.now() >= approval.expires_at:
+    run, deployment = locked_run(act.uow, asked.run_id)  # before the approval, as everywhere
+    approval = act.uow.approvals.get(asked.id, lock=True) or asked
+    _require_distance(act.uow, act.caller, approval)
+    if approval.status is ApprovalStatus.EXPIRED or act.now() >= approval.expires_at:
         raise ApprovalExpired("the approval has expired")
     if approval.status is not ApprovalStatus.WAITING:
         raise AlreadyDecided(
             f"this approval is {approval.status}", present_status=str(approval.status)
         )
-    newest = uow.queries.newest_run(run.deployment_id)
+    newest = act.uow.queries.newest_run(run.deployment_id)
     if newest is not None and newest.number > run.number:
         raise RunSuperseded(f"{newest.id} takes the place of this run", newest=newest.id)
     if plan_digest != approval.plan_digest:
         raise PlanOutOfDate("the digest is not that of the waiting plan")
     if verdict == "approve":
-        _require_unmoved(core, uow, run, deployment)
-    _store(core, uow, caller, approval, run, verdict, reason)
+        _require_unmoved(act, run, deployment)
+    _store(act, approval, run, verdict, reason)
 
 
 def _require_distance(uow: UnitOfWork, caller: Caller, approval: Approval) -> None:
@@ -158,15 +133,15 @@ def _require_distance(uow: UnitOfWork, caller: Caller, approval: Approval) -> No
             raise SeparationOfDuties(sentence, barred_as=barred.reason)
 
 
-def _require_unmoved(core: Core, uow: UnitOfWork, run: Run, deployment: Deployment) -> None:
+def _require_unmoved(act: Act, run: Run, deployment: Deployment) -> None:
     """Refuse what can be seen to have moved without asking the engine; the apply looks at all."""
-    plan = uow.plans.get(run.plan_id or "")
+    plan = act.uow.plans.get(run.plan_id or "")
     if plan is None:
         raise NotFound("the plan is gone")
     present = {
-        "spec": digest(dict(spec_of(uow, deployment, run.spec_number).document)),
-        "policies": core.policies.digest(),
-        "rules": core.rules.approvals.digest,
+        "spec": digest(dict(spec_of(act.uow, deployment, run.spec_number).document)),
+        "policies": act.core.policies.digest(),
+        "rules": act.core.rules.approvals.digest,
     }
     moved = [part for part, value in present.items() if plan.parts[part] != value]
     if moved:
@@ -174,42 +149,40 @@ def _require_unmoved(core: Core, uow: UnitOfWork, run: Run, deployment: Deployme
 
 
 def _store(
-    core: Core,
-    uow: UnitOfWork,
-    caller: Caller,
+    act: Act,
     approval: Approval,
     run: Run,
     verdict: str,
     reason: str,
 ) -> None:
-    now = core.clock.now()
+    now = act.now()
     decision = Decision(
-        id=core.ids.new("decision"),
+        id=act.new_id("decision"),
         approval_id=approval.id,
         decision=verdict,
         plan_digest=approval.plan_digest,
-        actor_id=caller.actor.id,
-        person=caller.actor.person,
-        actor_kind=str(caller.actor.kind),
+        actor_id=act.caller.actor.id,
+        person=act.caller.actor.person,
+        actor_kind=str(act.caller.actor.kind),
         reason=reason.strip(),
         decided_at=now,
     )
     try:
-        uow.decisions.add(decision)
+        act.uow.decisions.add(decision)
     except Conflict:
         raise AlreadyDecided("you have decided on this approval already") from None
-    given = uow.decisions.find(approval_id=approval.id)
+    given = act.uow.decisions.find(approval_id=approval.id)
     status = outcome(approval.needed, given)
     if status is not ApprovalStatus.WAITING:
-        uow.approvals.save(approval.moved(status, now))
+        act.uow.approvals.save(approval.moved(status, now))
     named = {
         "approval_id": approval.id,
         "decision_id": decision.id,
         "plan_digest": approval.plan_digest,
-        "approver": caller.actor.id,
+        "approver": act.caller.actor.id,
     }
     record(
-        core, uow, caller, "decision.given",
+        act, "decision.given",
         tree=run.tenant_id, targets=(("approval", approval.id), ("run", run.id)), run=run.id,
         approval=named, personal={"reason": decision.reason}, verdict=verdict,
         plan_digest=approval.plan_digest, needed=approval.needed,
@@ -218,13 +191,13 @@ def _store(
     data = {"plan": approval.plan_id, "plan_digest": approval.plan_digest}
     if status is ApprovalStatus.APPROVED:
         moved = move_run(
-            core, uow, caller, run, RunStatus.APPROVED, action="run.approved",
+            act, run, RunStatus.APPROVED, action="run.approved",
             approval=named, data={**data, "rule": approval.rule},
         )  # fmt: skip
-        enqueue(core, uow, moved)
+        enqueue(act, moved)
     elif status is ApprovalStatus.REJECTED:
         move_run(
-            core, uow, caller, run, RunStatus.REJECTED, action="run.rejected",
+            act, run, RunStatus.REJECTED, action="run.rejected",
             approval=named, data=data,
             error={
                 "code": "rejected", "message": "The plan was rejected.",
@@ -232,34 +205,26 @@ def _store(
                 "data": {"approval": approval.id},
             },
         )  # fmt: skip
-        uow.timers.cancel(TimerKind.APPROVAL_EXPIRY, approval.id)
+        act.uow.timers.cancel(TimerKind.APPROVAL_EXPIRY, approval.id)
 
 
-def get_approval(core: Core, caller: Caller, approval_id: str) -> ApprovalDetails:
+def get_approval(act: Act, approval_id: str) -> ApprovalDetails:
     """Return an approval with its plan and decisions. Raises ``NotFound``."""
-    require_role(core, caller, *READERS, act="approvals.read")
-    require_sight(core, caller, _tenant_of(core, approval_id), act="approvals.read")
-    with core.uow() as uow:
-        return _view(uow, approval_id)
+    require_role(act, *READERS, wanted="approvals.read")
+    approval = _found(act, approval_id)
+    require_sight(act, approval.tenant_id, wanted="approvals.read")
+    return _details(act.uow, [approval])[0]
 
 
 def list_approvals(
-    core: Core, caller: Caller, *, limit: int, before: str | None, status: str | None
+    act: Act, *, limit: int, before: str | None, status: str | None
 ) -> list[ApprovalDetails]:
     """Return approvals the caller may see, newest first."""
-    require_role(core, caller, *READERS, act="approvals.read")
+    require_role(act, *READERS, wanted="approvals.read")
     equals: dict[str, object] = {"status": status} if status else {}
-    if "*" not in caller.actor.tenants:
-        equals["tenant_id"] = visible_tenants(caller)
-    with core.uow() as uow:
-        return _details(uow, uow.approvals.page(limit=limit, before=before, **equals))
-
-
-def _view(uow: UnitOfWork, approval_id: str) -> ApprovalDetails:
-    approval = uow.approvals.get(approval_id)
-    if approval is None:
-        raise NotFound("there is no such approval")
-    return _details(uow, [approval])[0]
+    if "*" not in act.caller.actor.tenants:
+        equals["tenant_id"] = visible_tenants(act.caller)
+    return _details(act.uow, act.uow.approvals.page(limit=limit, before=before, **equals))
 
 
 def _details(uow: UnitOfWork, found: Sequence[Approval]) -> list[ApprovalDetails]:

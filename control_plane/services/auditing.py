@@ -8,9 +8,10 @@ from typing import Any
 from control_plane.domain.actor import Role
 from control_plane.domain.deployment import PLATFORM
 from control_plane.domain.errors import NotFound
+from control_plane.services.performing import perform
 from control_plane.services.permission import require_role, require_sight
 from control_plane.services.tenants import find_tenant
-from control_plane.workflows.core import Caller, Core
+from control_plane.workflows.core import Act, Caller, Core
 from control_plane.workflows.reads import Reads
 from control_plane.workflows.recording import record
 
@@ -18,42 +19,41 @@ TENANT_READERS = (Role.AUDITOR,)
 PLATFORM_READERS = (Role.PLATFORM_AUDITOR,)
 
 
-def tree_for(core: Core, caller: Caller, key: str, *, act: str) -> str:
+def tree_for(act: Act, key: str, *, wanted: str) -> str:
     """Return the tree a caller may read: a tenant's by id or slug, or the platform's.
 
     Raises ``NotAllowed`` or ``NotFound``.
     """
     if key == PLATFORM:
-        require_role(core, caller, *PLATFORM_READERS, act=act)
+        require_role(act, *PLATFORM_READERS, wanted=wanted)
         return PLATFORM
-    require_role(core, caller, *TENANT_READERS, act=act)
-    tenant = find_tenant(core, key)
+    require_role(act, *TENANT_READERS, wanted=wanted)
+    tenant = find_tenant(act.uow, key)
     if tenant is None:
         raise NotFound("there is no such thing")
-    require_sight(core, caller, tenant.id, act=act)
+    require_sight(act, tenant.id, wanted=wanted)
     return tenant.id
 
 
 def read_events(
-    core: Core, caller: Caller, key: str, *, after: int, limit: int, action: str | None
+    act: Act, key: str, *, after: int, limit: int, action: str | None
 ) -> Sequence[Mapping[str, Any]]:
     """Return entries of a tree from index ``after`` on, oldest first.
 
     The read is recorded in the same tree (``_note_read``); reads of ``log.read`` events alone are
     not, so that reading comes to an end.
     """
-    tree = tree_for(core, caller, key, act="audit.events.read")
-    events = core.trail.events(tree, after=after, limit=limit, action=action)
+    tree = tree_for(act, key, wanted="audit.events.read")
+    events = act.core.trail.events(tree, after=after, limit=limit, action=action)
     if action != "log.read":
         found = [int(event["idx"]) for event in events]
-        _note_read(core, caller, tree, "audit.events",
+        _note_read(act, tree, "audit.events",
                    min(found, default=None), max(found, default=None))  # fmt: skip
     return events
 
 
 def _note_read(
-    core: Core,
-    caller: Caller,
+    act: Act,
     tree: str,
     route: str,
     first: int | None = None,
@@ -64,48 +64,46 @@ def _note_read(
     Raises ``AuditUnavailable``.
     """
     read = Reads(count=1, first_idx=first, last_idx=last)
-    due = core.reads.take((caller.actor, tree, route), read)
+    due = act.core.reads.take((act.caller.actor, tree, route), read)
     if due is not None:
-        _record_reads(core, caller, tree, route, due)
+        _record_reads(act, tree, route, due)
 
 
 def report_reads(core: Core, *, at_once: bool = False) -> None:
     """Record reads that waited for their minute, or all that wait. Raises ``AuditUnavailable``."""
     for (actor, tree, route), reads in core.reads.due(at_once=at_once).items():
-        _record_reads(core, Caller(actor=actor), tree, route, reads)
+        perform(core, Caller(actor=actor), _record_reads, tree, route, reads)
 
 
-def _record_reads(core: Core, caller: Caller, tree: str, route: str, reads: Reads) -> None:
-    with core.uow() as uow:
-        record(
-            core, uow, caller, "log.read",
-            tree=None if tree == PLATFORM else tree, route=route, count=reads.count,
-            first_idx=reads.first_idx, last_idx=reads.last_idx,
-        )  # fmt: skip
-        uow.commit()
+def _record_reads(act: Act, tree: str, route: str, reads: Reads) -> None:
+    record(
+        act, "log.read",
+        tree=None if tree == PLATFORM else tree, route=route, count=reads.count,
+        first_idx=reads.first_idx, last_idx=reads.last_idx,
+    )  # fmt: skip
 
 
-def checkpoint(core: Core, caller: Caller, key: str) -> str:
+def checkpoint(act: Act, key: str) -> str:
     """Return the newest signed checkpoint of a tree. Raises ``NotFound`` while there is none."""
-    tree = tree_for(core, caller, key, act="audit.checkpoint.read")
-    note = core.trail.checkpoint(tree)
+    tree = tree_for(act, key, wanted="audit.checkpoint.read")
+    note = act.core.trail.checkpoint(tree)
     if note is None:
         raise NotFound("the tree has no checkpoint yet")
-    _note_read(core, caller, tree, "audit.checkpoint")
+    _note_read(act, tree, "audit.checkpoint")
     return note
 
 
-def inclusion_proof(core: Core, caller: Caller, key: str, idx: int) -> Mapping[str, Any]:
+def inclusion_proof(act: Act, key: str, idx: int) -> Mapping[str, Any]:
     """Return {idx, leaf, hashes, checkpoint} for one entry. Raises ``NotFound``."""
-    tree = tree_for(core, caller, key, act="audit.proof.read")
-    proof = core.trail.proof(tree, idx)
-    _note_read(core, caller, tree, "audit.proof", idx, idx)
+    tree = tree_for(act, key, wanted="audit.proof.read")
+    proof = act.core.trail.proof(tree, idx)
+    _note_read(act, tree, "audit.proof", idx, idx)
     return proof
 
 
-def tile(core: Core, caller: Caller, key: str, path: str) -> bytes:
+def tile(act: Act, key: str, path: str) -> bytes:
     """Return a tile of a tree by its tlog-tiles path. Raises ``NotFound``."""
-    tree = tree_for(core, caller, key, act="audit.tiles.read")
-    content = core.trail.tile(tree, path)
-    _note_read(core, caller, tree, "audit.tiles")
+    tree = tree_for(act, key, wanted="audit.tiles.read")
+    content = act.core.trail.tile(tree, path)
+    _note_read(act, tree, "audit.tiles")
     return content

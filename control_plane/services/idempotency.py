@@ -13,27 +13,24 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final
 
 from control_plane.domain.canonical import digest
 from control_plane.domain.errors import (
     Conflict,
-    DomainError,
     IdempotencyKeyInFlight,
     IdempotencyKeyMissing,
     IdempotencyKeyReused,
 )
 from control_plane.ports import IdempotencyRecord, UnitOfWork
-from control_plane.services.held_commit import HeldCommit
-from control_plane.workflows.core import Caller, Core
+from control_plane.services.performing import perform_with
+from control_plane.workflows.core import Act, Caller, Core
 
 LIFE: Final = timedelta(hours=48)
 STALE: Final = timedelta(seconds=60)  # an answer that takes longer died with its process
 WAIT_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
 _KEY_LENGTH: Final = 255
-_ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +63,13 @@ def once(
     *,
     route: str,
     body: Mapping[str, Any],
-    act: Callable[[Core], Answer],
+    act: Callable[[Act], Answer],
 ) -> Answer:
     """Do ``act`` once per principal, route and key, and return its answer to every repetition.
 
-    What ``act`` commits last through the core that it gets, and its answer, become durable
-    together: a process that dies leaves both or neither. ``caller.idempotency_key_sha256`` must be
-    set. Raises ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
+    What ``act`` writes and its answer become durable together: a process that dies leaves both or
+    neither. ``caller.idempotency_key_sha256`` must be set. Raises ``IdempotencyKeyReused`` and
+    ``IdempotencyKeyInFlight``.
     """
     scope = f"{_principal(caller)}|{route}|{caller.idempotency_key_sha256}"
     record_id = hashlib.sha256(scope.encode()).hexdigest()
@@ -81,32 +78,15 @@ def once(
     if found is not None:
         return _first_answer(core, found, mine.body_digest)
     try:
-        return _do(core, mine, act)
+        return perform_with(
+            core, caller, act, add=lambda done, answer: _keep(done.uow, mine, answer)
+        )
     except BaseException:
         _forget(core, mine)
         raise
 
 
-def _do(core: Core, mine: IdempotencyRecord, act: Callable[[Core], Answer]) -> Answer:
-    for _ in range(_ATTEMPTS):
-        held = HeldCommit(core.uow)
-        try:
-            answer = act(replace(core, uow=held))
-        except DomainError:
-            held.settle()  # a refusal's own event
-            raise
-        except BaseException:
-            held.discard()
-            raise
-        try:
-            held.settle(partial(_keep, mine=mine, answer=answer))
-        except Conflict:  # found at the commit, so nothing was done
-            continue
-        return answer
-    raise Conflict("others changed the same things again and again")
-
-
-def _keep(uow: UnitOfWork, *, mine: IdempotencyRecord, answer: Answer) -> None:
+def _keep(uow: UnitOfWork, mine: IdempotencyRecord, answer: Answer) -> None:
     if not _is_held(uow, mine):
         raise IdempotencyKeyInFlight("this took so long that a repetition does it now")
     uow.idempotency.save(

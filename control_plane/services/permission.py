@@ -6,13 +6,14 @@ Of many refusals in a short time the log has a count: nobody fills it by being r
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from control_plane.domain.actor import Role, system
 from control_plane.domain.audit_catalogue import Stage
 from control_plane.domain.errors import DomainError, NotAllowed, NotFound
-from control_plane.workflows.core import Caller, Core
-from control_plane.workflows.recording import record, record_denied
+from control_plane.workflows.core import Act, Caller, Core
+from control_plane.workflows.recording import leave_trace, record, record_denied
 
 READ_TENANTS = frozenset(
     {Role.AUTOMATION, Role.OPS_APPROVER, Role.SOLUTIONS_ARCHITECT, Role.AUDITOR,
@@ -20,32 +21,37 @@ READ_TENANTS = frozenset(
 )  # fmt: skip
 
 
-def require_role(
-    core: Core, caller: Caller, *roles: Role, act: str, tree: str | None = None
-) -> None:
-    """Let only ``roles`` pass. Raises ``NotAllowed`` after recording the attempt.
+def require_role(act: Act, *roles: Role, wanted: str, tree: str | None = None) -> None:
+    """Let only ``roles`` pass. Raises ``NotAllowed``; the attempt leaves an event.
 
-    ``act`` names what was wanted, such as ``decisions.create``.
+    ``wanted`` names what was asked for, such as ``decisions.create``.
     """
-    if caller.actor.has(*roles):
+    if act.caller.actor.has(*roles):
         return
-    wanted = sorted(str(role) for role in roles)
-    error = NotAllowed(f"this takes one of the roles {', '.join(wanted)}", roles=wanted)
-    record_bounded(core, caller, "authz.denied", error, tree=tree, route=act, wanted_roles=wanted)
-    raise error
+    names = sorted(str(role) for role in roles)
+    error = NotAllowed(f"this takes one of the roles {', '.join(names)}", roles=names)
+    raise refused(act, "authz.denied", error, tree=tree, route=wanted, wanted_roles=names)
 
 
-def require_sight(core: Core, caller: Caller, tenant_id: str | None, *, act: str) -> None:
+def require_sight(act: Act, tenant_id: str | None, *, wanted: str) -> None:
     """Hide what belongs to a tenant outside the caller's token, or to none (``Actor.sees``).
 
-    Raises ``NotFound``, the same as for a thing that does not exist, after recording the attempt
-    in the platform's tree: it is no business of the other tenant's log who guessed its ids.
+    Raises ``NotFound``, the same as for a thing that does not exist. The attempt leaves an event in
+    the platform's tree: it is no business of the other tenant's log who guessed its ids.
     """
-    if caller.actor.sees(tenant_id):
-        return
-    error = NotFound("there is no such thing")
-    record_bounded(core, caller, "authz.denied", error, tree=None, route=act)
-    raise error
+    if not act.caller.actor.sees(tenant_id):
+        error = NotFound("there is no such thing")
+        raise refused(act, "authz.denied", error, tree=None, route=wanted)
+
+
+def refused(
+    act: Act, action: str, error: DomainError, *, tree: str | None, **data: Any
+) -> DomainError:
+    """Return a refusal that is recorded as ``record_bounded`` does, after its transaction."""
+    leave_trace(
+        error, partial(record_bounded, act.core, act.caller, action, error, tree=tree, **data)
+    )
+    return error
 
 
 def record_bounded(
@@ -83,13 +89,10 @@ def report_suppressed(core: Core, *, at_once: bool = False) -> None:
     if not counts:
         return
     try:
-        with core.uow() as uow:
+        with core.act(Caller(actor=system("api"))) as act:
             for action, count in sorted(counts.items()):
-                record(
-                    core, uow, Caller(actor=system("api")), action,
-                    tree=None, stage=Stage.DENIED, suppressed=count,
-                )  # fmt: skip
-            uow.commit()
+                record(act, action, tree=None, stage=Stage.DENIED, suppressed=count)
+            act.uow.commit()
     except Exception:
         core.refusals.give_back(counts)
         raise

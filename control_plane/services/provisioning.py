@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from control_plane.domain.actor import Role
@@ -32,9 +33,9 @@ from control_plane.domain.tenant import (
 from control_plane.ports import UnitOfWork
 from control_plane.services.permission import READ_TENANTS, require_role, require_sight
 from control_plane.services.starting import start_provisioning
-from control_plane.workflows.core import Caller, Core
+from control_plane.workflows.core import Act, Caller, Core
 from control_plane.workflows.owners import sync_tenant
-from control_plane.workflows.recording import record
+from control_plane.workflows.recording import leave_trace, record
 
 SUBMITTERS = (Role.AUTOMATION, Role.PLATFORM_ADMIN)
 AHEAD: Final = timedelta(days=1)  # local time with the mark of another zone is signed "tomorrow"
@@ -75,19 +76,19 @@ def _resolved(core: Core, body: Mapping[str, Any]) -> tuple[Facts, ModeDecision]
         raise error.renamed(submitted_as) from error
 
 
-def resolve_mode(core: Core, caller: Caller, facts: Facts) -> ModeDecision:
+def resolve_mode(act: Act, facts: Facts) -> ModeDecision:
     """Answer which mode given facts lead to; stores nothing."""
-    require_role(core, caller, *READ_TENANTS, act="mode_resolutions.create")
-    return resolve(facts, core.rules.mode)
+    require_role(act, *READ_TENANTS, wanted="mode_resolutions.create")
+    return resolve(facts, act.core.rules.mode)
 
 
-def preview_request(core: Core, caller: Caller, body: Mapping[str, Any]) -> ModeDecision:
+def preview_request(act: Act, body: Mapping[str, Any]) -> ModeDecision:
     """Validate a request and resolve its mode; stores nothing (``dry_run``)."""
-    require_role(core, caller, *SUBMITTERS, act="provisioning_requests.preview")
-    return _resolved(core, body)[1]
+    require_role(act, *SUBMITTERS, wanted="provisioning_requests.preview")
+    return _resolved(act.core, body)[1]
 
 
-def submit_request(core: Core, caller: Caller, body: Mapping[str, Any]) -> Accepted:
+def submit_request(act: Act, body: Mapping[str, Any]) -> Accepted:
     """Accept a request: tenant, decision, first run or bundle, all in one transaction.
 
     The same contract with the same content gives the same tenant whatever the idempotency key.
@@ -96,15 +97,12 @@ def submit_request(core: Core, caller: Caller, body: Mapping[str, Any]) -> Accep
     ``InvalidInput`` and ``UnknownRegion`` for values that cannot be right. A refusal leaves an
     event in the platform's tree, and a row that a later acceptance refers to.
     """
-    require_role(core, caller, *SUBMITTERS, act="provisioning_requests.create")
+    require_role(act, *SUBMITTERS, wanted="provisioning_requests.create")
     try:
-        with core.uow() as uow:
-            accepted = _accept(core, uow, caller, body)
-            uow.commit()
+        return _accept(act, body)
     except DomainError as error:
-        record_refusal(core, caller, body, error)
+        leave_trace(error, partial(record_refusal, act.core, act.caller, body, error))
         raise
-    return accepted
 
 
 def record_refusal(
@@ -116,42 +114,42 @@ def record_refusal(
     ``AuditUnavailable``.
     """
     contract = body["contract"]
-    refused = RefusedRequest(
-        id=core.ids.new("refusal"),
-        provider=contract["provider"],
-        envelope_id=contract["envelope_id"],
-        body_digest=digest(dict(body)),
-        code=error.code,
-        requested_by=caller.actor.id,
-        refused_at=core.clock.now(),
-    )
-    with core.uow() as uow:
-        uow.refusals.add(refused)
+    with core.act(caller) as act:
+        refused = RefusedRequest(
+            id=act.new_id("refusal"),
+            provider=contract["provider"],
+            envelope_id=contract["envelope_id"],
+            body_digest=digest(dict(body)),
+            code=error.code,
+            requested_by=caller.actor.id,
+            refused_at=act.now(),
+        )
+        act.uow.refusals.add(refused)
         record(
-            core, uow, caller, "request.refused",
+            act, "request.refused",
             tree=None, stage=Stage.DENIED, targets=(("refusal", refused.id),), code=error.code,
             body_digest=refused.body_digest, provider=refused.provider,
             envelope_id=refused.envelope_id, **data,
         )  # fmt: skip
-        uow.commit()
+        act.uow.commit()
     error.is_recorded = True
 
 
-def _accept(core: Core, uow: UnitOfWork, caller: Caller, body: Mapping[str, Any]) -> Accepted:
+def _accept(act: Act, body: Mapping[str, Any]) -> Accepted:
     contract = body["contract"]
     provider, envelope = contract["provider"], contract["envelope_id"]
-    uow.serialize_on(f"contract:{provider}:{envelope}")
-    found = uow.contracts.find(provider=provider, envelope_id=envelope)
+    act.uow.serialize_on(f"contract:{provider}:{envelope}")
+    found = act.uow.contracts.find(provider=provider, envelope_id=envelope)
     if found:
-        return _again(uow, found[0], digest(dict(body)))
-    facts, decision = _resolved(core, body)
-    tenant = _new_tenant(core, uow, body, facts, decision)
-    request = _store(core, uow, caller, body, tenant)
+        return _again(act.uow, found[0], digest(dict(body)))
+    facts, decision = _resolved(act.core, body)
+    tenant = _new_tenant(act, body, facts, decision)
+    request = _store(act, body, tenant)
     if not body.get("additional_tenant"):
-        _require_first(uow, caller, tenant)
-    _record_acceptance(core, uow, caller, request, tenant, decision)
-    tenant = follow_decision(core, uow, caller, tenant, decision)
-    return _accepted(uow, request, tenant, created=True)
+        _require_first(act.uow, act.caller, tenant)
+    _record_acceptance(act, request, tenant, decision)
+    tenant = follow_decision(act, tenant, decision)
+    return _accepted(act.uow, request, tenant, created=True)
 
 
 def _again(uow: UnitOfWork, contract: Contract, body_digest: str) -> Accepted:
@@ -191,15 +189,14 @@ def _accepted(
 
 
 def _new_tenant(
-    core: Core,
-    uow: UnitOfWork,
+    act: Act,
     body: Mapping[str, Any],
     facts: Facts,
     decision: ModeDecision,
 ) -> Tenant:
-    company, now = body["company"], core.clock.now()
-    tenant_id = core.ids.new("tenant")
-    base = slug_for(company["legal_name"], company["domain"], tenant_id, core.rules.slug)
+    company, now = body["company"], act.now()
+    tenant_id = act.new_id("tenant")
+    base = slug_for(company["legal_name"], company["domain"], tenant_id, act.core.rules.slug)
     tenant = Tenant(
         id=tenant_id,
         slug=base,
@@ -217,7 +214,7 @@ def _new_tenant(
     )
     for slug in candidates(base, tenant_id):
         try:
-            uow.tenants.add(replace(tenant, slug=slug))
+            act.uow.tenants.add(replace(tenant, slug=slug))
         except Conflict as taken:
             if taken.data.get("constraint") != _SAME_SLUG:
                 raise
@@ -226,12 +223,10 @@ def _new_tenant(
     raise Conflict("every slug for this name is taken")
 
 
-def _store(
-    core: Core, uow: UnitOfWork, caller: Caller, body: Mapping[str, Any], tenant: Tenant
-) -> ProvisioningRequest:
-    given, now = body["contract"], core.clock.now()
+def _store(act: Act, body: Mapping[str, Any], tenant: Tenant) -> ProvisioningRequest:
+    given, now = body["contract"], act.now()
     contract = Contract(
-        id=core.ids.new("contract"),
+        id=act.new_id("contract"),
         provider=given["provider"],
         envelope_id=given["envelope_id"],
         contract_id=given["contract_id"],
@@ -243,18 +238,18 @@ def _store(
         tenant_id=tenant.id,
         created_at=now,
     )
-    _add_contract(uow, caller, contract)
+    _add_contract(act.uow, act.caller, contract)
     request = ProvisioningRequest(
-        id=core.ids.new("request"),
+        id=act.new_id("request"),
         tenant_id=tenant.id,
         contract_ref=contract.id,
         body=dict(body),
         body_digest=digest(dict(body)),
-        requested_by=caller.actor.id,
-        on_behalf_of=caller.actor.on_behalf_of,
+        requested_by=act.caller.actor.id,
+        on_behalf_of=act.caller.actor.on_behalf_of,
         created_at=now,
     )
-    uow.requests.add(request)
+    act.uow.requests.add(request)
     return request
 
 
@@ -275,15 +270,15 @@ def _add_contract(uow: UnitOfWork, caller: Caller, contract: Contract) -> None:
 
 
 def _record_acceptance(
-    core: Core,
-    uow: UnitOfWork,
-    caller: Caller,
+    act: Act,
     request: ProvisioningRequest,
     tenant: Tenant,
     decision: ModeDecision,
 ) -> None:
     contract = request.body["contract"]
-    refusals = uow.refusals.find(provider=contract["provider"], envelope_id=contract["envelope_id"])
+    refusals = act.uow.refusals.find(
+        provider=contract["provider"], envelope_id=contract["envelope_id"]
+    )
     personal = {
         f"contacts.{number}.{name}": value
         for number, contact in enumerate(request.body.get("contacts") or ())
@@ -291,7 +286,7 @@ def _record_acceptance(
         if name in {"name", "email"} and value is not None
     }
     record(
-        core, uow, caller, "request.accepted",
+        act, "request.accepted",
         tree=tenant.id, targets=(("request", request.id), ("tenant", tenant.id)),
         personal=personal, contract=contract["contract_id"],
         contract_digest=digest(dict(contract)), provider=contract["provider"],
@@ -300,16 +295,14 @@ def _record_acceptance(
         environment=request.body["environment"],
         earlier_requests=[refused.id for refused in refusals],
     )  # fmt: skip
-    record_decision(core, uow, caller, tenant, decision)
+    record_decision(act, tenant, decision)
 
 
-def record_decision(
-    core: Core, uow: UnitOfWork, caller: Caller, tenant: Tenant, decision: ModeDecision
-) -> None:
+def record_decision(act: Act, tenant: Tenant, decision: ModeDecision) -> None:
     """Record what the resolver found, with every rule that fired."""
     action = "mode.resolved" if decision.outcome is Outcome.RESOLVED else "mode.conflict"
     record(
-        core, uow, caller, action,
+        act, action,
         tree=tenant.id, targets=(("tenant", tenant.id),),
         mode=str(decision.mode) if decision.mode else None,
         required_mode=str(decision.required_min), region=decision.region,
@@ -319,37 +312,33 @@ def record_decision(
     )  # fmt: skip
 
 
-def follow_decision(
-    core: Core, uow: UnitOfWork, caller: Caller, tenant: Tenant, decision: ModeDecision
-) -> Tenant:
+def follow_decision(act: Act, tenant: Tenant, decision: ModeDecision) -> Tenant:
     """Start what the decision leads to, or wait for an architect when it leads nowhere yet."""
     if decision.outcome is Outcome.RESOLVED and decision.mode is not None:
-        start_provisioning(core, uow, caller, tenant, Mode(decision.mode))
-    return sync_tenant(core, uow, caller, tenant.id) or tenant
+        start_provisioning(act, tenant, Mode(decision.mode))
+    return sync_tenant(act, tenant.id) or tenant
 
 
-def get_request(core: Core, caller: Caller, request_id: str) -> Accepted:
+def get_request(act: Act, request_id: str) -> Accepted:
     """Return a request with its tenant as it is now. Raises ``NotFound``."""
-    require_role(core, caller, *READ_TENANTS, act="provisioning_requests.read")
-    with core.uow() as uow:
-        request = uow.requests.get(request_id)
-        tenant = uow.tenants.get(request.tenant_id) if request else None
-        accepted = _accepted(uow, request, tenant, created=False) if request and tenant else None
+    require_role(act, *READ_TENANTS, wanted="provisioning_requests.read")
+    request = act.uow.requests.get(request_id)
+    tenant = act.uow.tenants.get(request.tenant_id) if request else None
+    accepted = _accepted(act.uow, request, tenant, created=False) if request and tenant else None
     if accepted is None:
         raise NotFound("there is no such thing")
-    require_sight(core, caller, accepted.tenant.id, act="provisioning_requests.read")
+    require_sight(act, accepted.tenant.id, wanted="provisioning_requests.read")
     return accepted
 
 
-def list_requests(core: Core, caller: Caller, *, limit: int, before: str | None) -> list[Accepted]:
+def list_requests(act: Act, *, limit: int, before: str | None) -> list[Accepted]:
     """Return the requests of the caller's tenants, newest first."""
-    require_role(core, caller, *READ_TENANTS, act="provisioning_requests.read")
-    equals = {} if "*" in caller.actor.tenants else {"tenant_id": caller.actor.tenants}
-    with core.uow() as uow:
-        found = uow.requests.page(limit=limit, before=before, **equals)
-        ids = tuple({request.tenant_id for request in found})
-        tenants = {tenant.id: tenant for tenant in uow.tenants.find(id=ids)}
-        newest = uow.queries.newest_of_tenants(ids)
+    require_role(act, *READ_TENANTS, wanted="provisioning_requests.read")
+    equals = {} if "*" in act.caller.actor.tenants else {"tenant_id": act.caller.actor.tenants}
+    found = act.uow.requests.page(limit=limit, before=before, **equals)
+    ids = tuple({request.tenant_id for request in found})
+    tenants = {tenant.id: tenant for tenant in act.uow.tenants.find(id=ids)}
+    newest = act.uow.queries.newest_of_tenants(ids)
     return [
         Accepted(
             request=request,

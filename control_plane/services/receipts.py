@@ -9,16 +9,13 @@ from control_plane.domain.bundle import Bundle, BundleStatus, Receipt
 from control_plane.domain.canonical import digest
 from control_plane.domain.errors import InvalidInput, ReceiptAlreadyRegistered, ReceiptMismatch
 from control_plane.domain.receipt import fixed_resources, made_keys
-from control_plane.ports import UnitOfWork
-from control_plane.services.bundles import as_architect
-from control_plane.workflows.core import Caller, Core
+from control_plane.services.bundles import taken_up
+from control_plane.workflows.core import Act
 from control_plane.workflows.owners import sync_tenant
 from control_plane.workflows.recording import record
 
 
-def register_receipt(
-    core: Core, caller: Caller, bundle_id: str, body: Mapping[str, Any]
-) -> Receipt:
+def register_receipt(act: Act, bundle_id: str, body: Mapping[str, Any]) -> Receipt:
     """Register the output ``receipt`` of the customer's apply.
 
     A later one corrects it: ids that the apply made may have been sent wrong. Raises
@@ -26,19 +23,16 @@ def register_receipt(
     not belong to this bundle, ``ReceiptAlreadyRegistered`` for the same one again. The schema lets
     only ids and digests be kept.
     """
-
-    def act(uow: UnitOfWork, bundle: Bundle) -> Receipt:
-        _require_belongs(core, uow, bundle, body)
-        earlier = uow.receipts.find(bundle_id=bundle.id)
+    with taken_up(act, bundle_id, "receipts") as bundle:
+        _require_belongs(act, bundle, body)
+        earlier = act.uow.receipts.find(bundle_id=bundle.id)
         if any(receipt.digest == digest(dict(body)) for receipt in earlier):
             raise ReceiptAlreadyRegistered("exactly this receipt is registered already")
-        return _store(core, uow, caller, bundle, body, earlier)
-
-    return as_architect(core, caller, bundle_id, "receipts", act)
+        return _store(act, bundle, body, earlier)
 
 
-def _require_belongs(core: Core, uow: UnitOfWork, bundle: Bundle, body: Mapping[str, Any]) -> None:
-    tenant = uow.tenants.get(bundle.tenant_id)
+def _require_belongs(act: Act, bundle: Bundle, body: Mapping[str, Any]) -> None:
+    tenant = act.uow.tenants.get(bundle.tenant_id)
     inputs = bundle.inputs
     expected = {
         "content_digest": bundle.content_digest,
@@ -57,7 +51,7 @@ def _require_belongs(core: Core, uow: UnitOfWork, bundle: Bundle, body: Mapping[
             field="receipt.content_digest",
         )
     try:
-        core.specs.validate("receipt", body)
+        act.core.specs.validate("receipt", body)
     except InvalidInput as error:
         raise error.renamed(lambda name: f"receipt.{name}") from error
     resources = body["resources"]
@@ -76,31 +70,29 @@ def _require_belongs(core: Core, uow: UnitOfWork, bundle: Bundle, body: Mapping[
 
 
 def _store(
-    core: Core,
-    uow: UnitOfWork,
-    caller: Caller,
+    act: Act,
     bundle: Bundle,
     body: Mapping[str, Any],
     earlier: Sequence[Receipt],
 ) -> Receipt:
-    now = core.clock.now()
+    now = act.now()
     receipt = Receipt(
-        id=core.ids.new("receipt"),
+        id=act.new_id("receipt"),
         bundle_id=bundle.id,
         digest=digest(dict(body)),
         body=dict(body),
-        registered_by=caller.actor.id,
+        registered_by=act.caller.actor.id,
         registered_at=now,
     )
-    uow.receipts.add(receipt)
+    act.uow.receipts.add(receipt)
     record(
-        core, uow, caller, "receipt.registered",
+        act, "receipt.registered",
         tree=bundle.tenant_id, targets=(("bundle", bundle.id), ("receipt", receipt.id)),
         receipt=receipt.id, receipt_digest=receipt.digest, content_digest=bundle.content_digest,
         corrects=earlier[-1].id if earlier else None,
     )  # fmt: skip
     if earlier:
         return receipt
-    uow.bundles.save(bundle.moved(BundleStatus.APPLIED, now))
-    sync_tenant(core, uow, caller, bundle.tenant_id)
+    act.uow.bundles.save(bundle.moved(BundleStatus.APPLIED, now))
+    sync_tenant(act, bundle.tenant_id)
     return receipt

@@ -13,7 +13,7 @@ from control_plane.domain.spec import bundle_variables
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import TimerKind
 from control_plane.ports import UnitOfWork
-from control_plane.workflows.core import Caller, Core
+from control_plane.workflows.core import Act, Caller
 from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import enqueue_present_turn
@@ -30,25 +30,23 @@ _KINDS = {
 }
 
 
-def start_provisioning(
-    core: Core, uow: UnitOfWork, caller: Caller, tenant: Tenant, mode: Mode
-) -> None:
+def start_provisioning(act: Act, tenant: Tenant, mode: Mode) -> None:
     """Create the deployment and its first run, or its first bundle; commits nothing."""
-    deployment = _deployment(core, uow, tenant, mode)
+    deployment = _deployment(act, tenant, mode)
     if mode is Mode.C:
-        _queue_bundle(core, uow, caller, tenant, deployment)
+        _queue_bundle(act, tenant, deployment)
     else:
-        request_run(core, uow, caller, deployment)
+        request_run(act, deployment)
 
 
-def _deployment(core: Core, uow: UnitOfWork, tenant: Tenant, mode: Mode) -> Deployment:
+def _deployment(act: Act, tenant: Tenant, mode: Mode) -> Deployment:
     if tenant.region is None:
         raise DomainError("a resolved mode has a region")
-    environment = _environment(uow, tenant)
-    now = core.clock.now()
+    environment = _environment(act.uow, tenant)
+    now = act.now()
     # the account is known when the deployment has a place (workflows/placing.py)
     deployment = Deployment(
-        id=core.ids.new("deployment"),
+        id=act.new_id("deployment"),
         tenant_id=tenant.id,
         hub_id=None,
         kind=_KINDS[mode],
@@ -59,7 +57,7 @@ def _deployment(core: Core, uow: UnitOfWork, tenant: Tenant, mode: Mode) -> Depl
         created_at=now,
         updated_at=now,
     )
-    uow.deployments.add(deployment)
+    act.uow.deployments.add(deployment)
     return deployment
 
 
@@ -69,9 +67,7 @@ def _environment(uow: UnitOfWork, tenant: Tenant) -> str:
 
 
 def request_run(
-    core: Core,
-    uow: UnitOfWork,
-    caller: Caller,
+    act: Act,
     deployment: Deployment,
     *,
     retry_of: Run | None = None,
@@ -81,37 +77,37 @@ def request_run(
     Who asked for the runs since the last one that was applied has asked for this one as well.
     """
     gives_way = [  # locked before the deployment, as everywhere
-        uow.runs.get(waiting.id, lock=True)
-        for waiting in uow.runs.find(deployment_id=deployment.id, status=tuple(_WAITING))
+        act.uow.runs.get(waiting.id, lock=True)
+        for waiting in act.uow.runs.find(deployment_id=deployment.id, status=tuple(_WAITING))
     ]
-    deployment = uow.deployments.get(deployment.id, lock=True) or deployment
-    now, newest = core.clock.now(), uow.queries.newest_run(deployment.id)
+    deployment = act.uow.deployments.get(deployment.id, lock=True) or deployment
+    now, newest = act.now(), act.uow.queries.newest_run(deployment.id)
     run = Run(
-        id=core.ids.new("run"),
+        id=act.new_id("run"),
         deployment_id=deployment.id,
         tenant_id=deployment.tenant_id,
         number=newest.number + 1 if newest is not None else 1,
         kind=kind_of(deployment, Desired.PRESENT),
         status=RunStatus.REQUESTED,
-        requested_by=caller.actor.id,
-        on_behalf_of=caller.actor.on_behalf_of,
-        requesters=_requesters(uow, caller, deployment, newest),
+        requested_by=act.caller.actor.id,
+        on_behalf_of=act.caller.actor.on_behalf_of,
+        requesters=_requesters(act.uow, act.caller, deployment, newest),
         requested_at=now,
         retry_of=retry_of.id if retry_of else None,
         supersedes=newest.id if newest is not None and newest.status in _WAITING else None,
         updated_at=now,
     )
-    uow.runs.add(run)
+    act.uow.runs.add(run)
     record(
-        core, uow, caller, "run.requested",
+        act, "run.requested",
         tree=run.tenant_id, targets=(("run", run.id), ("deployment", deployment.id)), run=run.id,
         kind=str(run.kind), retry_of=run.retry_of, spec_version=deployment.spec_number,
     )  # fmt: skip
     for old in gives_way:
         if old is not None and old.status in _WAITING:
-            end_run(core, uow, old, deployment, RunStatus.SUPERSEDED, Findings(), caller=caller)
-    enqueue_present_turn(core, uow, run)
-    sync_owner(core, uow, caller, deployment.id, run=run)
+            end_run(act, old, deployment, RunStatus.SUPERSEDED, Findings())
+    enqueue_present_turn(act, run)
+    sync_owner(act, deployment.id, run=run)
     return run
 
 
@@ -127,12 +123,10 @@ def _requesters(
     return tuple(dict.fromkeys((*caller.actor.subjects, *earlier, *of_hub)))
 
 
-def _queue_bundle(
-    core: Core, uow: UnitOfWork, caller: Caller, tenant: Tenant, deployment: Deployment
-) -> Bundle:
-    now = core.clock.now()
+def _queue_bundle(act: Act, tenant: Tenant, deployment: Deployment) -> Bundle:
+    now = act.now()
     bundle = Bundle(
-        id=core.ids.new("bundle"),
+        id=act.new_id("bundle"),
         tenant_id=tenant.id,
         deployment_id=deployment.id,
         number=1,
@@ -141,36 +135,36 @@ def _queue_bundle(
             deployment,
             tenant_slug=tenant.slug,
             facts=tenant.facts,
-            zones=core.rules.regions.availability_zones(deployment.region),
+            zones=act.core.rules.regions.availability_zones(deployment.region),
         ),
-        expires_at=now + core.limits.bundle_life,
+        expires_at=now + act.core.limits.bundle_life,
         created_at=now,
         updated_at=now,
     )
-    uow.bundles.add(bundle)
-    uow.timers.set(TimerKind.BUNDLE_EXPIRY, bundle.id, now + core.limits.bundle_life)
+    act.uow.bundles.add(bundle)
+    act.uow.timers.set(TimerKind.BUNDLE_EXPIRY, bundle.id, now + act.core.limits.bundle_life)
     record(
-        core, uow, caller, "bundle.queued",
+        act, "bundle.queued",
         tree=tenant.id, targets=(("bundle", bundle.id),), number=bundle.number,
         region=deployment.region,
     )  # fmt: skip
     return bundle
 
 
-def next_bundle(core: Core, uow: UnitOfWork, caller: Caller, old: Bundle) -> Bundle:
+def next_bundle(act: Act, old: Bundle) -> Bundle:
     """Let a new version take a bundle's place; its inputs start as the old ones.
 
     A bundle that was applied stays so: its version is what exists until the next is applied.
     """
-    now = core.clock.now()
+    now = act.now()
     if old.status is not BundleStatus.APPLIED:
-        uow.bundles.save(old.moved(BundleStatus.SUPERSEDED, now))
+        act.uow.bundles.save(old.moved(BundleStatus.SUPERSEDED, now))
     new = replace(
         old,
-        id=core.ids.new("bundle"),
+        id=act.new_id("bundle"),
         number=old.number + 1,
         status=BundleStatus.ACCEPTED,
-        accepted_by=caller.actor.id,
+        accepted_by=act.caller.actor.id,
         rehearsal=Rehearsal.NONE,
         content_digest=None,
         archive_digest=None,
@@ -179,16 +173,16 @@ def next_bundle(core: Core, uow: UnitOfWork, caller: Caller, old: Bundle) -> Bun
         checks=(),
         error=None,
         handed_over_at=None,
-        expires_at=now + core.limits.bundle_life,
+        expires_at=now + act.core.limits.bundle_life,
         created_at=now,
         updated_at=now,
         version=1,
     )
-    uow.bundles.add(new)
-    uow.timers.cancel(TimerKind.BUNDLE_EXPIRY, old.id)
-    uow.timers.set(TimerKind.BUNDLE_EXPIRY, new.id, now + core.limits.bundle_life)
+    act.uow.bundles.add(new)
+    act.uow.timers.cancel(TimerKind.BUNDLE_EXPIRY, old.id)
+    act.uow.timers.set(TimerKind.BUNDLE_EXPIRY, new.id, now + act.core.limits.bundle_life)
     record(
-        core, uow, caller,
+        act,
         "bundle.continued" if old.status is BundleStatus.APPLIED else "bundle.superseded",
         tree=old.tenant_id, targets=(("bundle", old.id),), number=old.number,
         superseded_by=new.id,

@@ -9,7 +9,7 @@ from typing import Any
 from control_plane.domain.actor import Role
 from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Deployment
-from control_plane.domain.errors import DomainError, IllegalTransition, InvalidInput, NotFound
+from control_plane.domain.errors import IllegalTransition, InvalidInput, NotFound
 from control_plane.domain.facts import CONTRACT_FACTS, Facts
 from control_plane.domain.mode import ModeDecision, confirm, resolve
 from control_plane.domain.slug import is_slug
@@ -17,47 +17,41 @@ from control_plane.domain.tenant import Tenant, TenantStatus
 from control_plane.ports import UnitOfWork
 from control_plane.services.permission import READ_TENANTS, require_role, require_sight
 from control_plane.services.provisioning import follow_decision, record_decision
-from control_plane.workflows.core import Caller, Core
-from control_plane.workflows.recording import record, record_denied
+from control_plane.workflows.core import Act
+from control_plane.workflows.recording import record, refused_as
 
 
-def get_tenant(core: Core, caller: Caller, key: str) -> Tenant:
+def get_tenant(act: Act, key: str) -> Tenant:
     """Return a tenant by id or slug. Raises ``NotFound``, also for one outside the token."""
-    require_role(core, caller, *READ_TENANTS, act="tenants.read")
-    tenant = find_tenant(core, key)
+    require_role(act, *READ_TENANTS, wanted="tenants.read")
+    tenant = find_tenant(act.uow, key)
     if tenant is None:
         raise NotFound("there is no such thing")
-    require_sight(core, caller, tenant.id, act="tenants.read")
+    require_sight(act, tenant.id, wanted="tenants.read")
     return tenant
 
 
-def find_tenant(core: Core, key: str) -> Tenant | None:
+def find_tenant(uow: UnitOfWork, key: str) -> Tenant | None:
     """Return a tenant by id or slug, whoever asks."""
-    with core.uow() as uow:
-        found = uow.tenants.get(key)
-        if found is None and is_slug(key):
-            by_slug = uow.tenants.find(slug=key)
-            found = by_slug[0] if by_slug else None
+    found = uow.tenants.get(key)
+    if found is None and is_slug(key):
+        return next(iter(uow.tenants.find(slug=key)), None)
     return found
 
 
-def list_tenants(
-    core: Core, caller: Caller, *, limit: int, before: str | None, status: str | None
-) -> list[Tenant]:
+def list_tenants(act: Act, *, limit: int, before: str | None, status: str | None) -> list[Tenant]:
     """Return the tenants of the caller's token, newest first."""
-    require_role(core, caller, *READ_TENANTS, act="tenants.read")
+    require_role(act, *READ_TENANTS, wanted="tenants.read")
     equals: dict[str, object] = {"status": status} if status else {}
-    if "*" not in caller.actor.tenants:
-        equals["id"] = caller.actor.tenants
-    with core.uow() as uow:
-        return uow.tenants.page(limit=limit, before=before, **equals)
+    if "*" not in act.caller.actor.tenants:
+        equals["id"] = act.caller.actor.tenants
+    return act.uow.tenants.page(limit=limit, before=before, **equals)
 
 
-def deployments_of(core: Core, caller: Caller, key: str) -> list[Deployment]:
+def deployments_of(act: Act, key: str) -> list[Deployment]:
     """Return a tenant's deployments with their outputs. Raises ``NotFound``."""
-    tenant = get_tenant(core, caller, key)
-    with core.uow() as uow:
-        return uow.deployments.find(tenant_id=tenant.id)
+    tenant = get_tenant(act, key)
+    return act.uow.deployments.find(tenant_id=tenant.id)
 
 
 def allowed_actions(tenant: Tenant) -> list[str]:
@@ -66,8 +60,7 @@ def allowed_actions(tenant: Tenant) -> list[str]:
 
 
 def decide_mode(
-    core: Core,
-    caller: Caller,
+    act: Act,
     key: str,
     *,
     changed_facts: Mapping[str, Any] | None,
@@ -79,30 +72,17 @@ def decide_mode(
     edits facts is barred from deciding on the tenant's plans. Raises ``IllegalTransition`` unless
     the tenant is ``mode_conflict``.
     """
-    tenant = get_tenant(core, caller, key)
-    require_role(
-        core, caller, Role.SOLUTIONS_ARCHITECT, act="mode_decisions.create", tree=tenant.id
-    )
-    try:
+    tenant = get_tenant(act, key)
+    require_role(act, Role.SOLUTIONS_ARCHITECT, wanted="mode_decisions.create", tree=tenant.id)
+    with refused_as(act, "mode.refused", tree=tenant.id, targets=(("tenant", tenant.id),)):
         if not reason.strip():
             raise InvalidInput("a reason is needed", field="reason")
-        with core.uow() as uow:
-            locked = uow.tenants.get(tenant.id, lock=True) or tenant
-            result = _decide(core, uow, caller, locked, changed_facts or {}, reason.strip())
-            uow.commit()
-    except DomainError as error:
-        record_denied(
-            core, caller, "mode.refused", error,
-            tree=tenant.id, targets=(("tenant", tenant.id),),
-        )  # fmt: skip
-        raise
-    return result
+        locked = act.uow.tenants.get(tenant.id, lock=True) or tenant
+        return _decide(act, locked, changed_facts or {}, reason.strip())
 
 
 def _decide(
-    core: Core,
-    uow: UnitOfWork,
-    caller: Caller,
+    act: Act,
     tenant: Tenant,
     changed: Mapping[str, Any],
     reason: str,
@@ -121,16 +101,16 @@ def _decide(
     before = digest(dict(tenant.facts))
     try:
         facts = Facts.from_document({**tenant.facts, **changed})
-        decision = resolve(facts, core.rules.mode)
+        decision = resolve(facts, act.core.rules.mode)
     except InvalidInput as error:
         raise error.renamed(lambda name: f"facts.{name}") from error
     if not changed:
         decision = confirm(decision)
     editors = tenant.editors
     if changed:
-        editors = tuple(dict.fromkeys((*editors, *caller.actor.subjects)))
+        editors = tuple(dict.fromkeys((*editors, *act.caller.actor.subjects)))
     record(
-        core, uow, caller, "mode.confirmed",
+        act, "mode.confirmed",
         tree=tenant.id, targets=(("tenant", tenant.id),), personal={"reason": reason},
         mode=str(decision.mode) if decision.mode else None,
         required_mode=str(decision.required_min), rules_digest=decision.rules_digest,
@@ -144,9 +124,9 @@ def _decide(
         mode=str(decision.mode) if decision.mode else None,
         region=decision.region,
         editors=editors,
-        updated_at=core.clock.now(),
+        updated_at=act.now(),
         version=tenant.version + 1,
     )
-    uow.tenants.save(tenant)
-    record_decision(core, uow, caller, tenant, decision)
-    return follow_decision(core, uow, caller, tenant, decision), decision
+    act.uow.tenants.save(tenant)
+    record_decision(act, tenant, decision)
+    return follow_decision(act, tenant, decision), decision

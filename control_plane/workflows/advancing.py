@@ -23,7 +23,7 @@ from control_plane.domain.errors import (
 )
 from control_plane.domain.next_step import ACTIVE, Step, StepKind, next_step
 from control_plane.domain.run import BlockedOn, Run, RunStatus
-from control_plane.ports import Applied, EngineCall, EngineResult, UnitOfWork
+from control_plane.ports import Applied, EngineCall, EngineResult
 from control_plane.workflows.calling import (
     Listener,
     close_call,
@@ -31,7 +31,7 @@ from control_plane.workflows.calling import (
     register_call,
     require_newest,
 )
-from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.core import Act, Core
 from control_plane.workflows.ending import end_run, retry_later
 from control_plane.workflows.facts import Findings, Obstacle, facts_of
 from control_plane.workflows.gate import Gate, approve_by_rule, begin_verifying
@@ -81,10 +81,10 @@ class Turn:
         return self.call
 
     def _register(self) -> EngineCall:
-        with self.core.uow() as uow:
-            run, deployment = locked_run(uow, self.run_id)
-            call = register_call(self.core, uow, run, deployment)
-            uow.commit()
+        with self.core.act() as act:
+            run, deployment = locked_run(act.uow, self.run_id)
+            call = register_call(act, run, deployment)
+            act.uow.commit()
         return call
 
     def drop_call(self, outcome: CallOutcome) -> None:
@@ -94,117 +94,88 @@ class Turn:
             return
 
         def close() -> None:
-            with self.core.uow() as uow:
-                close_call(self.core, uow, call, outcome)
-                uow.commit()
+            with self.core.act() as act:
+                close_call(act, call, outcome)
+                act.uow.commit()
 
         patiently(close)
 
 
 def _begin(core: Core, run_id: str) -> Turn | None:
     """Take the run up. A run that somebody seems to work on has been left by a dead process."""
-    with core.uow() as uow:
-        run, _ = locked_run(uow, run_id)
+    with core.act() as act:
+        run, _ = locked_run(act.uow, run_id)
         if run.status not in ACTIVE:
             return None
         deaths = run.deaths + 1 if run.is_working else run.deaths
-        uow.runs.save(run.changed(core.clock.now(), is_working=True, deaths=deaths))
-        uow.commit()
+        act.uow.runs.save(run.changed(core.clock.now(), is_working=True, deaths=deaths))
+        act.uow.commit()
     return Turn(core=core, run_id=run_id)
 
 
 def _leave(core: Core, run_id: str) -> None:
-    with core.uow() as uow:
-        run, _ = locked_run(uow, run_id)
+    with core.act() as act:
+        run, _ = locked_run(act.uow, run_id)
         if run.is_working:
-            uow.runs.save(run.changed(core.clock.now(), is_working=False))
-            uow.commit()
+            act.uow.runs.save(run.changed(core.clock.now(), is_working=False))
+            act.uow.commit()
 
 
 def _advance(turn: Turn) -> bool:
     """Do one step; returns False when there is nothing more to do now."""
-    step, goes_on = patiently(lambda: _in_rows(turn), seconds=_ROWS_SECONDS)
+    step, continues = patiently(lambda: _in_rows(turn), seconds=_ROWS_SECONDS)
     by_engine = _BY_ENGINE.get(step.kind)
     if by_engine is not None:
         _call_engine(turn, by_engine)
         return True
-    if not goes_on:
+    if not continues:
         turn.drop_call(CallOutcome.ENDED)
-    return goes_on
+    return continues
 
 
 def _in_rows(turn: Turn) -> tuple[Step, bool]:
     """Find the next step and do it if it changes rows alone; tells whether more follows."""
-    core = turn.core
-    with core.uow() as uow:
-        run, deployment = locked_run(uow, turn.run_id)
-        step = next_step(facts_of(core, uow, run, deployment, turn.findings))
-        perform = _IN_ROWS.get(step.kind)
-        goes_on = perform is not None and perform(turn, uow, run, deployment, step)
-        uow.commit()
-    return step, goes_on
+    with turn.core.act() as act:
+        run, deployment = locked_run(act.uow, turn.run_id)
+        step = next_step(facts_of(act, run, deployment, turn.findings))
+        continues = _do_in_rows(act, turn.findings, run, deployment, step)
+        act.uow.commit()
+    return step, continues
 
 
-# --- steps that change rows alone --------------------------------------------------------------
-def _place(turn: Turn, uow: UnitOfWork, run: Run, deployment: Deployment, step: Step) -> bool:
-    core = turn.core
-    del step
+def _do_in_rows(act: Act, findings: Findings, run: Run, deployment: Deployment, step: Step) -> bool:
+    match step.kind:
+        case StepKind.PLACE:
+            return _place(act, run, deployment)
+        case StepKind.APPROVE:
+            plan = act.uow.plans.get(run.plan_id or "")
+            if plan is None:
+                raise LookupError(run.id)
+            approve_by_rule(act, run, plan)
+            return True
+        case StepKind.ASK:
+            ask_for_decision(act, run, deployment)
+        case StepKind.BLOCK:
+            if findings.obstacle is None:
+                raise LookupError(run.id)
+            block_run(act, run, findings.obstacle.on, findings.obstacle.error)
+        case StepKind.RETRY_LATER:
+            retry_later(act, run, findings.error)
+        case StepKind.END:
+            end_run(act, run, deployment, step.end or RunStatus.ERRORED, findings)
+    return False
+
+
+def _place(act: Act, run: Run, deployment: Deployment) -> bool:
     try:
-        deployment = place(core, uow, run, deployment)
+        deployment = place(act, run, deployment)
     except (HubUnavailable, NoAccount) as error:
         # in the transaction that saw no room: whoever makes room next sees this run wait
-        block_run(core, uow, run, BlockedOn(error.code), error, caller=WORKER)
+        block_run(act, run, BlockedOn(error.code), error)
         return False
-    move_run(
-        core, uow, WORKER, run, RunStatus.PLANNING, action=None,
-        spec_number=deployment.spec_number,
-    )  # fmt: skip
+    number = deployment.spec_number
+    move_run(act, run, RunStatus.PLANNING, action=None, spec_number=number)
     return True
-
-
-def _ask(turn: Turn, uow: UnitOfWork, run: Run, deployment: Deployment, step: Step) -> bool:
-    del step
-    ask_for_decision(turn.core, uow, run, deployment)
-    return False
-
-
-def _approve(turn: Turn, uow: UnitOfWork, run: Run, deployment: Deployment, step: Step) -> bool:
-    del deployment, step
-    plan = uow.plans.get(run.plan_id or "")
-    if plan is None:
-        raise LookupError(run.id)
-    approve_by_rule(turn.core, uow, run, plan)
-    return True
-
-
-def _block(turn: Turn, uow: UnitOfWork, run: Run, deployment: Deployment, step: Step) -> bool:
-    del deployment, step
-    obstacle = turn.findings.obstacle
-    if obstacle is None:
-        raise LookupError(run.id)
-    block_run(turn.core, uow, run, obstacle.on, obstacle.error, caller=WORKER)
-    return False
-
-
-def _retry_later(turn: Turn, uow: UnitOfWork, run: Run, deployment: Deployment, step: Step) -> bool:
-    del deployment, step
-    retry_later(turn.core, uow, run, turn.findings.error)
-    return False
-
-
-def _end(turn: Turn, uow: UnitOfWork, run: Run, deployment: Deployment, step: Step) -> bool:
-    end_run(turn.core, uow, run, deployment, step.end or RunStatus.ERRORED, turn.findings)
-    return False
-
-
-_IN_ROWS: Final[Mapping[StepKind, Callable[[Turn, UnitOfWork, Run, Deployment, Step], bool]]] = {
-    StepKind.PLACE: _place,
-    StepKind.ASK: _ask,
-    StepKind.APPROVE: _approve,
-    StepKind.BLOCK: _block,
-    StepKind.RETRY_LATER: _retry_later,
-    StepKind.END: _end,
-}
 
 
 # --- steps that call the engine ----------------------------------------------------------------
@@ -215,20 +186,20 @@ def _settle(turn: Turn, call: EngineCall, listener: Listener) -> None:
 def _plan(turn: Turn, call: EngineCall, listener: Listener) -> None:
     """Preview; in one call with the apply where the rules may let it apply at once."""
     core = turn.core
-    with core.uow() as uow:
-        run, deployment = locked_run(uow, turn.run_id)
+    with core.act() as act:
+        run, deployment = locked_run(act.uow, turn.run_id)
     if not core.rules.approvals.always_asks(deployment.kind, run.kind):
         _apply_through_gate(turn, call, listener, saved_plan=None)
         return
     engine_plan = core.engine.plan(call, on_events=listener)
 
     def store() -> None:
-        with core.uow() as uow:
-            run, _ = locked_run(uow, turn.run_id)
-            require_newest(uow, call)
+        with core.act() as act:
+            run, _ = locked_run(act.uow, turn.run_id)
+            require_newest(act.uow, call)
             if run.status is RunStatus.PLANNING:
-                keep_plan(core, uow, run, engine_plan)
-            uow.commit()
+                keep_plan(act, run, engine_plan)
+            act.uow.commit()
 
     patiently(store)
 
@@ -236,9 +207,9 @@ def _plan(turn: Turn, call: EngineCall, listener: Listener) -> None:
 def _apply(turn: Turn, call: EngineCall, listener: Listener) -> None:
     """Apply the approved plan as the engine saved it; of an interrupted one what remains."""
     core = turn.core
-    with core.uow() as uow:
-        run, _ = locked_run(uow, turn.run_id)
-        plan = uow.plans.get(run.plan_id or "")
+    with core.act() as act:
+        run, _ = locked_run(act.uow, turn.run_id)
+        plan = act.uow.plans.get(run.plan_id or "")
     if plan is None or plan.saved_plan_ref is None:
         raise EngineFailed("the run has no plan to apply")
     saved_plan = None
@@ -267,10 +238,10 @@ def _apply_through_gate(
 
 def _verify(turn: Turn, call: EngineCall, listener: Listener) -> None:
     core = turn.core
-    with core.uow() as uow:
-        run, _ = locked_run(uow, turn.run_id)
-        begin_verifying(core, uow, run)
-        uow.commit()
+    with core.act() as act:
+        run, _ = locked_run(act.uow, turn.run_id)
+        begin_verifying(act, run)
+        act.uow.commit()
     look = core.engine.look(call, on_events=listener)
     patiently(lambda: _keep_look(turn, call, look))
 
@@ -313,19 +284,19 @@ def _call_engine(turn: Turn, step: Callable[[Turn, EngineCall, Listener], None])
 def _count_death(turn: Turn, error: Mapping[str, Any]) -> None:
     """A process of the call died: the next call of this turn looks at what it left."""
     core = turn.core
-    with core.uow() as uow:
-        run, _ = locked_run(uow, turn.run_id)
+    with core.act() as act:
+        run, _ = locked_run(act.uow, turn.run_id)
         if turn.call is not None:
-            close_call(core, uow, turn.call, CallOutcome.DIED)
-        uow.runs.save(run.changed(core.clock.now(), deaths=run.deaths + 1, error=error))
-        uow.commit()
+            close_call(act, turn.call, CallOutcome.DIED)
+        act.uow.runs.save(run.changed(core.clock.now(), deaths=run.deaths + 1, error=error))
+        act.uow.commit()
     turn.call = None
 
 
 def _unsettle(turn: Turn) -> None:
-    with turn.core.uow() as uow:
-        run, deployment = locked_run(uow, turn.run_id)
-        uow.deployments.save(
+    with turn.core.act() as act:
+        run, deployment = locked_run(act.uow, turn.run_id)
+        act.uow.deployments.save(
             replace(
                 deployment,
                 is_unsettled=True,
@@ -334,22 +305,22 @@ def _unsettle(turn: Turn) -> None:
             )
         )
         del run
-        uow.commit()
+        act.uow.commit()
 
 
 # --- what an engine call did -------------------------------------------------------------------
 def _keep_applied(turn: Turn, call: EngineCall, applied: Applied) -> None:
     """Store what an apply made, before anybody looks at it."""
     core = turn.core
-    with core.uow() as uow:
-        run, deployment = locked_run(uow, turn.run_id)
-        require_newest(uow, call)
+    with core.act() as act:
+        run, deployment = locked_run(act.uow, turn.run_id)
+        require_newest(act.uow, call)
         if run.status is not RunStatus.APPLYING:
             return
         now = core.clock.now()
         run = run.changed(now, states_written=_with(run.states_written, applied.state_digest))
-        uow.runs.save(run)
-        uow.deployments.save(
+        act.uow.runs.save(run)
+        act.uow.deployments.save(
             replace(
                 deployment,
                 outputs=public_outputs(applied),
@@ -359,36 +330,36 @@ def _keep_applied(turn: Turn, call: EngineCall, applied: Applied) -> None:
                 version=deployment.version + 1,
             )
         )
-        _record_apply(core, uow, run, Stage.COMPLETED, applied.summary, applied.state_digest,
+        _record_apply(act, run, Stage.COMPLETED, applied.summary, applied.state_digest,
                       outputs=sorted(applied.outputs))  # fmt: skip
-        begin_verifying(core, uow, run)
-        uow.commit()
+        begin_verifying(act, run)
+        act.uow.commit()
 
 
 def _keep_look(turn: Turn, call: EngineCall, look: Any) -> None:
     core = turn.core
-    with core.uow() as uow:
-        run, _ = locked_run(uow, turn.run_id)
-        require_newest(uow, call)
+    with core.act() as act:
+        run, _ = locked_run(act.uow, turn.run_id)
+        require_newest(act.uow, call)
         if run.status is RunStatus.VERIFYING:
-            keep_evidence(core, uow, run, call, look)
-            uow.commit()
+            keep_evidence(act, run, call, look)
+            act.uow.commit()
 
 
 def _keep_failure(turn: Turn, call: EngineCall, result: EngineResult) -> None:
     """Store how an apply failed; the stack is unsettled unless the engine called nothing."""
     core = turn.core
     error = dict(result.error or {"code": "engine_failed", "message": "the engine failed"})
-    with core.uow() as uow:
-        run, deployment = locked_run(uow, turn.run_id)
-        require_newest(uow, call)
+    with core.act() as act:
+        run, deployment = locked_run(act.uow, turn.run_id)
+        require_newest(act.uow, call)
         now = core.clock.now()
         if run.status is RunStatus.APPLYING:
             run = run.changed(
                 now, states_written=_with(run.states_written, result.state_digest), error=error
             )
-            uow.runs.save(run)
-            uow.deployments.save(
+            act.uow.runs.save(run)
+            act.uow.deployments.save(
                 replace(
                     deployment,
                     is_unsettled=result.changed,
@@ -396,25 +367,24 @@ def _keep_failure(turn: Turn, call: EngineCall, result: EngineResult) -> None:
                     version=deployment.version + 1,
                 )
             )
-            _record_apply(core, uow, run, Stage.FAILED, result.summary, result.state_digest,
+            _record_apply(act, run, Stage.FAILED, result.summary, result.state_digest,
                           code=str(error["code"]))  # fmt: skip
-            uow.commit()
+            act.uow.commit()
     turn.findings.said = error
     turn.findings.was_canceled = result.outcome == "canceled"
 
 
 def _record_apply(
-    core: Core,
-    uow: UnitOfWork,
+    act: Act,
     run: Run,
     stage: Stage,
     summary: Mapping[str, int],
     state_digest: str | None,
     **data: Any,
 ) -> None:
-    plan = uow.plans.get(run.plan_id or "")
+    plan = act.uow.plans.get(run.plan_id or "")
     record(
-        core, uow, WORKER, "run.apply",
+        act, "run.apply",
         tree=run.tenant_id, targets=(("run", run.id), ("deployment", run.deployment_id)),
         stage=stage, run=run.id, plan_digest=plan.digest if plan else None,
         summary={key.replace("-", "_"): n for key, n in summary.items()},

@@ -9,8 +9,8 @@ from control_plane.domain.audit import Stage
 from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
 from control_plane.domain.errors import BundleInvalid, DomainError
 from control_plane.domain.timers import TimerKind
-from control_plane.ports import BuiltBundle, BundleOrder, Happened, UnitOfWork
-from control_plane.workflows.core import WORKER, Core
+from control_plane.ports import BuiltBundle, BundleOrder, Happened
+from control_plane.workflows.core import Act, Core
 from control_plane.workflows.moving import as_json
 from control_plane.workflows.owners import sync_tenant
 from control_plane.workflows.recording import record
@@ -18,9 +18,9 @@ from control_plane.workflows.recording import record
 
 def build_bundle(core: Core, bundle_id: str) -> None:
     """Phase: build what the bundle's inputs determine; may run again, same input, same bytes."""
-    with core.uow() as uow:
-        bundle = uow.bundles.get(bundle_id)
-        tenant = uow.tenants.get(bundle.tenant_id) if bundle else None
+    with core.act() as act:
+        bundle = act.uow.bundles.get(bundle_id)
+        tenant = act.uow.tenants.get(bundle.tenant_id) if bundle else None
     if bundle is None or tenant is None or bundle.status is not BundleStatus.BUILDING:
         return
     residency = tenant.facts.get("residency") or {}
@@ -47,8 +47,8 @@ def build_bundle(core: Core, bundle_id: str) -> None:
 def _keep_built(
     core: Core, order: BundleOrder, built: BuiltBundle, references: Mapping[str, str]
 ) -> None:
-    with core.uow() as uow:
-        bundle = uow.bundles.get(order.bundle_id, lock=True)
+    with core.act() as act:
+        bundle = act.uow.bundles.get(order.bundle_id, lock=True)
         if bundle is None or bundle.status is not BundleStatus.BUILDING:
             return
         if bundle.inputs != order.variables:  # this build was given up, and another one runs
@@ -63,9 +63,9 @@ def _keep_built(
             files=references,
             checks=tuple(built.checks),
         )
-        uow.bundles.save(bundle)
-        _record_built(core, uow, bundle, built)
-        uow.commit()
+        act.uow.bundles.save(bundle)
+        _record_built(act, bundle, built)
+        act.uow.commit()
 
 
 class _Progress:
@@ -78,12 +78,12 @@ class _Progress:
 
     def __call__(self, events: Sequence[Happened]) -> None:
         self._checks += [body for kind, body in events if kind == "check"]
-        with self._core.uow() as uow:
-            bundle = uow.bundles.get(self._bundle_id, lock=True)
+        with self._core.act() as act:
+            bundle = act.uow.bundles.get(self._bundle_id, lock=True)
             if bundle is not None and bundle.status is BundleStatus.BUILDING:
                 now = self._core.clock.now()
-                uow.bundles.save(bundle.changed(now, checks=tuple(self._checks)))
-                uow.commit()
+                act.uow.bundles.save(bundle.changed(now, checks=tuple(self._checks)))
+                act.uow.commit()
 
 
 def _store_files(core: Core, bundle: Bundle, built: BuiltBundle) -> dict[str, str]:
@@ -96,16 +96,16 @@ def _store_files(core: Core, bundle: Bundle, built: BuiltBundle) -> dict[str, st
     return references
 
 
-def _record_built(core: Core, uow: UnitOfWork, bundle: Bundle, built: BuiltBundle) -> None:
+def _record_built(act: Act, bundle: Bundle, built: BuiltBundle) -> None:
     targets = (("bundle", bundle.id),)
     record(
-        core, uow, WORKER, "bundle.built",
+        act, "bundle.built",
         tree=bundle.tenant_id, targets=targets, number=bundle.number,
         content_digest=built.content_digest, archive_digest=built.archive_digest,
         archive=built.archive_name, files=sorted(built.files),
     )  # fmt: skip
     record(
-        core, uow, WORKER, "bundle.rehearsed",
+        act, "bundle.rehearsed",
         tree=bundle.tenant_id, targets=targets, number=bundle.number, rehearsal=built.rehearsal,
         checks=[{"name": c["name"], "ok": c["ok"]} for c in built.checks],
         failed=[c["name"] for c in built.checks if not c["ok"]],
@@ -121,51 +121,51 @@ _WAITING = (
 )
 
 
-def expire_bundle(core: Core, uow: UnitOfWork, bundle_id: str) -> None:
+def expire_bundle(act: Act, bundle_id: str) -> None:
     """Expire a bundle that was not used in time; does nothing when it was, or has more time."""
-    now = core.clock.now()
-    bundle = uow.bundles.get(bundle_id, lock=True)
+    now = act.now()
+    bundle = act.uow.bundles.get(bundle_id, lock=True)
     if bundle is None or bundle.status not in _WAITING or bundle.expires_at is None:
         return
     if bundle.expires_at > now:
-        uow.timers.set(TimerKind.BUNDLE_EXPIRY, bundle.id, bundle.expires_at)
+        act.uow.timers.set(TimerKind.BUNDLE_EXPIRY, bundle.id, bundle.expires_at)
         return
-    uow.bundles.save(bundle.moved(BundleStatus.EXPIRED, now))
+    act.uow.bundles.save(bundle.moved(BundleStatus.EXPIRED, now))
     record(
-        core, uow, WORKER, "bundle.expired",
+        act, "bundle.expired",
         tree=bundle.tenant_id, targets=(("bundle", bundle.id),), number=bundle.number,
     )  # fmt: skip
-    sync_tenant(core, uow, WORKER, bundle.tenant_id)
+    sync_tenant(act, bundle.tenant_id)
 
 
-def fail_stale_build(core: Core, uow: UnitOfWork, bundle_id: str) -> None:
+def fail_stale_build(act: Act, bundle_id: str) -> None:
     """End a build that took too long or died, so that an architect can ask for it again."""
-    bundle = uow.bundles.get(bundle_id, lock=True)
+    bundle = act.uow.bundles.get(bundle_id, lock=True)
     if bundle is None or bundle.status is not BundleStatus.BUILDING:
         return
     error = DomainError("the build broke off; the worker's log has why")
-    _keep_failure(core, uow, bundle, error)
+    _keep_failure(act, bundle, error)
 
 
 def _failed(core: Core, bundle_id: str, error: DomainError) -> None:
-    with core.uow() as uow:
-        bundle = uow.bundles.get(bundle_id, lock=True)
+    with core.act() as act:
+        bundle = act.uow.bundles.get(bundle_id, lock=True)
         if bundle is not None and bundle.status is BundleStatus.BUILDING:
-            _keep_failure(core, uow, bundle, error)
-        uow.commit()
+            _keep_failure(act, bundle, error)
+        act.uow.commit()
 
 
-def _keep_failure(core: Core, uow: UnitOfWork, bundle: Bundle, error: DomainError) -> None:
+def _keep_failure(act: Act, bundle: Bundle, error: DomainError) -> None:
     checks = error.data.get("checks") or ()
     failed = bundle.moved(
         BundleStatus.BUILD_FAILED,
-        core.clock.now(),
+        act.now(),
         error=as_json(error),
         checks=tuple(checks) if isinstance(error, BundleInvalid) else (),
     )
-    uow.bundles.save(failed)
+    act.uow.bundles.save(failed)
     record(
-        core, uow, WORKER, "bundle.build_failed",
+        act, "bundle.build_failed",
         tree=failed.tenant_id, targets=(("bundle", failed.id),), stage=Stage.FAILED,
         number=failed.number, code=error.code,
         checks=[str(c["name"]) for c in checks if not c["ok"]],

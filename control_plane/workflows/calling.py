@@ -16,7 +16,7 @@ from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import Conflict, StaleCall, Unavailable
 from control_plane.domain.run import Run
 from control_plane.ports import EngineCall, Happened, UnitOfWork
-from control_plane.workflows.core import Core
+from control_plane.workflows.core import Act, Core
 from control_plane.workflows.moving import progress
 from control_plane.workflows.placing import account_of, spec_of
 
@@ -26,33 +26,33 @@ _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 
 
-def register_call(core: Core, uow: UnitOfWork, run: Run, deployment: Deployment) -> EngineCall:
+def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
     """Take the stack for a new call; every earlier call of the deployment is stale now."""
-    uow.deployments.get(deployment.id, lock=True)
-    newest = uow.queries.newest_call(deployment.id)
+    act.uow.deployments.get(deployment.id, lock=True)
+    newest = act.uow.queries.newest_call(deployment.id)
     if newest is not None and newest.outcome is None:
-        uow.calls.save(newest.ended(CallOutcome.DIED, core.clock.now()))
-    now = core.clock.now()
+        act.uow.calls.save(newest.ended(CallOutcome.DIED, act.now()))
+    now = act.now()
     number = newest.number + 1 if newest is not None else 1
     record = CallRecord(
         id=f"{run.id}.{number}",
         run_id=run.id,
         deployment_id=deployment.id,
         number=number,
-        worker=core.here.worker,
-        host=core.here.host,
+        worker=act.core.here.worker,
+        host=act.core.here.host,
         begun_at=now,
-        deadline_at=now + core.limits.call_life,
+        deadline_at=now + act.core.limits.call_life,
     )
-    uow.calls.add(record)
-    account = account_of(uow, deployment.account_id)
+    act.uow.calls.add(record)
+    account = account_of(act.uow, deployment.account_id)
     return EngineCall(
         call_id=record.id,
         run_id=run.id,
         deployment_id=deployment.id,
         stack=deployment.stack,
         program=specs.PROGRAMS[deployment.kind],
-        spec=spec_of(uow, deployment, run.spec_number).document,
+        spec=spec_of(act.uow, deployment, run.spec_number).document,
         region=deployment.region,
         account_id=deployment.account_id,
         role_arn=account.role_arn if account else None,
@@ -70,13 +70,13 @@ def require_newest(uow: UnitOfWork, call: EngineCall) -> CallRecord:
     return newest
 
 
-def close_call(core: Core, uow: UnitOfWork, call: EngineCall, outcome: CallOutcome) -> None:
+def close_call(act: Act, call: EngineCall, outcome: CallOutcome) -> None:
     """Say that a call is over. Raises ``StaleCall``."""
-    record = require_newest(uow, call)
-    uow.calls.save(record.ended(outcome, core.clock.now()))
+    record = require_newest(act.uow, call)
+    act.uow.calls.save(record.ended(outcome, act.now()))
 
 
-def patiently(act: Callable[[], T], *, seconds: float = _PATIENCE_SECONDS) -> T:
+def patiently(transaction: Callable[[], T], *, seconds: float = _PATIENCE_SECONDS) -> T:
     """Do a transaction again while the database is away or others change the same rows.
 
     Raises ``Unavailable`` or ``Conflict`` when that does not pass within ``seconds``.
@@ -84,7 +84,7 @@ def patiently(act: Callable[[], T], *, seconds: float = _PATIENCE_SECONDS) -> T:
     end, pause = time.monotonic() + seconds, _FIRST_PAUSE_SECONDS
     while True:
         try:
-            return act()
+            return transaction()
         except (Unavailable, Conflict):
             if time.monotonic() + pause > end:
                 raise
@@ -123,10 +123,10 @@ class Listener:
         if not self._waiting:
             return
         core, pids = self._core, [int(b["pid"]) for kind, b in self._waiting if kind == "engine"]
-        with core.uow() as uow:
-            record = require_newest(uow, self._call)
+        with core.act() as act:
+            record = require_newest(act.uow, self._call)
             for pid in pids:
-                uow.calls.save(record := record.with_pid(pid))
-            progress(core, uow, self._call.run_id, *self._waiting)
-            uow.commit()
+                act.uow.calls.save(record := record.with_pid(pid))
+            progress(act, self._call.run_id, *self._waiting)
+            act.uow.commit()
         self._waiting = []

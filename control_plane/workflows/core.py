@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from control_plane.domain.actor import Actor, system
 from control_plane.domain.rules import Rules
@@ -18,6 +19,7 @@ from control_plane.ports import (
     Specs,
     StackEngine,
     Trail,
+    UnitOfWork,
     UnitOfWorkFactory,
 )
 from control_plane.workflows.budget import RefusalBudget
@@ -51,6 +53,21 @@ class Whereabouts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who acts in one request, and what ties its traces together."""
+
+    actor: Actor
+    request_id: str | None = None
+    idempotency_key_sha256: str | None = None
+    address: str | None = None  # where the request comes from
+    # trees that take no change of this caller now, and why; empty for who only reads
+    held: Mapping[str, str] = field(default_factory=dict)
+
+
+WORKER = Caller(actor=system("worker"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Core:
     """The ports and rules of one process."""
 
@@ -70,17 +87,29 @@ class Core:
     refusals: RefusalBudget = field(default_factory=RefusalBudget)
     reads: ReadTally[tuple[Actor, str, str]] = field(default_factory=ReadTally)
 
+    @contextmanager
+    def act(self, caller: Caller = WORKER) -> Iterator[Act]:
+        """Open a transaction in which ``caller`` acts; leaving it without a commit rolls back."""
+        with self.uow() as uow:
+            yield Act(core=self, uow=uow, caller=caller)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Caller:
-    """Who acts in one request, and what ties its traces together."""
+class Act:
+    """What one caller does in one open transaction. Whoever opened it commits it."""
 
-    actor: Actor
-    request_id: str | None = None
-    idempotency_key_sha256: str | None = None
-    address: str | None = None  # where the request comes from
-    # trees that take no change of this caller now, and why; empty for who only reads
-    held: Mapping[str, str] = field(default_factory=dict)
+    core: Core
+    uow: UnitOfWork
+    caller: Caller
 
+    def now(self) -> datetime:
+        """Return the present time, aware, UTC."""
+        return self.core.clock.now()
 
-WORKER = Caller(actor=system("worker"))
+    def new_id(self, kind: str) -> str:
+        """Return a new id of a kind of ``domain.ids.PREFIXES``."""
+        return self.core.ids.new(kind)
+
+    def by(self, caller: Caller) -> Act:
+        """Return the same transaction with another one acting in it."""
+        return replace(self, caller=caller)

@@ -13,8 +13,7 @@ from control_plane.domain.errors import DomainError
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.timers import TimerKind
-from control_plane.ports import UnitOfWork
-from control_plane.workflows.core import WORKER, Caller, Core
+from control_plane.workflows.core import Act
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import as_json, close_approval, move_run
 from control_plane.workflows.verifying import failure_of
@@ -32,41 +31,38 @@ _LONGEST_PAUSE: Final = timedelta(minutes=10)
 
 
 def end_run(
-    core: Core,
-    uow: UnitOfWork,
+    act: Act,
     run: Run,
     deployment: Deployment,
     status: RunStatus,
     findings: Findings,
-    *,
-    caller: Caller = WORKER,
 ) -> Run:
     """Bring a run to its end."""
-    plan = uow.plans.get(run.plan_id) if run.plan_id else None
-    newest = uow.queries.newest_run(run.deployment_id)
+    plan = act.uow.plans.get(run.plan_id) if run.plan_id else None
+    newest = act.uow.queries.newest_run(run.deployment_id)
     successor = newest.id if newest is not None and newest.number > run.number else None
     if status in _APPROVAL_OF:
         extra: dict[str, Any] = {}
         if status is RunStatus.SUPERSEDED:
             extra["superseded_by"] = successor
         elif status is RunStatus.EXPIRED:
-            approval = uow.approvals.get(run.approval_id) if run.approval_id else None
+            approval = act.uow.approvals.get(run.approval_id) if run.approval_id else None
             extra["expires_at"] = approval.expires_at.isoformat() if approval else None
-        close_approval(core, uow, run, _APPROVAL_OF[status], **extra)
-    uow.timers.cancel(TimerKind.RUN_WATCH, run.id)
-    uow.timers.cancel(TimerKind.RUN_TURN, run.id)
+        close_approval(act, run, _APPROVAL_OF[status], **extra)
+    act.uow.timers.cancel(TimerKind.RUN_WATCH, run.id)
+    act.uow.timers.cancel(TimerKind.RUN_TURN, run.id)
     action, stage, data = _recorded(run, status, plan, successor)
-    error = _error(core, uow, run, status, plan, findings)
+    error = _error(act, run, status, plan, findings)
     if status is RunStatus.ERRORED:
         data |= {"phase": str(run.status), "code": str((error or {}).get("code", "internal"))}
     run = move_run(
-        core, uow, caller, run, status, action=action, stage=stage, data=data, error=error,
+        act, run, status, action=action, stage=stage, data=data, error=error,
         is_working=False,
     )  # fmt: skip
     if deployment.kind is DeploymentKind.HUB and deployment.hub_id is not None:
-        hub = uow.hubs.get(deployment.hub_id)
+        hub = act.uow.hubs.get(deployment.hub_id)
         if hub is not None and status in {RunStatus.APPLIED, RunStatus.NO_CHANGES}:
-            wake_for_hub(core, uow, hub)
+            wake_for_hub(act, hub)
     return run
 
 
@@ -90,8 +86,7 @@ def _recorded(
 
 
 def _error(
-    core: Core,
-    uow: UnitOfWork,
+    act: Act,
     run: Run,
     status: RunStatus,
     plan: Plan | None,
@@ -107,23 +102,23 @@ def _error(
         }
     if status is not RunStatus.ERRORED:
         return run.error if status is RunStatus.CANCELED else None
-    evidence = uow.evidence.get(run.evidence_id) if run.evidence_id else None
+    evidence = act.uow.evidence.get(run.evidence_id) if run.evidence_id else None
     if evidence is not None and not evidence.ok:
         return as_json(failure_of(evidence))
     if findings.said is not None:
         return findings.said
     if findings.error is not None:
         return as_json(findings.error)
-    if run.failures >= core.limits.failures and run.error is not None:
+    if run.failures >= act.core.limits.failures and run.error is not None:
         return run.error
     return as_json(
         DomainError("the process that worked on it died again and again; see the worker's log")
     )
 
 
-def retry_later(core: Core, uow: UnitOfWork, run: Run, error: DomainError | None) -> Run:
+def retry_later(act: Act, run: Run, error: DomainError | None) -> Run:
     """Let a timer take the run up again, later each time; its status and approval stay."""
-    now = core.clock.now()
+    now = act.now()
     pause = min(_FIRST_PAUSE * 2**run.failures, _LONGEST_PAUSE)
     run = run.changed(
         now,
@@ -131,7 +126,7 @@ def retry_later(core: Core, uow: UnitOfWork, run: Run, error: DomainError | None
         is_working=False,
         error=as_json(error) if error is not None else run.error,
     )
-    uow.runs.save(run)
-    uow.timers.set(TimerKind.RUN_TURN, run.id, now + pause)
-    uow.timers.cancel(TimerKind.RUN_WATCH, run.id)
+    act.uow.runs.save(run)
+    act.uow.timers.set(TimerKind.RUN_TURN, run.id, now + pause)
+    act.uow.timers.cancel(TimerKind.RUN_WATCH, run.id)
     return run

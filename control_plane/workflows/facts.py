@@ -19,7 +19,7 @@ from control_plane.domain.next_step import (
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.ports import UnitOfWork
-from control_plane.workflows.core import Core
+from control_plane.workflows.core import Act
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,7 @@ class Findings:
 
 
 def facts_of(
-    core: Core,
-    uow: UnitOfWork,
+    act: Act,
     run: Run,
     deployment: Deployment,
     findings: Findings,
@@ -68,19 +67,19 @@ def facts_of(
 
     ``remaining`` and ``moved`` are what a fresh preview in the engine's call showed of an apply.
     """
-    plan = uow.plans.get(run.plan_id) if run.plan_id else None
-    evidence = uow.evidence.get(run.evidence_id) if run.evidence_id else None
+    plan = act.uow.plans.get(run.plan_id) if run.plan_id else None
+    evidence = act.uow.evidence.get(run.evidence_id) if run.evidence_id else None
     return RunFacts(
         status=run.status,
         blocked_on=run.blocked_on,
-        superseded=_is_superseded(uow, run),
+        superseded=_is_superseded(act.uow, run),
         cancel_requested=run.cancel_requested,
-        worn_out=run.deaths >= core.limits.deaths or run.failures >= core.limits.failures,
+        worn_out=run.deaths >= act.core.limits.deaths or run.failures >= act.core.limits.failures,
         settled=not deployment.is_unsettled,
         plan=remaining if remaining is not None else _plan_fact(plan),
         violated=plan is not None and not plan.evaluation.ok,
-        approval=_approval_fact(core, uow, run, deployment, plan),
-        late=_is_late(core, uow, run),
+        approval=_approval_fact(act, run, deployment, plan),
+        late=_is_late(act, run),
         moved=moved,
         obstacle=findings.obstacle.on if findings.obstacle else None,
         error=findings.error_fact,
@@ -103,15 +102,13 @@ def _is_superseded(uow: UnitOfWork, run: Run) -> bool:
     return newest is not None and newest.number > run.number
 
 
-def _approval_fact(
-    core: Core, uow: UnitOfWork, run: Run, deployment: Deployment, plan: Plan | None
-) -> ApprovalFact:
+def _approval_fact(act: Act, run: Run, deployment: Deployment, plan: Plan | None) -> ApprovalFact:
     if run.approval_id is None:
-        rule = core.rules.approvals.rule_for(
+        rule = act.core.rules.approvals.rule_for(
             deployment.kind, run.kind, irreversible=bool(plan and plan.irreversible)
         )
         return ApprovalFact.MISSING if rule.needed else ApprovalFact.NOT_NEEDED
-    approval = uow.approvals.get(run.approval_id)
+    approval = act.uow.approvals.get(run.approval_id)
     given = {ApprovalStatus.APPROVED, ApprovalStatus.CONSUMED}
     return (
         ApprovalFact.GIVEN
@@ -120,12 +117,12 @@ def _approval_fact(
     )
 
 
-def _is_late(core: Core, uow: UnitOfWork, run: Run) -> bool:
+def _is_late(act: Act, run: Run) -> bool:
     """Tell whether the time to start the apply, or to go on with it, is over; its end counts."""
-    now = core.clock.now()
+    now = act.now()
     if run.started_at is not None:
         return run.status is RunStatus.APPLYING and (
-            now >= run.started_at + core.rules.approvals.resumes_within
+            now >= run.started_at + act.core.rules.approvals.resumes_within
         )
-    approval = uow.approvals.get(run.approval_id) if run.approval_id else None
+    approval = act.uow.approvals.get(run.approval_id) if run.approval_id else None
     return approval is not None and now >= approval.expires_at

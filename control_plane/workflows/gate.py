@@ -17,9 +17,9 @@ from control_plane.domain.errors import PlanMoved
 from control_plane.domain.next_step import PlanFact, StepKind, next_step
 from control_plane.domain.plan import Plan, beyond, moved_parts
 from control_plane.domain.run import BlockedOn, Run, RunStatus
-from control_plane.ports import EngineCall, EnginePlan, GateAnswer, UnitOfWork
+from control_plane.ports import EngineCall, EnginePlan, GateAnswer
 from control_plane.workflows.calling import patiently, require_newest
-from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Findings, Obstacle, facts_of
 from control_plane.workflows.moving import close_approval, locked_run, move_run
 from control_plane.workflows.planning import keep_plan, present_parts
@@ -43,53 +43,51 @@ class Gate:
         return patiently(lambda: self._answer(engine_plan))
 
     def _answer(self, engine_plan: EnginePlan) -> GateAnswer:
-        with self._core.uow() as uow:
-            run, deployment = locked_run(uow, self._run_id)
-            require_newest(uow, self._call)
+        with self._core.act() as act:
+            run, deployment = locked_run(act.uow, self._run_id)
+            require_newest(act.uow, self._call)
             if run.status is RunStatus.PLANNING:
-                answer = self._planned(uow, run, engine_plan)
+                answer = self._planned(act, run, engine_plan)
             else:
-                answer = self._again(uow, run, deployment, engine_plan)
-            uow.commit()
+                answer = self._again(act, run, deployment, engine_plan)
+            act.uow.commit()
         return answer
 
-    def _planned(self, uow: UnitOfWork, run: Run, engine_plan: EnginePlan) -> GateAnswer:
+    def _planned(self, act: Act, run: Run, engine_plan: EnginePlan) -> GateAnswer:
         """A first plan, in a call that may apply it at once."""
-        core = self._core
-        run, deployment, plan = keep_plan(core, uow, run, engine_plan)
-        step = next_step(facts_of(core, uow, run, deployment, self._findings))
+        run, deployment, plan = keep_plan(act, run, engine_plan)
+        step = next_step(facts_of(act, run, deployment, self._findings))
         if step.kind is StepKind.APPROVE:
-            run = approve_by_rule(core, uow, run, plan)
-            attempt(core, uow, run, deployment, plan, self._call)
+            run = approve_by_rule(act, run, plan)
+            attempt(act, run, deployment, plan, self._call)
             return GateAnswer.PROCEED
         if step.kind is StepKind.VERIFY:
-            begin_verifying(core, uow, run)
+            begin_verifying(act, run)
             return GateAnswer.LOOK
         return GateAnswer.STOP
 
     def _again(
-        self, uow: UnitOfWork, run: Run, deployment: Deployment, engine_plan: EnginePlan
+        self, act: Act, run: Run, deployment: Deployment, engine_plan: EnginePlan
     ) -> GateAnswer:
         """A fresh preview of a plan that was approved, or of what remains of it."""
-        core = self._core
-        plan = uow.plans.get(run.plan_id or "")
+        plan = act.uow.plans.get(run.plan_id or "")
         if plan is None:
             return GateAnswer.STOP
         resumes = run.status is RunStatus.APPLYING
-        moved = _moved(core, uow, run, deployment, plan, engine_plan)
+        moved = _moved(act, run, deployment, plan, engine_plan)
         remaining = None
         if resumes:
             remaining = PlanFact.EMPTY if engine_plan.is_empty else PlanFact.CHANGES
         facts = facts_of(
-            core, uow, run, deployment, self._findings, remaining=remaining, moved=bool(moved)
+            act, run, deployment, self._findings, remaining=remaining, moved=bool(moved)
         )
         step = next_step(facts)
         if step.kind is StepKind.APPLY:
-            close_approval(core, uow, run, ApprovalStatus.CONSUMED)
-            attempt(core, uow, run, deployment, plan, self._call)
+            close_approval(act, run, ApprovalStatus.CONSUMED)
+            attempt(act, run, deployment, plan, self._call)
             return GateAnswer.PROCEED
         if step.kind is StepKind.VERIFY:
-            begin_verifying(core, uow, run)
+            begin_verifying(act, run)
             return GateAnswer.LOOK
         if moved:
             error = PlanMoved(f"moved since the approval: {', '.join(moved)}", parts=list(moved))
@@ -98,15 +96,14 @@ class Gate:
 
 
 def _moved(
-    core: Core,
-    uow: UnitOfWork,
+    act: Act,
     run: Run,
     deployment: Deployment,
     plan: Plan,
     engine_plan: EnginePlan,
 ) -> tuple[str, ...]:
     """Name the parts that are not what was approved."""
-    moved = moved_parts(plan.parts, present_parts(core, uow, run, deployment, engine_plan))
+    moved = moved_parts(plan.parts, present_parts(act, run, deployment, engine_plan))
     if run.status is not RunStatus.APPLYING:
         return moved
     rest = tuple(part for part in moved if part not in _RESUME_MAY_MOVE)
@@ -114,21 +111,19 @@ def _moved(
     return rest or (("operations",) if outside else ())
 
 
-def approve_by_rule(core: Core, uow: UnitOfWork, run: Run, plan: Plan) -> Run:
+def approve_by_rule(act: Act, run: Run, plan: Plan) -> Run:
     """Approve a run that the rules let apply without a decision."""
     return move_run(
-        core, uow, WORKER, run, RunStatus.APPROVED, action="run.approved",
+        act, run, RunStatus.APPROVED, action="run.approved",
         data={"plan": plan.id, "plan_digest": plan.digest, "rule": "no_decision_needed"},
     )  # fmt: skip
 
 
-def attempt(
-    core: Core, uow: UnitOfWork, run: Run, deployment: Deployment, plan: Plan, call: EngineCall
-) -> Run:
+def attempt(act: Act, run: Run, deployment: Deployment, plan: Plan, call: EngineCall) -> Run:
     """Record ``attempted``: durable before the engine touches anything."""
-    now = core.clock.now()
-    uow.calls.save(require_newest(uow, call).until(now + core.limits.apply_life))
-    uow.deployments.save(
+    now = act.now()
+    act.uow.calls.save(require_newest(act.uow, call).until(now + act.core.limits.apply_life))
+    act.uow.deployments.save(
         replace(deployment, is_unsettled=True, updated_at=now, version=deployment.version + 1)
     )
     resumed = run.status is RunStatus.APPLYING
@@ -138,19 +133,19 @@ def attempt(
     }  # fmt: skip
     if not resumed:
         return move_run(
-            core, uow, WORKER, run, RunStatus.APPLYING, action="run.apply",
+            act, run, RunStatus.APPLYING, action="run.apply",
             stage=Stage.ATTEMPTED, data=data, started_at=now,
         )  # fmt: skip
     record(
-        core, uow, WORKER, "run.apply",
+        act, "run.apply",
         tree=run.tenant_id, targets=(("run", run.id),), stage=Stage.ATTEMPTED, run=run.id,
         attempt=run.attempt, **data,
     )  # fmt: skip
     return run
 
 
-def begin_verifying(core: Core, uow: UnitOfWork, run: Run) -> Run:
+def begin_verifying(act: Act, run: Run) -> Run:
     """Move a run with nothing left to apply to its verification."""
     if run.status is RunStatus.VERIFYING:
         return run
-    return move_run(core, uow, WORKER, run, RunStatus.VERIFYING, action=None)
+    return move_run(act, run, RunStatus.VERIFYING, action=None)

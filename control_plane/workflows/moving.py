@@ -16,7 +16,7 @@ from control_plane.domain.errors import DomainError, NotFound
 from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunEvent, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports import Happened, UnitOfWork
-from control_plane.workflows.core import WORKER, Caller, Core
+from control_plane.workflows.core import WORKER, Act
 from control_plane.workflows.owners import sync_owner
 from control_plane.workflows.recording import record
 
@@ -33,25 +33,23 @@ def locked_run(uow: UnitOfWork, run_id: str) -> tuple[Run, Deployment]:
     return run, deployment
 
 
-def enqueue(core: Core, uow: UnitOfWork, run: Run, **changes: Any) -> Run:
+def enqueue(act: Act, run: Run, **changes: Any) -> Run:
     """Let a worker take the run's next turn, in the caller's transaction."""
-    now = core.clock.now()
+    now = act.now()
     run = run.changed(now, turn=run.turn + 1, is_working=False, **changes)
-    uow.runs.save(run)
-    enqueue_present_turn(core, uow, run)
+    act.uow.runs.save(run)
+    enqueue_present_turn(act, run)
     return run
 
 
-def enqueue_present_turn(core: Core, uow: UnitOfWork, run: Run) -> None:
+def enqueue_present_turn(act: Act, run: Run) -> None:
     """Enqueue a run under the turn that it has; each turn is enqueued once."""
-    uow.queue.enqueue(PHASE, run.id, partition=run.deployment_id, attempt=run.turn)
-    uow.timers.set(TimerKind.RUN_WATCH, run.id, core.clock.now() + WATCH_AFTER)
+    act.uow.queue.enqueue(PHASE, run.id, partition=run.deployment_id, attempt=run.turn)
+    act.uow.timers.set(TimerKind.RUN_WATCH, run.id, act.now() + WATCH_AFTER)
 
 
 def move_run(
-    core: Core,
-    uow: UnitOfWork,
-    caller: Caller,
+    act: Act,
     run: Run,
     status: RunStatus,
     *,
@@ -67,20 +65,20 @@ def move_run(
     ``data`` goes into the audit event, ``changes`` into the run. Without ``shows`` neither the
     owner nor who watches learns of it. Commits nothing.
     """
-    now = core.clock.now()
+    now = act.now()
     moved = run.moved(status, now, **changes)
-    uow.runs.save(moved)
+    act.uow.runs.save(moved)
     if action is not None:
         record(
-            core, uow, caller, action,
+            act, action,
             tree=run.tenant_id, targets=(("run", run.id), ("deployment", run.deployment_id)),
             stage=stage, run=run.id, approval=approval,
             status=str(status), previous_status=str(run.status), attempt=moved.attempt,
             **(data or {}),
         )  # fmt: skip
     if shows:
-        progress(core, uow, run.id, ("status", {"status": str(status), **_why(moved)}))
-        sync_owner(core, uow, caller, run.deployment_id, run=moved)
+        progress(act, run.id, ("status", {"status": str(status), **_why(moved)}))
+        sync_owner(act, run.deployment_id, run=moved)
     return moved
 
 
@@ -94,10 +92,10 @@ def _why(run: Run) -> dict[str, Any]:
     return facts
 
 
-def progress(core: Core, uow: UnitOfWork, run_id: str, *events: Happened) -> None:
+def progress(act: Act, run_id: str, *events: Happened) -> None:
     """Add progress lines to a run."""
-    now, last = core.clock.now(), uow.run_events.last_seq(run_id)
-    uow.run_events.append(
+    now, last = act.now(), act.uow.run_events.last_seq(run_id)
+    act.uow.run_events.append(
         *(
             RunEvent(run_id=run_id, seq=seq, time=now, kind=kind, body=body)
             for seq, (kind, body) in enumerate(events, start=last + 1)
@@ -106,19 +104,16 @@ def progress(core: Core, uow: UnitOfWork, run_id: str, *events: Happened) -> Non
 
 
 def block_run(
-    core: Core,
-    uow: UnitOfWork,
+    act: Act,
     run: Run,
     blocked_on: BlockedOn,
     error: DomainError,
-    *,
-    caller: Caller,
 ) -> Run:
     """Let a run wait for something named; the same obstacle as before is recorded once."""
     parts = error.data.get("parts")
     is_known = run.error == as_json(error)
     return move_run(
-        core, uow, caller, run, RunStatus.BLOCKED,
+        act, run, RunStatus.BLOCKED,
         action=None if is_known else "run.blocked", shows=not is_known,
         data={
             "blocked_on": str(blocked_on), "part": str(parts[0]) if parts else None,
@@ -128,32 +123,30 @@ def block_run(
     )  # fmt: skip
 
 
-def unblock(core: Core, uow: UnitOfWork, caller: Caller, run: Run, *, action: str | None) -> Run:
+def unblock(act: Act, run: Run, *, action: str | None) -> Run:
     """Let a blocked run go on where it was blocked. Without ``action`` it is only looked at again,
     and keeps the error that says what it waits for.
     """
     status = run.blocked_from or RunStatus.REQUESTED
     moved = move_run(
-        core, uow, caller, run, status, action=action,
+        act, run, status, action=action,
         data={"blocked_on": str(run.blocked_on)}, error=None if action else run.error,
         shows=action is not None,
     )  # fmt: skip
-    return enqueue(core, uow, moved)
+    return enqueue(act, moved)
 
 
-def close_approval(
-    core: Core, uow: UnitOfWork, run: Run, status: ApprovalStatus, **data: Any
-) -> None:
+def close_approval(act: Act, run: Run, status: ApprovalStatus, **data: Any) -> None:
     """Move the run's open approval, if it has one, and record what became of it."""
-    approval = uow.approvals.get(run.approval_id, lock=True) if run.approval_id else None
+    approval = act.uow.approvals.get(run.approval_id, lock=True) if run.approval_id else None
     if approval is None or approval.status not in {ApprovalStatus.WAITING, ApprovalStatus.APPROVED}:
         return
-    uow.approvals.save(approval.moved(status, core.clock.now()))
-    uow.timers.cancel(TimerKind.APPROVAL_EXPIRY, approval.id)
+    act.uow.approvals.save(approval.moved(status, act.now()))
+    act.uow.timers.cancel(TimerKind.APPROVAL_EXPIRY, approval.id)
     action = _APPROVAL_ACTIONS.get(status)
     if action is not None:
         record(
-            core, uow, WORKER, action,
+            act.by(WORKER), action,
             tree=run.tenant_id, targets=(("approval", approval.id), ("run", run.id)), run=run.id,
             plan_digest=approval.plan_digest, **data,
         )  # fmt: skip

@@ -11,40 +11,36 @@ from control_plane.domain.owner_status import Holding, hub_status, tenant_status
 from control_plane.domain.run import Run
 from control_plane.domain.tenant import Tenant
 from control_plane.ports import UnitOfWork
-from control_plane.workflows.core import Caller, Core
+from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record
 
 
-def sync_owner(
-    core: Core, uow: UnitOfWork, caller: Caller, deployment_id: str, *, run: Run | None = None
-) -> None:
+def sync_owner(act: Act, deployment_id: str, *, run: Run | None = None) -> None:
     """Bring the status of a deployment's owner up to date; ``run`` names what changed it."""
-    deployment = uow.deployments.get(deployment_id)
+    deployment = act.uow.deployments.get(deployment_id)
     if deployment is None:
         return
     if deployment.tenant_id is not None:
-        sync_tenant(core, uow, caller, deployment.tenant_id, run=run)
+        sync_tenant(act, deployment.tenant_id, run=run)
     elif deployment.kind is DeploymentKind.HUB and deployment.hub_id is not None:
-        _sync_hub(core, uow, caller, deployment, run)
+        _sync_hub(act, deployment, run)
 
 
-def sync_tenant(
-    core: Core, uow: UnitOfWork, caller: Caller, tenant_id: str, *, run: Run | None = None
-) -> Tenant | None:
+def sync_tenant(act: Act, tenant_id: str, *, run: Run | None = None) -> Tenant | None:
     """Bring a tenant's status up to date and return the tenant."""
-    tenant = uow.tenants.get(tenant_id, lock=True)
+    tenant = act.uow.tenants.get(tenant_id, lock=True)
     if tenant is None:
         return None
-    holdings = [holding_of(uow, d) for d in uow.deployments.find(tenant_id=tenant_id)]
+    holdings = [holding_of(act.uow, d) for d in act.uow.deployments.find(tenant_id=tenant_id)]
     status, waiting_on = tenant_status(
         is_resolved=tenant.decision.get("outcome") == Outcome.RESOLVED, holdings=holdings
     )
     if (tenant.status, tenant.waiting_on) == (status, waiting_on):
         return tenant
-    shown = tenant.shown(status, waiting_on, core.clock.now())
-    uow.tenants.save(shown)
+    shown = tenant.shown(status, waiting_on, act.now())
+    act.uow.tenants.save(shown)
     record(
-        core, uow, caller, "tenant.status_changed",
+        act, "tenant.status_changed",
         tree=tenant.id, targets=(("tenant", tenant.id),), run=run.id if run else None,
         status=str(status), previous_status=str(tenant.status),
         waiting_on=str(waiting_on) if waiting_on else None,
@@ -75,28 +71,26 @@ def is_ready(uow: UnitOfWork, deployment: Deployment) -> bool:
     return evidence is not None and evidence.ok and evidence.state_digest == deployment.state_digest
 
 
-def _sync_hub(
-    core: Core, uow: UnitOfWork, caller: Caller, deployment: Deployment, run: Run | None
-) -> None:
-    hub = uow.hubs.get(deployment.hub_id or "", lock=True)
+def _sync_hub(act: Act, deployment: Deployment, run: Run | None) -> None:
+    hub = act.uow.hubs.get(deployment.hub_id or "", lock=True)
     if hub is None:
         return
-    status = hub_status(holding_of(uow, deployment))
+    status = hub_status(holding_of(act.uow, deployment))
     outputs = deployment.outputs if status is HubStatus.READY else hub.outputs
     if (hub.status, hub.outputs) == (status, outputs):
         return
-    uow.hubs.save(replace(hub.shown(status, core.clock.now()), outputs=outputs))
+    act.uow.hubs.save(replace(hub.shown(status, act.now()), outputs=outputs))
     if hub.status is status:
         return
     if status is HubStatus.READY:
         record(
-            core, uow, caller, "hub.ready",
+            act, "hub.ready",
             tree=None, targets=(("hub", hub.id),), run=run.id if run else None,
             region=hub.region, cell=hub.cell, capacity=hub.capacity,
         )  # fmt: skip
     elif status is HubStatus.FAILED:
         record(
-            core, uow, caller, "hub.failed",
+            act, "hub.failed",
             tree=None, targets=(("hub", hub.id),), run=run.id if run else None,
             region=hub.region, cell=hub.cell,
             code=str((run.error or {}).get("code")) if run and run.error else None,

@@ -21,29 +21,29 @@ from control_plane.domain.run import Run, RunKind
 from control_plane.domain.slug import short_name
 from control_plane.domain.tenant import Tenant
 from control_plane.ports import PolicyScope, UnitOfWork
-from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record
 from control_plane.workflows.waking import ACCOUNT_POOL, hub_room
 
 
-def place(core: Core, uow: UnitOfWork, run: Run, deployment: Deployment) -> Deployment:
+def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
     """Give a deployment its Hub or account and the spec that its owner's facts lead to.
 
     The newest spec stays when nothing in it changed. Raises ``HubUnavailable`` and ``NoAccount``,
     holding the name on which whoever makes room takes turns with this transaction.
     """
     if deployment.kind is DeploymentKind.SLICE:
-        hub = _hub_with_room(uow, deployment)
-        deployment = replace(deployment, hub_id=hub.id, account_id=_account_of(uow, hub))
+        hub = _hub_with_room(act.uow, deployment)
+        deployment = replace(deployment, hub_id=hub.id, account_id=_account_of(act.uow, hub))
     elif not deployment.account_id:
-        account = _claim_account(core, uow, run, deployment)
+        account = _claim_account(act, run, deployment)
         deployment = replace(deployment, account_id=account.account_id)
-    document = _document(core, uow, deployment)
-    core.specs.validate(specs.PROGRAMS[deployment.kind], document)
-    newest = spec_of(uow, deployment) if deployment.spec_number else None
+    document = _document(act, deployment)
+    act.core.specs.validate(specs.PROGRAMS[deployment.kind], document)
+    newest = spec_of(act.uow, deployment) if deployment.spec_number else None
     if newest is None or digest(dict(newest.document)) != digest(document):
         number = deployment.spec_number + 1
-        uow.specs.add(
+        act.uow.specs.add(
             DeploymentSpec(
                 id=f"{deployment.id}.{number}",
                 deployment_id=deployment.id,
@@ -52,12 +52,12 @@ def place(core: Core, uow: UnitOfWork, run: Run, deployment: Deployment) -> Depl
                 digest=digest(document),
                 desired=Desired.PRESENT,
                 made_by=run.requested_by,
-                made_at=core.clock.now(),
+                made_at=act.now(),
             )
         )
         deployment = replace(deployment, spec_number=number)
-    deployment = replace(deployment, updated_at=core.clock.now(), version=deployment.version + 1)
-    uow.deployments.save(deployment)
+    deployment = replace(deployment, updated_at=act.now(), version=deployment.version + 1)
+    act.uow.deployments.save(deployment)
     return deployment
 
 
@@ -101,16 +101,16 @@ def account_of(uow: UnitOfWork, account_id: str) -> Account | None:
     return found[0] if found else None
 
 
-def _claim_account(core: Core, uow: UnitOfWork, run: Run, deployment: Deployment) -> Account:
-    uow.serialize_on(ACCOUNT_POOL)
-    pool = uow.accounts.find(claimed_by=None)
+def _claim_account(act: Act, run: Run, deployment: Deployment) -> Account:
+    act.uow.serialize_on(ACCOUNT_POOL)
+    pool = act.uow.accounts.find(claimed_by=None)
     account = next((a for a in pool if not a.shared), None) or next(iter(pool), None)
     if account is None:
         raise NoAccount("every AWS account of the pool is claimed")
     if not account.shared:
-        uow.accounts.save(replace(account, claimed_by=deployment.id))
+        act.uow.accounts.save(replace(account, claimed_by=deployment.id))
     record(
-        core, uow, WORKER, "account.claimed",
+        act, "account.claimed",
         tree=deployment.tenant_id, targets=(("deployment", deployment.id),), run=run.id,
         account=account.account_id, shared=account.shared,
     )  # fmt: skip
@@ -138,16 +138,16 @@ def _account_of(uow: UnitOfWork, hub: Hub) -> str:
     return own[0].account_id
 
 
-def _document(core: Core, uow: UnitOfWork, deployment: Deployment) -> dict[str, Any]:
-    zones = core.rules.regions.availability_zones(deployment.region)
+def _document(act: Act, deployment: Deployment) -> dict[str, Any]:
+    zones = act.core.rules.regions.availability_zones(deployment.region)
     if deployment.kind is DeploymentKind.HUB:
-        hub = uow.hubs.get(deployment.hub_id or "")
+        hub = act.uow.hubs.get(deployment.hub_id or "")
         if hub is None:
             raise DomainError("the Hub of this deployment is gone")
         return specs.hub_spec(deployment, cell=hub.cell, zones=zones)
-    tenant = _tenant(uow, deployment)
+    tenant = _tenant(act.uow, deployment)
     if deployment.kind is DeploymentKind.SLICE:
-        hub = uow.hubs.get(deployment.hub_id or "")
+        hub = act.uow.hubs.get(deployment.hub_id or "")
         if hub is None:
             raise HubUnavailable("the Hub of this slice is gone")
         return specs.slice_spec(deployment, tenant_slug=tenant.slug, hub_outputs=hub.outputs)

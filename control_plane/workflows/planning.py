@@ -12,37 +12,35 @@ from control_plane.domain.plan import Plan, plan_digest, summarize
 from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports import EnginePlan, UnitOfWork
-from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.core import Act
 from control_plane.workflows.moving import move_run
 from control_plane.workflows.placing import policy_scope, spec_of
 from control_plane.workflows.recording import record
 
 
 def present_parts(
-    core: Core, uow: UnitOfWork, run: Run, deployment: Deployment, engine_plan: EnginePlan
+    act: Act, run: Run, deployment: Deployment, engine_plan: EnginePlan
 ) -> dict[str, str]:
     """Return the digests of all parts of a plan, as things stand now."""
     return {
         **engine_plan.parts,
-        "spec": digest(dict(spec_of(uow, deployment, run.spec_number).document)),
-        "policies": core.policies.digest(),
-        "rules": core.rules.approvals.digest,
+        "spec": digest(dict(spec_of(act.uow, deployment, run.spec_number).document)),
+        "policies": act.core.policies.digest(),
+        "rules": act.core.rules.approvals.digest,
     }
 
 
-def keep_plan(
-    core: Core, uow: UnitOfWork, run: Run, engine_plan: EnginePlan
-) -> tuple[Run, Deployment, Plan]:
+def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deployment, Plan]:
     """Store a plan with its policy evaluation and record both; the engine's file is sealed."""
-    deployment = uow.deployments.get(run.deployment_id, lock=True)
+    deployment = act.uow.deployments.get(run.deployment_id, lock=True)
     if deployment is None:
         raise LookupError(run.deployment_id)
-    now = core.clock.now()
-    parts = present_parts(core, uow, run, deployment, engine_plan)
-    _notice_foreign_update(core, uow, run, deployment, parts["state"])
-    plan_id = core.ids.new("plan")
+    now = act.now()
+    parts = present_parts(act, run, deployment, engine_plan)
+    _notice_foreign_update(act, run, deployment, parts["state"])
+    plan_id = act.new_id("plan")
     reference = f"plans/{plan_id}"
-    core.objects.put(reference, core.secrets.seal(engine_plan.saved_plan, context=plan_id))
+    act.core.objects.put(reference, act.core.secrets.seal(engine_plan.saved_plan, context=plan_id))
     plan = Plan(
         id=plan_id,
         run_id=run.id,
@@ -53,11 +51,13 @@ def keep_plan(
         outputs=tuple(engine_plan.outputs),
         resources=tuple(engine_plan.resources),
         summary=summarize(engine_plan.operations),
-        evaluation=core.policies.judge_plan(engine_plan.resources, policy_scope(uow, deployment)),
+        evaluation=act.core.policies.judge_plan(
+            engine_plan.resources, policy_scope(act.uow, deployment)
+        ),
         saved_plan_ref=reference,
         created_at=now,
     )
-    uow.plans.add(plan)
+    act.uow.plans.add(plan)
     deployment = replace(
         deployment,
         stack_salt=engine_plan.stack_salt or deployment.stack_salt,
@@ -65,37 +65,35 @@ def keep_plan(
         updated_at=now,
         version=deployment.version + 1,
     )
-    uow.deployments.save(deployment)
+    act.uow.deployments.save(deployment)
     run = run.changed(now, plan_id=plan.id, state_before=parts["state"], failures=0)
-    uow.runs.save(run)
-    _record_plan(core, uow, run, plan)
+    act.uow.runs.save(run)
+    _record_plan(act, run, plan)
     return run, deployment, plan
 
 
-def _notice_foreign_update(
-    core: Core, uow: UnitOfWork, run: Run, deployment: Deployment, state: str
-) -> None:
+def _notice_foreign_update(act: Act, run: Run, deployment: Deployment, state: str) -> None:
     """Record that something that is no run of ours wrote the stack since our last run."""
     if deployment.state_digest is None or deployment.state_digest == state:
         return
     record(
-        core, uow, WORKER, "stack.foreign_update",
+        act, "stack.foreign_update",
         tree=run.tenant_id, targets=(("deployment", deployment.id),), run=run.id,
         stack=deployment.stack, state_digest=state, previous_digest=deployment.state_digest,
     )  # fmt: skip
 
 
-def _record_plan(core: Core, uow: UnitOfWork, run: Run, plan: Plan) -> None:
+def _record_plan(act: Act, run: Run, plan: Plan) -> None:
     targets = (("run", run.id), ("plan", plan.id))
     record(
-        core, uow, WORKER, "run.planned",
+        act, "run.planned",
         tree=run.tenant_id, targets=targets, run=run.id, plan=plan.id, plan_digest=plan.digest,
         parts=dict(plan.parts),
         summary={key.replace("-", "_"): n for key, n in plan.summary.items()},
     )  # fmt: skip
     found = plan.evaluation.summary()
     record(
-        core, uow, WORKER, "run.policy_evaluated",
+        act, "run.policy_evaluated",
         tree=run.tenant_id, targets=targets, run=run.id, phase="plan",
         stage=Stage.COMPLETED if plan.evaluation.ok else Stage.FAILED,
         violations=found["violations"], count=found["count"], digest=found["violations_digest"],
@@ -103,17 +101,17 @@ def _record_plan(core: Core, uow: UnitOfWork, run: Run, plan: Plan) -> None:
     )  # fmt: skip
 
 
-def ask_for_decision(core: Core, uow: UnitOfWork, run: Run, deployment: Deployment) -> Run:
+def ask_for_decision(act: Act, run: Run, deployment: Deployment) -> Run:
     """Let the run wait for people's decisions on exactly its plan, as the rules want."""
-    plan = uow.plans.get(run.plan_id or "")
+    plan = act.uow.plans.get(run.plan_id or "")
     if plan is None:
         raise LookupError(run.id)
-    rule = core.rules.approvals.rule_for(
+    rule = act.core.rules.approvals.rule_for(
         deployment.kind, run.kind, irreversible=bool(plan.irreversible)
     )
-    now = core.clock.now()
+    now = act.now()
     approval = Approval(
-        id=core.ids.new("approval"),
+        id=act.new_id("approval"),
         run_id=run.id,
         plan_id=plan.id,
         plan_digest=plan.digest,
@@ -122,15 +120,15 @@ def ask_for_decision(core: Core, uow: UnitOfWork, run: Run, deployment: Deployme
         rule=rule.id,
         needed=rule.needed,
         roles=rule.roles,
-        expires_at=now + (core.limits.approval_life or rule.expires_after),
+        expires_at=now + (act.core.limits.approval_life or rule.expires_after),
         created_at=now,
         updated_at=now,
     )
-    uow.approvals.add(approval)
-    uow.timers.set(TimerKind.APPROVAL_EXPIRY, approval.id, approval.expires_at)
-    barred = barred_from_deciding(uow, run)
+    act.uow.approvals.add(approval)
+    act.uow.timers.set(TimerKind.APPROVAL_EXPIRY, approval.id, approval.expires_at)
+    barred = barred_from_deciding(act.uow, run)
     for subject, reason in barred.items():
-        uow.barred.add(
+        act.uow.barred.add(
             Barred(
                 id=f"{approval.id}:{subject}",
                 approval_id=approval.id,
@@ -139,7 +137,7 @@ def ask_for_decision(core: Core, uow: UnitOfWork, run: Run, deployment: Deployme
             )
         )
     return move_run(
-        core, uow, WORKER, run, RunStatus.AWAITING_APPROVAL, action="run.approval_requested",
+        act, run, RunStatus.AWAITING_APPROVAL, action="run.approval_requested",
         data={
             "plan": plan.id, "plan_digest": plan.digest, "barred": len(barred),
             "expires_at": approval.expires_at.isoformat(),

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from control_plane.domain.audit import AuditEvent, Stage
 from control_plane.domain.deployment import PLATFORM
 from control_plane.domain.errors import AuditUnavailable, DomainError
-from control_plane.ports import UnitOfWork
-from control_plane.workflows.core import Caller, Core
+from control_plane.workflows.core import Act, Caller, Core
 
 
 def record(
-    core: Core,
-    uow: UnitOfWork,
-    caller: Caller,
+    act: Act,
     action: str,
     *,
     tree: str | None,
@@ -28,33 +27,33 @@ def record(
     personal: Mapping[str, Any] | None = None,
     **data: Any,
 ) -> str:
-    """Record what happened in the transaction of ``uow`` and return the event's id.
+    """Record what happened in the transaction of ``act`` and return the event's id.
 
     ``tree`` is a tenant id; None means the platform's tree. ``data`` are the fields of the
     action's schema; those that are None are left out. Raises ``AuditUnavailable``, also
     for a change that belongs to a log which is held.
     """
-    held = caller.held.get(tree or PLATFORM)
+    held = act.caller.held.get(tree or PLATFORM)
     if held is not None and stage is not Stage.DENIED:  # what is refused changes nothing
         raise AuditUnavailable(f"nothing was done: the log that this belongs to is held: {held}")
     event = AuditEvent(
-        id=core.ids.new("event"),
+        id=act.new_id("event"),
         tree=tree or PLATFORM,
         action=action,
         stage=stage,
-        time=core.clock.now(),
-        actor=caller.actor,
+        time=act.now(),
+        actor=act.caller.actor,
         targets=targets,
         run=run,
         step=step,
         decision=decision,
         approval=approval,
-        idempotency_key_sha256=caller.idempotency_key_sha256,
-        request_id=caller.request_id,
+        idempotency_key_sha256=act.caller.idempotency_key_sha256,
+        request_id=act.caller.request_id,
         data={name: value for name, value in data.items() if value is not None},
         personal=personal or {},
     )
-    uow.audit.record(event)
+    act.uow.audit.record(event)
     return event.id
 
 
@@ -73,10 +72,42 @@ def record_denied(
     The refused transaction rolls back, so its own would erase the evidence. Raises
     ``AuditUnavailable`` when it cannot be written: then the caller gets that instead.
     """
-    with core.uow() as uow:
+    with core.act(caller) as act:
         record(
-            core, uow, caller, action,
+            act, action,
             tree=tree, targets=targets, stage=Stage.DENIED, code=error.code, **data,
         )  # fmt: skip
-        uow.commit()
+        act.uow.commit()
     error.is_recorded = True
+
+
+@contextmanager
+def refused_as(
+    act: Act,
+    action: str,
+    *,
+    tree: str | None,
+    targets: tuple[tuple[str, str], ...] = (),
+    **data: Any,
+) -> Iterator[None]:
+    """Let a refusal in the block be recorded as ``action``, once its transaction is rolled back.
+
+    What was refused further inside keeps the trace that it has.
+    """
+    try:
+        yield
+    except DomainError as error:
+        leave_trace(
+            error,
+            partial(
+                record_denied, act.core, act.caller, action, error,
+                tree=tree, targets=targets, **data,
+            ),
+        )  # fmt: skip
+        raise
+
+
+def leave_trace(error: DomainError, write: Callable[[], None]) -> None:
+    """Let ``write`` record a refusal when its transaction is rolled back; the first one counts."""
+    if error.trace is None:
+        error.trace = write

@@ -11,8 +11,8 @@ from control_plane.workflows.moving import locked_run
 
 def calls_to_stop(core: Core) -> Sequence[str]:
     """Return this worker's engine calls whose runs somebody canceled."""
-    with core.uow() as uow:
-        return uow.queries.calls_to_stop(core.here.worker)
+    with core.act() as act:
+        return act.uow.queries.calls_to_stop(core.here.worker)
 
 
 def release_runs(core: Core) -> int:
@@ -20,14 +20,14 @@ def release_runs(core: Core) -> int:
 
     Their runs are taken up by the next worker, which settles what the stopped engines left.
     """
-    with core.uow() as uow:
-        open_calls = uow.calls.find(worker=core.here.worker, ended_at=None)
+    with core.act() as act:
+        open_calls = act.uow.calls.find(worker=core.here.worker, ended_at=None)
     for call in open_calls:
-        with core.uow() as uow:
-            run, _ = locked_run(uow, call.run_id)
+        with core.act() as act:
+            run, _ = locked_run(act.uow, call.run_id)
             now = core.clock.now()
-            uow.calls.save(call.ended(CallOutcome.DIED, now))
+            act.uow.calls.save(call.ended(CallOutcome.DIED, now))
             if run.is_working:
-                uow.runs.save(run.changed(now, is_working=False))
-            uow.commit()
+                act.uow.runs.save(run.changed(now, is_working=False))
+            act.uow.commit()
     return len(open_calls)

@@ -18,9 +18,9 @@ from control_plane.domain.engine import CallMark, LockInfo
 from control_plane.domain.errors import ForeignLock, PendingUnresolved, PlanMoved
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
-from control_plane.ports import EngineCall, StackInspection, UnitOfWork
+from control_plane.ports import EngineCall, StackInspection
 from control_plane.workflows.calling import Listener, patiently, require_newest
-from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Obstacle
 from control_plane.workflows.moving import locked_run
 from control_plane.workflows.recording import record
@@ -35,8 +35,8 @@ def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obs
 
     Raises what the engine raises.
     """
-    with core.uow() as uow:
-        calls = uow.queries.calls_of(call.deployment_id, limit=_CALLS)
+    with core.act() as act:
+        calls = act.uow.queries.calls_of(call.deployment_id, limit=_CALLS)
         owners = {c.id: c for c in calls}
     earlier = [c.id for c in calls if c.id != call.call_id and c.host == core.here.host]
     ended = core.engine.clean_up(call, end_calls=earlier, break_locks=())
@@ -59,12 +59,12 @@ def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obs
     after = core.engine.inspect(call, marks=marks)
 
     def store() -> None:
-        with core.uow() as uow:
-            run, _ = locked_run(uow, run_id)
-            require_newest(uow, call)
+        with core.act() as act:
+            run, _ = locked_run(act.uow, run_id)
+            require_newest(act.uow, call)
             if resolved:
                 record(
-                    core, uow, WORKER, "pending.resolved",
+                    act, "pending.resolved",
                     tree=run.tenant_id, targets=(("run", run.id),), stage=Stage.COMPLETED,
                     run=run.id,
                     resources=[
@@ -73,8 +73,8 @@ def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obs
                         for r in resolved
                     ],
                 )  # fmt: skip
-            _settled(core, uow, run, call, after.state_digest)
-            uow.commit()
+            _settled(act, run, call, after.state_digest)
+            act.uow.commit()
 
     patiently(store)
     return None
@@ -94,10 +94,10 @@ def _held(core: Core, run_id: str, lock: LockInfo) -> Obstacle:
     holder = f"{lock.user or 'somebody'}@{lock.host or 'an unknown host'}"
     holder += f" (pid {lock.pid})" if lock.pid else ""
     ours = f", engine call {lock.call_id}" if lock.call_id else ""
-    with core.uow() as uow:
+    with core.act() as act:
         pause = _AGAIN_OURS if lock.call_id else _AGAIN_FOREIGN
-        uow.timers.set(TimerKind.RUN_TURN, run_id, core.clock.now() + pause)
-        uow.commit()
+        act.uow.timers.set(TimerKind.RUN_TURN, run_id, core.clock.now() + pause)
+        act.uow.commit()
     error = ForeignLock(
         f"the stack is locked by {holder}{ours}",
         holder=holder, host=lock.host, pid=lock.pid, call=lock.call_id, lock=lock.id,
@@ -114,14 +114,14 @@ def _check_state(
     Without it the state must be one that our runs know, or one that a call of ours wrote last. A
     run that has not been approved plans from whatever is there, and the change is recorded.
     """
-    with core.uow() as uow:
-        run, deployment = locked_run(uow, run_id)
-        require_newest(uow, call)
+    with core.act() as act:
+        run, deployment = locked_run(act.uow, run_id)
+        require_newest(act.uow, call)
         known = {deployment.state_digest, run.state_before, *run.states_written}
         proven = bool(found.locks) or found.state_digest in known or found.written_by in ours
         if proven:
-            _remember(core, uow, run, found.state_digest)
-            uow.commit()
+            _remember(act, run, found.state_digest)
+            act.uow.commit()
             return None
     if run.status in {RunStatus.APPROVED, RunStatus.APPLYING, RunStatus.VERIFYING}:
         error = PlanMoved("the stack was changed by something that is no run", parts=["state"])
@@ -129,44 +129,42 @@ def _check_state(
     return None
 
 
-def _remember(core: Core, uow: UnitOfWork, run: Run, state_digest: str | None) -> None:
+def _remember(act: Act, run: Run, state_digest: str | None) -> None:
     """Keep that this state is ours, before the lock that proves it is broken."""
     if state_digest is None or state_digest in {run.state_before, *run.states_written}:
         return
     known = (*run.states_written, state_digest)
-    uow.runs.save(run.changed(core.clock.now(), states_written=known))
+    act.uow.runs.save(run.changed(act.now(), states_written=known))
 
 
 def _record_clean_up(core: Core, run_id: str, processes: int, locks: Sequence[LockInfo]) -> None:
     if not processes and not locks:
         return
-    with core.uow() as uow:
-        run, _ = locked_run(uow, run_id)
+    with core.act() as act:
+        run, _ = locked_run(act.uow, run_id)
         if processes:
             record(
-                core, uow, WORKER, "run.cleaned_up",
+                act, "run.cleaned_up",
                 tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
                 processes=processes, locks=[lock.id for lock in locks],
             )  # fmt: skip
         for lock in locks:
             record(
-                core, uow, WORKER, "lock.broken",
+                act, "lock.broken",
                 tree=run.tenant_id, targets=(("run", run.id),), run=run.id, lock=lock.id,
                 call=lock.call_id,
             )  # fmt: skip
-        uow.commit()
+        act.uow.commit()
 
 
-def _settled(
-    core: Core, uow: UnitOfWork, run: Run, call: EngineCall, state_digest: str | None
-) -> None:
+def _settled(act: Act, run: Run, call: EngineCall, state_digest: str | None) -> None:
     """Say that the stack is as our records say, and that the run goes on."""
-    now = core.clock.now()
-    deployment = uow.deployments.get(run.deployment_id, lock=True)
+    now = act.now()
+    deployment = act.uow.deployments.get(run.deployment_id, lock=True)
     if deployment is None:
         raise LookupError(run.deployment_id)
-    _remember(core, uow, run, state_digest)
-    uow.deployments.save(
+    _remember(act, run, state_digest)
+    act.uow.deployments.save(
         replace(
             deployment,
             is_unsettled=False,
@@ -176,7 +174,7 @@ def _settled(
         )
     )
     record(
-        core, uow, WORKER, "run.resumed",
+        act, "run.resumed",
         tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
         phase=str(run.status), call=call.call_id, state_digest=state_digest,
         ours=True, attempt=run.attempt,

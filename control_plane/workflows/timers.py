@@ -16,9 +16,8 @@ from control_plane.domain.errors import DomainError
 from control_plane.domain.next_step import ACTIVE, StepKind, next_step
 from control_plane.domain.run import RunStatus
 from control_plane.domain.timers import Timer, TimerKind
-from control_plane.ports import UnitOfWork
 from control_plane.workflows.bundle import expire_bundle, fail_stale_build
-from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.core import Act, Core
 from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings, facts_of
 from control_plane.workflows.moving import (
@@ -44,9 +43,9 @@ _RETENTION_EVERY: Final[Mapping[str, timedelta]] = {
 def fire_due(core: Core) -> int:
     """Do the timers that are due; returns how many were claimed."""
     now = core.clock.now()
-    with core.uow() as uow:
-        claimed = uow.timers.claim(now, until=now + _LEASE, limit=_AT_ONCE)
-        uow.commit()
+    with core.act() as act:
+        claimed = act.uow.timers.claim(now, until=now + _LEASE, limit=_AT_ONCE)
+        act.uow.commit()
     for timer in claimed:
         try:
             _fire(core, timer)
@@ -56,61 +55,61 @@ def fire_due(core: Core) -> int:
 
 
 def _fire(core: Core, timer: Timer) -> None:
-    with core.uow() as uow:
-        _HANDLERS[timer.kind](core, uow, timer.subject)
-        uow.timers.finish(timer)
-        uow.commit()
+    with core.act() as act:
+        _HANDLERS[timer.kind](act, timer.subject)
+        act.uow.timers.finish(timer)
+        act.uow.commit()
 
 
-def _run_turn(core: Core, uow: UnitOfWork, run_id: str) -> None:
-    run, _ = locked_run(uow, run_id)
+def _run_turn(act: Act, run_id: str) -> None:
+    run, _ = locked_run(act.uow, run_id)
     if run.status is RunStatus.BLOCKED:
-        unblock(core, uow, WORKER, run, action=None)
-    elif run.status in ACTIVE and not uow.queue.holds(PHASE, run.id, attempt=run.turn):
-        enqueue(core, uow, run)
+        unblock(act, run, action=None)
+    elif run.status in ACTIVE and not act.uow.queue.holds(PHASE, run.id, attempt=run.turn):
+        enqueue(act, run)
 
 
-def _run_watch(core: Core, uow: UnitOfWork, run_id: str) -> None:
+def _run_watch(act: Act, run_id: str) -> None:
     """A run that works, and is not in the queue, fell out of it: its phase ended with a fault."""
-    run, _ = locked_run(uow, run_id)
+    run, _ = locked_run(act.uow, run_id)
     if run.status not in ACTIVE:
         return
-    if uow.queue.holds(PHASE, run.id, attempt=run.turn):
-        uow.timers.set(TimerKind.RUN_WATCH, run.id, core.clock.now() + WATCH_AFTER)
+    if act.uow.queue.holds(PHASE, run.id, attempt=run.turn):
+        act.uow.timers.set(TimerKind.RUN_WATCH, run.id, act.now() + WATCH_AFTER)
         return
     deaths = run.deaths + 1 if run.is_working else run.deaths
-    run = enqueue(core, uow, run, deaths=deaths)
+    run = enqueue(act, run, deaths=deaths)
     record(
-        core, uow, WORKER, "run.resumed",
+        act, "run.resumed",
         tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
         phase=str(run.status), attempt=run.attempt,
     )  # fmt: skip
 
 
-def _approval_expiry(core: Core, uow: UnitOfWork, approval_id: str) -> None:
-    approval = uow.approvals.get(approval_id)
+def _approval_expiry(act: Act, approval_id: str) -> None:
+    approval = act.uow.approvals.get(approval_id)
     if approval is None:
         return
-    run, deployment = locked_run(uow, approval.run_id)
-    step = next_step(facts_of(core, uow, run, deployment, Findings()))
+    run, deployment = locked_run(act.uow, approval.run_id)
+    step = next_step(facts_of(act, run, deployment, Findings()))
     if step.kind is StepKind.END and step.end is RunStatus.EXPIRED:
-        end_run(core, uow, run, deployment, RunStatus.EXPIRED, Findings())
+        end_run(act, run, deployment, RunStatus.EXPIRED, Findings())
 
 
-def _retention(core: Core, uow: UnitOfWork, subject: str) -> None:
-    now = core.clock.now()
+def _retention(act: Act, subject: str) -> None:
+    now = act.now()
     every = _RETENTION_EVERY.get(subject)
     if every is None:
         return  # of an earlier release
     if subject == "idempotency":
-        gone = uow.queries.forget_answers(now, limit=_ROWS_AT_ONCE)
+        gone = act.uow.queries.forget_answers(now, limit=_ROWS_AT_ONCE)
     else:
-        gone = uow.queue.forget(now - _QUEUE_ROWS_LIVE, limit=_ROWS_AT_ONCE)
+        gone = act.uow.queue.forget(now - _QUEUE_ROWS_LIVE, limit=_ROWS_AT_ONCE)
     again = timedelta(0) if gone == _ROWS_AT_ONCE else every
-    uow.timers.set(TimerKind.RETENTION, subject, now + again)
+    act.uow.timers.set(TimerKind.RETENTION, subject, now + again)
 
 
-_HANDLERS: Final[Mapping[TimerKind, Callable[[Core, UnitOfWork, str], None]]] = {
+_HANDLERS: Final[Mapping[TimerKind, Callable[[Act, str], None]]] = {
     TimerKind.RUN_TURN: _run_turn,
     TimerKind.RUN_WATCH: _run_watch,
     TimerKind.APPROVAL_EXPIRY: _approval_expiry,

@@ -13,8 +13,8 @@ from control_plane.domain.engine import Check, Look
 from control_plane.domain.errors import VerificationFailed
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.run import Run
-from control_plane.ports import Applied, EngineCall, UnitOfWork
-from control_plane.workflows.core import WORKER, Core
+from control_plane.ports import Applied, EngineCall
+from control_plane.workflows.core import Act
 from control_plane.workflows.placing import policy_scope
 from control_plane.workflows.recording import record
 
@@ -23,19 +23,19 @@ _NAMED = 5  # violations named in the detail of a check
 ISOLATION = "isolation"  # the policy rule whose verdict is a check of its own
 
 
-def keep_evidence(core: Core, uow: UnitOfWork, run: Run, call: EngineCall, look: Look) -> Run:
+def keep_evidence(act: Act, run: Run, call: EngineCall, look: Look) -> Run:
     """Store what a look found as the newest evidence of the run's deployment.
 
     A look that found a fault leaves the stack unsettled: the next run brings the state to what the
     cloud holds before it plans.
     """
-    deployment = uow.deployments.get(run.deployment_id, lock=True)
+    deployment = act.uow.deployments.get(run.deployment_id, lock=True)
     if deployment is None:
         raise LookupError(run.deployment_id)
-    now = core.clock.now()
-    checks = _checks(core, uow, deployment, look)
+    now = act.now()
+    checks = _checks(act, deployment, look)
     evidence = Evidence(
-        id=core.ids.new("evidence"),
+        id=act.new_id("evidence"),
         deployment_id=deployment.id,
         run_id=run.id,
         call_id=call.call_id,
@@ -45,8 +45,8 @@ def keep_evidence(core: Core, uow: UnitOfWork, run: Run, call: EngineCall, look:
         checks=checks,
         looked_at=now,
     )
-    uow.evidence.add(evidence)
-    uow.deployments.save(
+    act.uow.evidence.add(evidence)
+    act.uow.deployments.save(
         replace(
             deployment,
             outputs=public_outputs(look),
@@ -59,10 +59,10 @@ def keep_evidence(core: Core, uow: UnitOfWork, run: Run, call: EngineCall, look:
         )
     )
     run = run.changed(now, evidence_id=evidence.id, failures=0)
-    uow.runs.save(run)
+    act.uow.runs.save(run)
     failed = [check.name for check in checks if not check.ok]
     record(
-        core, uow, WORKER, "run.verified",
+        act, "run.verified",
         tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
         stage=Stage.FAILED if failed else Stage.COMPLETED,
         checks=[{"name": check.name, "ok": check.ok} for check in checks],
@@ -84,14 +84,14 @@ def failure_of(evidence: Evidence) -> VerificationFailed:
     return VerificationFailed(f"{', '.join(names)}: {detail or 'failed'}", checks=names)
 
 
-def _checks(core: Core, uow: UnitOfWork, deployment: Deployment, look: Look) -> tuple[Check, ...]:
+def _checks(act: Act, deployment: Deployment, look: Look) -> tuple[Check, ...]:
     by_engine = {check.name: check for check in look.checks}
     missing = [
         Check(name=name, ok=False, detail="the engine did not make this check")
         for name in ENGINE_CHECKS
         if name not in by_engine
     ]
-    judged = core.policies.judge_state(look.resources, policy_scope(uow, deployment))
+    judged = act.core.policies.judge_state(look.resources, policy_scope(act.uow, deployment))
     leaks = [v for v in judged.mandatory if v.rule == ISOLATION]
     others = [v for v in judged.mandatory if v.rule != ISOLATION]
     policy = "; ".join(f"{v.rule}: {v.address}" for v in others[:_NAMED])

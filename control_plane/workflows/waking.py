@@ -10,8 +10,7 @@ from typing import Final
 
 from control_plane.domain.hub import Hub
 from control_plane.domain.run import BlockedOn, RunStatus
-from control_plane.ports import UnitOfWork
-from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.core import WORKER, Act
 from control_plane.workflows.moving import unblock
 
 ACCOUNT_POOL: Final = "account-pool"
@@ -23,28 +22,28 @@ def hub_room(region: str) -> str:
     return f"hub-room:{region}"
 
 
-def wake_for_hub(core: Core, uow: UnitOfWork, hub: Hub) -> int:
+def wake_for_hub(act: Act, hub: Hub) -> int:
     """Let as many runs go on as the Hub has room for; returns how many."""
-    uow.serialize_on(hub_room(hub.region))
-    room = hub.capacity - uow.queries.slices([hub.id])[hub.id]
-    waiting = uow.queries.blocked_runs(
+    act.uow.serialize_on(hub_room(hub.region))
+    room = hub.capacity - act.uow.queries.slices([hub.id])[hub.id]
+    waiting = act.uow.queries.blocked_runs(
         BlockedOn.HUB_UNAVAILABLE, limit=max(room, 0), region=hub.region
     )
-    return sum(_wake(core, uow, run_id) for run_id in waiting)
+    return sum(_wake(act, run_id) for run_id in waiting)
 
 
-def wake_for_account(core: Core, uow: UnitOfWork) -> int:
+def wake_for_account(act: Act) -> int:
     """Let runs go on that wait for an account, as many as find one now; returns how many."""
-    uow.serialize_on(ACCOUNT_POOL)
-    free = uow.accounts.find(claimed_by=None)
+    act.uow.serialize_on(ACCOUNT_POOL)
+    free = act.uow.accounts.find(claimed_by=None)
     places = _AT_ONCE if any(account.shared for account in free) else len(free)
-    waiting = uow.queries.blocked_runs(BlockedOn.NO_ACCOUNT, limit=places)
-    return sum(_wake(core, uow, run_id) for run_id in waiting)
+    waiting = act.uow.queries.blocked_runs(BlockedOn.NO_ACCOUNT, limit=places)
+    return sum(_wake(act, run_id) for run_id in waiting)
 
 
-def _wake(core: Core, uow: UnitOfWork, run_id: str) -> bool:
-    run = uow.runs.get(run_id, lock=True)
+def _wake(act: Act, run_id: str) -> bool:
+    run = act.uow.runs.get(run_id, lock=True)
     if run is None or run.status is not RunStatus.BLOCKED:
         return False
-    unblock(core, uow, WORKER, run, action="run.unblocked")
+    unblock(act.by(WORKER), run, action="run.unblocked")
     return True

@@ -13,6 +13,7 @@ from control_plane.config import Settings
 from control_plane.domain.actor import Actor, ActorKind, Role
 from control_plane.domain.errors import NotFound, SettingInvalid
 from control_plane.services import accounts
+from control_plane.services.performing import perform
 from control_plane.workflows.core import Caller
 from tests.databases import Database
 
@@ -46,20 +47,24 @@ def test_a_corrected_setting_reaches_the_pool(parts: Any) -> None:
     role = f"arn:aws:iam::{NUMBER}:role/provision"
     first = parts(f"{NUMBER}={role}|vendor-7,444455556666", shared=False)
     prepare_accounts(first)
-    found = accounts.get_account(first.core, ADA, NUMBER)
+    found = perform(first.core, ADA, accounts.get_account, NUMBER)
     assert (found.role_arn, found.external_id, found.shared) == (role, "vendor-7", False)
-    numbers = [a.account_id for a in accounts.list_accounts(first.core, ADA, limit=9, before=None)]
+    numbers = [
+        a.account_id for a in perform(first.core, ADA, accounts.list_accounts, limit=9, before=None)
+    ]
     assert numbers == ["444455556666", NUMBER]
     prepare_accounts(parts("444455556666", shared=False))
-    assert accounts.get_account(first.core, ADA, NUMBER) == found  # it stays, as `account` made it
+    assert (
+        perform(first.core, ADA, accounts.get_account, NUMBER) == found
+    )  # it stays, as `account` made it
 
 
 def test_a_removed_account_is_gone(parts: Any) -> None:
     core = parts(NUMBER).core
     prepare_accounts(parts(NUMBER))
-    accounts.remove_account(core, ADA, NUMBER)
+    perform(core, ADA, accounts.remove_account, NUMBER)
     with pytest.raises(NotFound):
-        accounts.get_account(core, ADA, NUMBER)
+        perform(core, ADA, accounts.get_account, NUMBER)
 
 
 def test_a_wrong_pool_is_refused(parts: Any) -> None:

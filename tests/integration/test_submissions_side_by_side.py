@@ -12,6 +12,7 @@ import pytest
 
 from control_plane.domain.errors import CompanyHasTenant, ContractAlreadyUsed, DomainError
 from control_plane.services import provisioning
+from control_plane.services.performing import perform
 from control_plane.workflows.core import Core
 from tests.contracts.rows import run_all
 from tests.entities import Entities
@@ -40,7 +41,7 @@ def outcomes(core: Core, bodies: list[dict[str, Any]]) -> list[str]:
         def submit() -> None:
             together.wait(20)
             try:
-                accepted = provisioning.submit_request(core, AUTOMATION, bodies[index])
+                accepted = perform(core, AUTOMATION, provisioning.submit_request, bodies[index])
                 found[index] = accepted.tenant.slug
             except DomainError as error:
                 found[index] = error.code
@@ -70,7 +71,7 @@ def test_a_slug_that_somebody_is_just_taking_is_waited_for(
     found: list[str] = []
     later = threading.Thread(
         target=lambda: found.append(
-            provisioning.submit_request(core, AUTOMATION, body(1)).tenant.slug
+            perform(core, AUTOMATION, provisioning.submit_request, body(1)).tenant.slug
         )
     )
     with core.uow() as uow:

@@ -13,8 +13,9 @@ from control_plane.adapters.terraform.builder import TerraformBundleBuilder
 from control_plane.domain.bundle import Bundle
 from control_plane.domain.errors import DomainError
 from control_plane.ports import BuiltBundle, BundleOrder, Happened, Json, OnEvents
-from control_plane.services import bundles
-from control_plane.services.bundles import HandedOver
+from control_plane.services import bundles, handovers
+from control_plane.services.handovers import HandedOver
+from control_plane.services.performing import perform
 from control_plane.workflows.core import Caller
 from control_plane.workflows.timers import fire_due
 from tests.receipts import receipt_of
@@ -69,31 +70,36 @@ class Desk:
         self.bundle_id = accepted.bundle_id or ""
 
     def bundle(self, bundle_id: str | None = None) -> Bundle:
-        return bundles.get_bundle(self.core, AUDITOR, bundle_id or self.bundle_id)
+        return perform(self.core, AUDITOR, bundles.get_bundle, bundle_id or self.bundle_id)
 
     def events(self) -> list[Recorded]:
         return self.world.events()
 
     def accept(self) -> Bundle:
-        return bundles.accept_bundle(self.core, ARCHITECT, self.bundle_id)
+        return perform(self.core, ARCHITECT, bundles.accept_bundle, self.bundle_id)
 
     def edit(self, who: Caller = ARCHITECT, version: int | None = None, **inputs: Any) -> Bundle:
         """Edit the newest bundle; what comes of it is the newest from then on."""
         if_version = self.bundle().version if version is None else version
-        edited = bundles.edit_bundle(
-            self.core, who, self.bundle_id, inputs=inputs, if_version=if_version
+        edited = perform(
+            self.core,
+            who,
+            bundles.edit_bundle,
+            self.bundle_id,
+            inputs=inputs,
+            if_version=if_version,
         )
         self.bundle_id = edited.id
         return edited
 
     def build(self, who: Caller = ARCHITECT) -> Bundle:
-        bundles.build_bundle(self.core, who, self.bundle_id)
+        perform(self.core, who, bundles.build_bundle, self.bundle_id)
         self.world.work()
         return self.bundle()
 
     def hand_over(self) -> HandedOver:
-        return bundles.hand_over(
-            self.core, ARCHITECT, self.bundle_id,
+        return perform(
+            self.core, ARCHITECT, handovers.hand_over, self.bundle_id,
             recipient_name="Carla Customer", recipient_email="carla@example.com",
         )  # fmt: skip
 

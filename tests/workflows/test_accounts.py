@@ -9,6 +9,7 @@ import pytest
 from control_plane.domain.deployment import Account, Deployment
 from control_plane.domain.errors import Conflict, InvalidInput, NotFound
 from control_plane.services import accounts
+from control_plane.services.performing import perform
 from tests.storage import Storage
 from tests.world import ACCOUNT, ADMIN, World
 
@@ -19,13 +20,13 @@ OWN = "222233334444"
 def world(storage: Storage) -> World:
     """A control plane whose pool is empty."""
     made = World(storage)
-    accounts.remove_account(made.core, ADMIN, ACCOUNT)
+    perform(made.core, ADMIN, accounts.remove_account, ACCOUNT)
     return made
 
 
 def add(world: World, number: str = OWN, **changes: Any) -> Account:
     given: dict[str, Any] = {"role_arn": None, "external_id": None, "shared": False, **changes}
-    return accounts.add_account(world.core, ADMIN, account_id=number, **given)
+    return perform(world.core, ADMIN, accounts.add_account, account_id=number, **given)
 
 
 def deployment_of(world: World, run_id: str | None) -> Deployment:
@@ -47,7 +48,10 @@ def test_a_run_that_waits_for_an_account_goes_on_by_itself(world: World) -> None
     add(world)
     world.work()
     assert world.run(run).status == "awaiting_approval"
-    assert accounts.get_account(world.core, ADMIN, OWN).claimed_by == world.run(run).deployment_id
+    assert (
+        perform(world.core, ADMIN, accounts.get_account, OWN).claimed_by
+        == world.run(run).deployment_id
+    )
 
 
 def test_one_account_wakes_the_oldest_run_and_a_shared_one_all(world: World) -> None:
@@ -68,8 +72,8 @@ def test_an_account_that_is_in_use_stays(world: World) -> None:
         world.submit("B", int(number[0]))
         world.work()
         with pytest.raises(Conflict, match="so it stays"):
-            accounts.remove_account(world.core, ADMIN, number)
-        assert accounts.get_account(world.core, ADMIN, number)
+            perform(world.core, ADMIN, accounts.remove_account, number)
+        assert perform(world.core, ADMIN, accounts.get_account, number)
 
 
 def test_a_released_account_is_free_for_who_waits(world: World) -> None:
@@ -77,28 +81,25 @@ def test_a_released_account_is_free_for_who_waits(world: World) -> None:
     first = world.submit("B", 1).run_id
     world.work()
     (second,) = waiting(world, 2)
-    with world.core.uow() as uow:
-        freed = accounts.release_account(world.core, uow, ADMIN, deployment_of(world, first))
-        assert accounts.release_account(world.core, uow, ADMIN, freed) == freed  # nothing is left
-        uow.commit()
+    freed = perform(world.core, ADMIN, accounts.release_account, deployment_of(world, first))
+    again = perform(world.core, ADMIN, accounts.release_account, freed)
+    assert again == freed  # nothing is left
     assert freed.account_id == ""
     world.work()
     assert world.run(second).status == "awaiting_approval"
     assert "account.released:completed" in world.actions(world.run(first).tenant_id)
-    with world.core.uow() as uow:
-        accounts.release_account(world.core, uow, ADMIN, deployment_of(world, second))
-        uow.commit()
-    accounts.remove_account(world.core, ADMIN, OWN)  # nobody is in it any more
+    perform(world.core, ADMIN, accounts.release_account, deployment_of(world, second))
+    perform(world.core, ADMIN, accounts.remove_account, OWN)  # nobody is in it any more
 
 
 def test_a_shared_account_with_one_deployment_becomes_its_own(world: World) -> None:
     add(world, shared=True)
     run = world.submit("B", 1).run_id
     world.work()
-    changed = accounts.update_account(world.core, ADMIN, OWN, {"shared": False})
+    changed = perform(world.core, ADMIN, accounts.update_account, OWN, {"shared": False})
     assert changed.claimed_by == world.run(run).deployment_id
     assert waiting(world, 2)
-    shared = accounts.update_account(world.core, ADMIN, OWN, {"shared": True})
+    shared = perform(world.core, ADMIN, accounts.update_account, OWN, {"shared": True})
     assert shared.claimed_by is None
 
 
@@ -106,9 +107,9 @@ def test_what_changes_of_an_account_is_what_was_named(world: World) -> None:
     add(world)
     role = f"arn:aws:iam::{OWN}:role/provision"
     changes = {"role_arn": role, "external_id": "vendor-7"}
-    accounts.update_account(world.core, ADMIN, OWN, changes)
-    accounts.update_account(world.core, ADMIN, OWN, {"external_id": "vendor-8"})
-    found = accounts.get_account(world.core, ADMIN, OWN)
+    perform(world.core, ADMIN, accounts.update_account, OWN, changes)
+    perform(world.core, ADMIN, accounts.update_account, OWN, {"external_id": "vendor-8"})
+    found = perform(world.core, ADMIN, accounts.get_account, OWN)
     assert (found.role_arn, found.external_id, found.shared) == (role, "vendor-8", False)
     assert world.events()[-1].data["fields"] == ["external_id"]
     assert "vendor-8" not in repr(world.events()[-1])
@@ -131,14 +132,14 @@ def test_what_aws_would_refuse_later_is_refused_now(
     assert refused.value.data["field"] == field
     add(world)
     with pytest.raises(InvalidInput):
-        accounts.update_account(world.core, ADMIN, OWN, changes)
+        perform(world.core, ADMIN, accounts.update_account, OWN, changes)
 
 
 def test_an_account_that_is_not_in_the_pool_is_not_found(world: World) -> None:
     for act in (
-        lambda: accounts.get_account(world.core, ADMIN, OWN),
-        lambda: accounts.remove_account(world.core, ADMIN, OWN),
-        lambda: accounts.update_account(world.core, ADMIN, OWN, {"shared": True}),
+        lambda: perform(world.core, ADMIN, accounts.get_account, OWN),
+        lambda: perform(world.core, ADMIN, accounts.remove_account, OWN),
+        lambda: perform(world.core, ADMIN, accounts.update_account, OWN, {"shared": True}),
     ):
         with pytest.raises(NotFound):
             act()

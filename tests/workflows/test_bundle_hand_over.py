@@ -20,7 +20,8 @@ from control_plane.domain.errors import (
     TerraformUnavailable,
 )
 from control_plane.domain.tenant import TenantStatus, WaitingOn
-from control_plane.services import bundles, receipts
+from control_plane.services import bundles, handovers, receipts
+from control_plane.services.performing import perform
 from control_plane.workflows.timers import fire_due
 from tests.workflows.desk import CUSTOMERS_ACCOUNT, Desk, fired
 from tests.world import ARCHITECT, SOURCE, World, person
@@ -45,8 +46,13 @@ def test_a_recipient_has_a_name_and_an_address(desk: Desk, name: str, email: str
     desk.built()
     desk.refused(
         InvalidInput,
-        lambda: bundles.hand_over(
-            desk.core, ARCHITECT, desk.bundle_id, recipient_name=name, recipient_email=email
+        lambda: perform(
+            desk.core,
+            ARCHITECT,
+            handovers.hand_over,
+            desk.bundle_id,
+            recipient_name=name,
+            recipient_email=email,
         ),
     )
 
@@ -66,8 +72,13 @@ def test_a_link_counts_its_uses_and_opens_the_signature_too(desk: Desk) -> None:
     given = desk.handed_over()
     names = sorted(desk.bundle().files)
     for name in names:
-        bundles.download_by_link(
-            desk.core, person("anybody"), desk.bundle_id, given.token, name=name
+        perform(
+            desk.core,
+            person("anybody"),
+            handovers.download_by_link,
+            desk.bundle_id,
+            given.token,
+            name=name,
         )
     (link,) = desk.world.rows("download_link").values()
     assert link.uses == len(names) == 3
@@ -101,7 +112,7 @@ def _superseded(desk: Desk, token: str) -> tuple[str, str]:
 
 
 def _revoked(desk: Desk, token: str) -> tuple[str, str]:
-    bundles.revoke_link(desk.core, ARCHITECT, desk.bundle_id, token.partition(".")[0])
+    perform(desk.core, ARCHITECT, handovers.revoke_link, desk.bundle_id, token.partition(".")[0])
     return desk.bundle_id, token
 
 
@@ -122,7 +133,9 @@ def test_every_bad_link_answers_the_same_and_the_log_has_the_reason(
     bundle_id, token = spoil(desk, desk.handed_over().token)
     error = desk.refused(
         LinkExpired,
-        lambda: bundles.download_by_link(desk.core, person("anybody"), bundle_id, token, name=None),
+        lambda: perform(
+            desk.core, person("anybody"), handovers.download_by_link, bundle_id, token, name=None
+        ),
     )
     assert (str(error), dict(error.data)) == ("this link is not valid", {})
     event = desk.events()[-1]
@@ -132,16 +145,26 @@ def test_every_bad_link_answers_the_same_and_the_log_has_the_reason(
 def test_the_last_second_of_a_link_is_still_good(desk: Desk) -> None:
     given = desk.handed_over()
     desk.world.clock.advance(hours=71, minutes=59, seconds=59)
-    assert bundles.download_by_link(
-        desk.core, person("anybody"), desk.bundle_id, given.token, name=None
+    assert perform(
+        desk.core,
+        person("anybody"),
+        handovers.download_by_link,
+        desk.bundle_id,
+        given.token,
+        name=None,
     ).content
 
 
 def test_a_file_that_the_bundle_has_not_is_not_found(desk: Desk) -> None:
     given = desk.handed_over()
     with pytest.raises(NotFound):
-        bundles.download_by_link(
-            desk.core, person("anybody"), desk.bundle_id, given.token, name="../master.key"
+        perform(
+            desk.core,
+            person("anybody"),
+            handovers.download_by_link,
+            desk.bundle_id,
+            given.token,
+            name="../master.key",
         )
     (link,) = desk.world.rows("download_link").values()
     assert link.uses == 0
@@ -281,7 +304,7 @@ def test_a_receipt_before_the_hand_over_is_refused(desk: Desk) -> None:
 
 
 def _register(desk: Desk, body: Mapping[str, Any]) -> Receipt:
-    return receipts.register_receipt(desk.core, ARCHITECT, desk.bundle_id, body)
+    return perform(desk.core, ARCHITECT, receipts.register_receipt, desk.bundle_id, body)
 
 
 @pytest.mark.parametrize("handed_over", [False, True])
@@ -365,26 +388,32 @@ def test_the_stored_bytes_are_those_that_were_built(desk: Desk) -> None:
     assert built.archive_name is not None
     files = {built.archive_name: expected.archive, **expected.files}
     for name, content in files.items():
-        download = bundles.download_as_architect(desk.core, ARCHITECT, built.id, name=name)
+        download = perform(
+            desk.core, ARCHITECT, handovers.download_as_architect, built.id, name=name
+        )
         assert download.content == content
 
 
 # --- links ------------------------------------------------------------------------------------
 def test_a_revoked_link_opens_nothing_and_the_others_do(desk: Desk) -> None:
     first, second = desk.handed_over(), desk.hand_over()
-    revoked = bundles.revoke_link(desk.core, ARCHITECT, desk.bundle_id, first.link.id)
+    revoked = perform(desk.core, ARCHITECT, handovers.revoke_link, desk.bundle_id, first.link.id)
     assert revoked.link.revoked_at == desk.core.clock.now()
     assert desk.events()[-1].action == "link.revoked"
-    open_link = partial(bundles.download_by_link, desk.core, person("anybody"), desk.bundle_id)
+    open_link = partial(
+        perform, desk.core, person("anybody"), handovers.download_by_link, desk.bundle_id
+    )
     desk.refused(LinkExpired, lambda: open_link(first.token, name=None))
     assert open_link(second.token, name=None).content
 
 
 def test_a_link_is_revoked_once(desk: Desk) -> None:
     given = desk.handed_over()
-    first = bundles.revoke_link(desk.core, ARCHITECT, desk.bundle_id, given.link.id)
+    first = perform(desk.core, ARCHITECT, handovers.revoke_link, desk.bundle_id, given.link.id)
     desk.world.clock.advance(hours=1)
-    assert bundles.revoke_link(desk.core, ARCHITECT, desk.bundle_id, given.link.id) == first
+    assert (
+        perform(desk.core, ARCHITECT, handovers.revoke_link, desk.bundle_id, given.link.id) == first
+    )
     assert [e.action for e in desk.events()].count("link.revoked") == 1
 
 
@@ -394,17 +423,17 @@ def test_a_link_of_another_bundle_is_not_revoked(desk: Desk) -> None:
     given = other.handed_over()
     desk.refused(
         NotFound,
-        lambda: bundles.revoke_link(desk.core, ARCHITECT, desk.bundle_id, given.link.id),
+        lambda: perform(desk.core, ARCHITECT, handovers.revoke_link, desk.bundle_id, given.link.id),
     )
 
 
 def test_a_hand_over_may_revoke_the_links_of_earlier_recipients(desk: Desk) -> None:
     first, second = desk.handed_over(), desk.hand_over()
-    third = bundles.hand_over(
-        desk.core, ARCHITECT, desk.bundle_id,
+    third = perform(
+        desk.core, ARCHITECT, handovers.hand_over, desk.bundle_id,
         recipient_name="Carl", recipient_email="carl@example.com", revoke_earlier=True,
     )  # fmt: skip
-    links = bundles.list_links(desk.core, ARCHITECT, desk.bundle_id)
+    links = perform(desk.core, ARCHITECT, handovers.list_links, desk.bundle_id)
     assert [issued.link.id for issued in links if issued.link.revoked_at] == [
         first.link.id,
         second.link.id,
@@ -416,9 +445,15 @@ def test_a_hand_over_may_revoke_the_links_of_earlier_recipients(desk: Desk) -> N
 def test_a_look_at_a_link_is_neither_counted_nor_recorded(desk: Desk) -> None:
     given = desk.handed_over()
     known = len(desk.events())
-    looked = bundles.download_by_link(
-        desk.core, person("anybody"), desk.bundle_id, given.token, name=None, is_look=True
+    looked = perform(
+        desk.core,
+        person("anybody"),
+        handovers.download_by_link,
+        desk.bundle_id,
+        given.token,
+        name=None,
+        is_look=True,
     )
     assert looked.name == desk.bundle().archive_name
-    (issued,) = bundles.list_links(desk.core, ARCHITECT, desk.bundle_id)
+    (issued,) = perform(desk.core, ARCHITECT, handovers.list_links, desk.bundle_id)
     assert (issued.link.uses, len(desk.events())) == (0, known)

@@ -10,6 +10,7 @@ import pytest
 from control_plane.domain.bundle import BundleStatus
 from control_plane.domain.errors import InvalidInput
 from control_plane.services import bundles
+from control_plane.services.performing import perform
 from control_plane.workflows.core import Caller
 from tests.workflows.desk import CUSTOMERS_ACCOUNT, Desk
 from tests.world import ARCHITECT, World
@@ -39,7 +40,7 @@ def test_what_is_known_is_kept_before_the_account_is(desk: Desk) -> None:
     assert edited.inputs["network"]["client_cidrs"] == ["10.20.0.0/16"]
     assert edited.inputs["account_id"] == ""
     error = desk.refused(
-        InvalidInput, lambda: bundles.build_bundle(desk.core, ARCHITECT, desk.bundle_id)
+        InvalidInput, lambda: perform(desk.core, ARCHITECT, bundles.build_bundle, desk.bundle_id)
     )
     assert error.data["field"] == "inputs.account_id"
     assert "12 digits" in str(error)

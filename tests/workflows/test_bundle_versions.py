@@ -9,7 +9,8 @@ import pytest
 from control_plane.domain.bundle import BundleStatus
 from control_plane.domain.errors import IllegalTransition, InvalidInput, ReceiptAlreadyRegistered
 from control_plane.domain.tenant import TenantStatus, WaitingOn
-from control_plane.services import bundles, receipts
+from control_plane.services import bundles, handovers, receipts
+from control_plane.services.performing import perform
 from tests.workflows.desk import Desk, fired
 from tests.world import ARCHITECT, World
 
@@ -20,7 +21,7 @@ def desk(world: World) -> Desk:
 
 
 def register(desk: Desk, bundle_id: str, body: dict[str, object]) -> None:
-    receipts.register_receipt(desk.core, ARCHITECT, bundle_id, body)
+    perform(desk.core, ARCHITECT, receipts.register_receipt, bundle_id, body)
 
 
 def applied(desk: Desk) -> str:
@@ -135,8 +136,8 @@ def test_the_life_of_a_bundle_is_counted_from_its_hand_over(desk: Desk) -> None:
     assert desk.bundle().expires_at == desk.core.clock.now() + desk.core.limits.bundle_life
     desk.world.clock.advance(hours=71)
     assert fired(desk, "bundle.expired:completed") == 0
-    assert bundles.download_by_link(
-        desk.core, ARCHITECT, desk.bundle_id, given.token, name=None
+    assert perform(
+        desk.core, ARCHITECT, handovers.download_by_link, desk.bundle_id, given.token, name=None
     ).content
     desk.world.clock.advance(days=57, hours=1)
     assert fired(desk, "bundle.expired:completed") == 1

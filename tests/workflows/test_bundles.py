@@ -20,7 +20,8 @@ from control_plane.domain.errors import (
 )
 from control_plane.domain.tenant import TenantStatus, WaitingOn
 from control_plane.ports import UnitOfWork
-from control_plane.services import bundles, receipts
+from control_plane.services import bundles, handovers, receipts
+from control_plane.services.performing import perform
 from control_plane.workflows import PHASES
 from control_plane.workflows.core import Caller
 from tests.workflows.desk import CUSTOMERS_ACCOUNT, Desk, fired
@@ -37,12 +38,17 @@ def desk(world: World) -> Desk:
 def test_from_the_desk_to_a_ready_tenant(desk: Desk) -> None:
     given = desk.handed_over()
     assert desk.world.tenant(desk.tenant_id).waiting_on is WaitingOn.CUSTOMER
-    download = bundles.download_by_link(
-        desk.core, person("anybody"), desk.bundle_id, given.token, name=None
+    download = perform(
+        desk.core,
+        person("anybody"),
+        handovers.download_by_link,
+        desk.bundle_id,
+        given.token,
+        name=None,
     )
     assert download.name == "hub-dainese-1.tar.gz"
     assert download.digest == desk.bundle().archive_digest
-    receipts.register_receipt(desk.core, ARCHITECT, desk.bundle_id, desk.receipt())
+    perform(desk.core, ARCHITECT, receipts.register_receipt, desk.bundle_id, desk.receipt())
     assert desk.bundle().status is BundleStatus.APPLIED
     tenant = desk.world.tenant(desk.tenant_id)
     assert (tenant.status, tenant.waiting_on) == (TenantStatus.READY, None)
@@ -60,7 +66,8 @@ def test_from_the_desk_to_a_ready_tenant(desk: Desk) -> None:
 def test_a_bundle_is_taken_once(desk: Desk) -> None:
     assert desk.accept().accepted_by == ARCHITECT.actor.id
     desk.refused(
-        IllegalTransition, lambda: bundles.accept_bundle(desk.core, COLLEAGUE, desk.bundle_id)
+        IllegalTransition,
+        lambda: perform(desk.core, COLLEAGUE, bundles.accept_bundle, desk.bundle_id),
     )
 
 
@@ -130,7 +137,9 @@ def test_a_build_by_who_is_no_architect_is_refused(desk: Desk, who: Caller) -> N
 
 def test_a_bundle_of_another_tenant_is_not_there(desk: Desk) -> None:
     stranger = person("eve", Role.SOLUTIONS_ARCHITECT, tenants=("ten_other",))
-    desk.refused(NotFound, lambda: bundles.accept_bundle(desk.core, stranger, desk.bundle_id))
+    desk.refused(
+        NotFound, lambda: perform(desk.core, stranger, bundles.accept_bundle, desk.bundle_id)
+    )
     assert desk.events()[-1].tree == "platform"
 
 
@@ -215,7 +224,7 @@ class Outage:
 
 
 def _build_through(desk: Desk, outage: Outage) -> None:
-    bundles.build_bundle(desk.core, ARCHITECT, desk.bundle_id)
+    perform(desk.core, ARCHITECT, bundles.build_bundle, desk.bundle_id)
     PHASES["build_bundle"](replace(desk.core, uow=outage), desk.bundle_id)
 
 
@@ -256,10 +265,10 @@ def test_a_build_that_was_given_up_does_not_end_the_one_after_it(desk: Desk) -> 
         desk.world.clock.advance(minutes=31)
         assert fired(desk, "bundle.build_failed:failed") == 1
         desk.edit(database={"storage_gb": 100})
-        bundles.build_bundle(desk.core, ARCHITECT, desk.bundle_id)
+        perform(desk.core, ARCHITECT, bundles.build_bundle, desk.bundle_id)
 
     desk.builder.look = meanwhile
-    bundles.build_bundle(desk.core, ARCHITECT, desk.bundle_id)
+    perform(desk.core, ARCHITECT, bundles.build_bundle, desk.bundle_id)
     PHASES["build_bundle"](desk.core, desk.bundle_id)
     assert desk.bundle().status is BundleStatus.BUILDING
     assert desk.bundle().archive_digest is None

@@ -10,6 +10,7 @@ import pytest
 from control_plane.domain.errors import CompanyHasTenant, ContractAlreadyUsed, InvalidInput
 from control_plane.domain.tenant import TenantStatus
 from control_plane.services import provisioning, tenants
+from control_plane.services.performing import perform
 from control_plane.services.provisioning import Accepted
 from control_plane.workflows.core import Caller
 from tests.world import ARCHITECT, AUTOMATION, World, machine, request_body
@@ -24,7 +25,7 @@ def submit(world: World, number: int, who: Caller = AUTOMATION, **changes: Any) 
             body[part][name] = value
         else:
             body[part] = value
-    return provisioning.submit_request(world.core, who, body)
+    return perform(world.core, who, provisioning.submit_request, body)
 
 
 def refused_events(world: World) -> list[dict[str, Any]]:
@@ -130,8 +131,8 @@ def test_a_contract_that_was_never_refused_names_none(world: World) -> None:
 def test_an_architect_cannot_edit_what_was_signed(world: World, name: str, value: Any) -> None:
     accepted = world.submit("A", customer_managed_key=True)
     with pytest.raises(InvalidInput, match="part of the contract") as refused:
-        tenants.decide_mode(
-            world.core, ARCHITECT, accepted.tenant.id,
+        perform(
+            world.core, ARCHITECT, tenants.decide_mode, accepted.tenant.id,
             changed_facts={name: value}, reason="cheaper",
         )  # fmt: skip
     assert refused.value.data["field"] == f"facts.{name}"
@@ -156,8 +157,13 @@ def test_corrected_facts_are_checked_as_submitted_ones(
 ) -> None:
     accepted = world.submit("A", customer_managed_key=True)
     with pytest.raises(InvalidInput) as refused:
-        tenants.decide_mode(
-            world.core, ARCHITECT, accepted.tenant.id, changed_facts=facts, reason="mended"
+        perform(
+            world.core,
+            ARCHITECT,
+            tenants.decide_mode,
+            accepted.tenant.id,
+            changed_facts=facts,
+            reason="mended",
         )
     assert refused.value.data["field"] == field
     assert world.tenant(accepted.tenant.id).facts == accepted.tenant.facts
@@ -166,8 +172,13 @@ def test_corrected_facts_are_checked_as_submitted_ones(
 def test_null_clears_a_fact(world: World) -> None:
     accepted = world.submit("A", customer_managed_key=True, ip_allow_list=["203.0.113.0/24"])
     cleared = {"customer_managed_key": None, "ip_allow_list": None}
-    tenant, decision = tenants.decide_mode(
-        world.core, ARCHITECT, accepted.tenant.id, changed_facts=cleared, reason="not needed"
+    tenant, decision = perform(
+        world.core,
+        ARCHITECT,
+        tenants.decide_mode,
+        accepted.tenant.id,
+        changed_facts=cleared,
+        reason="not needed",
     )
     assert (tenant.facts["customer_managed_key"], tenant.facts["ip_allow_list"]) == (False, [])
     assert decision.mode == "A"

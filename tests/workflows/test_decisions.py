@@ -20,6 +20,7 @@ from control_plane.domain.errors import (
 from control_plane.domain.run import BlockedOn, RunStatus
 from control_plane.services import approvals, runs, tenants
 from control_plane.services.approvals import ApprovalDetails as Details
+from control_plane.services.performing import perform
 from control_plane.workflows.core import Caller
 from control_plane.workflows.timers import fire_due
 from tests.world import ARCHITECT, AUDITOR, OPS, World, machine, person
@@ -35,14 +36,16 @@ class Waiting:
         self.accepted = world.submit("B")
         world.work()
         self.run_id = self.accepted.run_id or ""
-        self.view = approvals.get_approval(world.core, OPS, world.run(self.run_id).approval_id)
+        self.view = perform(
+            world.core, OPS, approvals.get_approval, world.run(self.run_id).approval_id
+        )
         self.calls = list(world.engine.calls)
 
     def decide(self, who: Caller = OPS, verdict: str = "approve", **changes: str) -> Details:
         """Decide as somebody."""
         given = {"plan_digest": self.view.approval.plan_digest, "reason": "read it", **changes}
-        return approvals.decide(
-            self.world.core, who, self.view.approval.id, verdict=verdict, **given
+        return perform(
+            self.world.core, who, approvals.decide, self.view.approval.id, verdict=verdict, **given
         )
 
     def refused(self, who: Caller, kind: type[DomainError], **changes: str) -> DomainError:
@@ -73,13 +76,13 @@ def test_for_whom_a_machine_asked_may_not_decide(world: World) -> None:
     from control_plane.services.provisioning import submit_request
     from tests.world import request_body
 
-    accepted = submit_request(world.core, body_owner, request_body("B"))
+    accepted = perform(world.core, body_owner, submit_request, request_body("B"))
     world.work()
     approval = world.run(accepted.run_id).approval_id
-    view = approvals.get_approval(world.core, OPS, approval)
+    view = perform(world.core, OPS, approvals.get_approval, approval)
     with pytest.raises(SeparationOfDuties, match="You requested this change"):
-        approvals.decide(
-            world.core, OPS, approval, verdict="approve",
+        perform(
+            world.core, OPS, approvals.decide, approval, verdict="approve",
             plan_digest=view.approval.plan_digest, reason="mine",
         )  # fmt: skip
 
@@ -96,18 +99,24 @@ def test_an_auditor_may_not_decide(waiting: Waiting) -> None:
 def test_who_edited_the_facts_may_not_decide(world: World) -> None:
     accepted = world.submit("B", data_must_stay_in_customer_cloud=True)
     both = person("sam", Role.SOLUTIONS_ARCHITECT, Role.OPS_APPROVER)
-    tenants.decide_mode(
-        world.core, both, accepted.tenant.id,
+    perform(
+        world.core, both, tenants.decide_mode, accepted.tenant.id,
         changed_facts={"data_must_stay_in_customer_cloud": False}, reason="agreed",
     )  # fmt: skip
     world.work()
-    (run,) = runs.list_runs(
-        world.core, OPS, limit=5, before=None, tenant_id=accepted.tenant.id, status=None
+    (run,) = perform(
+        world.core,
+        OPS,
+        runs.list_runs,
+        limit=5,
+        before=None,
+        tenant_id=accepted.tenant.id,
+        status=None,
     )
-    view = approvals.get_approval(world.core, OPS, run.approval_id or "")
+    view = perform(world.core, OPS, approvals.get_approval, run.approval_id or "")
     with pytest.raises(SeparationOfDuties, match="You edited the facts"):
-        approvals.decide(
-            world.core, both, view.approval.id, verdict="approve",
+        perform(
+            world.core, both, approvals.decide, view.approval.id, verdict="approve",
             plan_digest=view.approval.plan_digest, reason="mine",
         )  # fmt: skip
 
@@ -182,7 +191,7 @@ def moved_after_the_decision(waiting: Waiting, part: str) -> None:
     assert (run.status, run.blocked_on) == (RunStatus.BLOCKED, BlockedOn.STATE_MOVED)
     assert part in run.error["data"]["parts"]
     assert "run.apply:attempted" not in waiting.world.actions(waiting.accepted.tenant.id)
-    fresh = runs.retry_run(waiting.world.core, OPS, run.id)
+    fresh = perform(waiting.world.core, OPS, runs.retry_run, run.id)
     waiting.world.work()
     assert waiting.world.run(run.id).status is RunStatus.SUPERSEDED
     assert waiting.world.run(fresh.id).status is RunStatus.AWAITING_APPROVAL

@@ -33,15 +33,14 @@ def scene(storage: Storage) -> Scene:
 
 
 def _of_the_core() -> set[str]:
-    """Return every public function that takes the core and opens its own transactions."""
+    """Return every public function that works on the core, or in a transaction on it."""
     found = set()
     for info in pkgutil.iter_modules(services.__path__):
         module = importlib.import_module(f"{services.__name__}.{info.name}")
         for name, function in inspect.getmembers(module, inspect.isfunction):
             names = list(inspect.signature(function).parameters)
             own = function.__module__ == module.__name__ and not name.startswith("_")
-            # one that takes a unit of work too is a part of its caller's transaction
-            if own and names[:1] == ["core"] and names[1:2] != ["uow"]:
+            if own and names[:1] in (["core"], ["act"]):
                 found.add(f"{info.name}.{name}")
     return found
 

@@ -18,7 +18,8 @@ from control_plane.domain.errors import (
 )
 from control_plane.ports import IdempotencyRecord
 from control_plane.services.idempotency import LIFE, STALE, Answer, key_digest, once
-from control_plane.workflows.core import Caller, Core
+from control_plane.workflows.core import Act, Caller
+from control_plane.workflows.recording import refused_as
 from tests.entities import Entities
 from tests.world import ADMIN, AUTOMATION, World
 
@@ -39,7 +40,7 @@ class Effect:
         self.go_on.set()
         self._mutex = threading.Lock()
 
-    def __call__(self, _: Core) -> Answer:
+    def __call__(self, _: Act) -> Answer:
         with self._mutex:
             self.done += 1
             number = self.done
@@ -56,7 +57,7 @@ class Effect:
         body: Mapping[str, Any] | None = None,
         route: str = ROUTE,
         who: Caller = AUTOMATION,
-        act: Callable[[Core], Answer] | None = None,
+        act: Callable[[Act], Answer] | None = None,
     ) -> Answer:
         caller = replace(who, idempotency_key_sha256=key_digest(key))
         return once(
@@ -135,7 +136,7 @@ def test_who_waits_for_what_is_refused_is_told_to_repeat(effect: Effect) -> None
 
 
 def test_a_holder_that_died_is_taken_over_once_it_is_stale(effect: Effect) -> None:
-    def dies(_: Core) -> Answer:
+    def dies(_: Act) -> Answer:
         # what a process leaves that is killed here: a key that is held, and no answer
         kept.extend(effect.world.rows("idempotency_record").values())
         raise InvalidInput
@@ -155,19 +156,17 @@ def test_a_holder_that_died_is_taken_over_once_it_is_stale(effect: Effect) -> No
     assert effect.done == 1
 
 
-def make_tenant(core: Core) -> Answer:
-    """Commit something."""
-    name = core.ids.new("tenant")[-12:].lower()  # two may be under way at the same time
-    tenant = Entities(ids=core.ids).tenant(slug=name)
-    with core.uow() as uow:
-        uow.tenants.add(tenant)
-        uow.commit()
+def make_tenant(act: Act) -> Answer:
+    """Change something."""
+    name = act.new_id("tenant")[-12:].lower()  # two may be under way at the same time
+    tenant = Entities(ids=act.core.ids).tenant(slug=name)
+    act.uow.tenants.add(tenant)
     return Answer(status=201, body={"id": tenant.id}, headers={})
 
 
 def test_effect_and_answer_become_durable_together(effect: Effect) -> None:
-    def dies(core: Core) -> Answer:
-        make_tenant(core)
+    def dies(act: Act) -> Answer:
+        make_tenant(act)
         assert effect.world.rows("tenant") == {}
         raise SystemExit
 
@@ -180,19 +179,21 @@ def test_effect_and_answer_become_durable_together(effect: Effect) -> None:
     assert len(effect.world.rows("tenant")) == 1
 
 
-def test_what_a_refusal_recorded_stays(effect: Effect) -> None:
-    def refused(core: Core) -> Answer:
-        make_tenant(core)
-        raise InvalidInput("not like this", field="name")
+def test_a_refusal_leaves_its_trace_and_nothing_else(effect: Effect) -> None:
+    def refused(act: Act) -> Answer:
+        make_tenant(act)
+        with refused_as(act, "request.refused", tree=None):
+            raise InvalidInput("not like this", field="name")
 
     with pytest.raises(InvalidInput):
         effect.ask(act=refused)
-    assert len(effect.world.rows("tenant")) == 1
+    assert effect.world.rows("tenant") == {}
+    assert [event.action for event in effect.world.events()] == ["request.refused"]
 
 
 def test_a_holder_that_is_too_slow_does_nothing(effect: Effect) -> None:
-    def slow(core: Core) -> Answer:
-        answer = make_tenant(core)
+    def slow(act: Act) -> Answer:
+        answer = make_tenant(act)
         effect.world.clock.advance(seconds=STALE.total_seconds() + 1)
         answers.append(effect.ask(act=make_tenant))
         return answer
@@ -207,17 +208,15 @@ def test_a_holder_that_is_too_slow_does_nothing(effect: Effect) -> None:
 def test_what_others_changed_meanwhile_is_done_again(effect: Effect) -> None:
     """As a database that finds at the commit that a row refers to one which is gone."""
 
-    def interfered(core: Core) -> Answer:
-        make = Entities(ids=core.ids)
-        with core.uow() as uow:
-            known = uow.accounts.find(account_id="000000000009")
-            if known:
-                return Answer(status=200, body={"id": known[0].id}, headers={})
-            uow.accounts.add(make.account(account_id="000000000008", claimed_by="dep_gone"))
-            with effect.world.core.uow() as other:
-                other.accounts.add(make.account(account_id="000000000009"))
-                other.commit()
-            uow.commit()
+    def interfered(act: Act) -> Answer:
+        make = Entities(ids=act.core.ids)
+        known = act.uow.accounts.find(account_id="000000000009")
+        if known:
+            return Answer(status=200, body={"id": known[0].id}, headers={})
+        act.uow.accounts.add(make.account(account_id="000000000008", claimed_by="dep_gone"))
+        with effect.world.core.uow() as other:
+            other.accounts.add(make.account(account_id="000000000009"))
+            other.commit()
         return Answer(status=201, body={}, headers={})
 
     answer = effect.ask(act=interfered)

@@ -14,6 +14,7 @@ from control_plane.domain.errors import (
 from control_plane.domain.run import BlockedOn, RunStatus
 from control_plane.domain.tenant import TenantStatus, WaitingOn
 from control_plane.services import hubs, runs, tenants
+from control_plane.services.performing import perform
 from control_plane.workflows import PHASES
 from control_plane.workflows.placing import policy_scope, spec_of
 from control_plane.workflows.timers import fire_due
@@ -95,7 +96,7 @@ def test_a_slice_lives_in_the_account_of_its_hub(world: World) -> None:
     world.ready_hub()
     accepted = world.submit("A")
     world.work()
-    (deployment,) = tenants.deployments_of(world.core, OPS, accepted.tenant.id)
+    (deployment,) = perform(world.core, OPS, tenants.deployments_of, accepted.tenant.id)
     assert deployment.account_id == ACCOUNT
     with world.core.uow() as uow:
         assert spec_of(uow, deployment).document["hub"]["data_bucket"]
@@ -136,8 +137,8 @@ def test_a_conflict_provisions_nothing_until_an_architect_corrects_the_facts(wor
     world.work()
     assert accepted.tenant.status is TenantStatus.MODE_CONFLICT
     assert accepted.run_id is None
-    tenant, decision = tenants.decide_mode(
-        world.core, ARCHITECT, accepted.tenant.id,
+    tenant, decision = perform(
+        world.core, ARCHITECT, tenants.decide_mode, accepted.tenant.id,
         changed_facts={"customer_managed_key": False}, reason="agreed with the customer",
     )  # fmt: skip
     world.work()
@@ -148,8 +149,13 @@ def test_a_conflict_provisions_nothing_until_an_architect_corrects_the_facts(wor
 def test_a_conflict_is_not_confirmed_away(world: World) -> None:
     accepted = world.submit("A", customer_managed_key=True)
     with pytest.raises(Exception, match="not confirmed"):
-        tenants.decide_mode(
-            world.core, ARCHITECT, accepted.tenant.id, changed_facts=None, reason="please"
+        perform(
+            world.core,
+            ARCHITECT,
+            tenants.decide_mode,
+            accepted.tenant.id,
+            changed_facts=None,
+            reason="please",
         )
     assert world.tenant(accepted.tenant.id).status is TenantStatus.MODE_CONFLICT
     assert world.actions(accepted.tenant.id)[-1] == "mode.refused:denied"
@@ -158,8 +164,8 @@ def test_a_conflict_is_not_confirmed_away(world: World) -> None:
 def test_an_architect_cannot_edit_what_the_contract_says(world: World) -> None:
     accepted = world.submit("A", customer_managed_key=True)
     with pytest.raises(InvalidInput, match="part of the contract"):
-        tenants.decide_mode(
-            world.core, ARCHITECT, accepted.tenant.id,
+        perform(
+            world.core, ARCHITECT, tenants.decide_mode, accepted.tenant.id,
             changed_facts={"contract_mode": "B"}, reason="cheaper",
         )  # fmt: skip
 
@@ -230,7 +236,7 @@ def test_a_refusal_of_the_cloud_ends_the_run_and_a_retry_makes_a_new_one(world: 
     failed = world.run(accepted.run_id)
     assert failed.status is RunStatus.ERRORED
     assert "run.apply:failed" in world.actions(accepted.tenant.id)
-    fresh = runs.retry_run(world.core, OPS, failed.id)
+    fresh = perform(world.core, OPS, runs.retry_run, failed.id)
     world.work()
     assert fresh.id != failed.id
     assert world.run(fresh.id).status is RunStatus.APPLIED
@@ -279,7 +285,7 @@ def test_an_unresolved_create_blocks_the_run_for_an_operator(world: World) -> No
     run = world.run(accepted.run_id)
     assert (run.status, run.blocked_on) == (RunStatus.BLOCKED, BlockedOn.PENDING_UNRESOLVED)
     world.engine.ambiguous = False
-    runs.retry_run(world.core, OPS, run.id)
+    perform(world.core, OPS, runs.retry_run, run.id)
     world.work()
     assert world.run(run.id).status is RunStatus.APPLIED
 
@@ -297,7 +303,7 @@ def test_a_foreign_lock_blocks_and_is_never_broken(world: World) -> None:
     assert (blocked.status, blocked.blocked_on) == (RunStatus.BLOCKED, BlockedOn.FOREIGN_LOCK)
     assert lock in world.engine.stacks[deployment.stack].locks
     world.engine.stacks[deployment.stack].locks.clear()
-    runs.retry_run(world.core, OPS, run.id)
+    perform(world.core, OPS, runs.retry_run, run.id)
     world.work()
     assert world.run(run.id).status is RunStatus.APPLIED
 
@@ -305,7 +311,7 @@ def test_a_foreign_lock_blocks_and_is_never_broken(world: World) -> None:
 def test_a_run_is_canceled_at_once_before_it_applies(world: World) -> None:
     accepted = world.submit("B")
     world.work()
-    run = runs.cancel_run(world.core, OPS, accepted.run_id or "")
+    run = perform(world.core, OPS, runs.cancel_run, accepted.run_id or "")
     assert run.status is RunStatus.CANCELED
     world.clock.advance(hours=73)
     fire_due(world.core)
@@ -314,13 +320,13 @@ def test_a_run_is_canceled_at_once_before_it_applies(world: World) -> None:
 
 def test_a_hub_is_refused_to_who_is_no_platform_admin(world: World) -> None:
     with pytest.raises(NotAllowed):
-        hubs.request_hub(world.core, OPS, region="eu-west-1", cell="c1", capacity=1)
+        perform(world.core, OPS, hubs.request_hub, region="eu-west-1", cell="c1", capacity=1)
     assert world.actions("platform")[-1] == "authz.denied:denied"
 
 
 def test_a_region_without_hubs_of_the_vendor_is_refused(world: World) -> None:
     with pytest.raises(InvalidInput):
-        hubs.request_hub(world.core, ADMIN, region="ap-south-2", cell="c1", capacity=1)
+        perform(world.core, ADMIN, hubs.request_hub, region="ap-south-2", cell="c1", capacity=1)
 
 
 def test_another_tenants_run_looks_like_a_missing_one(world: World) -> None:
@@ -329,7 +335,7 @@ def test_another_tenants_run_looks_like_a_missing_one(world: World) -> None:
     answers = []
     for run_id in (accepted.run_id or "", "run_01JD3ZK4Q0V8X2M6N7P9R5T1WY"):
         with pytest.raises(Exception) as refused:
-            runs.get_run(world.core, stranger, run_id)
+            perform(world.core, stranger, runs.get_run, run_id)
         answers.append((type(refused.value), str(refused.value)))
     assert answers[0] == answers[1]
 
@@ -338,6 +344,6 @@ def test_a_dry_run_stores_nothing(world: World) -> None:
     from control_plane.services.provisioning import preview_request
     from tests.world import AUTOMATION
 
-    decision = preview_request(world.core, AUTOMATION, request_body("B"))
+    decision = perform(world.core, AUTOMATION, preview_request, request_body("B"))
     assert decision.mode == "B"
     assert world.rows("tenant") == {}

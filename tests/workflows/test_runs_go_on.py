@@ -27,8 +27,10 @@ from control_plane.domain.errors import (
 from control_plane.domain.run import BlockedOn, RunStatus
 from control_plane.domain.tenant import TenantStatus
 from control_plane.services import approvals, hubs, runs
+from control_plane.services.performing import perform
 from control_plane.workflows import PHASES
 from control_plane.workflows.calling import Listener, register_call
+from control_plane.workflows.core import WORKER
 from control_plane.workflows.releasing import calls_to_stop, release_runs
 from control_plane.workflows.timers import fire_due
 from tests.scripted_engine import CHECKS, Fault, ProcessDied
@@ -52,7 +54,7 @@ def started(world: World, mode: str) -> str:
 
 def retried(world: World, run_id: str, who: Any = OPS) -> Any:
     """Retry a run, approve what waits for it as somebody else, and return the run that went on."""
-    fresh = runs.retry_run(world.core, who, run_id)
+    fresh = perform(world.core, who, runs.retry_run, run_id)
     world.work()
     if world.run(fresh.id).status is RunStatus.AWAITING_APPROVAL:
         world.approve(fresh.id, OTTO)
@@ -87,7 +89,9 @@ def test_a_retry_does_not_wave_a_failed_check_through(world: World, mode: str, c
 
 def test_a_hub_that_failed_its_checks_takes_no_slices(world: World) -> None:
     world.engine.failing_checks.add("answers_in_cloud")
-    hub, run = hubs.request_hub(world.core, ADMIN, region="eu-west-1", cell="c1", capacity=5)
+    hub, run = perform(
+        world.core, ADMIN, hubs.request_hub, region="eu-west-1", cell="c1", capacity=5
+    )
     world.work()
     world.approve(run.id)
     accepted = world.submit("A")
@@ -96,10 +100,12 @@ def test_a_hub_that_failed_its_checks_takes_no_slices(world: World) -> None:
     assert retried(world, run.id).status is RunStatus.ERRORED
     assert world.run(accepted.run_id).blocked_on is BlockedOn.HUB_UNAVAILABLE
     world.engine.failing_checks.clear()
-    newest = runs.list_runs(world.core, ADMIN, limit=1, before=None, tenant_id=None, status=None)
+    newest = perform(
+        world.core, ADMIN, runs.list_runs, limit=1, before=None, tenant_id=None, status=None
+    )
     assert retried(world, newest[0].id, ADMIN).status is RunStatus.NO_CHANGES
     assert world.run(accepted.run_id).status is RunStatus.APPLIED
-    assert hubs.get_hub(world.core, ADMIN, hub.id)[1] == 1
+    assert perform(world.core, ADMIN, hubs.get_hub, hub.id)[1] == 1
 
 
 def test_what_vanished_from_the_cloud_is_made_again_by_a_retry(world: World) -> None:
@@ -127,10 +133,12 @@ def test_a_plan_that_changes_an_output_alone_is_applied(world: World) -> None:
     with world.core.uow() as uow:
         (deployment,) = uow.deployments.find(hub_id=hub_id)
     world.engine.extra_outputs["boundary_arn"] = "arn:aws:iam::123456789012:policy/other"
-    (run,) = runs.list_runs(world.core, ADMIN, limit=1, before=None, tenant_id=None, status=None)
+    (run,) = perform(
+        world.core, ADMIN, runs.list_runs, limit=1, before=None, tenant_id=None, status=None
+    )
     assert deployment.outputs["boundary_arn"] != world.engine.extra_outputs["boundary_arn"]
     with pytest.raises(IllegalTransition):
-        runs.retry_run(world.core, OPS, run.id)  # what is applied has nothing to retry
+        perform(world.core, OPS, runs.retry_run, run.id)  # what is applied has nothing to retry
 
 
 # --- retries ---------------------------------------------------------------------------------
@@ -142,15 +150,15 @@ def test_only_the_newest_run_is_retried(world: World) -> None:
     world.approve(second.run_id)
     failed = world.run(second.run_id)
     assert failed.status is RunStatus.ERRORED
-    fresh = runs.retry_run(world.core, OPS, failed.id)
+    fresh = perform(world.core, OPS, runs.retry_run, failed.id)
     with pytest.raises(RunSuperseded) as refused:
-        runs.retry_run(world.core, OPS, failed.id)
+        perform(world.core, OPS, runs.retry_run, failed.id)
     assert refused.value.data["newest"] == fresh.id
     world.work()
     world.approve(fresh.id, OTTO)
     assert world.run(fresh.id).status is RunStatus.APPLIED
     with pytest.raises(RunSuperseded):  # an old failed run after a newer one applied
-        runs.retry_run(world.core, OPS, failed.id)
+        perform(world.core, OPS, runs.retry_run, failed.id)
     assert tenant_of(world, failed).status is TenantStatus.READY
     assert world.run(run_id).status is RunStatus.APPLIED
 
@@ -160,14 +168,14 @@ def test_a_newer_plan_takes_the_place_of_one_that_waits(world: World) -> None:
     world.work()
     waiting = world.run(accepted.run_id)
     world.engine.touch("dainese.production.b")
-    runs.cancel_run(world.core, OPS, waiting.id)
-    fresh = runs.retry_run(world.core, OPS, waiting.id)
+    perform(world.core, OPS, runs.cancel_run, waiting.id)
+    fresh = perform(world.core, OPS, runs.retry_run, waiting.id)
     world.work()
     assert world.run(fresh.id).status is RunStatus.AWAITING_APPROVAL
-    view = approvals.get_approval(world.core, OTTO, waiting.approval_id)
+    view = perform(world.core, OTTO, approvals.get_approval, waiting.approval_id)
     with pytest.raises(AlreadyDecided):
-        approvals.decide(
-            world.core, OTTO, view.approval.id, verdict="approve",
+        perform(
+            world.core, OTTO, approvals.decide, view.approval.id, verdict="approve",
             plan_digest=view.approval.plan_digest, reason="late",
         )  # fmt: skip
 
@@ -175,16 +183,16 @@ def test_a_newer_plan_takes_the_place_of_one_that_waits(world: World) -> None:
 def test_who_asked_is_followed_along_retries(world: World) -> None:
     """A requester cannot get an own Hub approved by letting somebody else retry it."""
     ada = person("ada", Role.PLATFORM_ADMIN, Role.OPS_APPROVER)
-    _, run = hubs.request_hub(world.core, ada, region="eu-west-1", cell="c1", capacity=5)
+    _, run = perform(world.core, ada, hubs.request_hub, region="eu-west-1", cell="c1", capacity=5)
     world.work()
-    runs.cancel_run(world.core, ada, run.id)
-    fresh = runs.retry_run(world.core, OPS, run.id)
+    perform(world.core, ada, runs.cancel_run, run.id)
+    fresh = perform(world.core, OPS, runs.retry_run, run.id)
     world.work()
     for who in (ada, OPS):
-        view = approvals.get_approval(world.core, OTTO, world.run(fresh.id).approval_id)
+        view = perform(world.core, OTTO, approvals.get_approval, world.run(fresh.id).approval_id)
         with pytest.raises(SeparationOfDuties):
-            approvals.decide(
-                world.core, who, view.approval.id, verdict="approve",
+            perform(
+                world.core, who, approvals.decide, view.approval.id, verdict="approve",
                 plan_digest=view.approval.plan_digest, reason="mine",
             )  # fmt: skip
     world.approve(fresh.id, OTTO)
@@ -227,7 +235,7 @@ def test_what_a_canceled_run_left_is_settled_by_the_next(world: World) -> None:
     with world.core.uow() as uow:  # its worker is gone, and somebody cancels the run
         run = uow.runs.get(accepted.run_id or "", lock=True)
         assert run is not None
-    runs.cancel_run(world.core, OPS, run.id)
+    perform(world.core, OPS, runs.cancel_run, run.id)
     PHASES["advance_run"](world.core, run.id)
     assert world.run(run.id).status is RunStatus.CANCELED
     healed = retried(world, run.id)
@@ -280,7 +288,7 @@ def test_a_cancel_while_the_engine_works_ends_the_run(world: World, mode: str, m
     def stop(what: str, call: Any) -> None:
         if what == ("apply" if mode == "A" else moment) and world.run(call.run_id).is_working:
             world.engine.during = lambda *_: None
-            runs.cancel_run(world.core, OPS, call.run_id)
+            perform(world.core, OPS, runs.cancel_run, call.run_id)
             for call_id in calls_to_stop(world.core):
                 world.engine.cancel(call_id)
 
@@ -316,7 +324,7 @@ def test_a_cancel_during_the_verification_comes_too_late(world: World) -> None:
     assert run.status is RunStatus.APPLIED, run.error
     assert tenant_of(world, run).status is TenantStatus.READY
     with pytest.raises(IllegalTransition, match="is applied and cannot be canceled"):
-        runs.cancel_run(world.core, OPS, run_id)
+        perform(world.core, OPS, runs.cancel_run, run_id)
 
 
 def test_a_run_that_is_verified_cannot_be_canceled(world: World) -> None:
@@ -325,7 +333,7 @@ def test_a_run_that_is_verified_cannot_be_canceled(world: World) -> None:
     def stop(what: str, call: Any) -> None:
         if what == "verify":
             with pytest.raises(IllegalTransition) as error:
-                runs.cancel_run(world.core, OPS, call.run_id)
+                perform(world.core, OPS, runs.cancel_run, call.run_id)
             refused.append(error.value)
 
     world.engine.during = stop
@@ -342,7 +350,7 @@ def test_a_run_is_not_resumed_after_200_days(world: World) -> None:
     assert run.blocked_on is BlockedOn.PENDING_UNRESOLVED
     world.engine.ambiguous = False
     world.clock.advance(days=200)
-    runs.retry_run(world.core, ADMIN, run.id)
+    perform(world.core, ADMIN, runs.retry_run, run.id)
     world.work()
     assert world.run(run.id).status is RunStatus.EXPIRED
     healed = retried(world, run.id)
@@ -394,17 +402,14 @@ def test_an_older_call_writes_nothing(world: World) -> None:
         assert run is not None
         deployment = uow.deployments.get(run.deployment_id)
         assert deployment is not None
-        old = register_call(world.core, uow, run, deployment)
-        uow.commit()
+    old = perform(world.core, WORKER, register_call, run, deployment)
     Listener(world.core, old)([("phase", {"phase": "plan", "status": "started"})])
-    with world.core.uow() as uow:
-        register_call(world.core, uow, run, deployment)
-        uow.commit()
-    before = runs.read_progress(world.core, run.id, 0)
+    perform(world.core, WORKER, register_call, run, deployment)
+    before = perform(world.core, OPS, runs.read_progress, run.id, 0)
     for event in (("phase", {"phase": "apply"}), ("engine", {"pid": 1, "host": "host-a"})):
         with pytest.raises(StaleCall):
             Listener(world.core, old)([event])
-    assert runs.read_progress(world.core, run.id, 0) == before
+    assert perform(world.core, OPS, runs.read_progress, run.id, 0) == before
 
 
 def test_an_orderly_end_of_a_worker_is_no_death(world: World) -> None:
@@ -425,10 +430,10 @@ def test_an_orderly_end_of_a_worker_is_no_death(world: World) -> None:
 # --- races -----------------------------------------------------------------------------------
 def decide_late(world: World, run: Any) -> str:
     """Approve, or return how that was refused."""
-    view = approvals.get_approval(world.core, OTTO, run.approval_id)
+    view = perform(world.core, OTTO, approvals.get_approval, run.approval_id)
     try:
-        approvals.decide(
-            world.core, OTTO, view.approval.id, verdict="approve",
+        perform(
+            world.core, OTTO, approvals.decide, view.approval.id, verdict="approve",
             plan_digest=view.approval.plan_digest, reason="read it",
         )  # fmt: skip
     except (AlreadyDecided, ApprovalExpired, RunSuperseded) as error:
@@ -444,7 +449,7 @@ def expire(world: World, _: Any) -> str:
 
 def cancel(world: World, run: Any) -> str:
     try:
-        runs.cancel_run(world.core, OPS, run.id)
+        perform(world.core, OPS, runs.cancel_run, run.id)
     except IllegalTransition as error:
         return error.code
     return "canceled"

@@ -16,6 +16,7 @@ from control_plane.services import (
     approvals,
     auditing,
     bundles,
+    handovers,
     hubs,
     passphrases,
     provisioning,
@@ -23,6 +24,7 @@ from control_plane.services import (
     runs,
     tenants,
 )
+from control_plane.services.performing import perform
 from control_plane.workflows.core import Caller
 from tests.receipts import receipt_of
 from tests.storage import Storage
@@ -61,14 +63,14 @@ class Scene(World):
         bundle_id = self.submit("C").bundle_id or ""
         if upto == "queued":
             return bundle_id
-        taken = bundles.accept_bundle(self.core, ARCHITECT, bundle_id)
-        bundles.edit_bundle(
-            self.core, ARCHITECT, bundle_id,
+        taken = perform(self.core, ARCHITECT, bundles.accept_bundle, bundle_id)
+        perform(
+            self.core, ARCHITECT, bundles.edit_bundle, bundle_id,
             inputs={"account_id": CUSTOMERS_ACCOUNT}, if_version=taken.version,
         )  # fmt: skip
         if upto == "accepted":
             return bundle_id
-        bundles.build_bundle(self.core, ARCHITECT, bundle_id)
+        perform(self.core, ARCHITECT, bundles.build_bundle, bundle_id)
         self.work()
         if upto == "handed_over":
             self.link = hand_over(self, bundle_id).token
@@ -77,12 +79,12 @@ class Scene(World):
     def building(self) -> str:
         """Return a bundle whose build no worker has done."""
         bundle_id = self.bundle(upto="accepted")
-        bundles.build_bundle(self.core, ARCHITECT, bundle_id)
+        perform(self.core, ARCHITECT, bundles.build_bundle, bundle_id)
         return bundle_id
 
     def receipt(self, bundle_id: str) -> dict[str, Any]:
         """Return the receipt of a bundle's apply."""
-        return receipt_of(bundles.get_bundle(self.core, AUDITOR, bundle_id))
+        return receipt_of(perform(self.core, AUDITOR, bundles.get_bundle, bundle_id))
 
 
 Act = Callable[[], object]
@@ -100,10 +102,10 @@ class Case:
 
 def decide(who: Caller, **changes: str) -> Prepare:
     def prepare(scene: Scene) -> Act:
-        view = approvals.get_approval(scene.core, OPS, scene.waiting_b().approval_id)
+        view = perform(scene.core, OPS, approvals.get_approval, scene.waiting_b().approval_id)
         given = {"verdict": "approve", "plan_digest": view.approval.plan_digest, "reason": "ok"}
         given |= changes
-        return lambda: approvals.decide(scene.core, who, view.approval.id, **given)
+        return lambda: perform(scene.core, who, approvals.decide, view.approval.id, **given)
 
     return prepare
 
@@ -125,7 +127,7 @@ def on_bundle(
 ) -> Prepare:
     def prepare(scene: Scene) -> Act:
         bundle_id = scene.bundle(upto=upto)
-        return lambda: function(scene.core, who, bundle_id, **given)
+        return lambda: perform(scene.core, who, function, bundle_id, **given)
 
     return prepare
 
@@ -133,17 +135,22 @@ def on_bundle(
 def edit(upto: str, off: int = 0) -> Prepare:
     def prepare(scene: Scene) -> Act:
         bundle_id = scene.bundle(upto=upto)
-        version = bundles.get_bundle(scene.core, AUDITOR, bundle_id).version + off
-        return lambda: bundles.edit_bundle(
-            scene.core, ARCHITECT, bundle_id, inputs={"uninstall": True}, if_version=version
+        version = perform(scene.core, AUDITOR, bundles.get_bundle, bundle_id).version + off
+        return lambda: perform(
+            scene.core,
+            ARCHITECT,
+            bundles.edit_bundle,
+            bundle_id,
+            inputs={"uninstall": True},
+            if_version=version,
         )
 
     return prepare
 
 
-def hand_over(scene: Scene, bundle_id: str) -> bundles.HandedOver:
-    return bundles.hand_over(
-        scene.core, ARCHITECT, bundle_id,
+def hand_over(scene: Scene, bundle_id: str) -> handovers.HandedOver:
+    return perform(
+        scene.core, ARCHITECT, handovers.hand_over, bundle_id,
         recipient_name="Carla", recipient_email="carla@example.com",
     )  # fmt: skip
 
@@ -152,7 +159,7 @@ def revoke() -> Prepare:
     def prepare(scene: Scene) -> Act:
         bundle_id = scene.bundle(upto="handed_over")
         link_id = scene.link.partition(".")[0]
-        return lambda: bundles.revoke_link(scene.core, ARCHITECT, bundle_id, link_id)
+        return lambda: perform(scene.core, ARCHITECT, handovers.revoke_link, bundle_id, link_id)
 
     return prepare
 
@@ -160,8 +167,8 @@ def revoke() -> Prepare:
 def download(spoil: str = "") -> Prepare:
     def prepare(scene: Scene) -> Act:
         bundle_id = scene.bundle(upto="handed_over")
-        return lambda: bundles.download_by_link(
-            scene.core, NOBODY, bundle_id, scene.link + spoil, name=None
+        return lambda: perform(
+            scene.core, NOBODY, handovers.download_by_link, bundle_id, scene.link + spoil, name=None
         )
 
     return prepare
@@ -171,7 +178,7 @@ def receipt(**changes: str) -> Prepare:
     def prepare(scene: Scene) -> Act:
         bundle_id = scene.bundle(upto="handed_over")
         body = {**scene.receipt(bundle_id), **changes}
-        return lambda: receipts.register_receipt(scene.core, ARCHITECT, bundle_id, body)
+        return lambda: perform(scene.core, ARCHITECT, receipts.register_receipt, bundle_id, body)
 
     return prepare
 
@@ -184,9 +191,9 @@ def account(who: Caller = ADMIN, *, waiting: bool = False, **changes: Any) -> Pr
             "account_id": "222233334444", "role_arn": None, "external_id": None, "shared": False,
         }  # fmt: skip
         if waiting:
-            accounts.remove_account(scene.core, ADMIN, ACCOUNT)
+            perform(scene.core, ADMIN, accounts.remove_account, ACCOUNT)
             assert scene.waiting_b().blocked_on is BlockedOn.NO_ACCOUNT
-        return lambda: accounts.add_account(scene.core, who, **{**given, **changes})
+        return lambda: perform(scene.core, who, accounts.add_account, **{**given, **changes})
 
     return prepare
 
@@ -198,7 +205,7 @@ def change_account(changes: Mapping[str, Any], who: Caller = ADMIN, *, used: int
         for number in range(1, used + 1):
             scene.submit("B", number)
         scene.work()
-        return lambda: accounts.update_account(scene.core, who, ACCOUNT, changes)
+        return lambda: perform(scene.core, who, accounts.update_account, ACCOUNT, changes)
 
     return prepare
 
@@ -207,7 +214,7 @@ def remove_account(who: Caller, *, used: bool = False) -> Prepare:
     def prepare(scene: Scene) -> Act:
         if used:
             scene.waiting_b()
-        return lambda: accounts.remove_account(scene.core, who, ACCOUNT)
+        return lambda: perform(scene.core, who, accounts.remove_account, ACCOUNT)
 
     return prepare
 
@@ -215,7 +222,8 @@ def remove_account(who: Caller, *, used: bool = False) -> Prepare:
 def disclose(key: str | None = None) -> Prepare:
     def prepare(scene: Scene) -> Act:
         run = scene.waiting_b()
-        return lambda: passphrases.disclose(scene.core, user="root", key=key or run.deployment_id)
+        wanted = key or run.deployment_id
+        return lambda: perform(scene.core, OPS, passphrases.disclose, wanted)
 
     return prepare
 
@@ -223,7 +231,9 @@ def disclose(key: str | None = None) -> Prepare:
 def hub(who: Caller, *, taken: bool = False) -> Prepare:
     def prepare(scene: Scene) -> Act:
         def act() -> object:
-            return hubs.request_hub(scene.core, who, region="eu-west-1", cell="c1", capacity=3)
+            return perform(
+                scene.core, who, hubs.request_hub, region="eu-west-1", cell="c1", capacity=3
+            )
 
         if taken:
             act()
@@ -237,7 +247,7 @@ def submit(mode: str, who: Caller = AUTOMATION, *, used: bool = False, **changes
         if used:
             scene.submit("B")
         body = request_body(mode, 1, **changes)
-        return lambda: provisioning.submit_request(scene.core, who, body)
+        return lambda: perform(scene.core, who, provisioning.submit_request, body)
 
     return prepare
 
@@ -252,8 +262,8 @@ def steer(function: Callable[..., object], who: Caller = OPS, *, canceled: bool)
     def prepare(scene: Scene) -> Act:
         run = scene.waiting_b()
         if canceled:
-            runs.cancel_run(scene.core, OPS, run.id)
-        return lambda: function(scene.core, who, run.id)
+            perform(scene.core, OPS, runs.cancel_run, run.id)
+        return lambda: perform(scene.core, who, function, run.id)
 
     return prepare
 
@@ -266,14 +276,19 @@ def retry_blocked(scene: Scene) -> Act:
     scene.engine.hold_lock(deployment.stack)
     scene.approve(run.id)
     assert scene.run(run.id).blocked_on is BlockedOn.FOREIGN_LOCK
-    return lambda: runs.retry_run(scene.core, OPS, run.id)
+    return lambda: perform(scene.core, OPS, runs.retry_run, run.id)
 
 
 def decide_mode(who: Caller, **changed: Any) -> Prepare:
     def prepare(scene: Scene) -> Act:
         tenant = scene.submit("A", customer_managed_key=True).tenant
-        return lambda: tenants.decide_mode(
-            scene.core, who, tenant.id, changed_facts=changed or None, reason="agreed"
+        return lambda: perform(
+            scene.core,
+            who,
+            tenants.decide_mode,
+            tenant.id,
+            changed_facts=changed or None,
+            reason="agreed",
         )
 
     return prepare
@@ -282,7 +297,9 @@ def decide_mode(who: Caller, **changed: Any) -> Prepare:
 def read_log(who: Caller, tree: str = "") -> Prepare:
     def prepare(scene: Scene) -> Act:
         key = tree or scene.submit("B").tenant.id
-        return lambda: auditing.read_events(scene.core, who, key, after=0, limit=10, action=None)
+        return lambda: perform(
+            scene.core, who, auditing.read_events, key, after=0, limit=10, action=None
+        )
 
     return prepare
 
@@ -290,7 +307,7 @@ def read_log(who: Caller, tree: str = "") -> Prepare:
 def read_proof(who: Caller, tree: str = "") -> Prepare:
     def prepare(scene: Scene) -> Act:
         key = tree or scene.submit("B").tenant.id
-        return lambda: auditing.inclusion_proof(scene.core, who, key, 0)
+        return lambda: perform(scene.core, who, auditing.inclusion_proof, key, 0)
 
     return prepare
 
@@ -298,6 +315,6 @@ def read_proof(who: Caller, tree: str = "") -> Prepare:
 def read_tile(who: Caller, tree: str = "") -> Prepare:
     def prepare(scene: Scene) -> Act:
         key = tree or scene.submit("B").tenant.id
-        return lambda: auditing.tile(scene.core, who, key, "tile/0/000")
+        return lambda: perform(scene.core, who, auditing.tile, key, "tile/0/000")
 
     return prepare

@@ -29,12 +29,14 @@ from control_plane.services import (
     approvals,
     auditing,
     bundles,
+    handovers,
     hubs,
     permission,
     provisioning,
     runs,
     tenants,
 )
+from control_plane.services.performing import perform
 from tests.workflows.use_case_scenes import (
     EVERYBODY,
     NOBODY,
@@ -74,6 +76,8 @@ from tests.world import (
     person,
     request_body,
 )
+
+STRANGER = person("eve", tenants=("ten_a",))
 
 DENIED_ROLE = ("authz.denied:denied",)
 MUTATING: dict[str, tuple[Case, ...]] = {
@@ -130,9 +134,9 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(prepare=edit("accepted", -1), error=PreconditionFailed,
              events=("bundle.refused:denied",)),
     ),
-    "bundles.revoke_link": (
+    "handovers.revoke_link": (
         Case(prepare=revoke(), events=("link.revoked:completed",)),
-        Case(prepare=on_bundle(bundles.revoke_link, "built", link_id="lnk_x"),
+        Case(prepare=on_bundle(handovers.revoke_link, "built", link_id="lnk_x"),
              error=IllegalTransition, events=("bundle.refused:denied",)),
     ),
     "bundles.build_bundle": (
@@ -141,27 +145,27 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(prepare=on_bundle(bundles.build_bundle, "built"), error=IllegalTransition,
              events=("bundle.refused:denied",)),
     ),
-    "bundles.hand_over": (
+    "handovers.hand_over": (
         Case(
-            prepare=on_bundle(bundles.hand_over, "built", recipient_name="Carla",
+            prepare=on_bundle(handovers.hand_over, "built", recipient_name="Carla",
                               recipient_email="carla@example.com"),
             events=("bundle.handed_over:completed", "link.issued:completed",
                     "tenant.status_changed:completed"),
         ),
         Case(
-            prepare=on_bundle(bundles.hand_over, "built", recipient_name="Carla",
+            prepare=on_bundle(handovers.hand_over, "built", recipient_name="Carla",
                               recipient_email="nowhere"),
             error=InvalidInput, events=("bundle.refused:denied",),
         ),
     ),
-    "bundles.download_by_link": (
+    "handovers.download_by_link": (
         Case(prepare=download(), events=("bundle.downloaded:completed",)),
         Case(prepare=download("x"), error=LinkExpired, events=("link.refused:denied",)),
     ),
-    "bundles.download_as_architect": (
-        Case(prepare=on_bundle(bundles.download_as_architect, "built", name=None),
+    "handovers.download_as_architect": (
+        Case(prepare=on_bundle(handovers.download_as_architect, "built", name=None),
              events=("bundle.downloaded:completed",)),
-        Case(prepare=on_bundle(bundles.download_as_architect, "built", AUTOMATION, name=None),
+        Case(prepare=on_bundle(handovers.download_as_architect, "built", AUTOMATION, name=None),
              error=NotAllowed, events=DENIED_ROLE),
     ),
     "receipts.register_receipt": (
@@ -262,22 +266,22 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     ),
     "permission.require_role": (
         Case(
-            prepare=lambda scene: lambda: permission.require_role(
-                scene.core, NOBODY, Role.AUDITOR, act="x.read"
+            prepare=lambda scene: lambda: perform(
+                scene.core, NOBODY, permission.require_role, Role.AUDITOR, wanted="x.read"
             ),
             error=NotAllowed, events=DENIED_ROLE,
         ),
     ),
     "permission.require_sight": (
         Case(
-            prepare=lambda scene: lambda: permission.require_sight(
-                scene.core, person("eve", tenants=("ten_a",)), "ten_b", act="x.read"
+            prepare=lambda scene: lambda: perform(
+                scene.core, STRANGER, permission.require_sight, "ten_b", wanted="x.read"
             ),
             error=NotFound, events=DENIED_ROLE,
         ),
         Case(
-            prepare=lambda scene: lambda: permission.require_sight(
-                scene.core, person("eve", tenants=("ten_a",)), None, act="x.read"
+            prepare=lambda scene: lambda: perform(
+                scene.core, STRANGER, permission.require_sight, None, wanted="x.read"
             ),
             error=NotFound, events=DENIED_ROLE,
         ),
@@ -290,78 +294,100 @@ def _missing(ask: Act) -> None:
         ask()
 
 
-# what other functions are made of: the first commits what its caller gives, with the caller's
-# events; the second keeps answers, and what is answered leaves the events; the others decide which
-# refusals are events of their own (tests/unit/api/test_refusals_are_bounded.py)
+# what use cases are made of, and what performs or records them: the use cases show their events
+# (of refusals that are counted, tests/unit/api/test_refusals_are_bounded.py)
 PARTS = {
-    "bundles.as_architect",
-    "provisioning.record_refusal",
-    "idempotency.once",
-    "permission.record_bounded",
-    "permission.within_budget",
-    "permission.report_suppressed",
+    "accounts.change_account",
+    "accounts.put_account",
+    "accounts.release_account",
     "auditing.report_reads",
+    "bundles.record_of",
+    "bundles.taken_up",
+    "idempotency.once",
+    "performing.perform",
+    "performing.perform_with",
+    "permission.record_bounded",
+    "permission.refused",
+    "permission.report_suppressed",
+    "permission.within_budget",
+    "provisioning.follow_decision",
+    "provisioning.record_decision",
+    "provisioning.record_refusal",
+    "starting.next_bundle",
+    "starting.request_run",
+    "starting.start_provisioning",
 }
 Read = Callable[[Scene, str, str, str], object]  # scene, tenant, run, bundle
 READING: dict[str, Read] = {
-    "approvals.get_approval": lambda s, _, run, __: approvals.get_approval(
-        s.core, EVERYBODY, s.run(run).approval_id
+    "approvals.get_approval": lambda s, _, run, __: perform(
+        s.core, EVERYBODY, approvals.get_approval, s.run(run).approval_id
     ),
-    "approvals.list_approvals": lambda s, *_: approvals.list_approvals(
-        s.core, EVERYBODY, limit=5, before=None, status=None
+    "approvals.list_approvals": lambda s, *_: perform(
+        s.core, EVERYBODY, approvals.list_approvals, limit=5, before=None, status=None
     ),
-    "auditing.tree_for": lambda s, tenant, *_: auditing.tree_for(
-        s.core, EVERYBODY, tenant, act="x"
+    "auditing.tree_for": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, auditing.tree_for, tenant, wanted="x"
     ),
     "auditing.checkpoint": lambda s, tenant, *_: _missing(
-        lambda: auditing.checkpoint(s.core, EVERYBODY, tenant)
+        lambda: perform(s.core, EVERYBODY, auditing.checkpoint, tenant)
     ),
-    "accounts.get_account": lambda s, *_: accounts.get_account(s.core, EVERYBODY, ACCOUNT),
-    "accounts.list_accounts": lambda s, *_: accounts.list_accounts(
-        s.core, EVERYBODY, limit=5, before=None
+    "accounts.get_account": lambda s, *_: perform(s.core, EVERYBODY, accounts.get_account, ACCOUNT),
+    "accounts.list_accounts": lambda s, *_: perform(
+        s.core, EVERYBODY, accounts.list_accounts, limit=5, before=None
     ),
-    "bundles.list_links": lambda s, _, __, bundle: bundles.list_links(s.core, EVERYBODY, bundle),
+    "handovers.list_links": lambda s, _, __, bundle: perform(
+        s.core, EVERYBODY, handovers.list_links, bundle
+    ),
     "bundles.warnings": lambda s, _, __, bundle: bundles.warnings(
-        s.core, bundles.get_bundle(s.core, EVERYBODY, bundle)
+        s.core, perform(s.core, EVERYBODY, bundles.get_bundle, bundle)
     ),
-    "bundles.get_bundle": lambda s, _, __, bundle: bundles.get_bundle(s.core, EVERYBODY, bundle),
-    "bundles.visible_bundle": lambda s, _, __, bundle: bundles.visible_bundle(
-        s.core, EVERYBODY, bundle, act="x"
+    "bundles.get_bundle": lambda s, _, __, bundle: perform(
+        s.core, EVERYBODY, bundles.get_bundle, bundle
     ),
-    "bundles.list_bundles": lambda s, *_: bundles.list_bundles(
-        s.core, EVERYBODY, limit=5, before=None, status=None
+    "bundles.visible_bundle": lambda s, _, __, bundle: perform(
+        s.core, EVERYBODY, bundles.visible_bundle, bundle, wanted="x"
     ),
-    "hubs.get_hub": lambda s, *_: hubs.get_hub(s.core, EVERYBODY, next(iter(s.rows("hub")))),
-    "hubs.list_hubs": lambda s, *_: hubs.list_hubs(s.core, EVERYBODY, limit=5, before=None),
-    "provisioning.resolve_mode": lambda s, *_: provisioning.resolve_mode(
-        s.core, EVERYBODY, provisioning.facts_of(request_body("B"))
+    "bundles.list_bundles": lambda s, *_: perform(
+        s.core, EVERYBODY, bundles.list_bundles, limit=5, before=None, status=None
     ),
-    "provisioning.preview_request": lambda s, *_: provisioning.preview_request(
-        s.core, EVERYBODY, request_body("B")
+    "hubs.get_hub": lambda s, *_: perform(
+        s.core, EVERYBODY, hubs.get_hub, next(iter(s.rows("hub")))
     ),
-    "provisioning.get_request": lambda s, *_: provisioning.get_request(
-        s.core, EVERYBODY, next(iter(s.rows("provisioning_request")))
+    "hubs.list_hubs": lambda s, *_: perform(
+        s.core, EVERYBODY, hubs.list_hubs, limit=5, before=None
     ),
-    "provisioning.list_requests": lambda s, *_: provisioning.list_requests(
-        s.core, EVERYBODY, limit=5, before=None
+    "provisioning.resolve_mode": lambda s, *_: perform(
+        s.core, EVERYBODY, provisioning.resolve_mode, provisioning.facts_of(request_body("B"))
     ),
-    "runs.get_run": lambda s, _, run, __: runs.get_run(s.core, EVERYBODY, run),
-    "runs.get_plan": lambda s, _, run, __: runs.get_plan(s.core, EVERYBODY, run),
-    "runs.list_runs": lambda s, *_: runs.list_runs(
-        s.core, EVERYBODY, limit=5, before=None, tenant_id=None, status=None
+    "provisioning.preview_request": lambda s, *_: perform(
+        s.core, EVERYBODY, provisioning.preview_request, request_body("B")
     ),
-    "runs.events_after": lambda s, _, run, __: runs.events_after(s.core, EVERYBODY, run, 0),
-    "runs.deployments_of": lambda s, _, run, __: runs.deployments_of(
-        s.core, runs.get_run(s.core, OPS, run)
+    "provisioning.get_request": lambda s, *_: perform(
+        s.core, EVERYBODY, provisioning.get_request, next(iter(s.rows("provisioning_request")))
     ),
-    "runs.read_progress": lambda s, _, run, __: runs.read_progress(s.core, run, 0),
-    "runs.evidence_of": lambda s, _, run, __: runs.evidence_of(s.core, s.run(run)),
-    "tenants.get_tenant": lambda s, tenant, *_: tenants.get_tenant(s.core, EVERYBODY, tenant),
-    "tenants.find_tenant": lambda s, tenant, *_: tenants.find_tenant(s.core, tenant),
-    "tenants.list_tenants": lambda s, *_: tenants.list_tenants(
-        s.core, EVERYBODY, limit=5, before=None, status=None
+    "provisioning.list_requests": lambda s, *_: perform(
+        s.core, EVERYBODY, provisioning.list_requests, limit=5, before=None
     ),
-    "tenants.deployments_of": lambda s, tenant, *_: tenants.deployments_of(
-        s.core, EVERYBODY, tenant
+    "runs.get_run": lambda s, _, run, __: perform(s.core, EVERYBODY, runs.get_run, run),
+    "runs.get_plan": lambda s, _, run, __: perform(s.core, EVERYBODY, runs.get_plan, run),
+    "runs.list_runs": lambda s, *_: perform(
+        s.core, EVERYBODY, runs.list_runs, limit=5, before=None, tenant_id=None, status=None
+    ),
+    "runs.events_after": lambda s, _, run, __: perform(
+        s.core, EVERYBODY, runs.events_after, run, 0
+    ),
+    "runs.deployments_of": lambda s, _, run, __: perform(
+        s.core, OPS, runs.deployments_of, s.run(run)
+    ),
+    "runs.read_progress": lambda s, _, run, __: perform(s.core, OPS, runs.read_progress, run, 0),
+    "runs.evidence_of": lambda s, _, run, __: perform(s.core, OPS, runs.evidence_of, s.run(run)),
+    "tenants.get_tenant": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, tenants.get_tenant, tenant
+    ),
+    "tenants.list_tenants": lambda s, *_: perform(
+        s.core, EVERYBODY, tenants.list_tenants, limit=5, before=None, status=None
+    ),
+    "tenants.deployments_of": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, tenants.deployments_of, tenant
     ),
 }

@@ -21,6 +21,7 @@ from api.openapi import document
 from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer, create_issuer_key
 from control_plane.domain.actor import Role
 from control_plane.services import accounts, bundles
+from control_plane.services.performing import perform
 from tests.receipts import receipt_of
 from tests.world import ACCOUNT, ARCHITECT, World, request_body
 from tests.world import ADMIN as WORLD_ADMIN
@@ -128,7 +129,7 @@ class Scene:
         self.conflict = world.submit("A", 4, data_must_stay_in_customer_cloud=True)
         world.work()
         run = world.run(dedicated.run_id)
-        bundle = bundles.accept_bundle(world.core, ARCHITECT, customer.bundle_id or "")
+        bundle = perform(world.core, ARCHITECT, bundles.accept_bundle, customer.bundle_id or "")
         self.slice_run_id = slice_.run_id or ""
         self.ids: dict[str, str] = {
             "request_id": dedicated.request.id,
@@ -151,9 +152,9 @@ class Scene:
     def free_account(self) -> str:
         """Put an account into the pool that no deployment is in, and return its number."""
         number = f"{2 * 10**11 + next(_numbers):012d}"
-        accounts.add_account(
-            self.world.core, WORLD_ADMIN, account_id=number, role_arn=None, external_id=None,
-            shared=False,
+        perform(
+            self.world.core, WORLD_ADMIN, accounts.add_account,
+            account_id=number, role_arn=None, external_id=None, shared=False,
         )  # fmt: skip
         return number
 
@@ -167,12 +168,12 @@ class Scene:
     def built_bundle(self) -> str:
         """Build the Mode C bundle and return its id."""
         bundle_id = self.ids["bundle_id"]
-        bundle = bundles.get_bundle(self.world.core, ARCHITECT, bundle_id)
-        bundles.edit_bundle(
-            self.world.core, ARCHITECT, bundle_id,
+        bundle = perform(self.world.core, ARCHITECT, bundles.get_bundle, bundle_id)
+        perform(
+            self.world.core, ARCHITECT, bundles.edit_bundle, bundle_id,
             inputs={"account_id": "210987654321"}, if_version=bundle.version,
         )  # fmt: skip
-        bundles.build_bundle(self.world.core, ARCHITECT, bundle_id)
+        perform(self.world.core, ARCHITECT, bundles.build_bundle, bundle_id)
         self.world.work()
         return self.ids["bundle_id"]
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from control_plane.domain.actor import Role
 from control_plane.services import runs
+from control_plane.services.performing import perform
 from tests.unit.api.scene import Scene
 from tests.world import OPS
 
@@ -62,7 +63,7 @@ def test_the_stream_of_a_waiting_run_ends_when_the_run_does(scene: Scene) -> Non
         stream = pool.submit(scene.api.call, "GET", path, READER, headers=STREAM)
         time.sleep(0.6)
         assert not stream.done()
-        runs.cancel_run(scene.world.core, OPS, scene.ids["run_id"])
+        perform(scene.world.core, OPS, runs.cancel_run, scene.ids["run_id"])
         answer = stream.result(timeout=60)
     assert _messages(answer.text)[-1]["event"] == "end"
 

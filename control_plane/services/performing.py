@@ -1,0 +1,53 @@
+"""Performing use cases: one transaction each, committed here and nowhere below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+from control_plane.domain.errors import Conflict, DomainError
+from control_plane.workflows.core import Act, Caller, Core
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_ATTEMPTS: Final = 5
+
+
+def perform(
+    core: Core,
+    caller: Caller,
+    use_case: Callable[Concatenate[Act, P], T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """Do a use case in one transaction and return what it returns once that is durable.
+
+    A refusal rolls back and then leaves its trace. Raises what the use case raises, and
+    ``Conflict`` when others change the same things again and again.
+    """
+    return perform_with(core, caller, lambda act: use_case(act, *args, **kwargs))
+
+
+def perform_with(
+    core: Core,
+    caller: Caller,
+    use_case: Callable[[Act], T],
+    *,
+    add: Callable[[Act, T], None] = lambda *_: None,
+) -> T:
+    """Do a use case as ``perform`` does; what ``add`` writes becomes durable together with it."""
+    try:
+        for _ in range(_ATTEMPTS):
+            with core.act(caller) as act:
+                result = use_case(act)
+                add(act, result)
+                try:
+                    act.uow.commit()
+                except Conflict:  # found at the commit, so nothing was done
+                    continue
+                return result
+        raise Conflict("others changed the same things again and again")
+    except DomainError as error:
+        if error.trace is not None and not error.is_recorded:
+            error.trace()
+        raise
