@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from control_plane.adapters.dbos.executor import Executor
 
 log = structlog.get_logger()
-REHEARSAL: Final = "a rehearsal on the emulated cloud: nothing here exists in AWS"
+REHEARSAL: Final = "rehearsal on the emulated cloud: nothing here exists in AWS"
 # the product's own files: programs, schemas, modules, rules
 SOURCE: Final = Path(__file__).resolve().parent.parent
 
@@ -101,7 +101,7 @@ class Parts:
 
     @cached_property
     def run_news(self) -> RunNews:
-        """Who tells which runs have new progress lines."""
+        """The source of news on which runs have new progress lines."""
         return RunNews(self.app_url)
 
     @cached_property
@@ -280,7 +280,7 @@ class Parts:
 
     def _worker_fault(self) -> str:
         with self.app_engine.connect() as connection:
-            return "" if living_workers(connection) else "none is running, so runs wait"
+            return "" if living_workers(connection) else "no worker is running, so runs wait"
 
     @property
     def notice(self) -> str:

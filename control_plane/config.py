@@ -56,7 +56,7 @@ _WITH_HOME: Final = (_API, _WORKER, _SIGNER)
 
 
 def _setting(default: Any, description: str, *used_by: ProcessRole, **limits: Any) -> Any:
-    """Declare a setting with the roles that use it; none means `serve` and the commands alone."""
+    """Declare a setting with the roles that use it; without one only `serve` and commands do."""
     return Field(
         default=default,
         description=description,
@@ -74,20 +74,24 @@ class Settings(BaseSettings):
         Installation.EMBEDDED, "embedded or production", *ProcessRole
     )
     rehearsal: bool = _setting(
-        False, "a production installation on the emulated cloud, which it announces", *_SERVING
+        False,
+        "run a production installation on the emulated cloud; every answer announces it",
+        *_SERVING,
     )
-    home: Path = _setting(Path("var/embedded"), "folder of keys and work", *_WITH_HOME)
+    home: Path = _setting(Path("var/embedded"), "folder of keys and working files", *_WITH_HOME)
     host: str = _setting("127.0.0.1", "address the API listens on", _API)
     port: int = _setting(
-        8080, "port of the API; 0 for any free one, with `serve` alone", _API, ge=0, le=65535
+        8080, "port of the API; 0 for any free port, only with `serve`", _API, ge=0, le=65535
     )
-    public_url: str | None = _setting(None, "URL under which links are given out", _API)
+    public_url: str | None = _setting(None, "URL that download links begin with", _API)
     objects_url: str | None = _setting(
-        None, "store of bundles and saved plans: file:// or s3://; none: a folder", *_SERVING
+        None,
+        "store of bundles and saved plans: file:// or s3://; unset: a folder in the home",
+        *_SERVING,
     )
 
     database_url: SecretStr | None = _setting(
-        None, "PostgreSQL URL of the application role; none: embedded server", *_SERVING
+        None, "PostgreSQL URL of the application role; unset: the embedded server", *_SERVING
     )
     database_owner_url: SecretStr | None = _setting(
         None, "PostgreSQL URL of the owner, for migrations", _MIGRATE
@@ -102,71 +106,80 @@ class Settings(BaseSettings):
     cloud: str = _setting("sandbox", "sandbox or aws", _WORKER, pattern="^(sandbox|aws)$")
     sandbox_provider: str = _setting(
         "light",
-        "provider plugin against the emulated cloud: light or official",
+        "provider plugin for the emulated cloud: light or official",
         _WORKER,
         pattern="^(light|official)$",
     )
     sandbox_url: str | None = _setting(
-        None, "endpoint of a running emulated cloud; none: serve starts one", _WORKER
+        None, "endpoint of a running emulated cloud; unset: `serve` starts one", _WORKER
     )
     state_url: SecretStr | None = _setting(
-        None, "state backend: file://, s3:// or postgres://; none: a folder", _WORKER
+        None, "state backend: file://, s3:// or postgres://; unset: a folder in the home", _WORKER
     )
     accounts: str = _setting(
         "123456789012",
-        "account pool that `serve` starts with: ids, or id=role_arn|external_id, with commas",
+        "initial account pool of `serve`: ids or id=role_arn|external_id, comma-separated",
     )
     accounts_shared: bool = _setting(
-        True, "whether an account of that pool serves many deployments"
+        True, "whether each account of that pool serves many deployments"
     )
     rules_folder: Path = _setting(Path("rules"), "folder of the rules documents", *_SERVING)
 
-    workers: int = _setting(2, "runs one worker applies at a time", _WORKER, ge=1, le=16)
-    runs_globally: int = _setting(8, "runs all workers apply at a time", _WORKER, ge=1)
+    workers: int = _setting(2, "runs that one worker processes at a time", _WORKER, ge=1, le=16)
+    runs_globally: int = _setting(8, "runs that all workers process at a time", _WORKER, ge=1)
     worker_id: str | None = _setting(
-        None, "this worker's name; none: made from the host's", _WORKER, pattern=_WORKER_ID
+        None, "name of this worker; unset: derived from the host name", _WORKER, pattern=_WORKER_ID
     )
-    queue_poll_seconds: float = _setting(0.1, "queue polling", _WORKER, ge=0.02, le=10)
-    plan_seconds: float = _setting(300, "deadline of a preview", _WORKER, gt=0)
-    apply_seconds: float = _setting(3600, "deadline of an apply", _WORKER, gt=0)
+    queue_poll_seconds: float = _setting(
+        0.1, "interval between two polls of the queue", _WORKER, ge=0.02, le=10
+    )
+    plan_seconds: float = _setting(300, "timeout of a plan", _WORKER, gt=0)
+    apply_seconds: float = _setting(3600, "timeout of an apply", _WORKER, gt=0)
     approval_hours: float | None = _setting(
         None, "overrides the approval rules' expiry", *_SERVING, gt=0
     )
-    link_hours: float = _setting(72, "life of a download link", _API, gt=0, le=24 * 30)
+    link_hours: float = _setting(72, "lifetime of a download link", _API, gt=0, le=24 * 30)
 
     audit_host: str = _setting(
         "localhost", "host in the audit log's origin", *_WITH_HOME, pattern=r"^[a-z0-9.-]+$"
     )
-    issuer: str | None = _setting(None, "OIDC issuer; none: the embedded issuer", _API)
-    jwks_url: str | None = _setting(None, "JWKS of the issuer", _API)
+    issuer: str | None = _setting(None, "OIDC issuer; unset: the embedded issuer", _API)
+    jwks_url: str | None = _setting(None, "URL of the issuer's JWKS", _API)
     audience: str = _setting("tenantplane", "audience of access tokens", _API)
     roles_claim: str = _setting("roles", "claim with the roles", _API)
-    tenants_claim: str = _setting("tenants", "claim with the tenants seen", _API)
+    tenants_claim: str = _setting("tenants", "claim with the tenants that the token covers", _API)
     person_claim: str = _setting(
-        "sub", "claim that identifies the human behind accounts", _API, min_length=1
+        "sub", "claim that identifies the person behind several accounts", _API, min_length=1
     )
     person_evidence: str = _setting(
         "amr,auth_time",
-        "claims of which a person's token has at least one, separated by commas",
+        "claims, comma-separated; a person's token has at least one of them",
         _API,
     )
     accept_id_style_tokens: bool = _setting(
-        False, "take tokens whose header does not say `at+jwt`; see operations", _API
+        False, "accept tokens whose header type is not `at+jwt`; see docs/operations.md", _API
     )
     token_hours: float = _setting(
-        24, "longest life of an access token, in hours", _API, gt=0, le=24 * 7
+        24, "longest lifetime of an access token, in hours", _API, gt=0, le=24 * 7
     )
     trusted_proxies: str | None = _setting(
-        None, "addresses whose X-Forwarded-For is believed, separated by commas", _API
+        None, "addresses whose X-Forwarded-For is trusted, comma-separated", _API
     )
 
-    pulumi: Path | None = _setting(None, "path of the pulumi binary", _WORKER)
-    terraform: str = _setting("terraform", "terraform or tofu binary", _WORKER)
-    terraform_mirror: Path | None = _setting(None, "provider mirror folder", _WORKER)
-    log_level: str = _setting(
-        "info", "debug … error", *ProcessRole, pattern="^(debug|info|warning|error)$"
+    pulumi: Path | None = _setting(None, "path of the pulumi program", _WORKER)
+    terraform: str = _setting("terraform", "terraform or tofu, by name or path", _WORKER)
+    terraform_mirror: Path | None = _setting(
+        None, "folder of the provider mirror for Mode C", _WORKER
     )
-    log_format: str = _setting("console", "log lines", *ProcessRole, pattern="^(console|json)$")
+    log_level: str = _setting(
+        "info",
+        "debug, info, warning or error",
+        *ProcessRole,
+        pattern="^(debug|info|warning|error)$",
+    )
+    log_format: str = _setting(
+        "console", "format of log lines: console or json", *ProcessRole, pattern="^(console|json)$"
+    )
 
     @field_validator(
         "database_url", "database_owner_url", "database_sequencer_url", "database_auditor_url"
@@ -174,7 +187,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
         if url and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
-            raise ValueError("a database URL starts with postgresql://")
+            raise ValueError("a database URL must start with postgresql://")
         return url
 
     @field_validator("state_url")
@@ -184,42 +197,43 @@ class Settings(BaseSettings):
             return url
         if url.get_secret_value().startswith("postgresql://"):
             raise ValueError(
-                "the engine takes a URL that starts with postgresql:// for one of its cloud "
-                "service; write postgres://"
+                "the engine takes postgresql:// for a URL of its cloud service; write postgres://"
             )
-        raise ValueError(f"a state backend starts with {', '.join(STATE_SCHEMES)}")
+        raise ValueError(f"a state backend must start with one of {', '.join(STATE_SCHEMES)}")
 
     @field_validator("objects_url")
     @classmethod
     def _is_a_store(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(OBJECTS_SCHEMES):
-            raise ValueError("an object store is file:///folder or s3://bucket/prefix")
+            raise ValueError("an object store must be file:///folder or s3://bucket/prefix")
         return url
 
     @model_validator(mode="after")
     def _holds_in_production(self) -> Self:
-        """Refuse what is wrong in production whatever the process does."""
+        """Refuse what is wrong in production, in any process."""
         if self.installation is not Installation.PRODUCTION:
             if self.rehearsal:
-                raise ValueError(f"{PREFIX}REHEARSAL is for an installation that is production")
+                raise ValueError(f"{PREFIX}REHEARSAL needs {PREFIX}INSTALLATION=production")
             return self
         for name in ("issuer", "jwks_url", "public_url"):
             url = getattr(self, name)
             if url is not None and not (url.startswith("https://") and urlsplit(url).hostname):
-                raise ValueError(f"in production {PREFIX}{name.upper()} is an https:// URL")
+                raise ValueError(f"in production {PREFIX}{name.upper()} must be an https:// URL")
         if "home" in self.model_fields_set and not self.home.is_absolute():
-            raise ValueError(f"in production {PREFIX}HOME is an absolute path")
+            raise ValueError(f"in production {PREFIX}HOME must be an absolute path")
         if "audit_host" in self.model_fields_set and self.audit_host == "localhost":
-            raise ValueError(f"in production {PREFIX}AUDIT_HOST is a name of yours, not localhost")
+            raise ValueError(
+                f"in production {PREFIX}AUDIT_HOST must be your host name, not localhost"
+            )
         if "accounts" in self.model_fields_set:
             raise ValueError(
-                f"{PREFIX}ACCOUNTS is what `serve` starts with; in production the pool is filled "
-                "with `tenantctl account add`"
+                f"{PREFIX}ACCOUNTS is only for `serve`; in production fill the pool with "
+                "`tenantctl account add`"
             )
         if "cloud" in self.model_fields_set and self.cloud != "aws" and not self.rehearsal:
             raise ValueError(
-                f"in production {PREFIX}CLOUD is aws; the emulated cloud is for an installation "
-                f"with {PREFIX}REHEARSAL=true"
+                f"in production {PREFIX}CLOUD must be aws; the emulated cloud needs "
+                f"{PREFIX}REHEARSAL=true"
             )
         return self
 
@@ -228,10 +242,10 @@ class Settings(BaseSettings):
     def _is_evidence(cls, text: str) -> str:
         names = {name.strip() for name in text.split(",")} - {""}
         if not names:
-            raise ValueError("name at least one claim that only tokens of people have")
+            raise ValueError("name at least one claim that only people's tokens have")
         void = sorted(names & _CLAIMS_OF_EVERYBODY)
         if void:
-            raise ValueError(f"{void[0]} is in the tokens of machines too, so it shows no person")
+            raise ValueError(f"{void[0]} is in machines' tokens too, so it proves nothing")
         return text
 
     @property
@@ -241,7 +255,7 @@ class Settings(BaseSettings):
 
     @property
     def worker_name(self) -> str:
-        """The worker's name: the one given, else ``worker-1`` embedded and the host's name."""
+        """The worker's name: as set, by default ``worker-1`` embedded and else the host's name."""
         if self.worker_id is not None or self.installation is Installation.EMBEDDED:
             return self.worker_id or "worker-1"
         host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())
@@ -323,7 +337,7 @@ def check_role(settings: Settings, role: ProcessRole) -> None:
     for name in foreign_secrets(role):
         if getattr(settings, name) is not None:
             raise SettingInvalid(
-                f"{PREFIX}{name.upper()} does not belong in the {role} process; take it out of "
+                f"{PREFIX}{name.upper()} must not be set for the {role} process; remove it from "
                 "its environment",
                 name=PREFIX + name.upper(),
             )
@@ -343,7 +357,7 @@ def check_role(settings: Settings, role: ProcessRole) -> None:
     if role is _WORKER and settings.cloud == "sandbox" and settings.sandbox_url is None:
         raise SettingInvalid(
             f"{PREFIX}SANDBOX_URL is not set: without the endpoint of the emulated cloud the "
-            "calls would go to AWS itself",
+            "engine would call AWS itself",
             name=f"{PREFIX}SANDBOX_URL",
         )
 

@@ -52,7 +52,8 @@ class Repository(Protocol[T]):
     def save(self, entity: T) -> None:
         """Replace the row with the same id.
 
-        For entities with a ``version`` the row must hold ``version - 1``; else ``Conflict``.
+        For entities with a ``version`` the row must hold ``version - 1``, or ``Conflict`` is
+        raised.
         """
 
     def remove(self, entity_id: str) -> None:
@@ -78,13 +79,13 @@ class RunEvents(Protocol):
     """The progress lines of runs; append only."""
 
     def append(self, *lines: RunEvent) -> None:
-        """Insert lines of one run, all or none; their numbers must be its next, in order.
+        """Insert lines of one run, all or none; their numbers must be its next, in sequence.
 
         Raises ``Conflict`` when they are not.
         """
 
     def after(self, run_id: str, seq: int, *, limit: int = 500) -> list[RunEvent]:
-        """Return the lines of a run with numbers above ``seq``, in order."""
+        """Return the lines of a run with numbers above ``seq``, in sequence."""
 
     def last_seq(self, run_id: str) -> int:
         """Return the highest number of a run, or 0."""
@@ -140,7 +141,7 @@ class Timers(Protocol):
         """Take timers that are due; if nothing becomes of it they fall due again at ``until``."""
 
     def finish(self, claimed: Timer) -> None:
-        """Remove a claimed timer, unless it was set anew meanwhile."""
+        """Remove a claimed timer, unless it was set again meanwhile."""
 
     def cancel(self, kind: TimerKind, subject: str) -> None:
         """Remove a timer, if there is one."""
@@ -187,7 +188,7 @@ class Queries(Protocol):
         """Return the ids of each tenant's newest run and newest bundle."""
 
     def forget_answers(self, now: datetime, *, limit: int) -> int:
-        """Delete idempotent answers whose life is over; returns how many."""
+        """Delete idempotent answers whose lifetime has ended; returns how many."""
 
 
 class UnitOfWork(Protocol):
@@ -317,7 +318,7 @@ class EngineResult:
     ``outcome`` is ``applied`` or ``looked`` (``look`` says what the verification found),
     ``stopped`` (the gate said stop; nothing was called), ``canceled`` (also during the verification
     after an apply that ended well) or ``failed``. ``error`` is {code, message, data}. ``changed``
-    tells whether the cloud may have changed. ``state_digest`` is that of the state the call left.
+    says whether the cloud may have changed. ``state_digest`` is that of the state the call left.
     """
 
     outcome: Literal["applied", "looked", "stopped", "canceled", "failed"]
@@ -332,7 +333,7 @@ class EngineResult:
 class StackInspection:
     """What earlier calls have left on a stack.
 
-    ``state_digest`` is that of the present state, None when there is no stack. ``written_by`` is
+    ``state_digest`` is that of the current state, None when there is no stack. ``written_by`` is
     the id of the call whose update left exactly this state: proof that nobody else wrote since,
     also when the process that should have heard of it was dead by then.
     """
@@ -360,10 +361,10 @@ OnEvents = Callable[[Sequence[Happened]], None]  # what happened since it was ca
 class StackEngine(Protocol):
     """The Pulumi engine, one operating system process per call.
 
-    All raise ``EngineUnavailable``, ``EngineFailed`` or ``ForeignLock``; a failed apply is a
-    result with ``outcome="failed"``, since the cloud may have changed. When a process of the call
-    died, so that nobody can say how it ended, they raise ``EngineFailed`` with the reason
-    ``runner_died``, ``engine_died`` or ``provider_died``: clean up, resolve, and go on.
+    All raise ``EngineUnavailable``, ``EngineFailed`` or ``ForeignLock``; a failed apply is a result
+    with ``outcome="failed"``, since the cloud may have changed. When a process of the call died, so
+    that nobody can say how it ended, they raise ``EngineFailed`` with the reason ``runner_died``,
+    ``engine_died`` or ``provider_died``: clean up, resolve, and continue.
     """
 
     def plan(self, call: EngineCall, *, on_events: OnEvents) -> EnginePlan:
@@ -398,11 +399,11 @@ class StackEngine(Protocol):
     def resolve(self, call: EngineCall, *, on_events: OnEvents) -> tuple[Resolved, ...]:
         """Settle what interrupted operations have left, and read the whole stack from the cloud.
 
-        Raises ``PendingUnresolved`` naming those that cannot be told.
+        Raises ``PendingUnresolved`` naming those whose outcome is unknown.
         """
 
     def cancel(self, call_id: str) -> bool:
-        """Ask a running call of this process to stop; tells whether there was one."""
+        """Ask a running call of this process to stop; returns whether there was one."""
 
     def stop_all(self) -> None:
         """Stop every running call of this process where it is, as its parent's death would."""
@@ -503,7 +504,7 @@ class PolicyScope:
     """What a plan is judged against: where it belongs and what it must carry.
 
     ``tenant``, ``deployment`` and ``environment`` are the values of the tags. ``slice_short`` is
-    the short name of a slice of a shared Hub, None for what is no slice.
+    the short name of a slice of a shared Hub, None for anything else.
     """
 
     region: str

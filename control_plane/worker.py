@@ -28,8 +28,8 @@ SWEEP_SECONDS: Final = 1.0
 def run(parts: Parts, *, ready: Callable[[], None]) -> int:
     """Work until SIGTERM or SIGINT and return the exit code.
 
-    What runs when the signal comes is stopped where it is; a later start goes on with it. A worker
-    that loses the database pauses and takes its name again; what it runs goes on meanwhile, and is
+    What runs when the signal comes is stopped where it is; a later start resumes it. A worker that
+    loses the database pauses and takes its name again; what it runs continues meanwhile, and is
     refused to write anything if another worker has taken it over. It ends when another process has
     its name.
     """
@@ -80,8 +80,8 @@ def _end(core: Core, *, stopped: bool) -> None:
     """Stop the engine calls where they are and end this process at once.
 
     Phases that run are neither awaited nor given up: their rows say where they stand, and the next
-    worker goes on with them as after a crash. It is said of their runs that they were left in
-    order, so that a restart does not count as a death.
+    worker resumes them as after a crash. Their runs are marked as stopped gracefully, so that a
+    restart does not count as a death.
     """
     core.engine.stop_all()
     core.builder.stop_all()

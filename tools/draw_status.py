@@ -28,14 +28,14 @@ TABLES: Final[Mapping[str, tuple[str, Table]]] = {
 _HEAD: Final = """# Statuses and steps
 
 Drawn from the tables in `control_plane/domain` by `python -m tools.draw_status`; do not edit.
-The status of a run, an approval or a bundle changes by its mover alone; a move that is not drawn is
-refused with `illegal_transition`. The status of a tenant or Hub is computed from what it has.
+The status of a run, an approval or a bundle changes only by its mover; a move that is not drawn
+is refused with `illegal_transition`. The status of a tenant or Hub is computed from what it has.
 """
 _STEPS: Final = """## What a run does next
 
 The executor reads the facts of a run and takes the first row that fits. This table
 (`domain/next_step.py`) is the whole workflow; a test walks every combination of facts, and no
-combination is without a next event, a person's act or a timer.
+combination is without a next event, a person's action or a timer.
 
 | status | when | step | because |
 | --- | --- | --- | --- |
@@ -44,7 +44,7 @@ _OWNERS: Final = """## Tenants and Hubs
 
 A deployment is ready when the newest verification held, for the state that its stack has now. Until
 then its newest run decides, or its newest bundle in Mode C; once a customer has applied a bundle
-the tenant is ready. The worst deployment of a tenant decides; a tenant whose mode is not settled is
+the tenant is ready. The worst deployment of a tenant decides; a tenant whose mode is undecided is
 `mode_conflict` and waits on an architect.
 
 | newest run or bundle | tenant | waits on |
@@ -101,7 +101,8 @@ def _blocked() -> str:
     rows = "\n".join(f"| `{reason}` | {action} |" for reason, action in NEXT_ACTION.items())
     return (
         "## What a blocked run waits for\n\n"
-        "`wait`: it goes on by itself. `retry`: an operator removes the cause and retries it.\n\n"
+        "`wait`: it continues automatically. `retry`: an operator removes the cause and retries "
+        "it.\n\n"
         f"| blocked on | next action |\n| --- | --- |\n{rows}\n"
     )
 

@@ -37,7 +37,7 @@ UNNAMED: Final = ApprovalRule(
     needed=1,
     roles=("ops_approver",),
     expires_after=timedelta(hours=72),
-    because="No approval rule names such a run, so a person decides.",
+    because="No approval rule covers this run, so a person decides.",
 )
 
 
@@ -45,7 +45,7 @@ UNNAMED: Final = ApprovalRule(
 class ApprovalRules:
     """The approval rules document, parsed. The first rule that matches decides.
 
-    ``resumes_within``: how long after its start an interrupted apply may go on under the same
+    ``resumes_within``: how long after its start an interrupted apply may resume under the same
     approval.
     """
 
@@ -65,5 +65,5 @@ class ApprovalRules:
         return UNNAMED
 
     def always_asks(self, deployment: DeploymentKind, run: RunKind) -> bool:
-        """Tell whether a run needs a decision whatever its plan holds."""
+        """Return whether a run needs a decision, regardless of its plan."""
         return self.rule_for(deployment, run, irreversible=False).needed > 0

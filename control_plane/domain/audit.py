@@ -104,7 +104,7 @@ def encode_body(event: AuditEvent, salts: Mapping[str, bytes]) -> bytes:
 
 
 def commitment(salt: bytes, value: Any) -> str:
-    """Return ``sha256:<hex>``, which binds to ``value`` and tells nothing without the salt."""
+    """Return ``sha256:<hex>``, which binds to ``value`` and reveals nothing without the salt."""
     if len(salt) != SALT_BYTES:
         raise AuditEventInvalid("pii: a salt has 32 bytes")
     try:
@@ -296,7 +296,7 @@ _OPTIONAL: Final[Mapping[str, Check]] = MappingProxyType(
 
 
 def check_body(body: Any) -> None:
-    """Refuse a body that is not of the closed form, whoever wrote it.
+    """Refuse a body that is not of the closed form, no matter who wrote it.
 
     Unknown and missing keys, wrong types and forms raise ``AuditEventInvalid`` naming the key. The
     fields of ``data`` are checked against the catalogue when an event is made, since the catalogue
@@ -306,17 +306,17 @@ def check_body(body: Any) -> None:
         raise AuditEventInvalid("body: must be an object")
     for key in body:
         if key not in _REQUIRED and key not in _OPTIONAL:
-            raise AuditEventInvalid("body: holds a key that the closed form does not have")
+            raise AuditEventInvalid("body: has an unknown key")
     for key, check in _REQUIRED.items():
         if key not in body:
             raise AuditEventInvalid(f"{key}: is missing")
         if not check(body[key]):
-            raise AuditEventInvalid(f"{key}: is not of its form")
+            raise AuditEventInvalid(f"{key}: is malformed")
     for key, check in _OPTIONAL.items():
         if key in body and not check(body[key]):
-            raise AuditEventInvalid(f"{key}: is not of its form")
+            raise AuditEventInvalid(f"{key}: is malformed")
     if body["type"] != f"{SOURCE}.{body['action']}" or body["schema"]["name"] != body["action"]:
-        raise AuditEventInvalid("type: action, type and schema do not name the same thing")
+        raise AuditEventInvalid("type: action, type and schema do not match")
 
 
 def _check_against_catalogue(event: AuditEvent) -> None:

@@ -90,7 +90,7 @@ class Bundle:
     def changed(self, now: datetime, **changes: Any) -> Bundle:
         """Return the bundle with other facts in the same status."""
         if "status" in changes:
-            raise ValueError("a status changes by moved() alone")
+            raise ValueError("only moved() changes a status")
         return replace(self, updated_at=now, version=self.version + 1, **changes)
 
 

@@ -10,8 +10,8 @@ FIXED: Final = ("schema_version", "region")
 _CHANGEABLE_OF_OWNER: Final = "install_id"
 
 _NOBODY: Final = (
-    "network.client_cidrs is empty: the Hub will be built so that nobody can reach it; name the "
-    "networks that clients come from"
+    "network.client_cidrs is empty, so nobody could reach the Hub; name the networks that "
+    "clients connect from"
 )
 
 Inputs = Mapping[str, Any]

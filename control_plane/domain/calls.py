@@ -20,7 +20,7 @@ class CallRecord:
 
     ``number`` counts the calls of the deployment: what a call writes is refused when a higher one
     exists. ``host`` and ``pids`` are those of the engine's processes, which is how its locks are
-    recognised. After ``deadline_at`` the call has stopped its engine, whoever can still see it.
+    recognised. After ``deadline_at`` the call has stopped its engine, even if nobody can see it.
     """
 
     id: str
@@ -41,9 +41,10 @@ class CallRecord:
         return replace(self, pids=(*self.pids, pid), version=self.version + 1)
 
     def until(self, deadline_at: datetime) -> CallRecord:
-        """Return the record with another deadline: what remains of a call can be told better."""
+        """Return the record with another deadline, once more is known of what remains of the
+        call."""
         return replace(self, deadline_at=deadline_at, version=self.version + 1)
 
     def ended(self, outcome: CallOutcome, now: datetime) -> CallRecord:
-        """Return the record of a call that is over."""
+        """Return the record of a call that has ended."""
         return replace(self, outcome=outcome, ended_at=now, version=self.version + 1)

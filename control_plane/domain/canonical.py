@@ -55,7 +55,7 @@ def digest_bytes(content: bytes) -> str:
 def parse_canonical(content: bytes, *, closed_keys: bool = False) -> Any:
     """Return the value whose canonical form ``content`` is, byte for byte.
 
-    That excludes repeated keys, of which a plain JSON parser keeps the last without a word. Raises
+    That excludes repeated keys: a plain JSON parser silently keeps the last. Raises
     ``NotCanonical``.
     """
     try:
@@ -81,7 +81,7 @@ def _decode(content: bytes) -> Any:
 
 
 def _check_closed(value: Any, depth: int) -> None:
-    """Check keys and depth of a parsed value; under closed keys, sorting is by ASCII alone."""
+    """Check keys and depth of a parsed value; under closed keys, sorting is by ASCII only."""
     if depth > MAX_DEPTH:
         raise NotCanonical(f"nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, dict):

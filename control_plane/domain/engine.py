@@ -26,7 +26,7 @@ class _Fact:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Read the value from its JSON object; keys that it does not have are passed over.
+        """Read the value from its JSON object; keys that it does not have are ignored.
 
         Raises ``TypeError`` when a field without a default is missing.
         """
@@ -59,7 +59,8 @@ class PropertyChange(_Fact):
 
     ``kind`` is ``add``, ``update``, ``delete``, or one of these with ``-replace`` where the change
     forces a replacement. Secrets are ``{"secret": true}``, values that are not known yet the
-    engine's mark. ``before_known`` is false where there was a value that the engine does not tell.
+    engine's mark. ``before_known`` is false where there was a value that the engine does not
+    report.
     """
 
     path: str
@@ -139,8 +140,8 @@ class Check(_Fact):
 class LockInfo(_Fact):
     """A lock of a stack.
 
-    ``call_id`` is the call of ours that made it, None for somebody else's. ``alive`` tells whether
-    the process that holds it exists, None when that cannot be told, as on another host.
+    ``call_id`` is the call of ours that made it, None for somebody else's. ``alive`` says whether
+    the process that holds it exists, None when that is unknown, as on another host.
     """
 
     id: str
@@ -154,7 +155,7 @@ class LockInfo(_Fact):
 
 @dataclass(frozen=True, kw_only=True)
 class PendingOperation(_Fact):
-    """An operation that was begun and of which no end is known."""
+    """An operation that was started and whose end is unknown."""
 
     urn: str
     type: str

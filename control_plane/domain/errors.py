@@ -1,7 +1,7 @@
-"""Errors as facts: each has a stable code, a sentence and what to do about it.
+"""Errors as facts: each has a stable code, a sentence and a remedy.
 
-The HTTP status of a code is decided in ``api/errors.py`` alone and the exit code of the command
-line in ``control_plane/cli/errors.py`` alone. A message never holds a secret, a path or SQL.
+The HTTP status of a code is decided only in ``api/errors.py``, the exit code of the command line
+only in ``control_plane/cli/errors.py``. A message never holds a secret, a path or SQL.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class InvalidInput(DomainError):
     """The request is malformed or holds a value that cannot be right."""
 
     code = "invalid_input"
-    title = "The request is not valid"
-    remedy = "Correct the named fields and send it again."
+    title = "Invalid request"
+    remedy = "Correct the named fields and send the request again."
 
     def renamed(self, name: Callable[[str], str]) -> Self:
         """Return it with its ``field`` as the caller knows it: ``facts.seats`` for ``seats``."""
@@ -48,10 +48,10 @@ class InvalidInput(DomainError):
 
 
 class UnknownRegion(InvalidInput):
-    """A region name that no AWS region has."""
+    """There is no AWS region of this name."""
 
     code = "unknown_region"
-    title = "There is no such region"
+    title = "Unknown region"
     remedy = "Use an AWS region name such as eu-west-1."
 
 
@@ -59,14 +59,14 @@ class NoUsableSlug(InvalidInput):
     """Neither legal name nor domain gives a slug."""
 
     code = "no_usable_slug"
-    title = "No slug can be made from the company's names"
+    title = "No slug can be derived from the company's names"
 
 
 class InvalidPageToken(DomainError):
-    """A page token that was not given out for this list and caller."""
+    """A page token that was not issued for this list and caller."""
 
     code = "invalid_page_token"
-    title = "The page token is not valid here"
+    title = "The page token is invalid for this list"
     remedy = "Start again without page_token."
 
 
@@ -76,7 +76,7 @@ class NotAuthenticated(DomainError):
 
     code = "not_authenticated"
     title = "The caller is not authenticated"
-    remedy = "Send a valid bearer token; `tenantctl token` makes one in the embedded mode."
+    remedy = "Send a valid bearer token; in embedded mode `tenantctl token` issues one."
 
 
 class NotAllowed(DomainError):
@@ -84,15 +84,15 @@ class NotAllowed(DomainError):
 
     code = "not_allowed"
     title = "The caller's role does not allow this"
-    remedy = "Ask somebody who has one of these roles."
+    remedy = "Ask somebody who has one of the named roles."
 
 
 class NotFound(DomainError):
-    """There is no such thing, or the caller may not see it: the answers are equal."""
+    """It does not exist, or the caller may not see it: the answers are equal."""
 
     code = "not_found"
-    title = "There is no such thing"
-    remedy = "Check the id; a thing that you may not see answers the same."
+    title = "Not found"
+    remedy = "Check the id. What you are not allowed to see is reported as not found, too."
 
 
 # --- idempotency and concurrency --------------------------------------------------------------
@@ -101,7 +101,7 @@ class IdempotencyKeyMissing(DomainError):
 
     code = "idempotency_key_missing"
     title = "The Idempotency-Key header is missing"
-    remedy = "Send a key of 1 to 255 characters that is the same when you repeat the request."
+    remedy = "Send a key of 1 to 255 characters, and the same key when you repeat the request."
 
 
 class IdempotencyKeyReused(DomainError):
@@ -116,26 +116,26 @@ class IdempotencyKeyInFlight(DomainError):
     """The first request with this key has not been answered yet."""
 
     code = "idempotency_key_in_flight"
-    title = "The first request with this key is still being answered"
-    remedy = "Wait a second and repeat it with the same key."
+    title = "The first request with this key is still being processed"
+    remedy = "Wait a second, then retry with the same key."
 
 
 class ContractAlreadyUsed(DomainError):
-    """The contract made a tenant already, from other facts or under another envelope."""
+    """The contract already has a tenant, made from other facts or under another envelope."""
 
     code = "contract_already_used"
-    title = "This contract has a tenant already, made from other facts"
+    title = "This contract already has a tenant, made from other facts"
     remedy = "Look at the request named in `request_id`; change facts through the tenant."
 
 
 class CompanyHasTenant(DomainError):
-    """A company with a live tenant was asked for another, and nobody said that it is meant."""
+    """A company that has a live tenant was to get another one without `additional_tenant`."""
 
     code = "company_has_tenant"
-    title = "The company has a tenant already"
+    title = "The company already has a tenant"
     remedy = (
-        "If a further tenant is meant, send the request with `additional_tenant`: true; "
-        "else use the tenant that there is."
+        "To create an additional tenant, send the request with `additional_tenant`: true; "
+        "otherwise use the existing tenant."
     )
 
 
@@ -143,8 +143,8 @@ class PreconditionFailed(DomainError):
     """If-Match names an older version."""
 
     code = "precondition_failed"
-    title = "It was changed by somebody else"
-    remedy = "Read it again and repeat the change with its new ETag."
+    title = "The item was changed by somebody else"
+    remedy = "Read the item again and repeat the change with its new ETag."
 
 
 class PreconditionRequired(DomainError):
@@ -156,11 +156,11 @@ class PreconditionRequired(DomainError):
 
 
 class Conflict(DomainError):
-    """A unique fact exists already, or two writers met."""
+    """A unique fact already exists, or another writer was faster."""
 
     code = "conflict"
-    title = "It conflicts with what exists"
-    remedy = "Read what exists and decide again."
+    title = "The request conflicts with existing data"
+    remedy = "Read the current data, then decide whether to retry."
 
 
 class RunSuperseded(DomainError):
@@ -175,13 +175,13 @@ class IllegalTransition(DomainError):
     """The status table has no such move."""
 
     code = "illegal_transition"
-    title = "That is not possible in the present status"
-    remedy = "See `allowed_actions` of the item."
+    title = "Not possible in the current status"
+    remedy = "`allowed_actions` of the item lists what is possible."
 
 
 # --- modes and places -------------------------------------------------------------------------
 class ModeConflict(DomainError):
-    """The bought mode and the facts do not go together; nothing is provisioned."""
+    """The bought mode contradicts the facts; nothing is provisioned."""
 
     code = "mode_conflict"
     title = "Contract and facts ask for different modes"
@@ -192,24 +192,24 @@ class HubUnavailable(DomainError):
     """No ready Hub cell in the region."""
 
     code = "hub_unavailable"
-    title = "There is no ready Hub with room in this region"
-    remedy = "Create one with POST /v1/hubs; waiting requests go on by themselves."
+    title = "No ready Hub in this region has capacity left"
+    remedy = "Create one with POST /v1/hubs; waiting requests continue automatically."
 
 
 class NoAccount(DomainError):
     """The account pool has no free AWS account."""
 
     code = "no_account"
-    title = "No AWS account is free"
-    remedy = "Add one with `tenantctl account add`; the run goes on by itself."
+    title = "No free AWS account in the pool"
+    remedy = "Add one with `tenantctl account add`; the run continues automatically."
 
 
 # --- plans and decisions ----------------------------------------------------------------------
 class PlanOutOfDate(DomainError):
-    """The decision quotes a digest that is not the digest of the waiting plan."""
+    """The decision quotes another digest than that of the waiting plan."""
 
     code = "plan_out_of_date"
-    title = "The digest is not that of the waiting plan"
+    title = "The digest does not match the waiting plan"
     remedy = "Read the plan again and decide on its digest."
 
 
@@ -217,15 +217,15 @@ class PlanMoved(DomainError):
     """A part of the approved plan is no longer what was approved; `parts` names it."""
 
     code = "plan_moved"
-    title = "What was approved is not what would be applied now"
-    remedy = "Ask for a fresh plan with the run's retry and decide on it."
+    title = "The plan no longer matches what was approved"
+    remedy = "Retry the run to get a new plan, then decide on that."
 
 
 class SeparationOfDuties(DomainError):
     """The caller asked for this or edited its facts, so may not decide on it."""
 
     code = "separation_of_duties"
-    title = "Who asked for a change may not decide on it"
+    title = "You requested this change, so you cannot decide on it"
     remedy = "Ask another person with the role ops_approver."
 
 
@@ -233,7 +233,7 @@ class MachineMayNotDecide(DomainError):
     """Decisions are made by people."""
 
     code = "machine_may_not_decide"
-    title = "A decision is made by a person"
+    title = "Only a person can decide on a plan"
     remedy = "Ask a person with the role ops_approver."
 
 
@@ -241,8 +241,8 @@ class AlreadyDecided(DomainError):
     """The approval has its decision."""
 
     code = "already_decided"
-    title = "This approval has been decided"
-    remedy = "Read the approval; a new plan needs a new decision."
+    title = "This approval is already decided"
+    remedy = "Read the decision; a new plan needs a new one."
 
 
 class ApprovalExpired(DomainError):
@@ -250,7 +250,7 @@ class ApprovalExpired(DomainError):
 
     code = "approval_expired"
     title = "The approval has expired"
-    remedy = "Ask for a fresh plan with the run's retry."
+    remedy = "Retry the run to get a new plan."
 
 
 class PolicyViolation(DomainError):
@@ -258,48 +258,48 @@ class PolicyViolation(DomainError):
 
     code = "policy_violation"
     title = "The plan violates a mandatory policy"
-    remedy = "Change what the violations name."
+    remedy = "Fix what the violations name, then retry the run."
 
 
 # --- engine -----------------------------------------------------------------------------------
 class EngineUnavailable(DomainError):
-    """The Pulumi CLI is not there or has the wrong version."""
+    """The Pulumi CLI is missing or has the wrong version."""
 
     transient = True
     code = "engine_unavailable"
-    title = "The Pulumi CLI cannot be used"
+    title = "The Pulumi CLI is unavailable"
     remedy = "Run `make setup`, or set TENANTPLANE_PULUMI to a pulumi of the pinned version."
 
 
 class EngineFailed(DomainError):
-    """The engine ended with an error; `reason` is one of the runner's error codes."""
+    """The engine reported an error; `reason` is one of the runner's error codes."""
 
     code = "engine_failed"
     title = "The engine failed"
-    remedy = "Read the run's events; after mending the cause, retry the run."
+    remedy = "Read the run's events, fix the cause, then retry the run."
 
 
 class StaleCall(DomainError):
     """A newer engine call owns the stack: what this one would write is refused."""
 
     code = "stale_call"
-    title = "A newer engine call works on this stack"
-    remedy = "Nothing to do: the newer call goes on with the run."
+    title = "A newer engine call has taken over this stack"
+    remedy = "Nothing to do: the newer call continues the run."
 
 
 class ForeignLock(DomainError):
-    """Somebody who is not a run of ours holds the stack's lock."""
+    """The stack's lock is held by something that is not one of our runs."""
 
     code = "foreign_lock"
     title = "The stack is locked by somebody else"
-    remedy = "Find who works on the stack; when the lock is gone, retry the run."
+    remedy = "Find out who is working on the stack; once the lock is released, retry the run."
 
 
 class PendingUnresolved(DomainError):
-    """An interrupted create cannot be told to be ours or absent."""
+    """Whether an interrupted create left something of ours could not be determined."""
 
     code = "pending_unresolved"
-    title = "An interrupted create is unresolved"
+    title = "The outcome of an interrupted create is unknown"
     remedy = "Look at the named resources in the cloud, then retry the run."
 
 
@@ -307,18 +307,20 @@ class VerificationFailed(DomainError):
     """A named check of the verification failed; `checks` names it."""
 
     code = "verification_failed"
-    title = "What was applied did not pass its checks"
-    remedy = "Read the failed checks of the run; after mending the cause, retry the run."
+    title = "The verification failed"
+    remedy = "Read the failed checks of the run, fix the cause, then retry the run."
 
 
 # --- bundles ----------------------------------------------------------------------------------
 class TerraformUnavailable(DomainError):
-    """There is no Terraform, or its provider is not to be had."""
+    """Terraform is missing, or its provider is unavailable."""
 
     transient = True
     code = "terraform_unavailable"
-    title = "The bundle was not rehearsed because Terraform cannot be used"
-    remedy = "Install Terraform 1.11 or later, set TENANTPLANE_TERRAFORM_MIRROR, build again."
+    title = "The bundle was not rehearsed because Terraform is unavailable"
+    remedy = (
+        "Install Terraform 1.11 or later or set TENANTPLANE_TERRAFORM_MIRROR, then build again."
+    )
 
 
 class BundleInvalid(DomainError):
@@ -326,14 +328,14 @@ class BundleInvalid(DomainError):
 
     code = "bundle_invalid"
     title = "The bundle did not pass its checks"
-    remedy = "Correct the inputs that the checks name and build again."
+    remedy = "Correct the inputs that the checks name, then build again."
 
 
 class LinkExpired(DomainError):
-    """A download link is unknown, expired or used up: the answers are equal."""
+    """A download link is unknown, expired or revoked: the answers are equal."""
 
     code = "link_expired"
-    title = "This link is not valid"
+    title = "This link is invalid or has expired"
     remedy = "Ask your contact for a new link."
 
 
@@ -346,11 +348,11 @@ class ReceiptMismatch(DomainError):
 
 
 class ReceiptAlreadyRegistered(DomainError):
-    """Exactly this receipt of this bundle is registered already."""
+    """Exactly this receipt of this bundle has been registered before."""
 
     code = "receipt_already_registered"
-    title = "This receipt is registered already"
-    remedy = "Nothing has to be done; another receipt of this bundle's apply corrects this one."
+    title = "This receipt is already registered"
+    remedy = "Nothing to do. To correct it, send another receipt of this bundle's apply."
 
 
 # --- platform ---------------------------------------------------------------------------------
@@ -360,23 +362,23 @@ class AuditUnavailable(DomainError):
     transient = True
     code = "audit_unavailable"
     title = "The audit log cannot be written, so nothing was done"
-    remedy = "Try again later; operators see /readyz."
+    remedy = "Retry later. Operators find the cause in /readyz."
 
 
 class Unavailable(DomainError):
-    """A part that the request needs is down."""
+    """A component that the request needs is down."""
 
     transient = True
     code = "unavailable"
-    title = "A part of the control plane is not available"
-    remedy = "Try again later; operators see /readyz."
+    title = "A component of the control plane is unavailable"
+    remedy = "Retry later. Operators find the cause in /readyz."
 
 
 class SettingInvalid(DomainError):
-    """A setting is wrong; the sentence names its environment variable."""
+    """A setting is invalid; the sentence names its environment variable."""
 
     code = "setting_invalid"
-    title = "A setting is wrong"
+    title = "Invalid setting"
     remedy = "Correct the named environment variable and start again."
 
 

@@ -1,4 +1,4 @@
-"""Evidence: what a verification found, bound to the state that it looked at."""
+"""Evidence: what a verification found, bound to the state that it checked."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def _word(name: str, value: object) -> str:
 
 
 def _uptime(name: str, value: object) -> str:
-    words = 'must be percent as a decimal string, such as "99.9"'
+    words = 'must be a percentage as a decimal string, such as "99.9"'
     return str(_spelled(lambda text: spellings.form(text, spellings.UPTIME, words))(name, value))
 
 
@@ -100,7 +100,7 @@ def _residency(name: str, value: object) -> Residency:
     unknown = sorted(set(value) - {"zone", "regions", "strict"})
     if unknown:
         where = f"{name}.{unknown[0]}"
-        raise InvalidInput(f"A residency has no {unknown[0]!r}.", field=where)
+        raise InvalidInput(f"Unknown field {unknown[0]!r} of a residency.", field=where)
     zone, regions = value.get("zone"), value.get("regions")
     return Residency(
         zone=None if zone is None else _word(f"{name}.zone", zone),
@@ -174,7 +174,7 @@ class Facts:
         """
         unknown = sorted(set(document) - _NAMES)
         if unknown:
-            raise InvalidInput(f"There is no fact {unknown[0]!r}.", field=unknown[0])
+            raise InvalidInput(f"Unknown fact {unknown[0]!r}.", field=unknown[0])
         return cls(**{"subscription": None, **document})
 
 

@@ -146,7 +146,8 @@ def confirm(decision: ModeDecision) -> ModeDecision:
     """
     if decision.outcome is Outcome.MODE_CONFLICT:
         raise ModeConflict(
-            f"{decision.summary} A conflict is not confirmed: correct the facts or the contract.",
+            f"{decision.summary} A conflict cannot be confirmed: correct the facts or the "
+            f"contract.",
             rules=[fired.rule for fired in decision.fired if fired.effect is Effect.CONFLICT],
         )
     return replace(
@@ -231,8 +232,8 @@ def _commercial(
             _reason(
                 Reason.BELOW_CURRENT_MODE,
                 {"bought": bought.value, "current_mode": facts.current_mode.value},
-                f"The tenant runs in mode {facts.current_mode}; a way down to mode {bought} exists "
-                f"only as a separate migration.",
+                f"The tenant runs in mode {facts.current_mode}; a downgrade to mode {bought} "
+                f"is a separate migration.",
             )
         )
     if bought is not Mode.C and not placement.offered and not firm:

@@ -79,7 +79,7 @@ class FactCondition:
 
 @dataclass(frozen=True, kw_only=True)
 class Combined:
-    """Conditions of which all, or any, must hold. All of none always holds."""
+    """Conditions: all of them, or any, must hold. All of none always holds."""
 
     parts: tuple[Condition, ...]
     every: bool
@@ -124,7 +124,7 @@ class Clause:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """A named rule: clauses that are looked at independently of each other."""
+    """A named rule: clauses that are evaluated independently of each other."""
 
     id: str
     title: str

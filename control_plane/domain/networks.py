@@ -20,13 +20,13 @@ def allowed_networks(given: Sequence[str], *, field: str) -> tuple[str, ...]:
     """Return IPv4 networks as ``10.0.0.0/8``; a single address is a /32.
 
     Networks may overlap. Raises ``InvalidInput`` naming ``field`` and the place in the list: for
-    what is no network, for IPv6, for a network wider than /8, for one that repeats, and for more
+    what is not a network, for IPv6, for a network wider than /8, for one that repeats, and for more
     than 60.
     """
     if len(given) > MOST_NETWORKS:
         raise InvalidInput(
             f"There may be at most {MOST_NETWORKS} networks, the rules of one security group; "
-            f"{len(given)} are given. Join neighbors into wider ones.",
+            f"{len(given)} are given. Merge adjacent ones.",
             field=field,
         )
     found: list[str] = []
@@ -47,7 +47,7 @@ def _network(text: str, earlier: Sequence[str]) -> str:
     if network.version == 6:
         mapped = network.network_address.ipv4_mapped
         hint = f"; write the IPv4 address {mapped} as itself" if mapped else ""
-        raise ValueError(f"is IPv6, and a Hub is reached by IPv4 alone{hint}")
+        raise ValueError(f"is IPv6, and a Hub is reached by IPv4 only{hint}")
     address = text.strip().partition("/")[0]
     if address != str(network.network_address):
         raise ValueError(f"has host bits set; the network is {network}")

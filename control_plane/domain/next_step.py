@@ -54,9 +54,9 @@ class RunFacts:
     """Everything that decides what a run does next.
 
     ``settled``: the stack is as our records say; an engine call that ended badly, or a failed
-    verification, leaves it unsettled. ``late``: the time in which the apply may start, or go on
-    after an interruption, is over. ``moved``: what would be applied is not what was approved.
-    ``worn_out``: its processes died, or its calls failed for the moment, too often.
+    verification, leaves it unsettled. ``late``: the time in which the apply may start, or resume
+    after an interruption, has passed. ``moved``: what would be applied is not what was approved.
+    ``worn_out``: its processes died, or its calls failed temporarily, too often.
     """
 
     status: RunStatus
@@ -93,7 +93,7 @@ class StepKind(StrEnum):
 
 
 class Waker(StrEnum):
-    """What lets a waiting run go on; each wait names at least one."""
+    """What wakes a waiting run; each wait names at least one."""
 
     DECISION = "decision"  # a person decides
     RETRY = "retry"  # a person retries
@@ -162,66 +162,66 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(statuses=TERMINAL_RUN, step=Step(kind=_K.DONE), because="The run has ended."),
     # --- what makes a run give way ------------------------------------------------------------
     Rule(statuses=_BEFORE_APPLY | {_S.BLOCKED}, when={"superseded": _YES},
-         step=_end(_S.SUPERSEDED), because="A newer run of the deployment takes its place."),
+         step=_end(_S.SUPERSEDED), because="A newer run of the deployment supersedes it."),
     Rule(statuses=_BEFORE_APPLY | {_S.BLOCKED, _S.APPLYING}, when={"cancel_requested": _YES},
-         step=_end(_S.CANCELED), because="Somebody canceled it, and no engine works for it."),
+         step=_end(_S.CANCELED), because="Somebody canceled it, and no engine is working on it."),
     Rule(statuses=_one(_S.AWAITING_APPROVAL, _S.APPROVED, _S.APPLYING), when={"late": _YES},
-         step=_end(_S.EXPIRED), because="The time to start it, or to go on with it, is over."),
+         step=_end(_S.EXPIRED), because="It was not started, or not resumed, in time."),
     # --- blocked ------------------------------------------------------------------------------
-    _blocked(BlockedOn.HUB_UNAVAILABLE, "No Hub in the region has room.", Waker.HUB_READY),
+    _blocked(BlockedOn.HUB_UNAVAILABLE, "No Hub in the region has capacity left.", Waker.HUB_READY),
     _blocked(BlockedOn.NO_ACCOUNT, "The account pool has no free account.",
              Waker.ACCOUNT_ADDED, Waker.RETRY),
-    _blocked(BlockedOn.FOREIGN_LOCK, "Another process holds the stack; a timer looks again.",
+    _blocked(BlockedOn.FOREIGN_LOCK, "Another process holds the lock; a timer retries.",
              Waker.TIMER, Waker.RETRY),
-    _blocked(BlockedOn.PENDING_UNRESOLVED, "A person looks at what an interrupted call left.",
+    _blocked(BlockedOn.PENDING_UNRESOLVED, "A person resolves what an interrupted call left.",
              Waker.RETRY),
-    _blocked(BlockedOn.STATE_MOVED, "What was approved no longer fits; a retry plans afresh.",
+    _blocked(BlockedOn.STATE_MOVED, "The approval no longer matches; a retry makes a new plan.",
              Waker.RETRY),
     # --- what this turn ran into --------------------------------------------------------------
     Rule(statuses=_one(_S.VERIFYING), when={"evidence": _one(EvidenceFact.FAILED)},
          step=_end(_S.ERRORED), because="A check of the verification failed."),
     Rule(statuses=ACTIVE, when={"worn_out": _YES},
-         step=_end(_S.ERRORED), because="It died, or failed for the moment, too often."),
+         step=_end(_S.ERRORED), because="It crashed, or failed temporarily, too often."),
     Rule(statuses=_one(_S.VERIFYING), when={"error": _one(ErrorFact.CANCELED)},
          step=Step(kind=_K.RETRY_LATER),
-         because="It is applied; a cancel comes too late and only cut the look."),
+         because="It is applied; the cancel came too late and only cut the check."),
     Rule(statuses=ACTIVE, when={"error": _one(ErrorFact.CANCELED, ErrorFact.FINAL)},
-         step=_end(_S.ERRORED), because="The engine call failed for good."),
+         step=_end(_S.ERRORED), because="The engine call failed permanently."),
     Rule(statuses=ACTIVE, when={"error": _one(ErrorFact.TRANSIENT)},
          step=Step(kind=_K.RETRY_LATER), because="The same call may succeed later."),
     Rule(statuses=_one(_S.APPROVED, _S.APPLYING), when={"moved": _YES},
-         step=Step(kind=_K.BLOCK), because="A part of the approved plan moved."),
+         step=Step(kind=_K.BLOCK), because="A part of the approved plan has changed."),
     Rule(statuses=ACTIVE, when={"obstacle": frozenset(BlockedOn)},
-         step=Step(kind=_K.BLOCK), because="What was found lets nothing be called."),
+         step=Step(kind=_K.BLOCK), because="An obstacle prevents the next engine call."),
     # --- the way of a run ---------------------------------------------------------------------
     Rule(statuses=_one(_S.REQUESTED), step=Step(kind=_K.PLACE),
-         because="It needs a place and a spec."),
+         because="It needs a Hub or an account, and a spec."),
     Rule(statuses=_one(_S.PLANNING, _S.APPROVED, _S.APPLYING, _S.VERIFYING), when={"settled": _NO},
-         step=Step(kind=_K.SETTLE), because="An earlier call may have left something there."),
+         step=Step(kind=_K.SETTLE), because="An earlier call may have left something behind."),
     Rule(statuses=_one(_S.PLANNING), when={"plan": _one(PlanFact.NONE)},
-         step=Step(kind=_K.PLAN), because="The engine says what would change."),
+         step=Step(kind=_K.PLAN), because="The engine plans what would change."),
     Rule(statuses=_one(_S.PLANNING), when={"violated": _YES},
          step=_end(_S.POLICY_FAILED), because="The plan violates a mandatory policy."),
     Rule(statuses=_one(_S.PLANNING), when={"plan": _one(PlanFact.EMPTY)},
-         step=Step(kind=_K.VERIFY), because="Nothing to apply; ready takes evidence all the same."),
+         step=Step(kind=_K.VERIFY), because="Nothing to apply; ready still needs evidence."),
     Rule(statuses=_one(_S.PLANNING), when={"approval": _one(ApprovalFact.NOT_NEEDED)},
          step=Step(kind=_K.APPROVE), because="The approval rules need no decision."),
     Rule(statuses=_one(_S.PLANNING), step=Step(kind=_K.ASK),
          because="The approval rules need a decision on this plan."),
     Rule(statuses=_one(_S.AWAITING_APPROVAL), when={"approval": _one(ApprovalFact.GIVEN)},
-         step=Step(kind=_K.APPROVE), because="The decisions that it needs were given."),
+         step=Step(kind=_K.APPROVE), because="All the decisions it needs were given."),
     Rule(statuses=_one(_S.AWAITING_APPROVAL), step=_wait(Waker.DECISION, Waker.TIMER),
-         because="People decide; a timer expires it."),
+         because="It waits for decisions; a timer expires it."),
     Rule(statuses=_one(_S.APPLYING), when={"plan": _one(PlanFact.EMPTY)},
          step=Step(kind=_K.VERIFY), because="Nothing of the approved plan remains."),
     Rule(statuses=_one(_S.APPROVED, _S.APPLYING), step=Step(kind=_K.APPLY),
          because="The approved plan is applied, or what remains of it."),
     Rule(statuses=_one(_S.VERIFYING), when={"evidence": _one(EvidenceFact.NONE)},
-         step=Step(kind=_K.VERIFY), because="Ready takes evidence of what exists."),
+         step=Step(kind=_K.VERIFY), because="Ready needs evidence of what exists."),
     Rule(statuses=_one(_S.VERIFYING), when={"plan": _one(PlanFact.CHANGES)},
-         step=_end(_S.APPLIED), because="Applied, and every check held."),
+         step=_end(_S.APPLIED), because="Applied, and every check passed."),
     Rule(statuses=_one(_S.VERIFYING), step=_end(_S.NO_CHANGES),
-         because="Nothing to apply, and every check held."),
+         because="Nothing to apply, and every check passed."),
 )  # fmt: skip
 
 

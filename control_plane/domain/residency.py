@@ -74,14 +74,14 @@ class Regions:
         for zone in self.zones.values():
             if region in zone.regions:
                 return zone
-        raise UnknownRegion(f"There is no AWS region {region!r}.", region=region, field=field)
+        raise UnknownRegion(f"Unknown AWS region {region!r}.", region=region, field=field)
 
     def zone(self, name: str) -> Zone:
         """Return a zone by name. Raises ``InvalidInput``."""
         if name not in self.zones:
             known = ", ".join(sorted(self.zones))
             raise InvalidInput(
-                f"There is no residency zone {name!r}; the zones are {known}.",
+                f"Unknown residency zone {name!r}; the zones are {known}.",
                 field="residency.zone",
             )
         return self.zones[name]
@@ -159,7 +159,7 @@ def _default_placement(regions: Regions) -> Placement:
         stated=False,
         allowed=offered,
         offered=offered,
-        sentence=f"No residency is asked for; the default region is {regions.default_region}.",
+        sentence=f"No residency is requested; the default region is {regions.default_region}.",
     )
 
 
@@ -174,7 +174,7 @@ def _stated_zone(residency: Residency, regions: Regions) -> Zone:
         if home.name != zone.name:
             raise InvalidInput(
                 f"The region {name} is in zone {home.name}, not in zone {zone.name}; "
-                f"name one zone and regions of it.",
+                f"name one zone and regions in it.",
                 field="residency.regions",
             )
     return zone

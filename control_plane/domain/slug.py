@@ -51,9 +51,9 @@ class SlugRules:
 def slug_for(legal_name: str, domain: str, tenant_id: str, rules: SlugRules) -> str:
     """Return the slug that a company should have if nobody has it yet; always a valid one.
 
-    From the legal name; when that gives nothing, from the main label of the e-mail domain; else
-    ``t-`` and 8 base32 characters. What is reserved, shorter than 3 or one word over 32 gets a
-    suffix of 4 base32 characters. Both come from a hash of ``tenant_id``.
+    From the legal name; when that gives nothing, from the main label of the e-mail domain,
+    otherwise ``t-`` and 8 base32 characters. What is reserved, shorter than 3 or one word over 32
+    gets a suffix of 4 base32 characters. Both come from a hash of ``tenant_id``.
     """
     name = _hyphenated(_without_legal_suffix(folded(legal_name).split(), rules))
     if not name:

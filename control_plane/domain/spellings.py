@@ -94,8 +94,8 @@ def provider(text: str) -> str:
 def identifier(text: str) -> str:
     """Return the id that another system gave: every spelling of a GUID is one, others stay.
 
-    A GUID may be in braces or quotes, in capitals, with other dashes or none, or a ``urn:uuid:``;
-    its one spelling is that of RFC 9562. Capitals of other ids count. Raises ``ValueError`` as
+    A GUID may be in braces or quotes, in upper case, with other dashes or none, or a ``urn:uuid:``;
+    its one spelling is that of RFC 9562. Other ids are case-sensitive. Raises ``ValueError`` as
     ``name`` does.
     """
     found = name(text)
@@ -107,16 +107,18 @@ def identifier(text: str) -> str:
 
 
 def country(text: str) -> str:
-    """Return an ISO 3166-1 alpha-2 code. Raises ``ValueError`` for what is none."""
+    """Return an ISO 3166-1 alpha-2 code. Raises ``ValueError`` for any other text."""
     if text not in COUNTRIES:
-        raise ValueError("must be the ISO 3166-1 code of a country, two capitals such as IT")
+        raise ValueError(
+            "must be the ISO 3166-1 code of a country, two uppercase letters such as IT"
+        )
     return text
 
 
 def language(text: str) -> str:
-    """Return a language tag (RFC 5646) in its usual capitals: ``zh-Hant``, ``es-419``, ``it-IT``.
+    """Return a language tag (RFC 5646) in its usual case: ``zh-Hant``, ``es-419``, ``it-IT``.
 
-    Raises ``ValueError`` for what has not the form of one; no register is asked.
+    Raises ``ValueError`` for a malformed one; no registry is consulted.
     """
     parts = _LANGUAGE.fullmatch(text.replace("_", "-").casefold()) if text.isascii() else None
     if parts is None or len(text) > 35:  # the length that RFC 5646, 4.4.1 asks to provide for
@@ -156,9 +158,9 @@ def instant(text: str) -> datetime:
         local = datetime.fromisoformat(f"{day}T{minute}:{'59' if is_leap else second}.{micros}")
         found = local.replace(tzinfo=_offset(zone)).astimezone(UTC)
     except ValueError as error:
-        raise ValueError("must be an instant that exists, such as 2026-11-20T14:03:00Z") from error
+        raise ValueError("must be a valid instant such as 2026-11-20T14:03:00Z") from error
     if is_leap and not _ends_a_month(found):
-        raise ValueError("must not have the second 60 but at the end of a month in UTC")
+        raise ValueError("may have the second 60 only at the end of a month in UTC")
     return found
 
 

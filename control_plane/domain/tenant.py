@@ -42,7 +42,7 @@ class Tenant:
     """A customer of the platform; the unit of isolation.
 
     ``facts`` are the resolver's present facts and ``decision`` its last answer, both plain JSON.
-    ``editors`` are the people who changed the facts: they are barred from deciding on its plans.
+    ``editors`` are the people who changed the facts: they are excluded from deciding on its plans.
     """
 
     id: str

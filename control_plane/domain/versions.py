@@ -52,7 +52,7 @@ class Versions:
             )
         if minor and int(minor) < major.oldest_minor:
             found.append(
-                f"AWS makes no new instance of PostgreSQL {version}; the oldest is "
+                f"AWS creates no new instance of PostgreSQL {version}; the oldest is "
                 f"{name}.{major.oldest_minor}, and {name} leaves the choice to AWS ({self.source})"
             )
         return found

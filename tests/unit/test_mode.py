@@ -355,7 +355,7 @@ def test_a_decision_is_provisional_until_it_is_confirmed():
 
 def test_absent_residency_is_an_explicit_none():
     document = decided().to_document()
-    assert "No residency is asked for" in document["placement"]
+    assert "No residency is requested" in document["placement"]
     assert document["allowed_regions"] == ["eu-west-1", "eu-central-1"]
 
 

@@ -154,7 +154,7 @@ def test_a_process_refuses_every_secret_of_another_role(
             more.setenv(PREFIX + name.upper(), "postgres://somebody:s3cret@db/tenantplane")
             with pytest.raises(SettingInvalid) as refused:
                 load(role=role)
-        assert f"{PREFIX}{name.upper()} does not belong in the {role}" in refused.value.message
+        assert f"{PREFIX}{name.upper()} must not be set for the {role}" in refused.value.message
         assert "s3cret" not in refused.value.message
 
 

@@ -147,7 +147,7 @@ def warnings(desk: Desk) -> tuple[str, ...]:
 def test_a_hub_that_nobody_can_reach_is_warned_about(desk: Desk) -> None:
     desk.edit(network={"client_cidrs": []})
     (warning,) = warnings(desk)
-    assert "nobody can reach it" in warning
+    assert "nobody could reach the Hub" in warning
     desk.edit(network={"client_cidrs": ["10.20.0.0/16"]})
     assert warnings(desk) == ()
 

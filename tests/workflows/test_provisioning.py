@@ -148,7 +148,7 @@ def test_a_conflict_provisions_nothing_until_an_architect_corrects_the_facts(wor
 
 def test_a_conflict_is_not_confirmed_away(world: World) -> None:
     accepted = world.submit("A", customer_managed_key=True)
-    with pytest.raises(Exception, match="not confirmed"):
+    with pytest.raises(Exception, match="cannot be confirmed"):
         perform(
             world.core,
             ARCHITECT,

@@ -154,13 +154,13 @@ def test_a_dry_run_refuses_what_a_submission_would(shown: Scene) -> None:
         ("contract.colour", "x", "is not a field of this request"),
         ("company.time_zone", "Mars", "must be an IANA time zone such as Europe/Rome"),
         ("company.country", "XX",
-         "must be the ISO 3166-1 code of a country, two capitals such as IT"),
+         "must be the ISO 3166-1 code of a country, two uppercase letters such as IT"),
         ("company", 7, "must be an object"),
         ("contacts", {}, "must be a list"),
         ("requirements.phone_sev1", "yes", "must be true or false"),
         ("requirements.residency.zone", "eu west", "must be a residency zone such as eu or us_gov"),
         ("environment", "Production",
-         "must be 2 to 20 small letters, digits and hyphens, such as production"),
+         "must be 2 to 20 lower-case letters, digits and hyphens, such as production"),
     ],
 )  # fmt: skip
 def test_a_wrong_field_has_a_plain_sentence(
