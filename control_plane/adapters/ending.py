@@ -34,8 +34,8 @@ class EndRequest:
     def wait(self, seconds: float) -> bool:
         """Wait at most so long, and tell whether somebody asked for the end.
 
-        Keep it to some seconds and call again: a signal that another thread took does not wake
-        the main one.
+        Keep it to a few seconds and call again: a signal that another thread took does not wake the
+        main one.
         """
         with contextlib.suppress(queue.Empty):
             self._made.get(timeout=seconds)

@@ -1,7 +1,7 @@
 """The home folder of a process: its keys, its work, and the mark that it is the right folder.
 
 Keys are made by a command, never by the process that misses one: a folder that is not mounted, or
-was restored in part, would otherwise start a second installation with keys that nobody knows.
+was only partly restored, would otherwise start a second installation with keys that nobody knows.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _FILES: Final = {
 
 @dataclass(frozen=True)
 class Home:
-    """A home folder, by its absolute path; everything that is made in it is for its user alone."""
+    """A home folder, by its absolute path; everything that is made in it is only for its user."""
 
     folder: Path
 
@@ -64,19 +64,19 @@ class Home:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise SettingInvalid(
-                f"TENANTPLANE_HOME: the folder cannot be made ({error.strerror})"
+                f"TENANTPLANE_HOME: the folder cannot be created ({error.strerror})"
             ) from None
         self._require_writable()
 
     def require(self, *, is_written: bool = True) -> None:
         """Raise ``SettingInvalid`` unless this is a folder that `keys create` has made.
 
-        ``is_written`` says that the process works in it; else it may be mounted read-only.
+        ``is_written`` says that the process works in it; otherwise it may be mounted read-only.
         """
         if not self.is_marked:
             raise SettingInvalid(
                 f"TENANTPLANE_HOME: {self.folder} is not a home folder (it has no {MARK}): is the "
-                "volume mounted? A new installation makes it with `tenantctl keys create`"
+                "volume mounted? A new installation creates it with `tenantctl keys create`"
             )
         if is_written:
             self._require_writable()
@@ -97,7 +97,9 @@ class Home:
             if not self.is_marked:
                 create_once(self.part(MARK), _MARK_TEXT)
         except FileExistsError:
-            raise SettingInvalid("another process makes keys in this folder; try again") from None
+            raise SettingInvalid(
+                "another process is creating keys in this folder; try again"
+            ) from None
         return made
 
     def _require_writable(self) -> None:

@@ -24,7 +24,7 @@ _WORDS: Final = {
     "enum": "must be one of {}",
     "maxLength": "must have at most {} characters",
     "minLength": "must have at least {} characters",
-    "pattern": "does not have the form {}",
+    "pattern": "does not match the pattern {}",
     "type": "must be of the type {}",
 }
 

@@ -326,7 +326,7 @@ def test_the_report_names_the_logs_of_which_no_checkpoint_was_kept(log: World) -
     log.database.attack(lambda connection: edit_an_entry(connection, log))
     tampered = log.verify([ACME]).to_text()
     assert "Verdict: TAMPERED" in tampered
-    assert "checkpoint that you kept" not in tampered
+    assert "checkpoint of yours" not in tampered
 
 
 def test_a_clock_that_was_put_back_does_not_make_a_log_go_back(log: World) -> None:

@@ -273,13 +273,13 @@ def test_back_pressure_tells_which_part_is_behind(world: World) -> None:
     assert freshness().pending == 2
     late = datetime.now(UTC) - timedelta(seconds=61)
     world.database.attack(lambda c: c.execute(update(audit_pending).values(enqueued_at=late)))
-    assert freshness().problem() == "events wait for the sequencer too long"
+    assert freshness().problem() == "events have been waiting too long for the sequencer"
     world.sequencer.sequence()
     assert freshness().problem() is None
     assert freshness().oldest_unsigned > timedelta(0)
     late = datetime.now(UTC) - timedelta(seconds=301)
     world.database.attack(lambda c: c.execute(update(audit_tree).values(unsigned_since=late)))
-    assert freshness().problem() == "entries wait for a signed checkpoint too long"
+    assert freshness().problem() == "entries have been waiting too long for a signed checkpoint"
     world.record(1)
     world.settle()
     assert freshness().problem() is None

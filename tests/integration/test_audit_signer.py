@@ -63,7 +63,7 @@ def test_the_signer_refuses_a_database_that_was_rolled_back(world: World) -> Non
     assert refusal.error == "signing_refused"
     assert "25 entries, but 40 were signed already" in refusal.refused[ORIGIN]
     world.record(20)
-    assert "not the ones that were signed" in world.loop.tick().refused[ORIGIN]
+    assert "not the signed ones" in world.loop.tick().refused[ORIGIN]
     assert len(world.notes()) == 2
 
 
@@ -71,7 +71,7 @@ def test_the_signer_refuses_entries_that_were_changed_under_it(world: World) -> 
     world.grow(ACME, 40)
     world.database.attack(edit_and_hash)
     world.record(1)
-    assert "not the ones that were signed" in world.loop.tick().refused[ORIGIN]
+    assert "not the signed ones" in world.loop.tick().refused[ORIGIN]
 
 
 def test_the_signer_refuses_a_row_that_does_not_fit_the_entries(world: World) -> None:
@@ -322,7 +322,7 @@ def test_the_signer_does_not_go_on_under_another_key_unasked(world: World) -> No
     world.key = KeyFileSigner.generate()
     world.restart()
     world.record(1)
-    assert "another key signs it" in world.loop.tick().refused[ORIGIN]
+    assert "signed with another key" in world.loop.tick().refused[ORIGIN]
 
 
 # --- what a broken writer does ----------------------------------------------------------------

@@ -91,7 +91,7 @@ def test_a_look_finds_a_log_that_became_shorter(world: World, trail: SqlTrail) -
     trail.look_on(1000)
     world.database.attack(lambda connection: restore_backup(connection, 20))
     trail.look_on(1000)
-    assert trail.first_fault() == f"{ACME}: GAP: 40 entries were verified, now there are 20"
+    assert trail.first_fault() == f"{ACME}: GAP: 40 entries were verified, but now there are 20"
 
 
 def test_a_fault_that_was_mended_goes_away(world: World, trail: SqlTrail) -> None:

@@ -241,8 +241,8 @@ def test_an_unreachable_server_is_named(sources: CliSources, cache: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"no archive at all", "not a readable tar.gz"),
-        (official_archive()[:-30], "not a readable tar.gz"),
+        (b"no archive at all", "not a valid tar.gz"),
+        (official_archive()[:-30], "not a valid tar.gz"),
         (official_archive("v3.0.0"), "says v3.0.0 as its version"),
     ],
 )
@@ -264,7 +264,7 @@ def test_without_a_pinned_digest_nothing_is_downloaded_and_the_reason_is_said(
         ensure_cli(cache=cache, report=said.append, sources=with_digest(sources, None))
     assert archives.asked_for == []
     assert f"no digest of the official archive is pinned for {this_platform()}" in said[0]
-    for remedy in ("Install Go", "TENANTPLANE_PULUMI"):
+    for remedy in ("Install the Go version", "TENANTPLANE_PULUMI"):
         assert remedy in refused.value.message
 
 

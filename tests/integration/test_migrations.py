@@ -114,7 +114,7 @@ def test_missing_roles_are_named_with_what_to_do(tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("pg")
     with EmbeddedPostgres(folder / "p", short_folder=folder, durable=False) as server:
         url = server.url(SUPERUSER, SUPERUSER)
-        with pytest.raises(Unavailable, match="a role of the database is missing"):
+        with pytest.raises(Unavailable, match="a database role is missing"):
             migrate.upgrade(url)
         roles.bootstrap(url)
         migrate.upgrade(server.url(roles.OWNER, roles.DATABASE))

@@ -411,7 +411,7 @@ def test_an_answer_is_told_in_whole_lines_and_summed_up_by_its_first_error() -> 
     assert answer.summary == "Invalid value"
     assert answer.detail.splitlines()[0] == "filler line"
     assert "\u2502" not in answer.detail
-    assert Answer(code=1, out="", err="", seconds=0).summary == "it said nothing"
+    assert Answer(code=1, out="", err="", seconds=0).summary == "no output"
 
 
 def test_the_guide_computes_the_content_digest(plain: Shipped) -> None:

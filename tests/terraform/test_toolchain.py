@@ -60,7 +60,9 @@ def test_opentofu_takes_its_place(path: Path) -> None:
 
 
 def test_none_at_all_is_one_sentence_with_a_remedy(path: Path) -> None:
-    with pytest.raises(TerraformUnavailable, match=r"no terraform and no tofu on PATH\. Install"):
+    with pytest.raises(
+        TerraformUnavailable, match=r"Neither terraform nor tofu is on PATH\. Install"
+    ):
         find_toolchain(environment=environment(path))
 
 
@@ -74,7 +76,7 @@ def test_a_setting_that_names_nothing_is_named(path: Path) -> None:
     ("answer", "sentence"),
     [
         ("Terraform v1.10.5\non linux_amd64", "Terraform 1.10.5 is too old .* 1.11.0 or later"),
-        ("hello", "does not say its version"),
+        ("hello", "does not report its version"),
     ],
 )
 def test_a_binary_that_does_not_fit_is_refused(path: Path, answer: str, sentence: str) -> None:

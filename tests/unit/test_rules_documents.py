@@ -188,7 +188,7 @@ def test_every_form_of_condition_is_understood(folder):
             "rules.3.clauses.0.when",
             "candidate_mode is known only when",
         ),
-        ("mode_rules", "title: Size", "title: Size\n    title: Big", "line", "written twice"),
+        ("mode_rules", "title: Size", "title: Size\n    title: Big", "line", "duplicated"),
         ("mode_rules", "rules:\n", "rules: [\n", "line", ""),
         ("mode_rules", 'next_review: "2027-06-30"', 'next_review: "soon"', "document", "soon"),
         ("regions", "regions: [eu-west-2]", "regions: [eu-west-1]", "zones.uk.regions", "zone eu"),
@@ -208,13 +208,13 @@ def test_every_form_of_condition_is_understood(folder):
         ("policy_parameters", "uk: [eu-west-2]", "uk: [eu-west-9]", "allowed_regions.uk",
          "eu-west-9"),
         ("policy_parameters", "missing_tags: mandatory", "missing_tag: mandatory",
-         "enforcement.missing_tag", "no such policy rule"),
+         "enforcement.missing_tag", "unknown policy rule"),
         ("policy_parameters", "missing_tags: mandatory", "missing_tags: off",
          "enforcement.missing_tags", ""),
         ("policy_parameters", "encryption: {}", "encryption: {aws_vpc: provider_key}",
-         "encryption.aws_vpc", "aws_vpc is not a type that is encrypted"),
+         "encryption.aws_vpc", "aws_vpc is not a type that can be encrypted"),
         ("policy_parameters", "encryption: {}", "encryption: {aws_db: provider_key}",
-         "encryption.aws_db", "aws_db is not a type that is encrypted"),
+         "encryption.aws_db", "aws_db is not a type that can be encrypted"),
         ("policy_parameters", "ipv4: 8", "ipv4: 0", "widest_ingress_prefix.ipv4", "0"),
     ],
 )  # fmt: skip
@@ -407,7 +407,7 @@ def test_a_region_that_can_be_built_in_has_zones(folder: Path) -> None:
     ("old", "new", "sentence"),
     [
         ("  ap-northeast-1: acd\n", "  ap-northeast-1: aa\n", "names a zone twice"),
-        ("  ap-northeast-1: acd\n", "  ap-northeast-1: acd\n  xx-north-1: ab\n", "of no zone"),
+        ("  ap-northeast-1: acd\n", "  ap-northeast-1: acd\n  xx-north-1: ab\n", "not in any zone"),
     ],
 )
 def test_zones_that_mean_nothing_are_refused(

@@ -150,7 +150,7 @@ class CheckpointPublisher:
         return removed.rowcount
 
     def hold(self, reasons: Mapping[str, str], *, release_others: bool) -> None:
-        """Mark trees as held, with the reason: their own changes wait, those of others go on."""
+        """Mark trees as held, with the reason: their own changes wait, those of others continue."""
         if not reasons and not release_others:
             return
         given = rows_given(list(reasons.items()), tree=Text, why=Text)
@@ -236,7 +236,7 @@ class CheckpointPublisher:
         head = Checkpoint(origin=origin, size=item.frontier.size, root=item.frontier.root)
         if head.size < (item.newest_size or 0):
             raise SigningRefused(
-                origin, f"it has {head.size} entries, but {item.newest_size} were signed already"
+                origin, f"it has {head.size} entries, but {item.newest_size} are already signed"
             )
         last = self._signer.last(origin)
         if item.newest_size is not None and (last is None or last.size < item.newest_size):
@@ -244,16 +244,18 @@ class CheckpointPublisher:
             last = self._signer.adopt(str(item.newest_note), origin, proof)
         request = SigningRequest(head=head, proof=_proof(range_hash, last, head.size))
         if range_hash(0, head.size) != head.root:
-            raise SigningRefused(origin, "its entries do not have the root of its frontier")
+            raise SigningRefused(origin, "its entries do not match the root of its frontier")
         return request
 
     def _check_key(self, item: _Waiting, in_use: Collection[str]) -> None:
-        """Refuse to go on under another key than the one in use, which a rotation would name."""
+        """Refuse to sign with another key than the one in use, which a rotation would name."""
         origin = tree_origin(self._host, item.tree)
         if str(self._signer.key(origin)) in in_use:
             self._with_key.add(item.tree)
         elif in_use:
-            raise SigningRefused(origin, "another key signs it; the key file or host was changed")
+            raise SigningRefused(
+                origin, "it was signed with another key; the key file or the host name has changed"
+            )
         else:
             self._with_key.discard(item.tree)
 

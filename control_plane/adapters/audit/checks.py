@@ -1,4 +1,4 @@
-"""The checks on one log, fed with its checkpoints and entries in order.
+"""The checks on one log, fed with its checkpoints and entries in sequence.
 
 Nothing here reads a database: what is fed may come from anywhere. The entries are hashed as they
 are stored; they are parsed only to check their form.
@@ -61,7 +61,7 @@ class StoredEntry:
 
 
 class Findings:
-    """Collects findings; many of one kind are listed in part and counted."""
+    """Collects findings; many of one kind are listed partly and counted."""
 
     def __init__(self) -> None:
         self._listed: list[Finding] = []
@@ -76,7 +76,7 @@ class Findings:
             self._listed.append(Finding(verdict=verdict, detail=detail, idx=idx, size=size))
 
     def result(self) -> list[Finding]:
-        """Return what is listed; the last of each kind tells how many more there are."""
+        """Return what is listed; the last of each kind counts the rest."""
         last = {item.verdict: n for n, item in enumerate(self._listed)}
         return [
             replace(item, more=max(self._counts[item.verdict] - _LISTED, 0))
@@ -96,7 +96,7 @@ def check_checkpoint(
     parsed = parse_note(note)
     head = parse_checkpoint(parsed.text)
     if head.origin != origin:
-        raise NoteInvalid("it is the checkpoint of another log")
+        raise NoteInvalid("it belongs to another log")
     if size is not None and head.size != size:
         raise NoteInvalid(f"it is stored as size {size} and says {head.size}")
     signed_by = parsed.verified([item.key for item in keys])
@@ -215,7 +215,7 @@ class LogCheck:
         missing = "are missing or" if head.size not in self._roots else "are"
         self._findings.add(
             Verdict.TAMPERED,
-            f"entries from {start} to {head.size - 1} {missing} not those that were signed",
+            f"entries from {start} to {head.size - 1} {missing} not the signed ones",
             size=head.size,
         )
 
@@ -266,23 +266,23 @@ class LogCheck:
 
     def _check_header(self, header: Any, idx: int, prev: dict[str, int]) -> None:
         if not isinstance(header, dict) or header.keys() != {"idx", "prev", "seq_time"}:
-            raise AuditEventInvalid("header: is not of the closed form")
+            raise AuditEventInvalid("header: has missing or unknown keys")
         if header["idx"] != idx:
             raise AuditEventInvalid("header: names another index")
         if header["prev"] != prev and self._gap_at is None and self._is_whole:
             raise AuditEventInvalid("header: points back to the wrong entries")
         if not isinstance(header["seq_time"], str) or not SEQ_TIME.match(header["seq_time"]):
-            raise AuditEventInvalid("header: its time is not of its form")
+            raise AuditEventInvalid("header: its time is malformed")
 
     def _check_times(self, idx: int, seq_time: str, time: str) -> None:
         """Compare the times of an entry with the one before, the clock and each other."""
         at = _moment(seq_time)
         if self.last_seq_time is not None and seq_time < self.last_seq_time:
-            self._misdated(idx, f"was logged at {seq_time}, before the entry that precedes it")
+            self._misdated(idx, f"was logged at {seq_time}, before the entry that it follows")
         elif at > self._now + CLOCKS_DIFFER:
             self._misdated(idx, f"was logged at {seq_time}, which is in the future")
         elif _moment(time) > at + CLOCKS_DIFFER:
-            self._misdated(idx, f"tells of {time}, later than it was logged")
+            self._misdated(idx, f"is dated {time}, after it was logged")
         self.last_seq_time = max(seq_time, self.last_seq_time or "")
         if idx >= self._covered and at < self._now - UNSIGNED_LIMIT and self._unsigned_at is None:
             self._unsigned_at = idx
@@ -296,7 +296,7 @@ def _moment(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError as exc:
-        raise AuditEventInvalid("header: its time is no time") from exc
+        raise AuditEventInvalid("header: its time is invalid") from exc
 
 
 def _minutes(length: timedelta) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 def rows_given(rows: Sequence[Sequence[Any]], **columns: Any) -> TableValuedAlias:
     """Return ``rows`` as a table of ``columns``, each given with its SQLAlchemy type.
 
-    The text of the statement does not depend on the number of rows: nothing is compiled anew.
+    The text of the statement does not depend on the number of rows: nothing is compiled again.
     """
     values: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(columns)
     arrays = [

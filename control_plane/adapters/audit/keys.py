@@ -85,7 +85,7 @@ def create_key_file(path: Path) -> KeyFileSigner:
     try:
         create_once(path, signer.private_pem(), PRIVATE_MODE)
     except FileExistsError as exc:
-        raise KeyFileUnusable(f"the key file {path.name} exists already; it is kept") from exc
+        raise KeyFileUnusable(f"the key file {path.name} already exists and is kept") from exc
     except OSError as exc:
         raise KeyFileUnusable(
             f"the key file {path.name} cannot be created ({exc.strerror}); "
@@ -148,7 +148,7 @@ def _check_private(status: os.stat_result, name: str) -> None:
     if stat.S_IMODE(status.st_mode) & 0o177:
         raise KeyFileUnusable(
             f"the key file {name} is open to others ({stat.S_IMODE(status.st_mode):04o}); run "
-            "chmod 600 on it and, unless you know that nobody read it, take a new key"
+            "chmod 600 on it and, unless you are sure that nobody read it, use a new key"
         )
 
 
@@ -160,7 +160,7 @@ def _ensure_public(path: Path, signer: KeyFileSigner) -> None:
     except FileExistsError:
         if load_public_key(public) != signer.public_key:
             raise KeyFileUnusable(
-                f"{public.name} does not belong to {path.name}; one of them was replaced"
+                f"{public.name} does not belong to {path.name}; one of them has been replaced"
             ) from None
     except OSError as exc:
         raise KeyFileUnusable(f"{public.name} cannot be written ({exc.strerror})") from exc

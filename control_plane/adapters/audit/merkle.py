@@ -1,9 +1,9 @@
 """Merkle trees of RFC 6962 section 2.1 (RFC 9162 section 2.1): roots, proofs and their checks.
 
 Hashes are SHA-256: leaf = H(0x00 || entry), node = H(0x01 || left || right), empty = H("").
-``hashes[lo:hi]`` in the comments means MTH(D[lo:hi]) of the RFC. Everything here is pure; where the
-hashes are kept is told by a ``RangeHash``, so that one implementation of the proofs serves memory,
-database and tiles.
+``hashes[lo:hi]`` in the comments means MTH(D[lo:hi]) of the RFC. Everything here is pure; a
+``RangeHash`` finds the hashes where they are kept, so that one implementation of the proofs serves
+memory, database and tiles.
 """
 
 from __future__ import annotations

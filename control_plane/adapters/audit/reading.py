@@ -46,9 +46,9 @@ class StoredCheckpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class LoggedEvent:
-    """One entry of a log. ``body`` is None for bytes that are no canonical event.
+    """One entry of a log. ``body`` is None for bytes that are not a canonical event.
 
-    ``is_covered`` tells whether the newest checkpoint covers it, so that it can be proved.
+    ``is_covered`` says whether the newest checkpoint covers it, so that it can be proved.
     """
 
     idx: int
@@ -61,7 +61,7 @@ class LoggedEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class EventPage:
-    """Some entries, and the index to go on after; None at the end."""
+    """Some entries, and the index to continue after; None at the end."""
 
     events: Sequence[LoggedEvent]
     next_after: int | None
@@ -93,9 +93,9 @@ class Freshness:
     ) -> str | None:
         """Say why nothing may change now, or None: the back-pressure on all mutations."""
         if self.oldest_pending > pending_limit:
-            return "events wait for the sequencer too long"
+            return "events have been waiting too long for the sequencer"
         if self.oldest_unsigned > unsigned_limit:
-            return "entries wait for a signed checkpoint too long"
+            return "entries have been waiting too long for a signed checkpoint"
         return None
 
 
@@ -108,7 +108,7 @@ def limit_to(connection: Connection, trees: Sequence[str]) -> None:
 
 
 def all_trees(connection: Connection) -> list[str]:
-    """Return every tree of which a row is left anywhere; looks at every entry."""
+    """Return every tree that has a row left anywhere; looks at every entry."""
     tables = (audit_tree, audit_key, audit_checkpoint, audit_entry)
     return sorted(connection.execute(union(*(select(t.c.tenant_id) for t in tables))).scalars())
 

@@ -25,7 +25,7 @@ def random_salt() -> bytes:
 class SqlAuditLog:
     """The port ``AuditLog`` over one connection: its transaction is the caller's.
 
-    The event is durable exactly when what it tells of is. ``salt`` is the source of 32 random bytes
+    The event is durable exactly when what it records is. ``salt`` is the source of 32 random bytes
     per personal value.
     """
 

@@ -113,24 +113,24 @@ class Report:
         return "\n".join(lines) + "\n"
 
     def _limits(self) -> list[str]:
-        """Say what this verification cannot tell, so that nobody reads more into it."""
+        """Name the limits of this verification, so that nobody reads more into it."""
         lines = []
         if not self.keys_given:
             lines.append(
-                "The keys were taken from the database under test: whoever can write it could have "
-                "signed it anew. Give the public key of the signer to exclude that."
+                "The keys were taken from the database under test: anyone who can write to it "
+                "could have re-signed it. Give the signer's public key to rule that out."
             )
         alone = [tree.tree for tree in self.trees if not tree.pinned]
         if not alone or self.exit_code:
             return lines
         if len(alone) == len(self.trees):
             lines.append(
-                "No checkpoint that you kept confirms this: a party with the signing key could "
-                "have rewritten everything. Keep the newest checkpoint and give it next time."
+                "No checkpoint of yours confirms this: anyone with the signing key could have "
+                "rewritten everything. Keep the newest checkpoint and give it next time."
             )
         else:
             lines.append(
-                f"None of the checkpoints that you gave is of {_listed(alone)}: a party with the "
+                f"None of the checkpoints that you gave is of {_listed(alone)}: anyone with the "
                 "signing key could have rewritten that. Keep its newest checkpoint for next time."
             )
         return lines

@@ -88,7 +88,7 @@ class Growth:
 class Sequencer:
     """Gives pending events their place. ``clock`` returns the time written into headers.
 
-    A tree that somebody damaged is left alone until ``retry_damaged``, so that the others go on;
+    A tree that somebody damaged is left alone until ``retry_damaged``, so that the others continue;
     its events stay pending, and its own changes wait (``reading.held``).
     """
 
@@ -274,7 +274,7 @@ class Pointers:
 
 
 def parse_leniently(body: bytes) -> Any:
-    """Parse a body; one that is no JSON is logged as it is, and the verifier names it."""
+    """Parse a body; one that is not JSON is logged as it is, and the verifier names it."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -1,8 +1,8 @@
 """The sequencer and signer as a process of its own, with its own key and database role.
 
-``run_signer`` is the whole life of that process: it starts, ticks until it is told to stop, and
-returns an exit code. It ends on SIGTERM, SIGINT and when its parent is gone. A database that is
-away is waited for; the API refuses all changes meanwhile (``reading.freshness``).
+``run_signer`` is the whole life of that process: it starts, ticks until it is asked to stop, and
+returns an exit code. It ends on SIGTERM, SIGINT and when its parent is gone. It waits for a
+database that is unavailable; the API refuses all changes meanwhile (``reading.freshness``).
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class TickReport:
 
 
 class SignerLoop:
-    """One tick after the other; ``on_tick`` is told of each."""
+    """One tick after the other; each is reported to ``on_tick``."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ def run_signer(
     *,
     on_tick: Callable[[TickReport], None] | None = None,
 ) -> int:
-    """Run until told to stop and return the exit code: 0 stopped, 1 cannot work.
+    """Run until asked to stop and return the exit code: 0 stopped, 1 cannot work.
 
     Must be called from the main thread, since it takes SIGTERM and SIGINT.
     """
@@ -241,7 +241,7 @@ class _OwnEvents:
         self._is_started = False
 
     def started(self) -> None:
-        """Record the start, and the key when it is new; tried again while the database is away."""
+        """Record the start, and the key when it is new; retried until the database answers."""
         if self._is_started:
             return
         try:
@@ -261,7 +261,7 @@ class _OwnEvents:
         self._is_started = True
 
     def stopped(self) -> bool:
-        """Record the end and tell whether that was possible."""
+        """Record the end and return whether that was possible."""
         if not self._is_started:
             return False
         try:

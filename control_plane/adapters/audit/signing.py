@@ -2,7 +2,7 @@
 
 Before a head is signed it must be shown to extend the last one that was signed, and it is written
 to the signer's own journal, outside the database, before the signature exists. So a database that
-was rolled back or rewritten gets no signature, whoever its administrator is.
+was rolled back or rewritten gets no signature, not even for its administrator.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class SigningJournal:
             sync_folder(self._path.parent)
 
     def _compact_if_long(self) -> bool:
-        """Rewrite the file when most of its lines are of older heads; tell whether it was."""
+        """Rewrite the file when most of its lines are of older heads; return whether it was."""
         if self._lines <= max(self._compact_at, 2 * len(self._last)):
             return False
         self._compact()
@@ -212,11 +212,11 @@ class CheckpointSigner:
             return
         if head.size < last.size:
             raise SigningRefused(
-                head.origin, f"it has {head.size} entries, but {last.size} were signed already"
+                head.origin, f"it has {head.size} entries, but {last.size} are already signed"
             )
         if not verify_consistency(last.size, head.size, last.root, head.root, request.proof):
             raise SigningRefused(
-                head.origin, f"its first {last.size} entries are not the ones that were signed"
+                head.origin, f"its first {last.size} entries are not the signed ones"
             )
 
 

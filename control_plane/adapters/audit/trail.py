@@ -38,7 +38,7 @@ class SqlTrail:
         return next(iter(list(self._watch.faults.values())), "")
 
     def look_on(self, entries: int) -> None:
-        """Verify on from where the last look ended, ``entries`` at most; never a whole log anew."""
+        """Verify at most ``entries`` more, from where the last look ended."""
         keys = [load_public_key(self._public_key)] if self._public_key.exists() else None
         self._watch.look_on(entries, keys)
 
@@ -98,12 +98,12 @@ class SqlTrail:
         if path == "checkpoint":
             note = self.checkpoint(tree)
             if note is None:
-                raise NotFound("there is no such tile")
+                raise NotFound("tile not found")
             return note.encode()
         with self._on(tree) as connection:
             content = reading.tile(connection, tree, path)
         if content is None:
-            raise NotFound("there is no such tile")
+            raise NotFound("tile not found")
         return content
 
 

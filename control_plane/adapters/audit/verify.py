@@ -45,7 +45,7 @@ _PAGE: Final = 2000
 
 
 class PinInvalid(ValueError):
-    """A checkpoint that was brought along cannot be read, or is of another host's log."""
+    """A checkpoint that was brought along cannot be read, or belongs to a log of another host."""
 
 
 def verify(
@@ -135,15 +135,15 @@ def _verify_tree(
             on_progress(tree, check.entries, total)
     root = check.finish()
     if check.entries == 0 and not heads:
-        findings.add(Verdict.GAP, "there is no such log")
+        findings.add(Verdict.GAP, "the log does not exist")
     elif total != check.next_idx:
-        findings.add(Verdict.GAP, f"the log ends at {check.next_idx}, its row says {total}")
+        findings.add(Verdict.GAP, f"the log ends at {check.next_idx}, but its row says {total}")
     elif (
         root is not None
         and end is not None
         and not _is_frontier(end.size, bytes(end.frontier), root)
     ):
-        findings.add(Verdict.TAMPERED, "the entries do not have the root that the log's row has")
+        findings.add(Verdict.TAMPERED, "the entries do not match the root in the log's row")
     covered = max(heads, default=0)
     return TreeReport(
         tree=tree,
@@ -169,7 +169,9 @@ def _pins_by_tree(host: str, pins: Sequence[str]) -> dict[str, list[str]]:
         except NoteInvalid as exc:
             raise PinInvalid(f"a given checkpoint cannot be read: {exc}") from exc
         if not origin.startswith(prefix):
-            raise PinInvalid(f"a given checkpoint is of {origin}, which is no log of {host}")
+            raise PinInvalid(
+                f"a given checkpoint belongs to {origin}, which is not a log of {host}"
+            )
         found.setdefault(origin.removeprefix(prefix), []).append(pin)
     return found
 

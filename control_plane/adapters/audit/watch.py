@@ -27,8 +27,8 @@ from control_plane.adapters.db.audit_tables import audit_tree
 class LogWatch:
     """Where the verification of each tree stands in this process, and what it found.
 
-    ``faults`` are by tree; a tree with a fault is looked at again from the checkpoint before it, so
-    that a fault that was mended goes away, and no other.
+    ``faults`` are by tree; a tree with a fault is checked again from the checkpoint before it, so
+    that a fault that was fixed goes away, and no other.
     """
 
     engine: Engine
@@ -78,11 +78,13 @@ class LogWatch:
         limit: int,
         public_keys: Sequence[bytes] | None,
     ) -> int:
-        """Verify a tree on, up to ``limit`` entries; returns how many were looked at."""
+        """Verify a tree on, up to ``limit`` entries; returns how many were checked."""
         start = self._verified.get(tree, Frontier())
         findings = Findings()
         if size < start.size:
-            findings.add(Verdict.GAP, f"{start.size} entries were verified, now there are {size}")
+            findings.add(
+                Verdict.GAP, f"{start.size} entries were verified, but now there are {size}"
+            )
             self._keep(tree, findings)
             return 1
         head = self._head(connection, tree, public_keys, findings)
@@ -98,7 +100,7 @@ class LogWatch:
             check.add(stored)
         check.finish()
         if check.next_idx < end:
-            findings.add(Verdict.GAP, f"the log ends at {check.next_idx}, its row says {size}")
+            findings.add(Verdict.GAP, f"the log ends at {check.next_idx}, but its row says {size}")
         if not findings.result() and is_new:
             self._verified[tree] = check.frontier
             if heads:

@@ -34,7 +34,7 @@ def driver_url(url: str) -> str:
     """
     scheme, separator, rest = url.partition("://")
     if scheme.split("+")[0] not in {"postgresql", "postgres"} or not separator:
-        raise SettingInvalid(f"a database URL ({_SETTINGS}) starts with postgresql://")
+        raise SettingInvalid(f"a database URL ({_SETTINGS}) must start with postgresql://")
     try:
         parts: dict[str, Any] = conninfo_to_dict(f"postgresql://{rest}")
     except psycopg.ProgrammingError:

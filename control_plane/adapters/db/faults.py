@@ -36,11 +36,11 @@ TRIGGER_ERRORS: Final[dict[str, type[DomainError]]] = {
 TRIGGER_CONFLICT: Final = "TP006"
 _UNIQUE: Final = "23505"
 _SENTENCES: Final = {
-    _UNIQUE: "this exists already",
+    _UNIQUE: "it already exists",
     "23503": "it refers to something that does not exist",
-    "23514": "its facts do not go together",
-    "23502": "a fact is missing",
-    TRIGGER_CONFLICT: "this is never changed",
+    "23514": "it violates a data rule",
+    "23502": "a required value is missing",
+    TRIGGER_CONFLICT: "it is immutable",
 }
 _MET: Final = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
 _WAITED: Final = frozenset({"55P03", "57014"})  # lock_not_available, query_canceled (timeout)
@@ -54,14 +54,14 @@ def translated() -> Iterator[None]:
     try:
         yield
     except PoolTimeout:
-        raise Unavailable("the database has no free connection") from None
+        raise Unavailable("no database connection is free") from None
     except DBAPIError as error:
         raise _translate(error) from error
     except StatementError as error:
         # a value that its column's type refused before anything was sent
         raise (error.orig or error) from None
     except UnicodeEncodeError:
-        raise InvalidInput("a text holds characters that cannot be stored") from None
+        raise InvalidInput("a text contains characters that cannot be stored") from None
 
 
 def _translate(error: DBAPIError) -> Exception:
@@ -74,13 +74,13 @@ def _translate(error: DBAPIError) -> Exception:
     if state in _SENTENCES:
         return Conflict(_SENTENCES[state], constraint=_constraint(cause))
     if state in _MET:
-        return Conflict("two changes met; try again", constraint="serialization")
+        return Conflict("a concurrent change interfered; try again", constraint="serialization")
     if state in _WAITED:
-        return Unavailable("the database made us wait too long")
+        return Unavailable("timed out waiting for the database")
     if state.startswith("22") or (not state and isinstance(cause, psycopg.DataError)):
         return InvalidInput("a value cannot be stored: a NUL character or a number out of range")
     if state.startswith("08") or state in _AWAY or isinstance(cause, psycopg.OperationalError):
-        return Unavailable("the database is not available")
+        return Unavailable("the database is unavailable")
     return error
 
 

@@ -49,8 +49,8 @@ def upgrade(url: str, revision: str = "head") -> None:
         except ProgrammingError as error:
             if "role" in str(error.orig) and "does not exist" in str(error.orig):
                 raise Unavailable(
-                    "a role of the database is missing: an administrator runs"
-                    " `tenantctl database roles` first"
+                    "a database role is missing: an administrator must run "
+                    "`tenantctl database roles` first"
                 ) from error
             raise
 

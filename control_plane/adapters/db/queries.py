@@ -180,7 +180,7 @@ class SqlQueries:
 
     # --- retention -----------------------------------------------------------------------------
     def forget_answers(self, now: datetime, *, limit: int) -> int:
-        """Delete idempotent answers whose life is over; returns how many."""
+        """Delete idempotent answers whose lifetime has ended; returns how many."""
         table = tables.idempotency_record
         old = select(table.c.id).where(table.c.expires_at < now).limit(limit)
         with translated():

@@ -18,7 +18,7 @@ T = TypeVar("T")
 class SqlRepository(Generic[T]):
     """The port ``Repository`` over one connection: its transaction is the caller's.
 
-    What is refused undoes that one statement, by a savepoint, and the transaction goes on: a use
+    What is refused undoes that one statement, by a savepoint, and the transaction continues: a use
     case may look at what exists and decide again.
     """
 
@@ -48,7 +48,7 @@ class SqlRepository(Generic[T]):
         the application has no right to update those tables.
         """
         if self._mapped.immutable:
-            raise Conflict("this is never changed", constraint=f"{self._table.name}_is_immutable")
+            raise Conflict("it is immutable", constraint=f"{self._table.name}_is_immutable")
         values = self._mapped.to_row(entity)
         condition = self._table.c.id == values.pop("id")
         if self._mapped.versioned:
@@ -107,7 +107,7 @@ class SqlRunEvents:
         self._table = RUN_EVENT.table
 
     def append(self, *lines: RunEvent) -> None:
-        """Insert lines of one run, all or none; their numbers must be its next, in order.
+        """Insert lines of one run, all or none; their numbers must be its next, in sequence.
 
         Raises ``Conflict`` when they are not: of two writers with the same number the primary key
         refuses one.
@@ -132,7 +132,7 @@ class SqlRunEvents:
             raise refused
 
     def after(self, run_id: str, seq: int, *, limit: int = 500) -> list[RunEvent]:
-        """Return the lines of a run with numbers above ``seq``, in order."""
+        """Return the lines of a run with numbers above ``seq``, in sequence."""
         columns = self._table.c
         query = (
             select(self._table)

@@ -2,7 +2,7 @@
 
 ``owner`` owns the tables and runs migrations; ``app`` reads and writes what the application does;
 ``sequencer`` writes the audit log; ``auditor`` reads it. On the private socket of the embedded
-server they need no password; elsewhere whoever runs this sets one and gives the URLs as settings.
+server they need no password; elsewhere the administrator sets one and gives the URLs as settings.
 """
 
 from __future__ import annotations

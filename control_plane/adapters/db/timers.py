@@ -48,7 +48,7 @@ class SqlTimers:
         return [Timer(kind=kind, subject=subject, due_at=until) for kind, subject in rows]
 
     def finish(self, claimed: Timer) -> None:
-        """Remove a claimed timer, unless it was set anew meanwhile."""
+        """Remove a claimed timer, unless it was set again meanwhile."""
         statement = timer.delete().where(
             timer.c.kind == claimed.kind,
             timer.c.subject == claimed.subject,

@@ -1,8 +1,8 @@
 """The worker's side of the queue: claims phases and does them.
 
 A phase is one DBOS workflow with one step, at least once: the phase itself looks at the rows and
-goes on from there. A worker that starts takes up what its predecessor of the same name left; what
-a dead worker of another name left is enqueued again by whoever finds it first.
+continues from there. A worker that starts takes up what its predecessor of the same name left; what
+a dead worker of another name left is enqueued again by the one that finds it first.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Executor:
         """Enqueue again what dead workers were doing; returns how many phases.
 
         A name must be free for a while before its work is taken: a worker that lost the database
-        for a moment takes its name again and goes on. While its phases are enqueued the name is
+        for a moment takes its name again and continues. While its phases are enqueued the name is
         held, so that it cannot start and take them up as well.
         """
         now, busy = time.monotonic(), self._liveness.busy_workers()

@@ -61,8 +61,8 @@ class Liveness:
         while not self.take():
             if time.monotonic() > end:
                 raise Unavailable(
-                    f"a worker named {self.worker_id} is running; "
-                    "give this one another TENANTPLANE_WORKER_ID"
+                    f"a worker named {self.worker_id} is already running; set another "
+                    f"TENANTPLANE_WORKER_ID"
                 )
             time.sleep(0.2)
         return self
@@ -71,7 +71,7 @@ class Liveness:
         self._close()
 
     def take(self) -> bool:
-        """Open a session and take the name in it; tells whether nobody else had it.
+        """Open a session and take the name in it; returns whether nobody else had it.
 
         Raises ``Unavailable`` when the database cannot be reached.
         """
@@ -89,7 +89,7 @@ class Liveness:
             )
             session.execute(_SILENCE)
         except psycopg.Error as error:
-            raise Unavailable("the database cannot be reached") from error
+            raise Unavailable("the database is unreachable") from error
         self._session = session
         if self._try_lock(self.worker_id):
             return True

@@ -58,8 +58,8 @@ def workflow_id(phase: str, subject_id: str, attempt: int) -> str:
 class DbosQueue:
     """The port ``RunQueue`` on one connection: the only caller that enqueues.
 
-    DBOS accepts an unknown phase or a missing partition without a word and never runs it, so both
-    are refused here.
+    DBOS accepts an unknown phase or a missing partition silently and never runs it, so both are
+    refused here.
     """
 
     def __init__(self, dbos: DBOSClient, connection: Connection) -> None:

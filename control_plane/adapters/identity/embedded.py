@@ -21,7 +21,7 @@ LONGEST_MINUTES: Final = 12 * 60
 
 
 class EmbeddedIssuer:
-    """Mints access tokens (RFC 9068) with an Ed25519 key in a file of this user alone."""
+    """Mints access tokens (RFC 9068) with an Ed25519 key in a file that only this user reads."""
 
     def __init__(self, file: Path, *, audience: str) -> None:
         self._file = file
@@ -44,7 +44,7 @@ class EmbeddedIssuer:
         the API takes the caller for a machine.
         """
         if not 0 < minutes <= LONGEST_MINUTES:
-            raise SettingInvalid(f"a token lives 1 to {LONGEST_MINUTES} minutes")
+            raise SettingInvalid(f"the lifetime of a token must be 1 to {LONGEST_MINUTES} minutes")
         now = int(time.time())
         claims: dict[str, Any] = {
             "iss": ISSUER,
@@ -74,12 +74,13 @@ class EmbeddedIssuer:
         except FileNotFoundError:
             raise SettingInvalid(
                 f"there is no issuer's key {self._file.name} in {self._file.parent}: "
-                "`tenantctl serve` makes it at its first start, `tenantctl keys create` too; check "
-                "TENANTPLANE_HOME"
+                "`tenantctl serve` creates it at its first start, `tenantctl keys create` does "
+                "too; "
+                "check TENANTPLANE_HOME"
             ) from None
         if stat.S_IMODE(self._file.stat().st_mode) & 0o077:
             raise SettingInvalid(
-                f"the issuer's key {self._file.name} can be read by others; make it mode 0600"
+                f"the issuer's key {self._file.name} can be read by others; run chmod 600 on it"
             )
         key = OKPKey.import_key(text)
         key.ensure_kid()
@@ -90,7 +91,7 @@ def open_embedded_issuer(file: Path, *, audience: str, is_used: bool) -> Embedde
     """Return an installation's own issuer. Raises ``SettingInvalid`` where it has another."""
     if not is_used:
         raise SettingInvalid(
-            "the embedded issuer is not used here: tokens come from TENANTPLANE_ISSUER"
+            "the embedded issuer is disabled here: tokens come from TENANTPLANE_ISSUER"
         )
     return EmbeddedIssuer(file, audience=audience)
 

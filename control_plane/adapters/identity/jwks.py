@@ -31,8 +31,8 @@ def fetch_jwks(url: str) -> dict[str, Any]:
             if len(content) > MAX_BYTES:
                 raise ValueError("the JWKS is too large")
             if time.monotonic() > deadline:
-                raise ValueError("the JWKS takes too long to arrive")
+                raise ValueError("timed out fetching the JWKS")
     found = json.loads(content)
     if not isinstance(found, dict):
-        raise ValueError("a JWKS is a JSON object")  # noqa: TRY004 - a fault of the answer
+        raise ValueError("the JWKS is not a JSON object")  # noqa: TRY004 - a fault of the answer
     return found

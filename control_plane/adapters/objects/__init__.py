@@ -9,7 +9,7 @@ __all__ = ["FileObjectStore", "S3ObjectStore", "open_store"]
 
 
 def open_store(url: str | None, *, folder: Path) -> FileObjectStore | S3ObjectStore:
-    """Return the store of ``file:///folder`` or ``s3://bucket/prefix``; none: ``folder``.
+    """Return the store of ``file:///folder`` or ``s3://bucket/prefix``, or ``folder`` without.
 
     Raises ``SettingInvalid``.
     """

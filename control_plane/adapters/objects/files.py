@@ -36,7 +36,10 @@ class FileObjectStore:
                     written.replace(path)
                     sync_folder(path.parent)
                 elif path.read_bytes() != content:
-                    raise Conflict("an object has this key and other content", constraint="object")
+                    raise Conflict(
+                        "an object with this key and other content already exists",
+                        constraint="object",
+                    )
         finally:
             written.unlink(missing_ok=True)
 
@@ -45,7 +48,7 @@ class FileObjectStore:
         try:
             return self._path(key).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise NotFound("there is no such object") from None
+            raise NotFound("object not found") from None
 
     def exists(self, key: str) -> bool:
         """Tell whether the key is there."""

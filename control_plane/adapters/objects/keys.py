@@ -17,5 +17,5 @@ def check_key(key: str) -> str:
     so no key leaves its store or hides in it.
     """
     if len(key) > LONGEST or not _KEY.match(key):
-        raise ValueError("an object key is a plain relative path of letters, digits, '.', '_', '-'")
+        raise ValueError("an object key must be a relative path of letters, digits, '.', '_', '-'")
     return key

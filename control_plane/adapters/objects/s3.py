@@ -41,8 +41,8 @@ class S3ObjectStore:
         given = dict(parse_qsl(parsed.query))
         if parsed.scheme != "s3" or not parsed.hostname or set(given) - _PARAMETERS:
             raise SettingInvalid(
-                "TENANTPLANE_OBJECTS_URL: write s3://bucket/prefix?region=…&endpoint=…; the "
-                "parameters may be left out, and there are no others"
+                "TENANTPLANE_OBJECTS_URL: write s3://bucket/prefix?region=…&endpoint=…; both "
+                "parameters are optional, and there are no others"
             )
         endpoint = given.get("endpoint")
         direct = endpoint is not None and is_loopback(urlsplit(endpoint).hostname or "")
@@ -66,16 +66,19 @@ class S3ObjectStore:
                 return
             if refused == "PreconditionFailed":
                 if self.get(key) != content:
-                    raise Conflict("an object has this key and other content", constraint="object")
+                    raise Conflict(
+                        "an object with this key and other content already exists",
+                        constraint="object",
+                    )
                 return
             # ConditionalRequestConflict: another writer of this key is at work
-        raise Unavailable("S3 refused to decide between the writers of one object; try again")
+        raise Unavailable("S3 reported conflicting writes to one object; try again")
 
     def get(self, key: str) -> bytes:
         """Return the content. Raises ``NotFound``."""
         found, absent = self._ask("get_object", key)
         if absent:
-            raise NotFound("there is no such object")
+            raise NotFound("object not found")
         return bytes(found)
 
     def exists(self, key: str) -> bool:
@@ -94,9 +97,9 @@ class S3ObjectStore:
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             if code not in _EXPECTED:
-                raise Unavailable(f"the object store refused: {code}") from error
+                raise Unavailable(f"the object store refused the request: {code}") from error
             return b"", code
         except BotoCoreError as error:
             raise Unavailable(
-                f"the object store cannot be reached ({type(error).__name__})"
+                f"the object store is unreachable ({type(error).__name__})"
             ) from error

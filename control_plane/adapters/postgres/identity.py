@@ -37,8 +37,8 @@ def choose_identity(folder: Path, program: Path, wanted: Sequence[str] = ()) -> 
     if os.geteuid() != 0:
         if folder.stat().st_uid != os.geteuid():
             raise Unavailable(
-                "the data folder belongs to another user: start as that user, give the folder to"
-                " yourself with chown -R, or choose another folder"
+                "the data folder belongs to another user: start as that user, take the "
+                "folder over with chown -R, or choose another folder"
             )
         return ORDINARY
     refusals: list[str] = []

@@ -4,7 +4,7 @@ A script of its own, run as ``python -I -S launch.py <identity> <parent pid> <fo
 <argument>...``: PostgreSQL refuses to run as root, and code between fork and exec of a process with
 threads (``preexec_fn``) can deadlock. ``identity`` is one of
 
-- ``self``: go on as we are;
+- ``self``: continue as we are;
 - ``namespace:<uid>``: in a user namespace where this user is ``uid``; files stay those of this
   user, so every path that we can reach stays reachable;
 - ``user:<uid>:<gid>``: as another user, who must be able to reach every path;

@@ -68,10 +68,10 @@ _THROWN_AWAY: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_w
 class EmbeddedPostgres:
     """One server over one folder.
 
-    It ends with its parent, however that ends, and recovers by itself from a power cut.
-    ``short_folder`` holds the socket when the path under ``folder`` is too long for one; the
-    default is the user's cache folder. ``durable=False`` is for tests whose data is thrown away.
-    ``identities`` limits what root may try, see ``identity.choose_identity``.
+    It ends with its parent, however that ends, and recovers from a power cut. ``short_folder``
+    holds the socket when the path under ``folder`` is too long for one; the default is the user's
+    cache folder. ``durable=False`` is for tests whose data is thrown away. ``identities`` limits
+    what root may try, see ``identity.choose_identity``.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class EmbeddedPostgres:
         another user or version, a system that lets root run no server.
         """
         if self._child is not None:
-            raise Unavailable("this server is started already")
+            raise Unavailable("this server is already started")
         programs = _programs()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._take_lock()
@@ -148,7 +148,7 @@ class EmbeddedPostgres:
     def pid(self) -> int:
         """The server's process id. Raises ``Unavailable`` when it does not run."""
         if self._child is None or self._child.ended:
-            raise Unavailable("the embedded PostgreSQL does not run")
+            raise Unavailable("the embedded PostgreSQL is not running")
         return self._child.pid
 
     def url(self, role: str, database: str) -> str:
@@ -164,7 +164,8 @@ class EmbeddedPostgres:
         except OSError:
             os.close(lock)
             raise Unavailable(
-                "a PostgreSQL server runs on this data folder already: stop the other tenantplane"
+                "a PostgreSQL server is already running on this data folder: stop the other "
+                "tenantplane"
                 " or choose another data folder"
             ) from None
         self._lock = lock
@@ -189,7 +190,7 @@ class EmbeddedPostgres:
             process.wait(_PREDECESSOR_SECONDS)
         except psutil.TimeoutExpired:
             raise Unavailable(
-                f"the server of an earlier start still shuts down (process {pid}): try again"
+                f"the server of an earlier start is still shutting down (process {pid}): try again"
             ) from None
 
     def _create_data(self, identity: str, programs: Path) -> None:
@@ -199,7 +200,7 @@ class EmbeddedPostgres:
             if found != VERSION:
                 raise Unavailable(
                     f"the data folder was written by PostgreSQL {found} and this is {VERSION}:"
-                    " choose another data folder, or bring the data over with pg_dump"
+                    " choose another data folder, or migrate the data with pg_dump"
                 )
             return
         unfinished = self.folder / "data.unfinished"
@@ -248,7 +249,7 @@ class EmbeddedPostgres:
     def _status(self) -> _Status:
         """Read ``postmaster.pid``: line 1 is the process, line 8 its state.
 
-        The file of a killed server stays and says ready too: the process id tells them apart.
+        The file of a killed server stays and says ready too: the process id distinguishes them.
         """
         try:
             lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
@@ -308,4 +309,4 @@ def _programs() -> Path:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     grave = [line for line in lines if "FATAL" in line or "PANIC" in line or "error" in line]
-    return (grave or lines or ["it said nothing"])[-1]
+    return (grave or lines or ["no output"])[-1]

@@ -48,7 +48,7 @@ def result_of(result: Json) -> EngineResult:
 
 
 def failed_of(failure: Json, *, begun: bool) -> EngineResult:
-    """Return an apply that failed, or raise what is no end of an apply.
+    """Return an apply that failed, or raise what is not the end of an apply.
 
     That is what happened before anything could be touched, and the death of a process, after
     which nobody knows how far it came.

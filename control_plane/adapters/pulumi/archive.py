@@ -20,7 +20,7 @@ _LARGEST_PROGRAM = 1 << 30
 
 
 class ArchiveRefused(Exception):
-    """The archive cannot be had, or is not the pinned one; the message is a clause."""
+    """The archive is unavailable, or is not the pinned one; the message is a clause."""
 
 
 def fetch_program(url: str, *, sha256: str, folder: Path, report: Callable[[str], None]) -> Path:
@@ -36,7 +36,7 @@ def fetch_program(url: str, *, sha256: str, folder: Path, report: Callable[[str]
     try:
         found = _download(url, archive, report)
         if found != sha256.lower():
-            raise ArchiveRefused(f"its SHA-256 should be {sha256} and is {found}")
+            raise ArchiveRefused(f"its SHA-256 should be {sha256}, but is {found}")
         return _unpack(archive, folder / "pulumi")
     finally:
         archive.unlink(missing_ok=True)
@@ -61,12 +61,12 @@ def _download(url: str, archive: Path, report: Callable[[str], None]) -> str:
                 done += len(block)
                 now = time.monotonic()
                 if done > _LARGEST_ARCHIVE or now - started > _DEADLINE_SECONDS:
-                    raise ArchiveRefused("it is too large or too slow")
+                    raise ArchiveRefused("it is too large, or the download timed out")
                 if now - last >= _PROGRESS_SECONDS:
                     last = now
                     report(f"downloading the Pulumi CLI: {done >> 20}{of} MB")
     except httpx.RemoteProtocolError as error:
-        raise ArchiveRefused(f"the download broke off after {done} bytes") from error
+        raise ArchiveRefused(f"the download was interrupted after {done} bytes") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ArchiveRefused(f"the download failed ({type(error).__name__})") from error
     return digest.hexdigest()
@@ -88,5 +88,5 @@ def _unpack(archive: Path, program: Path) -> Path:
                     program.chmod(0o755)
                     return program
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise ArchiveRefused("it is not a readable tar.gz") from error
-    raise ArchiveRefused("there is no program pulumi in it")
+        raise ArchiveRefused("it is not a valid tar.gz") from error
+    raise ArchiveRefused("it contains no pulumi program")

@@ -54,7 +54,7 @@ def find_go(search_path: str | None) -> str:
     for place in _USUAL_PLACES:
         if os.access(place, os.X_OK):
             return place
-    raise BuildFailed("there is no Go on PATH")
+    raise BuildFailed("Go is not on PATH")
 
 
 def build_program(
@@ -85,7 +85,7 @@ def build_program(
         deadline=time.monotonic() + deadline_seconds,
     )
     tags = f"-tags={','.join(program.tags)}"
-    total = build.run("reading its modules", [go, "list", "-deps", tags, program.package])
+    total = build.run("downloading modules", [go, "list", "-deps", tags, program.package])
     symbols = f"-s -w -X {program.version_symbol}=v{version}"
     flags = ["-v", "-trimpath", "-buildvcs=false", tags, f"-ldflags={symbols}", f"-o={output}"]
     build.run("compiling", [go, "build", *flags, program.package], of=total)
@@ -138,7 +138,7 @@ class _Build:
                 start_new_session=True,  # so that its compilers end with it
             )
         except OSError as error:
-            raise BuildFailed(f"Go cannot be started ({error.strerror})") from error
+            raise BuildFailed(f"Go could not be started ({error.strerror})") from error
         said = _Said(process)
         try:
             self._wait(process, said, doing, of, started)
@@ -148,7 +148,7 @@ class _Build:
                 process.wait()
             said.join()
         if process.returncode != 0:
-            raise BuildFailed(f"Go ended with the words: {said.last()}")
+            raise BuildFailed(f"Go failed: {said.last()}")
         return said.packages
 
     def _wait(
@@ -157,7 +157,7 @@ class _Build:
         while True:
             left = self.deadline - time.monotonic()
             if left <= 0:
-                raise BuildFailed("it took longer than allowed")
+                raise BuildFailed("it timed out")
             try:
                 process.wait(timeout=min(_PROGRESS_SECONDS, left))
             except subprocess.TimeoutExpired:

@@ -113,7 +113,7 @@ class PulumiEngine:
         listener = _Listener(on_events=on_events, on_planned=lambda m: plans.append(plan_of(m)))
         self._result(call, "preview", listener)
         if not plans:
-            raise EngineFailed("the runner gave no plan", reason="protocol")
+            raise EngineFailed("the runner returned no plan", reason="protocol")
         return plans[0]
 
     def apply(
@@ -184,7 +184,7 @@ class PulumiEngine:
     def resolve(self, call: EngineCall, *, on_events: OnEvents) -> tuple[Resolved, ...]:
         """Settle what interrupted operations have left, and read the whole stack from the cloud.
 
-        Raises ``PendingUnresolved`` naming those that cannot be told.
+        Raises ``PendingUnresolved`` naming those whose outcome is unknown.
         """
         last = self._call(call, "resolve", _Listener(on_events=on_events))
         if last["message"] == "failure":
@@ -194,7 +194,7 @@ class PulumiEngine:
         return tuple(Resolved.from_document(each) for each in last["resolved"])
 
     def cancel(self, call_id: str) -> bool:
-        """Ask a running call of this process to stop, once; tells whether there was one."""
+        """Ask a running call of this process to stop, once; returns whether there was one."""
         with self._mutex:
             runner = self._running.get(call_id)
             is_first = call_id not in self._canceled
@@ -207,8 +207,8 @@ class PulumiEngine:
     def stop_all(self) -> None:
         """Stop every running call of this process where it is, and wait until it has stopped.
 
-        Whoever waits for one of them goes on waiting for ever: this process is about to end, and
-        what it would record about an apply that was cut is less true than the rows are.
+        A caller that waits for one of them waits forever: this process is about to end, and what it
+        would record about an apply that was cut is less true than the rows are.
         """
         self._stopping.set()
         with self._mutex:
@@ -263,7 +263,7 @@ class PulumiEngine:
             if last is None:
                 runner.wait_for_guard(self._deadlines["stop_seconds"] + _SLACK_SECONDS)
                 runner.log_noise(call.call_id)
-                raise EngineFailed("the engine's process ended without an answer", reason=DIED)
+                raise EngineFailed("the engine process exited without an answer", reason=DIED)
             if last["message"] == "failure" and last["code"] == "engine":
                 runner.log_noise(call.call_id)
             return last
@@ -285,7 +285,7 @@ class PulumiEngine:
                 if not _waited_for(messages[-1]) and time.monotonic() < moment:
                     continue
             elif not messages:
-                raise EngineFailed("the runner does not answer", reason="deadline")
+                raise EngineFailed("the runner does not respond", reason="deadline")
             yield messages
             messages, moment = [], end
         if messages:
@@ -345,7 +345,7 @@ class PulumiEngine:
                 path = self._find_cli()
                 version = cli_version(path)
                 if version is None:
-                    raise EngineUnavailable("the pulumi command does not tell its version")
+                    raise EngineUnavailable("the pulumi command does not report its version")
                 self._found = (path, version)
             return self._found
 
@@ -359,7 +359,7 @@ class _Listener:
     on_applied: Callable[[Json], None] | None = None
 
     def hear(self, messages: Sequence[Json]) -> str | None:
-        """Pass on the messages of a moment, of which only the last can be other than an event."""
+        """Pass on messages that came together; only the last can be other than an event."""
         events = [(m["kind"], m["body"]) for m in messages if m["message"] == "event"]
         if events and self.on_events is not None:
             self.on_events(events)

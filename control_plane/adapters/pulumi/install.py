@@ -76,10 +76,10 @@ class CliSources:
 def ensure_cli(*, cache: Path, report: Report, sources: CliSources | None = None) -> Path:
     """Return the path of a ``pulumi`` of exactly the pinned version.
 
-    It is the one that ``TENANTPLANE_PULUMI`` names; else the one in ``cache``; else the one on
-    PATH; else it is put into ``cache``, once and for all processes, by downloading the official
-    archive where its digest is pinned, or by building it with Go. ``report`` gets lines of
-    progress and the reason of every source that was passed over.
+    It is the one that ``TENANTPLANE_PULUMI`` names, the one in ``cache`` or the one on PATH, in
+    this order; otherwise it is put into ``cache``, once and for all processes, by downloading the
+    official archive where its digest is pinned, or by building it with Go. ``report`` gets lines of
+    progress and the reason of every source that was skipped.
 
     Raises:
         SettingInvalid: the named program is not a Pulumi CLI of the pinned version.
@@ -96,7 +96,7 @@ def ensure_cli(*, cache: Path, report: Report, sources: CliSources | None = None
         found = cli_version(cached)
         if found == wanted:
             return cached
-        report(f"the cached Pulumi CLI says {found or 'nothing'} as its version: replacing it")
+        report(f"the cached Pulumi CLI reports version {found or 'none'}: replacing it")
     on_path = _on_path(sources, wanted, report)
     if on_path:
         return on_path
@@ -108,7 +108,7 @@ def ensure_cli(*, cache: Path, report: Report, sources: CliSources | None = None
     except OSError as error:
         raise EngineUnavailable(
             f"The cache folder cannot be used ({error.strerror}): free space there, or set "
-            f"{CACHE_SETTING} to a folder that you may write to."
+            f"{CACHE_SETTING} to a writable folder."
         ) from error
     return cached
 
@@ -136,13 +136,13 @@ def _check_chosen(program: Path, wanted: str) -> None:
     found = cli_version(program)
     if found is None:
         raise SettingInvalid(
-            f"{PROGRAM_SETTING} names a file that is not a Pulumi CLI which runs here: "
-            f"name one of version {wanted}, or unset it."
+            f"{PROGRAM_SETTING} names a file that is not a working Pulumi CLI: "
+            f"set it to one of version {wanted}, or unset it."
         )
     if found != wanted:
         raise SettingInvalid(
             f"{PROGRAM_SETTING} names a Pulumi CLI of version {found}, but {wanted} is needed: "
-            "name one of that version, or unset it."
+            "set it to one of that version, or unset it."
         )
 
 
@@ -153,7 +153,7 @@ def _on_path(sources: CliSources, wanted: str, report: Report) -> Path | None:
     version = cli_version(Path(found))
     if version == wanted:
         return Path(found)
-    report(f"the pulumi on PATH is {version or 'not usable'}, not {wanted}: passing over it")
+    report(f"the pulumi on PATH is {version or 'not usable'}, not {wanted}: skipping it")
     return None
 
 
@@ -164,12 +164,12 @@ def _make(cached: Path, home: Path, sources: CliSources, report: Report) -> None
     with tempfile.TemporaryDirectory(prefix="install-", dir=home) as folder:
         made = _download(Path(folder), sources, report)
         if isinstance(made, str):
-            report(f"{made}; building it from source instead, which takes some minutes, once")
+            report(f"{made}; building it from source instead, once; this takes several minutes")
             made = _build(Path(folder), home / _MODULES, sources, report, not_downloaded=made)
         found = cli_version(made)
         if found != f"v{sources.pins.version}":
             raise EngineUnavailable(
-                f"The Pulumi CLI that was made says {found or 'nothing'} as its version, not "
+                f"The new Pulumi CLI reports version {found or 'none'}, not "
                 f"v{sources.pins.version}: set {PROGRAM_SETTING} to a pulumi of that version."
             )
         cached.parent.mkdir(exist_ok=True)
@@ -208,8 +208,9 @@ def _build(
         )
     except BuildFailed as failed:
         raise EngineUnavailable(
-            f"The Pulumi CLI {version} cannot be had: {not_downloaded}, and it was not built, "
-            f"because {failed}. Install Go as new as tools/pulumi/go.mod says and try again, or "
+            f"The Pulumi CLI {version} is unavailable: {not_downloaded}, and it was not built, "
+            f"because {failed}. Install the Go version that tools/pulumi/go.mod names and try "
+            f"again, or "
             f"set {PROGRAM_SETTING} to a pulumi of version v{version}."
         ) from failed
     return output
@@ -217,7 +218,7 @@ def _build(
 
 @contextmanager
 def _only_one(lock: Path, report: Report) -> Iterator[None]:
-    """Hold a lock file; wait for whoever holds it, who is making the same thing."""
+    """Hold a lock file; wait for its holder, which is making the same thing."""
     with lock.open("w", encoding="utf-8") as file:
         started, said = time.monotonic(), 0.0
         while True:
@@ -228,18 +229,18 @@ def _only_one(lock: Path, report: Report) -> Iterator[None]:
                 waited = time.monotonic() - started
                 if waited > _LOCK_SECONDS:
                     raise EngineUnavailable(
-                        "Another process has been making the Pulumi CLI for an hour: "
-                        "end it and try again."
+                        "Another process has been installing the Pulumi CLI for an hour: "
+                        "stop it and try again."
                     ) from None
                 if waited >= said:
-                    report(f"another process is making the Pulumi CLI: waiting, {waited:.0f} s")
+                    report(f"another process is installing the Pulumi CLI: waiting, {waited:.0f} s")
                     said = waited + _LOCK_REPORT_SECONDS
                 time.sleep(0.2)
         yield  # closing the file gives the lock up
 
 
 def main() -> int:
-    """Make sure that the CLI is there and print its path; exit 5 when it cannot be had."""
+    """Make sure that the CLI is there and print its path; exit 5 when it is unavailable."""
 
     def report(line: str) -> None:
         sys.stderr.write(f"{line}\n")

@@ -55,7 +55,7 @@ class Messages:
             where = ".".join(str(part) for part in error.absolute_path) or "request"
             # The message would quote the value, which may be a secret.
             raise EngineFailed(
-                f"the engine cannot be called: {where} is not valid", reason="bad_request"
+                f"the engine cannot be called: {where} is invalid", reason="bad_request"
             )
 
     def parse(self, line: bytes) -> dict[str, Any]:
@@ -64,11 +64,11 @@ class Messages:
             message = json.loads(line)
             validator = self._lines[message["message"]]
         except (ValueError, KeyError, TypeError):
-            raise EngineFailed("the runner said something else", reason="protocol") from None
+            raise EngineFailed("unexpected message from the runner", reason="protocol") from None
         error = best_match(validator.iter_errors(message))
         if error is not None:
             where = ".".join(str(part) for part in error.absolute_path) or message["message"]
-            raise EngineFailed(f"the runner's message is not valid at {where}", reason="protocol")
+            raise EngineFailed(f"invalid message from the runner at {where}", reason="protocol")
         return dict(message)
 
 
@@ -89,7 +89,7 @@ class RunnerProcess:
                 start_new_session=True,  # a Ctrl-C for this process is not one for the runner
             )
         except OSError as error:
-            raise EngineUnavailable(f"the runner cannot be started: {error.strerror}") from error
+            raise EngineUnavailable(f"the runner could not be started: {error.strerror}") from error
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._writing = threading.Lock()
         self._noise: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -167,7 +167,7 @@ class RunnerProcess:
 def living_calls(folder: Path) -> set[str]:
     """Return the ids of the calls with private folders in ``folder`` that have processes.
 
-    After the death of who made them they stop by themselves, which takes some seconds.
+    After the death of who made them they stop by themselves, within seconds.
     """
     ids = {path.name.removeprefix(CALL_FOLDER) for path in folder.glob(f"{CALL_FOLDER}*")}
     living = set()

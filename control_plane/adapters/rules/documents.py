@@ -48,7 +48,7 @@ def read_document(folder: Path, name: str) -> Document:
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
-        problem = getattr(exc, "problem", None) or "it is no YAML"
+        problem = getattr(exc, "problem", None) or "it is not valid YAML"
         raise SettingInvalid(
             f"The rules document {file} cannot be read{line}: {problem}; {_REMEDY}.", file=file
         ) from exc
@@ -62,7 +62,7 @@ def read_document(folder: Path, name: str) -> Document:
 def refused(file: str, path: str, reason: str) -> SettingInvalid:
     """Return the refusal of a document, one sentence with file and path."""
     return SettingInvalid(
-        f"The rules document {file} is wrong at {path}: {reason.rstrip('.')}; {_REMEDY}.",
+        f"The rules document {file} is invalid at {path}: {reason.rstrip('.')}; {_REMEDY}.",
         file=file,
         path=path,
     )
@@ -73,7 +73,7 @@ def _path(error: ValidationError) -> str:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key is written once: the plain loader keeps the last without a word."""
+    """YAML in which a key is written once: the plain loader silently keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Return the mapping of a node. Raises ``yaml.YAMLError`` for a repeated key."""
@@ -82,7 +82,7 @@ class _StrictLoader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is written twice", key_node.start_mark
+                    None, None, f"the key {key!r} is duplicated", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)

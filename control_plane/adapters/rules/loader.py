@@ -101,7 +101,8 @@ def parse_slug_rules(document: Document) -> SlugRules:
 def _present(folder: Path) -> None:
     if not folder.is_dir():
         raise SettingInvalid(
-            "The rules folder is not there; set TENANTPLANE_RULES_FOLDER to the folder that holds "
+            "The rules folder does not exist; set TENANTPLANE_RULES_FOLDER to the folder that "
+            "holds "
             "mode_rules.yaml.",
             setting="TENANTPLANE_RULES_FOLDER",
         )

@@ -41,12 +41,12 @@ def parse_regions(document: Document) -> Regions:
         )
         for region in zone.regions:
             if region in homes:
-                reason = f"{region} is in the zone {homes[region]} too"
+                reason = f"{region} is in the zone {homes[region]}, too"
                 raise refused(document.file, f"zones.{name}.regions", reason)
             homes[region] = name
         for region in zone.offered:
             if region not in zone.regions:
-                reason = f"{region} is none of the zone's regions"
+                reason = f"{region} is not a region of the zone"
                 raise refused(document.file, f"zones.{name}.offered", reason)
         zones[name] = zone
     default = document.content["default_region"]
@@ -66,7 +66,7 @@ def _letters(document: Document, zones: Mapping[str, Zone]) -> Mapping[str, str]
     known = {region: zone for zone in zones.values() for region in zone.regions}
     for region, given in letters.items():
         if region not in known:
-            reason = f"{region} is a region of no zone"
+            reason = f"{region} is not in any zone"
             raise refused(document.file, f"availability_zones.{region}", reason)
         if len(set(given)) < len(given):
             reason = f"{given} names a zone twice"
@@ -135,12 +135,12 @@ def _condition(document: Document, path: str, entry: Any) -> Condition:
             return Combined(parts=parts, every=every)
     fact = entry["fact"]
     if fact not in FACTS:
-        raise refused(document.file, f"{path}.fact", f"there is no fact {fact}")
+        raise refused(document.file, f"{path}.fact", f"unknown fact {fact}")
     for word, comparison in (("in_list", Comparison.IN), ("not_in_list", Comparison.NOT_IN)):
         if word in entry:
             lists = document.content["lists"]
             if entry[word] not in lists:
-                raise refused(document.file, f"{path}.{word}", f"there is no list {entry[word]}")
+                raise refused(document.file, f"{path}.{word}", f"unknown list {entry[word]}")
             return FactCondition(
                 fact=fact, comparison=comparison, operand=tuple(lists[entry[word]])
             )

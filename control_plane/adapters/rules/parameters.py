@@ -34,9 +34,9 @@ class PolicyParameters:
     ) -> Parameters:
         """Return the parameters of a deployment in ``region``.
 
-        With ``strict`` data lies in that region alone, else anywhere in the zone that the document
-        allows; without a zone in the region's own. Raises ``InvalidInput`` when that allows no
-        region.
+        With ``strict`` data lies only in that region, otherwise anywhere in the zone that the
+        document allows; without a zone in the region's own. Raises ``InvalidInput`` when that
+        allows no region.
         """
         home = zone or self.regions.zone_of(region).name
         allowed = self.allowed_regions.get(home, ())
@@ -66,16 +66,16 @@ def parse_parameters(document: Document, regions: Regions) -> PolicyParameters:
             except UnknownRegion:
                 home = ""
             if home != zone:
-                reason = f"{name} is no region of the zone {zone} in regions.yaml"
+                reason = f"{name} is not a region of the zone {zone} in regions.yaml"
                 raise refused(document.file, f"allowed_regions.{zone}", reason)
     known_rules = {rule.id for rule in RULES}
     for section in ("enforcement", "unknown_values"):
         for name in content[section]:
             if name not in known_rules:
-                raise refused(document.file, f"{section}.{name}", "there is no such policy rule")
+                raise refused(document.file, f"{section}.{name}", "unknown policy rule")
     for kind in content["encryption"]:
         if kind not in CATALOG or not CATALOG[kind].encryptable:
-            reason = f"{kind} is not a type that is encrypted"
+            reason = f"{kind} is not a type that can be encrypted"
             raise refused(document.file, f"encryption.{kind}", reason)
     return PolicyParameters(
         digest=document.digest,

@@ -49,10 +49,10 @@ def unseal(master: bytes, sealed: bytes, context: str) -> bytes:
     """Decrypt what ``seal`` made with the same context. Raises ``Conflict`` otherwise."""
     nonce, encrypted = sealed[4 : 4 + _NONCE_BYTES], sealed[4 + _NONCE_BYTES :]
     if not sealed.startswith(_MAGIC) or len(encrypted) < 16:
-        raise Conflict("this was not sealed by this control plane", constraint="sealed")
+        raise Conflict("it was not sealed by this control plane", constraint="sealed")
     try:
         return AESGCM(derive(master, "seal", context)).decrypt(nonce, encrypted, context.encode())
     except InvalidTag:
         raise Conflict(
-            "this was sealed for something else, or changed since", constraint="sealed"
+            "it was sealed for something else, or has changed since", constraint="sealed"
         ) from None

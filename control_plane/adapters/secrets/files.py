@@ -1,4 +1,4 @@
-"""Keys from a master secret in a file of this user alone."""
+"""Keys from a master secret in a file that only this user reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from control_plane.domain.errors import SettingInvalid
 class FileSecretStore:
     """The port ``SecretStore``: everything is derived from one file (``create_secret``).
 
-    Whoever loses the file loses the states of all stacks: it belongs in the backup of secrets.
+    Losing the file means losing the states of all stacks: it belongs in the backup of secrets.
     Raises ``SettingInvalid`` at the first use, as ``read_secret`` does.
     """
 
@@ -71,8 +71,8 @@ def read_secret(file: Path) -> bytes:
         status = os.fstat(stream.fileno())
         if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise SettingInvalid(
-                f"the secret {file.name} can be read by others: run chmod 600 on it, and think of "
-                "who may have read it"
+                f"the secret {file.name} can be read by others: run chmod 600 on it, and consider "
+                f"who may have read it"
             )
         if status.st_uid not in {0, os.geteuid()}:
             raise SettingInvalid(f"the secret {file.name} belongs to another user")
@@ -83,7 +83,7 @@ def read_secret(file: Path) -> bytes:
         found = b""
     if len(found) != derived.KEY_BYTES:
         raise SettingInvalid(
-            f"the secret {file.name} is not whole: restore it from its backup; a new one opens "
-            "nothing that the old one closed"
+            f"the secret {file.name} is incomplete: restore it from its backup; a new one cannot "
+            f"decrypt what the old one encrypted"
         )
     return found

@@ -1,8 +1,8 @@
 """The port ``BundleBuilder``: modules and inputs become a signed, rehearsed archive.
 
-In this order: stage, lock and review (both from the inputs alone), pack, sign, rehearse the packed
-bytes, attest. What is inside the archive is determined by modules and inputs; what was done with
-it lies beside it.
+In this order: stage, lock and review (both from the inputs only), pack, sign, rehearse the packed
+bytes, attest. What is inside the archive is determined by modules and inputs; what was done with it
+lies beside it.
 """
 
 from __future__ import annotations
@@ -284,14 +284,14 @@ def _pretty(content: Mapping[str, Any]) -> bytes:
 
 def _lock_text(platforms: tuple[str, ...]) -> str:
     if not platforms:
-        return "There is no lock file of the provider: `terraform init` makes one; keep it."
+        return "There is no provider lock file: `terraform init` creates one; keep it."
     missing = sorted(set(USUAL_PLATFORMS) - set(platforms))
     text = f"The lock file holds the hashes of the provider for {', '.join(platforms)}."
     if missing:
         text += f""" On another platform ({", ".join(missing)})
 `terraform init` refuses the provider; add your own hash and review the change:
-`terraform providers lock -platform=<yours>`. With OpenTofu do the same with `tofu`: its registry is
-another one, so that the lock file gets an entry of its own."""
+`terraform providers lock -platform=<yours>`. With OpenTofu do the same with `tofu`: it uses
+another registry, so the lock file gets a separate entry."""
     return text
 
 
@@ -303,13 +303,13 @@ Terraform that builds your Hub in your own AWS account {order.variables["account
 {order.variables["region"]}. You review and apply it; nobody else has access to the account.
 
 1. Verify: `minisign -Vm {archive} -p tenantplane-bundle.pub`
-   and, inside, `sha256sum -c SHA256SUMS`. The key came along with the bundle: compare its id
+   and, inside, `sha256sum -c SHA256SUMS`. The key came with the bundle: compare its id
    (last word of the file's first line) with the one that the vendor gave you another way.
-2. Review without AWS: copy `ops/{OVERRIDE}` here, `terraform init`, `terraform plan`; take it out
-   again. `review/` has the inventory, every policy and what the vendor can reach.
+2. Review without AWS: copy `ops/{OVERRIDE}` here, `terraform init`, `terraform plan`; then
+   remove it. `review/` has the inventory, every policy and what the vendor can reach.
 3. Apply: `terraform init`, `terraform plan`, `terraform apply`, with credentials of the account.
    `backend.tf.example` shows a state in S3.
-4. Send back, if you want to: `terraform output -json receipt`.
+4. Optionally send back: `terraform output -json receipt`.
 
 {_lock_text(platforms)}
 

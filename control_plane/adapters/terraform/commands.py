@@ -1,8 +1,8 @@
 """Terraform commands in one folder, through python-terraform, with its faults kept out.
 
 python-terraform 0.10.1 waits without a limit, hands on the whole environment or none, logs a plan
-with changes as an error and reads state files by itself. Only its building of command lines is
-used; processes are run here: with a chosen environment, a deadline, in a session of their own.
+with changes as an error and reads state files itself. Only its building of command lines is used;
+processes are run here: with a chosen environment, a deadline, in a session of their own.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Answer:
         """The first error that it named, else its last line."""
         lines = [line for line in self.detail.splitlines() if line.strip()]
         errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
-        return (errors or lines[-1:] or ["it said nothing"])[0]
+        return (errors or lines[-1:] or ["no output"])[0]
 
 
 class Running:
@@ -127,7 +127,7 @@ class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships n
         except subprocess.TimeoutExpired:
             end_group(process.pid)
             process.communicate()
-            out, err = "", f"{cmd} did not end within {COMMAND_SECONDS:.0f} seconds"
+            out, err = "", f"{cmd} timed out after {COMMAND_SECONDS:.0f} seconds"
             return Answer(code=124, out=out, err=err, seconds=time.monotonic() - started)
         return Answer(code=process.returncode, out=out, err=err, seconds=time.monotonic() - started)
 

@@ -56,7 +56,7 @@ class MinisignKey:
     def sign(self, content: bytes, trusted: str) -> str:
         """Return the signature file of ``content``; ``trusted`` is signed too, one line."""
         if "\n" in trusted:
-            raise ValueError("a trusted comment is one line")
+            raise ValueError("a trusted comment must be one line")
         first = self.signer.sign(hashlib.blake2b(content).digest())
         second = self.signer.sign(first + trusted.encode())
         return (
@@ -80,14 +80,14 @@ def verify(public_file: str, signature_file: str, content: bytes) -> str:
         and first[2:10] == key[2:10] and lines[2].startswith(_TRUSTED)
     )  # fmt: skip
     if not shape:
-        raise SignatureInvalid("the signature is of another key or kind")
+        raise SignatureInvalid("the signature belongs to another key or has another type")
     trusted = lines[2].removeprefix(_TRUSTED)
     public = Ed25519PublicKey.from_public_bytes(key[10:])
     try:
         public.verify(first[10:], hashlib.blake2b(content).digest())
         public.verify(second, first[10:] + trusted.encode())
     except InvalidSignature as error:
-        raise SignatureInvalid("the signature does not belong to these bytes") from error
+        raise SignatureInvalid("the signature does not match these bytes") from error
     return trusted
 
 

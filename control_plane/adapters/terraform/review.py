@@ -88,8 +88,8 @@ def _vendor_access(resources: list[dict[str, Any]], account_id: str) -> str:
         "",
         f"* Principals of accounts other than {account_id}: {len(foreign) or 'none'}.",
         *(f"  * {item}" for item in foreign),
-        "* Agents of the vendor, inbound connections, standing or break-glass access: none.",
-        "* What comes back: the output `receipt`, only if you send it, by hand.",
+        "* Vendor agents, inbound connections, standing or break-glass access: none.",
+        "* What goes back to the vendor: the output `receipt`, only if you send it yourself.",
         "",
     ]
     return "\n".join(lines)

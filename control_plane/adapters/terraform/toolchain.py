@@ -173,11 +173,11 @@ def _find_binary(binary: str, environment: Mapping[str, str]) -> Path:
     wanted = f"Terraform or OpenTofu {_text(BINARY_AT_LEAST)} or later"
     if binary == DEFAULT_BINARY:
         raise TerraformUnavailable(
-            f"There is no terraform and no tofu on PATH. Install {wanted}, "
+            f"Neither terraform nor tofu is on PATH. Install {wanted}, "
             f"or set {BINARY_SETTING} to its path."
         )
     raise TerraformUnavailable(
-        f"{BINARY_SETTING} names a program that cannot be run. Set it to {wanted}, or unset it."
+        f"{BINARY_SETTING} names a program that does not run. Set it to {wanted}, or unset it."
     )
 
 
@@ -200,7 +200,7 @@ def _ask_version(binary: Path, environment: Mapping[str, str]) -> tuple[Flavour,
     first, platform = _FIRST_LINE.search(answer), _PLATFORM.search(answer)
     if first is None or platform is None:
         raise TerraformUnavailable(
-            "The Terraform binary does not say its version as Terraform and OpenTofu do. "
+            "The Terraform binary does not report its version as Terraform and OpenTofu do. "
             f"Set {BINARY_SETTING} to one of them."
         )
     name, *numbers = first.groups()

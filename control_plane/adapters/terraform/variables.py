@@ -59,7 +59,7 @@ def _wrong(error: ValidationError) -> Iterator[tuple[str, str]]:
         for name in sorted(set(instance) - set(known)):
             yield (
                 ".".join([*path, str(name)[:60]]),
-                sentence or f"is not known here; known are {', '.join(sorted(known))}",
+                sentence or f"is unknown; known are {', '.join(sorted(known))}",
             )
     elif sentence is not None:
         yield ".".join(path), sentence

@@ -190,9 +190,9 @@ def test_the_next_start_waits_for_a_predecessor_that_still_shuts_down(
 def test_a_second_start_on_the_same_folder_is_refused(server: EmbeddedPostgres) -> None:
     server.start()
     second = EmbeddedPostgres(server.folder, short_folder=server.folder)
-    with pytest.raises(Unavailable, match="runs on this data folder already"):
+    with pytest.raises(Unavailable, match="already running on this data folder"):
         second.start()
-    with pytest.raises(Unavailable, match="started already"):
+    with pytest.raises(Unavailable, match="already started"):
         server.start()
     second.stop()
     assert ask(server) == (1,)

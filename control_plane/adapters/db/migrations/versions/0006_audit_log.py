@@ -15,7 +15,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column, the table and indexes; give all rights on the audit log anew.
+    """Add the column, the table and indexes; grant all rights on the audit log again.
 
     Every checkpoint that exists counts as served: nobody knows which were.
     """
