@@ -17,13 +17,13 @@ account = typer.Typer(no_args_is_help=True, help="The pool of AWS accounts.")
 ACCOUNT: Final = ("account_id", "role_arn", "has_external_id", "shared", "claimed_by")
 Number = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The 12 digits of the account.")]
 RoleArn = Annotated[
-    str | None, typer.Option(help="Role that the worker assumes; none: its own credentials.")
+    str | None, typer.Option(help="Role that the worker assumes (default: its own credentials).")
 ]
 ExternalId = Annotated[
     Path | None,
-    typer.Option("--external-id-file", help="File with the role's external id, - for stdin."),
+    typer.Option("--external-id-file", help="File with the role's external ID; - for stdin."),
 ]
-Key = Annotated[str | None, typer.Option(help="Idempotency key; else a new one.")]
+Key = Annotated[str | None, typer.Option(help="Idempotency key (default: a new one).")]
 
 
 @account.command("add")
@@ -32,12 +32,12 @@ def add(
     role_arn: RoleArn = None,
     external_id: ExternalId = None,
     shared: Annotated[
-        bool, typer.Option("--shared", help="It serves many deployments, not one.")
+        bool, typer.Option("--shared", help="Let many deployments share it.")
     ] = False,
     key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Put an account into the pool; runs that wait for one go on by themselves."""
+    """Add an account to the pool; runs that wait for one continue automatically."""
     body = {
         "account_id": number,
         "role_arn": role_arn,
@@ -68,12 +68,13 @@ def update(
     role_arn: RoleArn = None,
     external_id: ExternalId = None,
     shared: Annotated[
-        bool | None, typer.Option("--shared/--own", help="Many deployments, or one.")
+        bool | None,
+        typer.Option("--shared/--own", help="Shared by many deployments, or owned by one."),
     ] = None,
     key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Change the role, the external id or the sharing of an account; what is not given stays."""
+    """Change the role, the external id or the sharing of an account; the rest stays as it is."""
     given: dict[str, Any] = {
         "role_arn": role_arn,
         "external_id": _secret(external_id),
@@ -81,20 +82,20 @@ def update(
     }
     changes = {name: value for name, value in given.items() if value is not None}
     if not changes:
-        refuse("say what changes: --role-arn, --external-id-file, --shared or --own", USAGE)
+        refuse("nothing to change: give --role-arn, --external-id-file, --shared or --own", USAGE)
     found = from_environment().change("PATCH", f"/v1/accounts/{segment(number)}", changes, key=key)
     output.show(found, as_json=as_json, fields=ACCOUNT)
 
 
 @account.command("remove")
 def remove(number: Number, key: Key = None, as_json: Json = False) -> None:
-    """Take an account out of the pool; refused while a deployment is in it."""
+    """Remove an account from the pool; refused while a deployment uses it."""
     found = from_environment().change("DELETE", f"/v1/accounts/{segment(number)}", key=key)
     output.show(found, as_json=as_json, fields=ACCOUNT)
 
 
 def _secret(file: Path | None) -> str | None:
-    """Return the content of a file: what identifies us to a customer is no argument."""
+    """Return the content of a file: what identifies us to a customer is never an argument."""
     if file is None:
         return None
     return (sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")).strip()

@@ -61,7 +61,7 @@ def run() -> None:
 
 
 def invoke(arguments: list[str]) -> int:
-    """Run a command and return its exit code; a fact becomes one sentence on stderr."""
+    """Run a command and return its exit code; an error becomes one sentence on stderr."""
     try:
         app(args=arguments, prog_name="tenantctl")
     except SystemExit as ended:
@@ -100,7 +100,7 @@ def main(
 
 
 Port = Annotated[
-    int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 for any free one.")
+    int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 picks a free one.")
 ]
 
 
@@ -137,14 +137,14 @@ def demo(
 
 @app.command(rich_help_panel=_PROCESSES)
 def api() -> None:
-    """Start the API of an installation whose database is given by settings."""
+    """Start the API, with the database that the settings name."""
     config.load(role=ProcessRole.API)  # a wrong setting is told here, with its exit code
     os.execv(sys.executable, [sys.executable, "-m", "api"])  # noqa: S606 - our own module, no shell
 
 
 @app.command(rich_help_panel=_PROCESSES)
 def worker() -> None:
-    """Start a worker: it does the phases of runs and bundles."""
+    """Start a worker, which processes runs and bundles."""
     config.load(role=ProcessRole.WORKER)
     from control_plane import worker as process  # noqa: PLC0415 - heavy
     from control_plane.bootstrap import start_process  # noqa: PLC0415
@@ -155,7 +155,7 @@ def worker() -> None:
 
 @app.command(rich_help_panel=_PROCESSES)
 def signer() -> None:
-    """Start the audit log's sequencer and signer, with a key and a database role of its own."""
+    """Start the audit log's sequencer and signer, with its own key and database role."""
     config.load(role=ProcessRole.SIGNER)
     from control_plane.bootstrap import start_process  # noqa: PLC0415 - heavy
 

@@ -27,12 +27,12 @@ def _base(tree: str) -> str:
 @audit.command("events")
 def events(
     tree: Tree,
-    after: Annotated[int, typer.Option(min=0, help="First index.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="At most this many.")] = 100,
-    action: Annotated[str | None, typer.Option(help="Only this action.")] = None,
+    after: Annotated[int, typer.Option(min=0, help="Index of the first entry.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Maximum number of entries.")] = 100,
+    action: Annotated[str | None, typer.Option(help="Only entries of this action.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show entries of a log, oldest first; the read is an entry too."""
+    """Show entries of a log, oldest first; the read is logged as well."""
     api = from_environment()
     found = api.get(f"{_base(tree)}/events", after=after, limit=limit, action=action)["items"]
     fields = ("idx", "body.time", "body.action+body.stage", "actor=body.actor.id", "body.data")
@@ -57,7 +57,7 @@ def proof(
     idx: Annotated[int, typer.Argument(min=0, help="Index of the entry.")],
     _as_json: Json = False,
 ) -> None:
-    """Print the proof that an entry is in the log; it is JSON with and without --json."""
+    """Print the proof that an entry is in the log; always as JSON."""
     output.as_json_text(from_environment().get(f"{_base(tree)}/proof", idx=idx))
 
 
@@ -65,7 +65,7 @@ def proof(
 def key(
     tree: Annotated[str, typer.Argument(help="Tenant id or slug, or `platform`.")] = "platform",
     file: Annotated[
-        Path | None, typer.Option("--public-key", help="Public key file; else this machine's.")
+        Path | None, typer.Option("--public-key", help="Public key file (default: this machine's).")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -100,14 +100,14 @@ def key(
 def verify(
     trees: Annotated[
         list[str] | None,
-        typer.Argument(help="Tenant ids or slugs, or `platform`; none: every log."),
+        typer.Argument(help="Tenant ids or slugs, or `platform` (default: every log)."),
     ] = None,
     key: Annotated[
         list[Path] | None,
-        typer.Option("--public-key", help="Public key file you trust, from elsewhere."),
+        typer.Option("--public-key", help="Public key file from a trusted source."),
     ] = None,
     pin: Annotated[
-        list[Path] | None, typer.Option("--checkpoint", help="Checkpoint file you kept.")
+        list[Path] | None, typer.Option("--checkpoint", help="Checkpoint file that you kept.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -153,8 +153,8 @@ def verify(
 
 
 def _kept(file: Path) -> str:
-    """Return the text of a checkpoint that was kept; what is none ends the command."""
+    """Return the text of a checkpoint that was kept; anything else ends the command."""
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        refuse(f"{file} is no checkpoint: it is not text", USAGE)
+        refuse(f"{file} is not a checkpoint: it is not text", USAGE)

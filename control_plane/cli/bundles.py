@@ -25,7 +25,9 @@ bundle = typer.Typer(no_args_is_help=True, help="Mode C bundles.")
 
 @bundle.command("list")
 def list_bundles(
-    status: Annotated[str | None, typer.Option(help="Such as awaiting_architect.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only this status, such as awaiting_architect.")
+    ] = None,
     limit: Most = 50,
     as_json: Json = False,
 ) -> None:
@@ -49,7 +51,7 @@ def show_bundle(bundle_id: str, as_json: Json = False) -> None:
 
 @bundle.command("accept")
 def accept_bundle(bundle_id: str, as_json: Json = False) -> None:
-    """Take a queued bundle."""
+    """Accept a queued bundle."""
     found = from_environment().post(f"/v1/bundles/{segment(bundle_id)}/accept")
     output.show(found, as_json=as_json, fields=("id", "status", "accepted_by"))
 
@@ -57,10 +59,10 @@ def accept_bundle(bundle_id: str, as_json: Json = False) -> None:
 @bundle.command("edit")
 def edit_bundle(
     bundle_id: str,
-    file: Annotated[Path, typer.Argument(help="JSON of the variables that change, - for stdin.")],
+    file: Annotated[Path, typer.Argument(help="JSON of the variables to change; - for stdin.")],
     as_json: Json = False,
 ) -> None:
-    """Merge variables in; of a built, expired or applied bundle that makes the next version.
+    """Change variables; for a built, expired or applied bundle this creates the next version.
 
     Nested objects are merged field by field; null removes a field.
     """
@@ -82,7 +84,7 @@ def build_bundle(
     api = from_environment()
     found = api.post(f"/v1/bundles/{segment(bundle_id)}/build")
     if wait and not as_json:
-        typer.echo("planning what the review files show, then signing and rehearsing …", err=True)
+        typer.echo("planning for the review files, then signing and rehearsing …", err=True)
     told = output.Checks()
     while wait and found["status"] == "building":
         time.sleep(0.5)
@@ -98,14 +100,14 @@ def build_bundle(
 @bundle.command("hand-over")
 def hand_over(
     bundle_id: str,
-    name: Annotated[str, typer.Option(help="Who receives it.")],
+    name: Annotated[str, typer.Option(help="Name of the recipient.")],
     email: Annotated[str, typer.Option(help="E-mail address of the recipient.")],
     revoke_earlier: Annotated[
-        bool, typer.Option("--revoke-earlier", help="End the links of earlier recipients.")
+        bool, typer.Option("--revoke-earlier", help="Revoke the links of earlier recipients.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Hand over to a named person; prints the link this once and mails nothing."""
+    """Hand over to a named person; prints the link only once and mails nothing."""
     body = {
         "recipient_name": name,
         "recipient_email": email,
@@ -117,8 +119,8 @@ def hand_over(
     _warn(found["bundle"])
     if not as_json:
         typer.echo(
-            "Nothing was mailed: send the link to the recipient, and the id of the signing key "
-            "(`tenantctl bundle key`) another way.",
+            "No mail was sent: give the link to the recipient, and the id of the signing key "
+            "(`tenantctl bundle key`) over another channel.",
             err=True,
         )
 
@@ -138,7 +140,7 @@ def list_links(bundle_id: str, as_json: Json = False) -> None:
 
 @bundle.command("revoke-link")
 def revoke_link(bundle_id: str, link_id: str, as_json: Json = False) -> None:
-    """End a download link before its time."""
+    """Revoke a download link before it expires."""
     path = f"/v1/bundles/{segment(bundle_id)}/links/{segment(link_id)}/revoke"
     found = from_environment().post(path)
     output.show(found, as_json=as_json, fields=("id", "recipient_email", "uses", "revoked_at"))
@@ -147,13 +149,17 @@ def revoke_link(bundle_id: str, link_id: str, as_json: Json = False) -> None:
 @bundle.command("inputs")
 def show_inputs(
     example: Annotated[
-        bool, typer.Option("--example", help="An example to edit, instead of the schema.")
+        bool, typer.Option("--example", help="Print an example to edit, not the schema.")
     ] = False,
     existing: Annotated[
-        bool, typer.Option("--existing", help="With --example: network, keys, boundary brought.")
+        bool,
+        typer.Option(
+            "--existing", help="With --example: use an existing network, keys and boundary."
+        ),
     ] = False,
 ) -> None:
-    """Print the schema of the variables, or an example of those an architect edits; offline."""
+    """Print the schema of the variables, or an example of what an architect edits; works
+    offline."""
     if not example:
         typer.echo((_STACKS / "schemas" / "mode_c_variables.schema.json").read_text("utf-8"))
         return
@@ -165,7 +171,7 @@ def show_inputs(
 
 @bundle.command("key")
 def show_key(as_json: Json = False) -> None:
-    """Print the public key that this installation signs bundles with, to be published.
+    """Print the public key that this installation signs bundles with, for publication.
 
     Runs where the key lies; needs no API.
     """
@@ -181,12 +187,12 @@ def show_key(as_json: Json = False) -> None:
 @bundle.command("download")
 def download(
     bundle: Annotated[
-        str, typer.Argument(help="Bundle id, or the link of a hand-over: that needs no token.")
+        str, typer.Argument(help="Bundle id, or a download link, which needs no token.")
     ],
-    folder: Annotated[Path, typer.Argument(help="Where to put the files.")] = Path(),
+    folder: Annotated[Path, typer.Argument(help="Folder for the files.")] = Path(),
     as_json: Json = False,
 ) -> None:
-    """Download the archive and everything beside it."""
+    """Download the archive with its signature, attestation and key."""
     by_link = bundle.startswith(("http://", "https://"))
     found = _by_link(bundle) if by_link else _by_id(bundle)
     folder.mkdir(parents=True, exist_ok=True)
@@ -206,7 +212,7 @@ def _by_id(bundle_id: str) -> Iterator[tuple[str, bytes]]:
     path = f"/v1/bundles/{segment(bundle_id)}"
     files = api.get(path)["files"]
     if not files:
-        refuse("the bundle is not built yet, so it has no files", REFUSED)
+        refuse("the bundle has not been built yet, so it has no files", REFUSED)
     for name in files:
         yield _file_name(name), api.content(f"{path}/archive", file=name).content
 
@@ -221,9 +227,9 @@ def _by_link(link: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _file_name(name: str) -> str:
-    """Return a name that stays in the folder; another one ends the command."""
+    """Return a name that stays in the folder; any other ends the command."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}", name):
-        refuse(f"the answer names a file {name!r}, which is no file name", FAILED)
+        refuse(f"the answer names an invalid file name: {name!r}", FAILED)
     return name
 
 
@@ -232,7 +238,9 @@ def verify(
     folder: Annotated[Path, typer.Argument(help="Folder of a downloaded bundle.")],
     public_key: Annotated[
         Path | None,
-        typer.Option(help="Minisign public key from elsewhere; else the one beside the archive."),
+        typer.Option(
+            help="Minisign public key from a trusted source (default: the one beside the archive)."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -254,7 +262,7 @@ def verify(
         typer.echo(f"key  {report.key_id}, from {report.key_from}")
         if public_key is None:
             typer.echo(
-                "The key came with the bundle: compare its id with one that you got another way."
+                "The key came with the bundle: compare its id with one from another channel."
             )
     if not report.is_ok:
         raise typer.Exit(FAILED)
@@ -270,7 +278,7 @@ def _receipt(file: Path) -> dict[str, Any]:
         wrapped = found.get("receipt", found.get("value"))
         if not isinstance(wrapped, dict):
             refuse(
-                f"{file} is not a receipt: it holds no content_digest."
+                f"{file} is not a receipt: it has no content_digest."
                 " Send what `terraform output -json receipt` prints.",
                 USAGE,
             )
@@ -281,10 +289,12 @@ def _receipt(file: Path) -> dict[str, Any]:
 @bundle.command("receipt")
 def register_receipt(
     bundle_id: str,
-    file: Annotated[Path, typer.Argument(help="`terraform output -json receipt`, - for stdin.")],
+    file: Annotated[
+        Path, typer.Argument(help="Output of `terraform output -json receipt`; - for stdin.")
+    ],
     as_json: Json = False,
 ) -> None:
-    """Register what the customer's apply sent back."""
+    """Register the receipt of the customer's apply."""
     body = {"receipt": _receipt(file)}
     found = from_environment().post(f"/v1/bundles/{segment(bundle_id)}/receipts", body)
     output.show(found, as_json=as_json, fields=("id", "bundle_id", "digest", "registered_at"))

@@ -15,8 +15,8 @@ from control_plane.cli.errors import FAILED, REFUSED, USAGE, ctrl_c_ends_at_once
 from control_plane.cli.plans import show_plan
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Brief = Annotated[bool, typer.Option("--brief", help="Leave the values out.")]
-Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="At most this many.")]
+Brief = Annotated[bool, typer.Option("--brief", help="Omit the values.")]
+Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="Maximum number of items.")]
 TENANT = ("id", "slug", "mode", "region", "status", "waiting_on")
 TENANTS = ("slug", "mode", "region", "status", "waiting_on", "id")
 RUN = ("id", "stack", "kind", "status", "blocked_on", "requested_at")
@@ -32,7 +32,7 @@ approval = typer.Typer(no_args_is_help=True, help="Approvals and decisions.")
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Return the JSON object of a file, ``-`` being stdin; a bad one is a sentence and exit 2.
+    """Return the JSON object of a file, ``-`` being stdin; an invalid one is a sentence and exit 2.
 
     UTF-8 and UTF-16 are read, with and without a byte order mark: shells of Windows write them.
     """
@@ -40,17 +40,17 @@ def read_json(file: Path) -> dict[str, Any]:
         content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         found = json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
-        refuse(f"{file} cannot be read as JSON: {error}", USAGE)
+        refuse(f"{file} is not valid JSON: {error}", USAGE)
     if not isinstance(found, dict):
-        refuse(f"{file} must hold a JSON object", USAGE)
+        refuse(f"{file} must contain a JSON object", USAGE)
     return found
 
 
 @request.command("submit")
 def submit_request(
-    file: Annotated[Path, typer.Argument(help="JSON body, - for stdin; the README has one.")],
-    dry_run: Annotated[bool, typer.Option(help="Validate and resolve the mode only.")] = False,
-    key: Annotated[str | None, typer.Option(help="Idempotency key; else a new one.")] = None,
+    file: Annotated[Path, typer.Argument(help="JSON body (example in the README); - for stdin.")],
+    dry_run: Annotated[bool, typer.Option(help="Only validate and resolve the mode.")] = False,
+    key: Annotated[str | None, typer.Option(help="Idempotency key (default: a new one).")] = None,
     as_json: Json = False,
 ) -> None:
     """Submit a signed contract."""
@@ -81,9 +81,9 @@ def list_requests(limit: Most = 50, as_json: Json = False) -> None:
 
 @request.command("resolve")
 def resolve(
-    file: Annotated[Path, typer.Argument(help="JSON facts, - for stdin.")], as_json: Json = False
+    file: Annotated[Path, typer.Argument(help="JSON facts; - for stdin.")], as_json: Json = False
 ) -> None:
-    """Tell which mode facts lead to, and why."""
+    """Show which mode the facts lead to, and why."""
     found = from_environment().post("/v1/mode-resolutions", read_json(file))
     output.show(found, as_json=as_json, fields=("outcome", "mode", "required_min", "summary"))
     if not as_json:
@@ -94,7 +94,7 @@ def resolve(
 
 @tenant.command("list")
 def list_tenants(
-    status: Annotated[str | None, typer.Option(help="Only those in this status.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only this status.")] = None,
     limit: Most = 50,
     as_json: Json = False,
 ) -> None:
@@ -126,8 +126,8 @@ def show_outputs(key: str, as_json: Json = False) -> None:
 @tenant.command("decide-mode")
 def decide_mode(
     key: str,
-    reason: Annotated[str, typer.Option(help="Why.")],
-    facts: Annotated[Path | None, typer.Option(help="JSON of the facts that change.")] = None,
+    reason: Annotated[str, typer.Option(help="Reason, recorded in the audit log.")],
+    facts: Annotated[Path | None, typer.Option(help="JSON of the facts to change.")] = None,
     as_json: Json = False,
 ) -> None:
     """Confirm a reviewed mode, or correct facts (solutions architect)."""
@@ -139,8 +139,8 @@ def decide_mode(
 @hub.command("create")
 def create_hub(
     region: str,
-    cell: Annotated[str, typer.Option(help="1 to 8 letters and digits.")] = "c1",
-    capacity: Annotated[int, typer.Option(help="Slices.")] = 100,
+    cell: Annotated[str, typer.Option(help="Cell: 1 to 8 lower-case letters and digits.")] = "c1",
+    capacity: Annotated[int, typer.Option(help="Maximum number of slices.")] = 100,
     as_json: Json = False,
 ) -> None:
     """Request a shared Hub; its plan waits for a decision (platform admin)."""
@@ -168,9 +168,9 @@ def show_hub(hub_id: str, as_json: Json = False) -> None:
 @run.command("list")
 def list_runs(
     tenant_id: Annotated[
-        str | None, typer.Option("--tenant", help="Of one tenant, id or slug.")
+        str | None, typer.Option("--tenant", help="Only this tenant (id or slug).")
     ] = None,
-    status: Annotated[str | None, typer.Option(help="Only those in this status.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only this status.")] = None,
     limit: Most = 50,
     as_json: Json = False,
 ) -> None:
@@ -204,13 +204,13 @@ def show_run_plan(run_id: str, brief: Brief = False, as_json: Json = False) -> N
 
 @run.command("watch")
 def watch_run(run_id: str, as_json: Json = False) -> None:
-    """Follow a run to its end; exit 0 when it applied, 3 when it was refused, 1 when it failed.
+    """Follow a run to its end; exit 0 applied, 3 refused, 1 failed.
 
     With --json one line is one event.
     """
     api = from_environment()
     if not as_json and sys.stderr.isatty():
-        typer.echo("Ctrl-C ends the watching, not the run", err=True)
+        typer.echo("Ctrl-C stops watching, not the run", err=True)
     with ctrl_c_ends_at_once():
         for event in api.events(run_id):
             line = json.dumps(event) if as_json else output.event(event)
@@ -218,7 +218,7 @@ def watch_run(run_id: str, as_json: Json = False) -> None:
                 typer.echo(line)
             if not as_json and event["body"].get("status") == "awaiting_approval":
                 approval_id = api.get(f"/v1/runs/{segment(run_id)}")["approval_id"]
-                typer.echo(f"  waits for a decision: tenantctl approval show {approval_id}")
+                typer.echo(f"  waiting for a decision: tenantctl approval show {approval_id}")
     status = api.get(f"/v1/runs/{segment(run_id)}")["status"]
     if status in {"applied", "no_changes"}:
         return
@@ -234,14 +234,14 @@ def cancel_run(run_id: str, as_json: Json = False) -> None:
 
 @run.command("retry")
 def retry_run(run_id: str, as_json: Json = False) -> None:
-    """Try again; prints the run that goes on."""
+    """Retry a run; prints the run that continues."""
     found = from_environment().post(f"/v1/runs/{segment(run_id)}/retry")
     output.show(found, as_json=as_json, fields=("id", "status"))
 
 
 @approval.command("list")
 def list_approvals(
-    status: Annotated[str | None, typer.Option(help="Such as waiting.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only this status, such as waiting.")] = None,
     limit: Most = 50,
     as_json: Json = False,
 ) -> None:
@@ -253,7 +253,7 @@ def list_approvals(
 
 @approval.command("show")
 def show_approval(approval_id: str, brief: Brief = False, as_json: Json = False) -> None:
-    """Show an approval: who asked for what, and its whole plan with every value."""
+    """Show an approval: who requested what, and its whole plan with every value."""
     api = from_environment()
     found = api.get(f"/v1/approvals/{segment(approval_id)}")
     fields = (
@@ -264,7 +264,7 @@ def show_approval(approval_id: str, brief: Brief = False, as_json: Json = False)
     output.show(found, as_json=as_json, fields=fields)
     if not as_json:
         for item in found["barred"]:
-            output.say(f"barred      {item['subject']} ({item['reason']})")
+            output.say(f"excluded    {item['subject']} ({item['reason']})")
         for item in found["decisions"]:
             output.say(f"{item['decision']:<10}  by {item['by']}: {item['reason']}")
         show_plan(api.get(f"/v1/runs/{found['run_id']}/plan"), brief=brief)
@@ -279,7 +279,7 @@ def _decide(approval_id: str, verdict: str, digest: str | None, reason: str, as_
     api = from_environment()
     if digest is None:
         if as_json or not sys.stdin.isatty():
-            refuse("give the digest of the plan that was read: --digest sha256:…", USAGE)
+            refuse("give the digest of the plan that you read: --digest sha256:…", USAGE)
         found = api.get(f"/v1/approvals/{segment(approval_id)}")
         show_plan(api.get(f"/v1/runs/{found['run_id']}/plan"))
         typer.confirm(f"{verdict} exactly this plan?", abort=True)
@@ -290,9 +290,12 @@ def _decide(approval_id: str, verdict: str, digest: str | None, reason: str, as_
 
 
 Digest = Annotated[
-    str | None, typer.Option("--digest", help="Digest that was read; without it you are asked.")
+    str | None,
+    typer.Option(
+        "--digest", help="Digest of the plan that you read (default: show the plan and ask)."
+    ),
 ]
-Reason = Annotated[str, typer.Option(help="Why; enters the audit log.")]
+Reason = Annotated[str, typer.Option(help="Reason, recorded in the audit log.")]
 
 
 @approval.command("approve")

@@ -22,7 +22,7 @@ _LONGEST_PAUSE_SECONDS: Final = 16.0
 
 @dataclass
 class Restarts:
-    """How often one part ended by itself, and whether and when it may start again."""
+    """How often one part exited unexpectedly, and whether and when it may start again."""
 
     clock: Callable[[], float] = time.monotonic
     _ends: list[float] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Restarts:
     def note_end(self) -> float | None:
         """Note an end; returns the seconds to pause before a start, None when it was one too many.
 
-        The pauses double, so that an outage of some seconds does not use up every start.
+        The pauses double, so that an outage of a few seconds does not use up every start.
         """
         now = self.clock()
         self._ends = [end for end in self._ends if now - end < RESTART_SECONDS]
@@ -44,13 +44,13 @@ class Restarts:
         )
 
     def __len__(self) -> int:
-        """Return how many ends count at present."""
+        """Return how many ends count now."""
         return len(self._ends)
 
 
 @dataclass
 class Child:
-    """A process of ours. It says a line on its stdout when it is ready, or ``answers`` tells."""
+    """A process of ours. It says a line on its stdout when it is ready, or ``answers`` says so."""
 
     name: str
     command: list[str]
@@ -82,15 +82,15 @@ class Child:
     def process(self) -> subprocess.Popen[bytes]:
         """The process, started last."""
         if self._process is None:
-            raise RuntimeError("the child was not started")
+            raise RuntimeError("the process was not started")
         return self._process
 
     def has_ended(self) -> bool:
-        """Tell whether it ended by itself and waits for no new start."""
+        """Tell whether it exited unexpectedly and waits for no new start."""
         return self.start_at is None and self.process.poll() is not None
 
     def look(self, seconds: float = 0.0) -> bool:
-        """Wait some seconds at most and tell whether it became ready just now."""
+        """Wait at most so long; return whether it became ready just now."""
         if self.is_ready or self.process.poll() is not None:
             return False
         if self.answers is not None:
@@ -114,7 +114,7 @@ class Child:
         """Return the last thing it wrote to its log."""
         text = self.log.read_text(errors="replace")
         lines = [line for line in text.splitlines() if line.strip()]
-        return lines[-1][-400:] if lines else "it said nothing"
+        return lines[-1][-400:] if lines else "no output"
 
     def stop(self) -> None:
         """Ask it to end, and end it when it does not."""

@@ -44,7 +44,7 @@ def refuse(sentence: str, code: int) -> NoReturn:
 def segment(key: str) -> str:
     """Return an id or slug as a segment of a path; what can be neither ends the command."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", key):
-        refuse(f"{key!r} is no id and no slug", USAGE)
+        refuse(f"{key!r} is neither an id nor a slug", USAGE)
     return quote(key, safe="")
 
 
@@ -181,12 +181,12 @@ def from_environment() -> Api:
     token = os.environ.get("TENANTPLANE_TOKEN", "").strip()
     if not token:
         refuse(
-            "TENANTPLANE_TOKEN is not set; with `tenantctl serve` make one: "
+            "TENANTPLANE_TOKEN is not set; with `tenantctl serve`, create one: "
             "export TENANTPLANE_TOKEN=$(tenantctl token --role ops_approver --subject you)",
             exit_code("not_authenticated"),
         )
     if not _TOKEN.fullmatch(token):
-        refuse("TENANTPLANE_TOKEN holds characters that no token has; make it again", USAGE)
+        refuse("TENANTPLANE_TOKEN is not a valid token; create a new one", USAGE)
     url = os.environ.get("TENANTPLANE_URL", "").strip() or DEFAULT_URL
     _parsed(url, "TENANTPLANE_URL")
     api = Api(url=url.rstrip("/"), token=token)
@@ -231,8 +231,8 @@ def _answered(url: str, ask: Callable[[], httpx.Response]) -> httpx.Response:
 
 def _unreachable(url: str, error: Exception) -> NoReturn:
     refuse(
-        f"{url} does not answer ({type(error).__name__}); is `tenantctl serve` running, and is "
-        "TENANTPLANE_URL right?",
+        f"{url} does not respond ({type(error).__name__}); is `tenantctl serve` running, and is "
+        f"TENANTPLANE_URL correct?",
         UNAVAILABLE,
     )
 
@@ -242,25 +242,25 @@ def _json(answer: httpx.Response) -> Any:
         return answer.json()
     except ValueError:
         refuse(
-            f"what answers at {answer.url.host} is not the API; is TENANTPLANE_URL right?",
+            f"the server at {answer.url.host} is not the API; is TENANTPLANE_URL correct?",
             UNAVAILABLE,
         )
 
 
 def _refused(answer: httpx.Response) -> NoReturn:
-    """Print the problem's sentence and what to do, and end with its exit code."""
+    """Print the problem's sentence and remedy, and end with its exit code."""
     try:
         problem = answer.json()
     except ValueError:
         problem = None
     if not isinstance(problem, dict) or "code" not in problem:
         code = UNAVAILABLE if answer.status_code in {502, 503, 504} else FAILED
-        refuse(f"{answer.url.host} answered {answer.status_code}, and not as the API does", code)
+        refuse(f"unexpected answer {answer.status_code} from {answer.url.host}", code)
     lines = [f"{problem.get('detail') or problem.get('title')} [{problem['code']}]"]
     others = (problem.get("fields") or [])[1:10]
     lines += [f"  {item['field']}: {item['reason']}" for item in others]
     if problem.get("remedy"):
         lines.append(str(problem["remedy"]))
     if problem["code"] == "internal":
-        lines.append(f"The log of the API has more under {problem.get('instance')}.")
+        lines.append(f"The API's log has details under {problem.get('instance')}.")
     refuse("\n".join(lines), exit_code(str(problem["code"])))

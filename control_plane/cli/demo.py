@@ -44,13 +44,15 @@ def demo(*, keep: bool) -> None:
     """Build a Hub and one tenant of each mode, verify the audit logs, show what exists."""
     started = time.monotonic()
     settings = read_settings(home=HOME, port=0, log_level="warning")
-    say("Starting everything (data under var/demo, wiped now and kept at the end)")
-    with EmbeddedInstallation(settings, lambda line: say(f"  {line}"), afresh=True) as running:
+    say("Starting everything (data in var/demo, wiped now and kept afterwards)")
+    with EmbeddedInstallation(
+        settings, lambda line: say(f"  {line}"), from_scratch=True
+    ) as running:
         story = Demo(running)
         faults = story.tell()
         say(f"\nDone in {time.monotonic() - started:.0f} s")
         if keep:
-            say(f"Everything keeps running at {running.url}; Ctrl-C stops it")
+            say(f"Everything is still running at {running.url}; Ctrl-C stops it")
             running.wait()
     say("Everything is stopped.")
     for fault in faults:
@@ -96,20 +98,20 @@ class Demo:
 
     def tell(self) -> list[str]:
         """Do everything and return the faults."""
-        with chapter("Hub: requested by ada (platform admin), approved by olga (ops)"):
+        with chapter("Hub: requested by ada (platform admin), approved by olga (operations)"):
             self._hub()
-        with chapter("Three signed contracts arrive, sent by automation"):
+        with chapter("Three signed contracts arrive, submitted by automation"):
             for mode in "ABC":
                 self._submit(mode)
-        with chapter("Mode A: a slice of the Hub, at once"):
+        with chapter("Mode A: a slice of the Hub, immediately"):
             self._follow(self.rows[0].request["run_id"])
-        with chapter("Mode B: olga reads the plan and approves exactly it"):
+        with chapter("Mode B: olga reads the plan and approves exactly that plan"):
             self._approve(self.rows[1].request["run_id"], shown=True)
-        with chapter("Mode C: sam (architect) tunes, builds, rehearses and hands over"):
+        with chapter("Mode C: sam (architect) adjusts, builds, rehearses and hands over"):
             self._bundle(self.rows[2])
         with chapter("The audit logs are verified"):
             self._verify()
-        with chapter("What exists in the emulated cloud, asked with boto3"):
+        with chapter("What exists in the emulated cloud, queried with boto3"):
             self._table()
         return self.faults
 
@@ -175,7 +177,7 @@ class Demo:
             if event["kind"] == "resource" and body.get("phase") == "apply":
                 made += body.get("status") == "done"
                 if made and made % 20 == 0 and body.get("status") == "done":
-                    say(f"    {made} resources made")
+                    say(f"    {made} resources created")
             elif event["kind"] == "status":
                 say(f"  {output.event(event)}")
         run = self.api["ops"].get(f"/v1/runs/{run_id}")
@@ -191,7 +193,7 @@ class Demo:
             f"/v1/bundles/{bundle_id}",
             {"inputs": {"account_id": CUSTOMER_ACCOUNT}},
         )
-        say(f"  sam took {bundle_id} and filled in the customer's account {CUSTOMER_ACCOUNT}")
+        say(f"  sam accepted {bundle_id} and filled in the customer's account {CUSTOMER_ACCOUNT}")
         architect.post(f"/v1/bundles/{bundle_id}/build")
         told = output.Checks()
 
@@ -205,7 +207,7 @@ class Demo:
             self._fault(f"the bundle is {bundle['status']}: {bundle['error']}")
             return
         if bundle["rehearsal"] == "none":
-            say("  LEFT OUT: hand-over, since there is no Terraform here to rehearse with")
+            say("  SKIPPED: hand-over, since Terraform is not installed here to rehearse with")
             row.bundle = bundle
             return
         given = architect.post(
@@ -230,7 +232,7 @@ class Demo:
             },
         }
         architect.post(f"/v1/bundles/{bundle_id}/receipts", {"receipt": receipt})
-        say("  the customer's receipt is registered (the customer's apply is not part of this)")
+        say("  the customer's receipt is registered (the customer's apply is not part of the demo)")
         row.bundle = architect.get(f"/v1/bundles/{bundle_id}")
 
     def _verify(self) -> None:

@@ -38,7 +38,7 @@ LEFT_BY_SERVE = "serve.json"
 
 @contextmanager
 def database_faults() -> Iterator[None]:
-    """Say in a sentence what a driver says in a stack when there is no database.
+    """Turn a driver's stack trace into a sentence when there is no database.
 
     Raises ``Unavailable`` or ``SettingInvalid``.
     """
@@ -50,12 +50,12 @@ def database_faults() -> Iterator[None]:
     except (psycopg.OperationalError, sqlalchemy.exc.OperationalError) as error:
         cause = getattr(error, "orig", None) or error
         reason = (str(cause).splitlines() or ["no reason given"])[0][:200]
-        raise Unavailable(f"the database cannot be reached: {reason}") from None
+        raise Unavailable(f"the database is unreachable: {reason}") from None
     except (psycopg.ProgrammingError, sqlalchemy.exc.ArgumentError):
         # its own words would repeat the URL, password and all
         raise SettingInvalid(
-            f"a URL in {PREFIX}DATABASE_… is none that starts with postgresql:// or names a role "
-            "without the rights it needs"
+            f"a URL in {PREFIX}DATABASE_… does not start with postgresql:// or names a role "
+            f"without the required rights"
         ) from None
 
 
@@ -71,8 +71,8 @@ def parts_of_this_installation() -> Parts:
         left = json.loads(file.read_text(encoding="utf-8"))["settings"]
     except (OSError, ValueError, KeyError):
         raise Unavailable(
-            f"no installation runs in {settings.home}; start `tenantctl serve`, "
-            f"or set {PREFIX}HOME or {PREFIX}DATABASE_AUDITOR_URL"
+            f"no installation is running in {settings.home}; start `tenantctl serve`, or set "
+            f"{PREFIX}HOME or {PREFIX}DATABASE_AUDITOR_URL"
         ) from None
     return Parts(config.load({name.removeprefix(PREFIX).lower(): left[name] for name in left}))
 
@@ -87,7 +87,8 @@ def tree_of(parts: Parts, key: str) -> str:
     if parts.settings.database_url is None:
         if not os.environ.get(f"{PREFIX}TOKEN"):
             refuse(
-                f"{key} is no tenant id; to look up a slug set {PREFIX}URL and {PREFIX}TOKEN", USAGE
+                f"{key} is not a tenant id; to look up a slug, set {PREFIX}URL and {PREFIX}TOKEN",
+                USAGE,
             )
         return str(from_environment().get(f"/v1/tenants/{segment(key)}")["id"])
     from sqlalchemy import select  # noqa: PLC0415 - as above
@@ -104,20 +105,21 @@ def tree_of(parts: Parts, key: str) -> str:
 
 def token(
     role: Annotated[list[str], typer.Option(help=f"May be repeated: {', '.join(Role)}.")],
-    subject: Annotated[str, typer.Option(help="Who the token is for.")] = "operator",
+    subject: Annotated[str, typer.Option(help="Subject of the token.")] = "operator",
     tenant: Annotated[
-        list[str] | None, typer.Option(help="Tenant id seen; may be repeated; none: all.")
+        list[str] | None,
+        typer.Option(help="Tenant id that it covers; may be repeated (default: all)."),
     ] = None,
-    minutes: Annotated[int, typer.Option(min=1, max=720, help="Life.")] = 60,
+    minutes: Annotated[int, typer.Option(min=1, max=720, help="Lifetime in minutes.")] = 60,
     on_behalf_of: Annotated[
-        str | None, typer.Option(help="Person for whom a machine asks.")
+        str | None, typer.Option(help="Person for whom a machine acts.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Print an access token of the embedded issuer; refused in production."""
     unknown = [name for name in role if name not in set(Role)]
     if unknown:
-        refuse(f"{unknown[0]} is no role; roles are {', '.join(Role)}", USAGE)
+        refuse(f"{unknown[0]} is not a role; roles are {', '.join(Role)}", USAGE)
     settings = config.load()
     from control_plane.adapters.identity.embedded import (  # noqa: PLC0415 - as above
         open_embedded_issuer,
@@ -131,8 +133,8 @@ def token(
     )
     if not (settings.home / LEFT_BY_SERVE).exists():
         sys.stderr.write(
-            f"note: no installation runs in {settings.home}; a token is good for the one of the "
-            f"same {PREFIX}HOME\n"
+            f"note: no installation is running in {settings.home}; a token is valid only for the "
+            f"one with the same {PREFIX}HOME\n"
         )
     roles = [Role(name) for name in role]
     made = issuer.mint(
@@ -151,13 +153,13 @@ def token(
 
 def settings(
     role: Annotated[
-        ProcessRole | None, typer.Option(help="Only what a process of this role reads.")
+        ProcessRole | None, typer.Option(help="Only settings that a process of this role reads.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List every setting with its variable, present value and meaning; secrets are hidden.
+    """List every setting with its variable, current value and meaning; secrets are masked.
 
-    With --role, what is missing for it or does not belong there is said too (exit 2).
+    With --role, also report what it lacks or must not have (exit 2).
     """
     present = config.load()
     names = list(Settings.model_fields) if role is None else config.used_by(role)
@@ -191,18 +193,18 @@ def _shown(name: str, value: object) -> str | None:
 @keys.command("create")
 def create_keys(
     only: Annotated[
-        list[Key] | None, typer.Option(help="Only this key; may be repeated; none: all.")
+        list[Key] | None, typer.Option(help="Only this key; may be repeated (default: all).")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make the keys of an installation in TENANTPLANE_HOME; existing ones are kept.
+    """Create the keys of an installation in TENANTPLANE_HOME; existing ones are kept.
 
-    The issuer's key is for an embedded installation, and is not made in production.
+    The issuer's key is for an embedded installation, and is not created in production.
     """
     present = config.load()
     is_production = present.installation is Installation.PRODUCTION
     if is_production and only and Key.ISSUER in only:
-        raise SettingInvalid("there is no issuer's key in production: tokens come from the IdP")
+        raise SettingInvalid("production has no issuer key: tokens come from the identity provider")
     home = Home(present.home.absolute())
     wanted = only or [key for key in Key if not (is_production and key is Key.ISSUER)]
     made = home.create_keys(wanted)
@@ -216,17 +218,17 @@ def create_keys(
 @stack.command("passphrase")
 def passphrase(
     deployment: Annotated[str, typer.Argument(help="Deployment id or stack name.")],
-    to: Annotated[Path | None, typer.Option(help="New file for it, mode 0600.")] = None,
-    show: Annotated[bool, typer.Option("--show", help="Print it on a terminal too.")] = False,
+    to: Annotated[Path | None, typer.Option(help="New file to write it to, mode 0600.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Print it even to a terminal.")] = False,
 ) -> None:
-    """Give out the passphrase of a stack, for the plain `pulumi` command; the log records it.
+    """Print the passphrase of a stack, for the plain `pulumi` command; the log records it.
 
     Run it where a worker runs, with its settings: it needs the master secret and the database.
     """
     if to is None and sys.stdout.isatty() and not show:
         refuse("a passphrase is not printed on a terminal: use --to FILE, a pipe, or --show", USAGE)
     if to is not None and to.exists():
-        refuse(f"{to} exists already; name a new file", USAGE)
+        refuse(f"{to} already exists; name a new file", USAGE)
     parts = parts_of_this_installation()
     from control_plane.adapters.private_files import create_once  # noqa: PLC0415 - as above
     from control_plane.domain.actor import Actor, ActorKind  # noqa: PLC0415 - as above
@@ -247,14 +249,16 @@ def passphrase(
 
 @database.command("roles")
 def make_roles(
-    admin_url: Annotated[str, typer.Option(envvar="PGADMIN_URL", help="URL of an administrator.")],
+    admin_url: Annotated[
+        str, typer.Option(envvar="PGADMIN_URL", help="Database URL of an administrator.")
+    ],
 ) -> None:
     """Create the database and its four roles, as an administrator of the server."""
     from control_plane.adapters.db.roles import DATABASE, ROLES, bootstrap  # noqa: PLC0415 - heavy
 
     with database_faults():
         bootstrap(admin_url)
-    typer.echo(f"database {DATABASE}, roles {', '.join(ROLES)}: give them passwords")
+    typer.echo(f"database {DATABASE}, roles {', '.join(ROLES)}: set their passwords")
 
 
 @database.command("upgrade")

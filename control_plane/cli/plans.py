@@ -79,7 +79,7 @@ def _values(
 
 
 def _change(change: Mapping[str, Any]) -> str:
-    before = _shown(change["before"]) if change.get("before_known", True) else "(not told)"
+    before = _shown(change["before"]) if change.get("before_known", True) else "(not reported)"
     match change["kind"].removesuffix("-replace"):
         case "add":
             shown = _shown(change["after"])

@@ -50,6 +50,6 @@ def _pool(text: str) -> list[tuple[str, str | None, str | None]]:
         number, _, rest = entry.partition("=")
         role, _, external = rest.partition("|")
         if not re.fullmatch(r"[0-9]{12}", number):
-            raise SettingInvalid("TENANTPLANE_ACCOUNTS: an account id has 12 digits")
+            raise SettingInvalid("TENANTPLANE_ACCOUNTS: an account id must have 12 digits")
         found.append((number, role or None, external or None))
     return found

@@ -2,7 +2,7 @@
 
 It starts, in this order: PostgreSQL, the emulated cloud, the audit log's signer, a worker and the
 API, each its own process with the settings of its role alone; says one line per part; and ends all
-of them on Ctrl-C. A part that ends by itself is started again, some times at most. Every child
+of them on Ctrl-C. A part that exits unexpectedly is restarted, a few times at most. Every child
 watches its parent too, so that nothing is left when this process is killed.
 """
 
@@ -62,12 +62,12 @@ Say = Callable[[str], None]
 class EmbeddedInstallation:
     """A running embedded installation. Use it as a context; it must start in the main thread.
 
-    ``afresh`` removes what an earlier one left in the folder, if none is running in it.
+    ``from_scratch`` removes what an earlier one left in the folder, if none is running in it.
     """
 
     settings: Settings
     say: Say
-    afresh: bool = False
+    from_scratch: bool = False
     url: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     children: list[Child] = field(default_factory=list)
@@ -79,7 +79,7 @@ class EmbeddedInstallation:
         if self.settings.installation is Installation.PRODUCTION:
             raise SettingInvalid(
                 "serve is for one machine; in production start `tenantctl api`, `worker` and "
-                "`signer` each"
+                "`signer`"
             )
         self._stack = ExitStack()
         signal.signal(signal.SIGTERM, _stop_here)
@@ -103,7 +103,7 @@ class EmbeddedInstallation:
         home = Parts(self.settings).home
         home.make()
         self._hold(home.folder)
-        if self.afresh:
+        if self.from_scratch:
             _empty(home.folder)
         port = _free_port(self.settings.host, self.settings.port)
         self.settings = self.settings.model_copy(update={"port": port})
@@ -126,13 +126,14 @@ class EmbeddedInstallation:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise Unavailable(
-                f"an installation already runs in {home}; stop it, or serve from another folder "
+                f"an installation is already running in {home}; stop it, or serve from another "
+                f"folder "
                 "(TENANTPLANE_HOME)"
             ) from None
 
     def _database(self, home: Path) -> None:
         if self.settings.database_url is not None:
-            self.say("database    the one of TENANTPLANE_DATABASE_URL")
+            self.say("database    as set in TENANTPLANE_DATABASE_URL")
             return
         started = time.monotonic()
         server = self._stack.enter_context(EmbeddedPostgres(home / "postgres"))
@@ -168,7 +169,7 @@ class EmbeddedInstallation:
             return
         made = home.create_keys(Key)
         if made:
-            self.say(f"keys        made {', '.join(made)} in {home.part('keys')}")
+            self.say(f"keys        created {', '.join(made)} in {home.part('keys')}")
 
     def _processes(self, logs: Path) -> None:
         """Start signer, worker and API side by side, and wait until each is ready."""
@@ -221,7 +222,7 @@ class EmbeddedInstallation:
     def wait(self) -> int:
         """Keep everything running until SIGINT or SIGTERM; returns the exit code.
 
-        1 when a part ended again and again: its log has the reason.
+        1 when a part exited repeatedly: its log has the reason.
         """
         stop: list[int] = []
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -234,12 +235,12 @@ class EmbeddedInstallation:
         return 0
 
     def _keep_alive(self) -> bool:
-        """Start again what has ended; False when something did so too often."""
+        """Restart what has ended; False when something did so too often."""
         if self._server is not None and not self._server.running:
             pause = self._server_restarts.note_end()
             self.say(
-                f"database ended by itself; its log is {self._server.log}: "
-                f"{'starting it again' if pause is not None else 'stopping'}"
+                f"database exited unexpectedly; its log is {self._server.log}: "
+                f"{'restarting' if pause is not None else 'stopping'}"
             )
             if pause is None:
                 return False
@@ -251,16 +252,16 @@ class EmbeddedInstallation:
             if child.has_ended():
                 pause = child.restarts.note_end()
                 self.say(
-                    f"{child.name} ended by itself (exit {child.process.returncode}; "
+                    f"{child.name} exited unexpectedly (exit {child.process.returncode}; "
                     f"{child.log}: {child.last_line()})"
                 )
                 if pause is None:
                     self.say(
-                        f"{child.name} ended {RESTARTS + 1} times within "
+                        f"{child.name} exited {RESTARTS + 1} times within "
                         f"{RESTART_SECONDS / 60:.0f} minutes: stopping everything"
                     )
                     return False
-                self.say(f"{child.name} is started again ({len(child.restarts)} of {RESTARTS})")
+                self.say(f"{child.name} is restarted ({len(child.restarts)} of {RESTARTS})")
                 child.start_at = time.monotonic() + pause
             if child.start_at is not None:
                 if time.monotonic() >= child.start_at:
@@ -279,7 +280,7 @@ def _empty(home: Path) -> None:
 
 
 def _let_calls_end(folder: Path) -> None:
-    """Wait for the engine of a worker that was killed: to stop in order it needs the cloud."""
+    """Wait for the engine of a worker that was killed: to stop gracefully it needs the cloud."""
     deadline = time.monotonic() + STOP_SECONDS
     while living_calls(folder) and time.monotonic() < deadline:
         time.sleep(0.2)

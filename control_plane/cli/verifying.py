@@ -37,7 +37,7 @@ class BundleUnreadable(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     name: str
     ok: bool
@@ -72,7 +72,7 @@ class BundleReport:
 
 
 class _Fault(Exception):
-    """Why a check does not hold."""
+    """Why a check failed."""
 
 
 def verify_folder(folder: Path, public_key: Path | None = None) -> BundleReport:
@@ -84,7 +84,9 @@ def verify_folder(folder: Path, public_key: Path | None = None) -> BundleReport:
     archives = sorted(folder.glob("*.tar.gz"))
     if len(archives) != 1:
         found = f"{len(archives)} archives" if archives else "no archive"
-        raise BundleUnreadable(f"{folder} holds {found} (*.tar.gz); one is needed")
+        raise BundleUnreadable(
+            f"{folder} contains {found} (*.tar.gz), but must contain exactly one"
+        )
     (archive,) = archives
     content = archive.read_bytes()
     key_file = public_key or folder / PUBLIC_KEY
@@ -103,7 +105,7 @@ def verify_folder(folder: Path, public_key: Path | None = None) -> BundleReport:
 
     def signed() -> bytes:
         if not signature.ok:  # nobody answers for these bytes
-            raise _Fault("not looked at, since the signature does not hold")
+            raise _Fault("not checked, because the signature is invalid")
         return content
 
     content_check = _checked("content", lambda: _content(signed()))
@@ -141,7 +143,8 @@ def _key(file: Path) -> tuple[str, str]:
         raw, text = b"", ""
     if len(raw) != 42:
         raise BundleUnreadable(
-            f"{file} is no minisign public key; it comes with the bundle or give --public-key"
+            f"{file} is not a minisign public key; use the one that came with the bundle, or "
+            f"--public-key"
         )
     return text, raw[2:10][::-1].hex().upper()
 
@@ -153,7 +156,7 @@ def _signature(key: str, signature: bytes, name: str, content: bytes) -> str:
         raise _Fault(str(error)) from None
     wanted = f"file:{name} sha256:{hashlib.sha256(content).hexdigest()}"
     if trusted != wanted:
-        raise _Fault(f"the signature is of another file: {trusted}")
+        raise _Fault(f"the signature belongs to another file: {trusted}")
     return trusted
 
 
@@ -162,13 +165,13 @@ def _checksums(content: bytes) -> str:
     files = _files(content)
     listed = files.pop(SUMS, b"").decode("utf-8", "replace")
     if not listed:
-        raise _Fault(f"the archive holds no {SUMS}")
+        raise _Fault(f"the archive does not contain {SUMS}")
     actual = sums(files)
     if listed != actual:
         differing = sorted(set(listed.splitlines()) ^ set(actual.splitlines()))
         name = differing[0].partition("  ")[2] if differing else SUMS
-        raise _Fault(f"{name} is not the file that {SUMS} lists")
-    return f"{len(files)} files are those that {SUMS} lists"
+        raise _Fault(f"{name} does not match {SUMS}")
+    return f"{len(files)} files match {SUMS}"
 
 
 def _content(content: bytes) -> str:
@@ -202,7 +205,7 @@ def _files(content: bytes) -> dict[str, bytes]:
     for path, plain in read:
         name = path.partition("/")[2]
         if plain is None or not name or name in files:
-            raise _Fault(f"{path} is no plain file, or is there twice")
+            raise _Fault(f"{path} is not a regular file, or is duplicated")
         files[name] = plain
     return files
 
@@ -211,7 +214,7 @@ def _unzipped(content: bytes) -> bytes:
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
         raw = stream.read(_MAX_UNPACKED + 1)
     if len(raw) > _MAX_UNPACKED:
-        raise _Fault("the archive unpacks to more than 64 MiB, which no bundle does")
+        raise _Fault("the archive unpacks to more than 64 MiB, too large for a bundle")
     return raw
 
 
@@ -240,11 +243,11 @@ def _attestation(key: str, envelope: bytes, sha256: str, content: Check) -> str:
         attested = stated["predicate"]["content_digest"]
         passed = sum(bool(check["ok"]) for check in checks)
     except InvalidSignature:
-        raise _Fault("the attestation is not signed by this key") from None
+        raise _Fault("the attestation was not signed with this key") from None
     except (ValueError, LookupError, TypeError, RecursionError):
         raise _Fault("the attestation cannot be read") from None
     if kind != PAYLOAD_TYPE:
-        raise _Fault("the attestation is of another kind")
+        raise _Fault("the attestation has another type")
     if subject != sha256:
         raise _Fault("the attestation is about another archive")
     if content.ok and attested != content.detail:

@@ -75,7 +75,7 @@ def test_a_killed_process_is_made_good(served: Served, victim: str) -> None:
     assert run["status"] == "applied", run["error"]
     assert run["attempt"] >= 2
     assert all(check["ok"] for check in run["checks"])
-    assert ("worker is started again (1 of 5)" in served.said()) is (victim == "worker")
+    assert ("worker is restarted (1 of 5)" in served.said()) is (victim == "worker")
     nothing_exists_twice(served, tenant["slug"])
     the_log_tells_the_story(served, tenant["id"])
 

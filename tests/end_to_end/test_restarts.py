@@ -49,7 +49,7 @@ def test_every_part_comes_back_and_the_data_is_there(served: Served) -> None:
     approve(served, second["run_id"])
     assert ended(served, second["run_id"])["status"] == "applied"
     for part in ("database", "cloud", "signer", "api"):
-        assert f"{part} ended by itself" in served.log.read_text()
+        assert f"{part} exited unexpectedly" in served.log.read_text()
     assert served.stop() == 0
 
 
@@ -71,8 +71,8 @@ def test_a_part_that_cannot_start_ends_everything_with_its_reason(served: Served
     assert served.process is not None
     assert served.process.wait(120) == 1
     said = served.log.read_text()
-    assert "signer is started again (5 of 5)" in said
-    assert "signer ended 6 times within 10 minutes: stopping everything" in said
+    assert "signer is restarted (5 of 5)" in said
+    assert "signer exited 6 times within 10 minutes: stopping everything" in said
     assert str(served.home / "logs" / "signer.log") in said
     assert "tenantctl keys create" in said
     assert not (served.home / "keys" / "audit.key").exists()

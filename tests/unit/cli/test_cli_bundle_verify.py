@@ -178,7 +178,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert _failed(_verify(tmp_path, "--json")) == {"signature", "checksums", "content"}
     (tmp_path / "tenantplane-bundle.pub").unlink()
     keyless = _verify(tmp_path)
-    assert (keyless.code, "no minisign public key" in keyless.err) == (2, True)
+    assert (keyless.code, "not a minisign public key" in keyless.err) == (2, True)
 
 
 # --- the content digest ----------------------------------------------------------------------

@@ -70,7 +70,7 @@ def test_a_folder_that_cannot_be_made_is_2_and_named(home: Path) -> None:
     home.write_text("a file")  # below a file nobody can make a folder, root neither
     answer = run("serve", "--home", str(home / "below"))
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith("TENANTPLANE_HOME: the folder cannot be made")
+    assert answer.err.startswith("TENANTPLANE_HOME: the folder cannot be created")
 
 
 def test_a_second_serve_on_the_same_folder_is_refused(home: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_second_serve_on_the_same_folder_is_refused(home: Path) -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
         answer = run("serve")
     assert (answer.code, answer.out) == (5, "")
-    assert answer.err.startswith("an installation already runs in ")
+    assert answer.err.startswith("an installation is already running in ")
 
 
 def test_a_second_demo_leaves_the_data_of_the_running_one(
@@ -92,7 +92,7 @@ def test_a_second_demo_leaves_the_data_of_the_running_one(
         fcntl.flock(held, fcntl.LOCK_EX)
         answer = run("demo")
     assert answer.code == 5
-    assert answer.err.startswith("an installation already runs in ")
+    assert answer.err.startswith("an installation is already running in ")
     assert (folder / "postgres").is_dir()
 
 
@@ -128,7 +128,7 @@ def test_settings_of_a_role_are_its_own_and_show_no_secret(
     assert "s3cret" not in every.out
     refused = run("settings", "--role", "api")
     assert (refused.code, "STATE_URL" in refused.out) == (2, False)
-    assert "TENANTPLANE_STATE_URL does not belong in the api process" in refused.err
+    assert "TENANTPLANE_STATE_URL must not be set for the api process" in refused.err
 
 
 def test_keys_are_made_by_a_command_and_kept(home: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_process_that_holds_a_secret_of_another_role_does_not_start(
     monkeypatch.setenv(f"TENANTPLANE_{secret}", "postgres://somebody:s3cret@db/x")
     answer = run(command)
     assert (answer.code, answer.out) == (2, "")
-    assert f"TENANTPLANE_{secret} does not belong in the {command} process" in answer.err
+    assert f"TENANTPLANE_{secret} must not be set for the {command} process" in answer.err
     assert "s3cret" not in answer.err
 
 
@@ -205,7 +205,7 @@ def test_help_has_a_short_form_and_completion_can_be_installed() -> None:
 def test_verifying_without_an_installation_is_5(home: Path) -> None:
     answer = run("audit", "verify")
     assert (answer.code, answer.out) == (5, "")
-    assert f"no installation runs in {home}" in answer.err
+    assert f"no installation is running in {home}" in answer.err
 
 
 @pytest.mark.parametrize("command", ["worker", "signer"])

@@ -185,4 +185,4 @@ def test_a_token_of_the_embedded_issuer_is_three_parts(
     assert run("keys", "create", "--only", "issuer").code == 0
     answer = run("token", "--role", Role.AUDITOR, "--subject", "audrey", "--json")
     assert answer.json["token"].count(".") == 2
-    assert "no installation runs in" in answer.err
+    assert "no installation is running in" in answer.err
