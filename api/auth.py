@@ -59,8 +59,8 @@ class Identity:
         if len(token) > MAX_TOKEN:
             raise TokenRefused(
                 "oversize",
-                shown=f"the token is longer than {MAX_TOKEN} letters; ask your identity provider "
-                "for one with fewer claims",
+                shown=f"the token is longer than {MAX_TOKEN} characters; ask your identity "
+                "provider for one with fewer claims",
             )
         if token.count(".") != 2:
             raise TokenRefused("shape")
@@ -94,7 +94,7 @@ class Identity:
         return _parsed(signed.partition(".")[2], "claims")
 
     def _check(self, claims: Mapping[str, Any]) -> None:
-        """Refuse what a signature alone does not rule out. The caller learns of its age alone."""
+        """Refuse what a signature alone does not rule out. The caller learns only of its age."""
         now, rules = self.now(), self.rules
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
@@ -118,7 +118,7 @@ class Identity:
             raise TokenRefused("expired", shown=f"the token expired {_ago(over)} ago")
         if claims["exp"] - claims["iat"] > rules.max_life_seconds:
             most = rules.max_life_seconds / 3600
-            raise TokenRefused("life", shown=f"the token lives longer than {most:g} hours")
+            raise TokenRefused("life", shown=f"the token is valid for more than {most:g} hours")
 
 
 def _kind_of_key(algorithm: Any) -> str | None:
@@ -129,7 +129,7 @@ def _kind_of_key(algorithm: Any) -> str | None:
 
 
 def _ago(seconds: float) -> str:
-    """Return a time that is over in words, such as ``12 minutes``."""
+    """Return the length of a time in words, such as ``12 minutes``."""
     for unit, size, least in (("day", 86400, 2), ("hour", 3600, 2), ("minute", 60, 1)):
         number = int(seconds // size)
         if number >= least:
@@ -138,12 +138,12 @@ def _ago(seconds: float) -> str:
 
 
 def _parsed(part: str, what: str) -> dict[str, Any]:
-    """Return a JSON object in which no name repeats."""
+    """Return a JSON object without duplicate names."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            raise ValueError("a name repeats")
+            raise ValueError("duplicate name")
         return found
 
     try:

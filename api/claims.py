@@ -41,8 +41,8 @@ _NAMES: Final = ("sub", "preferred_username", "email", "username")
 class TokenRules:
     """What a token must be; the claims are configurable, since every identity provider differs.
 
-    ``person_evidence`` are claims of which a person's token has at least one. ``person_claim``
-    identifies the human behind an account. ``accept_id_style`` takes tokens whose header does not
+    ``person_evidence`` are claims; a person's token has at least one of them. ``person_claim``
+    identifies the human behind an account. ``accept_id_style`` accepts tokens whose header does not
     say that they are access tokens.
     """
 
@@ -61,7 +61,7 @@ class TokenRefused(NotAuthenticated):
     """A token did not verify. ``reason`` is for the log, ``shown`` is what the caller reads."""
 
     def __init__(
-        self, reason: str, key_id: str | None = None, *, shown: str = "the token is not valid"
+        self, reason: str, key_id: str | None = None, *, shown: str = "the token is invalid"
     ) -> None:
         super().__init__(shown)
         self.reason = reason
@@ -124,7 +124,7 @@ def _behalf(claims: Mapping[str, Any]) -> str | None:
 
 
 def _person(claims: Mapping[str, Any], rules: TokenRules) -> str | None:
-    """Return who is behind the account, None when the configured claim does not tell.
+    """Return who is behind the account, None when the configured claim does not say.
 
     Directories spell one number or address in several ways, so the spelling is evened out; a
     subject is compared to the letter (OpenID Connect Core, section 2).
@@ -178,8 +178,8 @@ def _tenants(claims: Mapping[str, Any], rules: TokenRules) -> tuple[str, ...]:
     if len(found) > MAX_TENANTS:
         raise TokenRefused(
             "tenants",
-            shown=f"the token names {len(found)} tenants, and {MAX_TENANTS} is the most; ask your "
-            "identity provider for a token with fewer, or with `*` for all",
+            shown=f"the token names {len(found)} tenants, but at most {MAX_TENANTS} are allowed; "
+            "ask your identity provider for a token with fewer, or with `*` for all",
         )
     return found
 

@@ -1,4 +1,4 @@
-"""What routes get handed: the core, the caller, paging."""
+"""What routes are given: the core, the caller, paging."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Shared:
     figures: Recent[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Keep the figures for a moment: whoever may read them may ask without end."""
+        """Keep the figures for a moment: a caller may ask for them at any rate."""
         self.figures = Recent(lambda: figures_of(self.core), life_seconds=FIGURES_SECONDS)
 
 
@@ -74,15 +74,15 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 def caller(request: Request, have: SharedDep, given: Credentials) -> Caller:
     """Return who calls. Raises ``NotAuthenticated``; a bad token leaves an event.
 
-    Raises ``InvalidInput`` for a query parameter that the route has not: a filter with a slip in
-    its name would show everything. Raises ``Unavailable`` while no token can be checked.
+    Raises ``InvalidInput`` for an unknown query parameter: a filter with a typo in its name would
+    show everything. Raises ``Unavailable`` while no token can be checked.
     """
     found = authenticate(request, have, given)
     known = _query_parameters(request.scope["route"].dependant)
     for name in request.query_params:
         if name not in known:
             plain = _plain(name[:60])
-            raise InvalidInput(f"there is no query parameter {plain} here", field=plain)
+            raise InvalidInput(f"unknown query parameter {plain}", field=plain)
     return found
 
 
@@ -95,7 +95,7 @@ def authenticate(request: Request, have: Shared, given: Credentials) -> Caller:
     if isinstance(known, Caller):
         return known
     if given is None or not given.credentials:
-        raise NotAuthenticated("a bearer token is needed")
+        raise NotAuthenticated("a bearer token is required")
     try:
         actor = have.identity.actor_of(given.credentials.strip())
     except TokenRefused as refused:
@@ -114,7 +114,7 @@ def is_guarded(of: Dependant) -> bool:
 def address_of(request: Request) -> str:
     """Return where a request comes from, as refusals are counted.
 
-    Whoever has one IPv6 address has all of its network of 64 bits, so that is one source.
+    The owner of an IPv6 address has all of its network of 64 bits, so that is one source.
     """
     host = request.client.host if request.client else "unknown"
     try:
@@ -187,10 +187,10 @@ def _plain(text: str) -> str:
 def if_match(if_match: Annotated[str | None, Header()] = None) -> int:
     """Return the version that an edit was made from. Raises ``PreconditionRequired``."""
     if if_match is None:
-        raise PreconditionRequired("an edit names the version it was made from in If-Match")
+        raise PreconditionRequired("an edit must name the version it is based on in If-Match")
     text = if_match.strip().removeprefix("W/").strip('"')
     if not (text.isascii() and text.isdigit()) or len(text) > 9:
-        raise PreconditionFailed("the ETag in If-Match is not one of this item")
+        raise PreconditionFailed("the ETag in If-Match does not match this item")
     return int(text)
 
 
@@ -240,7 +240,7 @@ PagingDep = Annotated[Paging, Depends(paging)]
 
 
 def _opened(token: str, scope: str, key: bytes) -> str:
-    fault = InvalidPageToken("the page token is not one of this list")
+    fault = InvalidPageToken("the page token does not belong to this list")
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except ValueError as error:

@@ -95,9 +95,9 @@ class Edge:
 def _fault(scope: Scope) -> DomainError | None:
     """Return what is wrong with the address: nothing that we name holds control characters."""
     if not scope["path"].isprintable():
-        return NotFound("there is no such thing")
+        return NotFound("not found")
     if _CONTROL.search(unquote_to_bytes(scope["query_string"])):
-        return InvalidInput("a query parameter holds a control character", field="query")
+        return InvalidInput("a query parameter contains a control character", field="query")
     return None
 
 

@@ -70,12 +70,12 @@ STATUS: Final[dict[str, int]] = {
 }
 # what the protocol refuses before there is a fact: code, title, remedy
 HTTP: Final = {
-    400: ("invalid_request", "The request cannot be understood", "See /openapi.json."),
+    400: ("invalid_request", "Malformed request", "See /openapi.json."),
     404: ("not_found", facts.NotFound.title, facts.NotFound.remedy),
-    405: ("method_not_allowed", "The path has no such method", "See /openapi.json."),
+    405: ("method_not_allowed", "Method not allowed for this path", "See /openapi.json."),
     408: (
         "request_timeout",
-        "The body did not arrive in time",
+        "Timed out waiting for the request body",
         "Send the whole body within 20 seconds.",
     ),
     413: ("body_too_large", "The body is too large", "Send at most 256 KiB."),
@@ -216,7 +216,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    """Return every method of the path; the router alone would name those of one route."""
+    """Return every method of the path; the router itself would name those of one route."""
     return {
         method.upper()
         for path, operations in request.app.openapi()["paths"].items()

@@ -1,7 +1,7 @@
 """The keys of the identity provider: which of them can be used, and how they are kept fresh.
 
 One fetch runs at a time, in a thread of its own, and no lock is held meanwhile: who has a known key
-never waits for the provider. Who brings an unknown key id waits for a fetch that is due, some
+never waits for the provider. Who brings an unknown key id waits for a fetch that is due, a few
 seconds at most, and only a few may wait at once.
 """
 
@@ -77,17 +77,17 @@ def _key(entry: Any) -> tuple[str, Key]:
         raise KeyUnusable("it is not an object")
     key_id, kind = entry.get("kid"), entry.get("kty")
     if not isinstance(key_id, str) or not key_id:
-        raise KeyUnusable("kid is not a text")
+        raise KeyUnusable("kid is not a string")
     if not isinstance(kind, str) or kind not in _MEMBERS:
         raise KeyUnusable("kty is not RSA, EC or OKP")
     _check_purpose(entry, kind)
     members = {name: entry.get(name) for name in _MEMBERS[kind]}
     if any(not isinstance(value, str) for value in members.values()):
-        raise KeyUnusable(f"{', '.join(_MEMBERS[kind])} are needed as texts")
+        raise KeyUnusable(f"{', '.join(_MEMBERS[kind])} must be strings")
     if kind in _CURVES and members["crv"] != _CURVES[kind]:
         raise KeyUnusable(f"crv is not {_CURVES[kind]}")
     if kind == "RSA" and not MIN_RSA_BITS <= _bits(str(members["n"])) <= MAX_RSA_BITS:
-        raise KeyUnusable(f"an RSA key has {MIN_RSA_BITS} to {MAX_RSA_BITS} bits")
+        raise KeyUnusable(f"an RSA key must have {MIN_RSA_BITS} to {MAX_RSA_BITS} bits")
     try:
         # without alg, use and key_ops: they were judged above, and the library compares spellings
         key = _CLASSES[kind].import_key({"kty": kind, "kid": key_id, **members})  # type: ignore[dict-item]  # all texts
@@ -107,9 +107,9 @@ def _check_purpose(entry: Mapping[str, Any], kind: str) -> None:
     if "use" in entry and set(map(str, operations)) - {"sign", "verify"}:
         raise KeyUnusable("use and key_ops contradict each other")
     if "alg" in entry and not _fits(entry["alg"], kind):
-        raise KeyUnusable("alg is not one that is accepted for this type of key")
+        raise KeyUnusable("alg is not accepted for this type of key")
     if "d" in entry:
-        raise KeyUnusable("it holds the private key, so anybody may have signed")
+        raise KeyUnusable("it contains the private key, so anybody could sign")
 
 
 def _fits(algorithm: Any, kind: str) -> bool:
@@ -172,7 +172,7 @@ class IssuerKeys:
         flight = self._start()
         if flight is not None:
             flight.wait(1.0)
-        return "" if self._age() < KEYS_LIFE_SECONDS else "the keys cannot be fetched"
+        return "" if self._age() < KEYS_LIFE_SECONDS else "the keys could not be fetched"
 
     def _age(self) -> float:
         """Return the seconds since the issuer last showed its keys."""
@@ -232,6 +232,4 @@ class IssuerKeys:
 
 
 def _away() -> Unavailable:
-    return Unavailable(
-        "the token cannot be checked: the identity provider's keys cannot be fetched now"
-    )
+    return Unavailable("the token cannot be checked: the identity provider's keys are unavailable")

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     if FILE.exists() and FILE.read_text() == text:
         return 0
     if "--check" in arguments:
-        sys.stderr.write("docs/openapi.json is stale; run `make schemas`\n")
+        sys.stderr.write("docs/openapi.json is out of date; run `make schemas`\n")
         return 1
     FILE.write_text(text)
     return 0

@@ -41,9 +41,9 @@ class Recent(Generic[T]):
         if running is not None:
             left = self._started + self.wait_seconds - time.monotonic()
             if not running.wait(max(0.0, left)):
-                raise Unavailable(f"there was no answer within {self.wait_seconds:g} s")
+                raise Unavailable(f"timed out after {self.wait_seconds:g} s")
         if self._answer is None:
-            raise Unavailable("there was no answer")
+            raise Unavailable("no answer")
         return self._answer()
 
     def start(self) -> threading.Event | None:
@@ -65,7 +65,7 @@ class Recent(Generic[T]):
             self._answer = _raising(error)
         except Exception as error:
             log.exception("recent.failed", error=type(error).__name__)
-            self._answer = _raising(Unavailable("it could not be answered"))
+            self._answer = _raising(Unavailable("it failed"))
         else:
             self._answer = lambda: value
         finally:
@@ -83,13 +83,13 @@ def _raising(error: DomainError) -> Callable[[], NoReturn]:
 
 @dataclass
 class Readiness:
-    """Tells of each part whether it can work; a part that hangs is one that cannot."""
+    """Says of each part whether it can work; a part that hangs is one that cannot."""
 
     checks: Mapping[str, Callable[[], str]]
     _parts: dict[str, Recent[str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Keep the answer of each part by itself."""
+        """Keep the answer of each part separately."""
         self._parts = {name: Recent(ask) for name, ask in self.checks.items()}
 
     def __call__(self) -> dict[str, str]:

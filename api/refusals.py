@@ -39,7 +39,7 @@ def keep(request: Request, error: DomainError, body: object = None) -> None:
 
 
 def _submitted(request: Request, caller: Caller, body: object) -> dict[str, Any] | None:
-    """Return the body of a submission of which at least provider and envelope can be read."""
+    """Return the body of a submission if at least provider and envelope can be read."""
     is_dry = request.query_params.get("dry_run", "").lower() in {"true", "1", "yes", "on", "t", "y"}
     is_submission = (
         _route(request) == SUBMISSION and not is_dry and caller.actor.has(*provisioning.SUBMITTERS)

@@ -1,4 +1,4 @@
-"""What is wrong with a field, in a plain sentence: pydantic's kinds of error in our words."""
+"""What is wrong with a field, in a plain sentence for each of pydantic's kinds of error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIXED: Final = {
     "bool_parsing": "must be true or false",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
-    "int_parsing_size": "is too large a number",
+    "int_parsing_size": "is too large",
     "int_from_float": "must be a whole number",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
@@ -34,7 +34,7 @@ _LIMITS: Final = {
     "greater_than": "must be more than {gt}",
     "less_than_equal": "must be at most {le}",
     "less_than": "must be less than {lt}",
-    "string_pattern_mismatch": "does not have the form {pattern}",
+    "string_pattern_mismatch": "does not match the pattern {pattern}",
 }
 _QUOTED: Final = re.compile(r"'([^']*)'")
 

@@ -23,7 +23,7 @@ class BoundedProtocol(H11Protocol):
     """Closes a connection on which no whole request arrives in time.
 
     uvicorn's own timer guards an idle connection and ends with the first byte of a request, so one
-    byte now and then would hold a connection for ever.
+    byte now and then would hold a connection forever.
     """
 
     header_seconds = HEADER_SECONDS
@@ -71,8 +71,8 @@ def server_of(
 ) -> uvicorn.Server:
     """Return the server of an application; ``run`` it with the sockets of ``listen``.
 
-    ``trusted_proxies`` are addresses, separated by commas, whose word on a caller's address counts;
-    None: nobody's.
+    ``trusted_proxies`` are addresses, separated by commas, that are trusted to name a caller's
+    address.
     """
     return uvicorn.Server(
         uvicorn.Config(

@@ -23,10 +23,10 @@ _READERS: Final = 4  # threads of their own: streams take none from other reques
 
 
 class News(Protocol):
-    """Who tells that a run has new lines."""
+    """The source of news that a run has new lines."""
 
     def subscribe(self, run_id: str, tell: Callable[[], object]) -> Callable[[], None]:
-        """Call ``tell`` in some thread at news; returns what ends that."""
+        """Call ``tell`` in some thread when there is news; returns what ends that."""
 
 
 class Silence:
@@ -53,7 +53,7 @@ class Streams:
     def enter(self) -> None:
         """Count a stream in. Raises ``Unavailable`` when there are too many."""
         if self._open >= self.most:
-            raise Unavailable("too many progress streams are open; ask for pages instead")
+            raise Unavailable("too many progress streams are open; request pages instead")
         self._open += 1
 
     async def follow(

@@ -43,7 +43,7 @@ def parse(content: bytes) -> Any:
         raise NotStrict("the body is not UTF-8") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise NotStrict(f"the body is not JSON: see {where}") from error
+        raise NotStrict(f"the body is not valid JSON: see {where}") from error
     except RecursionError as error:
         raise NotStrict(f"the body is nested more than {MAX_DEPTH} levels deep") from error
     _check(value)
@@ -52,18 +52,18 @@ def parse(content: bytes) -> Any:
 
 def _integer(spelling: str) -> int:
     if len(spelling) > _DIGITS or not -MAX_INTEGER <= int(spelling) <= MAX_INTEGER:
-        raise NotStrict("the body holds an integer beyond 2^53-1; write it as a string")
+        raise NotStrict("the body contains an integer beyond 2^53-1; write it as a string")
     return int(spelling)
 
 
 def _no_float(_spelling: str) -> NoReturn:
-    raise NotStrict("the body holds a number with a fraction or exponent; write it as a string")
+    raise NotStrict("the body contains a number with a fraction or exponent; write it as a string")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise NotStrict("a name repeats in an object of the body")
+        raise NotStrict("an object in the body has a duplicate name")
     return found
 
 
@@ -85,9 +85,9 @@ def _check(value: Any) -> None:
 
 def _check_text(text: str) -> None:
     if "\0" in text:
-        raise NotStrict("a text in the body holds a NUL character")
+        raise NotStrict("a string in the body contains a NUL character")
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise NotStrict("a text in the body holds half of a surrogate pair")
+        raise NotStrict("a string in the body contains half of a surrogate pair")
 
 
 class StrictRequest(Request):

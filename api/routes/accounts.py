@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/accounts", tags=["accounts"], route_class=StrictR
 
 @router.post("", status_code=201, response_model=AccountView)
 def add_account(have: SharedDep, who: KeyedDep, body: bodies.Account) -> JSONResponse:
-    """Put an AWS account into the pool; runs that wait for one go on."""
+    """Add an AWS account to the pool; runs that wait for one continue."""
     document = bodies.plain(body)
 
     def do(act: Act) -> AccountView:
@@ -61,7 +61,7 @@ def update_account(
 
 @router.delete("/{account_id}", response_model=AccountView)
 def remove_account(have: SharedDep, who: KeyedDep, account_id: str) -> JSONResponse:
-    """Take an account out of the pool; refused while a deployment is in it."""
+    """Remove an account from the pool; refused while a deployment uses it."""
 
     def do(act: Act) -> AccountView:
         return AccountView.of(accounts.remove_account(act, account_id))

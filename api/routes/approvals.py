@@ -37,7 +37,7 @@ def list_approvals(
 
 @router.get("/{approval_id}")
 def get_approval(have: SharedDep, who: CallerDep, approval_id: str) -> ApprovalView:
-    """Show an approval with the summary of its plan and who is barred from deciding."""
+    """Show an approval with the summary of its plan and who is excluded from deciding."""
     return ApprovalView.of(perform(have.core, who, approvals.get_approval, approval_id))
 
 

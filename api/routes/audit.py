@@ -88,7 +88,7 @@ def get_tile(
 ) -> Response:
     """Show a file of the log in the layout of C2SP tlog-tiles, `checkpoint` included."""
     if not _FILE.fullmatch(path):
-        raise NotFound("there is no such thing")
+        raise NotFound("not found")
     content = perform(have.core, who, auditing.tile, tree, path)
     kind = "text/plain; charset=utf-8" if path == "checkpoint" else "application/octet-stream"
     return Response(content, media_type=kind)

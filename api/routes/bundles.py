@@ -1,4 +1,4 @@
-"""Mode C bundles: take, edit, build, hand over, download, receipt."""
+"""Mode C bundles: accept, edit, build, hand over, download, receipt."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def edit_bundle(
     version: IfMatchDep,
     response: Response,
 ) -> BundleView:
-    """Merge variables in; of a built, expired or applied bundle that makes the next version.
+    """Change variables; for a built, expired or applied bundle this creates the next version.
 
     Nested objects are merged field by field and null removes a field (RFC 7396); an object whose
     `mode` changes is taken as given. `account_id` may stay empty until the build.
@@ -76,13 +76,13 @@ def edit_bundle(
 def accept_bundle(
     have: SharedDep, who: WriterDep, bundle_id: str, response: Response
 ) -> BundleView:
-    """Take a queued bundle (solutions architect)."""
+    """Accept a queued bundle (solutions architect)."""
     return _shown(have, perform(have.core, who, bundles.accept_bundle, bundle_id), response)
 
 
 @router.post("/{bundle_id}/build", status_code=202)
 def build_bundle(have: SharedDep, who: WriterDep, bundle_id: str, response: Response) -> BundleView:
-    """Build, sign and rehearse; look at the bundle until it is built."""
+    """Build, sign and rehearse; poll the bundle until it is built."""
     response.headers["Location"] = f"/v1/bundles/{bundle_id}"
     return _shown(have, perform(have.core, who, bundles.build_bundle, bundle_id), response)
 
@@ -91,10 +91,10 @@ def build_bundle(have: SharedDep, who: WriterDep, bundle_id: str, response: Resp
 def hand_over(
     have: SharedDep, who: KeyedDep, bundle_id: str, body: bodies.HandOver
 ) -> JSONResponse:
-    """Hand over to a named person; the download link is answered this once.
+    """Hand over to a named person; the download link is shown only once.
 
     Nothing is mailed: send the link to the recipient yourself. With `revoke_earlier_links` the
-    links of earlier recipients end. The life of the bundle is counted anew from here.
+    links of earlier recipients end. The lifetime of the bundle restarts here.
     """
 
     def do(act: Act) -> HandOverView:
@@ -122,7 +122,7 @@ def list_links(have: SharedDep, who: CallerDep, bundle_id: str) -> list[LinkView
 
 @router.post("/{bundle_id}/links/{link_id}/revoke")
 def revoke_link(have: SharedDep, who: WriterDep, bundle_id: str, link_id: str) -> LinkView:
-    """End a download link before its time; one that is revoked already stays as it is."""
+    """Revoke a download link before it expires; revoking it again changes nothing."""
     return LinkView.of(perform(have.core, who, handovers.revoke_link, bundle_id, link_id))
 
 
@@ -130,7 +130,7 @@ def revoke_link(have: SharedDep, who: WriterDep, bundle_id: str, link_id: str) -
 def register_receipt(
     have: SharedDep, who: KeyedDep, bundle_id: str, body: bodies.Receipt
 ) -> JSONResponse:
-    """Register what the customer's apply sent back; the tenant is ready then."""
+    """Register the receipt of the customer's apply; then the tenant is ready."""
 
     def do(act: Act) -> ReceiptView:
         receipt = receipts.register_receipt(act, bundle_id, body.receipt)
@@ -159,10 +159,10 @@ def get_archive(
     token: Annotated[str | None, Query(max_length=200)] = None,
     file: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
-    """Download the archive, or with `file` what lies beside it.
+    """Download the archive, or with `file` a file beside it.
 
     By an expiring link (`token`), or with a bearer token. Each download by a link is counted and
-    recorded; HEAD tells the same without being counted.
+    recorded; HEAD returns the same headers without being counted.
     """
     is_look = request.method == "HEAD"
     if token is not None:

@@ -1,4 +1,4 @@
-"""Is it there, can it work, how is it doing."""
+"""Health, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ router = APIRouter(tags=["health"], route_class=StrictRoute)
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 def healthz() -> dict[str, str]:
-    """Tell that the process answers."""
+    """Report that the process is alive."""
     return {"status": "ok"}
 
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
 def readyz(have: SharedDep) -> JSONResponse:
-    """Tell which parts can work; 503 when one that requests need cannot."""
+    """Report which components are ready; 503 when one that requests need is not."""
     parts = {**have.readiness(), "identity": have.identity.keys.problem() or "ok"}
     ready = all(state == "ok" for state in parts.values())
     content: dict[str, object] = {
@@ -36,5 +36,5 @@ def readyz(have: SharedDep) -> JSONResponse:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(have: SharedDep) -> str:
-    """Show figures in the Prometheus text format; they are some seconds old at most."""
+    """Show metrics in the Prometheus text format; they are a few seconds old at most."""
     return have.figures.get()

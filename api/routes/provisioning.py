@@ -76,7 +76,7 @@ def get_request(have: SharedDep, who: CallerDep, request_id: str) -> RequestView
 
 @router.post("/mode-resolutions")
 def resolve_mode(have: SharedDep, who: CallerDep, body: bodies.Facts) -> DecisionView:
-    """Tell which mode the given facts lead to, and why; nothing is stored."""
+    """Show which mode the given facts lead to, and why; nothing is stored."""
     facts = Facts.from_document(bodies.plain(body))
     return DecisionView(**perform(have.core, who, provisioning.resolve_mode, facts).to_document())
 

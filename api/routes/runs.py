@@ -58,19 +58,19 @@ def get_run(have: SharedDep, who: CallerDep, run_id: str, response: Response) ->
 
 @router.get("/{run_id}/plan")
 def get_plan(have: SharedDep, who: CallerDep, run_id: str) -> PlanView:
-    """Show what the run would change, what cannot be undone first."""
+    """Show what the run would change, irreversible operations first."""
     return PlanView.of(perform(have.core, who, runs.get_plan, run_id))
 
 
 @router.post("/{run_id}/cancel")
 def cancel_run(have: SharedDep, who: WriterDep, run_id: str) -> RunView:
-    """Cancel: at once before the apply, else when the engine has stopped where it is."""
+    """Cancel: immediately before the apply, otherwise once the engine has stopped."""
     return perform(have.core, who, lambda act: _views(act, runs.cancel_run(act, run_id))[0])
 
 
 @router.post("/{run_id}/retry", status_code=202, response_model=RunView)
 def retry_run(have: SharedDep, who: KeyedDep, run_id: str) -> JSONResponse:
-    """Try again; answers the run that goes on, which may be a new one."""
+    """Retry; returns the run that continues, which may be a new one."""
 
     def do(act: Act) -> RunView:
         return _views(act, runs.retry_run(act, run_id))[0]
@@ -91,7 +91,7 @@ async def get_events(
 ) -> Response:
     """Show progress: JSON pages, oldest first, or a stream with `Accept: text/event-stream`.
 
-    A stream goes on where it was cut with `Last-Event-ID`, and ends with the run, or when the
+    A stream resumes where it was cut with `Last-Event-ID`, and ends with the run, or when the
     caller's token no longer holds.
     """
     if last_event_id is not None and _NUMBER.fullmatch(last_event_id):
@@ -121,7 +121,7 @@ async def get_events(
 
 def _number(text: str, name: str) -> int:
     if not _NUMBER.fullmatch(text):
-        raise InvalidPageToken(f"{name} is not one that was given out here")
+        raise InvalidPageToken(f"{name} is not one that this API issued")
     return int(text)
 
 

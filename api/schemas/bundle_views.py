@@ -15,7 +15,7 @@ from control_plane.workflows.core import Core
 class BundleView(View):
     """One version of a Mode C hand-over.
 
-    ``warnings`` are sentences on inputs that are allowed and probably not meant, or near the end
+    ``warnings`` are sentences on inputs that are allowed but probably not intended, or near the end
     of their support.
     """
 
@@ -66,7 +66,7 @@ class BundleView(View):
 
 
 class HandOverView(View):
-    """A hand-over. ``download_url`` holds the link's secret and is shown this once."""
+    """A hand-over. ``download_url`` holds the link's secret and is shown only once."""
 
     bundle: BundleView
     handover_id: str

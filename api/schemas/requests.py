@@ -72,7 +72,7 @@ def _formed(pattern: str, sentence: str) -> Callable[[str], str]:
 
 
 def _schema(pattern: str | None = None, *, longest: int | None = None) -> WithJsonSchema:
-    """Return what the OpenAPI document says of a text; what is wrong is said by our sentences."""
+    """Return what the OpenAPI document says of a string; faults are described by our sentences."""
     schema: dict[str, Any] = {"type": "string", "minLength": 1}
     if pattern is not None:
         schema["pattern"] = f"^{pattern}$"
@@ -101,7 +101,7 @@ Seats = Annotated[int, Field(ge=0, le=MOST_SEATS, strict=True)]
 Uptime = Annotated[
     str,
     AfterValidator(
-        _formed(spellings.UPTIME, 'must be percent as a decimal string, such as "99.9"')
+        _formed(spellings.UPTIME, 'must be a percentage as a decimal string, such as "99.9"')
     ),
     _schema(spellings.UPTIME),
 ]
@@ -117,7 +117,9 @@ Zone = Annotated[
 ]
 Cell = Annotated[
     str,
-    AfterValidator(_formed(spellings.CELL, "must be 1 to 8 small letters and digits such as c1")),
+    AfterValidator(
+        _formed(spellings.CELL, "must be 1 to 8 lower-case letters and digits such as c1")
+    ),
     _schema(spellings.CELL),
 ]
 Environment = Annotated[
@@ -125,7 +127,7 @@ Environment = Annotated[
     AfterValidator(
         _formed(
             spellings.ENVIRONMENT,
-            "must be 2 to 20 small letters, digits and hyphens, such as production",
+            "must be 2 to 20 lower-case letters, digits and hyphens, such as production",
         )
     ),
     _schema(spellings.ENVIRONMENT),
@@ -166,7 +168,7 @@ class Contact(Body):
 
 
 class Residency(Body):
-    """Where the data may lie."""
+    """Where the data may be stored."""
 
     zone: Zone | None = None
     regions: Annotated[list[Region], Field(max_length=20)] = []
@@ -190,7 +192,7 @@ class Requirements(Body):
 
 
 class ProvisioningRequest(Body):
-    """A signed contract that asks for a tenant."""
+    """A signed contract for a tenant."""
 
     contract: Contract
     company: Company
@@ -198,7 +200,7 @@ class ProvisioningRequest(Body):
     requirements: Requirements = Requirements()
     environment: Environment = "production"
     additional_tenant: Annotated[
-        bool, Field(strict=True, description="A further tenant of the company is meant.")
+        bool, Field(strict=True, description="Create an additional tenant of the company.")
     ] = False
 
     def document(self) -> dict[str, Any]:
@@ -210,7 +212,7 @@ class ProvisioningRequest(Body):
 
 
 class Facts(Requirements):
-    """Facts for a mode resolution; all but the subscription may be left out."""
+    """Facts for a mode resolution; all but the subscription are optional."""
 
     subscription: Literal["lite", "standard", "enterprise"]
     contract_mode: Mode | None = None
@@ -220,7 +222,7 @@ class Facts(Requirements):
 
 
 class ModeDecision(Body):
-    """An architect's word: without ``facts`` a review is confirmed, with them it is resolved anew.
+    """An architect's decision: without ``facts`` it confirms a review, with them it resolves again.
 
     ``facts`` holds only what changes; null clears a fact.
     """
@@ -262,7 +264,7 @@ class Account(Body):
 
 
 class AccountChange(Body):
-    """What changes of an account; what is left out stays, null takes a role away."""
+    """Changes to an account; omitted fields stay, null removes a role."""
 
     role_arn: RoleArn | None = None
     external_id: ExternalId | None = None
@@ -270,7 +272,7 @@ class AccountChange(Body):
 
 
 class Decision(Body):
-    """A yes or no on exactly one plan digest."""
+    """An approval or rejection of exactly one plan digest."""
 
     decision: Literal["approve", "reject"]
     plan_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -278,13 +280,13 @@ class Decision(Body):
 
 
 class BundleEdit(Body):
-    """Terraform variables to merge in; see ``docs/mode-c.md``."""
+    """Terraform variables to change; see ``docs/mode-c.md``."""
 
     inputs: Annotated[dict[str, Any], Field(max_length=40)]
 
 
 class HandOver(Body):
-    """To whom the bundle is given."""
+    """Recipient of the bundle."""
 
     recipient_name: Text
     recipient_email: Email

@@ -36,7 +36,7 @@ class Page(View, Generic[T]):
 
 
 class TenantView(View):
-    """A tenant and where its infrastructure stands."""
+    """A tenant and the status of its infrastructure."""
 
     id: str
     slug: str
@@ -81,7 +81,7 @@ class TenantView(View):
 
 
 class RequestView(View):
-    """A provisioning request, its tenant as it is now, and what was started for it."""
+    """A provisioning request, its tenant as it is now, and what it started."""
 
     id: str
     contract_id: str
@@ -179,7 +179,7 @@ class AccountView(View):
 
 
 class OutputsView(View):
-    """What a tenant's deployments export; secrets are never among it."""
+    """What a tenant's deployments export, never secrets."""
 
     deployment_id: str
     environment: str
@@ -308,7 +308,7 @@ class PlanView(View):
 
 
 class ApprovalView(View):
-    """A request for decisions, what it is about, who asked, and what was decided."""
+    """A request for decisions: its subject, the requester, and the decisions."""
 
     id: str
     status: str

@@ -235,7 +235,7 @@ def test_what_is_no_jwks_is_no_answer(issuer: Issuer, answer: Any) -> None:
     issuer.now += 2
     with pytest.raises(Unavailable):
         keys.find("rsa")
-    assert keys.problem() == "the keys cannot be fetched"
+    assert keys.problem() == "the keys could not be fetched"
 
 
 def test_a_known_key_never_waits_and_an_unknown_one_not_for_long(issuer: Issuer) -> None:

@@ -133,7 +133,7 @@ def test_without_the_log_nothing_is_done(scene: Scene, pair: tuple[str, str], fa
         with world.storage.without_log():
             answer = ready.call()
     else:
-        world.trail.behind = "events wait for the sequencer"
+        world.trail.behind = "events have been waiting too long for the sequencer"
         answer = ready.call()
     content = is_problem(answer, 503, "audit_unavailable")
     assert answer.headers["retry-after"] == "2"
@@ -180,7 +180,7 @@ def test_a_refusal_that_cannot_be_recorded_is_no_answer(
 
 
 def test_reading_goes_on_while_the_log_is_behind(shown: Scene) -> None:
-    shown.world.trail.behind = "events wait for the sequencer"
+    shown.world.trail.behind = "events have been waiting too long for the sequencer"
     try:
         assert shown.ask("GET", "/v1/tenants", ADMIN).status_code == 200
         assert shown.ask("GET", "/v1/runs/{run_id}", ADMIN).status_code == 200

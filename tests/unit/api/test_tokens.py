@@ -189,7 +189,7 @@ def test_a_bad_token_is_refused_and_leaves_an_event(api: Api, mint: Mint, fault:
     )
     content = is_problem(answer, 401, "not_authenticated")
     assert answer.headers["www-authenticate"] == "Bearer"
-    assert content["detail"] == "the token is not valid"  # why is for the log alone
+    assert content["detail"] == "the token is invalid"  # why is for the log alone
     assert events == ["authn.failed:denied"]
 
 
@@ -226,7 +226,7 @@ def test_an_expired_token_says_since_when(api: Api, mint: Mint, ago: int, words:
 def test_a_stranger_is_not_told_that_a_token_expired(api: Api, mint: Mint) -> None:
     stranger = RSAKey.generate_key(2048, {"kid": "rsa-1"})
     answer = api.call("GET", PATH, mint.token(stranger, exp=int(time.time()) - HOUR))
-    assert is_problem(answer, 401, "not_authenticated")["detail"] == "the token is not valid"
+    assert is_problem(answer, 401, "not_authenticated")["detail"] == "the token is invalid"
 
 
 def test_a_token_lives_a_day_at_most_unless_the_setting_says_else(api: Api, mint: Mint) -> None:
@@ -234,7 +234,7 @@ def test_a_token_lives_a_day_at_most_unless_the_setting_says_else(api: Api, mint
     assert api.call("GET", PATH, mint.token(exp=now + 24 * HOUR)).status_code == 200
     for claims in ({"exp": now + 24 * HOUR + 60}, {"iat": now - 30 * HOUR, "exp": now + HOUR}):
         content = is_problem(api.call("GET", PATH, mint.token(**claims)), 401, "not_authenticated")
-        assert content["detail"] == "the token lives longer than 24 hours"
+        assert content["detail"] == "the token is valid for more than 24 hours"
     takes(api, mint, max_life_seconds=48 * HOUR)
     assert api.call("GET", PATH, mint.token(exp=now + 47 * HOUR)).status_code == 200
 
@@ -342,7 +342,7 @@ def test_an_issuer_that_was_never_up_lets_nobody_in_until_it_is(api: Api, mint: 
     assert mint.fetched == 1
     ready = api.call("GET", "/readyz")
     assert ready.status_code == 503
-    assert ready.json()["parts"] == {"database": "ok", "identity": "the keys cannot be fetched"}
+    assert ready.json()["parts"] == {"database": "ok", "identity": "the keys could not be fetched"}
     mint.is_down = False
     now[0] += 2
     assert api.call("GET", PATH, mint.token()).status_code == 200
