@@ -1,8 +1,8 @@
 """Which parts (policy, encryption, access block …) belong to which bucket.
 
 S3 makes each of them a resource of its own, so a rule about a bucket looks at other resources. A
-part belongs to a bucket by its name, or where the name is not known yet by its reference. A part of
-which neither is known might belong to any bucket: then nobody can say that a bucket has none.
+part belongs to a bucket by its name, or where the name is not known yet by its reference. A part
+with neither known might belong to any bucket: then nobody can say that a bucket has none.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def parts_by_bucket(resources: Sequence[Resource], kind: str) -> Iterator[Parts]
 
 
 def is_bucket(resource: Resource, path: str, bucket: Resource) -> bool:
-    """Tell whether the input at ``path`` names this bucket, as far as can be told."""
+    """Tell whether the input at ``path`` names this bucket, as far as is known."""
     named = names_bucket(resource, path)
     return named == bucket.address or (
         isinstance(named, str) and bool(named) and named == bucket.value("bucket")

@@ -15,7 +15,7 @@ _NAME: Final = ("name",)
 _BUCKET: Final = ("bucket",)
 _POLICY: Final = ("policy",)
 # Made by the sandbox or by no program of ours: an interrupted create waits for a person.
-_UNUSED: Final = "no program makes it"
+_UNUSED: Final = "no program creates it"
 # What the engine keeps for itself: nothing in a cloud.
 _ENGINE: Final = ("pulumi:", "tenantplane:")
 
@@ -119,7 +119,7 @@ CATALOG: Final[Mapping[str, TypeFacts]] = {
     ),
     # a shorter life expires objects that are there
     "aws_s3_bucket_lifecycle_configuration": _bucket_part(
-        "BucketLifecycleConfiguration", "life of a bucket's objects", {"rule": Loss.ANY},
+        "BucketLifecycleConfiguration", "lifecycle of a bucket's objects", {"rule": Loss.ANY},
         rules="rule",
     ),
     "aws_s3_bucket_ownership_controls": _bucket_part(
@@ -170,7 +170,7 @@ CATALOG: Final[Mapping[str, TypeFacts]] = {
         "cloudwatch", "LogGroup", "log group", holds_data=True, encryptable=True,
         # Its lines end by themselves, and a protected one could not be renamed. That its deletion
         # cannot be undone is shown to whoever decides.
-        unprotected_because="its lines have an end of their own, the retention",
+        unprotected_because="its lines expire by themselves after the retention",
         on_removal="deleted with its entries", losses={"retention_in_days": Loss.ENDS_SOONER},
     ),
     "aws_cloudwatch_metric_alarm": TypeFacts(
@@ -214,8 +214,8 @@ def annotate(
     """Return whether a resource holds data, and whether an operation on it cannot be undone.
 
     ``property_paths`` are the inputs that change; ``changes`` has their values before and after,
-    where they are known, so that a longer retention is not taken for a shorter one. A type that
-    nobody looked at counts as one that holds data; the engine's own (components, providers, the
+    where they are known, so that a longer retention is not taken for a shorter one. A type that is
+    not in the catalogue counts as one that holds data; the engine's own (components, providers, the
     stack) hold none.
     """
     if resource_type.startswith(_ENGINE):

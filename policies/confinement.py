@@ -161,16 +161,16 @@ def title_of(statement: Statement, index: int) -> str:
 
 
 def _oddity(statement: Statement) -> str:
-    """Return why nobody can tell from its text what a statement allows, or ''."""
+    """Return why the text of a statement does not show what it allows, or ''."""
     negations = [name for name in _NEGATIONS if name in statement]
     if negations:
-        return f"allows all but what {negations[0]} names"
+        return f"allows everything except what {negations[0]} names"
     strange = sorted(set(statement) - _KNOWN)
     if strange:
-        return f"has the element {strange[0]}, which IAM does not know"
+        return f"has the element {strange[0]}, which is unknown to IAM"
     condition = statement.get("Condition", {})
     if not isinstance(condition, Mapping):
-        return "has a Condition that cannot be read"
+        return "has an invalid Condition"
     return ""
 
 
@@ -179,7 +179,7 @@ def _texts(statement: Statement, element: str) -> tuple[str, ...]:
 
 
 def _is_own_thing(test: Condition, tests: Sequence[Condition], own: Slice) -> bool:
-    """Tell whether a test holds for things of the slice alone, and fails when the key is absent."""
+    """Tell whether a test holds only for things of the slice, and fails when the key is absent."""
     if test.operator not in POSITIVE or not test.values:
         return False
     many = test.quantifier == "forallvalues" and _is_present(test.key, tests)

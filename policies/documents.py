@@ -73,10 +73,10 @@ def statements(document: object) -> tuple[Statement, ...]:
     """
     value = json.loads(document) if isinstance(document, str) else document
     if not isinstance(value, Mapping) or "Statement" not in value:
-        raise ValueError("no policy document")
+        raise ValueError("not a policy document")
     found = as_list(value["Statement"])
     if not all(isinstance(item, Mapping) and "Effect" in item for item in found):
-        raise ValueError("no policy document")
+        raise ValueError("not a policy document")
     return tuple(found)
 
 

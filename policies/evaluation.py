@@ -14,7 +14,7 @@ from policies.rules import RULES
 class Evaluation:
     """What the rules found: ``violations`` sorted by address and rule, ``rules`` that were run.
 
-    ``judged`` counts the resources looked at.
+    ``judged`` counts the resources checked.
     """
 
     stage: Stage
@@ -60,7 +60,7 @@ def evaluate(
     parameters allow no region: they are not those of a deployment.
     """
     if not parameters.allowed_regions:
-        raise ValueError("the policy parameters allow no region; take those of a deployment")
+        raise ValueError("the policy parameters allow no region; use those of a deployment")
     judged = [resource for resource in resources if resource.is_judged]
     violations = {
         _violation(rule.id, finding, parameters, stage)

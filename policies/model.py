@@ -146,11 +146,11 @@ class Resource:
 
     ``name`` is its logical name. ``inputs`` is plain JSON with Terraform's names; ``unknown`` has
     the dotted paths of the values that are not known. ``references`` has the addresses of the
-    resources that an input comes from, by its path without list indexes, where the front end
-    knows. ``tags`` are the effective ones, the provider's defaults included, None when they are not
-    known. ``protected`` is None when the tool has no such notion in its plan. ``region`` is None
-    when it cannot be told. ``auto_named``: the tool chose a physical name. ``moved_from`` is the
-    address that the state still has it under, None when that is the same.
+    resources that an input comes from, by its path without list indexes, where the front end knows.
+    ``tags`` are the effective ones, the provider's defaults included, None when they are not known.
+    ``protected`` is None when the tool has no such notion in its plan. ``region`` is None when it
+    is unknown. ``auto_named``: the tool chose a physical name. ``moved_from`` is the address that
+    the state still has it under, None when that is the same.
     """
 
     address: str
@@ -176,7 +176,7 @@ class Resource:
         return self.body.value(path)
 
     def origins(self, path: str) -> tuple[str, ...]:
-        """Return the addresses that the value at a path comes from, none when nobody can tell."""
+        """Return the addresses that the value at a path comes from, none when that is unknown."""
         while path:
             if path in self.references:
                 return self.references[path]
@@ -211,11 +211,11 @@ def violated(resource: Resource, reason: str, remedy: str, path: str = "") -> Fi
 def undecided(resource: Resource, path: str, remedy: str) -> Finding:
     """Return the finding that a rule cannot be decided, since the value at a path is not known.
 
-    The reason is one sentence whatever the path is, so that equal findings can be said once.
+    The reason is one sentence for all paths, so that equal findings can be reported once.
     """
     return Finding(
         address=resource.address,
-        reason="has a value that is not known yet, so the rule cannot be decided",
+        reason="has a value that is not known yet, so the rule cannot be evaluated",
         remedy=remedy,
         path=path,
         verdict=Verdict.UNKNOWN,
@@ -226,7 +226,8 @@ def undecided(resource: Resource, path: str, remedy: str) -> Finding:
 class Violation:
     """A finding of a rule with its enforcement.
 
-    ``verdict`` tells a violated rule from one that cannot be decided. Texts hold no masked value.
+    ``verdict`` separates a violated rule from one that cannot be decided. Texts hold no masked
+    value.
     """
 
     rule: str
@@ -311,7 +312,7 @@ class Parameters:
 
     @property
     def digest(self) -> str:
-        """``sha256:<hex>`` over their JSON with sorted keys; they hold text and integers alone."""
+        """``sha256:<hex>`` over their JSON with sorted keys; they hold only text and integers."""
         text = json.dumps(
             self.to_document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False
         )

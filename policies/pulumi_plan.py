@@ -123,14 +123,14 @@ def operation_of(entry: Mapping[str, Any]) -> Operation:
     """Return the operation of an entry. Raises ``ValueError`` for one nobody knows."""
     name = str(entry.get("operation", "same"))
     if name not in _OPERATIONS:
-        raise ValueError(f"the plan has an operation that the policies do not know: {name}")
+        raise ValueError(f"the plan has an operation that is unknown to the policies: {name}")
     return _OPERATIONS[name]
 
 
 def is_auto_named(entry: Mapping[str, Any], facts: TypeFacts | None, values: Values) -> bool:
     """Tell whether a tool invented the physical name.
 
-    Providers of Terraform's kind say so in ``__defaults``; else the logical name with seven
+    Providers of Terraform's kind say so in ``__defaults``; otherwise the logical name with seven
     hexadecimal digits gives it away.
     """
     names = facts.names if facts else ()

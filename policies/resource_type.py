@@ -23,7 +23,7 @@ class Lookup(StrEnum):
 
 
 class Loss(StrEnum):
-    """Which change of an input loses what cannot be had back."""
+    """Which change of an input loses what cannot be recovered."""
 
     ANY = "any"
     SHRINKS = "shrinks"
@@ -46,7 +46,7 @@ class TypeFacts:
             case, to Terraform's).
         buckets: Inputs that name a bucket.
         holds_data: Whether what it holds is gone with it, and cannot be made again from a spec.
-        unprotected_because: Why it holds data and need not be protected; else empty.
+        unprotected_because: Why it holds data and need not be protected; empty otherwise.
         on_removal: What a removal does with the data, in words.
         losses: Inputs whose change loses data although the resource stays.
         guard: Input that AWS itself guards it with, else empty.

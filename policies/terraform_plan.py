@@ -37,10 +37,10 @@ def resources_from_terraform(
     """Return the managed resources of a plan; data sources are left out.
 
     ``region`` stands in for a provider whose region the plan does not show. Raises ``ValueError``
-    for what is no complete plan of a format that is known here.
+    for what is not a complete plan in a known format here.
     """
     if not str(plan.get("format_version", "")).startswith(_FORMAT):
-        raise ValueError("this is no plan in the JSON of `terraform show -json`, format 1")
+        raise ValueError("not a plan in the JSON format 1 of `terraform show -json`")
     if plan.get("errored"):
         raise ValueError("the Terraform plan is not complete: planning ended with an error")
     configuration = Configuration(plan.get("configuration") or {})
@@ -87,7 +87,7 @@ def _resource(
 
 def _operation(actions: Sequence[str]) -> Operation:
     if tuple(actions) not in _OPERATIONS:
-        raise ValueError(f"the plan has actions that the policies do not know: {list(actions)}")
+        raise ValueError(f"the plan has actions that are unknown to the policies: {list(actions)}")
     return _OPERATIONS[tuple(actions)]
 
 

@@ -9,7 +9,7 @@ from policies.catalog import CATALOG
 from policies.model import UNKNOWN, Finding, Parameters, Resource, Rule, undecided, violated
 
 _PREFIXES: Final = ("bucket_prefix", "identifier_prefix", "name_prefix")
-_REMEDY: Final = "Give it a name composed from the deployment's short name."
+_REMEDY: Final = "Set a name composed from the deployment's short name."
 
 
 def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Finding]:  # noqa: ARG001 - every rule takes both
@@ -22,10 +22,10 @@ def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Fin
                 yield undecided(resource, path, _REMEDY)
             elif not value:
                 yield violated(
-                    resource, f"has no {path}, so a tool would invent one", _REMEDY, path
+                    resource, f"has no {path}, so a tool would generate one", _REMEDY, path
                 )
             elif resource.auto_named:
-                yield violated(resource, f"has a {path} that a tool invented", _REMEDY, path)
+                yield violated(resource, f"has a {path} that a tool generated", _REMEDY, path)
         if facts and facts.names:
             yield from _prefixes(resource, facts.names[0])
 
@@ -36,7 +36,9 @@ def _prefixes(resource: Resource, name: str) -> Iterator[Finding]:
     for path in _PREFIXES:
         prefix = resource.value(path)
         if prefix and not (prefix is UNKNOWN and is_named):
-            yield violated(resource, f"has a {path}, which a tool completes", _REMEDY, path)
+            yield violated(
+                resource, f"has a {path}, from which a tool generates the name", _REMEDY, path
+            )
 
 
 RULE: Final = Rule(id="auto_named_resource", title="Every physical name is explicit", check=check)

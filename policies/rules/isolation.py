@@ -1,6 +1,6 @@
 """A slice of a shared Hub reaches what is its own and nothing else, and nobody else reaches it.
 
-Judged for a slice alone: the parameters then name its short name. The roles' rights (inline
+Judged only for a slice: the parameters then name its short name. The roles' rights (inline
 policies, attached policies), who may become a role, and who may use the slice's keys are read.
 """
 
@@ -36,9 +36,11 @@ _GRANTS: Final = ("aws_kms_grant", "aws:kms/grant:Grant")
 # Kinds of IAM that the rule reads; what another one gives, nobody can tell.
 _IAM: Final = ("aws_iam_", "aws:iam/")
 _READ: Final = (*_RIGHTS, _ATTACHMENT)
-_OWN: Final = "Name resources of the slice alone, or limit the statement to them by a condition."
+_OWN: Final = (
+    "Name only resources of the slice, or restrict the statement to them with a condition."
+)
 _PLAIN: Final = "Compose it from names, account and region."
-_DOOR: Final = "Name the slice's own role, or limit the statement to it by a condition."
+_DOOR: Final = "Name the slice's own role, or restrict the statement to it with a condition."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class _World:
     resources: Sequence[Resource]
 
     def comes_from(self, resource: Resource, path: str, kind: str, names: frozenset[str]) -> bool:
-        """Tell whether the plan shows that a value comes from things of these names alone."""
+        """Tell whether the plan shows that a value comes only from things of these names."""
         origins = [self.by_address.get(each) for each in resource.origins(path)]
         return bool(origins) and all(
             each is not None and each.kind == kind and each.value(CATALOG[kind].names[0]) in names
@@ -80,7 +82,8 @@ def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Fin
 def _slice(resources: Sequence[Resource], short: str, account: str) -> Slice:
     """Return what is the slice's own: of what it makes, that which carries its name.
 
-    A plan may take over a thing that exists, such as the Hub's bucket; it does not own it thereby.
+    A plan may take over a thing that exists, such as the Hub's bucket; that does not make it its
+    own.
     """
     return Slice(
         short=short,
@@ -110,7 +113,9 @@ def _of_resource(resource: Resource, world: _World) -> Iterator[Finding]:
         yield from _alias(resource, world)
     elif kind.startswith(_IAM):
         yield violated(
-            resource, f"is of the type {kind}, whose rights cannot be judged", f"Use {_READ[2]}."
+            resource,
+            f"has the type {kind}, whose permissions cannot be evaluated",
+            f"Use {_READ[2]}.",
         )
     elif kind in (_KEY, _KEY_POLICY):
         yield from _key(resource, world)
@@ -140,7 +145,7 @@ def _attached(resource: Resource, path: str, world: _World) -> Iterator[Finding]
             yield violated(
                 resource,
                 f"attaches {arn}, which is not a policy of the slice",
-                "Write what the role may do into a policy of its own.",
+                "Put the role's permissions into a policy of the slice.",
                 path,
             )
 
@@ -157,7 +162,7 @@ def _part_of(
         yield violated(
             resource,
             f"names {value} in {path}, which does not belong to the slice",
-            "A slice changes what is its own.",
+            "A slice may change only what is its own.",
             path,
         )
 
@@ -167,7 +172,7 @@ def _key(resource: Resource, world: _World) -> Iterator[Finding]:
     if not documents and resource.kind == _KEY and not _has_policy(resource, world):
         yield violated(
             resource,
-            "has no policy, so that of AWS holds and lets the whole account use it",
+            "has no policy, so the AWS default lets the whole account use it",
             _DOOR,
             "policy",
         )
@@ -195,8 +200,8 @@ def _alias(resource: Resource, world: _World) -> Iterator[Finding]:
     if _is_foreign_key(target, world):
         yield violated(
             resource,
-            f"leads to the key {target}, which does not belong to the slice",
-            "Give the alias to a key of the slice.",
+            f"points to the key {target}, which does not belong to the slice",
+            "Point the alias to a key of the slice.",
             "target_key_id",
         )
 
@@ -225,13 +230,16 @@ def _grant(resource: Resource, world: _World) -> Iterator[Finding]:
         yield violated(
             resource,
             f"lets {grantee} use a key",
-            "Grant the use of a key of the slice to its own role.",
+            "Grant the use of the slice's key only to its own role.",
             "grantee_principal",
         )
     key = resource.value("key_id")
     if _is_foreign_key(key, world):
         yield violated(
-            resource, f"opens the key {key}, which does not belong to the slice", _DOOR, "key_id"
+            resource,
+            f"grants access to the key {key}, which does not belong to the slice",
+            _DOOR,
+            "key_id",
         )
 
 
@@ -256,7 +264,7 @@ def _statements(
     try:
         found = statements(document)
     except ValueError:
-        yield violated(resource, f"has a {path} that is no policy document", remedy, path)
+        yield violated(resource, f"has a {path} that is not a policy document", remedy, path)
         return
     for index, statement in enumerate(found):
         words = fault(statement)
@@ -265,5 +273,7 @@ def _statements(
 
 
 RULE: Final = Rule(
-    id="isolation", title="A slice reaches its own and nobody else reaches it", check=check
+    id=("isolation"),
+    title="A slice reaches only its own resources, and nobody else reaches them",
+    check=check,
 )

@@ -19,14 +19,14 @@ def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Fin
 
 def _tags(resource: Resource, parameters: Parameters) -> Iterator[Finding]:
     if resource.tags is None:
-        yield undecided(resource, "tags", "Give the tags in plain text.")
+        yield undecided(resource, "tags", "Set the tags to literal values.")
         return
     missing = []
     for key in sorted({*parameters.required_tags, *parameters.tag_values}):
         wanted = parameters.tag_values.get(key)
         present = resource.tags.get(key)
         if f"tags.{key}" in resource.unknown:
-            yield undecided(resource, f"tags.{key}", "Give the tag in plain text.")
+            yield undecided(resource, f"tags.{key}", "Set the tag to a literal value.")
         elif not present:
             missing.append(key)
         elif wanted is not None and present != wanted:
@@ -49,9 +49,9 @@ def _tags(resource: Resource, parameters: Parameters) -> Iterator[Finding]:
             yield violated(
                 resource,
                 f"has the tag {key}, which changes from run to run",
-                "Take it out; the audit log ties a resource to its run.",
+                "Remove it; the audit log links a resource to its run.",
                 f"tags.{key}",
             )
 
 
-RULE: Final = Rule(id="missing_tags", title="Every resource says whose it is", check=check)
+RULE: Final = Rule(id="missing_tags", title="Every resource is tagged with its owner", check=check)

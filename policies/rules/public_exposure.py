@@ -29,9 +29,9 @@ _SWITCHES: Final = (
 )
 _GATEWAYS: Final = {
     "aws_eip": "a public address",
-    "aws_egress_only_internet_gateway": "a way to the internet",
-    "aws_internet_gateway": "a way to the internet",
-    "aws_nat_gateway": "a way to the internet",
+    "aws_egress_only_internet_gateway": "a route to the internet",
+    "aws_internet_gateway": "a route to the internet",
+    "aws_nat_gateway": "a route to the internet",
 }
 _ROUTES: Final = {"aws_route": "", "aws_route_table": "route", "aws_default_route_table": "route"}
 _INLINE_GROUPS: Final = ("aws_security_group", "aws_default_security_group")
@@ -44,7 +44,7 @@ _FLAGS: Final = {
 
 
 def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Finding]:
-    """Yield every opening to the internet or to any principal, and what cannot be told."""
+    """Yield every opening to the internet or to any principal, and what cannot be decided."""
     yield from _access_blocks(resources)
     for resource in resources:
         yield from _flags(resource)
@@ -58,7 +58,7 @@ def _access_blocks(resources: Sequence[Resource]) -> Iterator[Finding]:
     for parts in parts_by_bucket(resources, _BLOCK):
         if not parts.found and parts.maybe_more:
             yield undecided(
-                parts.bucket, "bucket", "Give the public access block a bucket by name."
+                parts.bucket, "bucket", "Set the bucket of the public access block by name."
             )
         elif not parts.found:
             yield violated(
@@ -77,16 +77,16 @@ def _flags(resource: Resource) -> Iterator[Finding]:
         yield from _wanted(resource, flag, wanted=False)
     acl = resource.value("acl") if resource.kind == "aws_s3_bucket" else None
     if acl is UNKNOWN:
-        yield undecided(resource, "acl", "Leave it out.")
+        yield undecided(resource, "acl", "Remove it.")
     elif isinstance(acl, str) and acl.startswith(("public", "authenticated")):
-        yield violated(resource, "has an access list that lets anybody in", "Leave it out.", "acl")
+        yield violated(resource, "has an access list that admits anybody", "Remove it.", "acl")
 
 
 def _wanted(resource: Resource, path: str, *, wanted: bool) -> Iterator[Finding]:
     value = resource.value(path)
     words = str(wanted).lower()
     if value is UNKNOWN:
-        yield undecided(resource, path, f"Set it to {words} in plain text.")
+        yield undecided(resource, path, f"Set it to {words} as a literal value.")
     elif (value is True) is not wanted:
         reason = f"does not set {path}" if wanted else f"sets {path}"
         yield violated(resource, reason, f"Set {path} to {words}.", path)
@@ -98,7 +98,7 @@ def _ingress(resource: Resource, parameters: Parameters) -> Iterator[Finding]:
     elif resource.kind in _INLINE_GROUPS:
         blocks = resource.body.blocks("ingress")
         if isinstance(blocks, Unknown):
-            yield undecided(resource, "ingress", "Write the sources in plain text.")
+            yield undecided(resource, "ingress", "Write the sources as a literal value.")
             return
         for block in blocks:
             yield from _sources(resource, block, ("cidr_blocks", "ipv6_cidr_blocks"), parameters)
@@ -110,19 +110,19 @@ def _sources(
     for path in paths:
         networks, more = block.texts(path)
         if more:
-            yield undecided(resource, path, "Write the sources in plain text.")
+            yield undecided(resource, path, "Write the sources as a literal value.")
         for network in networks:
             if is_wide(network, parameters):
                 yield violated(
                     resource,
-                    f"lets in {network}",
-                    "Name the networks that clients come from, or another security group.",
+                    f"admits {network}",
+                    "Name the clients' networks, or another security group.",
                     path,
                 )
 
 
 def is_wide(network: str, parameters: Parameters) -> bool:
-    """Tell whether a network is so wide that it stands for the internet, or is no network."""
+    """Tell whether a network is so wide that it stands for the internet, or is not a network."""
     try:
         parsed = ipaddress.ip_network(network, strict=False)
     except ValueError:
@@ -144,8 +144,8 @@ def _policies(resource: Resource) -> Iterator[Finding]:
         if public:
             yield violated(
                 resource,
-                f"has a {path} that lets in any principal",
-                "Name the principals, or narrow the statement by account or endpoint.",
+                f"has a {path} that admits any principal",
+                "Name the principals, or restrict the statement to an account or endpoint.",
                 path,
             )
 
@@ -155,14 +155,14 @@ def _ways_out(resource: Resource, parameters: Parameters) -> Iterator[Finding]:
         yield violated(
             resource,
             f"is {_GATEWAYS[resource.kind]}",
-            "Reach AWS services by VPC endpoints, or set internet_egress in the policy parameters.",
+            "Use VPC endpoints for AWS services, or set internet_egress in the policy parameters.",
         )
     if resource.kind not in _ROUTES:
         return
     path = _ROUTES[resource.kind]
     blocks = resource.body.blocks(path) if path else (resource.body,)
     if isinstance(blocks, Unknown):
-        yield undecided(resource, path, "Write the routes in plain text.")
+        yield undecided(resource, path, "Write the routes as a literal value.")
         return
     for block in blocks:
         yield from _route(resource, block, parameters)
@@ -176,13 +176,13 @@ def _route(resource: Resource, block: Block, parameters: Parameters) -> Iterator
         if path == "gateway_id" and isinstance(target, str) and not target.startswith("igw-"):
             continue
         if target is UNKNOWN:
-            yield undecided(resource, path, "Take the route out.")
+            yield undecided(resource, path, "Remove the route.")
             continue
         for key in ("cidr_block", "destination_cidr_block", "ipv6_cidr_block",
                     "destination_ipv6_cidr_block"):  # fmt: skip
             networks, more = block.texts(key)
             if more or any(is_wide(network, parameters) for network in networks):
-                yield violated(resource, "routes to the internet", "Take the route out.", f"{path}")
+                yield violated(resource, "routes to the internet", "Remove the route.", f"{path}")
 
 
 RULE: Final = Rule(

@@ -25,7 +25,7 @@ _FREE_TEXT: Final = frozenset({"description", "tags", "tags_all", "alarm_descrip
 _PLACES: Final = ("availability_zone", "availability_zones", "region", "replica.region_name")
 _ZONE_ID: Final = "availability_zone_id"
 _INDEX: Final = re.compile(r"\.\d+\b")
-_REMEDY: Final = "Use a region that the tenant's residency allows."
+_REMEDY: Final = "Use a region allowed by the tenant's residency."
 
 
 def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Finding]:
@@ -35,17 +35,18 @@ def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Fin
         facts = CATALOG.get(resource.kind)
         if facts is None or facts.regional:
             if resource.region is None:
-                yield undecided(resource, "region", "Give the provider a region in plain text.")
+                yield undecided(resource, "region", "Set the provider's region to a literal value.")
             elif resource.region not in parameters.allowed_regions:
                 yield violated(
                     resource,
-                    f"is made in {resource.region}, and its data may lie only in {allowed}",
+                    f"is created in {resource.region}, but its data may be stored only in "
+                    f"{allowed}",
                     _REMEDY,
                     "region",
                 )
         for path in sorted(resource.unknown):
             if _INDEX.sub("", path) in _PLACES:
-                yield undecided(resource, path, "Name the place in plain text.")
+                yield undecided(resource, path, "Set the place to a literal value.")
         if resource.value(_ZONE_ID) and not resource.value("availability_zone"):
             # which region an id such as euw1-az1 is in, only AWS knows
             yield undecided(resource, "availability_zone", "Name the zone instead of its id.")
@@ -53,7 +54,7 @@ def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Fin
             if region not in parameters.allowed_regions:
                 yield violated(
                     resource,
-                    f"names {region}, and its data may lie only in {allowed}",
+                    f"names {region}, but its data may be stored only in {allowed}",
                     _REMEDY,
                     path,
                 )

@@ -16,7 +16,7 @@ _REMEDY: Final = (
 
 
 def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Finding]:  # noqa: ARG001 - every rule takes both
-    """Yield buckets without such a policy, and those of which it cannot be told."""
+    """Yield buckets without such a policy, and those for which it cannot be decided."""
     for parts in parts_by_bucket(resources, _POLICY):
         bucket = parts.bucket
         name = bucket.value("bucket")
@@ -26,7 +26,7 @@ def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Fin
         if name is UNKNOWN or UNKNOWN in documents:
             yield undecided(bucket, "policy", _REMEDY)
         elif not parts.found and parts.maybe_more:
-            yield undecided(bucket, "bucket", "Give the bucket policy a bucket by name.")
+            yield undecided(bucket, "bucket", "Set the bucket of the bucket policy by name.")
         else:
             yield violated(bucket, "answers requests without TLS", _REMEDY)
 
@@ -38,4 +38,4 @@ def _enforces(document: object, bucket: str) -> bool:
         return False
 
 
-RULE: Final = Rule(id="tls_not_enforced", title="Buckets are reached by TLS alone", check=check)
+RULE: Final = Rule(id="tls_not_enforced", title="Buckets are reached only over TLS", check=check)

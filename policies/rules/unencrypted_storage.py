@@ -21,7 +21,7 @@ from policies.model import (
 _SSE: Final = "aws_s3_bucket_server_side_encryption_configuration"
 _DEFAULT: Final = "apply_server_side_encryption_by_default"
 _KMS: Final = frozenset({"aws:kms", "aws:kms:dsse"})
-_KEY_REMEDY: Final = "Name the ARN of a KMS key of this deployment."
+_KEY_REMEDY: Final = "Set it to the ARN of a KMS key of this deployment."
 _CUSTOMER: Final = "customer_key"
 
 
@@ -61,7 +61,7 @@ def _database(resource: Resource, wants_key: bool, kinds: Mapping[str, str]) -> 
 def _parameter(resource: Resource, kinds: Mapping[str, str]) -> Iterator[Finding]:
     kind = resource.value("type")
     if kind is UNKNOWN:
-        yield undecided(resource, "type", "Give the type in plain text.")
+        yield undecided(resource, "type", "Set the type to a literal value.")
     elif kind == "SecureString":
         yield from _key(resource, "key_id", kinds)
 
@@ -77,7 +77,9 @@ def _buckets(
         if takes_logs:
             wanted = parameters.access_log_bucket_encryption
         if not parts.found and parts.maybe_more:
-            yield undecided(bucket, "bucket", "Give the encryption configuration a bucket by name.")
+            yield undecided(
+                bucket, "bucket", "Set the bucket of the encryption configuration by name."
+            )
         elif not parts.found and wanted == _CUSTOMER:
             yield violated(
                 bucket,
@@ -102,10 +104,13 @@ def _bucket_rules(part: Resource, wants_key: bool, kinds: Mapping[str, str]) -> 
 def _bucket_rule(part: Resource, block: Block, kinds: Mapping[str, str]) -> Iterator[Finding]:
     algorithm = block.value(f"{_DEFAULT}.sse_algorithm")
     if algorithm is UNKNOWN:
-        yield undecided(part, f"rule.{_DEFAULT}.sse_algorithm", "Give it in plain text.")
+        yield undecided(part, f"rule.{_DEFAULT}.sse_algorithm", "Set it to a literal value.")
     elif algorithm not in _KMS:
         yield violated(
-            part, "encrypts with a key of S3", 'Use "aws:kms" and name a key.', "rule.sse_algorithm"
+            part,
+            "encrypts with a key owned by S3",
+            'Use "aws:kms" and name a key.',
+            "rule.sse_algorithm",
         )
     else:
         key = block.value(f"{_DEFAULT}.kms_master_key_id")
@@ -115,7 +120,7 @@ def _bucket_rule(part: Resource, block: Block, kinds: Mapping[str, str]) -> Iter
 def _switch(resource: Resource, path: str) -> Iterator[Finding]:
     value = resource.value(path)
     if value is UNKNOWN:
-        yield undecided(resource, path, "Set it in plain text.")
+        yield undecided(resource, path, "Set it to a literal value.")
     elif value is not True:
         yield violated(resource, f"does not set {path}", f"Set {path} to true.", path)
 
@@ -131,13 +136,17 @@ def _judge_key(
     if key is UNKNOWN:
         origins = {kinds.get(address) for address in resource.origins(path)}
         if origins != {"aws_kms_key"}:
-            yield undecided(resource, path, "It is judged again when it is known, after the apply.")
+            yield undecided(
+                resource, path, "It is evaluated again after the apply, when it is known."
+            )
     elif not isinstance(key, str) or not key:
         yield violated(resource, f"has no key in {path}", _KEY_REMEDY, path)
     elif key.partition("alias/")[2].startswith("aws/"):
-        yield violated(resource, f"has a key of AWS in {path}", _KEY_REMEDY, path)
+        yield violated(resource, f"has an AWS-managed key in {path}", _KEY_REMEDY, path)
 
 
 RULE: Final = Rule(
-    id="unencrypted_storage", title="Data at rest is encrypted with an own key", check=check
+    id=("unencrypted_storage"),
+    title="Data at rest is encrypted with a customer-managed key",
+    check=check,
 )

@@ -26,8 +26,8 @@ def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Fin
             except ValueError:
                 yield violated(
                     resource,
-                    f"has a {path} that is no policy document",
-                    "Give a JSON object with Version and Statement.",
+                    f"has a {path} that is not a policy document",
+                    "Set it to a JSON object with Version and Statement.",
                     path,
                 )
 

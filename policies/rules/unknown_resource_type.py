@@ -1,4 +1,5 @@
-"""Only types that the rules know are used: a type nobody looked at is not taken for harmless."""
+"""Only types that the rules know are used: a type that nobody reviewed is not considered
+harmless."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Fin
         if resource.kind not in CATALOG:
             yield violated(
                 resource,
-                f"has the type {resource.kind}, which no rule knows",
-                "Add the type to policies/catalog.py and look at what each rule says about it.",
+                f"has the type {resource.kind}, which is unknown to the rules",
+                "Add the type to policies/catalog.py, and check what each rule says about it.",
             )
 
 

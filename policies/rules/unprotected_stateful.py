@@ -30,7 +30,7 @@ def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Fin
 def _guard(resource: Resource, path: str) -> Iterator[Finding]:
     value = resource.value(path)
     if value is UNKNOWN:
-        yield undecided(resource, path, "Set it to true in plain text.")
+        yield undecided(resource, path, "Set it to the literal value true.")
     elif value is not True:
         yield violated(resource, f"does not set {path}", f"Set {path} to true.", path)
 
@@ -39,12 +39,12 @@ def _disarmed(resource: Resource, path: str, wrong: object) -> Iterator[Finding]
     """Yield a value that takes away the time or the care that AWS itself gives."""
     value = resource.value(path)
     if value is UNKNOWN:
-        yield undecided(resource, path, "Set it in plain text.")
+        yield undecided(resource, path, "Set it to a literal value.")
     elif value is not None and value == wrong and isinstance(value, bool) == (wrong is True):
         yield violated(
             resource,
-            f"would lose its data at once when it is deleted ({path})",
-            "Leave it out.",
+            f"would lose its data immediately when it is deleted ({path})",
+            "Remove it.",
             path,
         )
 

@@ -65,7 +65,7 @@ def weaker(**changes: object) -> list[object]:
         NONE,
     ),
     ("one more key", weaker(Condition={"Bool": NO_TLS | {"aws:ViaAWSService": "false"}}), NONE),
-    ("no policy document", [bucket(), bucket_policy(document="no")], NONE),
+    ("not a policy document", [bucket(), bucket_policy(document="no")], NONE),
 )  # fmt: skip
 def test_tls(form, things, expected):
     assert found(RULE, form, things) == expected

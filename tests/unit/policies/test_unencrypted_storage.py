@@ -53,7 +53,7 @@ def aes(name: str, of: object) -> Thing:
         {("aws_s3_bucket.data", "", "violated")},
     ),
     (
-        "a key of S3",
+        "a key owned by S3",
         [bucket(), aes("data", "acme-data")],
         {(f"{SSE}.data", "rule.sse_algorithm", "violated")},
     ),
