@@ -83,7 +83,7 @@ class Cloud(Message):
 
 
 class Deadlines(Message):
-    """Seconds per phase; the engine is stopped, then ended, when one is over."""
+    """Seconds per phase; the engine is stopped, then ended, when one has passed."""
 
     plan_seconds: float = 300.0
     gate_seconds: float = 600.0
@@ -135,7 +135,7 @@ class Request(Message):
 class PropertyChange(Message):
     """One input that changes; secrets are ``{"secret": true}``, unknown values the engine's mark.
 
-    ``before_known`` is false where the property had a value that the engine does not tell.
+    ``before_known`` is false where the property had a value that the engine does not report.
     """
 
     path: str
@@ -199,7 +199,7 @@ class Event(Message):
     """Progress. ``kind``: phase, resource, diagnostic, engine, detail.
 
     ``engine`` is {pid, host} of a process that can take the stack's lock, sent as soon as it
-    exists; ``detail`` is everything else that the engine tells.
+    exists; ``detail`` is everything else that the engine reports.
     """
 
     message: Literal["event"] = "event"
@@ -254,7 +254,7 @@ class Look(Message):
 class Lock(Message):
     """A lock of the stack. ``call_id`` is the marked call that made it.
 
-    ``alive`` tells whether the process that holds it exists, None when that cannot be told.
+    ``alive`` says whether the process that holds it exists, None when that is unknown.
     """
 
     id: str
@@ -311,7 +311,7 @@ class Result(Message):
 
 
 class Failure(Message):
-    """The last line of a call that failed; ``changed`` tells whether the cloud may have changed."""
+    """The last line of a call that failed; ``changed`` says whether the cloud may have changed."""
 
     message: Literal["failure"] = "failure"
     code: Code

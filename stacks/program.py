@@ -44,7 +44,7 @@ def load(program: str) -> ModuleType:
     Raises ``UnknownProgram``.
     """
     if program not in MODES:
-        raise UnknownProgram(f"there is no program {program!r}: use one of {', '.join(MODES)}")
+        raise UnknownProgram(f"unknown program {program!r}: use one of {', '.join(MODES)}")
     importlib.import_module("pulumi_aws")
     importlib.import_module("stacks.spec")
     return importlib.import_module(MODES[program])

@@ -94,7 +94,7 @@ def _answer(line: bytes, channel: Channel, guard: Guard | None) -> tuple[Result 
         traceback.print_exc(file=sys.stderr)
         return Failure(
             code=Code.ENGINE,
-            text=f"The runner itself failed ({type(error).__name__}); see its standard error.",
+            text=f"Internal error of the runner ({type(error).__name__}); see its standard error.",
             changed=True,  # nobody knows
         ), False
 
@@ -110,7 +110,7 @@ def _request(line: bytes) -> Request:
     except ValidationError as error:
         raise CallFailed(
             Code.BAD_REQUEST,
-            "The request is no valid message: " + _problems(error),
+            "Invalid request: " + _problems(error),
             data={"problems": _paths(error)},
         ) from None
 
@@ -124,7 +124,9 @@ def _run(request: Request, channel: Channel, guard: Guard | None) -> Result:
     from stacks.engine.folder import make_folder, write_folder  # noqa: PLC0415
 
     if guard is None:
-        raise CallFailed(Code.ENGINE, "The runner has no guard, so nothing was started.")
+        raise CallFailed(
+            Code.ENGINE, "The runner could not start its guard, so nothing was started."
+        )
     inbox = Inbox()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: inbox.put("cancel"))
@@ -187,14 +189,14 @@ def _check_spec(request: Request) -> None:
     except ValidationError as error:
         raise CallFailed(
             Code.BAD_SPEC,
-            f"The spec of {request.program} is not valid: " + _problems(error),
+            f"Invalid spec of {request.program}: " + _problems(error),
             data={"problems": _paths(error)},
         ) from None
     for name in ("region", "account_id"):
         if getattr(spec, name) != getattr(request.cloud, name):
             raise CallFailed(
                 Code.BAD_SPEC,
-                f"The spec's {name} is not the one that the call is for.",
+                f"The spec's {name} does not match the call.",
                 data={"problems": [name]},
             )
 

@@ -44,7 +44,7 @@ class Owner(Part):
 class Network(Part):
     """A private network. One /20 subnet per zone is cut from ``cidr`` in the order of ``zones``.
 
-    A network smaller than /18 is cut into quarters instead, of which at least one stays free.
+    A network smaller than /18 is cut into quarters instead, and at least one stays free.
     """
 
     cidr: Cidr
@@ -60,7 +60,7 @@ class Network(Part):
             if ipaddress.IPv4Network(clients).prefixlen < 8:
                 raise ValueError(f"client_cidrs must be /8 or narrower, not {clients}")
         if len(set(self.zones)) < len(self.zones):
-            raise ValueError("zones must be different ones")
+            raise ValueError("zones must be different")
         return self
 
     def check_zones(self, region: str) -> None:

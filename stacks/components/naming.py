@@ -2,7 +2,7 @@
 
 No name is left to the provider, so that two previews of one spec are equal, and no ARN is taken
 from a resource, so that a policy document can be read before anything exists. The names are those
-of ``mode_c_modules/locals.tf``: the same Hub has the same names whoever builds it.
+of ``mode_c_modules/locals.tf``: the same Hub has the same names in every mode.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Secrets without a value: whoever owns the value puts it in, and it passes through no plan."""
+"""Secrets without a value: the owner of the value puts it in, and it passes through no plan."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def look(call: Call) -> Result:
     state = call.state()
     if state is None:
         raise CallFailed(
-            Code.BACKEND, "The stack does not exist in the backend, so nothing can be verified."
+            Code.BACKEND, "The stack does not exist in the backend, so it cannot be verified."
         )
     _refuse_unfit(call, state)
     call.warm_provider(state)
@@ -179,7 +179,7 @@ def _refuse_unfit(call: Call, state: State | None) -> None:
     if pending:
         raise CallFailed(
             Code.PENDING_UNRESOLVED,
-            "The stack has interrupted operations, which are resolved first: "
+            "The stack has interrupted operations that must be resolved first: "
             + ", ".join(name_of(p.urn) for p in pending),
             data={"resources": [p.model_dump() for p in pending]},
         )
@@ -221,13 +221,13 @@ def _gate(call: Call, planned: Planned) -> Literal["proceed", "look", "stop"]:
                 case None:
                     raise CallFailed(
                         Code.DEADLINE,
-                        "The plan was not answered in time; nothing was applied.",
+                        "Timed out waiting for the decision on the plan; nothing was applied.",
                         data={"phase": "gate"},
                     )
                 case ("proceed" | "look", quoted) if quoted != planned.digest:
                     raise CallFailed(
                         Code.BAD_REQUEST,
-                        "The answer quotes a digest that is not the plan's; nothing was applied.",
+                        "The decision quotes another digest than the plan's; nothing was applied.",
                         data={"quoted": str(quoted), "planned": planned.digest},
                     )
                 case ("proceed", _):
@@ -239,7 +239,8 @@ def _gate(call: Call, planned: Planned) -> Literal["proceed", "look", "stop"]:
                 case ("cancel",):
                     raise CallFailed(
                         Code.CANCELED,
-                        "The call was canceled before its plan was answered; nothing was applied.",
+                        "The call was canceled before the decision on its plan; nothing was "
+                        "applied.",
                         data={"phase": "gate"},
                     )  # fmt: skip
                 case ("parent_gone",):

@@ -50,13 +50,13 @@ class Backend:
     def write_state(self, state: State, *, call_id: str) -> None:
         """Replace the stack's state, and sign it in the history as an update of ``call_id``.
 
-        The caller must hold the stack's lock: whoever dies in between leaves a lock that tells
-        whose the state is. The engine's own ``stack import`` would forget every interrupted
+        The caller must hold the stack's lock: a process that dies in between leaves a lock that
+        says whose the state is. The engine's own ``stack import`` would forget every interrupted
         operation and would leave no trace in the history.
         """
         found = self._checkpoint()
         if found is None:
-            raise CallFailed(Code.BACKEND, "There is no such stack in the state backend.")
+            raise CallFailed(Code.BACKEND, "The stack does not exist in the state backend.")
         path, document = found
         checkpoint = {**document.get("checkpoint", {}), "latest": dict(state)}
         content = _packed(path, {**document, "checkpoint": checkpoint})
@@ -79,7 +79,7 @@ class Backend:
                 return path, _document(path, content)
             except (OSError, ValueError, EOFError) as error:
                 raise CallFailed(
-                    Code.BACKEND, "The state of the stack cannot be read from its backend."
+                    Code.BACKEND, "The state of the stack could not be read from its backend."
                 ) from error
         return None
 
@@ -103,9 +103,9 @@ class Backend:
         self.store.write(f"{self._locks}/{lock.id}.json", json.dumps(content).encode())
 
     def break_lock(self, lock_id: str) -> bool:
-        """Delete exactly this lock; tell whether it was there."""
+        """Delete exactly this lock; return whether it was there."""
         if not lock_id or not set(lock_id) <= set("0123456789abcdef-"):
-            raise CallFailed(Code.BAD_REQUEST, f"{lock_id!r} is not the id of a lock.")
+            raise CallFailed(Code.BAD_REQUEST, f"{lock_id!r} is not a lock id.")
         return self.store.delete(f"{self._locks}/{lock_id}.json")
 
     @property

@@ -68,7 +68,7 @@ class Call:
     # --- progress ------------------------------------------------------------------------------
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Tell the begin of a phase and its end, and count its seconds."""
+        """Report when a phase starts and ends, and count its seconds."""
         self._phase = name
         self.channel.event("phase", {"phase": name, "status": "started"})
         started = time.monotonic()
@@ -81,7 +81,7 @@ class Call:
             )
 
     def start_locking(self, arguments: list[str], *, attach: bool = False) -> CliProcess:
-        """Start a CLI process that takes the stack's lock, and tell which process it is.
+        """Start a CLI process that takes the stack's lock, and report which process it is.
 
         A lock names its holder by host and process id: so a lock that is left is known as ours.
         ``attach`` has it use the warm provider.
@@ -166,7 +166,7 @@ class Call:
 
     def check_version(self) -> None:
         """Raise ``CallFailed`` unless the CLI is of the version that this code is written for."""
-        refuse_version(self.quick(["version"], doing="tell its version").stdout.lstrip("v"))
+        refuse_version(self.quick(["version"], doing="report its version").stdout.lstrip("v"))
 
     def warm_provider(self, state: State | None) -> None:
         """Start the provider for all commands of this call, where that is safe; see ``warm``."""
@@ -216,11 +216,12 @@ class Call:
 
 
 def refuse_version(version: str) -> None:
-    """Raise ``CallFailed`` for a CLI of another version than the SDK's."""
+    """Raise ``CallFailed`` if the CLI has another version than the SDK."""
     if version != VERSION:
         raise CallFailed(
             Code.CLI_VERSION,
-            f"The pulumi command is version {version or 'unknown'}, {VERSION} is needed: run "
+            f"The pulumi command has version {version or 'unknown'}, but {VERSION} is required: "
+            f"run "
             "`make setup`, or set TENANTPLANE_PULUMI to one of that version.",
             data={"version": version, "needed": VERSION},
         )
@@ -229,9 +230,8 @@ def refuse_version(version: str) -> None:
 def stopped_failure(reason: Code, *, phase: str, doing: str) -> CallFailed:
     """Return the failure of a command that was stopped; ``doing`` as in ``classify``."""
     texts: dict[Code, str] = {
-        Code.DEADLINE: f"The engine could not {doing} before its deadline, so it was stopped.",
-        Code.CANCELED: f"The call was canceled while the engine was to {doing}; it was stopped.",
-        Code.PARENT_GONE: f"The control plane's process ended while the engine was to {doing}; "
-        "the engine was stopped.",
+        Code.DEADLINE: f"The engine timed out trying to {doing} and was stopped.",
+        Code.CANCELED: f"The engine was canceled while trying to {doing}.",
+        Code.PARENT_GONE: f"The control plane's process ended before the engine could {doing}.",
     }
     return CallFailed(reason, texts[reason], data={"phase": phase})

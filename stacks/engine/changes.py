@@ -44,7 +44,7 @@ def secretness_changes(before: Values, after: Values) -> tuple[PropertyChange, .
 def path_steps(path: str) -> list[str | int]:
     """Return the steps of a property path such as ``rules[0].tags["a.b"]``.
 
-    A text that is no path is the name of a property.
+    A text that is not a path is the name of a property.
     """
     steps: list[str | int] = []
     position = 0

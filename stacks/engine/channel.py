@@ -67,7 +67,7 @@ class Channel:
         return self._in.readline()
 
     def keep_secret(self, *values: str | None) -> None:
-        """Never let one of these texts out, whoever puts it into a message."""
+        """Never let one of these texts out, in any message."""
         self._secrets.extend(v for v in values if v and len(v) >= 8)
 
     def listen(self, inbox: Inbox) -> None:
@@ -83,7 +83,7 @@ class Channel:
             self._write(Event(seq=self._seq, kind=kind, body=body).model_dump_json())
 
     def send(self, message: Message) -> None:
-        """Send a message that is no event."""
+        """Send a message other than an event."""
         with self._lock:
             self._write(message.model_dump_json())
 
@@ -105,5 +105,5 @@ class Channel:
                 case ["proceed" | "look" as answer, digest]:
                     inbox.put(answer, digest)
                 case _:
-                    sys.stderr.write("a command that is none was ignored\n")
+                    sys.stderr.write("an unknown command was ignored\n")
         inbox.put("parent_gone")

@@ -32,7 +32,7 @@ _REASONS = {"cancel": Code.CANCELED, "parent_gone": Code.PARENT_GONE}
 
 @dataclass(frozen=True)
 class Ended:
-    """How a CLI process ended. ``stopped`` tells why it was stopped, None when it was not."""
+    """How a CLI process ended. ``stopped`` says why it was stopped, None when it was not."""
 
     code: int
     output: str
@@ -59,7 +59,7 @@ class Cli:
         if not (os.path.isfile(request.cli) and os.access(request.cli, os.X_OK)):  # noqa: PTH113
             raise CallFailed(
                 Code.CLI_MISSING,
-                "There is no pulumi command at the given path: run `make setup`, or set "
+                "The pulumi command was not found at the given path: run `make setup`, or set "
                 "TENANTPLANE_PULUMI.",
             )
 
@@ -148,7 +148,7 @@ class CliProcess:
                 )
             except (OSError, subprocess.SubprocessError) as error:
                 raise CallFailed(
-                    Code.CLI_MISSING, "The pulumi command cannot be started: is it executable?"
+                    Code.CLI_MISSING, "The pulumi command could not be started: is it executable?"
                 ) from error
         self.pid = self._process.pid
         self._done = threading.Event()
@@ -165,7 +165,7 @@ class CliProcess:
             self._process.kill()
 
     def join(self, seconds: float) -> bool:
-        """Wait for the end; tell whether it came within ``seconds``."""
+        """Wait for the end; return whether it came within ``seconds``."""
         return self._done.wait(seconds)
 
     def ended(self, stopped: Code | None) -> Ended:

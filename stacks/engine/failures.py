@@ -75,7 +75,7 @@ _PATH = re.compile(r"(?<![\w.:/-])/(?:[\w.@+-]+/)+[\w.@+-]*")
 
 @dataclass
 class CallFailed(Exception):
-    """A call cannot go on; becomes the ``Failure`` line."""
+    """A call cannot continue; becomes the ``Failure`` line."""
 
     code: Code
     text: str
@@ -138,7 +138,7 @@ def _engine_died(said: Said, doing: str) -> CallFailed | None:
     if said.exit_code < 0:
         number = -said.exit_code
         name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
-        text = f"The engine was ended by the signal {name} before it could {doing}."
+        text = f"The engine was killed by the signal {name} before it could {doing}."
         return CallFailed(
             Code.ENGINE_DIED, text, data={"exit_code": said.exit_code, "signal": name}
         )
@@ -197,7 +197,7 @@ def plan_violated(
     """Return the refusal to do something else than what was planned."""
     return CallFailed(
         Code.PLAN_VIOLATED,
-        "The engine refused what differs from the plan: " + _short("; ".join(sentences)) + ".",
+        "The engine refused to deviate from the plan: " + _short("; ".join(sentences)) + ".",
         data={
             "resources": sorted(urn for urn in urns if urn),
             **({"outputs": sorted(outputs)} if outputs else {}),
@@ -227,7 +227,7 @@ def _provider_died(told: Sequence[str]) -> CallFailed | None:
         return None
     return CallFailed(
         Code.PROVIDER_DIED,
-        "The provider ended while the engine needed it: " + _short(_clean(told[0])),
+        "The provider exited while the engine needed it: " + _short(_clean(told[0])),
     )
 
 
@@ -264,7 +264,7 @@ def protected_failure(urns: Iterable[str]) -> CallFailed:
     return CallFailed(
         Code.PROTECTED,
         f"The plan would delete or replace protected resources: {names}. "
-        "First apply a change that removes their protection.",
+        "Apply a change that removes their protection first.",
         data={"resources": named},
     )
 

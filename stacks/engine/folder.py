@@ -66,20 +66,21 @@ def make_folder(root: Path, call_id: str) -> None:
         (root / CALL_FILE).write_text(call_id, encoding="utf-8")
     except FileExistsError:
         raise CallFailed(
-            Code.BAD_REQUEST, "The work folder exists already: each call needs its own."
+            Code.BAD_REQUEST, "The work folder already exists: each call needs its own."
         ) from None
     except OSError as error:
         raise CallFailed(
-            Code.BAD_REQUEST, f"The work folder cannot be made: {error.strerror}."
+            Code.BAD_REQUEST, f"The work folder could not be created: {error.strerror}."
         ) from error
 
 
 def write_folder(request: Request, salt: str | None) -> CallFolder:
     """Write project and settings of a call into its folder.
 
-    ``salt`` is that of the stack's state: with another one the engine would encrypt everything anew
-    and a wrong passphrase would not be noticed. The files are JSON, which is YAML. No secret is
-    among them: salt and encrypted key are useless without the passphrase, a spec holds references.
+    ``salt`` is that of the stack's state: with another one the engine would encrypt everything
+    again and a wrong passphrase would not be noticed. The files are JSON, which is YAML. No secret
+    is among them: salt and encrypted key are useless without the passphrase, a spec holds
+    references.
     """
     folder = CallFolder(root=Path(request.work_folder), stack=request.stack)
     folder.home.mkdir()

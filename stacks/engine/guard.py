@@ -1,7 +1,7 @@
 """The guard of a call: what ends the engine and removes the private folder when the runner dies.
 
 It is forked before anything else is imported, waits at a pipe whose other end only the runner
-holds, and does nothing until the pipe closes. A runner that ends in order says so first.
+holds, and does nothing until the pipe closes. A runner that ends normally says so first.
 
 It is also the parent of the warm provider. A provider ends with its parent, and one that ends while
 it creates something makes the engine believe that nothing was created. So it must outlive the
@@ -49,7 +49,7 @@ class Guard:
                 data = data[os.write(self._pipe, data) :]
 
     def dismiss(self) -> None:
-        """Tell the guard that the runner ends in order, and wait for its end."""
+        """Tell the guard that the runner ends normally, and wait for its end."""
         with contextlib.suppress(OSError):
             os.write(self._pipe, _IN_ORDER)
             os.close(self._pipe)

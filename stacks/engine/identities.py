@@ -202,7 +202,7 @@ _GOING = ("deleting", "deleted")
 
 
 def _rule(*, egress: bool) -> Lookup:
-    """Return the lookup of rules of a security group, several of which may have equal tags."""
+    """Return the lookup of rules of a security group, several may have equal tags."""
 
     def look(client: Client, inputs: Inputs) -> Iterator[Found]:
         group = _known(inputs, "securityGroupId")

@@ -2,7 +2,7 @@
 
 The engine's lock is a file with host and process id that nothing ever renews or removes for a dead
 holder. Whose it is follows from the processes that each call was recorded with, its marks; a lock
-of a process of this host can be told to be dead, that of another host cannot.
+of a process of this host can be known to be dead, that of another host cannot.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def known_locks(backend: Backend, *, marks: Sequence[Mark] = (), engine: str) ->
 def hold(backend: Backend) -> Iterator[None]:
     """Hold the stack's lock as the engine does: look, write, look again.
 
-    Two that take it at once may both give up, never both go on. Raises ``CallFailed`` when somebody
-    else holds it.
+    Two that take it at once may both give up, never both succeed. Raises ``CallFailed`` when
+    somebody else holds it.
     """
     _refuse(backend.locks())
     lock = Lock(

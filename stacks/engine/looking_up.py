@@ -28,7 +28,7 @@ _NAMES = ("name", "bucket", "identifier")  # inputs that are the physical name
 class Verdict:
     """What a look-up showed of one create.
 
-    ``id`` is that of the thing if it exists and is ours; ``sure`` is false when it cannot be told.
+    ``id`` is that of the thing if it exists and is ours; ``sure`` is false when that is unknown.
     """
 
     urn: str
@@ -77,20 +77,20 @@ class Cloud:
 
         urn, kind = str(resource["urn"]), str(resource["type"])
         if is_of_the_state_alone(resource):
-            return Verdict(urn, kind, "it exists in the state alone")
+            return Verdict(urn, kind, "it exists only in the state")
         if kind in SETTINGS:
-            return Verdict(urn, kind, "creating it again writes over itself")
+            return Verdict(urn, kind, "creating it again overwrites it")
         lookup = LOOKUPS.get(kind)
         if lookup is None:
-            return Verdict(urn, kind, "there is no way to look this type up", sure=False)
+            return Verdict(urn, kind, "this type cannot be looked up", sure=False)
         inputs = resource.get("inputs") or {}
         try:
             found = list(lookup(self.client, inputs))
         except (ClientError, BotoCoreError) as error:
             code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
-            return Verdict(urn, kind, f"the cloud refused to tell: {code}", sure=False)
+            return Verdict(urn, kind, f"the cloud refused the look-up: {code}", sure=False)
         except Unknowable:
-            return Verdict(urn, kind, "what it belongs to does not exist")
+            return Verdict(urn, kind, "its parent does not exist")
         except KeyError as error:
             return Verdict(urn, kind, f"its inputs have no {error}", sure=False)
         return _judged(
@@ -124,7 +124,7 @@ def _judged(
         return Verdict(urn, kind, proof, id=ours[0].id)
     if len(ours) > 1:
         ids = ", ".join(f.id for f in ours)
-        return Verdict(urn, kind, f"more than one carry its tags: {ids}", sure=False)
+        return Verdict(urn, kind, f"several resources carry its tags: {ids}", sure=False)
     name = next((inputs[k] for k in _NAMES if isinstance(inputs.get(k), str)), None)
     if new and name is not None:  # what has a name is looked up by it
         proof = f"{new[0].id} exists but does not carry the deployment's tags"

@@ -49,7 +49,7 @@ class Crypter:
 
 
 class Hider:
-    """Replaces ciphertexts by what tells two secrets apart without telling them."""
+    """Replaces ciphertexts by what distinguishes two secrets without revealing them."""
 
     def __init__(self, crypter: Crypter, hmac_key: str) -> None:
         self._crypter = crypter
@@ -73,12 +73,12 @@ def _derive(passphrase: str, salt: str | None) -> AESGCM:
         )
         cipher = AESGCM(key)
     except (ValueError, binascii.Error) as error:
-        raise CallFailed(Code.BACKEND, "The salt of the stack cannot be read.") from error
+        raise CallFailed(Code.BACKEND, "The salt of the stack is invalid.") from error
     try:
         if _open(cipher, proof) != _PROOF:
             raise ValueError("another proof")  # noqa: TRY301 - told below in one place
     except (InvalidTag, ValueError, binascii.Error) as error:
-        raise CallFailed(Code.PASSPHRASE, "The passphrase is not that of the stack.") from error
+        raise CallFailed(Code.PASSPHRASE, "The passphrase does not match the stack.") from error
     return cipher
 
 

@@ -34,7 +34,7 @@ class Preview:
     """What the engine said in one preview.
 
     ``steps`` is the metadata of the events that it sent before each step, ``registered`` the
-    options by URN that only the program's own registrations tell, ``state`` what was there before.
+    options by URN that only the program's own registrations show, ``state`` what was there before.
     """
 
     steps: Sequence[Step]
@@ -106,13 +106,13 @@ class Change:
 def preview_of(done: Done, state: State | None, path: Path) -> Preview:
     """Return what a good engine command said that has previewed the program over ``state``.
 
-    ``path`` is where it saved its plan. Raises ``CallFailed`` when it did not, or when the CLI is
-    of another version than the one that this code is written for.
+    ``path`` is where it saved its plan. Raises ``CallFailed`` when it did not, or when the CLI has
+    another version than the one that this code is written for.
     """
     try:
         saved_plan = path.read_bytes()
     except FileNotFoundError:
-        raise CallFailed(Code.ENGINE, "The engine ended well and wrote no plan.") from None
+        raise CallFailed(Code.ENGINE, "The engine succeeded, but wrote no plan.") from None
     refuse_version(cli_version(saved_plan))
     return Preview(
         steps=done.events.started, saved_plan=saved_plan, state=state, registered=done.registered

@@ -1,8 +1,8 @@
 """Processes: finding, ending, adopting and marking them.
 
 A call's processes carry ``TENANTPLANE_CALL_ID`` in their environment: the runner, its guard, the
-engine and the providers, which inherit it. So they are found whatever became of their parents.
-Standard library and psutil alone.
+engine and the providers, which inherit it. So they are found even after their parents have ended.
+Standard library and psutil only.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def end_marked(
     A runner that still lives is asked to stop; the engine of a dead one was interrupted by its
     death. Either gets ``grace_seconds`` to finish the steps in progress, to write the state and to
     end its providers. Then the engine is interrupted again, which makes it give up what hangs and
-    its lock, and what is left is killed, again and again until a look finds nothing.
+    its lock, and what is left is killed, repeatedly until a look finds nothing.
     """
     seen: set[int] = set()
     look = functools.partial(_look, call_ids, spare, seen)

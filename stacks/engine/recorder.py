@@ -79,7 +79,7 @@ class Recorder:
         )
 
     def _is_news(self, status: str, op: str) -> bool:
-        """Leave out what says nothing: what stays as it is, and the begin of a planned step."""
+        """Leave out what says nothing: what stays as it is, and the start of a planned step."""
         if status == "failed":
             return True
         return op not in _QUIET and (status == "done" or self.phase not in _PREVIEWS)

@@ -1,4 +1,4 @@
-"""The operation ``resolve``: what became of what a dead engine, or a dead provider, had begun.
+"""The operation ``resolve``: what became of what a dead engine, or a dead provider, had started.
 
 Two kinds of traces are followed. Interrupted operations stand in the state: creates are looked up
 in the cloud, everything else is read again. What was made but never answered for stands nowhere,
@@ -42,14 +42,14 @@ Resource = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class _Entry:
-    """A resource of which more is known now: it enters the state if the verdict has its id."""
+    """A resource about which more is known now: it enters the state if the verdict has its id."""
 
     resource: Resource
     verdict: Verdict
 
 
 def resolve(call: Call) -> Result:
-    """Settle what was interrupted. Raises ``CallFailed``, naming what cannot be told."""
+    """Settle what was interrupted. Raises ``CallFailed``, naming what remains unknown."""
     state = call.state()
     resolved: list[Resolved] = []
     if state is not None and (pending_of(state) or has_provider(state)):
@@ -149,7 +149,7 @@ def _would_create(call: Call, state: State | None) -> list[Resource]:
 
 
 def _goal(urn: str, goal: Mapping[str, Any], inputs: Mapping[str, Any]) -> Resource:
-    """Return a planned resource; the plan tells how its inputs differ from the present ones."""
+    """Return a planned resource; the plan says how its inputs differ from the current ones."""
     change = goal.get("inputDiff") or {}
     gone = set(change.get("deletes") or ())
     return {
@@ -164,7 +164,7 @@ def _goal(urn: str, goal: Mapping[str, Any], inputs: Mapping[str, Any]) -> Resou
 
 
 def _orphaned(verdict: Verdict) -> Verdict:
-    why = f"{verdict.proof}, but what it belongs to does not exist"
+    why = f"{verdict.proof}, but its parent does not exist"
     return Verdict(verdict.urn, verdict.type, why, sure=False)
 
 
@@ -182,7 +182,7 @@ def _write(call: Call, state: State, more: Mapping[str, Any], entries: Sequence[
     with hold(call.backend):
         if call.state() != state:
             raise CallFailed(
-                Code.LOCKED, "Somebody else changed the stack meanwhile: nothing was settled."
+                Code.LOCKED, "Somebody else changed the stack in the meantime: nothing was settled."
             )
         call.backend.write_state(
             {**state, **more, "resources": [*olds, *made]}, call_id=call.request.call_id
@@ -237,7 +237,7 @@ def _refuse_unsure(verdicts: Sequence[Verdict]) -> None:
     if unsure:
         raise CallFailed(
             Code.PENDING_UNRESOLVED,
-            "It cannot be told what became of: "
+            "Could not determine the outcome of: "
             + "; ".join(f"{name_of(v.urn)} ({v.proof})" for v in unsure),
             data={"resources": [{"urn": v.urn, "type": v.type, "why": v.proof} for v in unsure]},
         )

@@ -51,7 +51,7 @@ def program_digest(program: str, root: Path = _ROOT) -> str:
 
 
 def versions(cli: str, provider: str) -> dict[str, str]:
-    """Return the versions of engine, SDK and provider; ``provider`` tells which one is meant."""
+    """Return the versions of engine, SDK and provider; ``provider`` says which one."""
     aws = importlib.metadata.version("pulumi_aws")
     return {
         "cli": cli,

@@ -49,7 +49,7 @@ class Store(Protocol):
         """Make or replace a file at one go."""
 
     def delete(self, path: str) -> bool:
-        """Delete a file; tell whether it was there."""
+        """Delete a file; return whether it was there."""
 
 
 def store_for(url: str, *, endpoint: str | None = None) -> Store:
@@ -307,7 +307,7 @@ def _told(*kinds: type[Exception]) -> Iterator[None]:
         raise CallFailed(
             Code.BACKEND,
             f"The state backend cannot be used ({code or type(error).__name__}): check its URL, "
-            "its credentials and that it can be reached.",
+            f"its credentials and that it is reachable.",
         ) from error
 
 

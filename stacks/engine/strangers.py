@@ -3,7 +3,7 @@ know: what a dead provider made twice, or somebody by hand.
 
 The tagging service finds by one question most of what carries the deployment's tag. It knows
 neither what has no tags nor, among others, roles, endpoints and groups of RDS; those are listed by
-their own services, of which only those are asked that the state has something of.
+their own services; only those services are asked that the state has something of.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Owner:
 
 @dataclass(frozen=True)
 class _Thing:
-    """Something that is there: ``kind`` as in ARNs, its id or name, and its ARN if it is told."""
+    """Something that is there: ``kind`` as in ARNs, its id or name, and its ARN if it is known."""
 
     kind: str
     id: str
@@ -50,7 +50,7 @@ Lister = Callable[[Client, _Owner], Iterator[_Thing]]
 
 
 class _Asking(Protocol):
-    """A call, of which only its request matters here."""
+    """A call; only its request matters here."""
 
     @property
     def request(self) -> Request: ...
@@ -59,7 +59,7 @@ class _Asking(Protocol):
 def strangers(call: _Asking, state: State | None) -> list[str]:
     """Return what belongs to the call's deployment and is not in the state, as texts, sorted.
 
-    What AWS makes by itself, snapshots and what is being deleted, is expected. Raises botocore's
+    What AWS creates itself, snapshots and what is being deleted, is expected. Raises botocore's
     errors when a service does not answer.
     """
     cloud = Cloud(call.request)
@@ -237,7 +237,7 @@ _EC2_IDS: Mapping[str, tuple[str, str]] = {
 
 
 def _is_there(client: Client, thing: _Thing) -> bool:
-    """Tell whether something exists and is not being deleted; asked for strangers alone."""
+    """Tell whether something exists and is not being deleted; asked only for strangers."""
     from botocore.exceptions import ClientError  # noqa: PLC0415 - loaded by now
 
     try:

@@ -34,7 +34,7 @@ _NAMED = 10  # resources named in the detail of a check
 
 
 def verify(call: Call, state: State | None) -> Look:
-    """Return what is found when every resource is looked at and the program planned again.
+    """Return what is found when every resource is checked and the program planned again.
 
     Whatever the cloud, the program or a deadline leaves open fails a check. Raises ``CallFailed``
     when there is no answer at all: the call was canceled, a process died, the state cannot be read.
@@ -82,8 +82,8 @@ def _answers_in_cloud(done: Done, state: State | None) -> Check:
         text
         for text, urns in (
             ("not in the cloud", missing),
-            ("did not answer", failed),
-            ("not looked at", unasked),
+            ("did not respond", failed),
+            ("not checked", unasked),
         )
         if urns
         for text in [f"{text}: {_named(urns)}"]
@@ -105,13 +105,13 @@ def _nothing_unknown(unknown: Future[list[str]], *, seconds: float) -> Check:
     try:
         found = unknown.result(seconds)
     except TimeoutError:
-        return Check(name=name, ok=False, detail="the cloud was not searched within the deadline")
+        return Check(name=name, ok=False, detail="timed out searching the cloud")
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", "without a code"))
-        return Check(name=name, ok=False, detail=f"the cloud refused to be searched: {code}")
+        return Check(name=name, ok=False, detail=f"the cloud refused the search: {code}")
     except BotoCoreError as error:
         return Check(
-            name=name, ok=False, detail=f"the cloud cannot be searched: {type(error).__name__}"
+            name=name, ok=False, detail=f"the cloud could not be searched: {type(error).__name__}"
         )
     return Check(
         name=name,

@@ -1,9 +1,9 @@
 """A provider process that serves all CLI starts of one call.
 
-The engine starts providers anew for each command, 0.5 s of two cores each time. A provider that
-is given in PULUMI_DEBUG_PROVIDERS is attached to instead. ``Configure`` is per process, though:
-used by two configurations it mixes them up. So it serves one call alone, and only if the stack has
-no provider yet: then every command of the call configures it in the same way.
+The engine starts new providers for each command, 0.5 s of two cores each time. A provider that is
+given in PULUMI_DEBUG_PROVIDERS is attached to instead. ``Configure`` is per process, though: used
+by two configurations it mixes them up. So it serves only one call, and only if the stack has no
+provider yet: then every command of the call configures it in the same way.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Two locks on each door. The role reaches only what carries the slice's name: its prefix of the
 bucket, its leading keys of the table, its key, secrets, parameters and log group. And the key of
-the slice serves its role alone: whoever else gets at an object or a secret cannot read it.
+the slice serves its role alone: anyone else who gets at an object or a secret cannot read it.
 """
 
 from __future__ import annotations
@@ -236,8 +236,8 @@ def role_statements(part: Slice) -> tuple[Statement, ...]:
 def key_statements(part: Slice) -> tuple[Statement, ...]:
     """Return who may do what with the slice's key.
 
-    The account administers it. Its use is for the slice's role, and, for who stores the values of
-    the slice's secrets, through Secrets Manager and for those secrets alone.
+    The account administers it. Its use is for the slice's role, and, for those who store the values
+    of the slice's secrets, through Secrets Manager and for those secrets alone.
     """
     names = part.names
     account = {"AWS": names.iam_arn("root")}

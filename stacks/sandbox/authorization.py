@@ -2,7 +2,7 @@
 
 moto 5.2.5, with enforcement on, checks signatures and actions, and resources for S3, SQS and STS
 alone; conditions of identity policies are taken for true, permissions boundaries, session
-policies, key policies and bucket policies' conditions are not looked at. Here:
+policies, key policies and bucket policies' conditions are ignored. Here:
 
 - explicit denial, then boundary and session policy, then identity or resource policy, as in the
   IAM user guide; a KMS key and a role are reached only if their own policy says so;

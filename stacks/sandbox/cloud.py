@@ -14,7 +14,7 @@ cannot be used, 2 usage, 5 port or journal are taken.
 
 Any credentials are accepted and everything is allowed, until somebody switches IAM on:
 ``POST /moto-api/reset-auth`` with the body ``0`` (``Content-Type: text/plain``); ``inf`` switches
-it off again. From then on calls must be signed with keys that the emulated IAM or STS gave out,
+it off again. From then on calls must be signed with keys that the emulated IAM or STS returned,
 and ``authorization.py`` decides. So a test of who may do what makes its roles, assumes each of
 them while IAM is still off (then no trust policy is asked; a role that only an AWS service assumes
 can be tried that way too), switches IAM on and uses the credentials that it got.
@@ -56,9 +56,9 @@ class PortTaken(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to end; return the exit code.
+    """Serve until asked to end; return the exit code.
 
-    Without ``arguments`` they are those of this process, which is then started anew, see below.
+    Without ``arguments`` they are those of this process, which then restarts, see below.
     """
     options = _parser().parse_args(arguments)
     if arguments is None:
@@ -81,10 +81,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m stacks.sandbox.cloud", description="Serve an emulated AWS on 127.0.0.1."
     )
     parser.add_argument("--port", type=_port, required=True, help="0 picks a free port")
-    parser.add_argument("--journal", type=Path, help="file that keeps the state over restarts")
+    parser.add_argument("--journal", type=Path, help="file that keeps the state across restarts")
     parser.add_argument("--account", type=_account, default=DEFAULT_ACCOUNT, metavar="ID")
     parser.add_argument(
-        "--parent-stdin", action="store_true", help="end at the end of file on standard input"
+        "--parent-stdin", action="store_true", help="stop at the end of file on standard input"
     )
     return parser
 
@@ -155,8 +155,8 @@ def _serve(options: argparse.Namespace) -> int:
     if replay.differing:
         first = ", ".join(map(str, replay.differing[:10]))
         sys.stderr.write(
-            f"{len(replay.differing)} of {replay.replayed} repeated requests were answered "
-            f"otherwise than before (numbers {first}): what they made may be missing. Move the "
+            f"{len(replay.differing)} of {replay.replayed} repeated requests got other answers "
+            f"than before (numbers {first}): what they created may be missing. Move the "
             f"journal {options.journal} away to start with an empty cloud.\n"
         )
     server = make_server(
@@ -185,8 +185,8 @@ def _bound_socket(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise PortTaken(
-            f"The emulated cloud cannot listen on port {port} of {HOST} ({error.strerror}): "
-            "stop what uses it, or choose another port (0 picks a free one)."
+            f"The emulated cloud cannot listen on port {port} of {HOST} ({error.strerror}): stop "
+            f"the process that uses it, or choose another port (0 picks a free one)."
         ) from error
     return listener
 
@@ -234,7 +234,7 @@ class _Progress:
         now = time.perf_counter()
         if now - self._last >= _PROGRESS_SECONDS:
             self._last = now
-            sys.stderr.write(f"repeating the journal: {done} requests so far\n")
+            sys.stderr.write(f"replaying the journal: {done} requests so far\n")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Where moto 5.2.5 answers otherwise than AWS, and what puts it right.
+"""Where moto 5.2.5 answers differently from AWS, and what puts it right.
 
 Each correction belongs to one module of moto and is applied when that module has been loaded, so
 that services nobody uses are not imported. ``tests/stacks/test_sandbox_corrections.py`` shows for
-each that plain moto still needs it: a correction dies when moto is mended.
+each that plain moto still needs it: a correction is removed when moto is fixed.
 """
 
 from __future__ import annotations

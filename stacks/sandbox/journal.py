@@ -64,7 +64,7 @@ class Entry:
     def from_line(cls, line: bytes) -> Entry:
         """Read a line. Raises ValueError when it is not a whole entry."""
         if not line.endswith(b"\n"):
-            raise ValueError("the line has no end")
+            raise ValueError("the line is incomplete")
         document = json.loads(line)
         try:
             return cls(
@@ -107,7 +107,7 @@ class Journal:
         except OSError as error:
             raise JournalUnusable(
                 f"The journal {self.path} cannot be opened ({error.strerror}): "
-                "name a file in a folder you may write to."
+                "name a file in a writable folder."
             ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -19,7 +19,7 @@ _XML_SERVICES = frozenset({"s3", "route53", "cloudfront"})
 
 
 def operation_of(environ: Mapping[str, Any], body: bytes) -> str:
-    """Return the name of the API operation, or "" when only method and path tell it."""
+    """Return the name of the API operation, or "" when only method and path show it."""
     target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
     if target:
         return target.rsplit(".", 1)[-1]
@@ -43,7 +43,7 @@ def refusal(
     )
     name = f"{service_of(environ) or 'this service'}: {operation}"
     if type(error) is NotImplementedError:
-        message = f"The emulated cloud does not know {name}"
+        message = f"The emulated cloud does not support {name}"
     else:
         message = f"The emulated cloud failed at {name} ({type(error).__name__}: {error})"
     if _speaks_xml(environ, body):

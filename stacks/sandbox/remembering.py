@@ -226,7 +226,7 @@ def _is_read(environ: Mapping[str, Any], body: bytes) -> bool:
 
 
 def _has_no_route(environ: Mapping[str, Any], status: str, data: bytes) -> bool:
-    """Tell moto's own "no such page" from an API's "no such thing"."""
+    """Distinguish moto's own "no such page" from an API's "not found"."""
     signed = "HTTP_AUTHORIZATION" in environ
     return signed and status[:3] in {"404", "405"} and data.startswith(b"<!doctype html>")
 

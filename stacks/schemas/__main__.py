@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
         if "--check" not in arguments:
             path.write_text(text)
     if stale and "--check" in arguments:
-        sys.stderr.write(f"stale: {', '.join(stale)}; run `make schemas`\n")
+        sys.stderr.write(f"out of date:  {', '.join(stale)}; run `make schemas`\n")
         return 1
     return 0
 

@@ -294,7 +294,7 @@ def test_what_moto_lacks_is_named_in_the_protocol_of_the_request(cloud: CloudPro
             call()
         answer = refused.value.response
         assert answer["Error"]["Code"] == "NotImplemented", answer
-        assert answer["Error"]["Message"] == f"The emulated cloud does not know {name}"
+        assert answer["Error"]["Message"] == f"The emulated cloud does not support {name}"
         assert answer["ResponseMetadata"]["HTTPStatusCode"] == 501
 
 

@@ -68,7 +68,7 @@ def _prepare() -> None:
 
 
 def _serve(stopped: queue.SimpleQueue[None], parent: int, engine: str) -> bool:
-    """Wait for the end; returns True when the parent or the engine went away without a word."""
+    """Wait for the end; returns True when the parent or the engine vanished silently."""
     looks = misses = 0
     while True:
         with contextlib.suppress(queue.Empty):

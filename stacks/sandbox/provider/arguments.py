@@ -109,7 +109,7 @@ class Credentials:
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderArguments:
-    """What `Configure` was told, in plain values."""
+    """What `Configure` was given, in plain values."""
 
     region: str
     allowed_account_ids: frozenset[str] = frozenset()
@@ -148,7 +148,7 @@ def argument_problems(sent: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("endpoints", "is refused: the environment names it (AWS_ENDPOINT_URL)")
     yield from problems(ARGUMENTS, given)
     if (given.get("accessKey") is None) != (given.get("secretKey") is None):
-        yield Problem("secretKey", "and accessKey go together")
+        yield Problem("secretKey", "and accessKey must be set together")
 
 
 def parse(sent: Mapping[str, Any]) -> ProviderArguments:

@@ -178,7 +178,7 @@ class Aws:
         raise ApiError("waiting", "Timeout", f"{what} was not reached within {seconds:.0f} s")
 
     def cancel(self) -> None:
-        """End waits and refuse further changes; what was begun can still be looked at."""
+        """End waits and refuse further changes; what was started can still be read."""
         self._canceled.set()
 
     def _assume(self, role: Role) -> None:

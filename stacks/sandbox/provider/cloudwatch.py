@@ -65,7 +65,7 @@ class LogGroup(ResourceType):
 
     @override
     def finish(self, aws: Aws, identity: str, inputs: Properties) -> None:
-        """Set the retention; none means for ever."""
+        """Set the retention; without one, entries never expire."""
         if inputs.get("retentionInDays"):
             self._retain(aws, identity, inputs)
 
@@ -243,7 +243,7 @@ class MetricAlarm(ResourceType):
     def update(
         self, aws: Aws, identity: str, old: Properties, new: Properties, changed: frozenset[str]
     ) -> None:
-        """Put the alarm anew."""
+        """Put the alarm again."""
         self._put(aws, identity, new)
 
     @override

@@ -189,7 +189,7 @@ class RolePolicy(ResourceType):
     def update(
         self, aws: Aws, identity: str, old: Properties, new: Properties, changed: frozenset[str]
     ) -> None:
-        """Put the policy anew."""
+        """Put the policy again."""
         role, _, name = identity.partition(":")
         self._put(aws, role, name, new)
 

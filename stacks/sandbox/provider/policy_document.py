@@ -9,8 +9,8 @@ _LISTS = frozenset({"Action", "NotAction", "Resource", "NotResource"})
 def canonical_policy(text: str) -> Any:
     """Return a form of a policy document that is equal for documents which mean the same.
 
-    AWS may answer with other spacing, order of keys and statements, one-item lists as single
-    values and an account id for its root principal. Text that is no JSON object is returned as is.
+    AWS may answer with other spacing, order of keys and statements, one-item lists as single values
+    and an account id for its root principal. Text that is not a JSON object is returned as is.
     """
     try:
         document = json.loads(text)

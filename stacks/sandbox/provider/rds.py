@@ -139,7 +139,7 @@ class Instance(ResourceType):
     def create(self, aws: Aws, inputs: Properties) -> str:
         """Create the instance.
 
-        That it needs a password is found out here: an imported one has no password to be told.
+        That it needs a password is found out here: an imported one has no known password.
         """
         if inputs.get("password") is None and not inputs.get("manageMasterUserPassword"):
             reason = "one of password, manageMasterUserPassword is required"

@@ -51,7 +51,7 @@ def some(value: Any) -> str | None:
 
 
 def cidr_ipv4(value: str) -> str | None:
-    """Refuse what is no IPv4 network in CIDR notation."""
+    """Refuse what is not an IPv4 network in CIDR notation."""
     try:
         ipaddress.IPv4Network(value)
     except ValueError as error:
@@ -60,7 +60,7 @@ def cidr_ipv4(value: str) -> str | None:
 
 
 def cidr_ipv6(value: str) -> str | None:
-    """Refuse what is no IPv6 network in CIDR notation."""
+    """Refuse what is not an IPv6 network in CIDR notation."""
     try:
         ipaddress.IPv6Network(value)
     except ValueError as error:
@@ -69,7 +69,7 @@ def cidr_ipv6(value: str) -> str | None:
 
 
 def policy(value: str) -> str | None:
-    """Refuse what is no JSON policy document with statements."""
+    """Refuse what is not a JSON policy document with statements."""
     try:
         document = json.loads(value)
     except ValueError as error:

@@ -88,7 +88,7 @@ class Bucket(ResourceType):
 
     @override
     def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:
-        """Set all tags anew: the API knows no other way."""
+        """Set all tags again: the API has no other way."""
         kept = self._tags(aws, identity)
         tags = {key: value for key, value in kept.items() if key not in change.remove}
         tags.update(change.put)

@@ -72,7 +72,7 @@ class BucketSetting(ResourceType):
     def update(
         self, aws: Aws, identity: str, old: Properties, new: Properties, changed: frozenset[str]
     ) -> None:
-        """Put the setting anew."""
+        """Put the setting again."""
         self.put(aws, self.place(identity), new)
 
     @override

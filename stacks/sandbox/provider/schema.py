@@ -33,14 +33,12 @@ class Kind(StrEnum):
 class Field:
     """One input.
 
-    kind: basic type of the value.
-    item: what a LIST or SET holds. fields: what a BLOCK holds.
-    required: refused when missing. replaces: a change makes a new resource.
-    computed: AWS decides when it is missing, so a missing value is no change.
-    default: stands for a missing value. rule: further limits.
-    form: returns what is equal for values that mean the same, where texts or lists may differ.
-    secret: never shown. local: known to the provider only, AWS has no such attribute.
-    named: a missing value is made from the resource's logical name.
+    kind: basic type of the value. item: what a LIST or SET holds. fields: what a BLOCK holds.
+    required: refused when missing. replaces: a change makes a new resource. computed: AWS decides
+    when it is missing, so a missing value does not change it. default: stands for a missing value.
+    rule: further limits. form: returns what is equal for values that mean the same, where texts or
+    lists may differ. secret: never shown. local: known to the provider only, AWS has no such
+    attribute. named: a missing value is made from the resource's logical name.
     """
 
     kind: Kind = Kind.TEXT
@@ -146,7 +144,7 @@ def _unknown_name(name: str, fields: Fields) -> str:
         return "is refused: the sandbox serves one region per provider; use one aws.Provider each"
     same = next((known for known in fields if known.lower() == name.lower()), None)
     hint = f"; did you mean {same}?" if same else ""
-    return f"is no input the sandbox provider knows{hint}"
+    return f"is not a known input of the sandbox provider{hint}"
 
 
 _PYTHON_TYPES: Mapping[Kind, tuple[type, ...]] = {

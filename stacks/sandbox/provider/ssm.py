@@ -16,7 +16,7 @@ _GONE = {"ParameterNotFound"}
 
 
 class Parameter(ResourceType):
-    """A parameter. Its value is a secret in the state whatever its type."""
+    """A parameter. Its value is a secret in the state for every type."""
 
     urn_type = "aws:ssm/parameter:Parameter"
     label = "SSM Parameter"
@@ -124,7 +124,7 @@ class Parameter(ResourceType):
     def update(
         self, aws: Aws, identity: str, old: Properties, new: Properties, changed: frozenset[str]
     ) -> None:
-        """Put the parameter anew."""
+        """Put the parameter again."""
         if changed - {"overwrite"}:
             self._put(aws, {**new, "name": identity}, overwrite=True, tags=None)
 

@@ -25,7 +25,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
         "aws:s3/bucket:Bucket",
         {"bucket": "data", "forcedestroy": True},
-        "forcedestroy is no input the sandbox provider knows; did you mean forceDestroy?",
+        "forcedestroy is not a known input of the sandbox provider; did you mean forceDestroy?",
     ),
     (
         "aws:s3/bucket:Bucket",
