@@ -12,18 +12,18 @@ help:  ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or later is needed; set PYTHON=/path/to/python3.11")'
-	@echo "== Python packages into $(VENV): once, a minute or several, about 950 MB"
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or later is required; set PYTHON=/path/to/python3.11")'
+	@echo "== Installing Python packages into $(VENV): once, a few minutes, about 950 MB"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
 	@touch $(READY)
 
-setup: $(READY)  ## Python packages and the Pulumi CLI (built once, cached outside the tree)
-	@echo "== Pulumi CLI: looked for, else built once (several minutes), kept in the user's cache folder"
+setup: $(READY)  ## install Python packages and the Pulumi CLI (built once, cached outside the tree)
+	@echo "== Looking for the Pulumi CLI; if missing, it is built once (several minutes) and cached"
 	@$(BIN)/python -m control_plane.adapters.pulumi.install
 
-check: $(READY)  ## style, types, layers, migrations, OpenAPI document and JSON Schemas
+check: $(READY)  ## style, types, layers, migrations and everything that is generated
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
@@ -31,37 +31,40 @@ check: $(READY)  ## style, types, layers, migrations, OpenAPI document and JSON 
 	@$(BIN)/python -m stacks.schemas --check
 	@$(BIN)/python -m api.openapi --check
 	@$(BIN)/python -m tools.draw_status --check
+	@$(BIN)/python -m tools.draw_architecture --check
 	@$(BIN)/python -m tools.check_migrations
 
-test: setup  ## every test, on the real engine, Terraform and PostgreSQL
+test: setup  ## run every test, with the real engine, Terraform and PostgreSQL
 	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-demo: setup  ## the main job, end to end, on this machine
+demo: setup  ## run the main job, end to end, on this machine
 	@$(BIN)/tenantctl demo
 
 serve: setup  ## start everything; Ctrl-C stops it
 	@$(BIN)/tenantctl serve
 
-bench: setup  ## figures: Mode A against a bare script, memory
+bench: setup  ## measure Mode A against a bare script, and memory
 	@$(BIN)/python -m benchmarks
 
-format: $(READY)  ## put the code in its format
+format: $(READY)  ## format the code
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
 
-schemas: $(READY)  ## write the generated JSON Schemas and the OpenAPI document
+schemas: $(READY)  ## write what is generated: JSON Schemas, OpenAPI document, status page, picture
 	@$(BIN)/python -m stacks.schemas
 	@$(BIN)/python -m api.openapi
+	@$(BIN)/python -m tools.draw_status
+	@$(BIN)/python -m tools.draw_architecture
 
-lock: $(READY)  ## resolve requirements.lock again (uv)
+lock: $(READY)  ## resolve requirements.lock again, with uv
 	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-clean:  ## remove the environment; the embedded data in var stays
+clean:  ## remove the environment; keep the embedded data in var
 	@rm -rf $(VENV)
 	@test ! -d var || echo "var is kept: it holds keys, states and audit logs; make clean-data removes it"
 
-clean-data:  ## remove the embedded data too, keys and audit logs with it; asks first
+clean-data:  ## remove the embedded data, with its keys and audit logs; asks first
 	@test ! -d var || { printf 'Remove var with its keys, states and audit logs? [y/N] '; \
 		read answer; test "$$answer" = y && rm -rf var; }
 

@@ -115,7 +115,7 @@ def main() -> int:
         return 0
     if PAGE.exists() and PAGE.read_text(encoding="utf-8") == wanted:
         return 0
-    sys.stderr.write("docs/status.md is out of date: run `python -m tools.draw_status`\n")
+    sys.stderr.write("docs/status.md is out of date: run `make schemas`\n")
     return 1
 
 

@@ -178,7 +178,7 @@ def test_every_form_of_condition_is_understood(folder):
         ("mode_rules", "min_mode: C", "min_mode: D", "rules.0.clauses.0.then", "D"),
         ("mode_rules", "is: true", "is: true, extra: 1", "rules.0.clauses.0.when", "extra"),
         ("mode_rules", "fact: seats", "fact: __class__", "rules.7.clauses.0.when", "__class__"),
-        ("mode_rules", "in_list: regulated_sectors", "in_list: nothing", "in_list", "no list"),
+        ("mode_rules", "in_list: regulated_sectors", "in_list: nothing", "in_list", "unknown list"),
         ("mode_rules", "- id: M2", "- id: M1", "rules.1.id", "M1 is the id of another rule"),
         ("mode_rules", "at_least: 200", "at_least: many", "rules.7.clauses.0.when", "many"),
         (
@@ -192,7 +192,7 @@ def test_every_form_of_condition_is_understood(folder):
         ("mode_rules", "rules:\n", "rules: [\n", "line", ""),
         ("mode_rules", 'next_review: "2027-06-30"', 'next_review: "soon"', "document", "soon"),
         ("regions", "regions: [eu-west-2]", "regions: [eu-west-1]", "zones.uk.regions", "zone eu"),
-        ("regions", "offered: [eu-west-2]", "offered: [eu-west-1]", "zones.uk.offered", "none of"),
+        ("regions", "offered: [eu-west-2]", "offered: [eu-west-1]", "zones.uk.offered", "not a region of"),
         ("regions", "default_region: eu-west-1", "default_region: sa-east-1", "default_region",
          "not offered"),
         ("regions", "default_region: eu-west-1", "default_region: eu-west-9", "default_region",

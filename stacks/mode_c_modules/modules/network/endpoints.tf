@@ -18,7 +18,7 @@ locals {
     Resource  = ["*"]
     Condition = { StringEquals = { "aws:PrincipalAccount" = var.installation.account_id } }
   }
-  # Nothing is carried to a bucket of somebody else's, whoever asks.
+  # Nothing is carried to anybody else's bucket, for any caller.
   own_buckets = {
     Sid       = "BucketsOfThisAccount"
     Effect    = "Allow"

@@ -4,7 +4,7 @@ locals {
   creates_vpc = var.network.mode == "create"
   zones       = local.creates_vpc ? { for index, zone in var.network.zones : zone => index } : {}
 
-  # /20 per zone; a network too small for that is cut into quarters, of which one stays free.
+  # /20 per zone; a network too small for that is cut into quarters, and one stays free.
   prefix      = local.creates_vpc ? tonumber(split("/", var.network.cidr)[1]) : 0
   subnet_bits = max(20 - local.prefix, 2)
 
