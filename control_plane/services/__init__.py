@@ -1,1 +1,1 @@
-"""Use cases, one public function per verb, in the transaction of whoever performs them."""
+"""Use cases, one public function per verb, in the transaction of the caller that performs them."""

@@ -31,7 +31,7 @@ def add_account(
     external_id: str | None,
     shared: bool,
 ) -> Account:
-    """Put an account into the pool; runs that wait for one go on.
+    """Add an account to the pool; runs that wait for one continue.
 
     Without a role the worker's own credentials are used. Raises ``InvalidInput`` and ``Conflict``.
     """
@@ -39,8 +39,8 @@ def add_account(
     with _change_of(act, account_id):
         if act.uow.accounts.count(account_id=account_id):
             raise Conflict(
-                f"account {account_id} is in the pool already; `tenantctl account update` changes "
-                "it",
+                f"account {account_id} is already in the pool; change it with `tenantctl account "
+                f"update`",
                 account=account_id,
             )
         account = Account(
@@ -131,8 +131,8 @@ def release_account(act: Act, deployment: Deployment) -> Deployment:
     """Give the account of an ended deployment back to the pool, in the caller's transaction.
 
     The caller has made sure that nothing of the deployment is left in it: a later run of the same
-    deployment claims an account anew. Runs that wait for one go on. Returns the deployment as it
-    is then.
+    deployment claims an account again. Runs that wait for one continue. Returns the deployment as
+    it is then.
     """
     if not deployment.account_id:
         return deployment
@@ -194,14 +194,17 @@ def _owner_of(uow: UnitOfWork, account: Account) -> str | None:
 def _check(account: Account) -> None:
     """Raise ``InvalidInput`` for what AWS would refuse in the middle of a run."""
     if not _NUMBER.match(account.account_id):
-        raise InvalidInput("an account id has 12 digits", field="account_id")
+        raise InvalidInput("an account id must have 12 digits", field="account_id")
     if account.role_arn is not None:
         role = _ROLE.match(account.role_arn)
         if role is None:
-            raise InvalidInput("a role is arn:aws:iam::…:role/name", field="role_arn")
+            raise InvalidInput(
+                "a role must have the form arn:aws:iam::…:role/name", field="role_arn"
+            )
         if role[1] != account.account_id:
             raise InvalidInput(
-                f"the role is of account {role[1]}, not of {account.account_id}", field="role_arn"
+                f"the role belongs to account {role[1]}, not to {account.account_id}",
+                field="role_arn",
             )
     elif account.external_id is not None:
-        raise InvalidInput("an external id goes with a role", field="external_id")
+        raise InvalidInput("an external id needs a role", field="external_id")

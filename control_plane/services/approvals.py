@@ -86,20 +86,20 @@ def decide(
 def _found(act: Act, approval_id: str) -> Approval:
     approval = act.uow.approvals.get(approval_id)
     if approval is None:
-        raise NotFound("there is no such thing")
+        raise NotFound("not found")
     return approval
 
 
 def _require_person(caller: Caller) -> None:
     if caller.actor.kind is not ActorKind.USER:
-        raise MachineMayNotDecide("a decision is made by a person, not by a machine")
+        raise MachineMayNotDecide("only a person can decide, not a machine")
 
 
 def _check_words(verdict: str, reason: str) -> None:
     if verdict not in VERDICTS:
-        raise InvalidInput("decision is approve or reject", field="decision")
+        raise InvalidInput("decision must be approve or reject", field="decision")
     if not 0 < len(reason.strip()) <= _REASON_LENGTH:
-        raise InvalidInput(f"reason has 1 to {_REASON_LENGTH} characters", field="reason")
+        raise InvalidInput(f"reason must have 1 to {_REASON_LENGTH} characters", field="reason")
 
 
 def _decide(act: Act, asked: Approval, verdict: str, plan_digest: str, reason: str) -> None:
@@ -111,13 +111,13 @@ def _decide(act: Act, asked: Approval, verdict: str, plan_digest: str, reason: s
         raise ApprovalExpired("the approval has expired")
     if approval.status is not ApprovalStatus.WAITING:
         raise AlreadyDecided(
-            f"this approval is {approval.status}", present_status=str(approval.status)
+            f"this approval is already {approval.status}", present_status=str(approval.status)
         )
     newest = act.uow.queries.newest_run(run.deployment_id)
     if newest is not None and newest.number > run.number:
-        raise RunSuperseded(f"{newest.id} takes the place of this run", newest=newest.id)
+        raise RunSuperseded(f"{newest.id} supersedes this run", newest=newest.id)
     if plan_digest != approval.plan_digest:
-        raise PlanOutOfDate("the digest is not that of the waiting plan")
+        raise PlanOutOfDate("the digest does not match the waiting plan")
     if verdict == "approve":
         _require_unmoved(act, run, deployment)
     _store(act, approval, run, verdict, reason)
@@ -137,7 +137,7 @@ def _require_unmoved(act: Act, run: Run, deployment: Deployment) -> None:
     """Refuse what can be seen to have moved without asking the engine; the apply looks at all."""
     plan = act.uow.plans.get(run.plan_id or "")
     if plan is None:
-        raise NotFound("the plan is gone")
+        raise NotFound("the plan no longer exists")
     present = {
         "spec": digest(dict(spec_of(act.uow, deployment, run.spec_number).document)),
         "policies": act.core.policies.digest(),
@@ -145,7 +145,7 @@ def _require_unmoved(act: Act, run: Run, deployment: Deployment) -> None:
     }
     moved = [part for part, value in present.items() if plan.parts[part] != value]
     if moved:
-        raise PlanMoved(f"moved since the plan was made: {', '.join(moved)}", parts=moved)
+        raise PlanMoved(f"changed since the plan was made: {', '.join(moved)}", parts=moved)
 
 
 def _store(
@@ -170,7 +170,7 @@ def _store(
     try:
         act.uow.decisions.add(decision)
     except Conflict:
-        raise AlreadyDecided("you have decided on this approval already") from None
+        raise AlreadyDecided("you have already decided on this approval") from None
     given = act.uow.decisions.find(approval_id=approval.id)
     status = outcome(approval.needed, given)
     if status is not ApprovalStatus.WAITING:
@@ -201,7 +201,7 @@ def _store(
             approval=named, data=data,
             error={
                 "code": "rejected", "message": "The plan was rejected.",
-                "remedy": "Read the reason of the decision, change the request, and retry.",
+                "remedy": "Read the reason of the decision, change the request, then retry.",
                 "data": {"approval": approval.id},
             },
         )  # fmt: skip

@@ -30,7 +30,7 @@ def tree_for(act: Act, key: str, *, wanted: str) -> str:
     require_role(act, *TENANT_READERS, wanted=wanted)
     tenant = find_tenant(act.uow, key)
     if tenant is None:
-        raise NotFound("there is no such thing")
+        raise NotFound("not found")
     require_sight(act, tenant.id, wanted=wanted)
     return tenant.id
 

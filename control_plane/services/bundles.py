@@ -32,13 +32,13 @@ _CANNOT: Final[Mapping[str, str]] = {
     "edit": "cannot be edited",
     "build": "cannot be built",
     "hand-over": "cannot be handed over",
-    "receipts": "takes no receipt: nobody was given it",
-    "revoke-link": "has no link that could be revoked",
+    "receipts": "takes no receipt: it was not handed over",
+    "revoke-link": "has no link to revoke",
 }
 
 
 def allowed_actions(bundle: Bundle) -> list[str]:
-    """Return what may be asked of a bundle in its present status.
+    """Return what may be asked of a bundle in its current status.
 
     A version that was handed over takes its receipt even when it was superseded or has expired
     since: the customer may have applied it.
@@ -76,7 +76,7 @@ def visible_bundle(act: Act, bundle_id: str, *, wanted: str) -> Bundle:
     """Return a bundle the caller's token covers. Raises ``NotFound``."""
     bundle = act.uow.bundles.get(bundle_id)
     if bundle is None:
-        raise NotFound("there is no such thing")
+        raise NotFound("not found")
     require_sight(act, bundle.tenant_id, wanted=wanted)
     return bundle
 
@@ -151,7 +151,7 @@ def _require_newest(bundle: Bundle, others: list[Bundle]) -> None:
     newest = max(others, key=lambda other: other.number, default=bundle)
     if newest.number > bundle.number:
         raise IllegalTransition(
-            f"version {newest.number} ({newest.id}) follows this one; edit that",
+            f"version {newest.number} ({newest.id}) supersedes this one; edit that",
             present_status=str(bundle.status),
         )
 
@@ -162,7 +162,7 @@ def _require_changeable(bundle: Bundle, others: list[Bundle], result: Mapping[st
     if fixed == "owner.install_id":
         raise InvalidInput(
             "owner.install_id names what is installed; it can be changed before the first apply, "
-            "and after a removal by the customer alone (MODE-C.md, Removal)",
+            "and after a removal only by the customer (MODE-C.md, Removal)",
             field=f"inputs.{fixed}",
         )
     if fixed:
@@ -170,7 +170,7 @@ def _require_changeable(bundle: Bundle, others: list[Bundle], result: Mapping[st
 
 
 def _require_zones(core: Core, result: Mapping[str, Any]) -> None:
-    """Refuse a zone that the region has not: AWS would say so when half of the Hub is built."""
+    """Refuse a zone that is not in the region: AWS would say so when half of the Hub is built."""
     region = str(result["region"])
     known = core.rules.regions.availability_zones(region)
     foreign = sorted(set(result["network"]["zones"]) - set(known))

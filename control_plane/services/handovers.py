@@ -43,7 +43,7 @@ def hand_over(
 ) -> HandedOver:
     """Hand a built bundle to a named person; the link expires, and nothing is mailed.
 
-    The life of the bundle is counted anew from here. ``revoke_earlier`` ends the links of earlier
+    The lifetime of the bundle restarts here. ``revoke_earlier`` ends the links of earlier
     recipients. A bundle that was not rehearsed cannot be handed over (``TerraformUnavailable``).
     """
     with taken_up(act, bundle_id, "hand-over") as bundle:
@@ -56,7 +56,7 @@ def hand_over(
             except ValueError as error:
                 raise InvalidInput(f"{field} {error}", field=field) from error
         if bundle.rehearsal is Rehearsal.NONE:
-            raise TerraformUnavailable("the bundle was not rehearsed, so it is not handed over")
+            raise TerraformUnavailable("the bundle was not rehearsed, so it cannot be handed over")
         now = act.now()
         life = {"handed_over_at": now, "expires_at": now + act.core.limits.bundle_life}
         if bundle.status is BundleStatus.BUILT:
@@ -90,7 +90,7 @@ def revoke_link(act: Act, bundle_id: str, link_id: str) -> IssuedLink:
         link = act.uow.links.get(link_id, lock=True)
         handover = act.uow.handovers.get(link.handover_id) if link else None
         if link is None or handover is None or link.bundle_id != bundle.id:
-            raise NotFound("the bundle has no such link")
+            raise NotFound("link not found")
         if link.revoked_at is None:
             link = _revoke(act, bundle, link)
         return IssuedLink(link=link, handover=handover)
@@ -162,7 +162,7 @@ def download_by_link(
     name: str | None,
     is_look: bool = False,
 ) -> Download:
-    """Return the archive, or the file ``name`` beside it, to whoever holds a valid link.
+    """Return the archive, or the file ``name`` beside it, to anyone with a valid link.
 
     A use is counted and recorded before the bytes are given; a mere look (``is_look``, for HEAD)
     is neither. Unknown, expired, revoked and foreign links answer the same (``LinkExpired``); the
@@ -176,7 +176,7 @@ def download_by_link(
         # a stranger who names a bundle or a link has no business in the log of its tenant
         is_real = reason not in {"unknown", "wrong_secret"}
         raise refused(
-            act, "link.refused", LinkExpired("this link is not valid"),
+            act, "link.refused", LinkExpired("this link is invalid or has expired"),
             tree=bundle.tenant_id if bundle and is_real else None, status=reason,
         )  # fmt: skip
     download = _content(act.core, bundle, name)
@@ -218,7 +218,7 @@ def download_as_architect(
 def _content(core: Core, bundle: Bundle, name: str | None) -> Download:
     wanted = name or bundle.archive_name
     if wanted is None or wanted not in bundle.files:
-        raise NotFound("the bundle has no such file")
+        raise NotFound("file not found")
     archive = wanted == bundle.archive_name
     return Download(
         name=wanted,

@@ -25,7 +25,7 @@ def request_hub(act: Act, *, region: str, cell: str, capacity: int) -> tuple[Hub
     if not act.core.rules.regions.is_offered(region):
         raise InvalidInput(f"the vendor offers no Hubs in {region}", field="region")
     try:
-        form(cell, CELL, "a cell is 1 to 8 lower-case letters and digits")
+        form(cell, CELL, "a cell must have 1 to 8 lower-case letters and digits")
     except ValueError as error:
         raise InvalidInput(str(error), field="cell") from error
     with refused_as(act, "hub.refused", tree=None, region=region, cell=cell):
@@ -57,7 +57,7 @@ def _store(act: Act, region: str, cell: str, capacity: int) -> tuple[Hub, Run]:
         updated_at=now,
     )
     if act.uow.hubs.count(region=region, cell=cell):
-        raise Conflict(f"there is a Hub {cell} in {region} already", region=region, cell=cell)
+        raise Conflict(f"a Hub {cell} already exists in {region}", region=region, cell=cell)
     act.uow.hubs.add(hub)
     act.uow.deployments.add(deployment)
     record(
@@ -74,7 +74,7 @@ def get_hub(act: Act, hub_id: str) -> tuple[Hub, int]:
     require_sight(act, None, wanted="hubs.read")
     hub = act.uow.hubs.get(hub_id)
     if hub is None:
-        raise NotFound("there is no such Hub")
+        raise NotFound("Hub not found")
     return hub, act.uow.queries.slices([hub.id])[hub.id]
 
 

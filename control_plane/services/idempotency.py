@@ -46,7 +46,7 @@ class Answer:
 def key_digest(key: str | None) -> str:
     """Return the hex SHA-256 of a key. Raises ``IdempotencyKeyMissing`` for none or a long one."""
     if not key or len(key) > _KEY_LENGTH or not key.isprintable():
-        raise IdempotencyKeyMissing("the Idempotency-Key header is missing or not 1 to 255 long")
+        raise IdempotencyKeyMissing("the Idempotency-Key header must have 1 to 255 characters")
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -88,7 +88,7 @@ def once(
 
 def _keep(uow: UnitOfWork, mine: IdempotencyRecord, answer: Answer) -> None:
     if not _is_held(uow, mine):
-        raise IdempotencyKeyInFlight("this took so long that a repetition does it now")
+        raise IdempotencyKeyInFlight("timed out: a retry has taken over this request")
     uow.idempotency.save(
         replace(
             mine,
@@ -153,12 +153,12 @@ def _first_answer(core: Core, found: IdempotencyRecord, body_digest: str) -> Ans
                 replayed=True,
             )
         if time.monotonic() > deadline:
-            raise IdempotencyKeyInFlight("the first request with this key is in flight")
+            raise IdempotencyKeyInFlight("the first request with this key is still being processed")
         time.sleep(_POLL_SECONDS)
         with core.uow() as uow:
             again = uow.idempotency.get(found.id)
         if again is None or again.expires_at <= core.clock.now():  # the first one was refused
-            raise IdempotencyKeyInFlight("the first request with this key was refused just now")
+            raise IdempotencyKeyInFlight("the first request with this key has just been refused")
         found = again
 
 

@@ -16,7 +16,7 @@ def disclose(act: Act, key: str) -> str:
     with refused_as(act, "stack.passphrase_disclosed", tree=None):
         found = act.uow.deployments.find(id=key) or act.uow.deployments.find(stack=key)
         if not found:
-            raise NotFound(f"there is no deployment or stack {key}")
+            raise NotFound(f"no deployment or stack {key}")
     (deployment,) = found
     record(
         act, "stack.passphrase_disclosed",

@@ -23,7 +23,7 @@ def perform(
     """Do a use case in one transaction and return what it returns once that is durable.
 
     A refusal rolls back and then leaves its trace. Raises what the use case raises, and
-    ``Conflict`` when others change the same things again and again.
+    ``Conflict`` when others keep changing the same rows.
     """
     return perform_with(core, caller, lambda act: use_case(act, *args, **kwargs))
 
@@ -46,7 +46,7 @@ def perform_with(
                 except Conflict:  # found at the commit, so nothing was done
                     continue
                 return result
-        raise Conflict("others changed the same things again and again")
+        raise Conflict("others kept changing the same rows")
     except DomainError as error:
         if error.trace is not None and not error.is_recorded:
             error.trace()

@@ -29,7 +29,7 @@ def require_role(act: Act, *roles: Role, wanted: str, tree: str | None = None) -
     if act.caller.actor.has(*roles):
         return
     names = sorted(str(role) for role in roles)
-    error = NotAllowed(f"this takes one of the roles {', '.join(names)}", roles=names)
+    error = NotAllowed(f"this needs one of the roles {', '.join(names)}", roles=names)
     raise refused(act, "authz.denied", error, tree=tree, route=wanted, wanted_roles=names)
 
 
@@ -37,10 +37,10 @@ def require_sight(act: Act, tenant_id: str | None, *, wanted: str) -> None:
     """Hide what belongs to a tenant outside the caller's token, or to none (``Actor.sees``).
 
     Raises ``NotFound``, the same as for a thing that does not exist. The attempt leaves an event in
-    the platform's tree: it is no business of the other tenant's log who guessed its ids.
+    the platform's tree: who guessed its ids does not concern the other tenant's log.
     """
     if not act.caller.actor.sees(tenant_id):
-        error = NotFound("there is no such thing")
+        error = NotFound("not found")
         raise refused(act, "authz.denied", error, tree=None, route=wanted)
 
 

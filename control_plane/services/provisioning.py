@@ -156,10 +156,10 @@ def _again(uow: UnitOfWork, contract: Contract, body_digest: str) -> Accepted:
     request = uow.requests.find(contract_ref=contract.id)[0]
     tenant = uow.tenants.get(contract.tenant_id)
     if tenant is None:
-        raise NotFound("the contract's tenant is gone")
+        raise NotFound("the contract's tenant no longer exists")
     if request.body_digest != body_digest:
         raise ContractAlreadyUsed(
-            "the contract has a tenant already, made from other facts", request_id=request.id
+            "the contract already has a tenant, made from other facts", request_id=request.id
         )
     return _accepted(uow, request, tenant, created=False)
 
@@ -173,9 +173,9 @@ def _require_first(uow: UnitOfWork, caller: Caller, tenant: Tenant) -> None:
     for other in uow.tenants.find(domain=tenant.domain):
         if other.id != tenant.id and other.status is not TenantStatus.DEPROVISIONED:
             if not caller.actor.sees(other.id):
-                raise CompanyHasTenant(f"{tenant.domain} has a live tenant")
+                raise CompanyHasTenant(f"{tenant.domain} already has a live tenant")
             raise CompanyHasTenant(
-                f"{tenant.domain} has the live tenant {other.slug}", tenant_id=other.id
+                f"{tenant.domain} already has the live tenant {other.slug}", tenant_id=other.id
             )
 
 
@@ -265,7 +265,7 @@ def _add_contract(uow: UnitOfWork, caller: Caller, contract: Contract) -> None:
             request = uow.requests.find(contract_ref=used.id)[0]
             seen = {"request_id": request.id, "tenant_id": used.tenant_id}
         raise ContractAlreadyUsed(
-            "the contract has a tenant already, made from another envelope", **seen
+            "the contract already has a tenant, made from another envelope", **seen
         ) from conflict
 
 
@@ -326,7 +326,7 @@ def get_request(act: Act, request_id: str) -> Accepted:
     tenant = act.uow.tenants.get(request.tenant_id) if request else None
     accepted = _accepted(act.uow, request, tenant, created=False) if request and tenant else None
     if accepted is None:
-        raise NotFound("there is no such thing")
+        raise NotFound("not found")
     require_sight(act, accepted.tenant.id, wanted="provisioning_requests.read")
     return accepted
 

@@ -19,15 +19,15 @@ def register_receipt(act: Act, bundle_id: str, body: Mapping[str, Any]) -> Recei
     """Register the output ``receipt`` of the customer's apply.
 
     A later one corrects it: ids that the apply made may have been sent wrong. Raises
-    ``InvalidInput`` for what is no whole receipt, ``ReceiptMismatch`` naming the field that does
-    not belong to this bundle, ``ReceiptAlreadyRegistered`` for the same one again. The schema lets
-    only ids and digests be kept.
+    ``InvalidInput`` for an incomplete receipt, ``ReceiptMismatch`` naming the field that does not
+    belong to this bundle, ``ReceiptAlreadyRegistered`` for the same one again. The schema lets only
+    ids and digests be kept.
     """
     with taken_up(act, bundle_id, "receipts") as bundle:
         _require_belongs(act, bundle, body)
         earlier = act.uow.receipts.find(bundle_id=bundle.id)
         if any(receipt.digest == digest(dict(body)) for receipt in earlier):
-            raise ReceiptAlreadyRegistered("exactly this receipt is registered already")
+            raise ReceiptAlreadyRegistered("exactly this receipt is already registered")
         return _store(act, bundle, body, earlier)
 
 
@@ -58,7 +58,7 @@ def _require_belongs(act: Act, bundle: Bundle, body: Mapping[str, Any]) -> None:
     for name, value in fixed_resources(inputs).items():
         if resources[name] != value:
             raise ReceiptMismatch(
-                f"resources.{name} is {resources[name]}, and this bundle's apply makes {value}",
+                f"resources.{name} is {resources[name]}, but this bundle's apply creates {value}",
                 field=f"resources.{name}",
             )
     for name, beginning in made_keys(inputs).items():

@@ -39,7 +39,7 @@ _WAYS_TO_SAY = {"cancel": "canceled", "retry": "retried"}
 
 
 def allowed_actions(run: Run, caller: Caller | None = None, *, is_newest: bool = True) -> list[str]:
-    """Return what may be asked of a run in its present status, by ``caller`` if one is given."""
+    """Return what may be asked of a run in its current status, by ``caller`` if one is given."""
     actions = []
     if run.status in CANCELABLE_BEFORE_APPLY or (
         run.status is RunStatus.APPLYING and not run.cancel_requested
@@ -78,9 +78,9 @@ def cancel_run(act: Act, run_id: str) -> Run:
 
 
 def retry_run(act: Act, run_id: str) -> Run:
-    """Try again: a blocked run goes on, or is planned anew; a failed one gets a new run.
+    """Retry: a blocked run continues, or is planned again; a failed one gets a new run.
 
-    Returns the run that goes on. Raises ``RunSuperseded`` for any but the newest run of its
+    Returns the run that continues. Raises ``RunSuperseded`` for any but the newest run of its
     deployment, ``IllegalTransition`` when there is nothing to retry.
     """
     return _steer(act, run_id, "retry", _retry)
@@ -138,7 +138,7 @@ def _retry(act: Act, run: Run, deployment: Deployment) -> Run:
 def _visible(act: Act, run_id: str, *, wanted: str) -> Run:
     run = act.uow.runs.get(run_id)
     if run is None:
-        raise NotFound("there is no such thing")
+        raise NotFound("not found")
     require_sight(act, run.tenant_id, wanted=wanted)
     return run
 

@@ -26,13 +26,13 @@ def get_tenant(act: Act, key: str) -> Tenant:
     require_role(act, *READ_TENANTS, wanted="tenants.read")
     tenant = find_tenant(act.uow, key)
     if tenant is None:
-        raise NotFound("there is no such thing")
+        raise NotFound("not found")
     require_sight(act, tenant.id, wanted="tenants.read")
     return tenant
 
 
 def find_tenant(uow: UnitOfWork, key: str) -> Tenant | None:
-    """Return a tenant by id or slug, whoever asks."""
+    """Return a tenant by id or slug, for any caller."""
     found = uow.tenants.get(key)
     if found is None and is_slug(key):
         return next(iter(uow.tenants.find(slug=key)), None)
@@ -55,7 +55,7 @@ def deployments_of(act: Act, key: str) -> list[Deployment]:
 
 
 def allowed_actions(tenant: Tenant) -> list[str]:
-    """Return what may be asked of a tenant in its present status."""
+    """Return what may be asked of a tenant in its current status."""
     return ["mode-decision"] if tenant.status is TenantStatus.MODE_CONFLICT else []
 
 
@@ -68,15 +68,15 @@ def decide_mode(
 ) -> tuple[Tenant, ModeDecision]:
     """Confirm the bought mode of a tenant in conflict, or correct its facts and resolve again.
 
-    Without ``changed_facts`` a review is confirmed; a conflict cannot be (``ModeConflict``). Who
-    edits facts is barred from deciding on the tenant's plans. Raises ``IllegalTransition`` unless
-    the tenant is ``mode_conflict``.
+    Without ``changed_facts`` a review is confirmed; a conflict cannot be (``ModeConflict``). A
+    person who edits facts is excluded from deciding on the tenant's plans. Raises
+    ``IllegalTransition`` unless the tenant is ``mode_conflict``.
     """
     tenant = get_tenant(act, key)
     require_role(act, Role.SOLUTIONS_ARCHITECT, wanted="mode_decisions.create", tree=tenant.id)
     with refused_as(act, "mode.refused", tree=tenant.id, targets=(("tenant", tenant.id),)):
         if not reason.strip():
-            raise InvalidInput("a reason is needed", field="reason")
+            raise InvalidInput("a reason is required", field="reason")
         locked = act.uow.tenants.get(tenant.id, lock=True) or tenant
         return _decide(act, locked, changed_facts or {}, reason.strip())
 
@@ -89,13 +89,13 @@ def _decide(
 ) -> tuple[Tenant, ModeDecision]:
     if tenant.status is not TenantStatus.MODE_CONFLICT:
         raise IllegalTransition(
-            f"the tenant is {tenant.status}; a mode is decided while it is mode_conflict",
+            f"the tenant is {tenant.status}; a mode can be decided only while it is mode_conflict",
             present_status=str(tenant.status),
         )
     fixed = sorted(set(changed) & set(CONTRACT_FACTS))
     if fixed:
         raise InvalidInput(
-            f"{fixed[0]} is part of the contract; a changed contract is a new request",
+            f"{fixed[0]} is part of the contract; submit a changed contract as a new request",
             field=f"facts.{fixed[0]}",
         )
     before = digest(dict(tenant.facts))

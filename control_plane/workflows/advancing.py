@@ -1,7 +1,7 @@
 """The executor: reads the facts of a run, asks ``next_step``, performs the step, and asks again.
 
 One turn is one phase of the durable queue, at least once. A process that dies leaves rows from
-which the next turn goes on; what it left on the stack is settled first.
+which the next turn continues; what it left on the stack is settled first.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def advance_run(core: Core, run_id: str) -> None:
             if not _advance(turn):
                 break
         else:
-            raise RuntimeError(f"{run_id} does not come to a wait or an end")
+            raise RuntimeError(f"{run_id} reaches neither a wait nor an end")
     except StaleCall:
         return  # a newer call goes on with the run
     patiently(lambda: _leave(core, run_id))

@@ -59,7 +59,7 @@ class RefusalBudget:
             return False
 
     def due(self, *, at_once: bool = False) -> Mapping[str, int]:
-        """Return and forget the counts by action when a report is due; else nothing."""
+        """Return and forget the counts by action when a report is due, otherwise nothing."""
         with self._lock:
             now = self.ticks()
             if not self._suppressed or self._reported is None:

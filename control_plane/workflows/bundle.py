@@ -40,7 +40,11 @@ def build_bundle(core: Core, bundle_id: str) -> None:
         _failed(core, bundle_id, error)
         return
     except Exception:  # a full disk, say: nobody would build it again, so let it be asked for
-        _failed(core, bundle_id, DomainError("the build broke off; the worker's log has why"))
+        _failed(
+            core,
+            bundle_id,
+            DomainError("the build was interrupted; the worker's log has the reason"),
+        )
         raise
 
 
@@ -143,7 +147,7 @@ def fail_stale_build(act: Act, bundle_id: str) -> None:
     bundle = act.uow.bundles.get(bundle_id, lock=True)
     if bundle is None or bundle.status is not BundleStatus.BUILDING:
         return
-    error = DomainError("the build broke off; the worker's log has why")
+    error = DomainError("the build was interrupted; the worker's log has the reason")
     _keep_failure(act, bundle, error)
 
 

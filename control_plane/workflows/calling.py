@@ -66,18 +66,18 @@ def require_newest(uow: UnitOfWork, call: EngineCall) -> CallRecord:
     """Return the record of a call that still owns its stack. Raises ``StaleCall``."""
     newest = uow.queries.newest_call(call.deployment_id)
     if newest is None or newest.id != call.call_id or newest.outcome is not None:
-        raise StaleCall("a newer engine call works on this stack", call=call.call_id)
+        raise StaleCall("a newer engine call has taken over this stack", call=call.call_id)
     return newest
 
 
 def close_call(act: Act, call: EngineCall, outcome: CallOutcome) -> None:
-    """Say that a call is over. Raises ``StaleCall``."""
+    """Record that a call has ended. Raises ``StaleCall``."""
     record = require_newest(act.uow, call)
     act.uow.calls.save(record.ended(outcome, act.now()))
 
 
 def patiently(transaction: Callable[[], T], *, seconds: float = _PATIENCE_SECONDS) -> T:
-    """Do a transaction again while the database is away or others change the same rows.
+    """Repeat a transaction while the database is unavailable or others change the same rows.
 
     Raises ``Unavailable`` or ``Conflict`` when that does not pass within ``seconds``.
     """
@@ -95,8 +95,8 @@ def patiently(transaction: Callable[[], T], *, seconds: float = _PATIENCE_SECOND
 class Listener:
     """Keeps the engine's progress: lines for people, and the processes whose locks are ours.
 
-    Lines for people wait when the database is away; a process enters the call's record before the
-    engine touches anything.
+    Progress lines wait when the database is unavailable; a process enters the call's record before
+    the engine touches anything.
     """
 
     def __init__(self, core: Core, call: EngineCall) -> None:

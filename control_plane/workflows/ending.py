@@ -112,7 +112,7 @@ def _error(
     if run.failures >= act.core.limits.failures and run.error is not None:
         return run.error
     return as_json(
-        DomainError("the process that worked on it died again and again; see the worker's log")
+        DomainError("the process that worked on it crashed repeatedly; see the worker's log")
     )
 
 

@@ -118,7 +118,8 @@ def _approval_fact(act: Act, run: Run, deployment: Deployment, plan: Plan | None
 
 
 def _is_late(act: Act, run: Run) -> bool:
-    """Tell whether the time to start the apply, or to go on with it, is over; its end counts."""
+    """Tell whether the time to start the apply, or to resume it, has passed; the last instant
+    counts."""
     now = act.now()
     if run.started_at is not None:
         return run.status is RunStatus.APPLYING and (

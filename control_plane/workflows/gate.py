@@ -90,7 +90,7 @@ class Gate:
             begin_verifying(act, run)
             return GateAnswer.LOOK
         if moved:
-            error = PlanMoved(f"moved since the approval: {', '.join(moved)}", parts=list(moved))
+            error = PlanMoved(f"changed since the approval: {', '.join(moved)}", parts=list(moved))
             self._findings.obstacle = Obstacle(on=BlockedOn.STATE_MOVED, error=error)
         return GateAnswer.STOP
 

@@ -29,7 +29,7 @@ def locked_run(uow: UnitOfWork, run_id: str) -> tuple[Run, Deployment]:
     run = uow.runs.get(run_id, lock=True)
     deployment = uow.deployments.get(run.deployment_id) if run else None
     if run is None or deployment is None:
-        raise NotFound("there is no such run")
+        raise NotFound("run not found")
     return run, deployment
 
 
@@ -124,8 +124,8 @@ def block_run(
 
 
 def unblock(act: Act, run: Run, *, action: str | None) -> Run:
-    """Let a blocked run go on where it was blocked. Without ``action`` it is only looked at again,
-    and keeps the error that says what it waits for.
+    """Resume a blocked run where it was blocked. Without ``action`` it is only checked again, and
+    keeps the error that says what it waits for.
     """
     status = run.blocked_from or RunStatus.REQUESTED
     moved = move_run(

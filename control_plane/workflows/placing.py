@@ -30,7 +30,7 @@ def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
     """Give a deployment its Hub or account and the spec that its owner's facts lead to.
 
     The newest spec stays when nothing in it changed. Raises ``HubUnavailable`` and ``NoAccount``,
-    holding the name on which whoever makes room takes turns with this transaction.
+    holding the name on which a transaction that makes room takes turns with this one.
     """
     if deployment.kind is DeploymentKind.SLICE:
         hub = _hub_with_room(act.uow, deployment)
@@ -65,7 +65,7 @@ def spec_of(uow: UnitOfWork, deployment: Deployment, number: int | None = None) 
     """Return a spec of a deployment, the newest unless ``number`` says another."""
     spec = uow.specs.get(f"{deployment.id}.{number or deployment.spec_number}")
     if spec is None:
-        raise DomainError("the spec of this deployment is gone")
+        raise DomainError("the spec of this deployment no longer exists")
     return spec
 
 
@@ -106,7 +106,7 @@ def _claim_account(act: Act, run: Run, deployment: Deployment) -> Account:
     pool = act.uow.accounts.find(claimed_by=None)
     account = next((a for a in pool if not a.shared), None) or next(iter(pool), None)
     if account is None:
-        raise NoAccount("every AWS account of the pool is claimed")
+        raise NoAccount("every AWS account in the pool is claimed")
     if not account.shared:
         act.uow.accounts.save(replace(account, claimed_by=deployment.id))
     record(
@@ -129,7 +129,9 @@ def _hub_with_room(uow: UnitOfWork, deployment: Deployment) -> Hub:
     for hub in ready:
         if hub.id == deployment.hub_id or taken[hub.id] < hub.capacity:
             return hub
-    raise HubUnavailable(f"no ready Hub with room in {deployment.region}", region=deployment.region)
+    raise HubUnavailable(
+        f"no ready Hub in {deployment.region} has capacity left", region=deployment.region
+    )
 
 
 def _account_of(uow: UnitOfWork, hub: Hub) -> str:
@@ -143,13 +145,13 @@ def _document(act: Act, deployment: Deployment) -> dict[str, Any]:
     if deployment.kind is DeploymentKind.HUB:
         hub = act.uow.hubs.get(deployment.hub_id or "")
         if hub is None:
-            raise DomainError("the Hub of this deployment is gone")
+            raise DomainError("the Hub of this deployment no longer exists")
         return specs.hub_spec(deployment, cell=hub.cell, zones=zones)
     tenant = _tenant(act.uow, deployment)
     if deployment.kind is DeploymentKind.SLICE:
         hub = act.uow.hubs.get(deployment.hub_id or "")
         if hub is None:
-            raise HubUnavailable("the Hub of this slice is gone")
+            raise HubUnavailable("the Hub of this slice no longer exists")
         return specs.slice_spec(deployment, tenant_slug=tenant.slug, hub_outputs=hub.outputs)
     return specs.dedicated_spec(
         deployment,
@@ -163,5 +165,5 @@ def _document(act: Act, deployment: Deployment) -> dict[str, Any]:
 def _tenant(uow: UnitOfWork, deployment: Deployment) -> Tenant:
     tenant = uow.tenants.get(deployment.tenant_id or "")
     if tenant is None:
-        raise DomainError("the tenant of this deployment is gone")
+        raise DomainError("the tenant of this deployment no longer exists")
     return tenant

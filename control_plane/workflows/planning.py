@@ -73,7 +73,7 @@ def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deploym
 
 
 def _notice_foreign_update(act: Act, run: Run, deployment: Deployment, state: str) -> None:
-    """Record that something that is no run of ours wrote the stack since our last run."""
+    """Record that something other than our runs changed the stack since our last run."""
     if deployment.state_digest is None or deployment.state_digest == state:
         return
     record(

@@ -35,7 +35,7 @@ def record(
     """
     held = act.caller.held.get(tree or PLATFORM)
     if held is not None and stage is not Stage.DENIED:  # what is refused changes nothing
-        raise AuditUnavailable(f"nothing was done: the log that this belongs to is held: {held}")
+        raise AuditUnavailable(f"nothing was done: the audit log concerned is suspended: {held}")
     event = AuditEvent(
         id=act.new_id("event"),
         tree=tree or PLATFORM,

@@ -16,7 +16,7 @@ def calls_to_stop(core: Core) -> Sequence[str]:
 
 
 def release_runs(core: Core) -> int:
-    """Close the calls of a worker that ends in order; returns how many.
+    """Close the calls of a worker that shuts down gracefully; returns how many.
 
     Their runs are taken up by the next worker, which settles what the stopped engines left.
     """

@@ -124,7 +124,7 @@ def _check_state(
             act.uow.commit()
             return None
     if run.status in {RunStatus.APPROVED, RunStatus.APPLYING, RunStatus.VERIFYING}:
-        error = PlanMoved("the stack was changed by something that is no run", parts=["state"])
+        error = PlanMoved("the stack was changed by something other than a run", parts=["state"])
         return Obstacle(on=BlockedOn.STATE_MOVED, error=error)
     return None
 
@@ -158,7 +158,7 @@ def _record_clean_up(core: Core, run_id: str, processes: int, locks: Sequence[Lo
 
 
 def _settled(act: Act, run: Run, call: EngineCall, state_digest: str | None) -> None:
-    """Say that the stack is as our records say, and that the run goes on."""
+    """Say that the stack is as our records say, and that the run continues."""
     now = act.now()
     deployment = act.uow.deployments.get(run.deployment_id, lock=True)
     if deployment is None:

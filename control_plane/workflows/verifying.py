@@ -87,7 +87,7 @@ def failure_of(evidence: Evidence) -> VerificationFailed:
 def _checks(act: Act, deployment: Deployment, look: Look) -> tuple[Check, ...]:
     by_engine = {check.name: check for check in look.checks}
     missing = [
-        Check(name=name, ok=False, detail="the engine did not make this check")
+        Check(name=name, ok=False, detail="the engine did not run this check")
         for name in ENGINE_CHECKS
         if name not in by_engine
     ]

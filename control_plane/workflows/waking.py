@@ -1,7 +1,7 @@
 """Waking what waits: slices for a Hub with room, deployments for an account.
 
-Whoever looks for room and finds none takes the same name (``serialize_on``) as whoever makes room,
-so that none of them misses the other.
+A transaction that finds no room takes the same name (``serialize_on``) as one that makes room, so
+that neither misses the other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def hub_room(region: str) -> str:
 
 
 def wake_for_hub(act: Act, hub: Hub) -> int:
-    """Let as many runs go on as the Hub has room for; returns how many."""
+    """Wake as many runs as the Hub has room for; returns how many."""
     act.uow.serialize_on(hub_room(hub.region))
     room = hub.capacity - act.uow.queries.slices([hub.id])[hub.id]
     waiting = act.uow.queries.blocked_runs(
@@ -33,7 +33,7 @@ def wake_for_hub(act: Act, hub: Hub) -> int:
 
 
 def wake_for_account(act: Act) -> int:
-    """Let runs go on that wait for an account, as many as find one now; returns how many."""
+    """Wake runs that wait for an account, as many as find one now; returns how many."""
     act.uow.serialize_on(ACCOUNT_POOL)
     free = act.uow.accounts.find(claimed_by=None)
     places = _AT_ONCE if any(account.shared for account in free) else len(free)

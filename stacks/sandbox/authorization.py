@@ -1,8 +1,8 @@
 """IAM that decides by resource and condition, in the place of moto's, which decides by action.
 
 moto 5.2.5, with enforcement on, checks signatures and actions, and resources for S3, SQS and STS
-alone; conditions of identity policies are taken for true, permissions boundaries, session
-policies, key policies and bucket policies' conditions are ignored. Here:
+alone; conditions of identity policies are taken for true, permissions boundaries, session policies,
+key policies and bucket policies' conditions are ignored. Here:
 
 - explicit denial, then boundary and session policy, then identity or resource policy, as in the
   IAM user guide; a KMS key and a role are reached only if their own policy says so;

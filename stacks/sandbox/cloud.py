@@ -12,14 +12,13 @@ It ends at SIGTERM and SIGINT after the request in progress, when its parent pro
 ``--parent-stdin`` at the end of file on standard input. Exit codes: 0 ended as asked, 1 the journal
 cannot be used, 2 usage, 5 port or journal are taken.
 
-Any credentials are accepted and everything is allowed, until somebody switches IAM on:
-``POST /moto-api/reset-auth`` with the body ``0`` (``Content-Type: text/plain``); ``inf`` switches
-it off again. From then on calls must be signed with keys that the emulated IAM or STS returned,
-and ``authorization.py`` decides. So a test of who may do what makes its roles, assumes each of
-them while IAM is still off (then no trust policy is asked; a role that only an AWS service assumes
-can be tried that way too), switches IAM on and uses the credentials that it got.
-``POST /moto-api/reset`` empties the cloud; whether IAM is on stays as it is. The journal
-remembers both.
+Any credentials are accepted and everything is allowed, until somebody switches IAM on: ``POST
+/moto-api/reset-auth`` with the body ``0`` (``Content-Type: text/plain``); ``inf`` switches it off
+again. From then on calls must be signed with keys that the emulated IAM or STS returned, and
+``authorization.py`` decides. So a test of who may do what makes its roles, assumes each of them
+while IAM is still off (then no trust policy is asked; a role that only an AWS service assumes can
+be tried that way too), switches IAM on and uses the credentials that it got. ``POST
+/moto-api/reset`` empties the cloud; whether IAM is on stays as it is. The journal remembers both.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def test_every_bad_link_answers_the_same_and_the_log_has_the_reason(
             desk.core, person("anybody"), handovers.download_by_link, bundle_id, token, name=None
         ),
     )
-    assert (str(error), dict(error.data)) == ("this link is not valid", {})
+    assert (str(error), dict(error.data)) == ("this link is invalid or has expired", {})
     event = desk.events()[-1]
     assert (event.action, event.data["status"]) == ("link.refused", reason)
 

@@ -72,7 +72,7 @@ def test_only_the_newest_version_is_edited(desk: Desk) -> None:
     second = desk.edit().id
     desk.bundle_id = first
     error = desk.refused(IllegalTransition, desk.edit)
-    assert str(error) == f"version 2 ({second}) follows this one; edit that"
+    assert str(error) == f"version 2 ({second}) supersedes this one; edit that"
 
 
 # --- receipts of versions that have ended here -----------------------------------------------
@@ -125,7 +125,7 @@ def test_a_version_that_nobody_was_given_takes_no_receipt(
     end(desk)
     assert "receipts" not in bundles.allowed_actions(desk.bundle(first))
     error = desk.refused(IllegalTransition, lambda: register(desk, first, body))
-    assert "takes no receipt: nobody was given it" in str(error)
+    assert "takes no receipt: it was not handed over" in str(error)
 
 
 # --- how long a version lives ----------------------------------------------------------------

@@ -271,7 +271,7 @@ def test_accounts_are_added_changed_and_removed(tenantctl: Terminal) -> None:
     assert added["has_external_id"]
     assert not added["shared"]
     again = tenantctl("account", "add", number, who=ADMIN, code=3)
-    assert "`tenantctl account update` changes it" in again.err
+    assert "change it with `tenantctl account update`" in again.err
     shared = tenantctl("account", "update", number, "--shared", "--json", who=ADMIN).json
     assert (shared["shared"], shared["role_arn"]) == (True, role)
     assert "--role-arn" in tenantctl("account", "update", number, who=ADMIN, code=2).err
