@@ -238,7 +238,7 @@ class Parts:
             work_folder=self.home.part("builds"),
             binary=settings.terraform,
             mirror=settings.terraform_mirror,
-            judge=self.policies.judge_terraform,
+            judge=self.policies.evaluate_terraform,
         )
 
     @cached_property

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, Protocol, Self, TypeVar
 
-from control_plane.domain.approval import Approval, Barred, Decision
+from control_plane.domain.approval import Approval, Decision, ExcludedApprover
 from control_plane.domain.audit import AuditEvent
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
@@ -208,7 +208,7 @@ class UnitOfWork(Protocol):
     run_events: RunEvents
     plans: Repository[Plan]
     approvals: Repository[Approval]
-    barred: Repository[Barred]
+    barred: Repository[ExcludedApprover]
     decisions: Repository[Decision]
     bundles: Repository[Bundle]
     handovers: Repository[Handover]
@@ -354,8 +354,10 @@ class CleanedUp:
 
 Gate = Callable[[EnginePlan], GateAnswer]
 OnApplied = Callable[[Applied], None]
-Happened = tuple[str, Json]  # kind, body
-OnEvents = Callable[[Sequence[Happened]], None]  # what happened since it was called last, in order
+EngineEvent = tuple[str, Json]  # kind, body
+EventListener = Callable[
+    [Sequence[EngineEvent]], None
+]  # what happened since it was called last, in order
 
 
 class StackEngine(Protocol):
@@ -367,7 +369,7 @@ class StackEngine(Protocol):
     ``engine_died`` or ``provider_died``: clean up, resolve, and continue.
     """
 
-    def plan(self, call: EngineCall, *, on_events: OnEvents) -> EnginePlan:
+    def plan(self, call: EngineCall, *, on_events: EventListener) -> EnginePlan:
         """Preview; changes nothing."""
 
     def apply(
@@ -377,7 +379,7 @@ class StackEngine(Protocol):
         gate: Gate,
         saved_plan: bytes | None,
         on_applied: OnApplied,
-        on_events: OnEvents,
+        on_events: EventListener,
     ) -> EngineResult:
         """Preview, ask ``gate``, apply with ``saved_plan`` or this preview's own plan, and verify.
 
@@ -385,7 +387,7 @@ class StackEngine(Protocol):
         Whatever ``gate``, ``on_applied`` or ``on_events`` raises stops the call and is raised.
         """
 
-    def look(self, call: EngineCall, *, on_events: OnEvents) -> Look:
+    def look(self, call: EngineCall, *, on_events: EventListener) -> Look:
         """Verify what exists by all checks; changes nothing."""
 
     def inspect(self, call: EngineCall, *, marks: Sequence[CallMark]) -> StackInspection:
@@ -396,7 +398,7 @@ class StackEngine(Protocol):
     ) -> CleanedUp:
         """End every process of the calls ``end_calls``, then break exactly ``break_locks``."""
 
-    def resolve(self, call: EngineCall, *, on_events: OnEvents) -> tuple[Resolved, ...]:
+    def resolve(self, call: EngineCall, *, on_events: EventListener) -> tuple[Resolved, ...]:
         """Settle what interrupted operations have left, and read the whole stack from the cloud.
 
         Raises ``PendingUnresolved`` naming those whose outcome is unknown.
@@ -442,7 +444,7 @@ class BuiltBundle:
 class BundleBuilder(Protocol):
     """Terraform, packing and signing."""
 
-    def build(self, order: BundleOrder, *, on_events: OnEvents) -> BuiltBundle:
+    def build(self, order: BundleOrder, *, on_events: EventListener) -> BuiltBundle:
         """Build, pack, sign and rehearse; ``on_events`` gets each ``check`` when it is done.
 
         Raises ``BundleInvalid`` naming the failed checks.
@@ -524,15 +526,17 @@ class Policies(Protocol):
     def digest(self) -> str:
         """Return the digest of rules and parameters: a part of every plan digest."""
 
-    def judge_plan(self, resources: Sequence[PlannedResource], scope: PolicyScope) -> Evaluation:
+    def evaluate_plan(self, resources: Sequence[PlannedResource], scope: PolicyScope) -> Evaluation:
         """Evaluate a Pulumi plan's resources."""
 
-    def judge_state(self, resources: Sequence[PlannedResource], scope: PolicyScope) -> Evaluation:
+    def evaluate_state(
+        self, resources: Sequence[PlannedResource], scope: PolicyScope
+    ) -> Evaluation:
         """Evaluate what exists after an apply."""
 
 
 # --- the audit log, read ---------------------------------------------------------------------
-class Trail(Protocol):
+class AuditReader(Protocol):
     """What a workflow asks of the audit log it writes to."""
 
     def first_fault(self) -> str:

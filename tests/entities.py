@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from control_plane.domain.approval import Approval, ApprovalStatus, Barred, Decision
+from control_plane.domain.approval import Approval, ApprovalStatus, Decision, ExcludedApprover
 from control_plane.domain.bundle import Bundle, BundleStatus, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.canonical import digest
@@ -203,8 +203,8 @@ class Entities:
         }  # fmt: skip
         return Approval(**self._facts(facts, changes))
 
-    def barred(self, approval: Approval, subject: str = ASKER) -> Barred:
-        return Barred(
+    def barred(self, approval: Approval, subject: str = ASKER) -> ExcludedApprover:
+        return ExcludedApprover(
             id=f"{approval.id}:{subject}", approval_id=approval.id, subject=subject,
             reason="requester",
         )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from control_plane.domain.canonical import canonical_json, digest, digest_bytes
 from control_plane.domain.errors import BundleInvalid, InvalidInput
-from control_plane.ports import BuiltBundle, BundleOrder, Json, OnEvents
+from control_plane.ports import BuiltBundle, BundleOrder, EventListener, Json
 
 _CHECKS = ("format", "validate", "policies")
 
@@ -25,7 +25,7 @@ class ScriptedBuilder:
         self.rehearsal = rehearsal
         self.orders: list[BundleOrder] = []
 
-    def build(self, order: BundleOrder, *, on_events: OnEvents) -> BuiltBundle:
+    def build(self, order: BundleOrder, *, on_events: EventListener) -> BuiltBundle:
         """Build, pack, sign and rehearse; ``on_events`` gets each ``check`` when it is done.
 
         Raises ``BundleInvalid`` naming the failed checks.

@@ -31,10 +31,10 @@ from control_plane.ports import (
     EngineCall,
     EnginePlan,
     EngineResult,
+    EventListener,
     Gate,
     GateAnswer,
     OnApplied,
-    OnEvents,
     StackInspection,
 )
 from tests.scripted_resources import made, outputs_of, resources_of
@@ -133,7 +133,7 @@ class ScriptedEngine:
         }
 
     # --- the port ----------------------------------------------------------------------------
-    def plan(self, call: EngineCall, *, on_events: OnEvents) -> EnginePlan:
+    def plan(self, call: EngineCall, *, on_events: EventListener) -> EnginePlan:
         """Preview; changes nothing."""
         with self._called("plan", call) as stack:
             on_events([("phase", {"phase": "plan", "status": "started"})])
@@ -150,7 +150,7 @@ class ScriptedEngine:
         gate: Gate,
         saved_plan: bytes | None,
         on_applied: OnApplied,
-        on_events: OnEvents,
+        on_events: EventListener,
     ) -> EngineResult:
         """Preview, ask ``gate``, apply with ``saved_plan`` or this preview's own, and verify."""
         with self._called("apply", call) as stack:
@@ -202,7 +202,7 @@ class ScriptedEngine:
                 look=self._look(stack, call), changed=True,
             )  # fmt: skip
 
-    def look(self, call: EngineCall, *, on_events: OnEvents) -> Look:
+    def look(self, call: EngineCall, *, on_events: EventListener) -> Look:
         """Verify what exists by all checks; changes nothing."""
         with self._called("look", call) as stack:
             on_events([("phase", {"phase": "verify", "status": "started"})])
@@ -241,7 +241,7 @@ class ScriptedEngine:
             ended = [PID] if self.alive and end_calls else []
             return CleanedUp(ended_pids=tuple(ended), broken_locks=tuple(broken))
 
-    def resolve(self, call: EngineCall, *, on_events: OnEvents) -> tuple[Resolved, ...]:
+    def resolve(self, call: EngineCall, *, on_events: EventListener) -> tuple[Resolved, ...]:
         """Settle what interrupted operations have left, and make the state that of the cloud."""
         with self._called("resolve", call) as stack:
             if self.ambiguous and stack.pending:
@@ -334,7 +334,7 @@ class ScriptedEngine:
         stack: ScriptedStack,
         call: EngineCall,
         plan: EnginePlan,
-        on_events: OnEvents,
+        on_events: EventListener,
         fault: Fault | None,
     ) -> EngineResult:
         wanted = {str(item["urn"]): item for item in self._wanted(call)}

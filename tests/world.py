@@ -74,11 +74,11 @@ class SettablePolicies:
         """Return the digest of the version."""
         return digest({"policies": self.version})
 
-    def judge_plan(self, resources: Sequence[Json], scope: PolicyScope) -> Evaluation:
+    def evaluate_plan(self, resources: Sequence[Json], scope: PolicyScope) -> Evaluation:
         """Return the violations set for plans."""
         return self._judged(self.violations)
 
-    def judge_state(self, resources: Sequence[Json], scope: PolicyScope) -> Evaluation:
+    def evaluate_state(self, resources: Sequence[Json], scope: PolicyScope) -> Evaluation:
         """Return the violations set for states."""
         return self._judged(self.state_violations)
 

@@ -49,7 +49,7 @@ def submit_request(
     """
     document = body.document()
     if dry_run:
-        decision = perform(have.core, who, provisioning.preview_request, document)
+        decision = perform(have.core, who, provisioning.dry_run_request, document)
         return JSONResponse(DecisionView(**decision.to_document()).model_dump(mode="json"))
 
     def do(act: Act) -> RequestView:

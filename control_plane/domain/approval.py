@@ -64,7 +64,7 @@ class Approval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Barred:
+class ExcludedApprover:
     """Somebody who may not decide on an approval, and why (requester, on_behalf_of, editor)."""
 
     id: str  # "<approval id>:<subject>"

@@ -74,7 +74,7 @@ class PlanHead:
     irreversible: tuple[Operation, ...]
 
 
-def beyond(
+def operations_outside(
     approved: Plan, operations: Sequence[Operation], resources: Sequence[PlannedResource]
 ) -> list[str]:
     """Return the URNs of changes that are not inside an approved plan.

@@ -28,7 +28,7 @@ from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import TimerKind
 from control_plane.ports import UnitOfWork
-from control_plane.services.permission import require_role, require_sight, visible_tenants
+from control_plane.services.permission import require_role, require_visibility, visible_tenants
 from control_plane.workflows.core import Act, Caller
 from control_plane.workflows.moving import enqueue, locked_run, move_run
 from control_plane.workflows.placing import spec_of
@@ -62,7 +62,7 @@ def decide(
     ``PlanMoved`` (naming the part).
     """
     asked = _found(act, approval_id)
-    require_sight(act, asked.tenant_id, wanted="decisions.create")
+    require_visibility(act, asked.tenant_id, wanted="decisions.create")
     try:
         roles = (Role(role) for role in asked.roles)
         require_role(act, *roles, wanted="decisions.create", tree=asked.tenant_id)
@@ -212,7 +212,7 @@ def get_approval(act: Act, approval_id: str) -> ApprovalDetails:
     """Return an approval with its plan and decisions. Raises ``NotFound``."""
     require_role(act, *READERS, wanted="approvals.read")
     approval = _found(act, approval_id)
-    require_sight(act, approval.tenant_id, wanted="approvals.read")
+    require_visibility(act, approval.tenant_id, wanted="approvals.read")
     return _details(act.uow, [approval])[0]
 
 

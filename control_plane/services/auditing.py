@@ -9,7 +9,7 @@ from control_plane.domain.actor import Role
 from control_plane.domain.deployment import PLATFORM
 from control_plane.domain.errors import NotFound
 from control_plane.services.performing import perform
-from control_plane.services.permission import require_role, require_sight
+from control_plane.services.permission import require_role, require_visibility
 from control_plane.services.tenants import find_tenant
 from control_plane.workflows.core import Act, Caller, Core
 from control_plane.workflows.reads import Reads
@@ -31,7 +31,7 @@ def tree_for(act: Act, key: str, *, wanted: str) -> str:
     tenant = find_tenant(act.uow, key)
     if tenant is None:
         raise NotFound("not found")
-    require_sight(act, tenant.id, wanted=wanted)
+    require_visibility(act, tenant.id, wanted=wanted)
     return tenant.id
 
 

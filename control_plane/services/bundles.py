@@ -17,7 +17,7 @@ from control_plane.domain.errors import (
     PreconditionFailed,
 )
 from control_plane.domain.timers import TimerKind
-from control_plane.services.permission import require_role, require_sight
+from control_plane.services.permission import require_role, require_visibility
 from control_plane.services.starting import next_bundle
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.owners import sync_tenant
@@ -77,7 +77,7 @@ def visible_bundle(act: Act, bundle_id: str, *, wanted: str) -> Bundle:
     bundle = act.uow.bundles.get(bundle_id)
     if bundle is None:
         raise NotFound("not found")
-    require_sight(act, bundle.tenant_id, wanted=wanted)
+    require_visibility(act, bundle.tenant_id, wanted=wanted)
     return bundle
 
 

@@ -8,7 +8,7 @@ from control_plane.domain.errors import Conflict, InvalidInput, NotFound
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.run import Run
 from control_plane.domain.spellings import CELL, form
-from control_plane.services.permission import require_role, require_sight
+from control_plane.services.permission import require_role, require_visibility
 from control_plane.services.starting import request_run
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record, refused_as
@@ -71,7 +71,7 @@ def _store(act: Act, region: str, cell: str, capacity: int) -> tuple[Hub, Run]:
 def get_hub(act: Act, hub_id: str) -> tuple[Hub, int]:
     """Return a Hub and the number of slices on it. Raises ``NotFound``."""
     require_role(act, *READERS, wanted="hubs.read")
-    require_sight(act, None, wanted="hubs.read")
+    require_visibility(act, None, wanted="hubs.read")
     hub = act.uow.hubs.get(hub_id)
     if hub is None:
         raise NotFound("Hub not found")

@@ -33,7 +33,7 @@ def require_role(act: Act, *roles: Role, wanted: str, tree: str | None = None) -
     raise refused(act, "authz.denied", error, tree=tree, route=wanted, wanted_roles=names)
 
 
-def require_sight(act: Act, tenant_id: str | None, *, wanted: str) -> None:
+def require_visibility(act: Act, tenant_id: str | None, *, wanted: str) -> None:
     """Hide what belongs to a tenant outside the caller's token, or to none (``Actor.sees``).
 
     Raises ``NotFound``, the same as for a thing that does not exist. The attempt leaves an event in

@@ -31,7 +31,7 @@ from control_plane.domain.tenant import (
     TenantStatus,
 )
 from control_plane.ports import UnitOfWork
-from control_plane.services.permission import READ_TENANTS, require_role, require_sight
+from control_plane.services.permission import READ_TENANTS, require_role, require_visibility
 from control_plane.services.starting import start_provisioning
 from control_plane.workflows.core import Act, Caller, Core
 from control_plane.workflows.owners import sync_tenant
@@ -82,7 +82,7 @@ def resolve_mode(act: Act, facts: Facts) -> ModeDecision:
     return resolve(facts, act.core.rules.mode)
 
 
-def preview_request(act: Act, body: Mapping[str, Any]) -> ModeDecision:
+def dry_run_request(act: Act, body: Mapping[str, Any]) -> ModeDecision:
     """Validate a request and resolve its mode; stores nothing (``dry_run``)."""
     require_role(act, *SUBMITTERS, wanted="provisioning_requests.preview")
     return _resolved(act.core, body)[1]
@@ -141,7 +141,7 @@ def _accept(act: Act, body: Mapping[str, Any]) -> Accepted:
     act.uow.serialize_on(f"contract:{provider}:{envelope}")
     found = act.uow.contracts.find(provider=provider, envelope_id=envelope)
     if found:
-        return _again(act.uow, found[0], digest(dict(body)))
+        return _replay_existing(act.uow, found[0], digest(dict(body)))
     facts, decision = _resolved(act.core, body)
     tenant = _new_tenant(act, body, facts, decision)
     request = _store(act, body, tenant)
@@ -152,7 +152,7 @@ def _accept(act: Act, body: Mapping[str, Any]) -> Accepted:
     return _accepted(act.uow, request, tenant, created=True)
 
 
-def _again(uow: UnitOfWork, contract: Contract, body_digest: str) -> Accepted:
+def _replay_existing(uow: UnitOfWork, contract: Contract, body_digest: str) -> Accepted:
     request = uow.requests.find(contract_ref=contract.id)[0]
     tenant = uow.tenants.get(contract.tenant_id)
     if tenant is None:
@@ -327,7 +327,7 @@ def get_request(act: Act, request_id: str) -> Accepted:
     accepted = _accepted(act.uow, request, tenant, created=False) if request and tenant else None
     if accepted is None:
         raise NotFound("not found")
-    require_sight(act, accepted.tenant.id, wanted="provisioning_requests.read")
+    require_visibility(act, accepted.tenant.id, wanted="provisioning_requests.read")
     return accepted
 
 

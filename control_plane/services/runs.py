@@ -14,7 +14,7 @@ from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunEvent, Run
 from control_plane.services.permission import (
     READ_TENANTS,
     require_role,
-    require_sight,
+    require_visibility,
     visible_tenants,
 )
 from control_plane.services.starting import request_run
@@ -139,7 +139,7 @@ def _visible(act: Act, run_id: str, *, wanted: str) -> Run:
     run = act.uow.runs.get(run_id)
     if run is None:
         raise NotFound("not found")
-    require_sight(act, run.tenant_id, wanted=wanted)
+    require_visibility(act, run.tenant_id, wanted=wanted)
     return run
 
 
@@ -170,7 +170,7 @@ def list_runs(
     require_role(act, *READERS, wanted="runs.read")
     equals: dict[str, object] = {"status": status} if status else {}
     if tenant_id is not None:
-        require_sight(act, tenant_id, wanted="runs.read")
+        require_visibility(act, tenant_id, wanted="runs.read")
         equals["tenant_id"] = tenant_id
     elif "*" not in act.caller.actor.tenants:
         equals["tenant_id"] = visible_tenants(act.caller)

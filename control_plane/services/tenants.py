@@ -15,7 +15,7 @@ from control_plane.domain.mode import ModeDecision, confirm, resolve
 from control_plane.domain.slug import is_slug
 from control_plane.domain.tenant import Tenant, TenantStatus
 from control_plane.ports import UnitOfWork
-from control_plane.services.permission import READ_TENANTS, require_role, require_sight
+from control_plane.services.permission import READ_TENANTS, require_role, require_visibility
 from control_plane.services.provisioning import follow_decision, record_decision
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record, refused_as
@@ -27,7 +27,7 @@ def get_tenant(act: Act, key: str) -> Tenant:
     tenant = find_tenant(act.uow, key)
     if tenant is None:
         raise NotFound("not found")
-    require_sight(act, tenant.id, wanted="tenants.read")
+    require_visibility(act, tenant.id, wanted="tenants.read")
     return tenant
 
 

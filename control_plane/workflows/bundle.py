@@ -9,7 +9,7 @@ from control_plane.domain.audit import Stage
 from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
 from control_plane.domain.errors import BundleInvalid, DomainError
 from control_plane.domain.timers import TimerKind
-from control_plane.ports import BuiltBundle, BundleOrder, Happened
+from control_plane.ports import BuiltBundle, BundleOrder, EngineEvent
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.moving import as_json
 from control_plane.workflows.owners import sync_tenant
@@ -80,7 +80,7 @@ class _Progress:
         self._bundle_id = bundle_id
         self._checks: list[Mapping[str, Any]] = []
 
-    def __call__(self, events: Sequence[Happened]) -> None:
+    def __call__(self, events: Sequence[EngineEvent]) -> None:
         self._checks += [body for kind, body in events if kind == "check"]
         with self._core.act() as act:
             bundle = act.uow.bundles.get(self._bundle_id, lock=True)

@@ -15,7 +15,7 @@ from control_plane.domain.calls import CallOutcome, CallRecord
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import Conflict, StaleCall, Unavailable
 from control_plane.domain.run import Run
-from control_plane.ports import EngineCall, Happened, UnitOfWork
+from control_plane.ports import EngineCall, EngineEvent, UnitOfWork
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.moving import progress
 from control_plane.workflows.placing import account_of, spec_of
@@ -102,9 +102,9 @@ class Listener:
     def __init__(self, core: Core, call: EngineCall) -> None:
         self._core = core
         self._call = call
-        self._waiting: list[Happened] = []
+        self._waiting: list[EngineEvent] = []
 
-    def __call__(self, events: Sequence[Happened]) -> None:
+    def __call__(self, events: Sequence[EngineEvent]) -> None:
         """Store lines. Raises ``StaleCall`` when a newer call owns the stack."""
         self._waiting += events
         if any(kind == "engine" for kind, _ in self._waiting):

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from control_plane.domain.actor import Actor, system
 from control_plane.domain.rules import Rules
 from control_plane.ports import (
+    AuditReader,
     BundleBuilder,
     Clock,
     Ids,
@@ -18,7 +19,6 @@ from control_plane.ports import (
     SecretStore,
     Specs,
     StackEngine,
-    Trail,
     UnitOfWork,
     UnitOfWorkFactory,
 )
@@ -80,7 +80,7 @@ class Core:
     secrets: SecretStore
     policies: Policies
     specs: Specs
-    trail: Trail
+    trail: AuditReader
     rules: Rules
     limits: Limits
     here: Whereabouts

@@ -15,7 +15,7 @@ from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import PlanMoved
 from control_plane.domain.next_step import PlanFact, StepKind, next_step
-from control_plane.domain.plan import Plan, beyond, moved_parts
+from control_plane.domain.plan import Plan, moved_parts, operations_outside
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.ports import EngineCall, EnginePlan, GateAnswer
 from control_plane.workflows.calling import patiently, require_newest
@@ -49,7 +49,7 @@ class Gate:
             if run.status is RunStatus.PLANNING:
                 answer = self._planned(act, run, engine_plan)
             else:
-                answer = self._again(act, run, deployment, engine_plan)
+                answer = self._replanned(act, run, deployment, engine_plan)
             act.uow.commit()
         return answer
 
@@ -59,14 +59,14 @@ class Gate:
         step = next_step(facts_of(act, run, deployment, self._findings))
         if step.kind is StepKind.APPROVE:
             run = approve_by_rule(act, run, plan)
-            attempt(act, run, deployment, plan, self._call)
+            record_attempt(act, run, deployment, plan, self._call)
             return GateAnswer.PROCEED
         if step.kind is StepKind.VERIFY:
             begin_verifying(act, run)
             return GateAnswer.LOOK
         return GateAnswer.STOP
 
-    def _again(
+    def _replanned(
         self, act: Act, run: Run, deployment: Deployment, engine_plan: EnginePlan
     ) -> GateAnswer:
         """A fresh preview of a plan that was approved, or of what remains of it."""
@@ -84,7 +84,7 @@ class Gate:
         step = next_step(facts)
         if step.kind is StepKind.APPLY:
             close_approval(act, run, ApprovalStatus.CONSUMED)
-            attempt(act, run, deployment, plan, self._call)
+            record_attempt(act, run, deployment, plan, self._call)
             return GateAnswer.PROCEED
         if step.kind is StepKind.VERIFY:
             begin_verifying(act, run)
@@ -107,7 +107,7 @@ def _moved(
     if run.status is not RunStatus.APPLYING:
         return moved
     rest = tuple(part for part in moved if part not in _RESUME_MAY_MOVE)
-    outside = beyond(plan, engine_plan.operations, engine_plan.resources)
+    outside = operations_outside(plan, engine_plan.operations, engine_plan.resources)
     return rest or (("operations",) if outside else ())
 
 
@@ -119,7 +119,7 @@ def approve_by_rule(act: Act, run: Run, plan: Plan) -> Run:
     )  # fmt: skip
 
 
-def attempt(act: Act, run: Run, deployment: Deployment, plan: Plan, call: EngineCall) -> Run:
+def record_attempt(act: Act, run: Run, deployment: Deployment, plan: Plan, call: EngineCall) -> Run:
     """Record ``attempted``: durable before the engine touches anything."""
     now = act.now()
     act.uow.calls.save(require_newest(act.uow, call).until(now + act.core.limits.apply_life))

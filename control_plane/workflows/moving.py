@@ -15,7 +15,7 @@ from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import DomainError, NotFound
 from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunEvent, RunStatus
 from control_plane.domain.timers import TimerKind
-from control_plane.ports import Happened, UnitOfWork
+from control_plane.ports import EngineEvent, UnitOfWork
 from control_plane.workflows.core import WORKER, Act
 from control_plane.workflows.owners import sync_owner
 from control_plane.workflows.recording import record
@@ -92,7 +92,7 @@ def _why(run: Run) -> dict[str, Any]:
     return facts
 
 
-def progress(act: Act, run_id: str, *events: Happened) -> None:
+def progress(act: Act, run_id: str, *events: EngineEvent) -> None:
     """Add progress lines to a run."""
     now, last = act.now(), act.uow.run_events.last_seq(run_id)
     act.uow.run_events.append(

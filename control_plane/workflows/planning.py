@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from control_plane.domain.approval import Approval, ApprovalStatus, Barred
+from control_plane.domain.approval import Approval, ApprovalStatus, ExcludedApprover
 from control_plane.domain.audit import Stage
 from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Deployment
@@ -51,7 +51,7 @@ def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deploym
         outputs=tuple(engine_plan.outputs),
         resources=tuple(engine_plan.resources),
         summary=summarize(engine_plan.operations),
-        evaluation=act.core.policies.judge_plan(
+        evaluation=act.core.policies.evaluate_plan(
             engine_plan.resources, policy_scope(act.uow, deployment)
         ),
         saved_plan_ref=reference,
@@ -129,7 +129,7 @@ def ask_for_decision(act: Act, run: Run, deployment: Deployment) -> Run:
     barred = barred_from_deciding(act.uow, run)
     for subject, reason in barred.items():
         act.uow.barred.add(
-            Barred(
+            ExcludedApprover(
                 id=f"{approval.id}:{subject}",
                 approval_id=approval.id,
                 subject=subject,

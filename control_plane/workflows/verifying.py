@@ -91,7 +91,7 @@ def _checks(act: Act, deployment: Deployment, look: Look) -> tuple[Check, ...]:
         for name in ENGINE_CHECKS
         if name not in by_engine
     ]
-    judged = act.core.policies.judge_state(look.resources, policy_scope(act.uow, deployment))
+    judged = act.core.policies.evaluate_state(look.resources, policy_scope(act.uow, deployment))
     leaks = [v for v in judged.mandatory if v.rule == ISOLATION]
     others = [v for v in judged.mandatory if v.rule != ISOLATION]
     policy = "; ".join(f"{v.rule}: {v.address}" for v in others[:_NAMED])

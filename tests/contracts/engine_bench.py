@@ -14,10 +14,10 @@ from control_plane.adapters.secrets import FileSecretStore, create_secret
 from control_plane.domain.engine import CallMark, Look
 from control_plane.ports import (
     EngineCall,
+    EngineEvent,
     EnginePlan,
     EngineResult,
     GateAnswer,
-    Happened,
     Json,
     StackEngine,
     StackInspection,
@@ -58,7 +58,7 @@ class Bench:
         )
         return replace(call, **changes)
 
-    def listen(self, events: Sequence[Happened]) -> None:
+    def listen(self, events: Sequence[EngineEvent]) -> None:
         self.events.extend(events)
 
     def plan(self, **changes: Any) -> EnginePlan:
@@ -112,7 +112,7 @@ def pulumi_bench(cli: Callable[[], Path], endpoint: str, folder: Path) -> Bench:
     return Bench(engine=engine, hold=hold, folder=folder, endpoint=endpoint)
 
 
-def applies(event: Happened) -> bool:
+def applies(event: EngineEvent) -> bool:
     """Tell whether an event is of a resource that is being applied."""
     kind, body = event
     return kind == "resource" and body.get("phase", "apply") == "apply"

@@ -14,9 +14,9 @@ from control_plane.domain.errors import EngineFailed, ForeignLock
 from control_plane.ports import (
     Applied,
     CleanedUp,
+    EngineEvent,
     EnginePlan,
     GateAnswer,
-    Happened,
 )
 from tests.contracts.engine_bench import GOOD, Bench, checks, pulumi_bench
 from tests.stacks.cloud_process import CloudProcess
@@ -93,7 +93,7 @@ def test_an_apply_asks_its_gate_does_it_tells_it_and_verifies_it(bench: Bench) -
         order.append("applied")
         told.append(applied)
 
-    def listen(events: Sequence[Happened]) -> None:
+    def listen(events: Sequence[EngineEvent]) -> None:
         bench.listen(events)
         order.extend(
             "verify" for kind, body in events

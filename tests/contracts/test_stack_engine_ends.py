@@ -15,7 +15,7 @@ from control_plane.domain.errors import EngineFailed, EngineUnavailable
 from control_plane.ports import (
     Applied,
     CleanedUp,
-    Happened,
+    EngineEvent,
 )
 from tests.contracts.engine_bench import GOOD, Bench, applies, checks, pulumi_bench, pulumi_engine
 from tests.stacks.cloud_process import CloudProcess
@@ -49,7 +49,7 @@ def test_a_cancel_stops_an_apply_which_can_go_on(bench: Bench) -> None:
     assert not bench.engine.cancel(call.call_id)
     asked = 0
 
-    def listen(events: Sequence[Happened]) -> None:
+    def listen(events: Sequence[EngineEvent]) -> None:
         nonlocal asked
         if any(applies(event) for event in events):
             for _ in range(10):  # only the first of them is sent
@@ -88,7 +88,7 @@ def test_the_state_that_a_stopped_call_left_is_known_as_its_own(
     call = bench.call()
     applying, returned = threading.Event(), threading.Event()
 
-    def listen(events: Sequence[Happened]) -> None:
+    def listen(events: Sequence[EngineEvent]) -> None:
         if any(applies(event) for event in events):
             applying.set()
 
@@ -135,7 +135,7 @@ def test_a_death_is_told_and_its_run_can_go_on(
     call = bench.call()
     killed = threading.Event()
 
-    def listen(events: Sequence[Happened]) -> None:
+    def listen(events: Sequence[EngineEvent]) -> None:
         bench.listen(events)
         if any(applies(event) for event in events) and not killed.is_set():
             killed.set()

@@ -82,16 +82,16 @@ def test_the_policies_find_nothing_to_refuse_in_what_exists(world: World) -> Non
             slice_short=owner["short"] if made.desk.program == "mode_a.slice" else None,
         )
         existing = typed(made.outcome.last["look"]["resources"])
-        assert policies.judge_state(existing, scope).violations == ()
+        assert policies.evaluate_state(existing, scope).violations == ()
         assert made.outcome.planned is not None
-        first = policies.judge_plan(typed(made.outcome.planned["resources"]), scope)
+        first = policies.evaluate_plan(typed(made.outcome.planned["resources"]), scope)
         assert first.ok, first.mandatory
         again = made.desk.call("preview").planned
         assert again is not None
-        assert policies.judge_plan(typed(again["resources"]), scope).ok
+        assert policies.evaluate_plan(typed(again["resources"]), scope).ok
         if scope.slice_short is not None:  # what is one slice's own is beyond another
             other = replace(scope, slice_short="other-a1b2c3")
-            found = policies.judge_state(existing, other)
+            found = policies.evaluate_state(existing, other)
             assert {v.rule for v in found.mandatory} == {"isolation"}
 
 

@@ -63,7 +63,9 @@ def scope(program: str) -> PolicyScope:
 
 
 def judged(resources: list[dict[str, Any]], where: PolicyScope) -> Evaluation:
-    return policies().judge_plan([PlannedResource.from_document(one) for one in resources], where)
+    return policies().evaluate_plan(
+        [PlannedResource.from_document(one) for one in resources], where
+    )
 
 
 def planned(program: str) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def builder(folder: Path, **changes: Any) -> TerraformBundleBuilder:
         work_folder=folder / "builds",
         binary="terraform",
         mirror=None,
-        judge=RulePolicies(parameters).judge_terraform,
+        judge=RulePolicies(parameters).evaluate_terraform,
     )
     return replace(made, **changes)
 

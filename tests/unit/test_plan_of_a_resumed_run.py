@@ -9,7 +9,7 @@ import pytest
 
 from control_plane.domain.engine import Operation, OutputChange, PlannedResource
 from control_plane.domain.evaluation import Evaluation
-from control_plane.domain.plan import Plan, beyond, is_empty
+from control_plane.domain.plan import Plan, is_empty, operations_outside
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 INPUTS: dict[str, Any] = {
@@ -44,7 +44,7 @@ def remaining(
 ) -> list[str]:
     known = {"target": "key-1", "policy": '{"Resource": "arn"}', "zones": ["x", "y"]}
     present = resource("urn:key", {**INPUTS, **known, **changes}, op)
-    return beyond(approved, [operation(op, options=options)], [present])
+    return operations_outside(approved, [operation(op, options=options)], [present])
 
 
 def test_what_the_plan_names_is_inside() -> None:
@@ -66,10 +66,10 @@ def test_deleting_what_an_approved_replacement_left_is_inside() -> None:
     approved = plan(operation("replace"))
     left = [operation("delete"), operation("same")]
     resources = [resource("urn:key", INPUTS, "delete"), resource("urn:key", INPUTS, "same")]
-    assert beyond(approved, left, resources) == []
+    assert operations_outside(approved, left, resources) == []
     # nothing lives in its place: that was never approved
-    assert beyond(approved, left[:1], resources[:1]) == ["urn:key"]
-    assert beyond(plan(operation("update")), left, resources) == ["urn:key"]
+    assert operations_outside(approved, left[:1], resources[:1]) == ["urn:key"]
+    assert operations_outside(plan(operation("update")), left, resources) == ["urn:key"]
 
 
 @pytest.mark.parametrize("op", ["same", "update"])

@@ -269,10 +269,10 @@ def shipped() -> RulePolicies:
 
 def test_the_policies_answer_their_port():
     policies: Policies = shipped()
-    answer = policies.judge_plan([], SCOPE)
+    answer = policies.evaluate_plan([], SCOPE)
     assert answer.ok
     assert answer.rules == tuple(rule.id for rule in RULES)
-    assert policies.judge_state([], SCOPE).ok
+    assert policies.evaluate_state([], SCOPE).ok
     assert policies.digest().startswith("sha256:")
 
 
@@ -307,12 +307,12 @@ def vpc(region: str, mode: str = "A"):
     ],
 )
 def test_the_scope_says_where_a_plan_may_go(region, scope, ok):
-    answer = shipped().judge_plan(typed(vpc(region)), replace(SCOPE, **scope))
+    answer = shipped().evaluate_plan(typed(vpc(region)), replace(SCOPE, **scope))
     assert answer.ok is ok
 
 
 def test_a_plan_of_another_mode_is_refused():
-    answer = shipped().judge_plan(typed(vpc("eu-west-1", mode="B")), SCOPE)
+    answer = shipped().evaluate_plan(typed(vpc("eu-west-1", mode="B")), SCOPE)
     assert [each.path for each in answer.violations] == ["tags.tenantplane:mode"]
 
 
@@ -336,11 +336,11 @@ def judged(form: str, tags: dict[str, str], scope: PolicyScope) -> Evaluation:
     things = [Thing("aws_vpc", "v", {"cidr_block": "10.0.0.0/16"}, tags=None)]
     if form == "terraform":
         plan = terraform_plan(things, region=scope.region, default_tags=tags)
-        return shipped().judge_terraform(plan, scope)
+        return shipped().evaluate_terraform(plan, scope)
     entries = pulumi_plan(things, region=scope.region, default_tags=tags)
     if form == "pulumi":
-        return shipped().judge_plan(typed(entries), scope)
-    return shipped().judge_state(typed(entries), scope)
+        return shipped().evaluate_plan(typed(entries), scope)
+    return shipped().evaluate_state(typed(entries), scope)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -369,18 +369,18 @@ def test_zone_and_strictness_bind_every_form_of_plan(form, zone, strict, region,
         scope = replace(scope, region="us-east-1")
     if form == "terraform":
         plan = terraform_plan(things, region=scope.region, default_tags=TAGS)
-        assert shipped().judge_terraform(plan, scope).ok is ok
+        assert shipped().evaluate_terraform(plan, scope).ok is ok
     else:
         entries = typed(pulumi_plan(things, region=scope.region, default_tags=TAGS))
-        judge = shipped().judge_plan if form == "pulumi" else shipped().judge_state
+        judge = shipped().evaluate_plan if form == "pulumi" else shipped().evaluate_state
         assert judge(entries, scope).ok is ok
 
 
 def test_a_region_that_no_parameter_allows_is_refused():
     with pytest.raises(InvalidInput, match="allow no region"):
-        shipped().judge_plan([], replace(SCOPE, zone="cn", region="cn-north-1"))
+        shipped().evaluate_plan([], replace(SCOPE, zone="cn", region="cn-north-1"))
     with pytest.raises(InvalidInput, match="allow no region"):
-        shipped().judge_plan([], replace(SCOPE, zone="us", strict=True))
+        shipped().evaluate_plan([], replace(SCOPE, zone="us", strict=True))
 
 
 # --- availability zones ----------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from control_plane.adapters.terraform.builder import TerraformBundleBuilder
 from control_plane.domain.bundle import Bundle
 from control_plane.domain.errors import DomainError
-from control_plane.ports import BuiltBundle, BundleOrder, Happened, Json, OnEvents
+from control_plane.ports import BuiltBundle, BundleOrder, EngineEvent, EventListener, Json
 from control_plane.services import bundles, handovers
 from control_plane.services.handovers import HandedOver
 from control_plane.services.performing import perform
@@ -36,12 +36,12 @@ class CheckingBuilder(ScriptedBuilder):
     fault: Exception | None = None
     look: Callable[[], object] = staticmethod(lambda: None)
 
-    def build(self, order: BundleOrder, *, on_events: OnEvents) -> BuiltBundle:
+    def build(self, order: BundleOrder, *, on_events: EventListener) -> BuiltBundle:
         """Build, or break off."""
         if self.fault is not None:
             raise self.fault
 
-        def hear(events: Sequence[Happened]) -> None:
+        def hear(events: Sequence[EngineEvent]) -> None:
             on_events(events)
             self.look()
 

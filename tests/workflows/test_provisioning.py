@@ -341,9 +341,9 @@ def test_another_tenants_run_looks_like_a_missing_one(world: World) -> None:
 
 
 def test_a_dry_run_stores_nothing(world: World) -> None:
-    from control_plane.services.provisioning import preview_request
+    from control_plane.services.provisioning import dry_run_request
     from tests.world import AUTOMATION
 
-    decision = perform(world.core, AUTOMATION, preview_request, request_body("B"))
+    decision = perform(world.core, AUTOMATION, dry_run_request, request_body("B"))
     assert decision.mode == "B"
     assert world.rows("tenant") == {}

@@ -272,16 +272,16 @@ MUTATING: dict[str, tuple[Case, ...]] = {
             error=NotAllowed, events=DENIED_ROLE,
         ),
     ),
-    "permission.require_sight": (
+    "permission.require_visibility": (
         Case(
             prepare=lambda scene: lambda: perform(
-                scene.core, STRANGER, permission.require_sight, "ten_b", wanted="x.read"
+                scene.core, STRANGER, permission.require_visibility, "ten_b", wanted="x.read"
             ),
             error=NotFound, events=DENIED_ROLE,
         ),
         Case(
             prepare=lambda scene: lambda: perform(
-                scene.core, STRANGER, permission.require_sight, None, wanted="x.read"
+                scene.core, STRANGER, permission.require_visibility, None, wanted="x.read"
             ),
             error=NotFound, events=DENIED_ROLE,
         ),
@@ -359,8 +359,8 @@ READING: dict[str, Read] = {
     "provisioning.resolve_mode": lambda s, *_: perform(
         s.core, EVERYBODY, provisioning.resolve_mode, provisioning.facts_of(request_body("B"))
     ),
-    "provisioning.preview_request": lambda s, *_: perform(
-        s.core, EVERYBODY, provisioning.preview_request, request_body("B")
+    "provisioning.dry_run_request": lambda s, *_: perform(
+        s.core, EVERYBODY, provisioning.dry_run_request, request_body("B")
     ),
     "provisioning.get_request": lambda s, *_: perform(
         s.core, EVERYBODY, provisioning.get_request, next(iter(s.rows("provisioning_request")))

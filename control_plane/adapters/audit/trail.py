@@ -1,4 +1,4 @@
-"""The port ``Trail``: the audit log as workflows and the API read it."""
+"""The port ``AuditReader``: the audit log as workflows and the API read it."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import Row, Table
 
 from control_plane.adapters.db import tables
-from control_plane.domain.approval import Approval, Barred, Decision
+from control_plane.domain.approval import Approval, Decision, ExcludedApprover
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
@@ -55,7 +55,7 @@ EVIDENCE: Final = Mapped(Evidence, tables.evidence)
 RUN_EVENT: Final = Mapped(RunEvent, tables.run_event)
 PLAN: Final = Mapped(Plan, tables.plan)
 APPROVAL: Final = Mapped(Approval, tables.approval)
-BARRED: Final = Mapped(Barred, tables.barred)
+BARRED: Final = Mapped(ExcludedApprover, tables.barred)
 DECISION: Final = Mapped(Decision, tables.decision)
 BUNDLE: Final = Mapped(Bundle, tables.bundle)
 HANDOVER: Final = Mapped(Handover, tables.handover)

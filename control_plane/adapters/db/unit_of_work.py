@@ -13,7 +13,7 @@ from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.queries import SqlQueries
 from control_plane.adapters.db.repositories import SqlRepository, SqlRunEvents
 from control_plane.adapters.db.timers import SqlTimers
-from control_plane.domain.approval import Approval, Barred, Decision
+from control_plane.domain.approval import Approval, Decision, ExcludedApprover
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
@@ -55,7 +55,7 @@ class SqlUnitOfWork:
     run_events: RunEvents
     plans: Repository[Plan]
     approvals: Repository[Approval]
-    barred: Repository[Barred]
+    barred: Repository[ExcludedApprover]
     decisions: Repository[Decision]
     bundles: Repository[Bundle]
     handovers: Repository[Handover]

@@ -37,11 +37,11 @@ from control_plane.ports import (
     EngineCall,
     EnginePlan,
     EngineResult,
+    EventListener,
     Gate,
     GateAnswer,
     Json,
     OnApplied,
-    OnEvents,
     SecretStore,
     StackInspection,
 )
@@ -107,7 +107,7 @@ class PulumiEngine:
         self._found: tuple[Path, str] | None = None
 
     # --- the port ------------------------------------------------------------------------------
-    def plan(self, call: EngineCall, *, on_events: OnEvents) -> EnginePlan:
+    def plan(self, call: EngineCall, *, on_events: EventListener) -> EnginePlan:
         """Preview; changes nothing."""
         plans: list[EnginePlan] = []
         listener = _Listener(on_events=on_events, on_planned=lambda m: plans.append(plan_of(m)))
@@ -123,7 +123,7 @@ class PulumiEngine:
         gate: Gate,
         saved_plan: bytes | None,
         on_applied: OnApplied,
-        on_events: OnEvents,
+        on_events: EventListener,
     ) -> EngineResult:
         """Preview, ask ``gate``, apply with ``saved_plan`` or this preview's own plan, and verify.
 
@@ -151,7 +151,7 @@ class PulumiEngine:
             return failed_of(last, begun=GateAnswer.PROCEED in answers)
         return result_of(last)
 
-    def look(self, call: EngineCall, *, on_events: OnEvents) -> Look:
+    def look(self, call: EngineCall, *, on_events: EventListener) -> Look:
         """Verify what exists by all checks; changes nothing."""
         last = self._result(call, "look", _Listener(on_events=on_events))
         return Look.from_document(last["look"])
@@ -181,7 +181,7 @@ class PulumiEngine:
             ended_pids=tuple(last["ended_pids"]), broken_locks=tuple(last["broken_locks"])
         )
 
-    def resolve(self, call: EngineCall, *, on_events: OnEvents) -> tuple[Resolved, ...]:
+    def resolve(self, call: EngineCall, *, on_events: EventListener) -> tuple[Resolved, ...]:
         """Settle what interrupted operations have left, and read the whole stack from the cloud.
 
         Raises ``PendingUnresolved`` naming those whose outcome is unknown.
@@ -354,7 +354,7 @@ class PulumiEngine:
 class _Listener:
     """Who hears what a call says; ``on_planned`` may return an answer for the runner."""
 
-    on_events: OnEvents | None = None
+    on_events: EventListener | None = None
     on_planned: Callable[[Json], str | None] | None = None
     on_applied: Callable[[Json], None] | None = None
 

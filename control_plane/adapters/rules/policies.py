@@ -28,17 +28,19 @@ class RulePolicies:
         """Return the digest of rules and parameters: a part of every plan digest."""
         return digest({"rules": self._code_digest, "parameters": self._parameters.digest})
 
-    def judge_plan(self, resources: Sequence[PlannedResource], scope: PolicyScope) -> Evaluation:
+    def evaluate_plan(self, resources: Sequence[PlannedResource], scope: PolicyScope) -> Evaluation:
         """Evaluate a Pulumi plan's resources."""
         documents = [resource.to_document() for resource in resources]
         return self._judge(resources_from_plan(documents), scope, Stage.PLAN)
 
-    def judge_state(self, resources: Sequence[PlannedResource], scope: PolicyScope) -> Evaluation:
+    def evaluate_state(
+        self, resources: Sequence[PlannedResource], scope: PolicyScope
+    ) -> Evaluation:
         """Evaluate what exists after an apply."""
         documents = [resource.to_document() for resource in resources]
         return self._judge(resources_from_state(documents), scope, Stage.STATE)
 
-    def judge_terraform(self, plan: Json, scope: PolicyScope) -> Evaluation:
+    def evaluate_terraform(self, plan: Json, scope: PolicyScope) -> Evaluation:
         """Evaluate the JSON of a Terraform plan. Raises ``ValueError``."""
         return self._judge(resources_from_terraform(plan), scope, Stage.PLAN)
 

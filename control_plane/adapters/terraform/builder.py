@@ -45,7 +45,7 @@ from control_plane.domain.errors import (
     Unavailable,
 )
 from control_plane.domain.evaluation import Evaluation
-from control_plane.ports import BuiltBundle, BundleOrder, Json, OnEvents, PolicyScope
+from control_plane.ports import BuiltBundle, BundleOrder, EventListener, Json, PolicyScope
 
 LOCK: Final = ".terraform.lock.hcl"
 JudgeTerraform = Callable[[Json, PolicyScope], Evaluation]
@@ -76,7 +76,7 @@ class TerraformBundleBuilder:
         """
         check_variables(self.variables_schema, variables, is_draft=is_draft)
 
-    def build(self, order: BundleOrder, *, on_events: OnEvents) -> BuiltBundle:
+    def build(self, order: BundleOrder, *, on_events: EventListener) -> BuiltBundle:
         """Build, pack, sign and rehearse; ``on_events`` gets each ``check`` when it is done.
 
         Raises ``BundleInvalid`` naming the failed checks.
@@ -209,7 +209,7 @@ class TerraformBundleBuilder:
         toolchain: Toolchain | None,
         order: BundleOrder,
         why: str,
-        on_events: OnEvents,
+        on_events: EventListener,
     ) -> list[dict[str, Any]]:
         if toolchain is None:
             return [{"name": "terraform_available", "ok": False, "detail": why, "seconds": 0.0}]
