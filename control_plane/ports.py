@@ -317,7 +317,8 @@ class EngineResult:
     ``outcome`` is ``applied`` or ``looked`` (``look`` says what the verification found),
     ``stopped`` (the gate said stop; nothing was called), ``canceled`` (also during the verification
     after an apply that ended well) or ``failed``. ``error`` is {code, message, data}. ``changed``
-    tells whether the cloud may have changed. ``state_digest`` is that of the state the call left.
+    tells whether the call changed a resource, an option of one or an output; after a failure,
+    whether the cloud may have changed. ``state_digest`` is that of the state the call left.
     """
 
     outcome: Literal["applied", "looked", "stopped", "canceled", "failed"]
