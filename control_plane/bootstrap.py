@@ -276,7 +276,12 @@ class Parts:
         return {
             "worker": lambda: _fault(self._worker_fault),
             "audit_verification": lambda: _fault(self.trail.first_fault),
+            "rules": lambda: "; ".join(self.overdue_rules()),
         }
+
+    def overdue_rules(self) -> tuple[str, ...]:
+        """Return a sentence for each rules document that should have been reviewed by now."""
+        return self.rules.overdue(SystemClock().now().date())
 
     def _worker_fault(self) -> str:
         with self.app_engine.connect() as connection:
@@ -360,6 +365,9 @@ def start_process(part: str) -> Parts:
     if part == ProcessRole.WORKER:
         parts.require_keys()
     logging.configure(level=settings.log_level, style=settings.log_format, part=part)
+    if part in (ProcessRole.API, ProcessRole.WORKER):
+        for sentence in parts.overdue_rules():
+            log.warning("rules.review_due", reason=sentence)
     if settings.rehearsal:
         log.warning("rehearsal", notice=REHEARSAL)
     return parts

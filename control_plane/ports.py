@@ -31,6 +31,7 @@ from control_plane.domain.evaluation import Evaluation
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan, PlanHead, is_empty
+from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import BlockedOn, Run, RunEvent, RunStatus
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer, TimerKind
@@ -214,6 +215,7 @@ class UnitOfWork(Protocol):
     links: Repository[DownloadLink]
     receipts: Repository[Receipt]
     idempotency: Repository[IdempotencyRecord]
+    documents: Repository[LoadedDocument]
     timers: Timers
     queries: Queries
     audit: AuditLog
