@@ -17,10 +17,13 @@ from api.recent import Readiness
 from api.server import STOP_SECONDS, listen, server_of
 from api.streams import Streams
 from control_plane.bootstrap import Parts, start_process
+from control_plane.domain.actor import system
 from control_plane.domain.errors import DomainError, SettingInvalid, Unavailable
 from control_plane.services.auditing import report_reads
+from control_plane.services.performing import perform
 from control_plane.services.permission import report_suppressed
 from control_plane.services.rules import record_rules
+from control_plane.workflows.core import Caller
 
 REPORT_SECONDS: Final = 15.0  # between looks whether refusals were suppressed
 ENTRIES_PER_LOOK: Final = 5_000  # about half a second
@@ -84,7 +87,7 @@ def _report(parts: Parts, stopping: threading.Event) -> None:
 
 def _tell_rules(parts: Parts) -> bool:
     try:
-        record_rules(parts.core, part="api")
+        perform(parts.core, Caller(actor=system("api")), record_rules)
     except DomainError as error:
         log.warning("rules.not_recorded", error=error.code)
         return False

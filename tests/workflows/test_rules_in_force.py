@@ -10,15 +10,21 @@ import pytest
 
 from control_plane.bootstrap import Parts
 from control_plane.config import Settings
+from control_plane.domain.actor import system
 from control_plane.domain.errors import AuditUnavailable
+from control_plane.services.performing import perform
 from control_plane.services.rules import record_rules
-from control_plane.workflows.core import Core
+from control_plane.workflows.core import Caller, Core
 from tests.world import World
 
 DOCUMENTS = (
     "approval_rules.yaml", "mode_rules.yaml", "policy_parameters.yaml", "regions.yaml",
     "slug_rules.yaml", "versions.yaml",
 )  # fmt: skip
+
+
+def told(core: Core, part: str) -> tuple[str, ...]:
+    return perform(core, Caller(actor=system(part)), record_rules)
 
 
 def changed(core: Core, file: str, digest: str) -> Core:
@@ -34,8 +40,8 @@ def recorded(world: World) -> list[tuple[str, str, str]]:
 
 
 def test_the_first_process_records_every_document_and_no_other_does(world: World) -> None:
-    assert record_rules(world.core, part="worker") == DOCUMENTS
-    assert record_rules(world.core, part="api") == ()
+    assert told(world.core, "worker") == DOCUMENTS
+    assert told(world.core, "api") == ()
     assert recorded(world) == [
         (file, world.core.rules.digests[file], "system:worker") for file in DOCUMENTS
     ]
@@ -43,16 +49,16 @@ def test_the_first_process_records_every_document_and_no_other_does(world: World
 
 def test_processes_that_start_together_record_once(world: World) -> None:
     with ThreadPoolExecutor(6) as pool:
-        told = list(pool.map(lambda _: record_rules(world.core, part="api"), range(6)))
-    assert max(told, key=len) == DOCUMENTS
+        all_told = list(pool.map(lambda _: told(world.core, "api"), range(6)))
+    assert max(all_told, key=len) == DOCUMENTS
     assert len(recorded(world)) == len(DOCUMENTS)
 
 
 def test_a_changed_document_is_recorded_and_so_is_its_return(world: World) -> None:
-    record_rules(world.core, part="worker")
+    told(world.core, "worker")
     other = changed(world.core, "mode_rules.yaml", "sha256:other")
-    assert record_rules(other, part="worker") == ("mode_rules.yaml",)
-    assert record_rules(world.core, part="api") == ("mode_rules.yaml",)
+    assert told(other, "worker") == ("mode_rules.yaml",)
+    assert told(world.core, "api") == ("mode_rules.yaml",)
     assert [digest for file, digest, _ in recorded(world) if file == "mode_rules.yaml"] == [
         world.core.rules.digests["mode_rules.yaml"], "sha256:other",
         world.core.rules.digests["mode_rules.yaml"],
@@ -61,8 +67,8 @@ def test_a_changed_document_is_recorded_and_so_is_its_return(world: World) -> No
 
 def test_what_cannot_be_recorded_is_recorded_later(world: World) -> None:
     with world.storage.without_log(), pytest.raises(AuditUnavailable):
-        record_rules(world.core, part="worker")
-    assert record_rules(world.core, part="worker") == DOCUMENTS
+        told(world.core, "worker")
+    assert told(world.core, "worker") == DOCUMENTS
 
 
 def test_a_review_that_is_due_is_told_by_readyz(

@@ -299,7 +299,6 @@ def _missing(ask: Act) -> None:
 PARTS = {
     "accounts.change_account",
     "accounts.put_account",
-    "accounts.release_account",
     "auditing.report_reads",
     "bundles.record_of",
     "bundles.taken_up",
@@ -313,6 +312,7 @@ PARTS = {
     "provisioning.follow_decision",
     "provisioning.record_decision",
     "provisioning.record_refusal",
+    "rules.record_rules",
     "starting.next_bundle",
     "starting.request_run",
     "starting.start_provisioning",
