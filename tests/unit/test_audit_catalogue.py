@@ -18,6 +18,8 @@ ELSEWHERE = {
     "approval.superseded": "ending",
     "authn.failed": "permission",
     "authz.denied": "permission",
+    "bundle.downloaded": "bundles",
+    "bundle.handed_over": "bundles",
     "link.refused": "permission",
     "request.refused": "permission",
     "run.retried": "moving",
