@@ -17,9 +17,13 @@ from api.recent import Readiness
 from api.server import STOP_SECONDS, listen, server_of
 from api.streams import Streams
 from control_plane.bootstrap import Parts, start_process
+from control_plane.domain.actor import system
 from control_plane.domain.errors import DomainError, SettingInvalid, Unavailable
 from control_plane.services.auditing import report_reads
+from control_plane.services.performing import perform
 from control_plane.services.permission import report_suppressed
+from control_plane.services.rules import record_rules
+from control_plane.workflows.core import Caller
 
 REPORT_SECONDS: Final = 15.0  # between looks whether refusals were suppressed
 ENTRIES_PER_LOOK: Final = 5_000  # about half a second
@@ -65,10 +69,12 @@ def main() -> int:
 def _report(parts: Parts, stopping: threading.Event) -> None:
     """Record what was suppressed also when no more refusals come, and when the process ends.
 
-    The same thread verifies what was added to the audit logs.
+    The same thread verifies what was added to the audit logs, and records at the start which rules
+    are in force, as soon as there is a database.
     """
-    is_over = False
+    is_over, is_told = False, False
     while not is_over:
+        is_told = is_told or _tell_rules(parts)
         is_over = stopping.wait(REPORT_SECONDS)
         try:
             report_suppressed(parts.core, at_once=is_over)
@@ -77,6 +83,15 @@ def _report(parts: Parts, stopping: threading.Event) -> None:
             log.warning("refusals.not_reported", error=error.code)
         if not is_over:
             _look_at_logs(parts)
+
+
+def _tell_rules(parts: Parts) -> bool:
+    try:
+        perform(parts.core, Caller(actor=system("api")), record_rules)
+    except DomainError as error:
+        log.warning("rules.not_recorded", error=error.code)
+        return False
+    return True
 
 
 def _look_at_logs(parts: Parts) -> None:

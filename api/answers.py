@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,17 @@ from pydantic import BaseModel
 from api.dependencies import Shared
 from control_plane.services.idempotency import Answer, once
 from control_plane.workflows.core import Act, Caller
+
+
+class _Sorted(JSONResponse):
+    """JSON whose keys are in one order: the database does not keep that of the first answer."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the bytes of the body."""
+        text = json.dumps(
+            content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+        )
+        return text.encode()
 
 
 def etag(version: int) -> str:
@@ -30,6 +42,8 @@ def keyed(
     hide: frozenset[str] = frozenset(),
 ) -> JSONResponse:
     """Do ``do`` once per key and answer with its view.
+
+    A repetition is answered with the very bytes of the first answer.
 
     ``location`` is a collection to which the view's id is added, or the item's own URL when the
     view has none. ``hide`` names fields that are answered once and not stored: a repetition gets
@@ -51,4 +65,4 @@ def keyed(
     headers = dict(answer.headers)
     if answer.replayed:
         headers["Idempotency-Replayed"] = "true"
-    return JSONResponse({**answer.body, **shown}, status_code=answer.status, headers=headers)
+    return _Sorted({**answer.body, **shown}, status_code=answer.status, headers=headers)

@@ -1,4 +1,7 @@
-"""The composition root: settings become ports, ports become the core of a process."""
+"""The composition root: settings become ports, ports become the core of a process.
+
+A part is imported when it is made, so that a command which needs one waits for no other.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from control_plane import config, logging
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file, public_key_path
-from control_plane.adapters.audit.signer_process import SignerConfig, run_signer
 from control_plane.adapters.audit.trail import SqlTrail
 from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.db.engine import connect, driver_url
@@ -28,30 +30,22 @@ from control_plane.adapters.db.roles import APP
 from control_plane.adapters.db.unit_of_work import SqlUnitOfWork
 from control_plane.adapters.dbos.liveness import Liveness, living_workers
 from control_plane.adapters.home import Home, Key
-from control_plane.adapters.identity.embedded import (
-    ISSUER,
-    EmbeddedIssuer,
-    open_embedded_issuer,
-)
-from control_plane.adapters.identity.jwks import fetch_jwks
 from control_plane.adapters.loopback import keep_loopback_direct
 from control_plane.adapters.objects import open_store
-from control_plane.adapters.pulumi.engine import Cloud, PulumiEngine
-from control_plane.adapters.pulumi.install import CliSources, ensure_cli
-from control_plane.adapters.rules.loader import load_policy_parameters, load_rules
-from control_plane.adapters.rules.policies import RulePolicies
 from control_plane.adapters.secrets import FileSecretStore, read_secret
-from control_plane.adapters.specs import JsonSchemaSpecs
 from control_plane.adapters.system import RandomIds, SystemClock
-from control_plane.adapters.terraform.builder import TerraformBundleBuilder
 from control_plane.config import Installation, ProcessRole, Settings
 from control_plane.domain.errors import DomainError, SettingInvalid
-from control_plane.domain.rules import Rules
 from control_plane.ports import ObjectStore, UnitOfWork
-from control_plane.workflows.core import Core, Limits, Whereabouts
 
 if TYPE_CHECKING:
     from control_plane.adapters.dbos.executor import Executor
+    from control_plane.adapters.identity.embedded import EmbeddedIssuer
+    from control_plane.adapters.pulumi.engine import PulumiEngine
+    from control_plane.adapters.rules.policies import RulePolicies
+    from control_plane.adapters.terraform.builder import TerraformBundleBuilder
+    from control_plane.domain.rules import Rules
+    from control_plane.workflows.core import Core
 
 log = structlog.get_logger()
 REHEARSAL: Final = "rehearsal on the emulated cloud: nothing here exists in AWS"
@@ -136,16 +130,24 @@ class Parts:
     @cached_property
     def rules(self) -> Rules:
         """The rules documents. Raises ``SettingInvalid`` naming what is wrong."""
+        from control_plane.adapters.rules.loader import load_rules  # noqa: PLC0415 - heavy
+
         return load_rules(self.rules_folder)
 
     @cached_property
     def policies(self) -> RulePolicies:
         """The policy rules with their parameters."""
+        from control_plane.adapters.rules.loader import load_policy_parameters  # noqa: PLC0415 - heavy
+        from control_plane.adapters.rules.policies import RulePolicies  # noqa: PLC0415 - heavy
+
         return RulePolicies(load_policy_parameters(self.rules_folder, self.rules.regions))
 
     @cached_property
     def core(self) -> Core:
         """Everything that use cases and phases need."""
+        from control_plane.adapters.specs import JsonSchemaSpecs  # noqa: PLC0415 - heavy
+        from control_plane.workflows.core import Core, Limits, Whereabouts  # noqa: PLC0415 - heavy
+
         settings = self.settings
         hours = settings.approval_hours
         return Core(
@@ -190,6 +192,8 @@ class Parts:
     @cached_property
     def engine(self) -> PulumiEngine:
         """The Pulumi engine. The CLI is looked for when it is used first."""
+        from control_plane.adapters.pulumi.engine import Cloud, PulumiEngine  # noqa: PLC0415 - heavy
+
         settings = self.settings
         given = settings.state_url
         state = given.get_secret_value() if given else self._state_folder()
@@ -218,6 +222,8 @@ class Parts:
 
     def _cli(self) -> Path:
         """Return the CLI; `make setup` has put it there, else this does."""
+        from control_plane.adapters.pulumi.install import CliSources, ensure_cli  # noqa: PLC0415 - heavy
+
         chosen = self.settings.pulumi
         sources = replace(
             CliSources.from_environment(), program=chosen.absolute() if chosen else None
@@ -229,6 +235,8 @@ class Parts:
     @cached_property
     def builder(self) -> TerraformBundleBuilder:
         """Terraform, packing and signing."""
+        from control_plane.adapters.terraform.builder import TerraformBundleBuilder  # noqa: PLC0415 - heavy
+
         settings = self.settings
         return TerraformBundleBuilder(
             modules=SOURCE / "stacks" / "mode_c_modules",
@@ -244,11 +252,15 @@ class Parts:
     @cached_property
     def issuer(self) -> str:
         """Whose tokens are taken."""
+        from control_plane.adapters.identity.embedded import ISSUER  # noqa: PLC0415 - heavy
+
         return self.settings.issuer or ISSUER
 
     @cached_property
     def embedded_issuer(self) -> EmbeddedIssuer:
         """This installation's own issuer. Raises ``SettingInvalid`` in production."""
+        from control_plane.adapters.identity.embedded import open_embedded_issuer  # noqa: PLC0415 - heavy
+
         settings = self.settings
         return open_embedded_issuer(
             self.home.key(Key.ISSUER),
@@ -258,6 +270,8 @@ class Parts:
 
     def fetch_keys(self) -> dict[str, Any]:
         """Return the issuer's JWKS."""
+        from control_plane.adapters.identity.jwks import fetch_jwks  # noqa: PLC0415 - heavy
+
         if self.settings.jwks_url is None:
             return self.embedded_issuer.keys()
         return fetch_jwks(self.settings.jwks_url)
@@ -276,7 +290,12 @@ class Parts:
         return {
             "worker": lambda: _fault(self._worker_fault),
             "audit_verification": lambda: _fault(self.trail.first_fault),
+            "rules": lambda: "; ".join(self.overdue_rules()),
         }
+
+    def overdue_rules(self) -> tuple[str, ...]:
+        """Return a sentence for each rules document that should have been reviewed by now."""
+        return self.rules.overdue(SystemClock().now().date())
 
     def _worker_fault(self) -> str:
         with self.app_engine.connect() as connection:
@@ -320,6 +339,8 @@ class Parts:
 
     def sign_until_stopped(self, *, ready: Callable[[], None]) -> int:
         """Sequence and sign until SIGTERM; returns the exit code."""
+        from control_plane.adapters.audit.signer_process import SignerConfig, run_signer  # noqa: PLC0415 - heavy
+
         told: list[bool] = []
 
         def tell(_: object) -> None:
@@ -360,6 +381,9 @@ def start_process(part: str) -> Parts:
     if part == ProcessRole.WORKER:
         parts.require_keys()
     logging.configure(level=settings.log_level, style=settings.log_format, part=part)
+    if part in (ProcessRole.API, ProcessRole.WORKER):
+        for sentence in parts.overdue_rules():
+            log.warning("rules.review_due", reason=sentence)
     if settings.rehearsal:
         log.warning("rehearsal", notice=REHEARSAL)
     return parts

@@ -31,6 +31,7 @@ from control_plane.domain.evaluation import Evaluation
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan, PlanHead, is_empty
+from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import BlockedOn, Run, RunEvent, RunStatus
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer, TimerKind
@@ -215,6 +216,7 @@ class UnitOfWork(Protocol):
     links: Repository[DownloadLink]
     receipts: Repository[Receipt]
     idempotency: Repository[IdempotencyRecord]
+    documents: Repository[LoadedDocument]
     timers: Timers
     queries: Queries
     audit: AuditLog
@@ -318,7 +320,8 @@ class EngineResult:
     ``outcome`` is ``applied`` or ``looked`` (``look`` says what the verification found),
     ``stopped`` (the gate said stop; nothing was called), ``canceled`` (also during the verification
     after an apply that ended well) or ``failed``. ``error`` is {code, message, data}. ``changed``
-    says whether the cloud may have changed. ``state_digest`` is that of the state the call left.
+    says whether the call changed a resource, an option of one or an output; after a failure,
+    whether the cloud may have changed. ``state_digest`` is that of the state the call left.
     """
 
     outcome: Literal["applied", "looked", "stopped", "canceled", "failed"]

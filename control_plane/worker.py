@@ -16,8 +16,10 @@ from control_plane.adapters.dbos.liveness import Liveness
 from control_plane.adapters.ending import EndRequest
 from control_plane.bootstrap import Parts
 from control_plane.domain.errors import DomainError, Unavailable
+from control_plane.services.performing import perform
+from control_plane.services.rules import record_rules
 from control_plane.workflows import PHASES
-from control_plane.workflows.core import Core
+from control_plane.workflows.core import WORKER, Core
 from control_plane.workflows.releasing import calls_to_stop, release_runs
 from control_plane.workflows.timers import fire_due
 
@@ -37,6 +39,7 @@ def run(parts: Parts, *, ready: Callable[[], None]) -> int:
     end.take_signals()
     parts.end_with_parent(os.getppid(), end.make)
     with parts.liveness() as liveness:
+        perform(parts.core, WORKER, record_rules)
         phases = {name: partial(_phase, parts.core, name) for name in PHASES}
         executor = parts.executor(liveness, phases)
         executor.start()

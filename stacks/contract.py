@@ -296,7 +296,7 @@ class Result(Message):
     ]
     state_digest: str | None = None
     summary: dict[str, int] = Field(default_factory=dict)
-    changed: bool = False  # whether the call changed the stack
+    changed: bool = False  # whether the call changed a resource, an option of one or an output
     look: Look | None = None
     history_digest: str | None = None
     written_by: str | None = None  # inspect: the call whose update left exactly this state

@@ -54,7 +54,11 @@ class ScriptedBuilder:
             content_digest=content,
             rehearsal=self.rehearsal,
             checks=checks,
-            files={f"{name}.minisig": signature, "attestation.json": canonical_json(checks)},
+            files={
+                f"{name}.minisig": signature,
+                f"{name}.attestation.json": canonical_json(checks),
+                "tenantplane-bundle.pub": b"untrusted comment: no key\n",
+            },
         )
 
     def check_variables(self, variables: Json, *, is_draft: bool = False) -> None:

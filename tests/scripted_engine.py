@@ -194,12 +194,13 @@ class ScriptedEngine:
             self.during("verify", call)
             if fault is not None and fault.kind == "canceled_in_look":
                 return EngineResult(
-                    outcome="canceled", state_digest=stack.state_digest(), changed=True,
+                    outcome="canceled", state_digest=stack.state_digest(),
+                    changed=not plan.is_empty,
                     error={"code": "canceled", "message": "canceled during verify", "data": {}},
                 )  # fmt: skip
             return EngineResult(
                 outcome="applied", state_digest=stack.state_digest(), summary=result.summary,
-                look=self._look(stack, call), changed=True,
+                look=self._look(stack, call), changed=not plan.is_empty,
             )  # fmt: skip
 
     def look(self, call: EngineCall, *, on_events: EventListener) -> Look:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -85,6 +84,8 @@ def invoke(arguments: list[str]) -> int:
 
 def _say_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - slow, used once
+
         typer.echo(f"tenantctl {version('tenantplane')}")
         raise typer.Exit
 

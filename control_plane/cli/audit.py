@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import re
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +18,11 @@ from control_plane.cli.calls import Json
 from control_plane.cli.client import CONNECTIONS, from_environment, refuse, segment
 from control_plane.cli.errors import USAGE
 from control_plane.cli.local import database_faults, parts_of_this_installation, tree_of
+from control_plane.domain.errors import AuditUnavailable
+
+if TYPE_CHECKING:
+    from control_plane.adapters.audit.report import Report
+    from control_plane.bootstrap import Parts
 
 audit = typer.Typer(no_args_is_help=True, help="Audit logs: read them, verify them.")
 Tree = Annotated[str, typer.Argument(help="Tenant id or slug, or `platform`.")]
@@ -115,7 +123,8 @@ def verify(
 
     It needs no token and no API. Exit 0 when nothing is wrong, 2 tampered or badly signed,
     or unsigned for too long, 4 malformed or misdated, 5 a gap or no log. Without a tree, every log
-    that a tenant must have is verified.
+    that a tenant must have is verified. With the application's login at hand the platform's log
+    tells of it; the auditor's login writes nothing.
     """
     parts = parts_of_this_installation()
     from control_plane.adapters.audit.keys import (  # noqa: PLC0415 - heavy
@@ -145,11 +154,29 @@ def verify(
         refuse(str(error), USAGE)
     except OSError as error:
         refuse(f"{error.filename}: {error.strerror}", USAGE)
+    _record(parts, report)
     if as_json:
         output.as_json_text(report.to_json())
     else:
         typer.echo(report.to_text(), nl=False)
     raise typer.Exit(report.exit_code)
+
+
+def _record(parts: Parts, report: Report) -> None:
+    """Record the verification where the application's login is at hand: the auditor's only reads.
+
+    What cannot be recorded is said, and the report is shown all the same.
+    """
+    if parts.settings.database_url is None:
+        return
+    from control_plane.adapters.audit.verified import record_verified  # noqa: PLC0415 - heavy
+
+    CONNECTIONS.callback(parts.app_engine.dispose)
+    try:
+        now = datetime.now(UTC)
+        record_verified(parts.app_engine, report, user=getpass.getuser(), now=now)
+    except AuditUnavailable:
+        sys.stderr.write("note: the platform's log could not be told of this verification\n")
 
 
 def _kept(file: Path) -> str:

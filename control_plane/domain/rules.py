@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from control_plane.domain.approval_rules import ApprovalRules
 from control_plane.domain.mode_rules import ModeRules
@@ -17,7 +17,8 @@ from control_plane.domain.versions import Versions
 class Rules:
     """Every rules document that the core reads; policy parameters belong to the policies.
 
-    ``reviews`` are the days on which somebody has to look at a document again, by file name.
+    ``reviews`` are the days on which somebody has to look at a document again, ``digests`` those of
+    the documents' contents, both by file name.
     """
 
     mode: ModeRules
@@ -25,6 +26,7 @@ class Rules:
     approvals: ApprovalRules
     versions: Versions
     reviews: Mapping[str, date]
+    digests: Mapping[str, str]
 
     @property
     def regions(self) -> Regions:
@@ -38,3 +40,12 @@ class Rules:
             for file, due in sorted(self.reviews.items())
             if due < today
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedDocument:
+    """The content of a rules document that a process began to work with last."""
+
+    id: str  # its file name
+    digest: str
+    loaded_at: datetime

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from control_plane.domain.actor import Role
-from control_plane.domain.deployment import Account, Deployment
+from control_plane.domain.deployment import Account
 from control_plane.domain.errors import Conflict, InvalidInput, NotFound
 from control_plane.ports import UnitOfWork
 from control_plane.services.permission import require_role
@@ -125,29 +125,6 @@ def remove_account(act: Act, account_id: str) -> Account:
         act.uow.accounts.remove(account.id)
         record(act, "account.removed", tree=None, account=account_id)
         return account
-
-
-def release_account(act: Act, deployment: Deployment) -> Deployment:
-    """Give the account of an ended deployment back to the pool, in the caller's transaction.
-
-    The caller has made sure that nothing of the deployment is left in it: a later run of the same
-    deployment claims an account again. Runs that wait for one continue. Returns the deployment as
-    it is then.
-    """
-    if not deployment.account_id:
-        return deployment
-    act.uow.serialize_on(ACCOUNT_POOL)
-    freed = replace(deployment, account_id="", updated_at=act.now(), version=deployment.version + 1)
-    act.uow.deployments.save(freed)
-    for account in act.uow.accounts.find(claimed_by=deployment.id):
-        act.uow.accounts.save(replace(account, claimed_by=None))
-    record(
-        act, "account.released",
-        tree=deployment.tenant_id, targets=(("deployment", deployment.id),),
-        account=deployment.account_id,
-    )  # fmt: skip
-    wake_for_account(act)
-    return freed
 
 
 def get_account(act: Act, account_id: str) -> Account:

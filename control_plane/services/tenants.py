@@ -113,7 +113,8 @@ def _decide(
         act, "mode.confirmed",
         tree=tenant.id, targets=(("tenant", tenant.id),), personal={"reason": reason},
         mode=str(decision.mode) if decision.mode else None,
-        required_mode=str(decision.required_min), rules_digest=decision.rules_digest,
+        required_mode=str(decision.required_min),
+        rules=[fired.rule for fired in decision.fired], rules_digest=decision.rules_digest,
         facts_digest=decision.input_digest, previous_facts_digest=before,
         changed=sorted(changed),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from control_plane.domain.timers import TimerKind
 from control_plane.workflows.core import Act
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import as_json, close_approval, move_run
+from control_plane.workflows.placing import release_account
 from control_plane.workflows.verifying import failure_of
 from control_plane.workflows.waking import wake_for_hub
 
@@ -26,6 +27,8 @@ _APPROVAL_OF: Final[Mapping[RunStatus, ApprovalStatus]] = {
     RunStatus.CANCELED: ApprovalStatus.CANCELED,
     RunStatus.ERRORED: ApprovalStatus.CANCELED,
 }
+# ends after which nobody but a person's retry goes on: what was claimed for them is free
+_GIVES_BACK: Final = frozenset({RunStatus.CANCELED, RunStatus.EXPIRED, RunStatus.POLICY_FAILED})
 _FIRST_PAUSE: Final = timedelta(seconds=5)
 _LONGEST_PAUSE: Final = timedelta(minutes=10)
 
@@ -59,6 +62,8 @@ def end_run(
         act, run, status, action=action, stage=stage, data=data, error=error,
         is_working=False,
     )  # fmt: skip
+    if status in _GIVES_BACK:
+        release_account(act, run, deployment)
     if deployment.kind is DeploymentKind.HUB and deployment.hub_id is not None:
         hub = act.uow.hubs.get(deployment.hub_id)
         if hub is not None and status in {RunStatus.APPLIED, RunStatus.NO_CHANGES}:

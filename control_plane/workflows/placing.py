@@ -23,7 +23,7 @@ from control_plane.domain.tenant import Tenant
 from control_plane.ports import PolicyScope, UnitOfWork
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record
-from control_plane.workflows.waking import ACCOUNT_POOL, hub_room
+from control_plane.workflows.waking import ACCOUNT_POOL, hub_room, wake_for_account
 
 
 def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
@@ -99,6 +99,31 @@ def account_of(uow: UnitOfWork, account_id: str) -> Account | None:
     """Return an account of the pool by its number."""
     found = uow.accounts.find(account_id=account_id)
     return found[0] if found else None
+
+
+def release_account(act: Act, run: Run, deployment: Deployment) -> None:
+    """Give the account back to the pool when the newest run ends and nothing was ever applied.
+
+    A later run of the same deployment claims one anew; runs that wait for one go on. The account of
+    a slice is its Hub's.
+    """
+    if deployment.kind is DeploymentKind.SLICE or not deployment.account_id:
+        return
+    runs = act.uow.runs.find(deployment_id=deployment.id)
+    if any(each.started_at is not None or each.number > run.number for each in runs):
+        return
+    act.uow.serialize_on(ACCOUNT_POOL)
+    act.uow.deployments.save(
+        replace(deployment, account_id="", updated_at=act.now(), version=deployment.version + 1)
+    )
+    for account in act.uow.accounts.find(claimed_by=deployment.id):
+        act.uow.accounts.save(replace(account, claimed_by=None))
+    record(
+        act, "account.released",
+        tree=deployment.tenant_id, targets=(("deployment", deployment.id),), run=run.id,
+        account=deployment.account_id,
+    )  # fmt: skip
+    wake_for_account(act)
 
 
 def _claim_account(act: Act, run: Run, deployment: Deployment) -> Account:

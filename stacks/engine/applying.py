@@ -43,7 +43,7 @@ def up(call: Call) -> Result:
     if answer == "stop":
         return _result(call, "stopped", planned, state_digest=planned.parts.state)
     if answer == "look":
-        return _verified(call, planned, call.state(), {}, changed=False)
+        return _verified(call, planned, call.state(), {}, applied=False)
     done = _apply(call, plan_path or _own_plan(call))
     state = call.state()
     outputs, secret_outputs = outputs_of(state)
@@ -56,7 +56,7 @@ def up(call: Call) -> Result:
         )
     )
     canceled = done.failure is not None and done.failure.code is Code.CANCELED
-    return _verified(call, planned, state, done.events.changes, changed=True, canceled=canceled)
+    return _verified(call, planned, state, done.events.changes, applied=True, canceled=canceled)
 
 
 def look(call: Call) -> Result:
@@ -86,7 +86,7 @@ def _verified(
     state: State | None,
     summary: Mapping[str, int],
     *,
-    changed: bool,
+    applied: bool,
     canceled: bool = False,
 ) -> Result:
     """Return the end of a call that applied its plan, or had none to apply, after the checks.
@@ -95,6 +95,7 @@ def _verified(
     """
     found: Look | None = None
     state_digest = call.digest_of(state)
+    changed = applied and not plans.is_empty(planned.operations, planned.outputs)
     if call.request.verify and not canceled:
         try:
             found = verify(call, state)
@@ -106,7 +107,7 @@ def _verified(
             canceled = True
     return _result(
         call,
-        "canceled" if canceled else "applied" if changed else "looked",
+        "canceled" if canceled else "applied" if applied else "looked",
         planned,
         state_digest=state_digest,
         look=found,

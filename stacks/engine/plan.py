@@ -24,6 +24,7 @@ _REPLACEMENT = frozenset(
 )
 # steps that change nothing in the cloud
 _LOOKING = frozenset({"refresh", "discard", "discard-replaced", "remove-pending-replace"})
+_UNCHANGING = frozenset({"same", "read"})
 _KEEPING = frozenset({"same", "update", "replace"})  # of something that exists already
 
 Step = Mapping[str, Any]
@@ -225,6 +226,14 @@ def _agrees(planned: Any, present: Any) -> bool:
     if isinstance(planned, list) and isinstance(present, list):
         return len(planned) == len(present) and all(map(_agrees, planned, present))
     return bool(planned == present)
+
+
+def is_empty(operations: Sequence[PlannedOperation], outputs: Sequence[OutputChange]) -> bool:
+    """Tell whether a plan changes nothing: no resource, no option of one, no output.
+
+    The engine's counts cannot tell: an option or an output that changes is a ``same`` in them.
+    """
+    return not outputs and all(o.op in _UNCHANGING and not o.options for o in operations)
 
 
 def resource_plans(saved_plan: bytes) -> Mapping[str, Any]:

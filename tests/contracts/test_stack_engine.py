@@ -126,6 +126,14 @@ def test_an_apply_asks_its_gate_does_it_tells_it_and_verifies_it(bench: Bench) -
     assert after.parts["state"] == result.state_digest
 
 
+def test_an_apply_that_finds_everything_as_it_should_be_changes_nothing(bench: Bench) -> None:
+    made = bench.apply()
+    again = bench.apply()
+    assert (made.outcome, made.changed) == (again.outcome, not again.changed) == ("applied", True)
+    assert checks(again.look) == GOOD
+    assert again.state_digest == made.state_digest
+
+
 def test_each_part_moves_alone(bench: Bench) -> None:
     before = bench.plan()
     other = bench.plan(spec=bench.other_spec())

@@ -47,6 +47,33 @@ def test_a_slug_is_looked_up_and_its_tree_is_verified(
 
 
 @pytest.mark.usefixtures("settings")
+def test_a_verification_stands_in_the_platforms_log_and_in_no_other(
+    storage: Storage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tenant = _stored_tenant(storage)
+    assert invoke(["audit", "verify", tenant.id, "platform"]) == 5
+    (event,) = storage.events()  # a log that is missing is not made by looking for it
+    assert (event.tree, event.action, event.stage) == ("platform", "log.verified", "failed")
+    assert event.data == {
+        "count": 2, "verdict": "GAP", "findings": 2, "logs": [tenant.id, "platform"]
+    }  # fmt: skip
+    assert event.body["actor"]["id"].startswith("local:")
+    with storage.without_log():
+        assert invoke(["audit", "verify", tenant.id]) == 5
+    told = capsys.readouterr()
+    assert "GAP: there is no such log" in told.out
+    assert "could not be told" in told.err
+
+
+def test_the_auditors_login_alone_verifies_and_writes_nothing(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENANTPLANE_DATABASE_AUDITOR_URL", storage.database.auditor)
+    assert invoke(["audit", "verify", _stored_tenant(storage).id]) == 5
+    assert storage.events() == []
+
+
+@pytest.mark.usefixtures("settings")
 def test_a_slug_that_nobody_has_is_4(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["audit", "verify", "nobody-here"]) == 4
     assert capsys.readouterr().err.startswith("no tenant has the slug nobody-here\n")

@@ -298,6 +298,23 @@ def test_a_secret_output_that_differs_from_the_plan_is_named_too(tree: Tree) -> 
     assert "canary" not in json.dumps([outcome.last, *outcome.events]) + outcome.noise
 
 
+PROTECTED = 'parameter("one", opts=opts(protect=True)%s)'
+# one call after the other; an option and an output count as `same` in the engine's summary
+STEPS = [
+    ('parameter("one")', "return {'x': 1}", True),
+    ('parameter("one")', "return {'x': 1}", False),
+    (PROTECTED % "", "return {'x': 1}", True),
+    (PROTECTED % "", "return {'x': 2}", True),
+    (PROTECTED % ', value="w"', "return {'x': 2}", True),
+]
+
+
+def test_an_apply_tells_whether_it_changed_anything(tree: Tree) -> None:
+    for line, outputs, is_changed in STEPS:
+        last = tree.use(line, outputs).result("up", verify=False)
+        assert (last["outcome"], last["changed"]) == ("applied", is_changed), (line, outputs)
+
+
 VIOLATIONS = {
     "property": ('parameter("one", description="canary-b\\ncanary-c", value="canary-d")', "one"),
     "option": ('parameter("one", description="canary-a", opts=opts(protect=True))', "one"),

@@ -229,7 +229,7 @@ fields = st.fixed_dictionaries(
     optional={
         "plan_digest": texts,
         "outputs": st.lists(texts, max_size=4),
-        "resources": integers,
+        "attempt": integers,
         "resumed": st.booleans(),
         "summary": st.dictionaries(closed_keys, st.none() | st.booleans() | integers | texts),
     },
@@ -346,9 +346,7 @@ def test_an_event_that_does_not_fit_is_refused_naming_the_field(
 
 
 def test_an_event_larger_than_the_limit_is_refused() -> None:
-    event = make_event(
-        action="run.policy_evaluated", personal={}, data={"unknown": ["x" * 1000] * 70}
-    )
+    event = make_event(action="run.verified", personal={}, data={"failed": ["x" * 1000] * 70})
     with pytest.raises(AuditEventInvalid, match="60 KiB"):
         encode_body(event, {})
 

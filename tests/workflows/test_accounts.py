@@ -8,10 +8,13 @@ import pytest
 
 from control_plane.domain.deployment import Account, Deployment
 from control_plane.domain.errors import Conflict, InvalidInput, NotFound
-from control_plane.services import accounts
+from control_plane.services import accounts, approvals, runs
 from control_plane.services.performing import perform
+from control_plane.services.starting import request_run
+from control_plane.workflows.timers import fire_due
+from tests.scripted_engine import Fault
 from tests.storage import Storage
-from tests.world import ACCOUNT, ADMIN, World
+from tests.world import ACCOUNT, ADMIN, OPS, World
 
 OWN = "222233334444"
 
@@ -76,20 +79,99 @@ def test_an_account_that_is_in_use_stays(world: World) -> None:
         assert perform(world.core, ADMIN, accounts.get_account, number)
 
 
-def test_a_released_account_is_free_for_who_waits(world: World) -> None:
+def reject(world: World, run_id: str | None) -> None:
+    with world.core.uow() as uow:
+        approval = uow.approvals.get(world.run(run_id).approval_id)
+    assert approval is not None
+    perform(
+        world.core, OPS, approvals.decide, approval.id,
+        verdict="reject", plan_digest=approval.plan_digest, reason="too dear",
+    )  # fmt: skip
+
+
+def cancel(world: World, run_id: str | None) -> None:
+    perform(world.core, OPS, runs.cancel_run, run_id or "")
+
+
+def expire(world: World, run_id: str | None) -> None:
+    world.clock.advance(hours=80)
+    fire_due(world.core)
+
+
+ENDS = {"rejected": reject, "canceled": cancel, "expired": expire}
+
+
+@pytest.mark.parametrize("status", list(ENDS))
+def test_an_end_before_any_apply_gives_the_account_to_who_waits(world: World, status: str) -> None:
     add(world)
     first = world.submit("B", 1).run_id
     world.work()
     (second,) = waiting(world, 2)
-    freed = perform(world.core, ADMIN, accounts.release_account, deployment_of(world, first))
-    again = perform(world.core, ADMIN, accounts.release_account, freed)
-    assert again == freed  # nothing is left
-    assert freed.account_id == ""
+    ENDS[status](world, first)
     world.work()
+    assert world.run(first).status == status
+    assert deployment_of(world, first).account_id == ""
+    (freed,) = [e for e in world.events() if e.action == "account.released"]
+    assert (freed.tree, freed.data["account"]) == (world.run(first).tenant_id, OWN)
     assert world.run(second).status == "awaiting_approval"
-    assert "account.released:completed" in world.actions(world.run(first).tenant_id)
-    perform(world.core, ADMIN, accounts.release_account, deployment_of(world, second))
+    ENDS[status](world, second)
+    world.work()
     perform(world.core, ADMIN, accounts.remove_account, OWN)  # nobody is in it any more
+
+
+def test_a_plan_that_policies_refuse_gives_the_account_back(world: World) -> None:
+    add(world)
+    world.policies.violations = [
+        {"rule": "r", "enforcement": "mandatory", "urn": "u", "type": "t", "name": "n",
+         "reason": "no", "remedy": "do"}
+    ]  # fmt: skip
+    run = world.submit("B", 1).run_id
+    world.work()
+    assert world.run(run).status == "policy_failed"
+    assert perform(world.core, ADMIN, accounts.get_account, OWN).claimed_by is None
+
+
+def test_a_retry_after_that_claims_an_account_anew(world: World) -> None:
+    add(world)
+    first = world.submit("B", 1).run_id
+    world.work()
+    reject(world, first)
+    again = perform(world.core, OPS, runs.retry_run, first or "").id
+    world.work()
+    assert world.run(again).status == "awaiting_approval"
+    assert deployment_of(world, again).account_id == OWN
+    assert perform(world.core, ADMIN, accounts.get_account, OWN).claimed_by is not None
+
+
+def test_an_account_in_which_something_may_exist_stays_claimed(world: World) -> None:
+    add(world)
+    first = world.submit("B", 1).run_id
+    world.work()
+    world.engine.faults.append(Fault(kind="fails"))
+    world.approve(first)
+    assert world.run(first).status == "errored"
+    again = perform(world.core, ADMIN, runs.retry_run, first or "").id
+    world.work()
+    assert world.run(again).status == "awaiting_approval"
+    reject(world, again)
+    assert deployment_of(world, again).account_id == OWN
+    assert (
+        perform(world.core, ADMIN, accounts.get_account, OWN).claimed_by
+        == world.run(first).deployment_id
+    )
+    assert "account.released:completed" not in world.actions()
+
+
+def test_an_end_that_a_newer_run_follows_gives_nothing_back(world: World) -> None:
+    add(world)
+    first = world.submit("B", 1).run_id
+    world.work()
+    fresh = perform(world.core, OPS, request_run, deployment_of(world, first))
+    world.work()
+    assert world.run(first).status == "superseded"
+    assert world.run(fresh.id).status == "awaiting_approval"
+    assert deployment_of(world, first).account_id == OWN
+    assert "account.released:completed" not in world.actions()
 
 
 def test_a_shared_account_with_one_deployment_becomes_its_own(world: World) -> None:

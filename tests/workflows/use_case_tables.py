@@ -90,7 +90,7 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(
             prepare=decide(OPS, verdict="reject"),
             events=("decision.given:completed", "run.rejected:completed",
-                    "tenant.status_changed:completed"),
+                    "tenant.status_changed:completed", "account.released:completed"),
         ),
         Case(prepare=decide(OPS, plan_digest="x"), error=PlanOutOfDate,
              events=("decision.refused:denied",)),
@@ -238,7 +238,8 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     ),
     "runs.cancel_run": (
         Case(prepare=steer(runs.cancel_run, canceled=False),
-             events=("run.canceled:completed", "tenant.status_changed:completed")),
+             events=("run.canceled:completed", "tenant.status_changed:completed",
+                     "account.released:completed")),
         Case(prepare=steer(runs.cancel_run, canceled=True), error=IllegalTransition,
              events=("run.refused:denied",)),
         Case(prepare=steer(runs.cancel_run, AUTOMATION, canceled=False), error=NotAllowed,
@@ -299,7 +300,6 @@ def _missing(ask: Act) -> None:
 PARTS = {
     "accounts.change_account",
     "accounts.put_account",
-    "accounts.release_account",
     "auditing.report_reads",
     "bundles.record_of",
     "bundles.taken_up",
@@ -313,6 +313,7 @@ PARTS = {
     "provisioning.follow_decision",
     "provisioning.record_decision",
     "provisioning.record_refusal",
+    "rules.record_rules",
     "starting.next_bundle",
     "starting.request_run",
     "starting.start_provisioning",

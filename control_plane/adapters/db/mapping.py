@@ -15,6 +15,7 @@ from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan
+from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import Run, RunEvent
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.ports import IdempotencyRecord
@@ -62,8 +63,10 @@ HANDOVER: Final = Mapped(Handover, tables.handover)
 LINK: Final = Mapped(DownloadLink, tables.download_link)
 RECEIPT: Final = Mapped(Receipt, tables.receipt)
 IDEMPOTENCY: Final = Mapped(IdempotencyRecord, tables.idempotency_record)
+DOCUMENT: Final = Mapped(LoadedDocument, tables.rules_document)
 
 MAPPED: Final[tuple[Mapped[Any], ...]] = (
     TENANT, CONTRACT, REQUEST, REFUSAL, HUB, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL, EVIDENCE,
     RUN_EVENT, PLAN, APPROVAL, BARRED, DECISION, BUNDLE, HANDOVER, LINK, RECEIPT, IDEMPOTENCY,
+    DOCUMENT,
 )  # fmt: skip

@@ -478,11 +478,19 @@ idempotency_record = Table(
 )
 Index("ix_idempotency_record_expires_at", idempotency_record.c.expires_at)
 
+rules_document = Table(
+    "rules_document",
+    metadata,
+    key(),
+    words("digest"),
+    moment("loaded_at"),
+)
+
 BUSINESS_TABLES: Final = (
     tenant, contract, provisioning_request, refused_request, hub, deployment, deployment_spec,
     account, run,
     engine_call, evidence, timer, run_event, plan, approval, barred, decision, bundle, handover,
-    download_link, receipt, idempotency_record,
+    download_link, receipt, idempotency_record, rules_document,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them. Requests and handovers
 # are not among them: they name people, who may have to be erased

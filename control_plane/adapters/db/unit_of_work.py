@@ -20,6 +20,7 @@ from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan
+from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import Run
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.ports import (
@@ -62,6 +63,7 @@ class SqlUnitOfWork:
     links: Repository[DownloadLink]
     receipts: Repository[Receipt]
     idempotency: Repository[IdempotencyRecord]
+    documents: Repository[LoadedDocument]
     timers: Timers
     queries: Queries
     audit: AuditLog
@@ -103,6 +105,7 @@ class SqlUnitOfWork:
         self.links = SqlRepository(connection, mapping.LINK)
         self.receipts = SqlRepository(connection, mapping.RECEIPT)
         self.idempotency = SqlRepository(connection, mapping.IDEMPOTENCY)
+        self.documents = SqlRepository(connection, mapping.DOCUMENT)
         self.timers = SqlTimers(connection)
         self.queries = SqlQueries(connection)
         self.audit = self._make_audit(connection)

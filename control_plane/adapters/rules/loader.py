@@ -37,6 +37,7 @@ def load_rules(folder: Path) -> Rules:
             document.file: date.fromisoformat(document.content["document"]["next_review"])
             for document in read.values()
         },
+        digests={document.file: document.digest for document in read.values()},
     )
 
 

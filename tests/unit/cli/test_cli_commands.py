@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from control_plane.domain.actor import Role
 from tests.receipts import receipt_of_inputs
-from tests.unit.cli.terminal import Terminal
+from tests.unit.cli.terminal import Terminal, run
 from tests.world import request_body
 
 ADMIN, OPS, ARCHITECT = Role.PLATFORM_ADMIN, Role.OPS_APPROVER, Role.SOLUTIONS_ARCHITECT
@@ -177,6 +180,70 @@ def test_a_bundle_goes_from_the_queue_to_the_receipt(tenantctl: Terminal) -> Non
     receipt = receipt_of_inputs(edited["inputs"], built["content_digest"])
     tenantctl("bundle", "receipt", bundle_id, tenantctl.file(receipt), who=ARCHITECT)
     assert tenantctl("tenant", "show", owner["tenant"], "--json").json["status"] == "ready"
+
+
+def test_links_are_listed_and_one_is_revoked(tenantctl: Terminal) -> None:
+    bundle_id = tenantctl.submit("C")["bundle_id"]
+    tenantctl("bundle", "accept", bundle_id, who=ARCHITECT)
+    assert tenantctl("bundle", "links", bundle_id, who=ARCHITECT).out == "no links\n"
+    edit = tenantctl.file({"account_id": "210987654321"})
+    tenantctl("bundle", "edit", bundle_id, edit, who=ARCHITECT)
+    with tenantctl.working():
+        tenantctl("bundle", "build", bundle_id, "--json", who=ARCHITECT)
+    urls = [
+        tenantctl(
+            "bundle", "hand-over", bundle_id, "--name", name, "--email", f"{name}@orsted.dk",
+            "--json", who=ARCHITECT,
+        ).json["download_url"]
+        for name in ("mette", "ole")
+    ]  # fmt: skip
+    listed = tenantctl("bundle", "links", bundle_id, who=ARCHITECT).out
+    assert "mette@orsted.dk" in listed
+    assert "ole@orsted.dk" in listed
+    links = tenantctl("bundle", "links", bundle_id, "--json", who=ARCHITECT).json
+    mettes = next(link["id"] for link in links if link["recipient_email"] == "mette@orsted.dk")
+    revoked = tenantctl("bundle", "revoke-link", bundle_id, mettes, "--json", who=ARCHITECT).json
+    assert (revoked["id"], revoked["revoked_at"] is None) == (mettes, False)
+    tenantctl("bundle", "download", urls[0], str(tenantctl.folder / "mettes"), code=4)
+    folder = tenantctl.folder / "oles"
+    tenantctl("bundle", "download", urls[1], str(folder))
+    assert list(folder.iterdir())
+    unknown = "lnk_00000000000000000000000000"
+    tenantctl("bundle", "revoke-link", bundle_id, unknown, who=ARCHITECT, code=4)
+
+
+def test_the_key_of_bundles_is_shown_where_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENANTPLANE_HOME", str(tmp_path / "home"))
+    assert run("bundle", "key").code != 0  # a fresh machine has none
+    assert run("keys", "create").code == 0
+    found = run("bundle", "key", "--json").json
+    shown = run("bundle", "key")
+    assert shown.code == 0
+    assert found["key_id"] in shown.out
+    assert found["public_key"] in shown.out
+    named = base64.b64decode(found["public_key"])[2:10]  # minisign: "Ed", key id, key
+    assert f"{int.from_bytes(named, 'little'):016X}" == found["key_id"]
+
+
+@pytest.mark.parametrize("way", ["created", "existing"])
+def test_an_example_of_inputs_is_taken_by_the_edit(tenantctl: Terminal, way: str) -> None:
+    given = ["--existing"] if way == "existing" else []
+    example = run("bundle", "inputs", "--example", *given).json
+    assert run("bundle", "inputs").json["properties"].keys() >= example.keys()
+    bundle_id = tenantctl.submit("C")["bundle_id"]
+    tenantctl("bundle", "accept", bundle_id, who=ARCHITECT)
+    edited = tenantctl(
+        "bundle", "edit", bundle_id, tenantctl.file(example), "--json", who=ARCHITECT
+    ).json
+    assert edited["inputs"]["network"] == example["network"]
+    schema = run("bundle", "inputs").json
+    assert [
+        error.message
+        for error in Draft202012Validator(schema).iter_errors(edited["inputs"])
+        if "content_digest" not in error.message
+    ] == []  # the build adds that
 
 
 def _handed_over(tenantctl: Terminal) -> dict[str, Any]:

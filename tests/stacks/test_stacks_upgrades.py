@@ -1,0 +1,57 @@
+"""A dedicated Hub whose spec names the next major version of PostgreSQL: upgraded in place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.stacks import sample_specs
+from tests.stacks.cloud_process import CloudProcess
+from tests.stacks.runner_calls import Desk
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+def test_the_next_major_version_is_planned_and_applied_in_place(
+    pulumi_cli: Path, runner_cloud: CloudProcess, tmp_path: Path
+) -> None:
+    spec = sample_specs.dedicated()
+    desk = Desk(
+        root=tmp_path, cli=pulumi_cli, endpoint=runner_cloud.endpoint,
+        program="mode_b", stack="dainese.production.b", spec=spec,
+    )  # fmt: skip
+    desk.result("up", verify=False)
+    rds = runner_cloud.client("rds")
+    (before,) = rds.describe_db_instances()["DBInstances"]
+    assert before["EngineVersion"] == "16.4"
+
+    desk.spec = {**spec, "database": {**spec["database"], "engine_version": "17"}}
+    planned = desk.plan()
+    moved = {o["type"]: o for o in planned["operations"] if o["op"] != "same"}
+    assert {kind: o["op"] for kind, o in moved.items()} == {
+        "aws:rds/instance:Instance": "update",
+        "aws:rds/parameterGroup:ParameterGroup": "replace",  # parameters belong to a major version
+    }
+    instance = moved["aws:rds/instance:Instance"]
+    assert set(instance["diffs"]) == {
+        "autoMinorVersionUpgrade", "engineVersion", "parameterGroupName"
+    }  # fmt: skip
+    assert instance["irreversible"]  # there is no way back to 16
+
+    applied = desk.result("up", saved_plan=planned["saved_plan"])
+    assert {check["name"]: check["ok"] for check in applied["look"]["checks"]} == {
+        "answers_in_cloud": True,
+        "nothing_unknown": True,
+        "outputs_present": True,
+        "plans_only_same": True,
+    }
+    (after,) = rds.describe_db_instances()["DBInstances"]
+    assert after["DbiResourceId"] == before["DbiResourceId"]
+    assert after["EngineVersion"].partition(".")[0] == "17"
+    (group,) = after["DBParameterGroups"]
+    assert group["DBParameterGroupName"].endswith("-postgres17")
+    named = {
+        g["DBParameterGroupName"] for g in rds.describe_db_parameter_groups()["DBParameterGroups"]
+    }
+    assert not {name for name in named if name.endswith("-postgres16")}
