@@ -145,7 +145,6 @@ def api() -> None:
 @app.command(rich_help_panel=_PROCESSES)
 def worker() -> None:
     """Start a worker: it does the phases of runs and bundles."""
-    config.load(role=ProcessRole.WORKER)
     from control_plane import worker as process  # noqa: PLC0415 - heavy
     from control_plane.bootstrap import start_process  # noqa: PLC0415
 
@@ -156,7 +155,6 @@ def worker() -> None:
 @app.command(rich_help_panel=_PROCESSES)
 def signer() -> None:
     """Start the audit log's sequencer and signer, with a key and a database role of its own."""
-    config.load(role=ProcessRole.SIGNER)
     from control_plane.bootstrap import start_process  # noqa: PLC0415 - heavy
 
     parts = start_process("signer")
