@@ -49,9 +49,10 @@ format: $(READY)  ## put the code in its format
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
 
-schemas: $(READY)  ## write the generated JSON Schemas and the OpenAPI document
+schemas: $(READY)  ## write the generated JSON Schemas, OpenAPI document and status tables
 	@$(BIN)/python -m stacks.schemas
 	@$(BIN)/python -m api.openapi
+	@$(BIN)/python -m tools.draw_status
 
 lock: $(READY)  ## resolve requirements.lock again (uv)
 	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes \
