@@ -23,7 +23,7 @@ from control_plane import config, logging
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file, public_key_path
 from control_plane.adapters.audit.trail import SqlTrail
 from control_plane.adapters.cache import cache_folder
-from control_plane.adapters.db.engine import connect, driver_url
+from control_plane.adapters.db.engine import connect
 from control_plane.adapters.db.listening import RunNews
 from control_plane.adapters.db.migrate import pending_on, upgrade
 from control_plane.adapters.db.roles import APP
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 REHEARSAL: Final = "rehearsal on the emulated cloud: nothing here exists in AWS"
+_STATES: Final = "state"  # folder of the home
 # the product's own files: programs, schemas, modules, rules
 SOURCE: Final = Path(__file__).resolve().parent.parent
 
@@ -109,7 +110,7 @@ class Parts:
     def trail(self) -> SqlTrail:
         """The audit log, read."""
         key = public_key_path(self.home.key(Key.AUDIT))
-        return SqlTrail(self.auditor_engine, host=self.settings.audit_host, public_key=key)
+        return SqlTrail(lambda: self.auditor_engine, host=self.settings.audit_host, public_key=key)
 
     @cached_property
     def unit_of_work(self) -> Callable[[], UnitOfWork]:
@@ -176,13 +177,18 @@ class Parts:
         """The master secret and what is derived from it."""
         return FileSecretStore(self.home.key(Key.MASTER))
 
-    def require_keys(self) -> None:
-        """Raise ``SettingInvalid`` unless a worker's keys are there: before any work, not in it."""
+    def prepare_work(self) -> None:
+        """Make the folder of states, where they are in the home.
+
+        Raises ``SettingInvalid`` unless a worker's keys are there: before any work, not in it.
+        """
         read_secret(self.home.key(Key.MASTER))
         try:
             load_key_file(self.home.key(Key.BUNDLE))
         except KeyFileUnusable as error:
             raise SettingInvalid(str(error)) from error
+        if self.settings.state_url is None:
+            self.home.part(_STATES).mkdir(exist_ok=True, mode=0o700)
 
     @cached_property
     def page_key(self) -> bytes:
@@ -196,7 +202,7 @@ class Parts:
 
         settings = self.settings
         given = settings.state_url
-        state = given.get_secret_value() if given else self._state_folder()
+        state = given.get_secret_value() if given else f"file://{self.home.part(_STATES)}"
         return PulumiEngine(
             cli=self._cli,
             backend_url=state,
@@ -214,11 +220,6 @@ class Parts:
             plan_seconds=settings.plan_seconds,
             apply_seconds=settings.apply_seconds,
         )
-
-    def _state_folder(self) -> str:
-        folder = self.home.part("state")
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return f"file://{folder}"
 
     def _cli(self) -> Path:
         """Return the CLI; `make setup` has put it there, else this does."""
@@ -351,7 +352,7 @@ class Parts:
         watched = os.environ.get(config.PREFIX + "END_WITH_PARENT")
         return run_signer(
             SignerConfig(
-                database_url=driver_url(self._url("database_sequencer_url")),
+                database_url=self._url("database_sequencer_url"),
                 key_path=self.home.key(Key.AUDIT),
                 journal_path=self.home.part("keys") / "audit.signed",
                 host=self.settings.audit_host,
@@ -379,7 +380,7 @@ def start_process(part: str) -> Parts:
     parts = Parts(settings)
     parts.home.require(is_written=part != ProcessRole.API)
     if part == ProcessRole.WORKER:
-        parts.require_keys()
+        parts.prepare_work()
     logging.configure(level=settings.log_level, style=settings.log_format, part=part)
     if part in (ProcessRole.API, ProcessRole.WORKER):
         for sentence in parts.overdue_rules():

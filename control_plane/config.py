@@ -7,6 +7,7 @@ belongs to another role.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import socket
@@ -24,7 +25,8 @@ from control_plane.domain.errors import SettingInvalid
 PREFIX = "TENANTPLANE_"
 STATE_SCHEMES: Final = ("file://", "s3://", "postgres://")
 OBJECTS_SCHEMES: Final = ("file:///", "s3://")
-_WORKER_ID: Final = r"^[A-Za-z0-9_.-]{3,60}$"
+_LONGEST_NAME: Final = 60
+_WORKER_ID: Final = rf"^[A-Za-z0-9_.-]{{3,{_LONGEST_NAME}}}$"
 # what access tokens of people and of machines have alike (RFC 9068, section 2.2)
 _CLAIMS_OF_EVERYBODY = frozenset(
     {"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "azp", "scope", "scp", "roles"}
@@ -53,6 +55,7 @@ _SIGNER: Final = ProcessRole.SIGNER
 _MIGRATE: Final = ProcessRole.MIGRATE
 _SERVING: Final = (_API, _WORKER)
 _WITH_HOME: Final = (_API, _WORKER, _SIGNER)
+_AUDITING: Final = (_API, _SIGNER)
 
 
 def _setting(default: Any, description: str, *used_by: ProcessRole, **limits: Any) -> Any:
@@ -68,7 +71,9 @@ def _setting(default: Any, description: str, *used_by: ProcessRole, **limits: An
 class Settings(BaseSettings):
     """Every setting, with its default of the embedded mode."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", frozen=True, env_ignore_empty=True
+    )
 
     installation: Installation = _setting(
         Installation.EMBEDDED, "embedded or production", *ProcessRole
@@ -100,7 +105,7 @@ class Settings(BaseSettings):
         None, "PostgreSQL URL of the audit sequencer", _SIGNER
     )
     database_auditor_url: SecretStr | None = _setting(
-        None, "PostgreSQL URL of the audit reader", *_SERVING
+        None, "PostgreSQL URL of the audit reader", _API
     )
 
     cloud: str = _setting("sandbox", "sandbox or aws", _WORKER, pattern="^(sandbox|aws)$")
@@ -141,7 +146,7 @@ class Settings(BaseSettings):
     link_hours: float = _setting(72, "lifetime of a download link", _API, gt=0, le=24 * 30)
 
     audit_host: str = _setting(
-        "localhost", "host in the audit log's origin", *_WITH_HOME, pattern=r"^[a-z0-9.-]+$"
+        "localhost", "host in the audit log's origin", *_AUDITING, pattern=r"^[a-z0-9.-]+$"
     )
     issuer: str | None = _setting(None, "OIDC issuer; unset: the embedded issuer", _API)
     jwks_url: str | None = _setting(None, "URL of the issuer's JWKS", _API)
@@ -258,19 +263,26 @@ class Settings(BaseSettings):
         """The worker's name: as set, by default ``worker-1`` embedded and else the host's name."""
         if self.worker_id is not None or self.installation is Installation.EMBEDDED:
             return self.worker_id or "worker-1"
-        host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())
-        return f"worker-{host}"[:60]
+        return _worker_name(socket.gethostname())
+
+
+def _worker_name(host: str) -> str:
+    """Return a name of at most 60 characters that no other host has: a long one ends in a hash."""
+    name = "worker-" + re.sub(r"[^A-Za-z0-9_.-]", "-", host)
+    if len(name) <= _LONGEST_NAME and name == f"worker-{host}":
+        return name
+    return f"{name[: _LONGEST_NAME - 9]}-{hashlib.sha256(host.encode()).hexdigest()[:8]}"
 
 
 _ALWAYS_NEEDED: Final = {
     _API: ("database_url", "database_auditor_url"),
-    _WORKER: ("database_url", "database_auditor_url"),
+    _WORKER: ("database_url",),
     _SIGNER: ("database_sequencer_url",),
     _MIGRATE: ("database_owner_url",),
 }
 _NEEDED_IN_PRODUCTION: Final = {
     _API: ("home", "audit_host", "objects_url", "public_url", "issuer", "jwks_url"),
-    _WORKER: ("home", "audit_host", "objects_url", "cloud", "state_url"),
+    _WORKER: ("home", "objects_url", "cloud", "state_url"),
     _SIGNER: ("home", "audit_host"),
     _MIGRATE: (),
 }

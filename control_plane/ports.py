@@ -32,7 +32,7 @@ from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan, PlanHead, is_empty
 from control_plane.domain.rules import LoadedDocument
-from control_plane.domain.run import BlockedOn, Run, RunEvent, RunStatus
+from control_plane.domain.run import BlockedOn, Run, RunEvent
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer, TimerKind
 
@@ -153,9 +153,6 @@ class Queries(Protocol):
 
     def newest_run(self, deployment_id: str) -> Run | None:
         """Return the deployment's newest run."""
-
-    def runs_by_status(self) -> Mapping[RunStatus, int]:
-        """Count the runs in each status."""
 
     def blocked_runs(
         self, on: BlockedOn, *, limit: int, region: str | None = None
@@ -413,9 +410,6 @@ class StackEngine(Protocol):
     def stop_all(self) -> None:
         """Stop every running call of this process where it is, as its parent's death would."""
 
-    def ready(self) -> str:
-        """Return the engine's version. Raises ``EngineUnavailable``."""
-
 
 # --- bundles ---------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True)
@@ -472,9 +466,6 @@ class ObjectStore(Protocol):
 
     def get(self, key: str) -> bytes:
         """Return the content. Raises ``NotFound``."""
-
-    def exists(self, key: str) -> bool:
-        """Tell whether the key is there."""
 
 
 class SecretStore(Protocol):

@@ -51,7 +51,7 @@ def run(parts: Parts, *, ready: Callable[[], None]) -> int:
             elif _is_lost(liveness):
                 log.error("worker.name_taken", worker=liveness.worker_id)
                 break
-        _end(parts.core, stopped=end.is_made)
+        _end(parts.core, liveness, stopped=end.is_made)
     return 0
 
 
@@ -79,17 +79,19 @@ def _is_lost(liveness: Liveness) -> bool:
     return True
 
 
-def _end(core: Core, *, stopped: bool) -> None:
+def _end(core: Core, liveness: Liveness, *, stopped: bool) -> None:
     """Stop the engine calls where they are and end this process at once.
 
     Phases that run are neither awaited nor given up: their rows say where they stand, and the next
-    worker resumes them as after a crash. Their runs are marked as stopped gracefully, so that a
-    restart does not count as a death.
+    worker goes on with them as after a crash. It is said of their runs that they were left in
+    order, so that a restart does not count as a death; but not while another process has the name,
+    which works on them already.
     """
     core.engine.stop_all()
     core.builder.stop_all()
     with contextlib.suppress(Exception):  # the next worker finds out by itself
-        release_runs(core)
+        if liveness.is_held() or liveness.take():
+            release_runs(core)
     log.info("worker.stopped")
     sys.stdout.flush()
     sys.stderr.flush()

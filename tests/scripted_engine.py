@@ -39,7 +39,6 @@ from control_plane.ports import (
 )
 from tests.scripted_resources import made, outputs_of, resources_of
 from tests.scripted_stacks import (
-    VERSION,
     ScriptedStack,
     carry_out,
     compare,
@@ -284,16 +283,11 @@ class ScriptedEngine:
         with self._mutex:
             self._canceled |= self._running
 
-    def ready(self) -> str:
-        """Return the engine's version. Raises ``EngineUnavailable``."""
-        if self.unavailable:
-            raise EngineUnavailable
-        return VERSION
-
     # --- inside ------------------------------------------------------------------------------
     @contextmanager
     def _called(self, what: str, call: EngineCall) -> Iterator[ScriptedStack]:
-        self.ready()
+        if self.unavailable:
+            raise EngineUnavailable
         with self._mutex:
             self.calls.append((what, call.stack))
             self._running.add(call.call_id)

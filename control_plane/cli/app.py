@@ -145,8 +145,7 @@ def api() -> None:
 
 @app.command(rich_help_panel=_PROCESSES)
 def worker() -> None:
-    """Start a worker, which processes runs and bundles."""
-    config.load(role=ProcessRole.WORKER)
+    """Start a worker: it does the phases of runs and bundles."""
     from control_plane import worker as process  # noqa: PLC0415 - heavy
     from control_plane.bootstrap import start_process  # noqa: PLC0415
 
@@ -156,8 +155,7 @@ def worker() -> None:
 
 @app.command(rich_help_panel=_PROCESSES)
 def signer() -> None:
-    """Start the audit log's sequencer and signer, with its own key and database role."""
-    config.load(role=ProcessRole.SIGNER)
+    """Start the audit log's sequencer and signer, with a key and a database role of its own."""
     from control_plane.bootstrap import start_process  # noqa: PLC0415 - heavy
 
     parts = start_process("signer")

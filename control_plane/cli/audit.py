@@ -121,10 +121,10 @@ def verify(
 ) -> None:
     """Verify logs against the database: hashes, signatures, order, and checkpoints you kept.
 
-    It needs no token and no API. Exit 0 when nothing is wrong, 2 tampered or badly signed,
-    or unsigned for too long, 4 malformed or misdated, 5 a gap or no log. Without a tree, every log
-    that a tenant must have is verified. With the application's login at hand the platform's log
-    tells of it; the auditor's login writes nothing.
+    It needs no token and no API. Exit 0 when nothing is wrong, 10 tampered or badly signed,
+    or unsigned for too long, 11 malformed or misdated, 12 a gap or no log. Without a tree, the
+    platform's log and every log that a tenant must have are verified. With the application's
+    login at hand the platform's log records it; the auditor's login writes nothing.
     """
     parts = parts_of_this_installation()
     from control_plane.adapters.audit.keys import (  # noqa: PLC0415 - heavy

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import selectors
+import shutil
 import signal
 import subprocess
 import time
@@ -17,6 +19,7 @@ READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 40.0
 RESTARTS: Final = 5  # of one part within RESTART_SECONDS; one more ends the installation
 RESTART_SECONDS: Final = 600.0
+LARGEST_LOG: Final = 10 * 1024 * 1024  # bytes
 _LONGEST_PAUSE_SECONDS: Final = 16.0
 
 
@@ -115,6 +118,15 @@ class Child:
         text = self.log.read_text(errors="replace")
         lines = [line for line in text.splitlines() if line.strip()]
         return lines[-1][-400:] if lines else "no output"
+
+    def rotate_log(self) -> None:
+        """Begin the log anew when it has become long; the one before it is kept.
+
+        The process keeps its file open, for appending, so that the file itself is emptied.
+        """
+        if self.log.stat().st_size > LARGEST_LOG:
+            shutil.copyfile(self.log, self.log.with_name(f"{self.log.name}.1"))
+            os.truncate(self.log, 0)
 
     def stop(self) -> None:
         """Ask it to end, and end it when it does not."""

@@ -34,13 +34,14 @@ keys = typer.Typer(no_args_is_help=True, help="Keys of an installation.")
 stack = typer.Typer(no_args_is_help=True, help="Stacks, for the plain `pulumi` command.")
 database = typer.Typer(no_args_is_help=True, help="Database of a production installation.")
 LEFT_BY_SERVE = "serve.json"
+_ADMIN = "PGADMIN_URL"
 
 
 @contextmanager
 def database_faults() -> Iterator[None]:
     """Turn a driver's stack trace into a sentence when there is no database.
 
-    Raises ``Unavailable`` or ``SettingInvalid``.
+    ``setting`` is the variable with the URL. Raises ``Unavailable`` or ``SettingInvalid``.
     """
     import psycopg  # noqa: PLC0415 - the commands of the API need no driver
     import sqlalchemy.exc  # noqa: PLC0415
@@ -54,8 +55,8 @@ def database_faults() -> Iterator[None]:
     except (psycopg.ProgrammingError, sqlalchemy.exc.ArgumentError):
         # its own words would repeat the URL, password and all
         raise SettingInvalid(
-            f"a URL in {PREFIX}DATABASE_… does not start with postgresql:// or names a role "
-            f"without the required rights"
+            f"a URL in {setting} is none that starts with postgresql:// or names a role "
+            "without the rights it needs"
         ) from None
 
 
@@ -248,15 +249,18 @@ def passphrase(
 
 
 @database.command("roles")
-def make_roles(
-    admin_url: Annotated[
-        str, typer.Option(envvar="PGADMIN_URL", help="Database URL of an administrator.")
-    ],
-) -> None:
-    """Create the database and its four roles, as an administrator of the server."""
+def make_roles() -> None:
+    """Create the database and its four roles, as an administrator of the server (PGADMIN_URL)."""
+    admin_url = os.environ.get(_ADMIN)
+    if not admin_url:
+        raise SettingInvalid(
+            f"{_ADMIN} is not set: the URL of an administrator of the server, whose password does "
+            "not belong on a command line",
+            name=_ADMIN,
+        )
     from control_plane.adapters.db.roles import DATABASE, ROLES, bootstrap  # noqa: PLC0415 - heavy
 
-    with database_faults():
+    with database_faults(_ADMIN):
         bootstrap(admin_url)
     typer.echo(f"database {DATABASE}, roles {', '.join(ROLES)}: set their passwords")
 

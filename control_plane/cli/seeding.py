@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from control_plane.bootstrap import Parts
 from control_plane.config import Settings
 from control_plane.domain.actor import system
-from control_plane.domain.deployment import Account
 from control_plane.domain.errors import SettingInvalid
 from control_plane.services import accounts
 from control_plane.services.performing import perform
@@ -25,22 +25,13 @@ def prepare_accounts(parts: Parts) -> None:
 def _bring(act: Act, settings: Settings) -> None:
     known = {account.account_id: account for account in act.uow.accounts.find()}
     for number, role, external in _pool(settings.accounts):
+        facts: dict[str, Any] = {
+            "role_arn": role, "external_id": external, "shared": settings.accounts_shared
+        }  # fmt: skip
         if number in known:
-            changes = {
-                "role_arn": role, "external_id": external, "shared": settings.accounts_shared
-            }  # fmt: skip
-            accounts.change_account(act, known[number], changes)
-            continue
-        account = Account(
-            id=act.new_id("account"),
-            account_id=number,
-            role_arn=role,
-            external_id=external,
-            shared=settings.accounts_shared,
-            claimed_by=None,
-            created_at=act.now(),
-        )
-        accounts.put_account(act, account)
+            accounts.change_account(act, known[number], facts)
+        else:
+            accounts.put_account(act, number, **facts)
 
 
 def _pool(text: str) -> list[tuple[str, str | None, str | None]]:

@@ -249,6 +249,7 @@ class EmbeddedInstallation:
             self._server.start()
             self.say(f"database    ready again, pid {self._server.pid}")
         for child in self.children:
+            child.rotate_log()
             if child.has_ended():
                 pause = child.restarts.note_end()
                 self.say(
@@ -297,9 +298,13 @@ def _took(started: float) -> str:
 
 def _clean_environment(settings: Settings, home: Path) -> dict[str, str]:
     """Return the environment of the children: ours, with every setting as this process has it."""
+    settled = {PREFIX + name.upper() for name in Settings.model_fields}
+    foreign = "AWS_" if settings.cloud == "sandbox" else "\0"
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("AWS_")
-    } if settings.cloud == "sandbox" else dict(os.environ)  # fmt: skip
+        name: value
+        for name, value in os.environ.items()
+        if name not in settled and not name.startswith(foreign)
+    }
     for name in settings.model_fields_set:
         value = getattr(settings, name)
         if isinstance(value, Path) and value.exists():

@@ -43,20 +43,24 @@ def add_account(
                 f"update`",
                 account=account_id,
             )
-        account = Account(
-            id=act.new_id("account"),
-            account_id=account_id,
-            role_arn=role_arn,
-            external_id=external_id,
-            shared=shared,
-            claimed_by=None,
-            created_at=act.now(),
+        return put_account(
+            act, account_id, role_arn=role_arn, external_id=external_id, shared=shared
         )
-        return put_account(act, account)
 
 
-def put_account(act: Act, account: Account) -> Account:
+def put_account(
+    act: Act, account_id: str, *, role_arn: str | None, external_id: str | None, shared: bool
+) -> Account:
     """Add an account in the caller's transaction. Raises ``InvalidInput``."""
+    account = Account(
+        id=act.new_id("account"),
+        account_id=account_id,
+        role_arn=role_arn,
+        external_id=external_id,
+        shared=shared,
+        claimed_by=None,
+        created_at=act.now(),
+    )
     _check(account)
     act.uow.accounts.add(account)
     record(

@@ -78,6 +78,7 @@ class Turn:
         """Return the call of this turn, registered."""
         if self.call is None:
             self.call = patiently(self._register)
+            self.core.calls.add(self.call.call_id)
         return self.call
 
     def _register(self) -> EngineCall:
@@ -99,6 +100,7 @@ class Turn:
                 act.uow.commit()
 
         patiently(close)
+        self.core.calls.discard(call.call_id)
 
 
 def _begin(core: Core, run_id: str) -> Turn | None:

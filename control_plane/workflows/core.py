@@ -84,6 +84,7 @@ class Core:
     rules: Rules
     limits: Limits
     here: Whereabouts
+    calls: set[str] = field(default_factory=set)  # engine calls that this process has open
     refusals: RefusalBudget = field(default_factory=RefusalBudget)
     reads: ReadTally[tuple[Actor, str, str]] = field(default_factory=ReadTally)
 

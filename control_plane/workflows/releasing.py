@@ -18,10 +18,11 @@ def calls_to_stop(core: Core) -> Sequence[str]:
 def release_runs(core: Core) -> int:
     """Close the calls of a worker that shuts down gracefully; returns how many.
 
-    Their runs are taken up by the next worker, which settles what the stopped engines left.
+    Their runs are taken up by the next worker, which settles what the stopped engines left. Calls
+    of the same worker's name that another process registered are its own.
     """
     with core.act() as act:
-        open_calls = act.uow.calls.find(worker=core.here.worker, ended_at=None)
+        open_calls = act.uow.calls.find(id=tuple(core.calls), ended_at=None)
     for call in open_calls:
         with core.act() as act:
             run, _ = locked_run(act.uow, call.run_id)

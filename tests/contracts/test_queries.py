@@ -64,14 +64,6 @@ def test_the_newest_run_is_that_with_the_highest_number(storage: Storage, scene:
         assert uow.queries.newest_run("dep_unknown") is None
 
 
-def test_runs_are_counted_by_their_status(storage: Storage, scene: Scene) -> None:
-    for status in (RunStatus.APPLIED, RunStatus.APPLIED, RunStatus.ERRORED):
-        scene.run(scene.mine, status=status)
-    with storage.unit_of_work() as uow:
-        assert uow.queries.runs_by_status() == {RunStatus.APPLIED: 2, RunStatus.ERRORED: 1}
-        assert all(isinstance(status, RunStatus) for status in uow.queries.runs_by_status())
-
-
 def test_blocked_runs_are_found_by_what_they_wait_for_longest_first(
     storage: Storage, make: Entities, scene: Scene
 ) -> None:

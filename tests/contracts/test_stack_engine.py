@@ -40,10 +40,6 @@ def bench(emulated: str, pulumi_cli: Path, tmp_path: Path) -> Iterator[Bench]:
     assert not calls.exists() or list(calls.iterdir()) == []
 
 
-def test_an_engine_tells_its_version(bench: Bench) -> None:
-    assert bench.engine.ready()
-
-
 def test_a_plan_says_what_would_be_done_and_does_nothing(bench: Bench) -> None:
     plan = bench.plan()
     assert {operation.op for operation in plan.operations} == {"create"}

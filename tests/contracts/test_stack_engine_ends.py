@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,27 @@ def bench(emulated: str, pulumi_cli: Path, tmp_path: Path) -> Iterator[Bench]:
     yield made
     calls = tmp_path / "calls"
     assert not calls.exists() or list(calls.iterdir()) == []
+
+
+def test_calls_are_canceled_while_the_command_is_looked_for(tmp_path: Path) -> None:
+    """It may be built, which takes minutes."""
+    looking, may_end = threading.Event(), threading.Event()
+
+    def look() -> Path:
+        looking.set()
+        assert may_end.wait(60)
+        raise EngineUnavailable("there is none")
+
+    bench = pulumi_bench(look, "http://127.0.0.1:9", tmp_path)
+    with ThreadPoolExecutor(2) as pool:
+        planned = pool.submit(bench.plan)
+        try:
+            assert looking.wait(60)
+            assert pool.submit(bench.engine.cancel, "run_1.1").result(30) is False
+        finally:
+            may_end.set()
+        with pytest.raises(EngineUnavailable, match="there is none"):
+            planned.result(60)
 
 
 def test_nothing_interrupted_is_nothing_resolved(bench: Bench) -> None:

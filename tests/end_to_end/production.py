@@ -108,10 +108,8 @@ class Production:
             )
         serving = self.production(
             HOME=self.home(role),
-            AUDIT_HOST=AUDIT_HOST,
             REHEARSAL="true",
             DATABASE_URL=self.server.url(roles.APP, roles.DATABASE),
-            DATABASE_AUDITOR_URL=self.server.url(roles.AUDITOR, roles.DATABASE),
             OBJECTS_URL=f"s3://{OBJECTS}/production?region=eu-west-1&endpoint={self.cloud}",
         ) | {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
         if role == "worker":
@@ -127,6 +125,8 @@ class Production:
         return (
             serving
             | self.production(
+                AUDIT_HOST=AUDIT_HOST,
+                DATABASE_AUDITOR_URL=self.server.url(roles.AUDITOR, roles.DATABASE),
                 PORT=self.port,
                 PUBLIC_URL="https://control.example.test",
                 ISSUER=self.issuer,

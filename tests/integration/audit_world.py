@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, func, make_url, select, text
 
+from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.checkpoints import CheckpointPublisher
 from control_plane.adapters.audit.keys import KeyFileSigner
 from control_plane.adapters.audit.recorder import SqlAuditLog
@@ -162,7 +163,8 @@ class World:
 
     def notes(self, tree: str = ACME) -> list[str]:
         query = text("SELECT note FROM audit_checkpoint WHERE tenant_id = :tree ORDER BY size")
-        with self.app.connect() as connection:
+        with self.auditor.connect() as connection:
+            reading.limit_to(connection, [tree])
             return list(connection.execute(query, {"tree": tree}).scalars())
 
     def verify(
@@ -191,7 +193,8 @@ class World:
         return [(row.tenant_id, row.idx, event_id(row.event_id)) for row in rows]
 
     def pending(self) -> int:
-        with self.app.connect() as connection:
+        with self.auditor.connect() as connection:
+            reading.limit_to(connection, reading.ALL_TREES)
             query = select(func.count()).select_from(audit_pending)
             return int(connection.execute(query).scalar_one())
 

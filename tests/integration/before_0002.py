@@ -183,20 +183,23 @@ ROWS: Final[dict[str, list[dict[str, Any]]]] = {
 }  # fmt: skip
 
 
+def put(connection: psycopg.Connection[Any], table: str, row: dict[str, Any]) -> None:
+    """Write one row."""
+    columns = sql.SQL(", ").join(map(sql.Identifier, row))
+    values = [json.dumps(v) if isinstance(v, _JSON) else v for v in row.values()]
+    places = sql.SQL(", ").join(sql.Placeholder() * len(row))
+    connection.execute(
+        sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(sql.Identifier(table), columns, places),
+        values,
+    )
+
+
 def fill(owner_url: str) -> None:
     """Write the rows, in one transaction; the first approval was given and used."""
     with psycopg.connect(owner_url) as connection:
         for table, rows in ROWS.items():
             for row in rows:
-                columns = sql.SQL(", ").join(map(sql.Identifier, row))
-                values = [json.dumps(v) if isinstance(v, _JSON) else v for v in row.values()]
-                places = sql.SQL(", ").join(sql.Placeholder() * len(row))
-                connection.execute(
-                    sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
-                        sql.Identifier(table), columns, places
-                    ),
-                    values,
-                )
+                put(connection, table, row)
         for status in ("approved", "consumed"):
             connection.execute(
                 "UPDATE approval SET status = %s WHERE id = %s", [status, _id("apr", 1)]

@@ -308,7 +308,7 @@ def test_a_log_that_a_tenant_must_have_is_missed_by_everybody(log: World) -> Non
     report = verify(
         log.auditor, host=HOST, public_keys=[log.key.public_key], expected=[ACME, OTHER]
     )
-    assert (report.exit_code, verdicts(report)) == (5, {"GAP"})
+    assert (report.exit_code, verdicts(report)) == (12, {"GAP"})
     assert f"{ORIGIN}: NOT OK" in report.to_text()
 
 

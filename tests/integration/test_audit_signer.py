@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -348,8 +349,36 @@ def test_what_no_release_writes_is_logged_and_named(world: World, body: bytes) -
     world.record(2)
     assert world.settle()[0].error is None
     report = world.verify()
-    assert (report.exit_code, report.verdict) == (4, "MALFORMED")
+    assert (report.exit_code, report.verdict) == (11, "MALFORMED")
     assert [item.idx for item in report.trees[0].findings] == [2]
+
+
+# no two alike, so that PostgreSQL cannot compress them
+HAN = random.Random(7)  # noqa: S311 - no secret
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [
+        (b"u\\u0000", "OK"),
+        ("".join(chr(HAN.randrange(0x4E00, 0x9FA5)) for _ in range(2000)).encode(), "OK"),
+        (b"\\ud800", "MALFORMED"),
+        (b"\xed\xa0\x80", "MALFORMED"),
+        (b"x" * 50_000, "MALFORMED"),
+    ],
+    ids=["nul", "long", "escaped surrogate", "surrogate", "huge"],
+)
+def test_a_name_that_no_index_takes_stops_no_log(world: World, name: bytes, verdict: str) -> None:
+    event = make_event(3)
+    body = encode_body(event, {}).replace(b'"u-0"', b'"' + name + b'"', 1)
+    row = {"event_id": event_uuid(event.id), "tenant_id": ACME, "body": body}
+    with world.app.begin() as connection:
+        connection.execute(insert(audit_pending).inline(), row)
+    world.record(2, OTHER)
+    world.record(2)
+    assert {report.error for report in world.settle()} == {None}
+    assert (world.pending(), len(world.logged())) == (0, 5)
+    assert world.verify().verdict == verdict
 
 
 # --- what a crash leaves ----------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import text
 
 from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.keys import create_key_file
@@ -100,8 +101,23 @@ def wait_until(is_true: Callable[[], bool], seconds: float = 60) -> None:
 def actions(world: World) -> list[str]:
     with world.auditor.begin() as connection:
         reading.limit_to(connection, ["platform"])
-        events = reading.events_page(connection, "platform").events
+        events = reading.events_page(connection, "platform")
     return [str(item.body["action"]) for item in events if item.body is not None]
+
+
+def test_the_process_connects_as_one_that_notices_a_server_that_vanished(
+    world: World, child: SignerChild
+) -> None:
+    child.start()
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tenantplane signer'"
+        " AND usename = 'tenantplane_sequencer' AND datname = current_database()"
+    )
+    engine = world.database.engine(SEQUENCER)
+    with engine.connect() as connection:
+        wait_until(lambda: bool(connection.execute(query).scalar_one()))
+    engine.dispose()
+    assert child.end()[0] == 0
 
 
 def test_the_process_signs_what_is_written_and_tells_of_itself(

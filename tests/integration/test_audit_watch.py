@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from sqlalchemy import Connection, delete, event, update
 
 from control_plane.adapters.audit.trail import SqlTrail
 from control_plane.adapters.db.audit_tables import audit_entry
+from control_plane.adapters.db.engine import connect
+from control_plane.domain.errors import Unavailable
 from tests.integration.audit_attacker import (
     edit_and_hash,
     edited,
@@ -28,7 +31,7 @@ def trail(world: World, tmp_path: Path) -> SqlTrail:
     """The log as an API process sees it, with the signer's public key."""
     key = tmp_path / "audit.key.pub"
     key.write_bytes(world.key.public_pem())
-    return SqlTrail(world.auditor, host=HOST, public_key=key)
+    return SqlTrail(lambda: world.auditor, host=HOST, public_key=key)
 
 
 def test_a_look_reads_only_what_was_added(world: World, trail: SqlTrail) -> None:
@@ -53,6 +56,39 @@ def test_a_look_reads_only_what_was_added(world: World, trail: SqlTrail) -> None
     trail.look_on(1000)
     assert len(read) == looked + 1
     assert trail.first_fault() == ""
+
+
+@pytest.mark.parametrize("content", [None, b"not a key"])
+def test_without_the_signers_key_the_database_is_not_believed_silently(
+    world: World, trail: SqlTrail, tmp_path: Path, content: bytes | None
+) -> None:
+    world.grow(ACME, 10)
+    file, key = tmp_path / "audit.key.pub", world.key.public_pem()
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    trail.look_on(100)
+    assert trail.first_fault().startswith("the public key audit.key.pub" if content is None else
+                                          "audit.key.pub holds no public key")  # fmt: skip
+    assert trail.first_fault().endswith("compared with keys from the database alone")
+    file.write_bytes(key)
+    trail.look_on(100)
+    assert trail.first_fault() == ""
+
+
+@pytest.mark.parametrize(
+    "read",
+    [SqlTrail.is_behind, SqlTrail.held, lambda trail: trail.checkpoint(ACME),
+     lambda trail: trail.proof(ACME, 0), lambda trail: trail.tile(ACME, "tile/0/000"),
+     lambda trail: trail.events(ACME, after=0, limit=1, action=None)],
+)  # fmt: skip
+def test_a_database_that_is_away_is_unavailable(
+    tmp_path: Path, read: Callable[[SqlTrail], object]
+) -> None:
+    away = connect("postgresql://nobody@127.0.0.1:9/none", name="tests")
+    trail = SqlTrail(lambda: away, host=HOST, public_key=tmp_path / "audit.key.pub")
+    with pytest.raises(Unavailable):
+        read(trail)
 
 
 def test_a_look_finds_what_was_changed_before_it_was_read(world: World, trail: SqlTrail) -> None:

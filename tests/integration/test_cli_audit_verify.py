@@ -12,7 +12,9 @@ import pytest
 
 from control_plane.adapters.audit.keys import KeyFileSigner
 from control_plane.adapters.audit.note import Checkpoint, VerifierKey, open_checkpoint
+from control_plane.adapters.audit.report import EXIT_CODES
 from control_plane.cli.app import invoke
+from control_plane.cli.errors import DONE, FAILED, HIDDEN, REFUSED, UNAVAILABLE, USAGE
 from control_plane.domain.ids import make_id
 from control_plane.domain.tenant import Tenant
 from tests.entities import Entities
@@ -40,7 +42,7 @@ def test_a_slug_is_looked_up_and_its_tree_is_verified(
     tenant = _stored_tenant(storage)
     for key in (tenant.slug, tenant.id):
         # the tenant was stored without an event, so what is found is that its log is missing
-        assert invoke(["audit", "verify", key]) == 5
+        assert invoke(["audit", "verify", key]) == 12
         out = capsys.readouterr().out
         assert f"localhost/audit/{tenant.id}: NOT OK" in out
         assert "GAP: there is no such log" in out
@@ -80,9 +82,18 @@ def test_a_slug_that_nobody_has_is_4(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.usefixtures("settings")
-def test_no_log_at_all_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert invoke(["audit", "verify"]) == 0
-    assert "There is no log to verify." in capsys.readouterr().out
+def test_a_platform_without_a_log_is_found_when_all_are_verified(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert invoke(["audit", "verify"]) == 12
+    out = capsys.readouterr().out
+    assert "localhost/audit/platform: NOT OK" in out
+    assert "GAP: there is no such log" in out
+
+
+def test_what_is_found_is_told_from_what_went_wrong() -> None:
+    others = {DONE, FAILED, USAGE, REFUSED, HIDDEN, UNAVAILABLE}
+    assert not others & set(EXIT_CODES.values())
 
 
 @pytest.mark.usefixtures("settings")
@@ -92,7 +103,7 @@ def test_a_tenant_without_a_log_is_found_when_all_are_verified(
     tenant = _stored_tenant(storage)
     with psycopg.connect(storage.database.admin) as connection:
         connection.execute("UPDATE tenant SET created_at = now() - interval '10 minutes'")
-    assert invoke(["audit", "verify"]) == 5
+    assert invoke(["audit", "verify"]) == 12
     out = capsys.readouterr().out
     assert f"localhost/audit/{tenant.id}: NOT OK" in out
     assert "GAP: there is no such log" in out

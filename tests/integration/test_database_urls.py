@@ -8,15 +8,16 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
+from psycopg import sql
+from sqlalchemy import text
 
 from control_plane.adapters.db import migrate, roles
 from control_plane.adapters.db.engine import connect, driver_url
+from control_plane.adapters.db.faults import translated
 from control_plane.adapters.dbos import migrate as dbos_migrate
 from control_plane.adapters.dbos.liveness import Liveness
 from control_plane.adapters.dbos.queue import client
-from control_plane.domain.errors import SettingInvalid
+from control_plane.domain.errors import SettingInvalid, Unavailable
 from tests.databases import Database
 
 Form = Callable[[dict[str, str], int], str]
@@ -100,11 +101,21 @@ def test_migrations_queue_and_worker_take_the_same_urls(
         pass
 
 
-def test_the_signers_engine_takes_what_driver_url_gives(database: Database, dead_port: int) -> None:
-    written = FORMS["hosts and ports of the query"](_parts(database.sequencer), dead_port)
-    engine = create_engine(driver_url(driver_url(written)), poolclass=NullPool)
-    with engine.connect() as connection:
-        assert connection.execute(text("SELECT current_user")).scalar_one() == roles.SEQUENCER
+def test_a_server_that_became_a_standby_is_away_and_is_left(database: Database) -> None:
+    """As after a fail-over that leaves the connections of the old primary open."""
+    name = sql.Identifier(database.name)
+    engine = connect(database.app, name="tests", connections=1, overflow=0)
+    change = text("UPDATE tenant SET hold = true")
+    with psycopg.connect(database.admin, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name)
+        )
+        with pytest.raises(Unavailable), translated(), engine.begin() as connection:
+            connection.execute(change)
+        admin.execute(sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(name))
+    with engine.begin() as connection:  # not by the old connection, which is read-only still
+        connection.execute(change)
+    engine.dispose()
 
 
 def test_a_password_survives_the_way() -> None:

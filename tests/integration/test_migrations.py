@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,14 +10,16 @@ import psycopg
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from psycopg import sql
 from sqlalchemy import NullPool, create_engine
 
 from control_plane.adapters.db import audit_tables, migrate, roles, tables
 from control_plane.adapters.db.engine import driver_url
 from control_plane.adapters.db.metadata import metadata
 from control_plane.adapters.postgres import SUPERUSER, EmbeddedPostgres
-from control_plane.domain.errors import Unavailable
+from control_plane.domain.errors import Conflict, Unavailable
 from tests.databases import Database, drop_database, new_database
+from tests.integration.before_0002 import ROWS, put
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -107,6 +110,37 @@ def test_a_failed_migration_leaves_nothing(fresh: Database) -> None:
     with psycopg.connect(fresh.owner) as connection:
         left = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         assert left.fetchall() == [("idempotency_record",)]
+
+
+@pytest.mark.parametrize(
+    ("before", "table", "first", "second", "named"),
+    [
+        ("0001", "contract", {}, {"id": "ctr_2", "envelope_id": "e-2"},
+         f"the same contract number: C-1 of docusign ({ROWS['contract'][0]['id']}, ctr_2)"),
+        ("0006", "decision", {"person": "olga"}, {"id": "dec_2", "person": "olga.new"},
+         f"decided twice on the same approval: {ROWS['decision'][0]['approval_id']};"),
+    ],
+)  # fmt: skip
+def test_rows_that_were_legal_before_are_named_and_nothing_is_changed(
+    fresh: Database,
+    before: str,
+    table: str,
+    first: dict[str, str],
+    second: dict[str, str],
+    named: str,
+) -> None:
+    migrate.upgrade(fresh.owner, before)
+    row = ROWS[table][0] | first
+    with psycopg.connect(fresh.admin) as admin:
+        admin.execute("SET session_replication_role = replica")  # what it refers to is not there
+        put(admin, table, row)
+        put(admin, table, row | second)
+    with pytest.raises(Conflict, match=re.escape(named)):
+        migrate.upgrade(fresh.owner)
+    assert migrate.pending(fresh.owner)[0] > before
+    with psycopg.connect(fresh.owner) as owner:
+        query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
+        assert owner.execute(query).fetchone() == (2,)
 
 
 def test_missing_roles_are_named_with_what_to_do(tmp_path_factory: pytest.TempPathFactory) -> None:

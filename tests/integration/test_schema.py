@@ -15,6 +15,7 @@ import pytest
 
 from control_plane.adapters.db.mapping import MAPPED, Mapped
 from control_plane.adapters.db.tables import BUSINESS_TABLES, IMMUTABLE
+from control_plane.adapters.db.tables import run as run_table
 from control_plane.domain.calls import CallOutcome
 from control_plane.domain.timers import TimerKind
 from tests.entities import ASKER, DECIDER, Entities, Waiting, store_waiting
@@ -36,6 +37,7 @@ class Owner:
 
     connection: psycopg.Connection[Any]
     waiting: Waiting
+    make: Entities
     decisions: int = 0
 
     def refused(self, statement: str, values: dict[str, Any] | None = None) -> tuple[str, str]:
@@ -88,7 +90,7 @@ def owner(storage: Storage) -> Iterator[Owner]:
         uow.evidence.add(make.evidence(waiting.run))
         uow.commit()
     with psycopg.connect(storage.database.owner, autocommit=True) as connection:
-        yield Owner(connection, waiting)
+        yield Owner(connection, waiting, make)
 
 
 # --- decisions -------------------------------------------------------------------------------
@@ -111,7 +113,7 @@ def test_a_decision_on_what_does_not_wait_is_refused(owner: Owner) -> None:
 
 
 def test_a_decision_after_the_end_of_its_time_is_refused(owner: Owner) -> None:
-    owner.done("UPDATE approval SET expires_at = '2026-11-20T15:00:00Z'")
+    owner.ask("expires_at = '2026-11-20T15:00:00Z'")
     assert owner.refused(DECIDE, owner.decision()) == ("TP005", "")
 
 
@@ -164,6 +166,15 @@ def test_where_two_must_agree_they_are_two_people(owner: Owner) -> None:
     assert owner.done("UPDATE approval SET status = 'approved'") == 1
 
 
+def test_one_account_decides_once_whoever_its_claims_say_it_is(owner: Owner) -> None:
+    owner.ask("needed = 2")
+    owner.done(DECIDE, owner.decision(actor="user:olga", person="olga@example.com"))
+    renamed = owner.decision(actor="user:olga", person="olga.new@example.com")
+    assert owner.refused(DECIDE, renamed) == ("23505", "uq_decision_approval_id_actor_id")
+    answer = owner.refused("UPDATE approval SET status = 'approved'")
+    assert answer == ("TP006", "approval_needs_decision")
+
+
 @pytest.mark.parametrize(
     "account",
     [{"actor": "user:asks-2", "person": ASKER}, {"actor": ASKER, "person": "somebody@example.com"}],
@@ -196,7 +207,10 @@ def test_a_rejected_approval_cannot_be_turned_round(owner: Owner) -> None:
 
 
 def test_an_approval_stays_with_its_plan(owner: Owner) -> None:
-    for change in ("plan_digest = 'sha256:0'", "plan_id = 'pln_1'", "run_id = 'run_1'", "id = 'a'"):
+    for change in (
+        "plan_digest = 'sha256:0'", "plan_id = 'pln_1'", "run_id = 'run_1'", "id = 'a'",
+        "tenant_id = 'ten_1'", "expires_at = expires_at + interval '1 hour'",
+    ):  # fmt: skip
         answer = owner.refused(f"UPDATE approval SET {change}")  # noqa: S608 - our own names
         assert answer == ("TP006", "approval_is_bound_to_its_plan")
 
@@ -208,6 +222,38 @@ def test_a_run_that_asked_does_not_apply_without_its_approval(owner: Owner) -> N
     assert owner.refused(apply) == ("TP006", "run_needs_approval")
     owner.done("UPDATE approval SET status = 'approved'")
     assert owner.done(apply) == 1
+
+
+@pytest.mark.parametrize(
+    "change", ["approval_id = NULL", "plan_id = NULL", "approval_id = %(other)s"]
+)
+def test_a_run_applies_under_its_own_approval_alone(
+    owner: Owner, storage: Storage, change: str
+) -> None:
+    with storage.unit_of_work() as uow:
+        other = store_waiting(uow, owner.make)
+        uow.commit()
+    owner.done(DECIDE, owner.decision())
+    owner.done(DECIDE, owner.decision(approval=other.approval.id, digest=other.plan.digest))
+    owner.done("UPDATE approval SET status = 'approved'")
+    run = {"id": owner.waiting.run.id, "other": other.approval.id}
+    apply = "UPDATE run SET status = 'applying' WHERE id = %(id)s"
+    assert owner.refused(apply.replace("WHERE", f", {change} WHERE"), run) == (
+        "TP006", "run_needs_approval"
+    )  # fmt: skip
+    assert owner.done(apply, run) == 1
+
+
+def test_a_run_is_not_made_in_its_apply_under_an_approval_of_another(
+    owner: Owner,
+) -> None:
+    owner.done(DECIDE, owner.decision())
+    owner.done("UPDATE approval SET status = 'approved'")
+    changes = {"id": "'run_1'", "number": "number + 1", "status": "'applying'"}
+    names = [column.name for column in run_table.columns]
+    values = ", ".join(changes.get(name, name) for name in names)
+    made = f"INSERT INTO run ({', '.join(names)}) SELECT {values} FROM run"  # noqa: S608 - our own
+    assert owner.refused(made) == ("TP006", "run_needs_approval")
 
 
 # --- rows that never change ------------------------------------------------------------------

@@ -41,7 +41,6 @@ class Worker:
             "TENANTPLANE_HOME": str(folder / "home"),
             "TENANTPLANE_WORKER_ID": NAME,
             "TENANTPLANE_DATABASE_URL": storage.database.app,
-            "TENANTPLANE_DATABASE_AUDITOR_URL": storage.database.auditor,
             "TENANTPLANE_SANDBOX_URL": "http://127.0.0.1:9",  # there is no cloud
             "TENANTPLANE_LOG_FORMAT": "json",
         }
@@ -151,3 +150,32 @@ def test_a_worker_whose_name_another_process_holds_ends(storage: Storage, worker
             other.__exit__()
     assert worker.has_said("worker.name_taken")
     assert storage.enqueued() == [(f"advance_run:{run.id}:1", "PENDING")]  # whoever has it goes on
+
+
+def test_a_worker_that_lost_its_name_leaves_the_calls_of_the_one_that_has_it(
+    storage: Storage, worker: Worker
+) -> None:
+    other = Liveness(storage.database.app, NAME)
+    worker.end_session()
+    while not other.take():
+        worker.end_session()
+    make = Entities()
+    tenant = make.tenant(region="eu-west-1", mode="A")
+    deployment = make.deployment(tenant, kind=DeploymentKind.SLICE, account_id="")
+    run = make.run(deployment, is_working=True)
+    with storage.unit_of_work() as uow:
+        uow.tenants.add(tenant)
+        uow.deployments.add(deployment)
+        uow.runs.add(run)
+        uow.calls.add(make.call(run, worker=NAME))
+        uow.commit()
+    try:
+        assert worker.process.wait(SECONDS) == 1
+    finally:
+        other.__exit__()
+    assert worker.has_said("worker.name_taken")
+    with storage.unit_of_work() as uow:
+        (call,), found = uow.calls.find(run_id=run.id), uow.runs.get(run.id)
+    assert call.outcome is None
+    assert found is not None
+    assert found.is_working

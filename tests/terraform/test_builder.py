@@ -228,6 +228,26 @@ def test_two_builds_give_the_same_bytes_and_other_inputs_other_ones(
     assert list((tmp_path / "builds").iterdir()) == []
 
 
+def test_what_a_killed_build_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    made = builder(tmp_path, binary=ABSENT)
+    folder = tmp_path / "builds"
+    code = (
+        "import os, sys; from pathlib import Path; from tests.terraform.shipped import builder;"
+        "made = builder(Path(sys.argv[1])); held = made._folder(); found = held.__enter__();"
+        "(found / 'stage').mkdir(); print('held', flush=True); sys.stdin.read(); os._exit(1)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        (folder / "lost+found").mkdir()
+        made.build(order(), on_events=lambda *_: None)
+        assert len(list(folder.iterdir())) == 2  # that of a build that runs is left
+    made.build(order(), on_events=lambda *_: None)
+    assert [left.name for left in folder.iterdir()] == ["lost+found"]
+
+
 def test_the_archive_holds_modules_inputs_and_what_explains_them(plain: Shipped) -> None:
     files = read_tree(plain.root)
     assert plain.root.name == "hub-dainese-1"
@@ -282,22 +302,62 @@ def test_a_key_file_that_cannot_be_used_is_said_and_nothing_is_signed(tmp_path: 
     assert str(tmp_path) not in str(refused.value)
 
 
-def test_the_review_files_name_every_principal_of_another_account() -> None:
-    def item(address: str, principal: str) -> dict[str, Any]:
-        statement = {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "*"}
-        policy = json.dumps({"Statement": [statement]})
-        return {
-            "mode": "managed", "address": address, "type": "aws_kms_key",
-            "change": {"after": {"policy": policy}},
-        }  # fmt: skip
+ACCOUNT, FOREIGN = "210987654321", "999999999999"
 
-    own, foreign = "arn:aws:iam::210987654321:root", "arn:aws:iam::999999999999:root"
-    plan = {"resource_changes": [item("k.own", own), item("k.foreign", foreign)]}
-    files = review_files(plan, "210987654321")
-    assert f"k.foreign: {foreign}" in files["review/VENDOR-ACCESS.md"].decode()
-    assert "k.own" not in files["review/VENDOR-ACCESS.md"].decode()
-    assert files == review_files({"resource_changes": plan["resource_changes"][::-1]},
-                                 "210987654321")  # fmt: skip
+
+def planned(address: str, principal: Any = None, **changes: Any) -> dict[str, Any]:
+    """Return a resource of a plan whose policy allows a principal something."""
+    statement = {"Effect": "Allow", "Principal": principal, "Action": "*"}
+    policy = json.dumps({"Statement": [statement | changes]})
+    return {
+        "mode": "managed", "address": address, "type": "aws_kms_key",
+        "change": {"after": {"policy": policy}, "after_unknown": {"key_id": True}},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("principal", "named"),
+    [
+        ("*", "*"),
+        ({"AWS": "*"}, "*"),
+        ({"AWS": FOREIGN}, FOREIGN),
+        ({"AWS": [f"arn:aws:iam::{FOREIGN}:root", ACCOUNT]}, f"arn:aws:iam::{FOREIGN}:root"),
+        ({"AWS": f"arn:aws:iam::{FOREIGN}:role/x:{ACCOUNT}:"},
+         f"arn:aws:iam::{FOREIGN}:role/x:{ACCOUNT}:"),
+        ({"Federated": "accounts.example"}, "accounts.example"),
+        ({"CanonicalUser": "79a5"}, "79a5"),
+    ],
+)  # fmt: skip
+def test_the_review_files_name_every_principal_of_another_account(
+    principal: Any, named: str
+) -> None:
+    own = {"AWS": [f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT], "Service": "ecs-tasks.amazonaws.com"}
+    endpoint = planned("k.endpoint", principal) | {"type": "aws_vpc_endpoint"}
+    items = [
+        planned("k.own", own), planned("k.foreign", principal), endpoint,
+        planned("k.refused", principal, Effect="Deny"),
+    ]  # fmt: skip
+    files = review_files({"resource_changes": items}, ACCOUNT)
+    access = files["review/VENDOR-ACCESS.md"].decode()
+    assert f"* Principals of accounts other than {ACCOUNT}: 1.\n  * k.foreign: {named}\n" in access
+    assert "* Policies that only the apply makes known: none." in access
+    assert files == review_files({"resource_changes": items[::-1]}, ACCOUNT)
+
+
+def test_the_review_files_name_who_is_left_out_alone_and_what_nobody_knows_yet() -> None:
+    others = planned("k.others", NotPrincipal={"AWS": f"arn:aws:iam::{ACCOUNT}:root"})
+    others["change"]["after"]["policy"] = others["change"]["after"]["policy"].replace(
+        '"Principal": null, ', ""
+    )
+    later = {
+        "mode": "managed", "address": "b.later", "type": "aws_s3_bucket_policy",
+        "change": {"after": {"bucket": "b"}, "after_unknown": {"policy": True}},
+    }  # fmt: skip
+    files = review_files({"resource_changes": [others, later]}, ACCOUNT)
+    access = files["review/VENDOR-ACCESS.md"].decode()
+    assert "  * k.others: everybody but some\n" in access
+    assert "* Policies that only the apply makes known: 1.\n  * b.later.policy\n" in access
+    assert json.loads(files["review/policies.json"])["b.later.policy"] == "known after the apply"
 
 
 # --- with a real Terraform -------------------------------------------------------------------
@@ -340,9 +400,9 @@ def test_a_rehearsed_bundle_has_lock_file_manifest_and_review(
     assert {"aws_kms_key", "aws_vpc", "aws_s3_bucket", "aws_db_instance"} <= set(kinds)
     policies = json.loads(rehearsed.text("review/policies.json"))
     assert all(document["Statement"] for document in policies.values())
-    assert "Principals of accounts other than 210987654321: none." in rehearsed.text(
-        "review/VENDOR-ACCESS.md"
-    )
+    access = rehearsed.text("review/VENDOR-ACCESS.md")
+    assert "Principals of accounts other than 210987654321: none." in access
+    assert "Policies that only the apply makes known: none." in access
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from policies.catalog import CATALOG
 from policies.evaluation import Evaluation, evaluate
 from policies.rules import RULES as EVERY_RULE
 from policies.terraform_plan import resources_from_terraform
+from tests.terraform.workspace import provider
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -45,7 +46,7 @@ def toolchain() -> Toolchain:
 def root(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plan") / "root"
     shutil.copytree(HERE / "policy_root", folder)
-    run(toolchain, folder, "init", "-input=false", "-no-color", *toolchain.init_arguments)
+    run(toolchain, folder, "init", "-input=false", "-no-color", *provider(toolchain))
     return folder
 
 

@@ -95,7 +95,7 @@ def test_the_newest_provider_that_fits_is_taken(path: Path, tmp_path: Path) -> N
     found = find_toolchain(environment=environment(path), mirror=mirror)
     assert found.mirror is not None
     assert (found.mirror.version, found.mirror.executable) == ("5.101.0", newest.resolve())
-    assert found.init_arguments == (f"-plugin-dir={mirror.resolve()}",)
+    assert found.mirror.folder == mirror.resolve()
 
 
 def test_a_packed_provider_is_taken(path: Path, tmp_path: Path) -> None:

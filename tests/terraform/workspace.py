@@ -19,6 +19,11 @@ RELEASE = {"module_set_version": "0.1.0", "content_digest": "sha256:" + "5e" * 3
 COMMAND_SECONDS = 300.0
 
 
+def provider(toolchain: Toolchain) -> tuple[str, ...]:
+    """Return what ``init`` needs to find the provider."""
+    return (f"-plugin-dir={toolchain.mirror.folder}",) if toolchain.mirror else ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """How a command ended; ``text`` is what it said on both streams."""
@@ -66,9 +71,7 @@ class Workspace:
 
     def init(self, *arguments: str) -> Answer:
         """Run ``init`` with the provider of the mirror."""
-        return self.run(
-            "init", "-input=false", "-no-color", *self.toolchain.init_arguments, *arguments
-        )
+        return self.run("init", "-input=false", "-no-color", *provider(self.toolchain), *arguments)
 
     def offline_plan(self) -> dict[str, Any]:
         """Return the plan that is made without AWS, as JSON."""

@@ -20,7 +20,6 @@ from control_plane.adapters.audit.keys import (
     load_public_key,
     public_key_path,
 )
-from control_plane.adapters.audit.merkle import MemoryTree
 from control_plane.adapters.audit.note import Checkpoint, VerifierKey, open_checkpoint
 from control_plane.adapters.audit.signing import (
     CheckpointSigner,
@@ -28,6 +27,7 @@ from control_plane.adapters.audit.signing import (
     SigningJournal,
     SigningRequest,
 )
+from tests.memory_tree import MemoryTree
 
 ORIGIN = "localhost/audit/platform"
 

@@ -48,7 +48,7 @@ def test_no_process_starts_on_a_folder_that_is_not_its_home(
         "HOME": str(tmp_path / "not-mounted"),
         "SANDBOX_URL": "http://127.0.0.1:1",
     }
-    databases = ("SEQUENCER_",) if role == "signer" else ("", "AUDITOR_")
+    databases = {"signer": ("SEQUENCER_",), "worker": ("",), "api": ("", "AUDITOR_")}[role]
     given |= {f"DATABASE_{name}URL": "postgresql://nobody@127.0.0.1:1/x" for name in databases}
     for name, value in given.items():
         monkeypatch.setenv(f"TENANTPLANE_{name}", value)
@@ -63,8 +63,7 @@ def test_a_worker_does_not_start_without_its_keys(
 ) -> None:
     monkeypatch.setenv("TENANTPLANE_HOME", str(tmp_path))
     monkeypatch.setenv("TENANTPLANE_SANDBOX_URL", "http://127.0.0.1:1")
-    for name in ("DATABASE_URL", "DATABASE_AUDITOR_URL"):
-        monkeypatch.setenv(f"TENANTPLANE_{name}", "postgresql://nobody@127.0.0.1:1/x")
+    monkeypatch.setenv("TENANTPLANE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
     Home(tmp_path).create_keys({Key.MASTER, Key.BUNDLE} - {key})
     with pytest.raises(SettingInvalid, match=rf"{key}\.key.*tenantctl keys create"):
         start_process("worker")
@@ -85,6 +84,17 @@ def test_a_missing_key_is_refused_and_not_made(key: Key, tmp_path: Path) -> None
     with pytest.raises(Exception, match="tenantctl keys create"):
         uses[key]()
     assert not home.key(key).exists()
+
+
+def test_an_api_makes_nothing_in_its_home(tmp_path: Path) -> None:
+    """It may be mounted read-only."""
+    Home(tmp_path).create_keys([Key.PAGE])
+    before = sorted(tmp_path.rglob("*"))
+    url = "postgresql://nobody@127.0.0.1:1/x"
+    parts = Parts(Settings(home=tmp_path, database_url=url, database_auditor_url=url))
+    assert parts.core.limits.call_life > parts.core.limits.apply_life
+    assert parts.page_key
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_page_tokens_need_no_master_secret(tmp_path: Path) -> None:

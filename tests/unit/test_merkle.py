@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from control_plane.adapters.audit.merkle import (
     EMPTY_ROOT,
     Frontier,
-    MemoryTree,
     inclusion_proof,
     join_ranges,
     leaf_hash,
@@ -25,6 +24,7 @@ from control_plane.adapters.audit.merkle import (
     verify_consistency,
     verify_inclusion,
 )
+from tests.memory_tree import MemoryTree
 
 KNOWN_ENTRIES = [
     bytes.fromhex(text)

@@ -24,21 +24,23 @@ from control_plane.domain.errors import SettingInvalid
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 ROW = re.compile(r"^\| `(TENANTPLANE_[A-Z_]+)` \| (.+?) \| ", re.MULTILINE)
 API, WORKER, SIGNER, MIGRATE = ProcessRole
-COMMON = {"INSTALLATION": "production", "HOME": "/srv/tenantplane", "AUDIT_HOST": "audit.example"}
+COMMON = {"INSTALLATION": "production", "HOME": "/srv/tenantplane"}
+AUDITING = COMMON | {"AUDIT_HOST": "audit.example"}
 SERVING = COMMON | {
     "DATABASE_URL": "postgresql://app@db/tenantplane",
-    "DATABASE_AUDITOR_URL": "postgresql://auditor@db/tenantplane",
     "OBJECTS_URL": "s3://objects",
 }
 PRODUCTION = {
     API: SERVING
+    | AUDITING
     | {
+        "DATABASE_AUDITOR_URL": "postgresql://auditor@db/tenantplane",
         "PUBLIC_URL": "https://control.example",
         "ISSUER": "https://id.example",
         "JWKS_URL": "https://id.example/jwks",
     },
     WORKER: SERVING | {"CLOUD": "aws", "STATE_URL": "s3://state"},
-    SIGNER: COMMON | {"DATABASE_SEQUENCER_URL": "postgresql://sequencer@db/tenantplane"},
+    SIGNER: AUDITING | {"DATABASE_SEQUENCER_URL": "postgresql://sequencer@db/tenantplane"},
     MIGRATE: {
         "INSTALLATION": "production",
         "DATABASE_OWNER_URL": "postgresql://owner@db/tenantplane",
@@ -162,7 +164,7 @@ def test_who_holds_which_database_role() -> None:
     urls = {"database_url", "database_owner_url", "database_sequencer_url", "database_auditor_url"}
     assert {role: sorted(urls & set(used_by(role))) for role in ProcessRole} == {
         API: ["database_auditor_url", "database_url"],
-        WORKER: ["database_auditor_url", "database_url"],
+        WORKER: ["database_url"],
         SIGNER: ["database_sequencer_url"],
         MIGRATE: ["database_owner_url"],
     }
@@ -213,7 +215,7 @@ def test_the_emulated_cloud_is_for_a_rehearsal_that_says_so(
 def test_a_worker_on_the_emulated_cloud_without_its_endpoint_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given(monkeypatch, {name: SERVING[name] for name in ("DATABASE_URL", "DATABASE_AUDITOR_URL")})
+    given(monkeypatch, {"DATABASE_URL": SERVING["DATABASE_URL"]})
     with pytest.raises(SettingInvalid, match="SANDBOX_URL is not set"):
         load(role=WORKER)
 
@@ -225,6 +227,30 @@ def test_a_worker_is_named_after_its_host_in_production(monkeypatch: pytest.Monk
     assert re.fullmatch(r"worker-[A-Za-z0-9_.-]+", named)
     assert named != "worker-1"
     assert load({"worker_id": "w-eu-7"}, role=WORKER).worker_name == "w-eu-7"
+
+
+def test_two_hosts_with_long_names_are_two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, PRODUCTION[WORKER])
+    names = set()
+    pod = "tenantplane-worker-blue-deployment-7d4b9c6f5d-eu-west-1a"
+    for host in (f"{pod}-x2v7q", f"{pod}-k9s4t", "a b", "a-b"):
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        named = load(role=WORKER).worker_name
+        assert load({"worker_id": named}, role=WORKER).worker_name == named
+        names.add(named)
+    assert len(names) == 4
+
+
+@pytest.mark.parametrize("name", ["HOME", "PORT", "SANDBOX_URL", "STATE_URL", "DATABASE_URL"])
+def test_an_empty_variable_counts_as_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + name, "")
+    assert load() == Settings()
+
+
+def test_a_worker_whose_endpoint_is_empty_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, {"DATABASE_URL": SERVING["DATABASE_URL"], "SANDBOX_URL": ""})
+    with pytest.raises(SettingInvalid, match="SANDBOX_URL is not set"):
+        load(role=WORKER)
 
 
 def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

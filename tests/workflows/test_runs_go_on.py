@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -425,6 +426,18 @@ def test_an_orderly_end_of_a_worker_is_no_death(world: World) -> None:
     with world.core.uow() as uow:
         ends = {call.outcome for call in uow.calls.find(run_id=run.id)}
     assert ends == {CallOutcome.ENDED, CallOutcome.DIED}
+
+
+def test_a_process_that_ends_leaves_the_calls_of_another_one_of_its_name(world: World) -> None:
+    accepted = world.submit("B")
+    world.work()
+    world.engine.faults.append(Fault(kind="worker_dies"))
+    with pytest.raises(ProcessDied):
+        world.approve(accepted.run_id)
+    assert release_runs(replace(world.core, calls=set())) == 0
+    with world.core.uow() as uow:
+        (left,) = uow.calls.find(run_id=accepted.run_id, ended_at=None)
+    assert {left.id} == world.core.calls
 
 
 # --- races -----------------------------------------------------------------------------------

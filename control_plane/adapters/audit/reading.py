@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, select, text, union
 from sqlalchemy.dialects.postgresql import insert
 
-from control_plane.adapters.audit.merkle import consistency_proof, inclusion_proof
+from control_plane.adapters.audit.merkle import inclusion_proof
 from control_plane.adapters.audit.tiles import TreeHashes, parse_tile_path
 from control_plane.adapters.db.audit_grants import TREES_SETTING
 from control_plane.adapters.db.audit_tables import (
@@ -26,7 +26,7 @@ from control_plane.adapters.db.audit_tables import (
     audit_served,
     audit_tree,
 )
-from control_plane.domain.audit import event_id, event_uuid
+from control_plane.domain.audit import event_id
 from control_plane.domain.canonical import NotCanonical, canonical_json, parse_canonical
 
 ALL_TREES: Final = ("*",)
@@ -60,15 +60,6 @@ class LoggedEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventPage:
-    """Some entries, and the index to continue after; None at the end."""
-
-    events: Sequence[LoggedEvent]
-    next_after: int | None
-    checkpoint: StoredCheckpoint | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class InclusionProof:
     """That an entry is in the tree of a checkpoint, nearest hash first."""
 
@@ -83,10 +74,8 @@ class InclusionProof:
 class Freshness:
     """How far the logs are behind; ages are zero when nothing waits."""
 
-    pending: int
     oldest_pending: timedelta
     oldest_unsigned: timedelta
-    newest_checkpoint_at: datetime | None
 
     def problem(
         self, pending_limit: timedelta = PENDING_LIMIT, unsigned_limit: timedelta = UNSIGNED_LIMIT
@@ -140,47 +129,27 @@ def events_page(
     *,
     after: int | None = None,
     limit: int = 100,
-    newest_first: bool = False,
     action: str | None = None,
-) -> EventPage:
-    """Return at most ``limit`` (1 to 1000) entries after index ``after``, in either direction.
+) -> list[LoggedEvent]:
+    """Return at most ``limit`` (1 to 1000) entries after index ``after``, oldest first.
 
     With ``action`` only events of that action are returned; the log has no index for it, so this
     looks at every entry on the way.
     """
-    limit = min(max(limit, 1), MAX_PAGE)
-    checkpoint = newest_checkpoint(connection, tree)
     idx = audit_entry.c.idx
     query = select(idx, audit_entry.c.event_id, audit_entry.c.entry, audit_entry.c.leaf).where(
         audit_entry.c.tenant_id == tree
     )
     if after is not None:
-        query = query.where(idx < after if newest_first else idx > after)
+        query = query.where(idx > after)
     if action is not None:
         # exact in canonical JSON, where a quote inside a string is never a bare one
         needle = b'"action":' + canonical_json(action)
         query = query.where(func.pg_catalog.position(audit_entry.c.entry, needle) > 0)
-    query = query.order_by(idx.desc() if newest_first else idx).limit(limit + 1)
-    rows = connection.execute(query).all()
-    covered = checkpoint.size if checkpoint else 0
-    events = [_logged(row, covered) for row in rows[:limit]]
-    return EventPage(
-        events=events,
-        next_after=events[-1].idx if len(rows) > limit else None,
-        checkpoint=checkpoint,
-    )
-
-
-def find_event(connection: Connection, tree: str, wanted: str) -> LoggedEvent | None:
-    """Return the entry of an event id, once it is sequenced. Raises ``AuditEventInvalid``."""
-    query = select(
-        audit_entry.c.idx, audit_entry.c.event_id, audit_entry.c.entry, audit_entry.c.leaf
-    ).where(audit_entry.c.tenant_id == tree, audit_entry.c.event_id == event_uuid(wanted))
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
+    rows = connection.execute(query.order_by(idx).limit(min(max(limit, 1), MAX_PAGE))).all()
     checkpoint = newest_checkpoint(connection, tree)
-    return _logged(row, checkpoint.size if checkpoint else 0)
+    covered = checkpoint.size if checkpoint else 0
+    return [_logged(row, covered) for row in rows]
 
 
 def inclusion(connection: Connection, tree: str, idx: int) -> InclusionProof | None:
@@ -198,21 +167,11 @@ def inclusion(connection: Connection, tree: str, idx: int) -> InclusionProof | N
     )
 
 
-def consistency(connection: Connection, tree: str, old: int, new: int) -> list[bytes] | None:
-    """Return the proof between two sizes; None unless 0 < old <= new and new is covered."""
-    if not 0 < old <= new or newest_checkpoint(connection, tree, at_least=new) is None:
-        return None
-    return consistency_proof(old, new, TreeHashes(connection).of(tree))
-
-
 def tile(connection: Connection, tree: str, path: str) -> bytes | None:
-    """Return the file at a tlog-tiles path, ``checkpoint`` included; None when there is none.
+    """Return the tile at a tlog-tiles path; None when there is none.
 
     Tiles: 32-byte hashes; entry bundles: big-endian 16-bit lengths and entries.
     """
-    if path == "checkpoint":
-        newest = newest_checkpoint(connection, tree)
-        return None if newest is None else newest.note.encode()
     wanted = parse_tile_path(path)
     if wanted is None:
         return None
@@ -234,7 +193,6 @@ def freshness(connection: Connection) -> Freshness:
     held_tree = select(audit_tree.c.tenant_id).where(audit_tree.c.held.is_not(None))
     row = connection.execute(
         select(
-            select(func.count()).select_from(audit_pending).scalar_subquery().label("pending"),
             select(now - func.min(audit_pending.c.enqueued_at))
             .where(audit_pending.c.tenant_id.not_in(held_tree))
             .scalar_subquery()
@@ -243,14 +201,11 @@ def freshness(connection: Connection) -> Freshness:
             .where(audit_tree.c.unsigned_since.is_not(None), audit_tree.c.held.is_(None))
             .scalar_subquery()
             .label("unsigned"),
-            select(func.max(audit_checkpoint.c.signed_at)).scalar_subquery().label("newest"),
         )
     ).one()
     return Freshness(
-        pending=row.pending,
         oldest_pending=row.oldest or timedelta(0),
         oldest_unsigned=row.unsigned or timedelta(0),
-        newest_checkpoint_at=row.newest,
     )
 
 

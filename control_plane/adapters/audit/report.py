@@ -21,15 +21,16 @@ class Verdict(StrEnum):
     GAP = "GAP"  # an index is missing
 
 
+# none that a command ends with for another reason (``cli/errors.py``)
 EXIT_CODES: Final[Mapping[Verdict, int]] = {
-    Verdict.BADSIG: 2,
-    Verdict.TAMPERED: 2,
-    Verdict.REWRITTEN: 2,
-    Verdict.FORKED: 2,
-    Verdict.UNSIGNED: 2,
-    Verdict.MISDATED: 4,
-    Verdict.MALFORMED: 4,
-    Verdict.GAP: 5,
+    Verdict.BADSIG: 10,
+    Verdict.TAMPERED: 10,
+    Verdict.REWRITTEN: 10,
+    Verdict.FORKED: 10,
+    Verdict.UNSIGNED: 10,
+    Verdict.MISDATED: 11,
+    Verdict.MALFORMED: 11,
+    Verdict.GAP: 12,
 }
 
 
@@ -107,8 +108,6 @@ class Report:
     def to_text(self) -> str:
         """Return the report for a person to read."""
         lines = [line for tree in self.trees for line in _tree_lines(tree)]
-        if not self.trees:
-            lines.append("There is no log to verify.")
         lines += ["", f"Verdict: {self.verdict}", *self._limits()]
         return "\n".join(lines) + "\n"
 

@@ -54,6 +54,7 @@ from control_plane.domain.canonical import canonical_json
 
 BATCH: Final = 2000
 MAX_HEADER_BYTES: Final = 1024
+_MAX_KEY_BYTES: Final = 2048  # an index of PostgreSQL takes about 2,700 with the names beside it
 SEQ_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")
 
 
@@ -210,7 +211,11 @@ def header(idx: int, prev: dict[str, int], time: str) -> bytes:
 
 
 def pointer_keys(body: Any) -> dict[str, str]:
-    """Return what an event points back by: its actor, approver and run, where it has them."""
+    """Return what an event points back by: its actor, approver and run, where it has them.
+
+    What the database could not keep in an index is left out: events come from a role that may be
+    hijacked, and one of them must not stop the logs of all tenants.
+    """
     if not isinstance(body, dict):
         return {}
     found = {
@@ -218,7 +223,17 @@ def pointer_keys(body: Any) -> dict[str, str]:
         "approver": _member(body.get("approval"), "approver"),
         "run": body.get("run"),
     }
-    return {kind: value for kind, value in found.items() if isinstance(value, str)}
+    return {kind: value for kind, value in found.items() if _is_key(value)}
+
+
+def _is_key(value: Any) -> bool:
+    """Tell whether a value is a text that fits into an index."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        return len(value.encode()) <= _MAX_KEY_BYTES
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
 
 
 def _member(value: Any, key: str) -> Any:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Engine, NullPool, create_engine, select
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from control_plane.adapters.audit import reading
@@ -32,6 +32,7 @@ from control_plane.adapters.audit.recorder import record_alone
 from control_plane.adapters.audit.sequencer import Growth, Sequencer, TreeDamaged, TreeMoved
 from control_plane.adapters.audit.signing import CheckpointSigner, JournalUnusable, SigningJournal
 from control_plane.adapters.db.audit_tables import audit_key
+from control_plane.adapters.db.engine import connect
 from control_plane.adapters.ending import EndRequest
 from control_plane.domain.actor import system
 from control_plane.domain.audit import AuditEvent, Stage
@@ -51,7 +52,7 @@ _log = structlog.get_logger("control_plane.audit.signer")
 class SignerConfig:
     """What the process needs. Intervals are in seconds.
 
-    ``database_url`` is a SQLAlchemy URL of the role ``tenantplane_sequencer``; it may hold a
+    ``database_url`` is the libpq URL of the role ``tenantplane_sequencer``; it may hold a
     password and never appears in a log. ``parent_pid`` is the process whose end ends this one.
     """
 
@@ -68,7 +69,7 @@ class SignerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TickReport:
-    """What one tick did, and how far behind the logs are after it: the metrics of the process.
+    """What one tick did.
 
     ``refused`` are trees that get no signature, with the reason; ``error`` is the code of what is
     wrong, None when nothing is.
@@ -80,7 +81,6 @@ class TickReport:
     refused: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
     seconds: float = 0.0
-    freshness: reading.Freshness | None = None
 
 
 class SignerLoop:
@@ -92,12 +92,10 @@ class SignerLoop:
         publisher: CheckpointPublisher,
         *,
         sweep_interval: float,
-        freshness: Callable[[], reading.Freshness] | None = None,
         on_tick: Callable[[TickReport], None] | None = None,
     ) -> None:
         self._sequencer = sequencer
         self._publisher = publisher
-        self._freshness = freshness
         self._sweep_interval = sweep_interval
         self._swept_at: float | None = None
         self._unsigned: set[str] = set()  # grew, and got no checkpoint yet
@@ -153,7 +151,6 @@ class SignerLoop:
             refused=refused,
             error="signing_refused" if refused else None,
             seconds=time.monotonic() - started,
-            freshness=self._freshness() if self._freshness is not None else None,
         )
 
     def _sequence(self) -> Sequence[Growth]:
@@ -183,14 +180,13 @@ def run_signer(
         _log.error("signer.unusable", why=str(exc))
         return EXIT_UNUSABLE
     with journal:
-        engine = create_engine(config.database_url, pool_size=1, max_overflow=1, pool_pre_ping=True)
-        fresh = create_engine(config.database_url, poolclass=NullPool)
+        engine = connect(config.database_url, name="tenantplane signer", connections=1, overflow=1)
+        fresh = connect(config.database_url, name="tenantplane signer", connections=0)
         signer = CheckpointSigner(key, journal)
         loop = SignerLoop(
             Sequencer(engine, clock=lambda: datetime.now(UTC)),
             CheckpointPublisher(engine, fresh, signer, host=config.host),
             sweep_interval=config.sweep_interval,
-            freshness=lambda: _freshness(engine),
             on_tick=on_tick,
         )
         platform_key = signer.key(tree_origin(config.host, PLATFORM))
@@ -201,11 +197,6 @@ def run_signer(
             engine.dispose()
             fresh.dispose()
     return EXIT_STOPPED
-
-
-def _freshness(engine: Engine) -> reading.Freshness:
-    with engine.connect() as connection:
-        return reading.freshness(connection)
 
 
 def _loop(config: SignerConfig, loop: SignerLoop, events: _OwnEvents, end: EndRequest) -> None:

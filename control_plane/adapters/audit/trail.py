@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,35 +11,48 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from control_plane.adapters.audit import reading
-from control_plane.adapters.audit.keys import load_public_key
+from control_plane.adapters.audit.keys import KeyFileUnusable, load_public_key
 from control_plane.adapters.audit.watch import LogWatch
+from control_plane.adapters.db.faults import translated
 from control_plane.domain.errors import NotFound
 
 
 class SqlTrail:
     """Reads as the auditor role: row level security shows only the tree that is asked for."""
 
-    def __init__(self, engine: Engine, *, host: str, public_key: Path) -> None:
-        """``public_key`` is the signer's public key file: not the database's word for it."""
+    def __init__(self, engine: Callable[[], Engine], *, host: str, public_key: Path) -> None:
+        """``public_key`` is the signer's public key file: not the database's word for it.
+
+        ``engine`` gives connections of the auditor role; it is asked when something is read first.
+        """
         self._engine = engine
-        self._host = host
         self._public_key = public_key
+        self._key_fault = ""
         self._watch = LogWatch(engine, host=host)
         self._served: dict[str, int] = {}  # by tree, the size that is marked already
 
     @contextmanager
     def _on(self, *trees: str) -> Iterator[Connection]:
-        with self._engine.connect() as connection:
+        with translated(), self._engine().connect() as connection:
             reading.limit_to(connection, trees)
             yield connection
 
     def first_fault(self) -> str:
         """Return the first fault that ``look_on`` has found and that is there still, or ''."""
-        return next(iter(list(self._watch.faults.values())), "")
+        return next(iter(list(self._watch.faults.values())), self._key_fault)
 
     def look_on(self, entries: int) -> None:
-        """Verify at most ``entries`` more, from where the last look ended."""
-        keys = [load_public_key(self._public_key)] if self._public_key.exists() else None
+        """Verify on from where the last look ended, ``entries`` at most; never a whole log anew.
+
+        Without the signer's public key the database names the keys itself, which is a fault: then
+        whoever can write the database can sign it anew.
+        """
+        keys = None
+        try:
+            keys = [load_public_key(self._public_key)]
+            self._key_fault = ""
+        except KeyFileUnusable as error:
+            self._key_fault = f"{error}: the logs are compared with keys from the database alone"
         self._watch.look_on(entries, keys)
 
     def is_behind(self) -> str:
@@ -58,8 +71,10 @@ class SqlTrail:
         """Return {idx, leaf, header, body, is_covered} of entries with ``idx >= after``."""
         position = after - 1 if after > 0 else None
         with self._on(tree) as connection:
-            page = reading.events_page(connection, tree, after=position, limit=limit, action=action)
-        return [_as_json(event) for event in page.events]
+            found = reading.events_page(
+                connection, tree, after=position, limit=limit, action=action
+            )
+        return [_as_json(event) for event in found]
 
     def checkpoint(self, tree: str) -> str | None:
         """Return the newest checkpoint note, or None."""

@@ -39,6 +39,7 @@ from control_plane.adapters.db.audit_tables import (
 )
 from control_plane.adapters.db.tables import tenant
 from control_plane.domain.audit import event_id
+from control_plane.domain.deployment import PLATFORM
 
 OnProgress = Callable[[str, int, int], None]  # tree, entries checked, entries to check
 _PAGE: Final = 2000
@@ -60,7 +61,7 @@ def verify(
 ) -> Report:
     """Verify ``trees``, or all that exist, and return what was found; nothing is changed.
 
-    ``expected`` are trees that must exist when all are verified: those of the tenants.
+    ``expected`` are trees that must exist when all are verified: the platform's and the tenants'.
     ``public_keys`` are Ed25519 keys of 32 bytes that the verifying party trusts; without them the
     keys are taken from the database under test. ``pins`` are checkpoint notes that somebody kept;
     their logs are verified too, so that a vanished one is noticed. Raises ``PinInvalid``.
@@ -83,32 +84,11 @@ def verify(
 
 
 def trees_that_must_exist(engine: Engine) -> list[str]:
-    """Return the trees of the tenants that are older than an event waits at most."""
+    """Return the platform's tree and those of tenants older than an event waits at most."""
     young = reading.PENDING_LIMIT + reading.UNSIGNED_LIMIT
     query = select(tenant.c.id).where(tenant.c.created_at < func.clock_timestamp() - young)
     with engine.connect() as connection:
-        return list(connection.execute(query).scalars())
-
-
-def verify_tree(
-    engine: Engine,
-    tree: str,
-    *,
-    host: str,
-    public_keys: Sequence[bytes] | None = None,
-    pins: Sequence[str] = (),
-    on_progress: OnProgress | None = None,
-) -> TreeReport:
-    """Verify one tree, as ``verify`` does, and return its part of the report."""
-    report = verify(
-        engine,
-        host=host,
-        trees=[tree],
-        public_keys=public_keys,
-        pins=pins,
-        on_progress=on_progress,
-    )
-    return report.trees[0]
+        return [PLATFORM, *connection.execute(query).scalars()]
 
 
 def _verify_tree(

@@ -8,7 +8,7 @@ takes up a log where the process began to look; `tenantctl audit verify` reads a
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -31,7 +31,7 @@ class LogWatch:
     that a fault that was fixed goes away, and no other.
     """
 
-    engine: Engine
+    engine: Callable[[], Engine]
     host: str
     faults: dict[str, str] = field(default_factory=dict)
     _verified: dict[str, Frontier] = field(default_factory=dict)  # how far a tree was read
@@ -44,7 +44,7 @@ class LogWatch:
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with (
             self._lock,
-            self.engine.connect().execution_options(**options) as connection,
+            self.engine().connect().execution_options(**options) as connection,
             connection.begin(),
         ):
             reading.limit_to(connection, reading.ALL_TREES)

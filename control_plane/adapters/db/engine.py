@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Engine, ExceptionContext, NullPool, create_engine, event
 
+from control_plane.adapters.db.faults import STANDBY
 from control_plane.adapters.plain_json import dumps
 from control_plane.domain.errors import SettingInvalid
 
@@ -56,21 +57,36 @@ def connect(
 ) -> Engine:
     """Return an engine that keeps ``connections`` open and opens ``overflow`` more when busy.
 
-    ``name`` shows in the server's list of sessions. A connection that the server closed is noticed
-    and replaced. Every session waits at most 15 s for a lock and 60 s for a statement.
+    With 0 ``connections`` each use opens a new one. ``name`` shows in the server's list of
+    sessions. A connection that the server closed is noticed and replaced, and so is one to a server
+    that became a standby. Every session waits at most 15 s for a lock and 60 s for a statement.
     """
+    pool: dict[str, Any] = (
+        {
+            "pool_size": connections,
+            "max_overflow": overflow,
+            "pool_timeout": wait_seconds,
+            "pool_pre_ping": True,
+        }
+        if connections
+        else {"poolclass": NullPool}
+    )
     engine = create_engine(
         driver_url(url),
-        pool_size=connections,
-        max_overflow=overflow,
-        pool_timeout=wait_seconds,
-        pool_pre_ping=True,
+        **pool,
         hide_parameters=True,  # values of rows belong into no error message and no log
         connect_args={"application_name": name, "connect_timeout": 10, **_VANISHED},
         json_serializer=dumps,
     )
     event.listen(engine, "connect", _prepare)
+    event.listen(engine, "handle_error", _leave_standby)
     return engine
+
+
+def _leave_standby(context: ExceptionContext) -> None:
+    """Let the pool drop connections to a server that takes no changes any more."""
+    if getattr(context.original_exception, "sqlstate", None) == STANDBY:
+        context.is_disconnect = True
 
 
 def _prepare(connection: psycopg.Connection[Any], _record: object) -> None:

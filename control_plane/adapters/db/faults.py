@@ -44,8 +44,9 @@ _SENTENCES: Final = {
 }
 _MET: Final = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
 _WAITED: Final = frozenset({"55P03", "57014"})  # lock_not_available, query_canceled (timeout)
+STANDBY: Final = "25006"  # read_only_sql_transaction: a fail-over made the server a standby
 # shutdown, starting up, too many connections, a transaction left idle
-_AWAY: Final = frozenset({"57P01", "57P02", "57P03", "53300", "25P03"})
+_AWAY: Final = frozenset({"57P01", "57P02", "57P03", "53300", "25P03", STANDBY})
 
 
 @contextmanager

@@ -10,20 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from control_plane.adapters.db import audit_tables, tables
 from control_plane.adapters.db.engine import driver_url
 from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.metadata import metadata
-from control_plane.domain.errors import Unavailable
+from control_plane.domain.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 _LOCK: Final = "tenantplane:migrations"
+_IN_THE_WAY: Final = "TP007"  # raised by a migration that names the rows it cannot take along
 _FOLDER: Final = Path(__file__).with_name("migrations")
 # the modules fill the one MetaData when they are imported
 _DEFINED: Final = (tables.BUSINESS_TABLES, audit_tables.AUDIT_TABLES)
@@ -36,7 +38,8 @@ class SchemaDiffers(Exception):
 def upgrade(url: str, revision: str = "head") -> None:
     """Run the missing migrations, as the owner; one process at a time, all or nothing.
 
-    Raises ``Unavailable`` when there is no database or its roles are missing.
+    Raises ``Unavailable`` when there is no database or its roles are missing, and ``Conflict`` that
+    names the rows which the new schema cannot hold.
     """
     with _locked(url) as connection:
         if revision == "head" and not _pending(connection):
@@ -51,6 +54,13 @@ def upgrade(url: str, revision: str = "head") -> None:
                 raise Unavailable(
                     "a database role is missing: an administrator must run "
                     "`tenantctl database roles` first"
+                ) from error
+            raise
+        except DBAPIError as error:
+            if isinstance(error.orig, psycopg.Error) and error.orig.sqlstate == _IN_THE_WAY:
+                raise Conflict(
+                    f"nothing was changed: {error.orig.diag.message_primary}; docs/operations.md, "
+                    '"Upgrade", says what to do'
                 ) from error
             raise
 

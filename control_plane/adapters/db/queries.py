@@ -41,13 +41,6 @@ class SqlQueries:
         )
         return self._first(mapping.RUN, query)
 
-    def runs_by_status(self) -> Mapping[RunStatus, int]:
-        """Count the runs in each status."""
-        query = select(_run.c.status, func.count()).group_by(_run.c.status)
-        with translated():
-            rows = self._connection.execute(query).all()
-        return {RunStatus(status): count for status, count in rows}
-
     def blocked_runs(
         self, on: BlockedOn, *, limit: int, region: str | None = None
     ) -> Sequence[str]:

@@ -384,7 +384,9 @@ decision = Table(
     words("actor_kind"),
     words("reason"),
     moment("decided_at"),
-    UniqueConstraint("approval_id", "person"),  # where two must agree, they are two people
+    # where two must agree, they are two people with two accounts
+    UniqueConstraint("approval_id", "person"),
+    UniqueConstraint("approval_id", "actor_id"),
     one_of("decision", ("approve", "reject")),
     one_of("actor_kind", ActorKind),
 )

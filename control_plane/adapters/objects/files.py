@@ -50,10 +50,6 @@ class FileObjectStore:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise NotFound("object not found") from None
 
-    def exists(self, key: str) -> bool:
-        """Tell whether the key is there."""
-        return self._path(key).is_file()
-
     def _path(self, key: str) -> Path:
         return self._folder / check_key(key)
 

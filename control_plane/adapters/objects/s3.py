@@ -81,11 +81,6 @@ class S3ObjectStore:
             raise NotFound("object not found")
         return bytes(found)
 
-    def exists(self, key: str) -> bool:
-        """Tell whether the key is there."""
-        _, absent = self._ask("head_object", key)
-        return not absent
-
     def _ask(self, operation: str, key: str, **given: Any) -> tuple[bytes, str]:
         """Call S3; returns the body, and the code of a refusal that is part of the protocol."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above

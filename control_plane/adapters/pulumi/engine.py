@@ -104,7 +104,9 @@ class PulumiEngine:
         self._canceled: set[str] = set()  # of the running calls
         self._mutex = threading.Lock()
         self._stopping = threading.Event()
-        self._found: tuple[Path, str] | None = None
+        self._found: Path | None = None
+        # a lock of its own: the CLI may be built, and calls are canceled meanwhile
+        self._finding = threading.Lock()
 
     # --- the port ------------------------------------------------------------------------------
     def plan(self, call: EngineCall, *, on_events: EventListener) -> EnginePlan:
@@ -229,10 +231,6 @@ class PulumiEngine:
         rest = ("apply_seconds", "verify_seconds", "stop_seconds")
         return sum(self._deadlines[name] for name in rest) + _SLACK_SECONDS
 
-    def ready(self) -> str:
-        """Return the engine's version. Raises ``EngineUnavailable``."""
-        return self._cli()[1]
-
     # --- one call --------------------------------------------------------------------------------
     def _result(self, call: EngineCall, operation: str, listener: _Listener, **more: Any) -> Json:
         last = self._call(call, operation, listener, **more)
@@ -324,7 +322,7 @@ class PulumiEngine:
             },
             "backend_url": self._backend_url,
             "work_folder": str(self._folder(call.call_id)),
-            "cli": str(self._cli()[0]),
+            "cli": str(self._cli()),
             "secrets": {
                 "passphrase": self._secrets.passphrase(call.deployment_id),
                 "hmac_key": self._secrets.hmac_key(call.deployment_id).hex(),
@@ -338,15 +336,14 @@ class PulumiEngine:
     def _folder(self, call_id: str) -> Path:
         return self._calls_folder.absolute() / f"{CALL_FOLDER}{call_id}"
 
-    def _cli(self) -> tuple[Path, str]:
-        """Return the command and its version; looked for once, and again when it vanished."""
-        with self._mutex:
-            if self._found is None or not self._found[0].exists():
+    def _cli(self) -> Path:
+        """Return the command; looked for once, and again when it vanished."""
+        with self._finding:
+            if self._found is None or not self._found.exists():
                 path = self._find_cli()
-                version = cli_version(path)
-                if version is None:
-                    raise EngineUnavailable("the pulumi command does not report its version")
-                self._found = (path, version)
+                if cli_version(path) is None:
+                    raise EngineUnavailable("the pulumi command does not tell its version")
+                self._found = path
             return self._found
 
 

@@ -7,18 +7,17 @@ lies beside it.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-import psutil
 
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file
 from control_plane.adapters.terraform.attestation import envelope, statement
@@ -51,6 +50,8 @@ LOCK: Final = ".terraform.lock.hcl"
 JudgeTerraform = Callable[[Json, PolicyScope], Evaluation]
 # files of the modules' folder that are for its authors, not for the customer
 _OURS: Final = ("examples/",)
+_PREFIX: Final = "build-"
+_FOLDERS: Final[set[Path]] = set()  # of the builds of this process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,20 +122,22 @@ class TerraformBundleBuilder:
     def stop_all(self) -> None:
         """End what a build of this process has running; the process is about to end."""
         RUNNING.end_all()
-        for folder in self.work_folder.glob(f"{os.getpid()}-*"):
+        for folder in tuple(_FOLDERS):
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:
         self.work_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for left in self.work_folder.iterdir():
-            if not psutil.pid_exists(int(left.name.partition("-")[0])):
-                shutil.rmtree(left, ignore_errors=True)  # its build was killed
-        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self.work_folder))
-        try:
+        with ExitStack() as held:
+            with _locked(self.work_folder):
+                for left in self.work_folder.glob(f"{_PREFIX}*"):
+                    _remove_unless_held(left)
+                folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self.work_folder))
+                held.enter_context(_locked(folder))
+            held.callback(shutil.rmtree, folder, ignore_errors=True)
+            held.callback(_FOLDERS.discard, folder)
+            _FOLDERS.add(folder)
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _staged(self, order: BundleOrder) -> tuple[dict[str, bytes], str]:
         """Return the files that modules and inputs determine, and the digest over both."""
@@ -276,6 +279,26 @@ class TerraformBundleBuilder:
                 f"{name}.attestation.json": envelope(done, key),
             },
         )
+
+
+@contextmanager
+def _locked(folder: Path, *, at_once: bool = False) -> Iterator[None]:
+    """Hold a folder, which ends with this process at the latest.
+
+    Raises ``BlockingIOError`` when somebody has it and it is wanted ``at_once``.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if at_once else 0))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_unless_held(folder: Path) -> None:
+    """Remove the folder of a build that was killed; one that still runs holds its own."""
+    with suppress(OSError), _locked(folder, at_once=True):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _pretty(content: Mapping[str, Any]) -> bytes:

@@ -13,6 +13,9 @@ from policies.catalog import CATALOG
 # the bucket of the access logs, which `uninstall` empties
 _LOG_BUCKET: Final = "aws_s3_bucket.logs"
 _ON_LOGS: Final = "refused while it holds objects, until uninstall = true; then emptied and deleted"
+_POLICIES: Final = ("policy", "assume_role_policy")
+_UNKNOWN: Final = "known after the apply"
+_ENDPOINT: Final = "aws_vpc_endpoint"
 _HEADER: Final = ("address", "type", "holds data", "on removal")
 
 
@@ -34,6 +37,7 @@ def _resources(plan: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "address": change["address"],
                 "type": change["type"],
                 "values": change["change"].get("after") or {},
+                "unknown": change["change"].get("after_unknown") or {},
             }
 
 
@@ -50,46 +54,72 @@ def _inventory(resources: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _documents(resources: list[dict[str, Any]]) -> Iterator[tuple[str, str, Any]]:
+def _documents(resources: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, Any]]:
+    """Yield resource, attribute and document of each policy; None for one that nobody knows yet."""
     for item in resources:
-        for name in ("policy", "assume_role_policy"):
+        for name in _POLICIES:
             document = item["values"].get(name)
             if isinstance(document, str):
-                yield item["address"], name, json.loads(document)
+                yield item, name, json.loads(document)
+            elif item["unknown"].get(name) is True:
+                yield item, name, None
 
 
 def _policies(resources: list[dict[str, Any]]) -> str:
-    found = {f"{address}.{name}": document for address, name, document in _documents(resources)}
+    found = {
+        f"{item['address']}.{name}": _UNKNOWN if document is None else document
+        for item, name, document in _documents(resources)
+    }
     return json.dumps(found, indent=1, sort_keys=True) + "\n"
 
 
-def _principals(document: Any) -> Iterator[str]:
-    statements = document.get("Statement", [])
-    for statement in statements if isinstance(statements, list) else [statements]:
+def _foreign(document: Any, account_id: str) -> Iterator[str]:
+    """Yield whom a policy allows something who is neither a service of AWS nor of this account."""
+    for statement in _listed(document.get("Statement", [])):
+        if statement.get("Effect") != "Allow":
+            continue
+        if "NotPrincipal" in statement:
+            yield "everybody but some"
         principal = statement.get("Principal", {})
-        values = principal.values() if isinstance(principal, dict) else [principal]
-        for value in values:
-            yield from value if isinstance(value, list) else [str(value)]
+        by_kind = principal if isinstance(principal, dict) else {"AWS": principal}
+        for kind, values in by_kind.items():
+            for value in map(str, _listed(values)):
+                if kind != "Service" and not _is_own(value, account_id):
+                    yield value
+
+
+def _is_own(principal: str, account_id: str) -> bool:
+    """Tell whether a principal is the account itself or, by its ARN, something in it."""
+    return principal == account_id or principal.split(":")[4:5] == [account_id]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _vendor_access(resources: list[dict[str, Any]], account_id: str) -> str:
-    foreign = sorted(
-        {
-            f"{address}: {principal}"
-            for address, _, document in _documents(resources)
-            for principal in _principals(document)
-            if principal.startswith("arn:") and f":{account_id}:" not in principal
-        }
-    )
+    foreign: set[str] = set()
+    unknown: set[str] = set()
+    for item, name, document in _documents(resources):
+        if document is None:
+            unknown.add(f"{item['address']}.{name}")
+        elif item["type"] != _ENDPOINT:
+            foreign |= {f"{item['address']}: {who}" for who in _foreign(document, account_id)}
     lines = [
         "# What the vendor can reach",
         "",
-        "Derived from the plan of this bundle: every trust, key and resource policy in it.",
+        "Derived from the plan of this bundle: every trust, key and resource policy in it, all of",
+        "them in `policies.json`. Policies of VPC endpoints limit and give nobody access, so they",
+        "are not counted.",
         "",
         f"* Principals of accounts other than {account_id}: {len(foreign) or 'none'}.",
-        *(f"  * {item}" for item in foreign),
-        "* Vendor agents, inbound connections, standing or break-glass access: none.",
-        "* What goes back to the vendor: the output `receipt`, only if you send it yourself.",
+        *(f"  * {item}" for item in sorted(foreign)),
+        f"* Policies that only the apply makes known: {len(unknown) or 'none'}.",
+        *(f"  * {item}" for item in sorted(unknown)),
+        "",
+        "What a plan cannot show, and the vendor says: no agent of the vendor runs in the account,",
+        "nothing opens a connection to the vendor, and there is no standing or break-glass access.",
+        "What comes back is the output `receipt`, only if you send it, by hand.",
         "",
     ]
     return "\n".join(lines)

@@ -114,13 +114,6 @@ class Toolchain:
             return tuple(sorted({*USUAL_PLATFORMS, self.platform}))
         return self.mirror.platforms
 
-    @property
-    def init_arguments(self) -> tuple[str, ...]:
-        """Return what ``init`` needs to find the provider."""
-        if self.mirror is None:
-            return ()
-        return (f"-plugin-dir={self.mirror.folder}",)
-
     def child_environment(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of a child: nothing that changes what it does, no credentials.
 

@@ -14,6 +14,8 @@ import pytest
 
 from api.app import create_app
 from api.recent import Readiness, Recent
+from control_plane.adapters.audit.trail import SqlTrail
+from control_plane.adapters.db.engine import connect
 from control_plane.bootstrap import Parts
 from control_plane.config import Settings
 from control_plane.domain.actor import Role
@@ -114,6 +116,18 @@ def test_a_database_that_accepts_and_says_nothing_is_not_ready(
             assert answer.json()["parts"]["database"] == "timed out after 2 s"
         assert time.monotonic() - started < 8
         assert _waiting(silent) == 2  # one for each part, not for each call
+
+
+def test_a_change_while_the_database_of_the_log_is_away_is_unavailable(
+    world: World, tmp_path: Path
+) -> None:
+    away = connect("postgresql://nobody@127.0.0.1:9/none", name="tests")
+    trail = SqlTrail(lambda: away, host="localhost", public_key=tmp_path / "audit.key.pub")
+    api = Api(world, tmp_path)
+    api.shared.core = replace(world.core, trail=trail)
+    hub = {"region": "eu-west-1", "cell": "c1", "capacity": 10}
+    answer = api.call("POST", "/v1/hubs", Role.PLATFORM_ADMIN, json=hub)
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 
 
 def test_figures_are_one_look_at_the_runs(world: World, tmp_path: Path) -> None:

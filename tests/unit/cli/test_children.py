@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.cli.children import RESTART_SECONDS, RESTARTS, Child, Restarts
+from control_plane.cli.children import LARGEST_LOG, RESTART_SECONDS, RESTARTS, Child, Restarts
 from control_plane.domain.errors import Unavailable
 
 
@@ -56,3 +56,24 @@ def test_a_part_that_says_nothing_is_not_waited_for_for_ever(tmp_path: Path) -> 
     with pytest.raises(Unavailable, match="no output"):
         part.wait_until_ready(0.3)
     assert part.has_ended()
+
+
+def test_a_long_log_begins_anew_and_the_one_before_it_is_kept(tmp_path: Path) -> None:
+    part = child(
+        tmp_path,
+        "import sys\n"
+        f"sys.stderr.write('x' * {LARGEST_LOG} + '\\n'); sys.stderr.flush()\n"
+        "print('said', flush=True); sys.stdin.read()\n"
+        "sys.stderr.write('the end\\n')",
+    )
+    part.wait_until_ready(30)
+    part.rotate_log()
+    part.rotate_log()
+    assert (tmp_path / "part.log.1").stat().st_size == LARGEST_LOG + 1
+    assert part.log.stat().st_size == 0
+    stdin = part.process.stdin
+    assert stdin is not None
+    stdin.close()
+    part.process.wait(30)
+    assert part.log.read_bytes() == b"the end\n"
+    part.stop()

@@ -15,6 +15,8 @@ import pytest
 
 from api.__main__ import main as api_main
 from control_plane.adapters.home import Home, Key
+from control_plane.cli.demo import demo_settings
+from control_plane.cli.serving import _clean_environment
 from tests.unit.cli.terminal import run
 
 PRODUCTION = {
@@ -220,16 +222,50 @@ def test_a_database_that_is_not_there_is_5_and_its_password_is_not_shown(
 ) -> None:
     url = "postgresql://someone:s3cret@127.0.0.1:1/tenantplane"
     for variable, command in (
-        ("AUDITOR", ("audit", "verify", "platform")),
-        ("OWNER", ("database", "upgrade")),
-        ("AUDITOR", ("database", "roles", "--admin-url", url)),
+        ("TENANTPLANE_DATABASE_AUDITOR_URL", ("audit", "verify", "platform")),
+        ("TENANTPLANE_DATABASE_OWNER_URL", ("database", "upgrade")),
+        ("PGADMIN_URL", ("database", "roles")),
     ):
         with monkeypatch.context() as settings:
-            settings.setenv(f"TENANTPLANE_DATABASE_{variable}_URL", url)
+            settings.setenv(variable, url)
             answer = run(*command)
         assert (answer.code, answer.out) == (5, ""), command
         assert "the database" in answer.err
         assert "s3cret" not in answer.err
+
+
+@pytest.mark.parametrize("url", ["", "s3cret"])
+def test_the_administrators_url_is_read_from_its_variable_alone_and_named(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGADMIN_URL", url)
+    answer = run("database", "roles")
+    assert (answer.code, answer.out) == (2, "")
+    assert "PGADMIN_URL" in answer.err
+    assert "TENANTPLANE_" not in answer.err
+    assert "s3cret" not in answer.err
+    given = run("database", "roles", "--admin-url", "postgresql://admin:s3cret@db/x")
+    assert (given.code, given.out) == (2, "")
+    assert "No such option" in given.err
+
+
+def test_the_demo_uses_nothing_outside_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = {
+        "CLOUD": "aws", "STATE_URL": "s3://states", "OBJECTS_URL": "s3://objects",
+        "DATABASE_URL": "postgresql://app@db/x", "DATABASE_OWNER_URL": "postgresql://own@db/x",
+        "DATABASE_AUDITOR_URL": "postgresql://aud@db/x", "SANDBOX_URL": "https://sts.example",
+        "DATABASE_SEQUENCER_URL": "postgresql://seq@db/x", "PUBLIC_URL": "https://cp.example",
+        "ISSUER": "https://id.example", "JWKS_URL": "https://id.example/jwks",
+    }  # fmt: skip
+    for name, value in outside.items():
+        monkeypatch.setenv(f"TENANTPLANE_{name}", value)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
+    children = _clean_environment(demo_settings(), tmp_path)
+    assert children["TENANTPLANE_CLOUD"] == "sandbox"
+    assert not {f"TENANTPLANE_{name}" for name in outside if name != "CLOUD"} & set(children)
+    assert "AWS_ACCESS_KEY_ID" not in children
 
 
 def test_a_slug_without_the_means_to_look_it_up_is_2(

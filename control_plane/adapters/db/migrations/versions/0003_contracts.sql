@@ -1,3 +1,18 @@
+-- A contract was recorded once per envelope; now it is so per number.
+DO $$
+DECLARE
+    twice text;
+BEGIN
+    SELECT string_agg(found.named, ', ' ORDER BY found.named) INTO twice FROM (
+        SELECT contract_id || ' of ' || provider || ' (' || string_agg(id, ', ' ORDER BY id) || ')'
+            AS named
+        FROM contract GROUP BY provider, contract_id HAVING count(*) > 1
+    ) AS found;
+    IF twice IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'TP007',
+            MESSAGE = 'more than one envelope has the same contract number: ' || twice;
+    END IF;
+END $$;
 ALTER TABLE contract
     ADD CONSTRAINT uq_contract_provider_contract_id UNIQUE (provider, contract_id);
 CREATE INDEX ix_tenant_domain ON tenant (domain);
