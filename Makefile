@@ -42,7 +42,7 @@ demo: setup  ## the main job, end to end, on this machine
 serve: setup  ## start everything; Ctrl-C stops it
 	@$(BIN)/tenantctl serve
 
-bench: setup  ## figures: Mode A against a bare script, memory
+bench: setup  ## figures: Mode A against a bare script, memory, a worker at rest
 	@$(BIN)/python -m benchmarks
 
 format: $(READY)  ## put the code in its format

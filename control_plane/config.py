@@ -126,7 +126,9 @@ class Settings(BaseSettings):
     worker_id: str | None = _setting(
         None, "this worker's name; none: made from the host's", _WORKER, pattern=_WORKER_ID
     )
-    queue_poll_seconds: float = _setting(0.1, "queue polling", _WORKER, ge=0.02, le=10)
+    queue_poll_seconds: float = _setting(
+        0.1, "how often the queue is asked while there is work", _WORKER, ge=0.02, le=10
+    )
     plan_seconds: float = _setting(300, "deadline of a preview", _WORKER, gt=0)
     apply_seconds: float = _setting(3600, "deadline of an apply", _WORKER, gt=0)
     approval_hours: float | None = _setting(
