@@ -134,6 +134,9 @@ class Settings(BaseSettings):
     approval_hours: float | None = _setting(
         None, "overrides the approval rules' expiry", *_SERVING, gt=0
     )
+    run_details_days: float = _setting(
+        90, "days that progress lines and saved plans outlive a run", *_SERVING, ge=1, le=3650
+    )
     link_hours: float = _setting(72, "life of a download link", _API, gt=0, le=24 * 30)
 
     audit_host: str = _setting(

@@ -51,6 +51,10 @@ class FileObjectStore:
         """Tell whether the key is there."""
         return self._path(key).is_file()
 
+    def remove(self, key: str) -> None:
+        """Remove the object, if there is one."""
+        self._path(key).unlink(missing_ok=True)
+
     def _path(self, key: str) -> Path:
         return self._folder / check_key(key)
 

@@ -83,6 +83,10 @@ class S3ObjectStore:
         _, absent = self._ask("head_object", key)
         return not absent
 
+    def remove(self, key: str) -> None:
+        """Remove the object, if there is one."""
+        self._ask("delete_object", key)
+
     def _ask(self, operation: str, key: str, **given: Any) -> tuple[bytes, str]:
         """Call S3; returns the body, and the code of a refusal that is part of the protocol."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
