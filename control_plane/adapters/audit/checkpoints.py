@@ -284,21 +284,17 @@ class CheckpointPublisher:
         self, connection: Connection, heads: Mapping[str, Checkpoint], notes: Mapping[str, str]
     ) -> None:
         """Write keys that are new, checkpoints, and that nothing of the trees waits any more."""
+        keys = {tree: self._signer.key(head.origin) for tree, head in heads.items()}
         new_keys = [
-            {
-                "tenant_id": tree,
-                "key_name": key.name,
-                "key_id": key.id.hex(),
-                "vkey": str(key),
-                "from_size": 0,
-                "reason": "created",
-            }
-            for tree, head in heads.items()
+            (tree, key.name, key.id.hex(), str(key))
+            for tree, key in keys.items()
             if tree not in self._with_key
-            for key in [self._signer.key(head.origin)]
         ]
         if new_keys:
-            connection.execute(insert(audit_key).on_conflict_do_nothing(), new_keys)
+            named = rows_given(new_keys, tree=Text, name=Text, id=Text, vkey=Text)
+            names = ["tenant_id", "key_name", "key_id", "vkey", "from_size", "reason"]
+            row = select(named, literal(0), literal("created"))
+            connection.execute(insert(audit_key).from_select(names, row).on_conflict_do_nothing())
         rows = [(tree, head.size, notes[tree]) for tree, head in heads.items()]
         given = rows_given(rows, tree=Text, size=BigInteger, note=Text)
         connection.execute(
