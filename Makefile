@@ -43,7 +43,7 @@ demo: setup  ## run the main job, end to end, on this machine
 serve: setup  ## start everything; Ctrl-C stops it
 	@$(BIN)/tenantctl serve
 
-bench: setup  ## measure Mode A against a bare script, and memory
+bench: setup  ## figures: Mode A against a bare script, memory, a worker at rest
 	@$(BIN)/python -m benchmarks
 
 format: $(READY)  ## format the code

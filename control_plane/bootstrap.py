@@ -166,6 +166,7 @@ class Parts:
             limits=Limits(
                 approval_life=timedelta(hours=hours) if hours else None,
                 link_life=timedelta(hours=settings.link_hours),
+                details_life=timedelta(days=settings.run_details_days),
                 call_life=timedelta(seconds=self.engine.longest_seconds),
                 apply_life=timedelta(seconds=self.engine.longest_apply_seconds),
             ),

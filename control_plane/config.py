@@ -136,12 +136,15 @@ class Settings(BaseSettings):
         None, "name of this worker; unset: derived from the host name", _WORKER, pattern=_WORKER_ID
     )
     queue_poll_seconds: float = _setting(
-        0.1, "interval between two polls of the queue", _WORKER, ge=0.02, le=10
+        0.1, "interval between two polls of the queue while there is work", _WORKER, ge=0.02, le=10
     )
     plan_seconds: float = _setting(300, "timeout of a plan", _WORKER, gt=0)
     apply_seconds: float = _setting(3600, "timeout of an apply", _WORKER, gt=0)
     approval_hours: float | None = _setting(
         None, "overrides the approval rules' expiry", *_SERVING, gt=0
+    )
+    run_details_days: float = _setting(
+        90, "days that progress lines and saved plans outlive a run", *_SERVING, ge=1, le=3650
     )
     link_hours: float = _setting(72, "lifetime of a download link", _API, gt=0, le=24 * 30)
 

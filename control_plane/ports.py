@@ -77,7 +77,7 @@ class Repository(Protocol[T]):
 
 
 class RunEvents(Protocol):
-    """The progress lines of runs; append only."""
+    """The progress lines of runs; append only while a run goes on."""
 
     def append(self, *lines: RunEvent) -> None:
         """Insert lines of one run, all or none; their numbers must be its next, in sequence.
@@ -90,6 +90,12 @@ class RunEvents(Protocol):
 
     def last_seq(self, run_id: str) -> int:
         """Return the highest number of a run, or 0."""
+
+    def forget(self, run_id: str) -> int:
+        """Delete the lines of a run that has ended; returns how many.
+
+        Raises ``Conflict`` when it has not.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +168,9 @@ class Queries(Protocol):
     def plan_heads(self, plan_ids: Sequence[str]) -> Mapping[str, PlanHead]:
         """Return what a list shows of some plans, without their resources."""
 
+    def saved_plans(self, run_id: str) -> Sequence[str]:
+        """Return the object keys of the engine's own plans that were saved for a run."""
+
     def newest_call(self, deployment_id: str) -> CallRecord | None:
         """Return the engine call that owns the deployment's stack."""
 
@@ -184,6 +193,9 @@ class Queries(Protocol):
         self, tenant_ids: Sequence[str]
     ) -> Mapping[str, tuple[str | None, str | None]]:
         """Return the ids of each tenant's newest run and newest bundle."""
+
+    def forget_calls(self, deployment_id: str, *, below: int) -> int:
+        """Delete ended engine calls of a deployment with numbers below ``below``; how many."""
 
     def forget_answers(self, now: datetime, *, limit: int) -> int:
         """Delete idempotent answers whose lifetime has ended; returns how many."""
@@ -466,6 +478,9 @@ class ObjectStore(Protocol):
 
     def get(self, key: str) -> bytes:
         """Return the content. Raises ``NotFound``."""
+
+    def remove(self, key: str) -> None:
+        """Remove the object, if there is one."""
 
 
 class SecretStore(Protocol):

@@ -16,6 +16,7 @@ class TimerKind(StrEnum):
     BUNDLE_EXPIRY = "bundle_expiry"
     BUNDLE_WATCH = "bundle_watch"  # a build ends in time
     RETENTION = "retention"  # of the rows that its subject names
+    RUN_DETAILS = "run_details"  # what is kept of an ended run for some time only
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,10 @@ def build_bundle(core: Core, bundle_id: str) -> None:
     )
     try:
         built = core.builder.build(order, on_events=_Progress(core, bundle_id))
-        _keep_built(core, order, built, _store_files(core, bundle, built))
+        references = _store_files(core, bundle, built)
+        if not _keep_built(core, order, built, references):
+            for reference in references.values():
+                core.objects.remove(reference)
     except DomainError as error:
         _failed(core, bundle_id, error)
         return
@@ -50,13 +53,14 @@ def build_bundle(core: Core, bundle_id: str) -> None:
 
 def _keep_built(
     core: Core, order: BundleOrder, built: BuiltBundle, references: Mapping[str, str]
-) -> None:
+) -> bool:
+    """Keep what was built; False when this build was given up meanwhile."""
     with core.act() as act:
         bundle = act.uow.bundles.get(order.bundle_id, lock=True)
         if bundle is None or bundle.status is not BundleStatus.BUILDING:
-            return
-        if bundle.inputs != order.variables:  # this build was given up, and another one runs
-            return
+            return False
+        if bundle.inputs != order.variables:  # another one runs
+            return False
         bundle = bundle.moved(
             BundleStatus.BUILT,
             core.clock.now(),
@@ -70,6 +74,7 @@ def _keep_built(
         act.uow.bundles.save(bundle)
         _record_built(act, bundle, built)
         act.uow.commit()
+    return True
 
 
 class _Progress:

@@ -21,6 +21,7 @@ from control_plane.workflows.moving import progress
 from control_plane.workflows.placing import account_of, spec_of
 
 T = TypeVar("T")
+CALLS_KEPT: Final = 200  # of a deployment, newest first: whose traces are looked for
 _PATIENCE_SECONDS: Final = 900.0  # an engine waits as long for the database as its gate would
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0
@@ -45,6 +46,7 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
         deadline_at=now + act.core.limits.call_life,
     )
     act.uow.calls.add(record)
+    act.uow.queries.forget_calls(deployment.id, below=number - CALLS_KEPT + 1)
     account = account_of(act.uow, deployment.account_id)
     return EngineCall(
         call_id=record.id,

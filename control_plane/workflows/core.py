@@ -38,6 +38,7 @@ class Limits:
     link_life: timedelta
     bundle_life: timedelta = timedelta(days=60)
     build_life: timedelta = timedelta(minutes=30)  # of one build of a bundle
+    details_life: timedelta = timedelta(days=90)  # of the details of a run, after its end
     call_life: timedelta = timedelta(hours=2)
     apply_life: timedelta = timedelta(hours=1, minutes=30)
     deaths: int = 5  # of a run's processes, before it ends with an error

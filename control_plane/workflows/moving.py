@@ -13,7 +13,14 @@ from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import DomainError, NotFound
-from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunEvent, RunStatus
+from control_plane.domain.run import (
+    NEXT_ACTION,
+    TERMINAL_RUN,
+    BlockedOn,
+    Run,
+    RunEvent,
+    RunStatus,
+)
 from control_plane.domain.timers import TimerKind
 from control_plane.ports import EngineEvent, UnitOfWork
 from control_plane.workflows.core import WORKER, Act
@@ -68,6 +75,8 @@ def move_run(
     now = act.now()
     moved = run.moved(status, now, **changes)
     act.uow.runs.save(moved)
+    if status in TERMINAL_RUN:
+        act.uow.timers.set(TimerKind.RUN_DETAILS, run.id, now + act.core.limits.details_life)
     if action is not None:
         record(
             act, action,

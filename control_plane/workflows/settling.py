@@ -19,13 +19,12 @@ from control_plane.domain.errors import ForeignLock, PendingUnresolved, PlanMove
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports import EngineCall, StackInspection
-from control_plane.workflows.calling import Listener, patiently, require_newest
+from control_plane.workflows.calling import CALLS_KEPT, Listener, patiently, require_newest
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Obstacle
 from control_plane.workflows.moving import locked_run
 from control_plane.workflows.recording import record
 
-_CALLS: Final = 200  # of the deployment, newest first, whose traces are looked for
 _AGAIN_OURS: Final = timedelta(seconds=30)  # a lock of ours is looked at again
 _AGAIN_FOREIGN: Final = timedelta(minutes=5)  # and somebody else's
 
@@ -36,7 +35,7 @@ def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obs
     Raises what the engine raises.
     """
     with core.act() as act:
-        calls = act.uow.queries.calls_of(call.deployment_id, limit=_CALLS)
+        calls = act.uow.queries.calls_of(call.deployment_id, limit=CALLS_KEPT)
         owners = {c.id: c for c in calls}
     earlier = [c.id for c in calls if c.id != call.call_id and c.host == core.here.host]
     ended = core.engine.clean_up(call, end_calls=earlier, break_locks=())

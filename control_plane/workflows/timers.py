@@ -14,7 +14,7 @@ import structlog
 
 from control_plane.domain.errors import DomainError
 from control_plane.domain.next_step import ACTIVE, StepKind, next_step
-from control_plane.domain.run import RunStatus
+from control_plane.domain.run import TERMINAL_RUN, RunStatus
 from control_plane.domain.timers import Timer, TimerKind
 from control_plane.workflows.bundle import expire_bundle, fail_stale_build
 from control_plane.workflows.core import Act, Core
@@ -109,6 +109,20 @@ def _retention(act: Act, subject: str) -> None:
     act.uow.timers.set(TimerKind.RETENTION, subject, now + again)
 
 
+def _run_details(act: Act, run_id: str) -> None:
+    """Forget the progress lines and the sealed plans of a run that ended long ago.
+
+    The plan's row with its digest stays, and so does what the audit log says. A run that could go
+    on keeps everything.
+    """
+    run, _ = locked_run(act.uow, run_id)
+    if run.status not in TERMINAL_RUN:
+        return
+    for reference in act.uow.queries.saved_plans(run.id):
+        act.core.objects.remove(reference)
+    act.uow.run_events.forget(run.id)
+
+
 _HANDLERS: Final[Mapping[TimerKind, Callable[[Act, str], None]]] = {
     TimerKind.RUN_TURN: _run_turn,
     TimerKind.RUN_WATCH: _run_watch,
@@ -116,4 +130,5 @@ _HANDLERS: Final[Mapping[TimerKind, Callable[[Act, str], None]]] = {
     TimerKind.BUNDLE_EXPIRY: expire_bundle,
     TimerKind.BUNDLE_WATCH: fail_stale_build,
     TimerKind.RETENTION: _retention,
+    TimerKind.RUN_DETAILS: _run_details,
 }

@@ -55,6 +55,8 @@ def up(call: Call) -> Result:
             summary=done.events.changes,
         )
     )
+    with suppress(CallFailed):  # the next apply does it
+        call.backend.trim_history()
     canceled = done.failure is not None and done.failure.code is Code.CANCELED
     return _verified(call, planned, state, done.events.changes, applied=True, canceled=canceled)
 

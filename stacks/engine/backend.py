@@ -22,6 +22,8 @@ from stacks.engine.stores import Store, store_for
 
 PROJECT = "tenantplane"
 
+UPDATES_KEPT = 50  # of a stack: an older state is a thing for a backup
+
 _ROOT = ".pulumi"
 _MESSAGE = "tenantplane call "
 
@@ -131,6 +133,19 @@ class Backend:
         left = self._history_document(name.replace(".history.", ".checkpoint."))
         call_id = call_of_message(str(record.get("message", "")))
         return call_id if left.get("checkpoint", {}).get("latest") == self.state() else None
+
+    def trim_history(self, keep: int = UPDATES_KEPT) -> None:
+        """Delete the records of all updates but the newest ``keep``, and their copies of the state.
+
+        The engine deletes none, and reads the newest alone.
+        """
+        of_updates: dict[str, list[str]] = {}
+        for name in self.store.names(self._history):
+            update = name.partition(".history.")[0].partition(".checkpoint.")[0]
+            of_updates.setdefault(update, []).append(name)
+        for update in sorted(of_updates)[:-keep]:
+            for name in of_updates[update]:
+                self.store.delete(f"{self._history}/{name}")
 
     def _history_document(self, name: str) -> dict[str, Any]:
         content = self.store.read(f"{self._history}/{name}")

@@ -202,6 +202,8 @@ def environment(request: Request, folder: CallFolder) -> dict[str, str]:
         "PULUMI_AUTOMATION_API": "true",
         "PULUMI_DEBUG_COMMANDS": "true",  # --event-log exists only with it
         "PULUMI_DIY_BACKEND_NO_LEGACY_WARNING": "true",
+        # the history holds the same copy of the state; backups would grow for ever
+        "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
         # A start of the CLI is mostly the set-up of libraries that it does not use; with fewer
         # collections meanwhile it takes 0.19 s instead of 0.29. The limit keeps long runs small.
         "GOGC": "400",

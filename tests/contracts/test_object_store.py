@@ -67,6 +67,18 @@ def test_what_is_not_there_is_not_found(objects: ObjectStore) -> None:
             objects.get(key)
 
 
+def test_what_was_removed_is_not_there_and_its_key_is_free(objects: ObjectStore) -> None:
+    objects.put("plans/pln_1", b"x")
+    objects.put("plans/pln_2", b"y")
+    objects.remove("plans/pln_1")
+    objects.remove("plans/pln_1")  # as after a transaction that was not committed
+    objects.remove("never/there")
+    assert not objects.exists("plans/pln_1")
+    assert objects.get("plans/pln_2") == b"y"
+    objects.put("plans/pln_1", b"z")
+    assert objects.get("plans/pln_1") == b"z"
+
+
 def test_the_same_content_again_is_fine_and_another_refused(objects: ObjectStore) -> None:
     objects.put("plans/pln_1", b"first")
     objects.put("plans/pln_1", b"first")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from control_plane.domain.errors import AuditUnavailable, Conflict
+from control_plane.domain.run import RunStatus
 from tests.contracts.rows import make_event, run_all
 from tests.entities import Entities, Waiting
 from tests.storage import Storage
@@ -61,6 +62,27 @@ def test_two_writers_of_one_progress_line_are_told(
     lines = [make.event(waiting.run, 1, kind=kind) for kind in ("a", "b")]
     run_all([lambda: write(lines[0]), lambda: write(lines[1])])
     assert sorted(outcomes) == ["conflict", "written"]
+
+
+def test_only_a_run_that_has_ended_loses_its_lines(
+    storage: Storage, make: Entities, waiting: Waiting
+) -> None:
+    goes_on, ended = waiting.run, make.run(waiting.deployment, number=2, status=RunStatus.ERRORED)
+    with storage.unit_of_work() as uow:
+        uow.runs.add(ended)
+        for run in (goes_on, ended):
+            uow.run_events.append(make.event(run, 1), make.event(run, 2))
+        uow.commit()
+    with storage.unit_of_work() as uow:
+        with pytest.raises(Conflict) as refused:
+            uow.run_events.forget(goes_on.id)
+        assert refused.value.data["constraint"] == "run_event_is_immutable"
+        assert uow.run_events.forget(ended.id) == 2
+        assert uow.run_events.forget(ended.id) == 0
+        uow.commit()
+    with storage.unit_of_work() as uow:
+        assert uow.run_events.last_seq(goes_on.id) == 2
+        assert uow.run_events.last_seq(ended.id) == 0
 
 
 # --- the audit log -----------------------------------------------------------------------------

@@ -233,3 +233,30 @@ def test_answers_whose_life_is_over_are_forgotten_so_many_at_a_time(
         assert found == [3, 2, 0]
         assert uow.idempotency.find() == [kept]
         uow.commit()
+
+
+def test_ended_calls_of_a_deployment_below_a_number_are_forgotten(
+    storage: Storage, make: Entities, scene: Scene
+) -> None:
+    run, other = scene.run(scene.mine), scene.run(scene.other)
+    is_over = {"ended_at": make.clock.now(), "outcome": CallOutcome.ENDED}
+    calls = [make.call(run, number, **is_over) for number in (1, 3, 4)]
+    still_open, elsewhere = make.call(run, 2), make.call(other, 1, **is_over)
+    store(storage, "calls", *calls, still_open, elsewhere)
+    with storage.unit_of_work() as uow:
+        found = [uow.queries.forget_calls(scene.mine.id, below=number) for number in (1, 4, 4)]
+        assert found == [0, 2, 0]
+        left = {call.id for call in uow.calls.find()}
+        assert left == {still_open.id, calls[2].id, elsewhere.id}
+
+
+def test_the_saved_plans_of_a_run_are_named(storage: Storage, make: Entities, scene: Scene) -> None:
+    mine, other = scene.run(scene.mine), scene.run(scene.other)
+    references = {mine.id: ["plans/a", "plans/b", None], other.id: ["plans/c"]}
+    store(storage, "plans", *(
+        make.plan(run, saved_plan_ref=reference)
+        for run in (mine, other) for reference in references[run.id]
+    ))  # fmt: skip
+    with storage.unit_of_work() as uow:
+        assert sorted(uow.queries.saved_plans(mine.id)) == ["plans/a", "plans/b"]
+        assert uow.queries.saved_plans("run_unknown") == []

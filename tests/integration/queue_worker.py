@@ -61,6 +61,7 @@ def main(url: str, name: str, log: Path, globally: int) -> int:
         globally=globally,
         poll_seconds=POLL_SECONDS,
         grace_seconds=GRACE_SECONDS,
+        rest_seconds=3600.0,  # whatever it does at rest it was told of
     )
     executor.start()
     sys.stdout.write("ready\n")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, NullPool, delete, event, insert, update
+from sqlalchemy import Connection, NullPool, delete, event, insert, select, update
 
 from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.checkpoints import CheckpointPublisher
@@ -26,6 +26,7 @@ from control_plane.adapters.db.audit_tables import (
     audit_checkpoint,
     audit_entry,
     audit_pending,
+    audit_served,
     audit_tree,
 )
 from control_plane.adapters.db.roles import SEQUENCER
@@ -245,7 +246,8 @@ def test_ten_thousand_waiting_trees_are_signed_before_anybody_waits(world: World
 # --- nothing grows for ever -------------------------------------------------------------------
 def test_old_checkpoints_that_nobody_was_given_are_thinned(world: World) -> None:
     notes = world.grow(ACME, 100)
-    hour = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    # served marks of the last 90 days count
+    hour = datetime.now(UTC).replace(minute=0, second=0) - timedelta(days=10)
     signed = [hour + timedelta(minutes=n * 10) for n in range(10)]  # 20 and 70 minutes: two hours
     with world.auditor.begin() as connection:
         reading.limit_to(connection, [ACME])
@@ -264,6 +266,43 @@ def test_old_checkpoints_that_nobody_was_given_are_thinned(world: World) -> None
     assert world.notes() == left
     assert world.verify(pins=notes).exit_code == 0  # what somebody kept is confirmed all the same
     assert world.publisher.thin() == 0
+
+
+def test_that_a_checkpoint_was_given_is_forgotten_after_some_months(world: World) -> None:
+    notes = world.grow(ACME, 60)
+    hour = datetime.now(UTC).replace(minute=0) - timedelta(days=91)
+    signed = {10: hour, 20: hour, 30: hour + timedelta(days=2), 40: hour + timedelta(days=2)}
+    with world.auditor.begin() as connection:
+        reading.limit_to(connection, [ACME])
+        for size in (10, 30, 60):
+            reading.mark_served(connection, ACME, size)
+
+    def backdate(connection: Connection) -> None:
+        for size, at in signed.items():
+            chosen = (of_acme(audit_checkpoint), audit_checkpoint.c.size == size)
+            connection.execute(update(audit_checkpoint).where(*chosen).values(signed_at=at))
+
+    world.database.attack(backdate)
+    assert (
+        world.publisher.thin() == 1
+    )  # 10; 30 is younger, and 20 and 40 are the last of their hour
+    served = world.database.attack(
+        lambda c: sorted(c.execute(select(audit_served.c.size)).scalars())
+    )
+    assert served == [30, 60]
+    assert [note.split("\n")[1] for note in world.notes()] == ["20", "30", "40", "50", "60"]
+    assert world.verify(pins=notes).exit_code == 0
+
+
+def test_the_signer_cannot_forget_that_a_young_checkpoint_was_given(world: World) -> None:
+    world.grow(ACME, 10)
+    with world.auditor.begin() as connection:
+        reading.limit_to(connection, [ACME])
+        reading.mark_served(connection, ACME, 10)
+    engine = world.database.engine(SEQUENCER)
+    with engine.begin() as connection:
+        assert connection.execute(delete(audit_served)).rowcount == 0
+    engine.dispose()
 
 
 def test_young_and_served_checkpoints_cannot_be_removed_by_the_signer(world: World) -> None:
@@ -449,7 +488,7 @@ def test_a_crash_at_any_point_of_a_tick_loses_and_doubles_nothing(world: World, 
     points = 0
     while crash_and_check(world, expected, **{kind: points + 1}):
         points += 1
-    assert points >= {"statement": 15, "commit": 2}[kind]  # so many points there are, and all fired
+    assert points >= {"statement": 18, "commit": 6}[kind]  # so many points there are, and all fired
 
 
 def test_a_crash_between_journal_and_signature_signs_the_same_head_again(world: World) -> None:

@@ -23,6 +23,7 @@ import pytest
 from sqlalchemy import Connection, create_engine
 
 from control_plane.adapters.db.engine import driver_url
+from control_plane.adapters.dbos.doorbell import BUSY_SECONDS
 from control_plane.adapters.dbos.executor import Executor
 from control_plane.adapters.dbos.liveness import Liveness, living_workers
 from control_plane.adapters.dbos.queue import DbosQueue, queue_factory
@@ -369,6 +370,31 @@ def test_fifty_short_phases_end_soon(plant: Plant, capsys: pytest.CaptureFixture
     with capsys.disabled():
         sys.stdout.write(f"\n50 short phases: {time.monotonic() - started:.1f} s\n")
     assert len(plant.ran()) == 50
+
+
+def test_a_worker_at_rest_hears_of_a_phase(plant: Plant) -> None:
+    plant.work("one")
+    time.sleep(2 * BUSY_SECONDS)  # it asks no more by now, and would not for an hour
+    plant.enqueue(("0-a", "p"), ("0-b", "p"))
+    plant.wait_done(2)
+
+
+def test_a_worker_at_rest_hears_again_after_its_listening_session_ended(plant: Plant) -> None:
+    plant.work("one")
+
+    def end_it() -> bool:
+        with psycopg.connect(plant.database.admin, autocommit=True) as admin:
+            ended = admin.execute(
+                "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
+                " WHERE application_name = 'tenantplane news' AND datname = current_database()"
+            ).fetchone()
+        return ended == (1,)
+
+    plant.wait_for(end_it)
+    plant.enqueue(("0-a", "p"))  # nobody hears it
+    time.sleep(2 * BUSY_SECONDS)
+    plant.enqueue(("0-b", "p"))
+    plant.wait_done(2)
 
 
 def test_a_worker_does_every_phase_that_can_be_enqueued(plant: Plant) -> None:

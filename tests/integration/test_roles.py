@@ -12,7 +12,7 @@ from tests.databases import Database
 pytestmark = pytest.mark.timeout(120)
 
 NAMES = [table.name for table in tables.BUSINESS_TABLES]
-DELETABLE = {"account", "idempotency_record", "timer"}
+DELETABLE = {"account", "engine_call", "idempotency_record", "run_event", "timer"}
 
 
 def rights(database: Database, role: str, table: str) -> set[str]:

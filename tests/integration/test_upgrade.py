@@ -172,6 +172,7 @@ def test_what_waits_falls_due(upgraded: Storage) -> None:
     assert {(timer.kind, timer.subject) for timer in later} - _RETENTION == {
         (TimerKind.APPROVAL_EXPIRY, _id("apr", 2)), (TimerKind.APPROVAL_EXPIRY, _id("apr", 8)),
         (TimerKind.BUNDLE_EXPIRY, _id("bnd", 3)),
+        *((TimerKind.RUN_DETAILS, _id("run", ended)) for ended in (1, 5, 6, 7)),
     }  # fmt: skip
     assert {(timer.kind, timer.subject) for timer in (*found, *later)} >= _RETENTION
     assert made < expires

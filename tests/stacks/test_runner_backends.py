@@ -11,7 +11,7 @@ import pytest
 
 from control_plane.adapters.postgres import EmbeddedPostgres
 from stacks.contract import Lock
-from stacks.engine.backend import Backend, backend_for
+from stacks.engine.backend import UPDATES_KEPT, Backend, backend_for
 from stacks.engine.failures import CallFailed
 from stacks.engine.locks import hold, known_locks
 from stacks.engine.stores import store_for
@@ -159,6 +159,23 @@ def test_a_state_that_is_written_is_signed_and_read_by_the_engine(stored: Desk) 
     assert backend.written_by() == "run_w.1"
     assert backend.history_digest() != before
     assert {o["op"] for o in stored.plan()["operations"]} == {"same", "create"}
+
+
+def test_of_the_history_the_newest_updates_are_kept(stored: Desk) -> None:
+    backend = backend_of(stored)
+    folder = f".pulumi/history/tenantplane/{stored.stack}"
+    for number in range(UPDATES_KEPT + 5):
+        for kind in ("history.json", "checkpoint.json"):
+            record = f"{folder}/{stored.stack}-{10**18 + number}.{kind}"
+            backend.store.write(record, b"{}")
+    stored.result("up", verify=False, call_id="run_h.1")
+    names = backend.store.names(folder)
+    updates = sorted(name for name in names if ".history." in name)
+    assert len(updates) == UPDATES_KEPT
+    assert updates[0] == f"{stored.stack}-{10**18 + 6}.history.json"
+    assert len(names) == 2 * UPDATES_KEPT
+    assert backend.written_by() == "run_h.1"
+    assert backend.store.names(f".pulumi/backups/tenantplane/{stored.stack}") == []
 
 
 def test_a_state_that_somebody_else_wrote_is_nobodys(stored: Desk) -> None:

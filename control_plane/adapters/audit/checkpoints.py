@@ -14,6 +14,7 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     all_,
+    and_,
     any_,
     delete,
     exists,
@@ -49,6 +50,7 @@ from control_plane.adapters.db.audit_tables import (
 
 THINNED_AT_ONCE: Final = 5000
 THINNED_AFTER: Final = timedelta(days=1)  # as the rights in audit_grants.py say too
+SERVED_FOR: Final = timedelta(days=90)  # likewise
 
 
 class ReadBackFailed(Exception):
@@ -111,11 +113,12 @@ class CheckpointPublisher:
         return Signed(notes=signed, refused=refused)
 
     def thin(self, limit: int = THINNED_AT_ONCE) -> int:
-        """Remove checkpoints that nobody was given, but the newest of each hour and tree.
+        """Remove checkpoints that nobody was given lately, but the newest of each hour and tree.
 
-        The database lets only those go that are a day old, and no more than ``limit`` at a time;
-        returns how many went.
+        The database lets only those go that are a day old, of those that somebody was given 90
+        days, and no more than ``limit`` at a time; returns how many went.
         """
+        self._forget_served(limit)
         later = audit_checkpoint.alias("later")
         same_hour = func.date_trunc("hour", later.c.signed_at) == func.date_trunc(
             "hour", audit_checkpoint.c.signed_at
@@ -148,6 +151,26 @@ class CheckpointPublisher:
                 )
             )
         return removed.rowcount
+
+    def _forget_served(self, limit: int) -> None:
+        """Remove the marks of old checkpoints that somebody was given."""
+        same = (
+            audit_checkpoint.c.tenant_id == audit_served.c.tenant_id,
+            audit_checkpoint.c.size == audit_served.c.size,
+        )
+        old = (
+            select(audit_served.c.tenant_id, audit_served.c.size)
+            .join(audit_checkpoint, and_(*same))
+            .where(audit_checkpoint.c.signed_at < func.clock_timestamp() - SERVED_FOR)
+            .limit(limit)
+            .subquery()
+        )
+        with self._engine.begin() as connection:
+            connection.execute(
+                delete(audit_served).where(
+                    audit_served.c.tenant_id == old.c.tenant_id, audit_served.c.size == old.c.size
+                )
+            )
 
     def hold(self, reasons: Mapping[str, str], *, release_others: bool) -> None:
         """Mark trees as held, with the reason: their own changes wait, those of others continue."""
@@ -263,21 +286,17 @@ class CheckpointPublisher:
         self, connection: Connection, heads: Mapping[str, Checkpoint], notes: Mapping[str, str]
     ) -> None:
         """Write keys that are new, checkpoints, and that nothing of the trees waits any more."""
+        keys = {tree: self._signer.key(head.origin) for tree, head in heads.items()}
         new_keys = [
-            {
-                "tenant_id": tree,
-                "key_name": key.name,
-                "key_id": key.id.hex(),
-                "vkey": str(key),
-                "from_size": 0,
-                "reason": "created",
-            }
-            for tree, head in heads.items()
+            (tree, key.name, key.id.hex(), str(key))
+            for tree, key in keys.items()
             if tree not in self._with_key
-            for key in [self._signer.key(head.origin)]
         ]
         if new_keys:
-            connection.execute(insert(audit_key).on_conflict_do_nothing(), new_keys)
+            named = rows_given(new_keys, tree=Text, name=Text, id=Text, vkey=Text)
+            names = ["tenant_id", "key_name", "key_id", "vkey", "from_size", "reason"]
+            row = select(named, literal(0), literal("created"))
+            connection.execute(insert(audit_key).from_select(names, row).on_conflict_do_nothing())
         rows = [(tree, head.size, notes[tree]) for tree, head in heads.items()]
         given = rows_given(rows, tree=Text, size=BigInteger, note=Text)
         connection.execute(

@@ -66,9 +66,18 @@ _THINNED: Final = (
     " WHERE audit_served.tenant_id = audit_checkpoint.tenant_id"
     " AND audit_served.size = audit_checkpoint.size)"
 )
+# whether somebody was given a checkpoint matters for some months; then the newest of each hour are
+# enough, and the entries confirm the others
+_SERVED_LONG_AGO: Final = (
+    "NOT EXISTS (SELECT FROM audit_checkpoint"
+    " WHERE audit_checkpoint.tenant_id = audit_served.tenant_id"
+    " AND audit_checkpoint.size = audit_served.size"
+    " AND audit_checkpoint.signed_at >= clock_timestamp() - interval '90 days')"
+)
 _LATER_RIGHTS: Final = (
     (AUDITOR, "audit_served", "INSERT", "", _LISTED),
     (SEQUENCER, "audit_served", "SELECT", "", _ALL),
+    (SEQUENCER, "audit_served", "DELETE", "", _SERVED_LONG_AGO),
     (SEQUENCER, "audit_checkpoint", "DELETE", "", _THINNED),
 )
 

@@ -1,4 +1,4 @@
-"""Hearing which runs have new progress lines: one LISTEN connection per process.
+"""Hearing what was committed elsewhere: which runs have new progress lines, and that phases wait.
 
 What is heard is a hint, never the truth: a listener that was cut off says nothing for a while, and
 who waits looks at the rows now and then as well.
@@ -13,10 +13,43 @@ from typing import Final
 
 import psycopg
 import structlog
+from psycopg import sql
 
 log = structlog.get_logger()
-CHANNEL: Final = "run_events"
+RUN_EVENTS: Final = "run_events"  # payload: the run
+PHASES: Final = "phases"  # no payload: some phase was enqueued
 _AGAIN_SECONDS: Final = 2.0
+
+
+def start_listening(url: str, channel: str, hear: Callable[[str | None], object]) -> None:
+    """Call ``hear`` with the payload of every notice, in a thread with a session of its own.
+
+    After each new start of the session ``hear`` gets None: what happened meanwhile was not heard.
+    """
+    threading.Thread(
+        target=_listen, args=(url, channel, hear), name=f"listen-{channel}", daemon=True
+    ).start()
+
+
+def _listen(url: str, channel: str, hear: Callable[[str | None], object]) -> None:
+    while True:
+        try:
+            with psycopg.connect(
+                url,
+                autocommit=True,
+                application_name="tenantplane news",
+                connect_timeout=5,
+                keepalives_idle=10,
+                keepalives_interval=5,
+                keepalives_count=3,
+            ) as connection:
+                connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+                hear(None)
+                for notice in connection.notifies():
+                    hear(notice.payload)
+        except psycopg.Error as error:
+            log.warning("listening.cut", channel=channel, error=type(error).__name__)
+        time.sleep(_AGAIN_SECONDS)
 
 
 class RunNews:
@@ -26,16 +59,16 @@ class RunNews:
         self._url = url
         self._heard: dict[str, dict[object, Callable[[], object]]] = {}
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._is_listening = False
 
     def subscribe(self, run_id: str, tell: Callable[[], object]) -> Callable[[], None]:
         """Call ``tell`` in another thread whenever the run has news; returns what ends that."""
         key = object()
         with self._lock:
             self._heard.setdefault(run_id, {})[key] = tell
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._listen, name="run-news", daemon=True)
-                self._thread.start()
+            if not self._is_listening:
+                self._is_listening = True
+                start_listening(self._url, RUN_EVENTS, self._tell)
 
         def end() -> None:
             with self._lock:
@@ -45,26 +78,6 @@ class RunNews:
                     self._heard.pop(run_id, None)
 
         return end
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                with psycopg.connect(
-                    self._url,
-                    autocommit=True,
-                    application_name="tenantplane news",
-                    connect_timeout=5,
-                    keepalives_idle=10,
-                    keepalives_interval=5,
-                    keepalives_count=3,
-                ) as connection:
-                    connection.execute(f"LISTEN {CHANNEL}")
-                    self._tell(None)  # what happened meanwhile was not heard
-                    for notice in connection.notifies():
-                        self._tell(notice.payload)
-            except psycopg.Error as error:
-                log.warning("run_news.cut", error=type(error).__name__)
-            time.sleep(_AGAIN_SECONDS)
 
     def _tell(self, run_id: str | None) -> None:
         with self._lock:

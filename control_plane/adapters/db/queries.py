@@ -67,6 +67,13 @@ class SqlQueries:
             for plan_id, summary, found in rows
         }
 
+    def saved_plans(self, run_id: str) -> Sequence[str]:
+        """Return the object keys of the engine's own plans that were saved for a run."""
+        reference = tables.plan.c.saved_plan_ref
+        query = select(reference).where(tables.plan.c.run_id == run_id, reference.is_not(None))
+        with translated():
+            return [str(key) for key in self._connection.execute(query).scalars()]
+
     # --- engine calls --------------------------------------------------------------------------
     def newest_call(self, deployment_id: str) -> CallRecord | None:
         """Return the engine call that owns the deployment's stack."""
@@ -172,6 +179,16 @@ class SqlQueries:
             return {str(key): str(value) for key, value in self._connection.execute(query)}
 
     # --- retention -----------------------------------------------------------------------------
+    def forget_calls(self, deployment_id: str, *, below: int) -> int:
+        """Delete ended engine calls of a deployment with numbers below ``below``; how many."""
+        statement = _call.delete().where(
+            _call.c.deployment_id == deployment_id,
+            _call.c.number < below,
+            _call.c.ended_at.is_not(None),
+        )
+        with translated():
+            return self._connection.execute(statement).rowcount
+
     def forget_answers(self, now: datetime, *, limit: int) -> int:
         """Delete idempotent answers whose lifetime has ended; returns how many."""
         table = tables.idempotency_record

@@ -150,6 +150,15 @@ class SqlRunEvents:
         with translated():
             return int(self._connection.execute(query).scalar_one())
 
+    def forget(self, run_id: str) -> int:
+        """Delete the lines of a run that has ended; returns how many.
+
+        Raises ``Conflict`` when it has not: a trigger keeps them.
+        """
+        statement = self._table.delete().where(self._table.c.run_id == run_id)
+        with translated(), self._connection.begin_nested():
+            return self._connection.execute(statement).rowcount
+
 
 def _literals(line: RunEvent) -> list[ColumnElement[Any]]:
     values, columns = RUN_EVENT.to_row(line), RUN_EVENT.table.c

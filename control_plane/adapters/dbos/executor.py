@@ -7,14 +7,19 @@ a dead worker of another name left is enqueued again by the one that finds it fi
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
+from dbos._queue import queue_worker_thread  # private: its wait is ours, see doorbell.py
 
 from control_plane.adapters.db.engine import driver_url
+from control_plane.adapters.db.listening import PHASES as PHASES_CHANNEL
+from control_plane.adapters.db.listening import start_listening
+from control_plane.adapters.dbos.doorbell import REST_SECONDS, Doorbell
 from control_plane.adapters.dbos.liveness import Liveness
 from control_plane.adapters.dbos.queue import APPLICATION, APPLICATION_VERSION, QUEUE, SCHEMA
 from control_plane.workflows import PHASES
@@ -38,10 +43,13 @@ class Executor:
         globally: int,
         poll_seconds: float,
         grace_seconds: float = GRACE_SECONDS,
+        rest_seconds: float = REST_SECONDS,
     ) -> None:
         if set(phases) != set(PHASES):
             raise ValueError("every phase that can be enqueued needs somebody who does it")
+        self._url = url
         self._liveness = liveness
+        self._doorbell = Doorbell(rest_seconds=rest_seconds)
         self._at_a_time = at_a_time
         self._globally = globally
         self._poll_seconds = poll_seconds
@@ -58,15 +66,20 @@ class Executor:
             "run_migrations": False,
             "log_level": "WARNING",
             "console_log_level": "WARNING",
+            # of what nobody here uses: schedules, and notices between workflows
             "scheduler_polling_interval_sec": 3600.0,
+            "notification_coalesce_sec": 3600.0,
         }
-        DBOS(config=config)
+        self._dbos = DBOS(config=config)
         for name, phase in phases.items():
             self._register(name, phase)
 
     def _register(self, name: str, phase: Phase) -> None:
         def body(subject_id: str) -> str:
-            return DBOS.run_step({"name": name}, lambda: _done(phase, subject_id))
+            try:
+                return DBOS.run_step({"name": name}, lambda: _done(phase, subject_id))
+            finally:
+                self._doorbell.ring()  # its place is free
 
         body.__qualname__ = name
         DBOS.workflow(name=name, max_recovery_attempts=RECOVERIES)(body)
@@ -74,7 +87,8 @@ class Executor:
     def start(self) -> None:
         """Claim from the queue from now on; takes up what a predecessor of this name left."""
         DBOS.launch()
-        DBOS.register_queue(
+        self._end_what_nobody_uses()
+        queue = DBOS.register_queue(
             QUEUE,
             global_concurrency=self._globally,
             worker_concurrency=min(self._at_a_time, self._globally),
@@ -82,6 +96,23 @@ class Executor:
             polling_interval_sec=self._poll_seconds,
             on_conflict="always_update",
         )
+        threading.Thread(
+            target=queue_worker_thread,
+            args=(self._doorbell, self._dbos, queue),
+            name="queue",
+            daemon=True,
+        ).start()
+        start_listening(self._url, PHASES_CHANNEL, lambda _: self._doorbell.ring())
+
+    def _end_what_nobody_uses(self) -> None:
+        """End the threads of schedules, delays, timeouts, and of one look a second at all queues.
+
+        Each ends at its own event, as when DBOS ends. They made up most of what a worker at rest
+        cost; our queue is listened to by a loop of its own.
+        """
+        for event in self._dbos.background_thread_stop_events:
+            event.set()
+        self._dbos._background_jobs_stop_event.set()
 
     def requeue_orphans(self) -> int:
         """Enqueue again what dead workers were doing; returns how many phases.
@@ -113,6 +144,8 @@ class Executor:
                     DBOS.resume_workflow(status.workflow_id, queue_name=QUEUE)
                     log.warning("phase.requeued", phase=status.workflow_id, worker=name)
                     handed += 1
+        if handed:
+            self._doorbell.ring()
         return handed
 
 

@@ -10,6 +10,7 @@ from dbos import DBOSClient, DBOSPortableJSONSerializer
 from sqlalchemy import Connection, text
 
 from control_plane.adapters.db.engine import driver_url
+from control_plane.adapters.db.listening import PHASES as PHASES_CHANNEL
 from control_plane.workflows import PHASES
 
 QUEUE: Final = "runs"
@@ -18,6 +19,7 @@ APPLICATION: Final = "tenantplane"
 # step, so that there is no recorded sequence of steps which a release could break.
 APPLICATION_VERSION: Final = "1"
 SCHEMA: Final = "dbos"
+_TELL: Final = text(f"NOTIFY {PHASES_CHANNEL}")  # at commit, to every worker's doorbell
 _WAITS: Final = ("ENQUEUED", "PENDING", "DELAYED")
 # what a phase was given and what it gave lies in tables that refer to it without a foreign key
 _FORGET: Final = """
@@ -81,6 +83,7 @@ class DbosQueue:
             },
             subject_id,
         )
+        self._connection.execute(_TELL)
 
     def holds(self, phase: str, subject_id: str, *, attempt: int) -> bool:
         """Tell whether this phase waits or runs, in whatever worker."""

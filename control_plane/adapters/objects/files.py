@@ -50,6 +50,10 @@ class FileObjectStore:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise NotFound("object not found") from None
 
+    def remove(self, key: str) -> None:
+        """Remove the object, if there is one."""
+        self._path(key).unlink(missing_ok=True)
+
     def _path(self, key: str) -> Path:
         return self._folder / check_key(key)
 

@@ -81,6 +81,10 @@ class S3ObjectStore:
             raise NotFound("object not found")
         return bytes(found)
 
+    def remove(self, key: str) -> None:
+        """Remove the object, if there is one."""
+        self._ask("delete_object", key)
+
     def _ask(self, operation: str, key: str, **given: Any) -> tuple[bytes, str]:
         """Call S3; returns the body, and the code of a refusal that is part of the protocol."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
