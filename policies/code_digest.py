@@ -27,7 +27,9 @@ def _meaning(source: bytes) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [each for each in node.body if not _is_text(each)] or [ast.Pass()]
-        elif isinstance(node, ast.JoinedStr):  # Python 3.12.0 and 3.12.1 end some with an empty text
+        elif isinstance(
+            node, ast.JoinedStr
+        ):  # Python 3.12.0 and 3.12.1 end some with an empty text
             node.values = [each for each in node.values if getattr(each, "value", None) != ""]
     return json.dumps(_plain(tree))
 
