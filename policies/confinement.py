@@ -164,7 +164,7 @@ def _oddity(statement: Statement) -> str:
     """Return why nobody can tell from its text what a statement allows, or ''."""
     negations = [name for name in _NEGATIONS if name in statement]
     if negations:
-        return f"allows all but what {negations[0]} names"
+        return f"allows everything except what {negations[0]} names"
     strange = sorted(set(statement) - _KNOWN)
     if strange:
         return f"has the element {strange[0]}, which IAM does not know"

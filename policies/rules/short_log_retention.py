@@ -18,7 +18,7 @@ def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Fin
             continue
         value = resource.value(_PATH)
         if value is UNKNOWN:
-            yield undecided(resource, _PATH, "Give it in plain numbers.")
+            yield undecided(resource, _PATH, "Use a literal number.")
         elif isinstance(value, int | float) and 0 < value < least:
             yield violated(
                 resource, f"keeps its lines for {value:g} days", f"Keep them for {least}.", _PATH

@@ -230,8 +230,8 @@ def stopped_failure(reason: Code, *, phase: str, doing: str) -> CallFailed:
     """Return the failure of a command that was stopped; ``doing`` as in ``classify``."""
     texts: dict[Code, str] = {
         Code.DEADLINE: f"The engine could not {doing} before its deadline, so it was stopped.",
-        Code.CANCELED: f"The call was canceled while the engine was to {doing}; it was stopped.",
-        Code.PARENT_GONE: f"The control plane's process ended while the engine was to {doing}; "
-        "the engine was stopped.",
+        Code.CANCELED: f"The call was canceled before the engine could {doing}; it was stopped.",
+        Code.PARENT_GONE: "The control plane's process ended before the engine could "
+        f"{doing}; the engine was stopped.",
     }
     return CallFailed(reason, texts[reason], data={"phase": phase})

@@ -156,7 +156,7 @@ def _serve(options: argparse.Namespace) -> int:
         first = ", ".join(map(str, replay.differing[:10]))
         sys.stderr.write(
             f"{len(replay.differing)} of {replay.replayed} repeated requests were answered "
-            f"otherwise than before (numbers {first}): what they made may be missing. Move the "
+            f"differently than before (numbers {first}): what they made may be missing. Move the "
             f"journal {options.journal} away to start with an empty cloud.\n"
         )
     server = make_server(
