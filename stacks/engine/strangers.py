@@ -45,13 +45,14 @@ class _Thing:
     arn: str = ""
 
     @property
-    def facts(self) -> set[object]:
+    def facts(self) -> set[Fact]:
         """What tells it from all others; an id of EC2 says by itself of what kind it is."""
-        identity = self.id if self.kind.startswith("ec2:") else (self.kind, self.id)
-        return {identity, self.arn} - {""}
+        identity: Fact = self.id if self.kind.startswith("ec2:") else (self.kind, self.id)
+        return {identity, self.arn} if self.arn else {identity}
 
 
 Client = Callable[[str], Any]
+Fact = str | tuple[str, str]  # an ARN, an id of EC2, or a kind and a name
 Lister = Callable[[Client, _Owner], Iterator[_Thing]]
 
 
@@ -100,7 +101,7 @@ def _services(state: State | None) -> set[str]:
     return {t.split(":")[1].split("/")[0] for t in types if t.startswith("aws:")}
 
 
-def _known(state: State | None) -> set[object]:
+def _known(state: State | None) -> set[Fact]:
     """Return the facts of what a state holds; all that can be a stranger has an ARN."""
     resources = (r for r in (state or {}).get("resources") or () if r["type"].startswith("aws:"))
     arns = ((r.get("outputs") or {}).get("arn") for r in resources)
