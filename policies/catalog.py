@@ -34,7 +34,6 @@ def _bucket_part(
         renames=renames,
         buckets=_BUCKET,
         losses=losses or {},
-        import_id="{bucket}",
     )
 
 
@@ -43,7 +42,7 @@ def _tagged(module: str, name: str, label: str, **more: Any) -> TypeFacts:
 
 
 def _named(module: str, name: str, label: str, **more: Any) -> TypeFacts:
-    facts: dict[str, Any] = {"names": _NAME, "import_id": "{name}", "lookup": Lookup.NAMED}
+    facts: dict[str, Any] = {"names": _NAME, "lookup": Lookup.NAMED}
     return TypeFacts(token=_aws(module, name), label=label, **(facts | more))
 
 
@@ -65,7 +64,7 @@ CATALOG: Final[Mapping[str, TypeFacts]] = {
     "aws_route": _unused("ec2", "Route", "route", taggable=False),
     "aws_route_table_association": _tagged(
         "ec2", "RouteTableAssociation", "subnet's route table",
-        taggable=False, import_id="{subnet_id}/{route_table_id}",
+        taggable=False,
     ),
     "aws_default_route_table": _unused(
         "ec2", "DefaultRouteTable", "default route table", renames={"routes": "route"}
@@ -96,12 +95,11 @@ CATALOG: Final[Mapping[str, TypeFacts]] = {
     ),
     "aws_kms_key_policy": _unused(
         "kms", "KeyPolicy", "policy of a key", taggable=False, policies=_POLICY,
-        import_id="{key_id}",
     ),
     "aws_kms_alias": _named("kms", "Alias", "name of a key", taggable=False),
     # buckets
     "aws_s3_bucket": _named(
-        "s3", "Bucket", "bucket", names=_BUCKET, import_id="{bucket}",
+        "s3", "Bucket", "bucket", names=_BUCKET,
         holds_data=True, encryptable=True, on_removal="refused while it holds objects",
         disarmed=("force_destroy", True), losses={"lifecycle_rule": Loss.ANY},
         renames={"lifecycle_rules": "lifecycle_rule"},
@@ -115,7 +113,7 @@ CATALOG: Final[Mapping[str, TypeFacts]] = {
     ),
     "aws_s3_bucket_policy": TypeFacts(
         token=_aws("s3", "BucketPolicy"), label="policy of a bucket", taggable=False,
-        policies=_POLICY, buckets=_BUCKET, import_id="{bucket}",
+        policies=_POLICY, buckets=_BUCKET,
     ),
     # a shorter life expires objects that are there
     "aws_s3_bucket_lifecycle_configuration": _bucket_part(
@@ -127,7 +125,7 @@ CATALOG: Final[Mapping[str, TypeFacts]] = {
     ),
     "aws_s3_bucket_logging": TypeFacts(
         token=_aws("s3", "BucketLogging"), label="access log of a bucket", taggable=False,
-        buckets=("bucket", "target_bucket"), import_id="{bucket}",
+        buckets=("bucket", "target_bucket"),
     ),
     # data
     "aws_dynamodb_table": _named(
@@ -144,7 +142,7 @@ CATALOG: Final[Mapping[str, TypeFacts]] = {
         },
     ),
     "aws_db_instance": _named(
-        "rds", "Instance", "database", names=("identifier",), import_id="{identifier}",
+        "rds", "Instance", "database", names=("identifier",),
         holds_data=True, encryptable=True, guard="deletion_protection",
         on_removal="refused until uninstall = true; leaves a final snapshot",
         # RDS deletes the backups beyond a shorter life, and no engine goes back to an older version
@@ -155,7 +153,7 @@ CATALOG: Final[Mapping[str, TypeFacts]] = {
         "rds", "ParameterGroup", "settings of a database", renames={"parameters": "parameter"}
     ),
     "aws_secretsmanager_secret": _named(
-        "secretsmanager", "Secret", "secret", policies=_POLICY, import_id="id",
+        "secretsmanager", "Secret", "secret", policies=_POLICY,
         holds_data=True, encryptable=True, on_removal="scheduled, recovery window",
         disarmed=("recovery_window_in_days", 0), losses={"replica": Loss.ANY},
         renames={"replicas": "replica"},
@@ -175,7 +173,7 @@ CATALOG: Final[Mapping[str, TypeFacts]] = {
     ),
     "aws_cloudwatch_metric_alarm": TypeFacts(
         token=_aws("cloudwatch", "MetricAlarm"), label="alarm", names=("alarm_name",),
-        renames={"name": "alarm_name"}, import_id="{alarm_name}",
+        renames={"name": "alarm_name"},
     ),
     # identities; IAM is global
     "aws_iam_role": _named(
@@ -185,14 +183,14 @@ CATALOG: Final[Mapping[str, TypeFacts]] = {
     ),
     "aws_iam_role_policy": TypeFacts(
         token=_aws("iam", "RolePolicy"), label="rights of a role", taggable=False, regional=False,
-        names=_NAME, policies=_POLICY, import_id="{role}:{name}",
+        names=_NAME, policies=_POLICY,
     ),
     "aws_iam_policy": _named(
-        "iam", "Policy", "managed policy", regional=False, policies=_POLICY, import_id="id"
+        "iam", "Policy", "managed policy", regional=False, policies=_POLICY
     ),
     "aws_iam_role_policy_attachment": TypeFacts(
         token=_aws("iam", "RolePolicyAttachment"), label="managed policy of a role",
-        taggable=False, regional=False, import_id="{role}/{policy_arn}",
+        taggable=False, regional=False,
     ),
 }  # fmt: skip
 

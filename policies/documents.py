@@ -35,6 +35,7 @@ _NARROWING: Final[Mapping[str, re.Pattern[str]]] = {
     "aws:sourcevpce": re.compile(r"vpce-[0-9a-f]{8,17}\Z"),
     "kms:calleraccount": _ACCOUNT,
 }
+_PRINCIPAL: Final = re.compile(r"(?:arn:aws[a-z-]*:(?:iam|sts)::)?(\d{12})(?::|\Z)")
 _ALL_S3: Final = frozenset({"*", "s3:*"})
 
 
@@ -121,6 +122,14 @@ def principals(statement: Statement) -> tuple[tuple[str, str], ...]:
     principal = statement.get("Principal")
     by_kind = principal if isinstance(principal, Mapping) else {"": principal}
     return tuple((str(kind), str(name)) for kind, v in by_kind.items() for name in as_list(v))
+
+
+def accounts(statement: Statement) -> frozenset[str]:
+    """Return the accounts of the AWS principals, single ones named, that a statement lets in."""
+    if statement.get("Effect") == "Deny":
+        return frozenset()
+    named = (name for kind, name in principals(statement) if kind in ("AWS", ""))
+    return frozenset(match[1] for match in map(_PRINCIPAL.match, named) if match)
 
 
 def conditions(statement: Statement) -> Iterator[Condition]:

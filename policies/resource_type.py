@@ -54,8 +54,6 @@ class TypeFacts:
         encryptable: Whether a rule wants it encrypted with a key of the deployment.
         lookup: How an interrupted create is found.
         no_lookup_because: The reason for ``Lookup.NONE``.
-        import_id: Id that an import takes, composed of inputs, or ``id`` where AWS gives it.
-        price_key: Where its price is found; None as long as nothing is priced.
     """
 
     token: str
@@ -75,8 +73,6 @@ class TypeFacts:
     encryptable: bool = False
     lookup: Lookup = Lookup.SETTING
     no_lookup_because: str = ""
-    import_id: str = "id"
-    price_key: str | None = None
 
     @property
     def must_be_protected(self) -> bool:

@@ -15,6 +15,7 @@ from control_plane.adapters.postgres import EmbeddedPostgres
 from control_plane.adapters.pulumi.install import ensure_cli
 from control_plane.domain.errors import EngineUnavailable, SettingInvalid, Unavailable
 from tests.databases import Database, drop_database, make_template, new_database
+from tests.missing_parts import cannot_be_had
 
 if TYPE_CHECKING:
     from tests.storage import Storage
@@ -33,7 +34,7 @@ def postgres_server() -> Iterator[EmbeddedPostgres]:
         try:
             server.start()
         except Unavailable as error:
-            pytest.skip(f"no PostgreSQL for tests: {error.message}")
+            cannot_be_had("postgresql", f"no PostgreSQL for tests: {error.message}")
         yield server
         server.stop()
 
@@ -103,7 +104,7 @@ def pulumi_cli() -> Path:
     try:
         return ensure_cli(cache=cache_folder(), report=_say)
     except (EngineUnavailable, SettingInvalid) as error:
-        pytest.skip(f"no Pulumi CLI: {error.message}")
+        cannot_be_had("pulumi", f"no Pulumi CLI: {error.message}")
 
 
 def _say(line: str) -> None:

@@ -48,7 +48,7 @@ from tests.scripted_stacks import (
 
 HOST: Final = "host-a"
 PID: Final = 4711
-CHECKS: Final = ("outputs_present", "answers_in_cloud", "plans_only_same")
+CHECKS: Final = ("outputs_present", "answers_in_cloud", "plans_only_same", "nothing_unknown")
 
 
 class ProcessDied(BaseException):
@@ -80,7 +80,8 @@ class ScriptedEngine:
     """Stacks in a dictionary. What a spec asks for comes from ``wanted``.
 
     ``faults`` happen one per apply, in order; ``outages`` are raised one per call of the engine.
-    ``failing_checks`` are names of checks that a look finds wrong. ``program_version`` is part of
+    ``failing_checks`` are names of checks that a look finds wrong, ``unmade_checks`` of those that
+    it does not make. ``program_version`` is part of
     every plan, as the program's files are of a real one.
     """
 
@@ -94,6 +95,7 @@ class ScriptedEngine:
         self.faults: deque[Fault] = deque()
         self.outages: deque[Exception] = deque()
         self.failing_checks: set[str] = set()
+        self.unmade_checks: set[str] = set()
         self.ambiguous = False  # interrupted creates cannot be told to be ours
         self.alive: bool | None = False  # of processes that hold locks of ours
         self.unavailable = False
@@ -380,6 +382,7 @@ class ScriptedEngine:
             checks=tuple(
                 Check(name=name, ok=not faults.get(name), detail=faults.get(name, ""))
                 for name in CHECKS
+                if name not in self.unmade_checks
             ),
             resources=tuple(described(item, "same") for _, item in sorted(stack.resources.items())),
             outputs=stack.outputs,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from policies.buckets import parts_by_bucket
-from policies.documents import documents_of, is_public, statements
+from policies.documents import accounts, documents_of, is_public, statements
 from policies.model import (
     UNKNOWN,
     Block,
@@ -34,6 +34,14 @@ _GATEWAYS: Final = {
     "aws_nat_gateway": "a route to the internet",
 }
 _ROUTES: Final = {"aws_route": "", "aws_route_table": "route", "aws_default_route_table": "route"}
+_DESTINATIONS: Final = (
+    "cidr_block", "destination_cidr_block", "ipv6_cidr_block", "destination_ipv6_cidr_block",
+)  # fmt: skip
+_TARGETS: Final = (
+    "carrier_gateway_id", "core_network_arn", "egress_only_gateway_id", "gateway_id",
+    "local_gateway_id", "nat_gateway_id", "network_interface_id", "transit_gateway_id",
+    "vpc_peering_connection_id",
+)  # fmt: skip
 _INLINE_GROUPS: Final = ("aws_security_group", "aws_default_security_group")
 # The default ACL of a network, and what an endpoint lets through, narrow and never open.
 _FILTERS: Final = ("aws_vpc_endpoint",)
@@ -49,7 +57,7 @@ def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Fin
     for resource in resources:
         yield from _flags(resource)
         yield from _ingress(resource, parameters)
-        yield from _policies(resource)
+        yield from _policies(resource, parameters)
         if parameters.internet_egress != "nat":
             yield from _ways_out(resource, parameters)
 
@@ -95,6 +103,7 @@ def _wanted(resource: Resource, path: str, *, wanted: bool) -> Iterator[Finding]
 def _ingress(resource: Resource, parameters: Parameters) -> Iterator[Finding]:
     if resource.kind == "aws_vpc_security_group_ingress_rule":
         yield from _sources(resource, resource.body, ("cidr_ipv4", "cidr_ipv6"), parameters)
+        yield from _lists(resource, resource.body, "prefix_list_id")
     elif resource.kind in _INLINE_GROUPS:
         blocks = resource.body.blocks("ingress")
         if isinstance(blocks, Unknown):
@@ -102,6 +111,14 @@ def _ingress(resource: Resource, parameters: Parameters) -> Iterator[Finding]:
             return
         for block in blocks:
             yield from _sources(resource, block, ("cidr_blocks", "ipv6_cidr_blocks"), parameters)
+            yield from _lists(resource, block, "prefix_list_ids")
+
+
+def _lists(resource: Resource, block: Block, path: str) -> Iterator[Finding]:
+    """Yield that the sources behind a prefix list, which may be anybody, cannot be told."""
+    lists, more = block.texts(path)
+    if lists or more:
+        yield undecided(resource, path, "Name the networks that clients come from.")
 
 
 def _sources(
@@ -130,7 +147,7 @@ def is_wide(network: str, parameters: Parameters) -> bool:
     return parsed.prefixlen < parameters.widest_ingress_prefix.get(f"ipv{parsed.version}", 8)
 
 
-def _policies(resource: Resource) -> Iterator[Finding]:
+def _policies(resource: Resource, parameters: Parameters) -> Iterator[Finding]:
     if resource.kind in _FILTERS:
         return
     for path, document in documents_of(resource):
@@ -138,14 +155,23 @@ def _policies(resource: Resource) -> Iterator[Finding]:
             yield undecided(resource, path, "Compose it from names, account and region.")
             continue
         try:
-            public = any(is_public(statement) for statement in statements(document))
+            found = statements(document)
         except ValueError:
             continue  # the rule about policy documents says so
-        if public:
+        if any(map(is_public, found)):
             yield violated(
                 resource,
                 f"has a {path} that admits any principal",
                 "Name the principals, or restrict the statement to an account or endpoint.",
+                path,
+            )
+        own = parameters.account_id
+        foreign = {each for statement in found for each in accounts(statement)} - {own}
+        if own and foreign:
+            yield violated(
+                resource,
+                f"has a {path} that lets in the account {', '.join(sorted(foreign))}",
+                "Let in principals of the deployment's own account alone.",
                 path,
             )
 
@@ -169,20 +195,24 @@ def _ways_out(resource: Resource, parameters: Parameters) -> Iterator[Finding]:
 
 
 def _route(resource: Resource, block: Block, parameters: Parameters) -> Iterator[Finding]:
-    for path in ("nat_gateway_id", "egress_only_gateway_id", "gateway_id"):
-        target = block.value(path)
-        if target in (None, "", "local"):
-            continue
-        if path == "gateway_id" and isinstance(target, str) and not target.startswith("igw-"):
-            continue
-        if target is UNKNOWN:
-            yield undecided(resource, path, "Remove the route.")
-            continue
-        for key in ("cidr_block", "destination_cidr_block", "ipv6_cidr_block",
-                    "destination_ipv6_cidr_block"):  # fmt: skip
-            networks, more = block.texts(key)
-            if more or any(is_wide(network, parameters) for network in networks):
-                yield violated(resource, "routes to the internet", "Remove the route.", f"{path}")
+    """Judge one route: where anything wide goes, nobody can tell from here that it goes no further.
+
+    A target that is not known yet is one all the same; only a destination may leave it open.
+    """
+    targets = [path for path in _TARGETS if block.value(path) not in (None, "")]
+    if block.value("gateway_id") == "local" or block.value("vpc_endpoint_id") not in (None, ""):
+        return
+    for path in _DESTINATIONS:
+        networks, more = block.texts(path)
+        if any(is_wide(network, parameters) for network in networks):
+            yield violated(
+                resource, "routes to the internet", "Take the route out.", (targets or [path])[0]
+            )
+        elif more:
+            yield undecided(resource, path, "Write the destination in plain text.")
+    if block.value("destination_prefix_list_id") not in (None, ""):
+        remedy = "Name the networks: what a prefix list holds cannot be seen in a plan."
+        yield undecided(resource, "destination_prefix_list_id", remedy)
 
 
 RULE: Final = Rule(

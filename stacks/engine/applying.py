@@ -23,6 +23,7 @@ from stacks.engine.verifying import verify
 
 _PREVIEW = ["preview", "--skip-plugin-pre-install"]
 _TOO_LATE = frozenset({Code.CANCELED, Code.DEADLINE})  # stops that may come as the engine ends
+_DIED = frozenset({Code.ENGINE_DIED, Code.PROVIDER_DIED})
 _HARMLESS = frozenset({"same", "read", "refresh"})
 Outcome = Literal["planned", "applied", "looked", "stopped", "canceled"]
 
@@ -45,13 +46,17 @@ def up(call: Call) -> Result:
     if answer == "look":
         return _verified(call, planned, call.state(), {}, applied=False)
     done = _apply(call, plan_path or _own_plan(call))
-    state = call.state()
+    try:
+        state = call.state()
+        state_digest = call.digest_of(state)
+    except CallFailed as failed:  # all was made, though nobody can read now what it is
+        raise replace(failed, changed=True, summary=done.events.changes) from failed
     outputs, secret_outputs = outputs_of(state)
     call.channel.send(
         Applied(
             outputs=outputs,
             secret_outputs=secret_outputs,
-            state_digest=call.digest_of(state),
+            state_digest=state_digest,
             summary=done.events.changes,
         )
     )
@@ -286,7 +291,9 @@ def touched(call: Call, done: Done) -> CallFailed:
     if failure is None:
         raise TypeError("only a failed command has a failure")
     # An engine that began no step of these kinds, because of a lock or of the plan, called nothing.
-    failure.changed = any(str(m.get("op")) not in _HARMLESS for m in done.events.started)
+    # One that died or was killed may have begun a step without telling it.
+    began = any(str(m.get("op")) not in _HARMLESS for m in done.events.started)
+    failure.changed = began or failure.code in _DIED or done.ended.code < 0
     failure.summary = done.events.changes
     with suppress(CallFailed):  # what cannot be read now does not hide why the command failed
         failure.state_digest = call.digest_of(call.state())

@@ -5,7 +5,8 @@ the deployment's tag, or none at all where the service cannot tag at creation. *
 the id; ours is what carries all the tags of the inputs and is not in the state already. *Settings*:
 creating them writes over what is there, so doing it again is harmless.
 
-Ids are those that an import with ``pulumi import`` takes (pulumi_aws 7).
+Ids are those of a state (pulumi_aws 7): what is found is written there and then read by a refresh,
+which does not know the other forms that an import takes.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ def _database(client: Client, inputs: Inputs) -> Iterator[Found]:
     except rds.exceptions.DBInstanceNotFoundFault:
         return
     for database in found["DBInstances"]:
-        yield Found(id=database["DBInstanceIdentifier"], tags=_tags(database.get("TagList", [])))
+        yield Found(id=database["DbiResourceId"], tags=_tags(database.get("TagList", [])))
 
 
 def _subnet_group(client: Client, inputs: Inputs) -> Iterator[Found]:
@@ -248,7 +249,8 @@ def _association(client: Client, inputs: Inputs) -> Iterator[Found]:
         for association in table["Associations"]:
             if association.get("SubnetId") == subnet:
                 ours = table["RouteTableId"] == inputs.get("routeTableId")
-                yield Found(id=f"{subnet}/{table['RouteTableId']}", tags=None if ours else {})
+                identity = association["RouteTableAssociationId"]
+                yield Found(id=identity, tags=None if ours else {})
 
 
 LOOKUPS: Mapping[str, Lookup] = {

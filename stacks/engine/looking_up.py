@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from stacks.contract import UNKNOWN, Request
+from stacks.contract import UNKNOWN, Code, Request
 from stacks.engine.backend import State
+from stacks.engine.failures import CallFailed
 from stacks.engine.identities import LOOKUPS, SETTINGS, Found, Unknowable
 from stacks.engine.state import ids_of
 from stacks.engine.values import is_secret
@@ -39,7 +40,10 @@ class Verdict:
 
 
 class Cloud:
-    """Asks the services of the cloud; its methods may be called by several threads."""
+    """Asks the services of the cloud; its methods may be called by several threads.
+
+    Raises ``CallFailed`` when the role of the request cannot be assumed.
+    """
 
     def __init__(self, request: Request) -> None:
         import boto3  # noqa: PLC0415 - only what looks things up asks the cloud itself
@@ -87,8 +91,7 @@ class Cloud:
         try:
             found = list(lookup(self.client, inputs))
         except (ClientError, BotoCoreError) as error:
-            code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
-            return Verdict(urn, kind, f"the cloud refused the look-up: {code}", sure=False)
+            return Verdict(urn, kind, f"the cloud refused the look-up: {code_of(error)}", sure=False)
         except Unknowable:
             return Verdict(urn, kind, "its parent does not exist")
         except KeyError as error:
@@ -106,6 +109,12 @@ class Cloud:
 def is_of_the_state_alone(resource: Mapping[str, Any]) -> bool:
     """Tell whether a resource, a component or a provider, has nothing in the cloud."""
     return not resource.get("custom") or str(resource["type"]).startswith("pulumi:")
+
+
+def code_of(error: Exception) -> str:
+    """Return AWS's code of an error of botocore, its class when AWS did not answer."""
+    answer: Mapping[str, Any] = getattr(error, "response", {})
+    return str(answer.get("Error", {}).get("Code", type(error).__name__))
 
 
 def _judged(
@@ -129,17 +138,27 @@ def _judged(
     if new and name is not None:  # what has a name is looked up by it
         proof = f"{new[0].id} exists but does not carry the deployment's tags"
         return Verdict(urn, kind, proof, sure=False)
-    what = "with its tags" if name is None else f"named {name}"
-    return Verdict(urn, kind, f"the cloud has none {what}")
+    absent = "has its tags" if name is None else f"is named {name}"
+    return Verdict(urn, kind, f"nothing in the cloud {absent}")
 
 
 def _assumed(
     boto3: Any, options: Mapping[str, Any], role_arn: str, external_id: str | None
 ) -> dict[str, str]:
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - loaded by now
+
     extra = {"ExternalId": external_id} if external_id else {}
-    credentials = boto3.client("sts", **options).assume_role(
-        RoleArn=role_arn, RoleSessionName="tenantplane", **extra
-    )["Credentials"]
+    try:
+        credentials = boto3.client("sts", **options).assume_role(
+            RoleArn=role_arn, RoleSessionName="tenantplane", **extra
+        )["Credentials"]
+    except (ClientError, BotoCoreError) as error:
+        code = code_of(error)
+        raise CallFailed(
+            Code.PROVIDER,
+            f"The role {role_arn} cannot be assumed, so the cloud was not asked: {code}.",
+            data={"aws_code": code},
+        ) from error
     return {
         "aws_access_key_id": credentials["AccessKeyId"],
         "aws_secret_access_key": credentials["SecretAccessKey"],

@@ -92,11 +92,6 @@ class EngineHost:
         """Wait until the event stream of the CLI process has ended; False if it never began."""
         return self._streams_ended.wait(_STREAM_END_SECONDS)
 
-    def wait_for_imports(self) -> ProgramError | None:
-        """Wait until the program is imported; return what went wrong with that."""
-        self._imported.wait()
-        return self._import_failed
-
     def close(self) -> None:
         """Stop to listen."""
         self._server.stop(0)

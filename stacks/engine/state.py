@@ -1,4 +1,4 @@
-"""What a state says: its digest, its resources, outputs, pending operations and protected parts."""
+"""What a state says: its digest, its resources, outputs and pending operations."""
 
 from __future__ import annotations
 
@@ -111,11 +111,6 @@ def pending_of(state: State | None) -> list[Pending]:
 def pending_creates(state: State | None) -> list[Mapping[str, Any]]:
     """Return the resources whose creation was interrupted, as they were written."""
     return [p["resource"] for p in _pending(state) if p.get("type") == "creating"]
-
-
-def protected_of(state: State | None) -> list[str]:
-    """Return the URNs of protected resources."""
-    return sorted(r["urn"] for r in _resources(state) if r.get("protect"))
 
 
 def ids_of(state: State | None, resource_type: str, *, urn: str | None = None) -> set[str]:

@@ -277,7 +277,7 @@ def _check_conninfo(conninfo: str) -> None:
         conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError:
         # its text would quote the URL, password included
-        raise _refused("its postgres:// URL says something that libpq does not know") from None
+        raise _refused("its postgres:// URL has a parameter that libpq does not know") from None
 
 
 # --- what they share -------------------------------------------------------------------------

@@ -44,8 +44,15 @@ class _Thing:
     id: str
     arn: str = ""
 
+    @property
+    def facts(self) -> set[Fact]:
+        """What tells it from all others; an id of EC2 says by itself of what kind it is."""
+        identity: Fact = self.id if self.kind.startswith("ec2:") else (self.kind, self.id)
+        return {identity, self.arn} if self.arn else {identity}
+
 
 Client = Callable[[str], Any]
+Fact = str | tuple[str, str]  # an ARN, an id of EC2, or a kind and a name
 Lister = Callable[[Client, _Owner], Iterator[_Thing]]
 
 
@@ -59,8 +66,9 @@ class _Asking(Protocol):
 def strangers(call: _Asking, state: State | None) -> list[str]:
     """Return what belongs to the call's deployment and is not in the state, as texts, sorted.
 
-    What AWS creates itself, snapshots and what is being deleted, is expected. Raises botocore's
-    errors when a service does not answer.
+    What AWS creates itself, snapshots and backups, and what is being deleted, is expected. Raises
+    botocore's errors when a service does not answer, ``CallFailed`` for a role that cannot be
+    assumed.
     """
     cloud = Cloud(call.request)
     ours = _owner(call.request.spec)
@@ -72,7 +80,7 @@ def strangers(call: _Asking, state: State | None) -> list[str]:
             (thing.kind, thing.id): thing
             for things in found
             for thing in things
-            if known.isdisjoint((thing.id, thing.arn))
+            if known.isdisjoint(thing.facts)
         }
         there = pool.map(lambda t: (t, _is_there(cloud.client, t)), unknown.values())
         return sorted(f"{thing.kind} {thing.id}" for thing, present in there if present)
@@ -93,13 +101,12 @@ def _services(state: State | None) -> set[str]:
     return {t.split(":")[1].split("/")[0] for t in types if t.startswith("aws:")}
 
 
-def _known(state: State | None) -> set[str]:
-    known = set()
-    for resource in (state or {}).get("resources") or ():
-        outputs = resource.get("outputs") or {}
-        values = (resource.get("id"), *(outputs.get(k) for k in ("arn", "name", "bucket")))
-        known |= {v for v in values if isinstance(v, str)}
-    return known
+def _known(state: State | None) -> set[Fact]:
+    """Return the facts of what a state holds; all that can be a stranger has an ARN."""
+    resources = (r for r in (state or {}).get("resources") or () if r["type"].startswith("aws:"))
+    arns = ((r.get("outputs") or {}).get("arn") for r in resources)
+    things = (_of_arn(arn) for arn in arns if isinstance(arn, str) and arn.startswith("arn:"))
+    return {fact for thing in things for fact in thing.facts}
 
 
 # --- what carries the tag --------------------------------------------------------------------
@@ -108,7 +115,7 @@ def _tagged(client: Client, owner: _Owner) -> Iterator[_Thing]:
     for page in client(_TAGGING).get_paginator("get_resources").paginate(TagFilters=wanted):
         for each in page["ResourceTagMappingList"]:
             thing = _of_arn(str(each["ResourceARN"]))
-            if "snapshot" not in thing.kind:
+            if "snapshot" not in thing.kind and thing.kind != "rds:auto-backup":
                 yield thing
 
 
@@ -140,7 +147,7 @@ def _iam(client: Client, owner: _Owner) -> Iterator[_Thing]:
     for page in iam.get_paginator("list_roles").paginate():
         for role in page["Roles"]:
             if owner.names(role["RoleName"]):
-                yield _Thing("iam:role", role["RoleName"])
+                yield _of_arn(role["Arn"])
     for page in iam.get_paginator("list_policies").paginate(Scope="Local"):
         for policy in page["Policies"]:
             if owner.names(policy["PolicyName"]):
@@ -151,7 +158,7 @@ def _kms(client: Client, owner: _Owner) -> Iterator[_Thing]:
     for page in client("kms").get_paginator("list_aliases").paginate():
         for alias in page["Aliases"]:
             if owner.names(alias["AliasName"].removeprefix("alias/")):
-                yield _Thing("kms:alias", alias["AliasName"])
+                yield _of_arn(alias["AliasArn"])
 
 
 def _s3(client: Client, owner: _Owner) -> Iterator[_Thing]:

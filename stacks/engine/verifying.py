@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from stacks.contract import UNKNOWN, Check, Code, Look, Program
 from stacks.engine.backend import State
-from stacks.engine.failures import name_of
+from stacks.engine.failures import CallFailed, name_of
+from stacks.engine.looking_up import code_of
 from stacks.engine.plan import operations_of, output_changes, preview_of
 from stacks.engine.state import in_cloud, outputs_of, resources_of
 from stacks.engine.strangers import strangers
@@ -105,14 +106,11 @@ def _nothing_unknown(unknown: Future[list[str]], *, seconds: float) -> Check:
     try:
         found = unknown.result(seconds)
     except TimeoutError:
-        return Check(name=name, ok=False, detail="timed out searching the cloud")
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", "without a code"))
-        return Check(name=name, ok=False, detail=f"the cloud refused the search: {code}")
-    except BotoCoreError as error:
-        return Check(
-            name=name, ok=False, detail=f"the cloud could not be searched: {type(error).__name__}"
-        )
+        return Check(name=name, ok=False, detail="the cloud was not searched within the deadline")
+    except CallFailed as failed:
+        return Check(name=name, ok=False, detail=failed.text)
+    except (BotoCoreError, ClientError) as error:
+        return Check(name=name, ok=False, detail=f"the cloud cannot be searched: {code_of(error)}")
     return Check(
         name=name,
         ok=not found,

@@ -63,9 +63,9 @@ variable "extra_tags" {
   }
 
   validation {
-    # IAM takes two keys that differ in case alone for one.
+    # IAM takes two keys that differ only in case for one.
     condition     = length(distinct([for key in keys(var.extra_tags) : lower(key)])) == length(var.extra_tags)
-    error_message = "Two keys of extra_tags differ in upper and lower case alone."
+    error_message = "Two keys of extra_tags differ only in case."
   }
 
   validation {

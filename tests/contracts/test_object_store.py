@@ -73,7 +73,8 @@ def test_what_was_removed_is_not_there_and_its_key_is_free(objects: ObjectStore)
     objects.remove("plans/pln_1")
     objects.remove("plans/pln_1")  # as after a transaction that was not committed
     objects.remove("never/there")
-    assert not objects.exists("plans/pln_1")
+    with pytest.raises(NotFound):
+        objects.get("plans/pln_1")
     assert objects.get("plans/pln_2") == b"y"
     objects.put("plans/pln_1", b"z")
     assert objects.get("plans/pln_1") == b"z"

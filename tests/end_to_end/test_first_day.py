@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import psutil
 import pytest
 
@@ -17,16 +14,6 @@ from control_plane.workflows.placing import spec_of
 from tests.end_to_end.installation import REGION, Served, approve, ended, request_body
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
-
-
-@pytest.fixture
-def served(tmp_path: Path, pulumi_cli: Path) -> Iterator[Served]:
-    running = Served(home=tmp_path / "home", cli=pulumi_cli)
-    running.start()
-    try:
-        yield running
-    finally:
-        running.stop()
 
 
 def test_three_contracts_become_three_tenants(served: Served) -> None:

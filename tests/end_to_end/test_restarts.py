@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import psutil
@@ -14,16 +12,6 @@ from control_plane.domain.actor import Role
 from tests.end_to_end.installation import REGION, Served, approve, ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture
-def served(tmp_path: Path, pulumi_cli: Path) -> Iterator[Served]:
-    running = Served(home=tmp_path / "home", cli=pulumi_cli)
-    running.start()
-    try:
-        yield running
-    finally:
-        running.stop()
 
 
 def test_every_part_comes_back_and_the_data_is_there(served: Served) -> None:

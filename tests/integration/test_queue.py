@@ -362,13 +362,10 @@ def test_a_name_is_free_again_when_its_worker_ends(plant: Plant) -> None:
         assert again.is_held()
 
 
-def test_fifty_short_phases_end_soon(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fifty_short_phases_are_each_done_once(plant: Plant) -> None:
     plant.work("one")
-    started = time.monotonic()
     plant.enqueue(*((f"0-{n}", str(n)) for n in range(50)))
     plant.wait_done(50)
-    with capsys.disabled():
-        sys.stdout.write(f"\n50 short phases: {time.monotonic() - started:.1f} s\n")
     assert len(plant.ran()) == 50
 
 

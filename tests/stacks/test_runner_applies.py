@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -269,6 +271,37 @@ def test_a_backend_that_cannot_be_used_is_told(desk: Desk, tmp_path: Path) -> No
     assert refused["code"] == "backend", refused
     refused = desk.failure("preview", backend_url="https://api.pulumi.com")
     assert refused["data"]["problems"] == ["backend_url"]
+
+
+BREAKS_THE_STATE = """#!/bin/sh
+"{cli}" "$@"
+code=$?
+case " $* " in *" up "*) echo broken > "{state}";; esac
+exit $code
+"""
+
+
+def test_a_state_that_cannot_be_read_after_the_apply_does_not_hide_what_was_made(
+    desk: Desk, tmp_path: Path
+) -> None:
+    wrapped = tmp_path / "pulumi"
+    wrapped.write_text(BREAKS_THE_STATE.format(cli=desk.cli, state=desk.state_file))
+    wrapped.chmod(0o755)
+    outcome = desk.call("up", cli=str(wrapped))
+    assert outcome.planned is not None
+    assert outcome.applied is None
+    assert outcome.last["code"] == "backend"
+    assert outcome.last["changed"]
+    assert outcome.last["summary"]["create"] == len(outcome.planned["operations"])
+
+
+def test_an_engine_that_is_killed_may_have_changed_something(desk: Desk) -> None:
+    desk.plan()  # the stack exists, so that the apply is the first to hold it
+    with desk.start("up") as running:
+        holder = running.until(lambda m: m.get("kind") == "engine")["body"]["pid"]
+        os.kill(holder, signal.SIGKILL)
+        last = running.finish().last
+    assert (last["code"], last["changed"]) == ("engine_died", True)
 
 
 def test_a_damaged_state_is_told(desk: Desk) -> None:

@@ -145,16 +145,38 @@ def make_pending(desk: Desk) -> list[dict[str, Any]]:
     return mine
 
 
-def test_interrupted_creates_that_happened_are_imported(make_desk: MakeDesk) -> None:
-    desk = make_desk(program=program_of(*KINDS))
+NESTED = """
+import pulumi
+import pulumi_aws as aws
+
+
+def build(spec, provider):
+    opts = pulumi.ResourceOptions(provider=provider)
+    vpc = aws.ec2.Vpc("v", cidr_block="10.9.0.0/16", tags={"Name": "v"}, opts=opts)
+    subnet = aws.ec2.Subnet("s", vpc_id=vpc.id, cidr_block="10.9.1.0/24",
+                            availability_zone=f"{spec.region}a", tags={"Name": "s"}, opts=opts)
+    table = aws.ec2.RouteTable("t", vpc_id=vpc.id, tags={"Name": "t"}, opts=opts)
+    aws.ec2.RouteTableAssociation("a", subnet_id=subnet.id, route_table_id=table.id, opts=opts)
+    group = aws.ec2.SecurityGroup("g", name=f"{spec.owner.short}-g", description="g",
+                                  vpc_id=vpc.id, tags={"Name": "g"}, opts=opts)
+    for number, cidr in enumerate(("10.1.0.0/16", "10.2.0.0/16")):
+        aws.vpc.SecurityGroupIngressRule(f"r{number}", security_group_id=group.id, cidr_ipv4=cidr,
+                                         ip_protocol="tcp", from_port=443, to_port=443,
+                                         description="r", tags={"Name": "r"}, opts=opts)
+    key = aws.kms.Key("k", description="k", tags={"Name": "k"}, opts=opts)
+    aws.kms.Alias("k", name=f"alias/{spec.owner.short}-k", target_key_id=key.key_id, opts=opts)
+    return {"region": spec.region}
+"""
+
+
+@pytest.mark.parametrize("program", [program_of(*KINDS), NESTED], ids=["single", "nested"])
+def test_interrupted_creates_that_happened_are_imported(make_desk: MakeDesk, program: str) -> None:
+    desk = make_desk(program=program)
     desk.result("up", verify=False)
-    lost = make_pending(desk)
-    assert {r["type"] for r in lost} == {f"aws:{kind}" for kind in KINDS}
-    resolved = desk.result("resolve")
-    assert {r["urn"]: r["resolution"] for r in resolved["resolved"]} == {
-        r["urn"]: "imported" for r in lost
-    }
-    assert {r["urn"] for r in lost} <= {r["urn"] for r in desk.state()["resources"]}
+    lost = {r["urn"]: r["id"] for r in make_pending(desk)}
+    resolved = desk.result("resolve")["resolved"]
+    assert {r["urn"]: r["resolution"] for r in resolved} == dict.fromkeys(lost, "imported")
+    assert {r["urn"]: r["id"] for r in desk.state()["resources"] if r["urn"] in lost} == lost
     assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
 
 
@@ -178,30 +200,6 @@ def test_what_was_made_and_never_answered_for_is_adopted(make_desk: MakeDesk) ->
     assert desk.result("inspect")["written_by"] == "run_a.1"
     assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
     assert desk.result("resolve")["resolved"] == []
-
-
-NESTED = """
-import pulumi
-import pulumi_aws as aws
-
-
-def build(spec, provider):
-    opts = pulumi.ResourceOptions(provider=provider)
-    vpc = aws.ec2.Vpc("v", cidr_block="10.9.0.0/16", tags={"Name": "v"}, opts=opts)
-    subnet = aws.ec2.Subnet("s", vpc_id=vpc.id, cidr_block="10.9.1.0/24",
-                            availability_zone=f"{spec.region}a", tags={"Name": "s"}, opts=opts)
-    table = aws.ec2.RouteTable("t", vpc_id=vpc.id, tags={"Name": "t"}, opts=opts)
-    aws.ec2.RouteTableAssociation("a", subnet_id=subnet.id, route_table_id=table.id, opts=opts)
-    group = aws.ec2.SecurityGroup("g", name=f"{spec.owner.short}-g", description="g",
-                                  vpc_id=vpc.id, tags={"Name": "g"}, opts=opts)
-    for number, cidr in enumerate(("10.1.0.0/16", "10.2.0.0/16")):
-        aws.vpc.SecurityGroupIngressRule(f"r{number}", security_group_id=group.id, cidr_ipv4=cidr,
-                                         ip_protocol="tcp", from_port=443, to_port=443,
-                                         description="r", tags={"Name": "r"}, opts=opts)
-    key = aws.kms.Key("k", description="k", tags={"Name": "k"}, opts=opts)
-    aws.kms.Alias("k", name=f"alias/{spec.owner.short}-k", target_key_id=key.key_id, opts=opts)
-    return {"region": spec.region}
-"""
 
 
 def test_what_belongs_to_what_was_lost_is_adopted_with_it(make_desk: MakeDesk) -> None:

@@ -242,33 +242,6 @@ def test_secrets_are_on_no_command_line(desk: Desk) -> None:
     assert not [s for s in secrets if s in said]
 
 
-def test_one_call_needs_little_memory(desk: Desk) -> None:
-    peak = 0
-    with desk.start("up") as running:
-        stop = threading.Event()
-
-        def watch() -> None:
-            nonlocal peak
-            while not stop.wait(0.05):
-                peak = max(peak, sum(map(private_bytes, processes_of(running.call_id))))
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        last = running.finish().last
-        stop.set()
-        watcher.join()
-    assert last["message"] == "result"
-    assert 50e6 < peak < 450e6, f"peak of one call: {peak / 1e6:.0f} MB"
-
-
-def private_bytes(process: psutil.Process) -> int:
-    """Proportional memory of a process: shared pages are counted once among those that share."""
-    try:
-        return int(process.memory_full_info().pss)
-    except psutil.Error:
-        return 0
-
-
 def is_engine(process: psutil.Process, cli: Path) -> bool:
     try:
         return Path(process.exe()).samefile(cli)

@@ -34,9 +34,12 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
 
-def found(made: Made) -> list[str]:
+def found(made: Made, *, without: str = "") -> list[str]:
+    """Return the strangers, the state being without the resources of a type."""
     request = Request.model_validate(made.desk.request("look"))
-    return strangers(Asking(request), made.desk.state())
+    state = made.desk.state()
+    state["resources"] = [r for r in state["resources"] if r["type"] != without]
+    return strangers(Asking(request), state)
 
 
 def test_every_type_that_the_programs_make_can_be_looked_up(world: World) -> None:
@@ -46,9 +49,37 @@ def test_every_type_that_the_programs_make_can_be_looked_up(world: World) -> Non
     assert len(kinds) > 20
 
 
+def test_a_lookup_gives_the_id_that_the_state_has(world: World) -> None:
+    for made in world.all:
+        for each in made.desk.state()["resources"]:
+            lookup = LOOKUPS.get(each["type"])
+            if lookup is not None:
+                ids = {found.id for found in lookup(world.cloud.client, each["inputs"])}
+                assert each["id"] in ids, each["urn"]
+
+
 def test_what_the_programs_make_is_no_stranger(world: World) -> None:
     for made in world.all:
         assert found(made) == [], made.short
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("aws:rds/instance:Instance", "rds:db"),
+        ("aws:rds/subnetGroup:SubnetGroup", "rds:subgrp"),
+        ("aws:iam/role:Role", "iam:role"),
+        ("aws:kms/alias:Alias", "kms:alias"),
+    ],
+)
+def test_a_known_thing_of_the_same_name_makes_no_other_known(
+    world: World, kind: str, told: str
+) -> None:
+    made = world.dedicated
+    lost = [r for r in made.desk.state()["resources"] if r["type"] == kind]
+    assert lost
+    strange = found(made, without=kind)
+    assert [each.split()[0] for each in strange] == [told] * len(lost)
 
 
 def vpc(cloud: CloudProcess, made: Made, tags: list[dict[str, str]]) -> tuple[str, Any]:
@@ -133,10 +164,10 @@ def subnet_group(cloud: CloudProcess, made: Made, tags: list[dict[str, str]]) ->
 
 
 def alias(cloud: CloudProcess, made: Made, _tags: list[dict[str, str]]) -> tuple[str, Any]:
-    kms, name = cloud.client("kms"), f"alias/{made.short}-more"
+    kms, name = cloud.client("kms"), f"{made.short}-more"
     any_key = kms.list_keys()["Keys"][0]["KeyId"]
-    kms.create_alias(AliasName=name, TargetKeyId=any_key)
-    return name, lambda: kms.delete_alias(AliasName=name)
+    kms.create_alias(AliasName=f"alias/{name}", TargetKeyId=any_key)
+    return name, lambda: kms.delete_alias(AliasName=f"alias/{name}")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from control_plane.services.performing import perform
 from control_plane.workflows import PHASES
 from control_plane.workflows.placing import policy_scope, spec_of
 from control_plane.workflows.timers import fire_due
-from tests.scripted_engine import Fault, ProcessDied
+from tests.scripted_engine import CHECKS, Fault, ProcessDied
 from tests.world import ACCOUNT, ADMIN, ARCHITECT, OPS, World, person, request_body
 
 
@@ -30,7 +30,7 @@ def test_mode_a_is_ready_without_anybody(world: World) -> None:
     assert run.status is RunStatus.APPLIED, run.error
     assert world.tenant(accepted.tenant.id).status is TenantStatus.READY
     assert [check.name for check in world.evidence(run).checks] == [
-        "outputs_present", "answers_in_cloud", "plans_only_same", "policies_hold", "isolation",
+        *CHECKS, "policies_hold", "isolation",
     ]  # fmt: skip
 
 
@@ -184,10 +184,14 @@ def test_a_mandatory_violation_ends_the_run_before_anything_is_called(world: Wor
     assert "run.apply:attempted" not in world.actions(accepted.tenant.id)
 
 
-@pytest.mark.parametrize("check", ["outputs_present", "answers_in_cloud", "plans_only_same"])
-def test_a_failed_check_keeps_the_tenant_from_being_ready(world: World, check: str) -> None:
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("fault", ["failing", "unmade"])
+def test_a_failed_check_keeps_the_tenant_from_being_ready(
+    world: World, check: str, fault: str
+) -> None:
     world.ready_hub()
-    world.engine.failing_checks.add(check)
+    faults = {"failing": world.engine.failing_checks, "unmade": world.engine.unmade_checks}
+    faults[fault].add(check)
     accepted = world.submit("A")
     world.work()
     run = world.run(accepted.run_id)

@@ -290,3 +290,43 @@ run "another_major_version_than_16_and_17_is_refused" {
 
   expect_failures = [var.database]
 }
+
+run "a_region_of_another_partition_is_refused" {
+  command = plan
+
+  variables {
+    region = "cn-north-1"
+    network = {
+      mode  = "create"
+      cidr  = "10.40.0.0/16"
+      zones = ["cn-north-1a", "cn-north-1b"]
+    }
+  }
+
+  expect_failures = [var.region]
+}
+
+run "an_odd_owner_retention_and_boundary_are_refused" {
+  command = plan
+
+  variables {
+    owner = {
+      tenant      = "acme"
+      environment = "production"
+      deployment  = "dep_01JD3ZK4Q0V8X2M6N7P9R5T1WY"
+      short       = "acme--k3v9qa"
+      install_id  = "a1b2c3"
+    }
+    permissions_boundary = {
+      mode = "existing"
+      arn  = "arn:aws:iam::111122223333:policy/ceiling"
+    }
+    retention = {
+      log_days          = 8
+      noncurrent_days   = 90
+      key_deletion_days = 30
+    }
+  }
+
+  expect_failures = [var.owner, var.permissions_boundary, var.retention]
+}

@@ -36,10 +36,16 @@ run "three_keys_rotate_in_this_accounts_hands_only" {
     condition = alltrue(flatten([
       for key in values(aws_kms_key.this) : [
         for statement in jsondecode(key.policy).Statement :
-        try(statement.Principal.AWS, "arn:aws:iam::210987654321:root") == "arn:aws:iam::210987654321:root"
+        contains(
+          [
+            jsonencode({ AWS = "arn:aws:iam::210987654321:root" }),
+            jsonencode({ Service = "logs.eu-west-1.amazonaws.com" }),
+          ],
+          jsonencode(statement.Principal)
+        )
       ]
     ]))
-    error_message = "No principal of another account is named."
+    error_message = "Nobody is let in but this account, and CloudWatch Logs."
   }
 }
 

@@ -181,11 +181,14 @@ class RouteTableAssociation(Ec2Type):
         """Find the association by its id, or by `<subnet or gateway>/<route table>` for an import.
 
         AWS gives it a new id when it moves to another table, so what is known of the subnet counts.
+        The form of an import is not one of an id: with anything known, it names nothing.
         """
-        if "/" in identity:
-            place, _, _ = identity.partition("/")
-        else:
+        if known and "/" in identity:
+            return None
+        if known:
             place = known.get("subnetId") or known.get("gatewayId") or ""
+        else:
+            place, _, _ = identity.partition("/")
         subnet = place if place.startswith("subnet-") else None
         found = self._find(aws, subnet, place) if place else None
         if found is None or (not known and found[1] != identity.partition("/")[2]):

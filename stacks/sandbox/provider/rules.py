@@ -40,11 +40,6 @@ def matching(pattern: str, described: str) -> Rule:
     return lambda value: None if compiled.fullmatch(value) else f"must be {described}"
 
 
-def at_most(count: int) -> Rule:
-    """Return the rule that a list has at most so many items."""
-    return lambda value: None if len(value) <= count else f"must have at most {count} item(s)"
-
-
 def some(value: Any) -> str | None:
     """Refuse an empty list or text."""
     return None if value else "must not be empty"

@@ -78,9 +78,7 @@ def test_stopping_ends_sessions_that_are_in_a_transaction(server: EmbeddedPostgr
     server.start()
     connection = psycopg.connect(server.url(SUPERUSER, "postgres"))
     connection.execute("CREATE TABLE never_committed (n int)")
-    started = time.monotonic()
     server.stop()
-    assert time.monotonic() - started < 10
     with pytest.raises(psycopg.OperationalError):
         connection.execute("SELECT 1")
     connection.close()

@@ -42,18 +42,14 @@ def test_a_part_that_hangs_is_said_to_and_the_others_are_asked(gate: threading.E
         return ""
 
     readiness = Readiness({"database": hangs, "audit_log": lambda: "", "other": lambda: "behind"})
-    started = time.monotonic()
     with ThreadPoolExecutor(20) as pool:
         answers = [item.result() for item in [pool.submit(readiness) for _ in range(20)]]
-    assert time.monotonic() - started < 6
     expected = {
         "database": "timed out after 2 s", "audit_log": "ok", "other": "behind",
     }  # fmt: skip
     assert answers == [expected] * 20
-    started = time.monotonic()
-    assert [readiness() for _ in range(50)] == [expected] * 50  # nobody waits for it again
-    assert time.monotonic() - started < 2
-    assert len(asked) == 1
+    assert [readiness() for _ in range(50)] == [expected] * 50
+    assert len(asked) == 1  # and nobody waits for it again
     gate.set()
     deadline = time.monotonic() + 10
     while readiness()["database"] != "ok":
@@ -63,10 +59,10 @@ def test_a_part_that_hangs_is_said_to_and_the_others_are_asked(gate: threading.E
 
 def test_an_answer_is_kept_for_a_moment() -> None:
     numbers = iter(range(100))
-    recent = Recent(lambda: next(numbers), life_seconds=0.3)
+    recent = Recent(lambda: next(numbers), life_seconds=3600.0)
     assert [recent.get() for _ in range(20)] == [0] * 20
-    time.sleep(0.35)
-    assert recent.get() == 1
+    recent.life_seconds = 0.0  # its moment is over
+    assert [recent.get() for _ in range(3)] == [1, 2, 3]
 
 
 def test_what_was_raised_is_raised_to_all() -> None:
@@ -109,12 +105,10 @@ def test_a_database_that_accepts_and_says_nothing_is_not_ready(
         parts = Parts(Settings(home=tmp_path, database_url=url, database_auditor_url=url))
         api = Api(world, tmp_path)
         api.shared.readiness = Readiness(parts.checks)
-        started = time.monotonic()
         for _ in range(5):
             answer = api.call("GET", "/readyz")
             assert answer.status_code == 503
             assert answer.json()["parts"]["database"] == "timed out after 2 s"
-        assert time.monotonic() - started < 8
         assert _waiting(silent) == 2  # one for each part, not for each call
 
 

@@ -37,7 +37,6 @@ def test_the_inputs_that_the_catalog_names_exist_in_the_sdk(kind):
     inputs = [*facts.names, *facts.buckets, *(p.partition(".")[0] for p in facts.policies)]
     inputs += [*facts.losses, *filter(None, [facts.guard])]
     inputs += [facts.disarmed[0]] if facts.disarmed else []
-    inputs += re.findall(r"\{(\w+)\}", facts.import_id)
     for name in inputs:
         assert f"def {backwards.get(name, name)}(self)" in text, name
     for pulumi in facts.renames:

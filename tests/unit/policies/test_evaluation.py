@@ -198,6 +198,35 @@ def edited(code: Path, file: str, old: str, new: str) -> str:
     return rules_code_digest(code)
 
 
+# What one Python writes otherwise than the next: fields that are new, f-strings, odd letters.
+SYNTAX = r'''
+"""Left out."""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """Left out."""
+
+    name: str
+    width: int = 3
+
+    async def cell(self, *rest: object, key=None, **more: object) -> str:
+        """Left out."""
+        match rest:
+            case [str() as one, *_] if not (one == "it's \u0378"):
+                return f"{one!r:<{self.width}}" f"{self.name:>{self.width}}|" "end"
+            case _:
+                return f"{len(rest)}{key=}" + b"\xff".hex() + str({**more, "a": (1, 2.5, ...)})
+'''
+
+
+def test_the_digest_is_the_same_on_every_python(tmp_path):
+    (tmp_path / "syntax.py").write_text(SYNTAX, encoding="utf-8")
+    digest = "sha256:3858e2fc58f0fdbdc74859b251678df38ef7da7f168cf88b1a87d003a5a71914"
+    assert rules_code_digest(tmp_path) == digest
+
+
 def test_the_digest_of_a_copy_is_that_of_the_rules(code):
     assert rules_code_digest(code) == rules_code_digest()
 

@@ -331,9 +331,6 @@ def test_a_slice_without_a_role_fails_for_there_would_be_nothing_to_check():
 
 
 # --- who becomes the role --------------------------------------------------------------------
-ACCOUNT_ONLY = {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
-
-
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     "document",

@@ -255,8 +255,50 @@ def default_route(**gateway: object) -> Thing:
     ),
     (
         "a route to a private gateway",
-        [default_route(gateway_id="vgw-1")],
+        [default_route(gateway_id="vgw-1", destination_cidr_block="10.0.0.0/8")],
         set(),
+    ),
+    *(
+        (
+            f"everything goes to a {target}",
+            [default_route(**{target: "x-1"})],
+            {("aws_route.r", target, "violated")},
+        )
+        for target in (
+            "carrier_gateway_id",
+            "core_network_arn",
+            "egress_only_gateway_id",
+            "gateway_id",
+            "local_gateway_id",
+            "nat_gateway_id",
+            "network_interface_id",
+            "transit_gateway_id",
+            "vpc_peering_connection_id",
+        )
+    ),
+    ("everything goes to an endpoint", [default_route(vpc_endpoint_id="vpce-1")], set()),
+    (
+        "a target nobody knows",
+        [default_route()],
+        {("aws_route.r", "destination_cidr_block", "violated")},
+    ),
+    (
+        "a peer's network",
+        [default_route(vpc_peering_connection_id="pcx-1", destination_cidr_block="10.0.0.0/8")],
+        set(),
+    ),
+    (
+        "what a prefix list holds goes out",
+        [Thing("aws_route", "r", {"destination_prefix_list_id": "pl-1", "nat_gateway_id": "n"})],
+        {("aws_route.r", "destination_prefix_list_id", "unknown")},
+    ),
+    (
+        "what a prefix list holds comes in",
+        [ingress(prefix_list_id="pl-1"), group({"prefix_list_ids": ["pl-1"]})],
+        {
+            (f"{INGRESS}.r", "prefix_list_id", "unknown"),
+            ("aws_security_group.g", "prefix_list_ids", "unknown"),
+        },
     ),
     (
         "a route inside a table",
@@ -286,11 +328,62 @@ def test_openings(form, things, expected):
         ([bucket(), access_block(of=Unknown())], "bucket"),
         ([access_block(block_public_acls=Unknown()), bucket()], "block_public_acls"),
         ([role(assume_role_policy=Unknown())], "assume_role_policy"),
-        ([default_route(gateway_id=Unknown())], "gateway_id"),
+        (
+            [default_route(nat_gateway_id="n", destination_cidr_block=Unknown())],
+            "destination_cidr_block",
+        ),
+        ([ingress(prefix_list_id=Unknown())], "prefix_list_id"),
     ],
 )  # fmt: skip
 def test_what_is_not_known_is_not_taken_for_closed(form, things, path):
     assert found(RULE, form, things) == {(things[0].address, path, "unknown")}
+
+
+@pytest.mark.parametrize("form", PLAN_FORMS)
+@pytest.mark.parametrize("target", ["gateway_id", "nat_gateway_id", "network_interface_id"])
+def test_everything_goes_somewhere_else_whatever_the_target_will_be(form, target):
+    expected = {("aws_route.r", target, "violated")}
+    assert found(RULE, form, [default_route(**{target: Unknown()})]) == expected
+
+
+FOREIGN = "210987654321"
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("principal", "is_let_in"),
+    [
+        (f"arn:aws:iam::{FOREIGN}:root", True),
+        (FOREIGN, True),
+        ([f"arn:aws:iam::{ACCOUNT}:root", f"arn:aws:sts::{FOREIGN}:assumed-role/a/b"], True),
+        (f"arn:aws:iam::{ACCOUNT}:root", False),
+        (ACCOUNT, False),
+    ],
+)
+def test_another_account_is_let_in_nowhere(form, principal, is_let_in):
+    own = replace(PARAMETERS, account_id=ACCOUNT)
+    document = allow({"AWS": principal}, Action="*", Resource="*")
+    things = [
+        Thing("aws_kms_key", "k", {"policy": document}),
+        Thing("aws_secretsmanager_secret_policy", "s", {"secret_arn": "x", "policy": document}),
+        role(assume_role_policy=document),
+        bucket_policy(document=document),
+    ]
+    policies = {
+        ("aws_kms_key.k", "policy", "violated"),
+        ("aws_secretsmanager_secret_policy.s", "policy", "violated"),
+        ("aws_iam_role.app", "assume_role_policy", "violated"),
+        ("aws_s3_bucket_policy.data", "policy", "violated"),
+    }
+    assert found(RULE, form, things, own) == (policies if is_let_in else set())
+    assert found(RULE, form, things) == set()  # nobody said which account is its own
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_another_account_may_be_refused_by_name(form):
+    own = replace(PARAMETERS, account_id=ACCOUNT)
+    denied = allow({"AWS": FOREIGN}, Effect="Deny", Action="*", Resource="*")
+    assert found(RULE, form, [bucket_policy(document=denied)], own) == set()
 
 
 @pytest.mark.parametrize("form", FORMS)

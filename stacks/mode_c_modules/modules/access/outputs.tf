@@ -9,7 +9,7 @@ output "boundary_arn" {
 }
 
 output "flow_log_role_arn" {
-  description = "ARN of the role that delivers flow logs; null when the VPC is brought."
+  description = "ARN of the role that delivers flow logs; null when an existing VPC is used."
   value       = one(aws_iam_role.flow_logs[*].arn)
 
   # AWS checks at once whether the role may deliver.

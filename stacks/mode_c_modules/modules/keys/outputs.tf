@@ -1,5 +1,5 @@
 output "arns" {
-  description = "ARNs of the keys for data, logs and secrets, whether they were created or brought."
+  description = "ARNs of the keys for data, logs and secrets, whether they were created or existing."
 
   # Written out, without a local in between, so that a plan shows which key is used where.
   value = {

@@ -1,4 +1,4 @@
-# Flow logs of a VPC that the bundle creates. A VPC that is brought has those of its own team.
+# Flow logs of a VPC that the bundle creates. An existing VPC has those of its own team.
 
 resource "aws_cloudwatch_log_group" "flow" {
   count = local.creates_vpc ? 1 : 0

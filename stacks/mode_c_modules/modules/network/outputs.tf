@@ -9,11 +9,11 @@ output "database_security_group_id" {
 }
 
 output "private_subnet_ids" {
-  description = "Private subnets, one per zone in the order of the zones, created or brought."
+  description = "Private subnets, one per zone in the order of the zones, created or existing."
   value       = local.private_subnet_ids
 }
 
 output "vpc_id" {
-  description = "The VPC, created or brought."
+  description = "The VPC, created or existing."
   value       = local.vpc_id
 }

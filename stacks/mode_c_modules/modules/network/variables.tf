@@ -4,7 +4,7 @@ variable "flow_log_days" {
 }
 
 variable "flow_log_role_arn" {
-  description = "Role that delivers the flow logs of a created VPC; null when the VPC is brought."
+  description = "Role that delivers the flow logs of a created VPC; null when an existing VPC is used."
   type        = string
 }
 
