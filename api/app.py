@@ -18,6 +18,10 @@ _PROBLEM: Final[dict[str, Any]] = {
     "description": "What went wrong and what to do (RFC 9457).",
     "content": {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+_REQUIRED_HEADERS: Final[dict[str, dict[str, Any]]] = {
+    "idempotency-key": {"type": "string", "minLength": 1, "maxLength": 255},
+    "if-match": {"type": "string"},
+}
 
 
 class Application(FastAPI):
@@ -28,7 +32,21 @@ class Application(FastAPI):
         document = super().openapi()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.setdefault("Problem", Problem.model_json_schema())
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                _require_headers(operation.get("parameters", []))
         return document
+
+
+def _require_headers(parameters: list[dict[str, Any]]) -> None:
+    """Say of headers that a call is refused without that they are required.
+
+    The routes take them as optional, so that a missing one gets its own code.
+    """
+    for parameter in parameters:
+        text = _REQUIRED_HEADERS.get(parameter["name"].lower())
+        if text is not None:
+            parameter.update(required=True, schema=text)
 
 
 class Rehearsal:

@@ -78,7 +78,11 @@ def retry_run(have: SharedDep, who: KeyedDep, run_id: str) -> JSONResponse:
     return keyed(have, who, f"runs/{run_id}/retry", {}, do, "/v1/runs")
 
 
-@router.get("/{run_id}/events", response_model=Page[RunEventView])
+@router.get(
+    "/{run_id}/events",
+    response_model=Page[RunEventView],
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
 async def get_events(
     have: SharedDep,
     who: CallerDep,

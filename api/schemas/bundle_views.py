@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from api.schemas.views import View
-from control_plane.domain.bundle import Bundle
+from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
 from control_plane.services import bundles as bundle_service
 from control_plane.services.handovers import HandedOver, IssuedLink
 from control_plane.workflows.core import Core
@@ -22,10 +22,10 @@ class BundleView(View):
     id: str
     tenant_id: str
     number: int
-    status: str
+    status: BundleStatus
     accepted_by: str | None
     inputs: dict[str, Any]
-    rehearsal: str
+    rehearsal: Rehearsal
     content_digest: str | None
     archive_name: str | None
     archive_digest: str | None
@@ -46,10 +46,10 @@ class BundleView(View):
             id=bundle.id,
             tenant_id=bundle.tenant_id,
             number=bundle.number,
-            status=str(bundle.status),
+            status=bundle.status,
             accepted_by=bundle.accepted_by,
             inputs=dict(bundle.inputs),
-            rehearsal=str(bundle.rehearsal),
+            rehearsal=bundle.rehearsal,
             content_digest=bundle.content_digest,
             archive_name=bundle.archive_name,
             archive_digest=bundle.archive_digest,

@@ -8,12 +8,13 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.deployment import Account, Deployment
 from control_plane.domain.evidence import Evidence
-from control_plane.domain.hub import Hub
+from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
-from control_plane.domain.run import NEXT_ACTION, Run, RunEvent
-from control_plane.domain.tenant import Tenant
+from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunEvent, RunKind, RunStatus
+from control_plane.domain.tenant import Tenant, TenantStatus, WaitingOn
 from control_plane.services import runs as run_service
 from control_plane.services import tenants as tenant_service
 from control_plane.services.approvals import ApprovalDetails
@@ -46,8 +47,8 @@ class TenantView(View):
     time_zone: str
     mode: str | None
     region: str | None
-    status: str
-    waiting_on: str | None
+    status: TenantStatus
+    waiting_on: WaitingOn | None
     hold: bool
     drifted: bool
     decision: dict[str, Any]
@@ -68,8 +69,8 @@ class TenantView(View):
             time_zone=tenant.time_zone,
             mode=tenant.mode,
             region=tenant.region,
-            status=str(tenant.status),
-            waiting_on=str(tenant.waiting_on) if tenant.waiting_on else None,
+            status=tenant.status,
+            waiting_on=tenant.waiting_on,
             hold=tenant.hold,
             drifted=tenant.drifted,
             decision=dict(tenant.decision),
@@ -132,7 +133,7 @@ class HubView(View):
     cell: str
     capacity: int
     slices: int
-    status: str
+    status: HubStatus
     run_id: str | None = None
     outputs: dict[str, Any]
     created_at: datetime
@@ -147,7 +148,7 @@ class HubView(View):
             cell=hub.cell,
             capacity=hub.capacity,
             slices=slices,
-            status=str(hub.status),
+            status=hub.status,
             run_id=run.id if run else None,
             outputs=dict(hub.outputs),
             created_at=hub.created_at,
@@ -210,14 +211,14 @@ class RunView(View):
     tenant_id: str | None
     deployment_id: str
     stack: str
-    kind: str
-    status: str
+    kind: RunKind
+    status: RunStatus
     attempt: int
     requested_by: str
     requested_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
-    blocked_on: str | None
+    blocked_on: BlockedOn | None
     next_action: str | None
     plan_id: str | None
     approval_id: str | None
@@ -236,14 +237,14 @@ class RunView(View):
             tenant_id=run.tenant_id,
             deployment_id=run.deployment_id,
             stack=deployment.stack,
-            kind=str(run.kind),
-            status=str(run.status),
+            kind=run.kind,
+            status=run.status,
             attempt=run.attempt,
             requested_by=run.requested_by,
             requested_at=run.requested_at,
             started_at=run.started_at,
             ended_at=run.ended_at,
-            blocked_on=str(run.blocked_on) if run.blocked_on else None,
+            blocked_on=run.blocked_on,
             next_action=NEXT_ACTION[run.blocked_on] if run.blocked_on else None,
             plan_id=run.plan_id,
             approval_id=run.approval_id,
@@ -311,7 +312,7 @@ class ApprovalView(View):
     """A request for decisions: its subject, the requester, and the decisions."""
 
     id: str
-    status: str
+    status: ApprovalStatus
     run_id: str
     tenant_id: str | None
     stack: str
@@ -325,7 +326,7 @@ class ApprovalView(View):
     legal_name: str | None
     mode: str | None
     mode_reason: str | None
-    kind: str
+    kind: RunKind
     requested_by: str
     on_behalf_of: str | None
     requested_at: datetime
@@ -343,7 +344,7 @@ class ApprovalView(View):
         """Return the view of an approval."""
         return cls(
             id=view.approval.id,
-            status=str(view.approval.status),
+            status=view.approval.status,
             run_id=view.run.id,
             tenant_id=view.approval.tenant_id,
             stack=view.deployment.stack,
@@ -357,7 +358,7 @@ class ApprovalView(View):
             legal_name=view.tenant.legal_name if view.tenant else None,
             mode=view.tenant.mode if view.tenant else None,
             mode_reason=view.tenant.decision.get("summary") if view.tenant else None,
-            kind=str(view.run.kind),
+            kind=view.run.kind,
             requested_by=view.run.requested_by,
             on_behalf_of=view.run.on_behalf_of,
             requested_at=view.run.requested_at,

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from control_plane.cli import output
-from control_plane.cli.calls import Json, Most
-from control_plane.cli.client import from_environment, refuse, segment
+from control_plane.cli.calls import Most
+from control_plane.cli.client import Json, from_environment, refuse, segment
 from control_plane.cli.errors import USAGE
 
 account = typer.Typer(no_args_is_help=True, help="The pool of AWS accounts.")

@@ -14,8 +14,7 @@ import typer
 from control_plane import config
 from control_plane.adapters.home import Home, Key
 from control_plane.cli import output
-from control_plane.cli.calls import Json
-from control_plane.cli.client import CONNECTIONS, from_environment, refuse, segment
+from control_plane.cli.client import CONNECTIONS, Json, from_environment, refuse, segment
 from control_plane.cli.errors import USAGE
 from control_plane.cli.local import database_faults, parts_of_this_installation, tree_of
 from control_plane.domain.errors import AuditUnavailable

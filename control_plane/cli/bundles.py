@@ -9,12 +9,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import httpx
 import typer
 
+from control_plane.adapters.loopback import is_loopback
 from control_plane.cli import output
-from control_plane.cli.calls import BUNDLE, BUNDLES, Json, Most, read_json
-from control_plane.cli.client import download_link, from_environment, refuse, segment
+from control_plane.cli.calls import BUNDLE, BUNDLES, Most, read_json
+from control_plane.cli.client import Json, download_link, from_environment, refuse, segment
 from control_plane.cli.errors import FAILED, REFUSED, USAGE
+from control_plane.domain.receipt import sample_receipt
 
 _STACKS: Final = Path(__file__).resolve().parents[2] / "stacks"
 # decided by the request, so that no edit may change them
@@ -284,6 +287,22 @@ def _receipt(file: Path) -> dict[str, Any]:
             )
         found = wrapped
     return dict(found)
+
+
+@bundle.command("sample-receipt")
+def print_sample_receipt(bundle_id: str) -> None:
+    """Print what an apply would send back, with made-up ids; for trying out on this machine."""
+    api = from_environment()
+    if not is_loopback(httpx.URL(api.url).host):
+        refuse(
+            "a sample receipt is for an installation on this machine; elsewhere the customer's "
+            "apply makes the receipt",
+            USAGE,
+        )
+    found = api.get(f"/v1/bundles/{segment(bundle_id)}")
+    if found["content_digest"] is None:
+        refuse(f"{bundle_id} is not built yet: `tenantctl bundle build {bundle_id}`", REFUSED)
+    typer.echo(json.dumps(sample_receipt(found["inputs"], found["content_digest"]), indent=2))
 
 
 @bundle.command("receipt")

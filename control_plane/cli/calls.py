@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from control_plane.cli import output
-from control_plane.cli.client import ENDED, from_environment, refuse, segment
+from control_plane.cli.client import ENDED, Json, from_environment, refuse, segment
 from control_plane.cli.errors import FAILED, REFUSED, USAGE, ctrl_c_ends_at_once
 from control_plane.cli.plans import show_plan
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Brief = Annotated[bool, typer.Option("--brief", help="Omit the values.")]
 Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="Maximum number of items.")]
 TENANT = ("id", "slug", "mode", "region", "status", "waiting_on")
@@ -61,6 +61,8 @@ def submit_request(
         "id", "tenant.id", "tenant.slug", "tenant.mode", "tenant.status", "run_id", "bundle_id",
     )  # fmt: skip
     output.show(found, as_json=as_json, fields=fields)
+    if dry_run and not as_json:
+        _show_reasons(found)
 
 
 @request.command("show")
@@ -87,9 +89,12 @@ def resolve(
     found = from_environment().post("/v1/mode-resolutions", read_json(file))
     output.show(found, as_json=as_json, fields=("outcome", "mode", "required_min", "summary"))
     if not as_json:
-        output.table(
-            found["reasons"], as_json=False, fields=("rule", "min_mode", "sentence"), empty=""
-        )
+        _show_reasons(found)
+
+
+def _show_reasons(decision: Mapping[str, Any]) -> None:
+    fields = ("rule", "min_mode", "sentence")
+    output.table(decision["reasons"], as_json=False, fields=fields, empty="")
 
 
 @tenant.command("list")
@@ -108,6 +113,10 @@ def show_tenant(key: str, as_json: Json = False) -> None:
     """Show a tenant by id or slug, with the reasons for its mode."""
     found = from_environment().get(f"/v1/tenants/{segment(key)}")
     output.show(found, as_json=as_json, fields=(*TENANT, "decision.summary", "allowed_actions"))
+    if not as_json:
+        _show_reasons(found["decision"])
+        if "mode-decision" in found["allowed_actions"]:
+            typer.echo(f"  to decide: tenantctl tenant decide-mode {found['slug']} --help")
 
 
 @tenant.command("outputs")
@@ -182,6 +191,10 @@ def list_runs(
     output.table(found, as_json=as_json, fields=RUNS, empty="no runs")
 
 
+def _show_checks(found: Mapping[str, Any]) -> None:
+    output.table(found["checks"], as_json=False, fields=("name", "ok", "detail"), empty="")
+
+
 @run.command("show")
 def show_run(run_id: str, as_json: Json = False) -> None:
     """Show a run with its checks and what it waits for."""
@@ -189,7 +202,7 @@ def show_run(run_id: str, as_json: Json = False) -> None:
     fields = (*RUN, "next_action", "approval_id", "error.message", "allowed_actions")
     output.show(found, as_json=as_json, fields=fields)
     if not as_json:
-        output.table(found["checks"], as_json=False, fields=("name", "ok", "detail"), empty="")
+        _show_checks(found)
 
 
 @run.command("plan")
@@ -219,7 +232,10 @@ def watch_run(run_id: str, as_json: Json = False) -> None:
             if not as_json and event["body"].get("status") == "awaiting_approval":
                 approval_id = api.get(f"/v1/runs/{segment(run_id)}")["approval_id"]
                 typer.echo(f"  waiting for a decision: tenantctl approval show {approval_id}")
-    status = api.get(f"/v1/runs/{segment(run_id)}")["status"]
+    found = api.get(f"/v1/runs/{segment(run_id)}")
+    status = found["status"]
+    if not as_json:
+        _show_checks(found)
     if status in {"applied", "no_changes"}:
         return
     raise typer.Exit(FAILED if status == "errored" or status not in ENDED else REFUSED)
@@ -234,7 +250,7 @@ def cancel_run(run_id: str, as_json: Json = False) -> None:
 
 @run.command("retry")
 def retry_run(run_id: str, as_json: Json = False) -> None:
-    """Retry a run; prints the run that continues."""
+    """Retry a run, and print the run that continues; you cannot approve what you retried."""
     found = from_environment().post(f"/v1/runs/{segment(run_id)}/retry")
     output.show(found, as_json=as_json, fields=("id", "status"))
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 from urllib.parse import quote
 
 import httpx
@@ -31,12 +31,32 @@ CONNECTIONS: Final = ExitStack()
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 
 
+class _Wish:
+    """Whether the command of this process was asked for JSON."""
+
+    is_wanted = False
+
+    def hear(self, value: bool) -> bool:
+        """Remember what ``--json`` says; it is read before anything is done."""
+        self.is_wanted = value
+        return value
+
+
+_JSON: Final = _Wish()
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.", callback=_JSON.hear)]
+
+
 class Refused(typer.Exit):
     """The API said no, or nothing; the sentence has been printed."""
 
 
-def refuse(sentence: str, code: int) -> NoReturn:
-    """Print a sentence on stderr and end the command with an exit code."""
+def refuse(sentence: str, code: int, *, problem: Mapping[str, Any] | None = None) -> NoReturn:
+    """Print a sentence on stderr and end the command with an exit code.
+
+    With ``--json`` it is printed as one JSON object: the API's problem, or ``detail`` alone.
+    """
+    if _JSON.is_wanted:
+        sentence = json.dumps(problem or {"detail": sentence})
     sys.stderr.write(f"{sentence}\n")
     raise Refused(code)
 
@@ -263,4 +283,4 @@ def _refused(answer: httpx.Response) -> NoReturn:
         lines.append(str(problem["remedy"]))
     if problem["code"] == "internal":
         lines.append(f"The API's log has details under {problem.get('instance')}.")
-    refuse("\n".join(lines), exit_code(str(problem["code"])))
+    refuse("\n".join(lines), exit_code(str(problem["code"])), problem=problem)

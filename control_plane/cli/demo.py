@@ -22,7 +22,7 @@ from control_plane.cli.plans import show_plan
 from control_plane.cli.serving import EmbeddedInstallation
 from control_plane.config import Settings
 from control_plane.domain.actor import Role
-from control_plane.domain.receipt import fixed_resources, made_keys
+from control_plane.domain.receipt import sample_receipt
 
 HOME: Final = Path("var/demo")
 _OF_ITS_OWN: Final = dict.fromkeys(
@@ -52,7 +52,9 @@ def demo(*, keep: bool) -> None:
     started = time.monotonic()
     settings = demo_settings()
     say("Starting everything (data under var/demo, wiped now and kept at the end)")
-    with EmbeddedInstallation(settings, lambda line: say(f"  {line}"), from_scratch=True) as running:
+    with EmbeddedInstallation(
+        settings, lambda line: say(f"  {line}"), from_scratch=True
+    ) as running:
         story = Demo(running)
         faults = story.tell()
         say(f"\nDone in {time.monotonic() - started:.0f} s")
@@ -229,21 +231,7 @@ class Demo:
         )
         size = len(download_link(given["download_url"]).content)
         say(f"  handed over {bundle['archive_name']}, downloaded by link: {size} bytes")
-        receipt = {
-            "schema_version": 1,
-            "tenant": row.tenant["slug"],
-            "environment": bundle["inputs"]["owner"]["environment"],
-            "deployment": bundle["inputs"]["owner"]["deployment"],
-            "account_id": CUSTOMER_ACCOUNT,
-            "region": REGION,
-            "module_set_version": "0.0.0",
-            "content_digest": bundle["content_digest"],
-            "resources": {
-                "vpc_id": "vpc-0123456789abcdef0",
-                **{name: f"{key}of-the-demo" for name, key in made_keys(bundle["inputs"]).items()},
-                **fixed_resources(bundle["inputs"]),
-            },
-        }
+        receipt = sample_receipt(bundle["inputs"], bundle["content_digest"])
         architect.post(f"/v1/bundles/{bundle_id}/receipts", {"receipt": receipt})
         say("  the customer's receipt is registered (the customer's apply is not part of the demo)")
         row.bundle = architect.get(f"/v1/bundles/{bundle_id}")

@@ -20,8 +20,7 @@ import typer
 from control_plane import config
 from control_plane.adapters.home import Home, Key
 from control_plane.cli import output
-from control_plane.cli.calls import Json
-from control_plane.cli.client import CONNECTIONS, from_environment, refuse, segment
+from control_plane.cli.client import CONNECTIONS, Json, from_environment, refuse, segment
 from control_plane.cli.errors import USAGE
 from control_plane.config import PREFIX, Installation, ProcessRole, Settings
 from control_plane.domain.actor import Role
@@ -38,7 +37,7 @@ _ADMIN = "PGADMIN_URL"
 
 
 @contextmanager
-def database_faults() -> Iterator[None]:
+def database_faults(setting: str = f"{PREFIX}DATABASE_…") -> Iterator[None]:
     """Turn a driver's stack trace into a sentence when there is no database.
 
     ``setting`` is the variable with the URL. Raises ``Unavailable`` or ``SettingInvalid``.
@@ -55,8 +54,8 @@ def database_faults() -> Iterator[None]:
     except (psycopg.ProgrammingError, sqlalchemy.exc.ArgumentError):
         # its own words would repeat the URL, password and all
         raise SettingInvalid(
-            f"a URL in {setting} is none that starts with postgresql:// or names a role "
-            "without the rights it needs"
+            f"a URL in {setting} does not start with postgresql:// or names a role without the "
+            "required rights"
         ) from None
 
 

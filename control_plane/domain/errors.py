@@ -125,7 +125,10 @@ class ContractAlreadyUsed(DomainError):
 
     code = "contract_already_used"
     title = "This contract already has a tenant, made from other facts"
-    remedy = "Look at the request named in `request_id`; change facts through the tenant."
+    remedy = (
+        "Look at the request named in `request_id`. An amended contract is a new contract, with a "
+        "number and an envelope of its own."
+    )
 
 
 class CompanyHasTenant(DomainError):

@@ -37,3 +37,25 @@ def made_keys(inputs: Mapping[str, Any]) -> dict[str, str]:
     if inputs["keys"]["mode"] == "existing":
         return {}
     return dict.fromkeys(_KEYS, f"arn:aws:kms:{inputs['region']}:{inputs['account_id']}:key/")
+
+
+def sample_receipt(inputs: Mapping[str, Any], content_digest: str) -> dict[str, Any]:
+    """Return a receipt as the apply of these inputs prints it, for trying things out.
+
+    The ids that only an apply knows are made up: they end in zeros and a number.
+    """
+    made = {
+        name: f"{beginning}00000000-0000-4000-8000-00000000000{number}"
+        for number, (name, beginning) in enumerate(made_keys(inputs).items())
+    }
+    return {
+        "schema_version": 1,
+        "tenant": inputs["owner"]["tenant"],
+        "environment": inputs["owner"]["environment"],
+        "deployment": inputs["owner"]["deployment"],
+        "account_id": inputs["account_id"],
+        "region": inputs["region"],
+        "module_set_version": "1.0.0",
+        "content_digest": content_digest,
+        "resources": {"vpc_id": "vpc-00000000000000000", **made, **fixed_resources(inputs)},
+    }

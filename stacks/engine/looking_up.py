@@ -91,7 +91,9 @@ class Cloud:
         try:
             found = list(lookup(self.client, inputs))
         except (ClientError, BotoCoreError) as error:
-            return Verdict(urn, kind, f"the cloud refused the look-up: {code_of(error)}", sure=False)
+            return Verdict(
+                urn, kind, f"the cloud refused the look-up: {code_of(error)}", sure=False
+            )
         except Unknowable:
             return Verdict(urn, kind, "its parent does not exist")
         except KeyError as error:

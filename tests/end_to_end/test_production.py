@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
+from control_plane.domain.receipt import sample_receipt
 from tests.end_to_end.installation import REGION, request_body
 from tests.end_to_end.production import AUDIT_HOST, Production
-from tests.receipts import receipt_of_inputs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 ACCOUNT = "123456789012"
@@ -110,7 +110,7 @@ def receipt_of_a_bundle(production: Production, request: Any) -> None:
     # a load balancer of the company would bring the request here
     at_the_api = link.replace("https://control.example.test", production.url)
     assert httpx.get(at_the_api, trust_env=False).content[:2] == b"\x1f\x8b"
-    receipt = receipt_of_inputs(bundle["inputs"], bundle["content_digest"])
+    receipt = sample_receipt(bundle["inputs"], bundle["content_digest"])
     architect.post(f"{path}/receipts", {"receipt": receipt})
 
 

@@ -13,8 +13,9 @@ from typing import Any, Final
 import pytest
 from jsonschema import Draft202012Validator
 
+from control_plane.cli.errors import HIDDEN, REFUSED, USAGE
 from control_plane.domain.actor import Role
-from tests.receipts import receipt_of_inputs
+from control_plane.domain.receipt import sample_receipt
 from tests.unit.cli.terminal import Terminal, run
 from tests.world import request_body
 
@@ -177,7 +178,7 @@ def test_a_bundle_goes_from_the_queue_to_the_receipt(tenantctl: Terminal) -> Non
     saved = tenantctl("bundle", "download", bundle_id, str(folder), "--json", who=ARCHITECT).json
     assert {item["file"] for item in saved} == {str(file) for file in folder.iterdir()}
     owner = edited["inputs"]["owner"]
-    receipt = receipt_of_inputs(edited["inputs"], built["content_digest"])
+    receipt = sample_receipt(edited["inputs"], built["content_digest"])
     tenantctl("bundle", "receipt", bundle_id, tenantctl.file(receipt), who=ARCHITECT)
     assert tenantctl("tenant", "show", owner["tenant"], "--json").json["status"] == "ready"
 
@@ -259,7 +260,7 @@ def _handed_over(tenantctl: Terminal) -> dict[str, Any]:
         who=ARCHITECT,
     )  # fmt: skip
     shown = tenantctl("bundle", "show", bundle_id, "--json", who=ARCHITECT).json
-    receipt = receipt_of_inputs(shown["inputs"], built["content_digest"])
+    receipt = sample_receipt(shown["inputs"], built["content_digest"])
     return {"bundle_id": bundle_id, "receipt": receipt}
 
 
@@ -355,3 +356,36 @@ def test_an_account_with_deployments_stays(tenantctl: Terminal) -> None:
     tenantctl.submit("B")
     refused = tenantctl("account", "remove", "123456789012", who=ADMIN, code=3)
     assert "1 deployment is in account 123456789012" in refused.err
+
+
+def test_a_refusal_is_json_where_json_was_asked_for(tenantctl: Terminal) -> None:
+    refused = tenantctl("run", "show", "run_none", "--json", code=HIDDEN)
+    problem = json.loads(refused.err)
+    assert (problem["code"], problem["status"], refused.out) == ("not_found", 404, "")
+    spelled = tenantctl("run", "show", "../x", "--json", code=USAGE)
+    assert "../x" in json.loads(spelled.err)["detail"]
+    assert not tenantctl("run", "show", "run_none", code=HIDDEN).err.startswith("{")
+
+
+def test_a_tenant_is_shown_with_the_reasons_for_its_mode_and_what_to_do(
+    tenantctl: Terminal,
+) -> None:
+    slug = tenantctl.submit("A", data_must_stay_in_customer_cloud=True)["tenant"]["slug"]
+    shown = tenantctl("tenant", "show", slug).out
+    reasons = tenantctl("tenant", "show", slug, "--json").json["decision"]["reasons"]
+    assert reasons
+    assert all(item["sentence"] in shown for item in reasons)
+    assert f"tenantctl tenant decide-mode {slug}" in shown
+
+
+def test_a_sample_receipt_closes_the_circle_on_this_machine(tenantctl: Terminal) -> None:
+    bundle_id = _handed_over(tenantctl)["bundle_id"]
+    sample = tenantctl("bundle", "sample-receipt", bundle_id, who=ARCHITECT).out
+    file = tenantctl.file(json.loads(sample))
+    tenantctl("bundle", "receipt", bundle_id, file, who=ARCHITECT)
+    assert tenantctl("bundle", "show", bundle_id, "--json", who=ARCHITECT).json["status"] == (
+        "applied"
+    )
+    waiting = tenantctl.submit("C", 2)["bundle_id"]
+    refused = tenantctl("bundle", "sample-receipt", waiting, who=ARCHITECT, code=REFUSED)
+    assert "is not built yet" in refused.err
