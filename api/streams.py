@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
 from api.schemas.views import RunEventView
 from control_plane.domain.errors import DomainError, Unavailable
 from control_plane.domain.run import RunEvent
@@ -56,6 +59,10 @@ class Streams:
             raise Unavailable("too many progress streams are open; request pages instead")
         self._open += 1
 
+    def leave(self) -> None:
+        """Count a stream out."""
+        self._open -= 1
+
     async def follow(
         self,
         run_id: str,
@@ -97,10 +104,28 @@ class Streams:
                 await _wait(heard, self.look_seconds)
         finally:
             unsubscribe()
-            self._open -= 1
 
     async def _read(self, ask: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, ask)
+
+
+class ProgressResponse(StreamingResponse):
+    """A stream that entered, and leaves when it is over: also one that nobody waited for."""
+
+    def __init__(self, streams: Streams, lines: AsyncIterator[str]) -> None:
+        super().__init__(
+            lines,
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; a caller who is gone already may end this before the first line is asked for."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._streams.leave()
 
 
 async def _wait(heard: asyncio.Event, seconds: float) -> None:

@@ -80,9 +80,10 @@ class ScriptedEngine:
     """Stacks in a dictionary. What a spec asks for comes from ``wanted``.
 
     ``faults`` happen one per apply, in order; ``outages`` are raised one per call of the engine.
-    ``failing_checks`` are names of checks that a look finds wrong, ``unmade_checks`` of those that
-    it does not make. ``program_version`` is part of
-    every plan, as the program's files are of a real one.
+    ``failing_checks`` are names of checks that a look finds wrong, ``skipped_checks`` of those that
+    it does not make. ``program_version`` is part of every plan, as the program's files are of a
+    real one. ``during`` is told what goes on: each call of the port, and of an apply also
+    ``change``, once the gate has let it through, and ``verify``.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class ScriptedEngine:
         self.faults: deque[Fault] = deque()
         self.outages: deque[Exception] = deque()
         self.failing_checks: set[str] = set()
-        self.unmade_checks: set[str] = set()
+        self.skipped_checks: set[str] = set()
         self.ambiguous = False  # interrupted creates cannot be told to be ours
         self.alive: bool | None = False  # of processes that hold locks of ours
         self.unavailable = False
@@ -176,6 +177,7 @@ class ScriptedEngine:
                 return self._failed(stack, "plan_violated", f"outside the plan: {outside[0]}", {})
             on_events([("engine", {"pid": PID, "host": HOST})])
             lock = self._take_lock(stack, call.call_id, host=HOST, user="us")
+            self.during("change", call)
             fault = self.faults.popleft() if self.faults else None
             result = self._carry_out(stack, call, plan, on_events, fault)
             stack.locks.pop(lock, None)
@@ -382,7 +384,7 @@ class ScriptedEngine:
             checks=tuple(
                 Check(name=name, ok=not faults.get(name), detail=faults.get(name, ""))
                 for name in CHECKS
-                if name not in self.unmade_checks
+                if name not in self.skipped_checks
             ),
             resources=tuple(described(item, "same") for _, item in sorted(stack.resources.items())),
             outputs=stack.outputs,

@@ -96,6 +96,7 @@ class QuietTrail:
         self.fault = ""
         self.behind = ""
         self.held_trees: dict[str, str] = {}
+        self.note: str | None = None  # the checkpoint of every tree
 
     def first_fault(self) -> str:
         """Return the fault that is set."""
@@ -119,8 +120,8 @@ class QuietTrail:
         return [item for item in found if int(str(item["idx"])) >= after][:limit]
 
     def checkpoint(self, tree: str) -> str | None:
-        """Nothing is signed here."""
-        return None
+        """Return the note that is set: nothing is signed here."""
+        return self.note
 
     def proof(self, tree: str, idx: int) -> Json:
         """Nothing is signed here."""

@@ -7,11 +7,12 @@ import re
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 
 from api.answers import etag, keyed
 from api.dependencies import CallerDep, Credentials, KeyedDep, PagingDep, SharedDep, WriterDep
 from api.schemas.views import Page, PlanView, RunEventView, RunView
+from api.streams import ProgressResponse
 from api.strict_json import StrictRoute
 from control_plane.domain.errors import InvalidPageToken
 from control_plane.domain.run import Run, RunStatus
@@ -116,11 +117,7 @@ async def get_events(
         read=lambda seq: perform(have.core, who, runs.read_progress, run_id, seq),
         still_holds=lambda: have.identity.actor_of(token),
     )
-    return StreamingResponse(
-        stream,
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return ProgressResponse(have.streams, stream)
 
 
 def _number(text: str, name: str) -> int:

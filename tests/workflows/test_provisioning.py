@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from control_plane.domain.actor import Role
+from control_plane.domain.audit import MAX_BODY_BYTES
+from control_plane.domain.canonical import canonical_json
 from control_plane.domain.errors import (
     ContractAlreadyUsed,
     InvalidInput,
@@ -20,6 +22,11 @@ from control_plane.workflows.placing import policy_scope, spec_of
 from control_plane.workflows.timers import fire_due
 from tests.scripted_engine import CHECKS, Fault, ProcessDied
 from tests.world import ACCOUNT, ADMIN, ARCHITECT, OPS, World, person, request_body
+
+LONG_URN = (
+    "urn:pulumi:a-rather-long-slug-of-a-tenant.production.b::tenantplane::tenantplane:components:"
+    "PrivateNetwork$aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule::rule-"
+)
 
 
 def test_mode_a_is_ready_without_anybody(world: World) -> None:
@@ -184,13 +191,39 @@ def test_a_mandatory_violation_ends_the_run_before_anything_is_called(world: Wor
     assert "run.apply:attempted" not in world.actions(accepted.tenant.id)
 
 
+def test_350_violations_end_the_run_and_can_all_be_read(world: World) -> None:
+    """The event holds some of them and counts all; the plan holds every one."""
+    world.policies.violations = [
+        {"rule": ("residency", "public_exposure")[number % 2], "address": f"{LONG_URN}{number}",
+         "enforcement": "mandatory" if number % 7 == 0 else "advisory",
+         "reason": f"resource {number} is where it must not be", "remedy": "choose eu-west-1"}
+        for number in range(350)
+    ]  # fmt: skip
+    accepted = world.submit("B")
+    world.work()
+    run = world.run(accepted.run_id)
+    assert run.status is RunStatus.POLICY_FAILED
+    assert run.error["message"].startswith("50 mandatory violations; first: resource 0 ")
+    assert run.error["data"]["count"] == 350
+    assert world.tenant(accepted.tenant.id).status is TenantStatus.FAILED
+    (event,) = [e for e in world.events() if e.action == "run.policy_evaluated"]
+    assert len(canonical_json(event.body, closed_keys=True)) <= MAX_BODY_BYTES
+    assert (event.stage, event.data["count"]) == ("failed", 350)
+    plan = perform(world.core, OPS, runs.get_plan, run.id)
+    assert [v.address for v in plan.evaluation.violations] == [
+        item["address"] for item in world.policies.violations
+    ]
+    assert event.data["digest"] == plan.evaluation.digest_of_violations
+    assert "run.apply:attempted" not in world.actions(accepted.tenant.id)
+
+
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("fault", ["failing", "unmade"])
+@pytest.mark.parametrize("fault", ["failing", "skipped"])
 def test_a_failed_check_keeps_the_tenant_from_being_ready(
     world: World, check: str, fault: str
 ) -> None:
     world.ready_hub()
-    faults = {"failing": world.engine.failing_checks, "unmade": world.engine.unmade_checks}
+    faults = {"failing": world.engine.failing_checks, "skipped": world.engine.skipped_checks}
     faults[fault].add(check)
     accepted = world.submit("A")
     world.work()

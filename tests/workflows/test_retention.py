@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from control_plane.domain.errors import NotFound
 from control_plane.domain.run import BlockedOn, RunStatus
 from control_plane.services import runs
 from control_plane.services.performing import perform
@@ -29,7 +30,15 @@ def kept(world: World, run_id: str) -> tuple[int, list[bool]]:
     with world.core.uow() as uow:
         lines = len(uow.run_events.after(run_id, 0))
         plans = uow.plans.find(run_id=run_id)
-    return lines, [world.core.objects.exists(plan.saved_plan_ref or "none") for plan in plans]
+    return lines, [_has_file(world, plan.saved_plan_ref or "none") for plan in plans]
+
+
+def _has_file(world: World, reference: str) -> bool:
+    try:
+        world.core.objects.get(reference)
+    except NotFound:
+        return False
+    return True
 
 
 def let_pass(world: World, **time: float) -> None:

@@ -29,17 +29,18 @@ from control_plane.domain.run import BlockedOn, RunStatus
 from control_plane.domain.tenant import TenantStatus
 from control_plane.services import approvals, hubs, runs
 from control_plane.services.performing import perform
+from control_plane.services.starting import request_run
 from control_plane.workflows import PHASES
 from control_plane.workflows.calling import Listener, register_call
 from control_plane.workflows.core import WORKER
 from control_plane.workflows.releasing import calls_to_stop, release_runs
 from control_plane.workflows.timers import fire_due
-from tests.scripted_engine import CHECKS, Fault, ProcessDied
+from tests.scripted_engine import Fault, ProcessDied
 from tests.world import ADMIN, OPS, World, person
 
 OTTO = person("otto", Role.OPS_APPROVER)
 RACES = int(os.environ.get("TESTS_RACES", "20"))  # more by hand
-ENDS = {RunStatus.APPROVED, RunStatus.CANCELED, RunStatus.EXPIRED}
+ENDS = {RunStatus.APPROVED, RunStatus.CANCELED, RunStatus.EXPIRED, RunStatus.SUPERSEDED}
 
 
 def started(world: World, mode: str) -> str:
@@ -67,27 +68,6 @@ def tenant_of(world: World, run: Any) -> Any:
 
 
 # --- verification ----------------------------------------------------------------------------
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("mode", ["A", "B"])
-def test_a_retry_does_not_wave_a_failed_check_through(world: World, mode: str, check: str) -> None:
-    world.ready_hub(cell="c9")
-    world.engine.failing_checks.add(check)
-    run_id = started(world, "B") if mode == "B" else world.submit("A").run_id or ""
-    world.work()
-    assert world.run(run_id).status is RunStatus.ERRORED
-    for _ in range(2):
-        again = retried(world, run_id)
-        assert again.status is RunStatus.ERRORED, again
-        assert check in again.error["data"]["checks"]
-        assert tenant_of(world, again).status is TenantStatus.FAILED
-        run_id = again.id
-    world.engine.failing_checks.clear()
-    healed = retried(world, run_id)
-    assert healed.status is RunStatus.NO_CHANGES
-    assert world.evidence(healed).ok
-    assert tenant_of(world, healed).status is TenantStatus.READY
-
-
 def test_a_hub_that_failed_its_checks_takes_no_slices(world: World) -> None:
     world.engine.failing_checks.add("answers_in_cloud")
     hub, run = perform(
@@ -454,6 +434,13 @@ def decide_late(world: World, run: Any) -> str:
     return "decided"
 
 
+def stack_of(world: World, run: Any) -> str:
+    with world.core.uow() as uow:
+        deployment = uow.deployments.get(run.deployment_id)
+    assert deployment is not None
+    return deployment.stack
+
+
 def expire(world: World, _: Any) -> str:
     world.clock.advance(seconds=1)
     fire_due(world.core)
@@ -468,7 +455,16 @@ def cancel(world: World, run: Any) -> str:
     return "canceled"
 
 
-@pytest.mark.parametrize("rival", [cancel, expire])
+def supersede(world: World, run: Any) -> str:
+    """Request another run of the same deployment, as a change of its facts will."""
+    with world.core.uow() as uow:
+        deployment = uow.deployments.get(run.deployment_id)
+    assert deployment is not None
+    perform(world.core, OPS, request_run, deployment)
+    return "requested"
+
+
+@pytest.mark.parametrize("rival", [cancel, expire, supersede])
 def test_a_decision_that_meets_something_else_never_deadlocks(
     world: World, rival: Callable[[World, Any], str]
 ) -> None:
@@ -491,7 +487,10 @@ def test_a_decision_that_meets_something_else_never_deadlocks(
             outcomes.update(each.result(60) for each in said)
         assert world.run(run.id).status in ENDS
         world.work()
+        if rival is supersede:  # whoever was first, what was decided is not what would be done
+            assert world.run(run.id).status is RunStatus.SUPERSEDED
+            assert ("apply", stack_of(world, run)) not in world.engine.calls
     assert set(outcomes) <= {
         "decided", "already_decided", "approval_expired", "illegal_transition", "expired",
-        "canceled",
+        "canceled", "run_superseded", "requested",
     }  # fmt: skip

@@ -213,6 +213,51 @@ def test_the_log_of_a_tenant_is_read_and_the_read_is_logged(scene: Scene) -> Non
     assert events == []  # reading of reads comes to an end
 
 
+READS: Final = {
+    "/v1/tenants/{key}/audit/events": "audit.events",
+    "/v1/tenants/{key}/audit/checkpoint": "audit.checkpoint",
+    "/v1/tenants/{key}/audit/proof?idx=3": "audit.proof",
+    "/audit/{tree}/checkpoint": "audit.tiles",
+    "/audit/{tree}/tile/0/000": "audit.tiles",
+    "/audit/{tree}/tile/entries/000.p/7": "audit.tiles",
+    "/v1/audit/platform/events": "audit.events",
+    "/v1/audit/platform/checkpoint": "audit.checkpoint",
+    "/v1/audit/platform/proof?idx=3": "audit.proof",
+    "/audit/platform/tile/0/000": "audit.tiles",
+}
+
+
+@pytest.mark.parametrize("path", READS)
+def test_every_way_to_read_a_log_leaves_an_event_in_it(scene: Scene, path: str) -> None:
+    scene.world.trail.note = "the newest checkpoint"
+    is_platform = "platform" in path
+    who = scene.api.token(Role.PLATFORM_AUDITOR if is_platform else Role.AUDITOR, subject="audrey")
+    address = path.format(**scene.ids)
+    answer, events = scene.api.events(lambda: scene.api.call("GET", address, who))
+    assert answer.status_code == 200, answer.text
+    assert events == ["log.read:completed"]
+    event = scene.world.events()[-1]
+    assert event.tree == ("platform" if is_platform else scene.ids["tree"])
+    assert (event.data["route"], event.data["count"]) == (READS[path], 1)
+    assert "audrey" in event.body["actor"]["id"]
+    if "proof" in path:
+        assert (event.data["first_idx"], event.data["last_idx"]) == (3, 3)
+    with scene.world.storage.without_log():  # what cannot be recorded is not shown
+        other = scene.api.token(
+            Role.PLATFORM_AUDITOR if is_platform else Role.AUDITOR, subject="otis"
+        )
+        is_problem(scene.api.call("GET", address, other), 503, "audit_unavailable")
+
+
+def test_every_route_that_shows_a_log_is_here(shown: Scene) -> None:
+    routes = {path for path in shown.api.app.openapi()["paths"] if "audit" in path}
+    asked = {path.partition("?")[0] for path in READS}
+    assert {path for path in routes if "{path}" not in path} == {
+        path for path in asked if path.startswith("/v1/")
+    }
+    assert [path for path in routes if "{path}" in path] == ["/audit/{tree}/{path}"]
+
+
 def test_pages_of_a_log_cover_it(scene: Scene) -> None:
     address = f"/v1/tenants/{scene.ids['key']}/audit/events?action=run.planned"
     whole = scene.api.call("GET", address, Role.AUDITOR).json()["items"]

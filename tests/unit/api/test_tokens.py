@@ -318,6 +318,30 @@ def test_with_the_issuer_down_known_keys_are_good_for_ten_minutes(api: Api, mint
         assert int(answer.headers["retry-after"]) > 0
 
 
+def test_an_issuer_that_comes_back_after_an_hour_lets_everybody_in_again(
+    api: Api, mint: Mint
+) -> None:
+    """Without a restart, with one fetch, and with the keys that it shows now."""
+    now = [1000.0]
+    api.ticks = lambda: now[0]
+    assert api.call("GET", PATH, mint.token()).status_code == 200
+    mint.is_down = True
+    for _ in range(60):
+        now[0] += 60
+        api.call("GET", PATH, mint.token())
+    is_problem(api.call("GET", PATH, mint.token()), 503, "unavailable")
+    assert api.call("GET", "/readyz").json()["parts"]["identity"] == "the keys cannot be fetched"
+    fresh = RSAKey.generate_key(2048, {"kid": "rsa-2"})
+    mint.is_down, mint.keys = False, [fresh]  # it changed its key meanwhile
+    now[0] += 2
+    fetched = mint.fetched
+    assert api.call("GET", PATH, mint.token(fresh)).status_code == 200
+    assert api.call("GET", "/readyz").json()["parts"]["identity"] == "ok"
+    assert api.call("GET", PATH, mint.token()).status_code == 401  # signed with what is gone
+    assert api.call("GET", PATH, mint.token(fresh)).status_code == 200
+    assert mint.fetched == fetched + 1
+
+
 def test_a_key_id_that_may_be_new_is_not_refused_while_the_issuer_is_down(
     api: Api, mint: Mint
 ) -> None:
