@@ -62,6 +62,12 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
     )
 
 
+def newest_number(uow: UnitOfWork, deployment_id: str) -> int:
+    """Return the number of a deployment's newest call, 0 while there is none."""
+    newest = uow.queries.newest_call(deployment_id)
+    return newest.number if newest is not None else 0
+
+
 def require_newest(uow: UnitOfWork, call: EngineCall) -> CallRecord:
     """Return the record of a call that still owns its stack. Raises ``StaleCall``."""
     newest = uow.queries.newest_call(call.deployment_id)

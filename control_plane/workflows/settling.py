@@ -44,14 +44,14 @@ def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obs
     found = core.engine.inspect(call, marks=marks)
     held = [lock for lock in found.locks if not _may_break(lock, owners, core.clock.now())]
     if held:
-        return _held(core, run_id, held[0])
+        return patiently(lambda: _held(core, run_id, call, held[0]))
     obstacle = patiently(lambda: _check_state(core, run_id, call, found, set(owners)))
     if obstacle is not None:
         return obstacle
     stale = [lock.id for lock in found.locks]
     if stale:
         core.engine.clean_up(call, end_calls=(), break_locks=stale)
-    patiently(lambda: _record_clean_up(core, run_id, len(ended.ended_pids), found.locks))
+    patiently(lambda: _record_clean_up(core, run_id, call, len(ended.ended_pids), found.locks))
     try:
         resolved = core.engine.resolve(call, on_events=listener)
     except PendingUnresolved as error:
@@ -90,11 +90,13 @@ def _may_break(lock: LockInfo, owners: dict[str, CallRecord], now: datetime) -> 
     return not lock.alive
 
 
-def _held(core: Core, run_id: str, lock: LockInfo) -> Obstacle:
+def _held(core: Core, run_id: str, call: EngineCall, lock: LockInfo) -> Obstacle:
     holder = f"{lock.user or 'somebody'}@{lock.host or 'an unknown host'}"
     holder += f" (pid {lock.pid})" if lock.pid else ""
     ours = f", engine call {lock.call_id}" if lock.call_id else ""
     with core.act() as act:
+        locked_run(act.uow, run_id)
+        require_newest(act.uow, call)
         pause = _AGAIN_OURS if lock.call_id else _AGAIN_FOREIGN
         act.uow.timers.set(TimerKind.RUN_TURN, run_id, core.clock.now() + pause)
         act.uow.commit()
@@ -137,11 +139,14 @@ def _remember(act: Act, run: Run, state_digest: str | None) -> None:
     act.uow.runs.save(run.changed(act.now(), states_written=known))
 
 
-def _record_clean_up(core: Core, run_id: str, processes: int, locks: Sequence[LockInfo]) -> None:
+def _record_clean_up(
+    core: Core, run_id: str, call: EngineCall, processes: int, locks: Sequence[LockInfo]
+) -> None:
     if not processes and not locks:
         return
     with core.act() as act:
         run, _ = locked_run(act.uow, run_id)
+        require_newest(act.uow, call)
         if processes:
             record(
                 act, "run.cleaned_up",

@@ -393,25 +393,6 @@ def test_a_failure_that_is_final_ends_the_run_at_once(world: World) -> None:
     assert world.run(accepted.run_id).status is RunStatus.ERRORED
 
 
-# --- fencing ---------------------------------------------------------------------------------
-def test_an_older_call_writes_nothing(world: World) -> None:
-    accepted = world.submit("B")
-    world.work()
-    with world.core.uow() as uow:
-        run = uow.runs.get(accepted.run_id or "")
-        assert run is not None
-        deployment = uow.deployments.get(run.deployment_id)
-        assert deployment is not None
-    old = perform(world.core, WORKER, register_call, run, deployment)
-    Listener(world.core, old)([("phase", {"phase": "plan", "status": "started"})])
-    perform(world.core, WORKER, register_call, run, deployment)
-    before = perform(world.core, OPS, runs.read_progress, run.id, 0)
-    for event in (("phase", {"phase": "apply"}), ("engine", {"pid": 1, "host": "host-a"})):
-        with pytest.raises(StaleCall):
-            Listener(world.core, old)([event])
-    assert perform(world.core, OPS, runs.read_progress, run.id, 0) == before
-
-
 def test_an_orderly_end_of_a_worker_is_no_death(world: World) -> None:
     accepted = world.submit("B")
     world.work()
