@@ -227,7 +227,7 @@ _BUNDLES: Final = (
     _schema("bundle.expired", "The bundle was not used in time.", number=_I),
     _schema("bundle.refused", "An act on a bundle was refused.", stages=_DENIED, wanted=_T),
     _schema("receipt.registered", "The customer's apply reported back.",
-            receipt=_T, receipt_digest=_T, content_digest=_T, corrects=_T),
+            version=2, receipt=_T, receipt_digest=_T, content_digest=_T, corrects=_T),
     _schema("receipt.refused", "A receipt was refused.",
             stages=_DENIED, receipt_digest=_T, field=_T),
     _schema("link.issued", "An expiring download link was made for a named recipient.",
@@ -270,6 +270,9 @@ RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset(
         "sha256:4a13479cf61a7cc7f5b56ee2c262ec2f86e53368f2b3b03d1a61511ecaa77698",
         "sha256:2334af857af91ec2f74bfa8f90d86cdcd90511e13f291cd51f0f3eef2a920446",
         "sha256:a4800629952aa9b182389a6aba4298d901c05596e05821f577485497c491da02",
+        # receipt.registered 1: without and with `corrects`
+        "sha256:a5d92cb152cdad4f764593ff5f31118707fbd648ec8dd58fed3b1e204c85c33e",
+        "sha256:18e0e759baac55319c31d45609d38b153e944311cdfcdcf1ac13215194ea85e8",
     }
 )
 
