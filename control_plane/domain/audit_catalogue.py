@@ -199,6 +199,10 @@ _DECISIONS: Final = (
     _schema("decision.refused", "A decision was refused; nothing was called.",
             stages=_DENIED, verdict=_T, plan_digest=_T, part=_T, barred_as=_T),
     _schema("approval.expired", "An approval ran out of time.", plan_digest=_T, expires_at=_T),
+    _schema("approval.canceled", "An approval lost its run, which was canceled or failed.",
+            plan_digest=_T),
+    _schema("approval.consumed", "An approval was used: the apply of its plan began.",
+            plan_digest=_T),
     _schema("approval.superseded", "An approval lost its plan to a newer one.",
             plan_digest=_T, superseded_by=_T, part=_T),
 )  # fmt: skip

@@ -7,13 +7,14 @@ which the next turn goes on; what it left on the stack is settled first.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from control_plane.domain.audit import Stage
 from control_plane.domain.calls import CallOutcome
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import (
+    Conflict,
     DomainError,
     EngineFailed,
     ForeignLock,
@@ -137,7 +138,15 @@ def _leave(turn: Turn) -> None:
 
 def _advance(turn: Turn) -> bool:
     """Do one step; returns False when there is nothing more to do now."""
-    step, continues = patiently(lambda: _in_rows(turn), seconds=_ROWS_SECONDS)
+    try:
+        step, continues = patiently(lambda: _in_rows(turn), seconds=_ROWS_SECONDS)
+    except (StaleCall, Conflict):
+        raise
+    except DomainError as error:
+        if turn.findings.error is not None:
+            raise  # this cannot be stored either
+        turn.findings = Findings(error=error)
+        return True
     by_engine = _BY_ENGINE.get(step.kind)
     if by_engine is not None:
         _call_engine(turn, by_engine)
@@ -311,14 +320,7 @@ def _count_death(turn: Turn, error: Mapping[str, Any]) -> None:
 def _unsettle(turn: Turn) -> None:
     with turn.core.act() as act:
         _, deployment = turn.locked(act)
-        act.uow.deployments.save(
-            replace(
-                deployment,
-                is_unsettled=True,
-                updated_at=act.now(),
-                version=deployment.version + 1,
-            )
-        )
+        act.uow.deployments.save(deployment.changed(act.now(), is_unsettled=True))
         act.uow.commit()
 
 
@@ -335,13 +337,11 @@ def _keep_applied(turn: Turn, call: EngineCall, applied: Applied) -> None:
         run = run.changed(now, states_written=_with(run.states_written, applied.state_digest))
         act.uow.runs.save(run)
         act.uow.deployments.save(
-            replace(
-                deployment,
+            deployment.changed(
+                now,
                 outputs=public_outputs(applied),
                 state_digest=applied.state_digest,
                 is_unsettled=False,
-                updated_at=now,
-                version=deployment.version + 1,
             )
         )
         _record_apply(act, run, Stage.COMPLETED, applied.summary, applied.state_digest,
@@ -373,14 +373,7 @@ def _keep_failure(turn: Turn, call: EngineCall, result: EngineResult) -> None:
                 now, states_written=_with(run.states_written, result.state_digest), error=error
             )
             act.uow.runs.save(run)
-            act.uow.deployments.save(
-                replace(
-                    deployment,
-                    is_unsettled=result.changed,
-                    updated_at=now,
-                    version=deployment.version + 1,
-                )
-            )
+            act.uow.deployments.save(deployment.changed(now, is_unsettled=result.changed))
             _record_apply(act, run, Stage.FAILED, result.summary, result.state_digest,
                           code=str(error["code"]))  # fmt: skip
             act.uow.commit()

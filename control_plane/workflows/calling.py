@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from control_plane.domain import spec as specs
 from control_plane.domain.calls import CallOutcome, CallRecord
 from control_plane.domain.deployment import Deployment
-from control_plane.domain.errors import Conflict, StaleCall, Unavailable
+from control_plane.domain.errors import Conflict, DomainError, StaleCall, Unavailable
 from control_plane.domain.run import Run
 from control_plane.ports import EngineCall, Happened, UnitOfWork
 from control_plane.workflows.core import Act, Core
@@ -83,16 +83,17 @@ def close_call(act: Act, call: EngineCall, outcome: CallOutcome) -> None:
 
 
 def patiently(transaction: Callable[[], T], *, seconds: float = _PATIENCE_SECONDS) -> T:
-    """Do a transaction again while the database is away or others change the same rows.
+    """Do a transaction again while database or log are away or others change the same rows.
 
-    Raises ``Unavailable`` or ``Conflict`` when that does not pass within ``seconds``.
+    Raises the transient error or ``Conflict`` when that does not pass within ``seconds``.
     """
     end, pause = time.monotonic() + seconds, _FIRST_PAUSE_SECONDS
     while True:
         try:
             return transaction()
-        except (Unavailable, Conflict):
-            if time.monotonic() + pause > end:
+        except DomainError as error:
+            is_passing = error.transient or isinstance(error, Conflict)
+            if not is_passing or time.monotonic() + pause > end:
                 raise
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

@@ -8,7 +8,6 @@ that the cloud answers for. Anything else blocks the run, naming who holds the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,7 +22,7 @@ from control_plane.workflows.calling import Listener, patiently, require_newest
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Obstacle
 from control_plane.workflows.moving import locked_run
-from control_plane.workflows.recording import record
+from control_plane.workflows.recording import record, record_foreign_update
 
 _CALLS: Final = 200  # of the deployment, newest first, whose traces are looked for
 _AGAIN_OURS: Final = timedelta(seconds=30)  # a lock of ours is looked at again
@@ -45,7 +44,7 @@ def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obs
     held = [lock for lock in found.locks if not _may_break(lock, owners, core.clock.now())]
     if held:
         return patiently(lambda: _held(core, run_id, call, held[0]))
-    obstacle = patiently(lambda: _check_state(core, run_id, call, found, set(owners)))
+    obstacle, is_ours = patiently(lambda: _check_state(core, run_id, call, found, set(owners)))
     if obstacle is not None:
         return obstacle
     stale = [lock.id for lock in found.locks]
@@ -73,7 +72,7 @@ def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obs
                         for r in resolved
                     ],
                 )  # fmt: skip
-            _settled(act, run, call, after.state_digest)
+            _settled(act, run, call, after.state_digest, is_ours=is_ours)
             act.uow.commit()
 
     patiently(store)
@@ -109,8 +108,8 @@ def _held(core: Core, run_id: str, call: EngineCall, lock: LockInfo) -> Obstacle
 
 def _check_state(
     core: Core, run_id: str, call: EngineCall, found: StackInspection, ours: set[str]
-) -> Obstacle | None:
-    """Find out whether somebody else wrote the state while an apply of ours was interrupted.
+) -> tuple[Obstacle | None, bool]:
+    """Find out whether somebody else wrote the state since ours did, and tell whether it is ours.
 
     A lock of ours that is still there proves that nobody did: every writer takes the lock first.
     Without it the state must be one that our runs know, or one that a call of ours wrote last. A
@@ -124,11 +123,13 @@ def _check_state(
         if proven:
             _remember(act, run, found.state_digest)
             act.uow.commit()
-            return None
-    if run.status in {RunStatus.APPROVED, RunStatus.APPLYING, RunStatus.VERIFYING}:
-        error = PlanMoved("the stack was changed by something that is no run", parts=["state"])
-        return Obstacle(on=BlockedOn.STATE_MOVED, error=error)
-    return None
+            return None, True
+        if run.status in {RunStatus.APPROVED, RunStatus.APPLYING, RunStatus.VERIFYING}:
+            error = PlanMoved("the stack was changed by something that is no run", parts=["state"])
+            return Obstacle(on=BlockedOn.STATE_MOVED, error=error), False
+        record_foreign_update(act, run, deployment, found.state_digest)
+        act.uow.commit()
+        return None, False
 
 
 def _remember(act: Act, run: Run, state_digest: str | None) -> None:
@@ -162,25 +163,21 @@ def _record_clean_up(
         act.uow.commit()
 
 
-def _settled(act: Act, run: Run, call: EngineCall, state_digest: str | None) -> None:
+def _settled(
+    act: Act, run: Run, call: EngineCall, state_digest: str | None, *, is_ours: bool
+) -> None:
     """Say that the stack is as our records say, and that the run goes on."""
-    now = act.now()
     deployment = act.uow.deployments.get(run.deployment_id, lock=True)
     if deployment is None:
         raise LookupError(run.deployment_id)
-    _remember(act, run, state_digest)
+    if is_ours:
+        _remember(act, run, state_digest)
     act.uow.deployments.save(
-        replace(
-            deployment,
-            is_unsettled=False,
-            state_digest=state_digest,
-            updated_at=now,
-            version=deployment.version + 1,
-        )
+        deployment.changed(act.now(), is_unsettled=False, state_digest=state_digest)
     )
     record(
         act, "run.resumed",
         tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
         phase=str(run.status), call=call.call_id, state_digest=state_digest,
-        ours=True, attempt=run.attempt,
+        ours=is_ours, attempt=run.attempt,
     )  # fmt: skip

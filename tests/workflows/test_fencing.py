@@ -84,7 +84,7 @@ def test_a_failure_of_an_older_call_is_no_affair_of_the_newer_one(
         if called == what and not left:
             take_over(world, run_id)
             left.append(world.storage.everything())
-            raise ERRORS[error]()
+            raise ERRORS[error]
 
     world.engine.during = interrupt
     PHASES["advance_run"](world.core, run_id)
@@ -96,7 +96,7 @@ def test_a_failure_of_an_older_call_is_no_affair_of_the_newer_one(
 
 @pytest.mark.parametrize("what", ["inspect", "look"])
 def test_what_an_older_call_found_is_no_affair_of_the_newer_one(world: World, what: str) -> None:
-    """The engine answers, and the answer is not stored: what it found, and what it stands before."""
+    """The engine answers, and neither what it found is stored nor what it stands before."""
     run_id = run_that_calls(world, what)
     left: list[dict[str, dict[Any, Any]]] = []
 
