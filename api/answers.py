@@ -26,10 +26,11 @@ def keyed(
     do: Callable[[Act], BaseModel],
     location: str | None,
     *,
+    may: Callable[[Act], object],
     status: int = 202,
     hide: frozenset[str] = frozenset(),
 ) -> JSONResponse:
-    """Do ``do`` once per key and answer with its view.
+    """Do ``do`` once per key and answer with its view; ``may`` refuses who has no right to it.
 
     ``location`` is a collection to which the view's id is added, or the item's own URL when the
     view has none. ``hide`` names fields that are answered once and not stored: a repetition gets
@@ -47,7 +48,7 @@ def keyed(
             headers["Location"] = f"{location}/{own}" if own else location
         return Answer(status=status, body=content | dict.fromkeys(hide, None), headers=headers)
 
-    answer = once(have.core, who, route=route, body=body, act=first)
+    answer = once(have.core, who, route=route, body=body, act=first, may=may)
     headers = dict(answer.headers)
     if answer.replayed:
         headers["Idempotency-Replayed"] = "true"
