@@ -38,10 +38,11 @@ def keyed(
     do: Callable[[Act], BaseModel],
     location: str | None,
     *,
+    may: Callable[[Act], object],
     status: int = 202,
     hide: frozenset[str] = frozenset(),
 ) -> JSONResponse:
-    """Do ``do`` once per key and answer with its view.
+    """Do ``do`` once per key and answer with its view; ``may`` refuses who has no right to it.
 
     A repetition is answered with the very bytes of the first answer.
 
@@ -61,7 +62,7 @@ def keyed(
             headers["Location"] = f"{location}/{own}" if own else location
         return Answer(status=status, body=content | dict.fromkeys(hide, None), headers=headers)
 
-    answer = once(have.core, who, route=route, body=body, act=first)
+    answer = once(have.core, who, route=route, body=body, act=first, may=may)
     headers = dict(answer.headers)
     if answer.replayed:
         headers["Idempotency-Replayed"] = "true"

@@ -6,7 +6,7 @@ Every port has implementations under ``control_plane/adapters`` and one contract
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -160,10 +160,13 @@ class Queries(Protocol):
     def newest_run(self, deployment_id: str) -> Run | None:
         """Return the deployment's newest run."""
 
+    def newest_runs(self, deployment_ids: Sequence[str]) -> Collection[str]:
+        """Return the ids of the newest runs of some deployments."""
+
     def blocked_runs(
-        self, on: BlockedOn, *, limit: int, region: str | None = None
+        self, on: BlockedOn, *, limit: int, region: str | None = None, hub_id: str | None = None
     ) -> Sequence[str]:
-        """Return the ids of the runs that wait for ``on`` longest, of one region or of all."""
+        """Return the ids of the runs that wait for ``on`` longest, of a region or Hub or of all."""
 
     def plan_heads(self, plan_ids: Sequence[str]) -> Mapping[str, PlanHead]:
         """Return what a list shows of some plans, without their resources."""

@@ -26,7 +26,16 @@ def add_account(have: SharedDep, who: KeyedDep, body: bodies.Account) -> JSONRes
         return AccountView.of(accounts.add_account(act, **document))
 
     place = f"/v1/accounts/{body.account_id}"
-    return keyed(have, who, "accounts", document, do, place, status=201)
+    return keyed(
+        have,
+        who,
+        "accounts",
+        document,
+        do,
+        place,
+        status=201,
+        may=lambda act: accounts.may_change(act, "create"),
+    )
 
 
 @router.get("")
@@ -56,7 +65,16 @@ def update_account(
         return AccountView.of(accounts.update_account(act, account_id, changes))
 
     route = f"accounts/{account_id}"
-    return keyed(have, who, route, changes, do, None, status=200)
+    return keyed(
+        have,
+        who,
+        route,
+        changes,
+        do,
+        None,
+        status=200,
+        may=lambda act: accounts.may_change(act, "update"),
+    )
 
 
 @router.delete("/{account_id}", response_model=AccountView)
@@ -66,4 +84,13 @@ def remove_account(have: SharedDep, who: KeyedDep, account_id: str) -> JSONRespo
     def do(act: Act) -> AccountView:
         return AccountView.of(accounts.remove_account(act, account_id))
 
-    return keyed(have, who, f"accounts/{account_id}/removal", {}, do, None, status=200)
+    return keyed(
+        have,
+        who,
+        f"accounts/{account_id}/removal",
+        {},
+        do,
+        None,
+        status=200,
+        may=lambda act: accounts.may_change(act, "remove"),
+    )

@@ -52,4 +52,13 @@ def decide(have: SharedDep, who: KeyedDep, approval_id: str, body: bodies.Decisi
         return ApprovalView.of(view)
 
     route = f"approvals/{approval_id}/decisions"
-    return keyed(have, who, route, bodies.plain(body), do, "/v1/approvals", status=201)
+    return keyed(
+        have,
+        who,
+        route,
+        bodies.plain(body),
+        do,
+        "/v1/approvals",
+        status=201,
+        may=lambda act: approvals.may_decide(act, approval_id),
+    )

@@ -109,6 +109,7 @@ def hand_over(
     return keyed(
         have, who, route, bodies.plain(body), do, f"/v1/bundles/{bundle_id}",
         status=201, hide=frozenset({"download_url"}),
+        may=lambda act: bundles.may_change(act, bundle_id, "hand-over"),
     )  # fmt: skip
 
 
@@ -142,7 +143,16 @@ def register_receipt(
         )
 
     route = f"bundles/{bundle_id}/receipts"
-    return keyed(have, who, route, bodies.plain(body), do, None, status=201)
+    return keyed(
+        have,
+        who,
+        route,
+        bodies.plain(body),
+        do,
+        None,
+        status=201,
+        may=lambda act: bundles.may_change(act, bundle_id, "receipts"),
+    )
 
 
 @router.head("/{bundle_id}/archive", include_in_schema=False)

@@ -55,7 +55,15 @@ def submit_request(
     def do(act: Act) -> RequestView:
         return RequestView.of(provisioning.submit_request(act, document))
 
-    return keyed(have, who, "provisioning-requests", document, do, "/v1/provisioning-requests")
+    return keyed(
+        have,
+        who,
+        "provisioning-requests",
+        document,
+        do,
+        "/v1/provisioning-requests",
+        may=provisioning.may_submit,
+    )
 
 
 @router.get("/provisioning-requests")

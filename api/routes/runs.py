@@ -76,7 +76,10 @@ def retry_run(have: SharedDep, who: KeyedDep, run_id: str) -> JSONResponse:
     def do(act: Act) -> RunView:
         return _views(act, runs.retry_run(act, run_id))[0]
 
-    return keyed(have, who, f"runs/{run_id}/retry", {}, do, "/v1/runs")
+    def may(act: Act) -> None:
+        runs.may_steer(act, run_id, "retry")
+
+    return keyed(have, who, f"runs/{run_id}/retry", {}, do, "/v1/runs", may=may)
 
 
 @router.get(
@@ -128,7 +131,13 @@ def _number(text: str, name: str) -> int:
 
 def _views(act: Act, *found: Run) -> list[RunView]:
     deployments, evidence = runs.deployments_of(act, *found), runs.evidence_of(act, *found)
+    actions = runs.allowed_actions(act, *found)
     return [
-        RunView.of(run, deployments[run.deployment_id], evidence.get(run.evidence_id or ""))
+        RunView.of(
+            run,
+            deployments[run.deployment_id],
+            evidence.get(run.evidence_id or ""),
+            actions[run.id],
+        )
         for run in found
     ]

@@ -15,7 +15,6 @@ from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunEvent, RunKind, RunStatus
 from control_plane.domain.tenant import Tenant, TenantStatus, WaitingOn
-from control_plane.services import runs as run_service
 from control_plane.services import tenants as tenant_service
 from control_plane.services.approvals import ApprovalDetails
 from control_plane.services.provisioning import Accepted
@@ -134,14 +133,14 @@ class HubView(View):
     capacity: int
     slices: int
     status: HubStatus
-    run_id: str | None = None
+    run_id: str | None
     outputs: dict[str, Any]
     created_at: datetime
     updated_at: datetime
 
     @classmethod
-    def of(cls, hub: Hub, slices: int, run: Run | None = None) -> Self:
-        """Return the view of a Hub."""
+    def of(cls, hub: Hub, slices: int, run_id: str | None) -> Self:
+        """Return the view of a Hub with the number of its slices and its newest run."""
         return cls(
             id=hub.id,
             region=hub.region,
@@ -149,7 +148,7 @@ class HubView(View):
             capacity=hub.capacity,
             slices=slices,
             status=hub.status,
-            run_id=run.id if run else None,
+            run_id=run_id,
             outputs=dict(hub.outputs),
             created_at=hub.created_at,
             updated_at=hub.updated_at,
@@ -230,8 +229,10 @@ class RunView(View):
     updated_at: datetime
 
     @classmethod
-    def of(cls, run: Run, deployment: Deployment, evidence: Evidence | None) -> Self:
-        """Return the view of a run on its deployment, with what its verification found."""
+    def of(
+        cls, run: Run, deployment: Deployment, evidence: Evidence | None, actions: list[str]
+    ) -> Self:
+        """Return the view of a run: its verification, and what the caller may ask of it."""
         return cls(
             id=run.id,
             tenant_id=run.tenant_id,
@@ -252,7 +253,7 @@ class RunView(View):
             cancel_requested=run.cancel_requested,
             checks=documents(evidence.checks) if evidence is not None else [],
             error=dict(run.error) if run.error else None,
-            allowed_actions=run_service.allowed_actions(run),
+            allowed_actions=actions,
             updated_at=run.updated_at,
         )
 
@@ -378,7 +379,7 @@ class ApprovalView(View):
                 }
                 for decision in view.decisions
             ],
-            allowed_actions=["decide"] if view.approval.status == "waiting" else [],
+            allowed_actions=["decide"] if view.is_open else [],
             created_at=view.approval.created_at,
         )
 

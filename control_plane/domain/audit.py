@@ -10,8 +10,9 @@ beside the log where they can be erased without changing a single hash.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -29,6 +30,7 @@ SOURCE: Final = "tenantplane"
 MAX_BODY_BYTES: Final = 60 * 1024  # larger content goes into the log as its digest
 SALT_BYTES: Final = 32
 COMMITMENT_PREFIX: Final = b"tenantplane/field/v1\x00"
+_LISTED_BYTES: Final = 40 * 1024  # of all lists of an event together
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _MAX_TEXT: Final = 2000
 
@@ -83,6 +85,28 @@ class AuditEvent:
             raise AuditEventInvalid("time: must be aware and in UTC")
         check_body(_body(self, dict.fromkeys(self.personal, "sha256:" + "0" * 64)))
         _check_against_catalogue(self)
+
+
+def fitted(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return data fields with lists that one event can hold.
+
+    Each list keeps as many of its first entries as fit into its share. ``count`` says how many
+    there were of the longest that was cut, unless the event counts by itself.
+    """
+    lists = {name: value for name, value in data.items() if isinstance(value, list | tuple)}
+    kept = {name: _first(value, _LISTED_BYTES // len(lists)) for name, value in lists.items()}
+    cut = [len(value) for name, value in lists.items() if len(kept[name]) < len(value)]
+    return {**({"count": max(cut)} if cut else {}), **data, **kept}
+
+
+def _first(entries: Sequence[Any], size: int) -> list[Any]:
+    kept: list[Any] = []
+    for entry in entries:
+        size -= len(json.dumps(entry)) + 1  # never shorter than the canonical form
+        if size < 0:
+            break
+        kept.append(entry)
+    return kept
 
 
 def encode_body(event: AuditEvent, salts: Mapping[str, bytes]) -> bytes:
@@ -203,6 +227,10 @@ def _integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _one_of(*words: str) -> Check:
+    return lambda value: isinstance(value, str) and value in words
+
+
 def _like(pattern: re.Pattern[str]) -> Check:
     return lambda value: isinstance(value, str) and pattern.match(value) is not None
 
@@ -258,9 +286,9 @@ _REQUIRED: Final[Mapping[str, Check]] = MappingProxyType(
         "schema": _closed(
             {"name": _like(_PATH), "version": _integer, "sha256": _like(_DIGEST)}, {}
         ),
-        "stage": lambda value: value in frozenset(Stage),
+        "stage": _one_of(*Stage),
         "actor": _closed(
-            {"type": lambda value: value in {"user", "service", "system"}, "id": _text},
+            {"type": _one_of("user", "service", "system"), "id": _text},
             {
                 "roles": _list(_like(_WORD)),
                 "session": _text,

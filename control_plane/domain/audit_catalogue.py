@@ -201,6 +201,10 @@ _DECISIONS: Final = (
     _schema("decision.refused", "A decision was refused; nothing was applied.",
             stages=_DENIED, verdict=_T, plan_digest=_T, part=_T, barred_as=_T),
     _schema("approval.expired", "An approval expired.", plan_digest=_T, expires_at=_T),
+    _schema("approval.canceled", "An approval ended with its run, which was canceled or failed.",
+            plan_digest=_T),
+    _schema("approval.consumed", "An approval was used: the apply of its plan started.",
+            plan_digest=_T),
     _schema("approval.superseded", "An approval was superseded by a newer plan.",
             plan_digest=_T, superseded_by=_T, part=_T),
 )  # fmt: skip
@@ -229,7 +233,7 @@ _BUNDLES: Final = (
     _schema("bundle.expired", "The bundle expired before it was applied.", number=_I),
     _schema("bundle.refused", "An action on a bundle was refused.", stages=_DENIED, wanted=_T),
     _schema("receipt.registered", "The receipt of the customer's apply was registered.",
-            receipt=_T, receipt_digest=_T, content_digest=_T, corrects=_T),
+            version=2, receipt=_T, receipt_digest=_T, content_digest=_T, corrects=_T),
     _schema("receipt.refused", "A receipt was refused.",
             version=2, stages=_DENIED, field=_T),
     _schema("link.issued", "An expiring download link was created for a named recipient.",
@@ -289,6 +293,9 @@ RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset(
         "sha256:1dc14b3c08d0fdb251758ac70ca4604c9a56ca67a31a3a8860484ab21e4acc03",
         "sha256:5001783f9d7a134076cf8faad9c1ef38e1869b5112daecbc3c2367844a6f68ce",
         "sha256:332913dea0d8fdaa0242357920d9925fe144e1ce88a6952e33a23bfdd66a4dfa",
+        # receipt.registered 1: without and with `corrects`
+        "sha256:a5d92cb152cdad4f764593ff5f31118707fbd648ec8dd58fed3b1e204c85c33e",
+        "sha256:18e0e759baac55319c31d45609d38b153e944311cdfcdcf1ac13215194ea85e8",
     }
 )
 

@@ -38,7 +38,7 @@ BUNDLE_TRANSITIONS: Final[Mapping[BundleStatus, frozenset[BundleStatus]]] = {
     _B.AWAITING_ARCHITECT: frozenset({_B.ACCEPTED, _B.SUPERSEDED, _B.EXPIRED}),
     _B.ACCEPTED: frozenset({_B.BUILDING, _B.SUPERSEDED, _B.EXPIRED}),
     _B.BUILDING: frozenset({_B.BUILT, _B.BUILD_FAILED}),
-    _B.BUILD_FAILED: frozenset({_B.BUILDING, _B.SUPERSEDED}),
+    _B.BUILD_FAILED: frozenset({_B.BUILDING, _B.SUPERSEDED, _B.EXPIRED}),
     _B.BUILT: frozenset({_B.HANDED_OVER, _B.SUPERSEDED, _B.EXPIRED}),
     _B.HANDED_OVER: frozenset({_B.APPLIED, _B.SUPERSEDED, _B.EXPIRED}),
     _B.APPLIED: frozenset(),
@@ -58,7 +58,8 @@ class Bundle:
     ``inputs`` are the Terraform variables that an architect may edit until the build.
     ``content_digest`` covers module files and inputs and is what the receipt carries;
     ``archive_digest`` is the SHA-256 of the archive's bytes. ``files`` maps names beside the
-    archive (signature, attestation, evidence) to object keys. ``handed_over_at`` is the newest
+    archive (signature, attestation, evidence) to object keys. ``builds`` counts the builds that
+    were asked for: what an earlier one finds is not kept. ``handed_over_at`` is the newest
     hand-over, from which ``expires_at`` is counted then.
     """
 
@@ -69,6 +70,7 @@ class Bundle:
     status: BundleStatus
     accepted_by: str | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    builds: int = 0
     rehearsal: Rehearsal = Rehearsal.NONE
     content_digest: str | None = None
     archive_digest: str | None = None

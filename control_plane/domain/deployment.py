@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -20,7 +20,7 @@ class DeploymentKind(StrEnum):
 
 
 PLATFORM: Final = "platform"  # owner of what belongs to no tenant, and name of its audit tree
-_STACK_PART: Final = re.compile(r"^[a-z0-9][a-z0-9-]*$")
+_STACK_PART: Final = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
 
 def stack_name(*parts: str) -> str:
@@ -39,9 +39,10 @@ class Deployment:
     """What one owner has, in one environment.
 
     ``tenant_id`` is None for the platform's own. ``stack_salt`` and ``encrypted_key`` are what the
-    engine needs to open its state in a fresh folder. ``state_digest`` is that of the last state a
-    run of ours wrote. ``is_unsettled``: an engine call that may change the stack is under way or
-    ended badly, or the last verification failed, so that the stack is inspected before it is used.
+    engine needs to open its state in a fresh folder. ``state_digest`` is that of the last state
+    that a run of ours wrote or settled. ``is_unsettled``: an engine call that may change the stack
+    is under way or ended badly, or the last verification failed, so that the stack is looked at
+    before it is used.
     """
 
     id: str
@@ -63,6 +64,10 @@ class Deployment:
     created_at: datetime
     updated_at: datetime
     version: int = 1
+
+    def changed(self, now: datetime, **changes: Any) -> Deployment:
+        """Return the deployment with other facts."""
+        return replace(self, updated_at=now, version=self.version + 1, **changes)
 
 
 class Desired(StrEnum):

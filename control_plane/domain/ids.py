@@ -18,7 +18,7 @@ PREFIXES: Final = {
     "refusal": "rfd",
 }  # fmt: skip
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_SHAPE: Final = re.compile(r"^([a-z]{3})_([0-9A-HJKMNP-TV-Z]{26})$")
+_SHAPE: Final = re.compile(r"([a-z]{3})_([0-9A-HJKMNP-TV-Z]{26})\Z")
 RANDOM_BYTES: Final = 10
 
 

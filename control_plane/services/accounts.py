@@ -23,6 +23,11 @@ _NUMBER: Final = re.compile(r"[0-9]{12}\Z")
 _ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}):role/[\w+=,.@/-]{1,512}\Z", re.ASCII)
 
 
+def may_change(act: Act, wanted: str) -> None:
+    """Refuse who may not change the pool. Raises ``NotAllowed``."""
+    require_role(act, Role.PLATFORM_ADMIN, wanted=f"accounts.{wanted}")
+
+
 def add_account(
     act: Act,
     *,
@@ -35,7 +40,7 @@ def add_account(
 
     Without a role the worker's own credentials are used. Raises ``InvalidInput`` and ``Conflict``.
     """
-    require_role(act, Role.PLATFORM_ADMIN, wanted="accounts.create")
+    may_change(act, "create")
     with _change_of(act, account_id):
         if act.uow.accounts.count(account_id=account_id):
             raise Conflict(
@@ -77,7 +82,7 @@ def update_account(act: Act, account_id: str, changes: Mapping[str, Any]) -> Acc
     Runs that are planned from now on use the new values. Raises ``NotFound``, ``InvalidInput``,
     and ``Conflict`` when the deployments in it do not allow the new sharing.
     """
-    require_role(act, Role.PLATFORM_ADMIN, wanted="accounts.update")
+    may_change(act, "update")
     with _change_of(act, account_id):
         return change_account(act, _found(act.uow, account_id), changes)
 
@@ -114,7 +119,7 @@ def remove_account(act: Act, account_id: str) -> Account:
     Raises ``NotFound``, and ``Conflict`` while a deployment is in it: its next run would have
     neither role nor external id.
     """
-    require_role(act, Role.PLATFORM_ADMIN, wanted="accounts.remove")
+    may_change(act, "remove")
     with _change_of(act, account_id):
         account = _found(act.uow, account_id)
         used = max(

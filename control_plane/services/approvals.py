@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -50,6 +50,7 @@ class ApprovalDetails:
     tenant: Tenant | None
     decisions: tuple[Decision, ...]
     barred: tuple[tuple[str, str], ...]  # subject, reason
+    is_open: bool  # to the caller, for a decision
 
 
 def decide(
@@ -61,12 +62,9 @@ def decide(
     ``SeparationOfDuties``, ``AlreadyDecided``, ``ApprovalExpired``, ``PlanOutOfDate``,
     ``PlanMoved`` (naming the part).
     """
-    asked = _found(act, approval_id)
-    require_visibility(act, asked.tenant_id, wanted="decisions.create")
+    asked = _seen(act, approval_id)
     try:
-        roles = (Role(role) for role in asked.roles)
-        require_role(act, *roles, wanted="decisions.create", tree=asked.tenant_id)
-        _require_person(act.caller)
+        _require_decider(act, asked)
         _check_words(verdict, reason)
         _decide(act, asked, verdict, plan_digest, reason)
     except DomainError as error:
@@ -80,7 +78,51 @@ def decide(
             ),
         )  # fmt: skip
         raise
-    return _details(act.uow, [_found(act, approval_id)])[0]
+    return _details(act, [_found(act, approval_id)])[0]
+
+
+def may_decide(act: Act, approval_id: str) -> None:
+    """Refuse who may not decide on any such approval, whatever became of this one.
+
+    Raises ``NotFound``, ``NotAllowed``, ``MachineMayNotDecide``.
+    """
+    _require_decider(act, _seen(act, approval_id))
+
+
+def _seen(act: Act, approval_id: str) -> Approval:
+    approval = _found(act, approval_id)
+    require_visibility(act, approval.tenant_id, wanted="decisions.create")
+    return approval
+
+
+def _require_decider(act: Act, approval: Approval) -> None:
+    roles = (Role(role) for role in approval.roles)
+    require_role(act, *roles, wanted="decisions.create", tree=approval.tenant_id)
+    if act.caller.actor.kind is not ActorKind.USER:
+        raise MachineMayNotDecide("a decision is made by a person, not by a machine")
+
+
+def open_to_caller(act: Act, found: Sequence[Approval], newest: Collection[str]) -> frozenset[str]:
+    """Return the ids of approvals on which the caller may decide now.
+
+    ``newest`` are runs that no other takes the place of.
+    """
+    actor, now = act.caller.actor, act.now()
+    ids = tuple(
+        approval.id
+        for approval in found
+        if approval.status is ApprovalStatus.WAITING
+        and now < approval.expires_at
+        and approval.run_id in newest
+        and actor.kind is ActorKind.USER
+        and actor.has(*map(Role, approval.roles))
+    )
+    if not ids:
+        return frozenset()
+    barred = act.uow.barred.find(approval_id=ids, subject=actor.subjects)
+    decided = act.uow.decisions.find(approval_id=ids, person=actor.person)
+    closed = {each.approval_id for each in barred} | {each.approval_id for each in decided}
+    return frozenset(ids) - closed
 
 
 def _found(act: Act, approval_id: str) -> Approval:
@@ -88,11 +130,6 @@ def _found(act: Act, approval_id: str) -> Approval:
     if approval is None:
         raise NotFound("not found")
     return approval
-
-
-def _require_person(caller: Caller) -> None:
-    if caller.actor.kind is not ActorKind.USER:
-        raise MachineMayNotDecide("only a person can decide, not a machine")
 
 
 def _check_words(verdict: str, reason: str) -> None:
@@ -107,12 +144,12 @@ def _decide(act: Act, asked: Approval, verdict: str, plan_digest: str, reason: s
     run, deployment = locked_run(act.uow, asked.run_id)  # before the approval, as everywhere
     approval = act.uow.approvals.get(asked.id, lock=True) or asked
     _require_distance(act.uow, act.caller, approval)
-    if approval.status is ApprovalStatus.EXPIRED or act.now() >= approval.expires_at:
-        raise ApprovalExpired("the approval has expired")
-    if approval.status is not ApprovalStatus.WAITING:
+    if approval.status not in {ApprovalStatus.WAITING, ApprovalStatus.EXPIRED}:
         raise AlreadyDecided(
             f"this approval is already {approval.status}", present_status=str(approval.status)
         )
+    if approval.status is ApprovalStatus.EXPIRED or act.now() >= approval.expires_at:
+        raise ApprovalExpired("the approval has expired")
     newest = act.uow.queries.newest_run(run.deployment_id)
     if newest is not None and newest.number > run.number:
         raise RunSuperseded(f"{newest.id} supersedes this run", newest=newest.id)
@@ -215,7 +252,7 @@ def get_approval(act: Act, approval_id: str) -> ApprovalDetails:
     require_role(act, *READERS, wanted="approvals.read")
     approval = _found(act, approval_id)
     require_visibility(act, approval.tenant_id, wanted="approvals.read")
-    return _details(act.uow, [approval])[0]
+    return _details(act, [approval])[0]
 
 
 def list_approvals(
@@ -226,13 +263,14 @@ def list_approvals(
     equals: dict[str, object] = {"status": status} if status else {}
     if "*" not in act.caller.actor.tenants:
         equals["tenant_id"] = visible_tenants(act.caller)
-    return _details(act.uow, act.uow.approvals.page(limit=limit, before=before, **equals))
+    return _details(act, act.uow.approvals.page(limit=limit, before=before, **equals))
 
 
-def _details(uow: UnitOfWork, found: Sequence[Approval]) -> list[ApprovalDetails]:
+def _details(act: Act, found: Sequence[Approval]) -> list[ApprovalDetails]:
     """Read what belongs to some approvals, with one statement for each kind of thing."""
     if not found:
         return []
+    uow = act.uow
     ids = tuple(approval.id for approval in found)
     runs = {run.id: run for run in uow.runs.find(id=tuple({a.run_id for a in found}))}
     places = tuple({run.deployment_id for run in runs.values()})
@@ -240,6 +278,7 @@ def _details(uow: UnitOfWork, found: Sequence[Approval]) -> list[ApprovalDetails
     owners = tuple({a.tenant_id for a in found if a.tenant_id is not None})
     tenants = {t.id: t for t in uow.tenants.find(id=owners)} if owners else {}
     plans = uow.queries.plan_heads([approval.plan_id for approval in found])
+    are_open = open_to_caller(act, found, uow.queries.newest_runs(places))
     decisions, barred = uow.decisions.find(approval_id=ids), uow.barred.find(approval_id=ids)
     return [
         ApprovalDetails(
@@ -250,6 +289,7 @@ def _details(uow: UnitOfWork, found: Sequence[Approval]) -> list[ApprovalDetails
             tenant=tenants.get(approval.tenant_id or ""),
             decisions=tuple(d for d in decisions if d.approval_id == approval.id),
             barred=tuple((b.subject, b.reason) for b in barred if b.approval_id == approval.id),
+            is_open=approval.id in are_open,
         )
         for approval in found
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from control_plane.domain.actor import Role
@@ -11,7 +12,7 @@ from control_plane.domain.errors import NotFound
 from control_plane.services.performing import perform
 from control_plane.services.permission import require_role, require_visibility
 from control_plane.services.tenants import find_tenant
-from control_plane.workflows.core import Act, Caller, Core
+from control_plane.workflows.core import WORKER, Act, Caller, Core, ReadKey
 from control_plane.workflows.reads import Reads
 from control_plane.workflows.recording import record
 
@@ -63,16 +64,28 @@ def _note_read(
 
     Raises ``AuditUnavailable``.
     """
-    read = Reads(count=1, first_idx=first, last_idx=last)
-    due = act.core.reads.take((act.caller.actor, tree, route), read)
-    if due is not None:
-        _record_reads(act, tree, route, due)
+    key = (act.caller.actor, tree, route)
+    taken = act.core.reads.take(key, Reads(count=1, first_idx=first, last_idx=last))
+    if taken is not None:
+        act.if_undone.append(partial(act.core.reads.give_back, key, taken.earlier))
+        _record_reads(act, tree, route, taken.reads)
 
 
 def report_reads(core: Core, *, at_once: bool = False) -> None:
-    """Record reads that waited for their minute, or all that wait. Raises ``AuditUnavailable``."""
-    for (actor, tree, route), reads in core.reads.due(at_once=at_once).items():
-        perform(core, Caller(actor=actor), _record_reads, tree, route, reads)
+    """Record reads that waited for their minute, or all that wait.
+
+    Raises ``AuditUnavailable``; they wait on then.
+    """
+    due = core.reads.due(at_once=at_once)
+    if due:
+        perform(core, WORKER, _report, due)
+
+
+def _report(act: Act, due: Mapping[ReadKey, Reads]) -> None:
+    for key, reads in due.items():
+        act.if_undone.append(partial(act.core.reads.give_back, key, reads))
+    for (actor, tree, route), reads in due.items():
+        _record_reads(act.by(Caller(actor=actor)), tree, route, reads)
 
 
 def _record_reads(act: Act, tree: str, route: str, reads: Reads) -> None:

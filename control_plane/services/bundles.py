@@ -81,12 +81,19 @@ def visible_bundle(act: Act, bundle_id: str, *, wanted: str) -> Bundle:
     return bundle
 
 
+def may_change(act: Act, bundle_id: str, wanted: str) -> Bundle:
+    """Return a bundle that the caller may change. Raises ``NotFound``, ``NotAllowed``."""
+    bundle = visible_bundle(act, bundle_id, wanted=f"bundles.{wanted}")
+    tree = bundle.tenant_id
+    require_role(act, Role.SOLUTIONS_ARCHITECT, wanted=f"bundles.{wanted}", tree=tree)
+    return bundle
+
+
 @contextmanager
 def taken_up(act: Act, bundle_id: str, wanted: str) -> Iterator[Bundle]:
     """Let an architect do something with a bundle, locked; a refusal leaves an event."""
-    bundle = visible_bundle(act, bundle_id, wanted=f"bundles.{wanted}")
+    bundle = may_change(act, bundle_id, wanted)
     tree, targets = bundle.tenant_id, (("bundle", bundle_id),)
-    require_role(act, Role.SOLUTIONS_ARCHITECT, wanted=f"bundles.{wanted}", tree=tree)
     is_receipt = wanted == "receipts"
     action, data = ("receipt.refused", {}) if is_receipt else ("bundle.refused", {"wanted": wanted})
     with refused_as(act, action, tree=tree, targets=targets, **data):
@@ -192,7 +199,9 @@ def build_bundle(act: Act, bundle_id: str) -> Bundle:
     with taken_up(act, bundle_id, "build") as bundle:
         act.core.builder.check_variables(bundle.inputs)
         _require_zones(act.core, bundle.inputs)
-        building = bundle.moved(_S.BUILDING, act.now(), error=None, checks=())
+        building = bundle.moved(
+            _S.BUILDING, act.now(), builds=bundle.builds + 1, error=None, checks=()
+        )
         act.uow.bundles.save(building)
         record_of(act, "bundle.build_requested", building)
         act.uow.timers.set(

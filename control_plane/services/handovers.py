@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from control_plane.domain import spellings
 from control_plane.domain.bundle import Bundle, BundleStatus, DownloadLink, Handover, Rehearsal
 from control_plane.domain.errors import InvalidInput, LinkExpired, NotFound, TerraformUnavailable
+from control_plane.domain.timers import TimerKind
 from control_plane.services.bundles import get_bundle, record_of, taken_up
 from control_plane.services.permission import refused
 from control_plane.workflows.core import Act, Core
@@ -64,6 +65,7 @@ def hand_over(
         else:
             given = bundle.changed(now, **life)
         act.uow.bundles.save(given)
+        act.uow.timers.set(TimerKind.BUNDLE_EXPIRY, given.id, life["expires_at"])
         if revoke_earlier:
             for link in act.uow.links.find(bundle_id=bundle.id, revoked_at=None):
                 _revoke(act, given, link)
@@ -164,9 +166,9 @@ def download_by_link(
 ) -> Download:
     """Return the archive, or the file ``name`` beside it, to anyone with a valid link.
 
-    A use is counted and recorded before the bytes are given; a mere look (``is_look``, for HEAD)
-    is neither. Unknown, expired, revoked and foreign links answer the same (``LinkExpired``); the
-    log has the reason.
+    A use is counted and recorded, with the address it came from, before the bytes are given; a
+    mere look (``is_look``, for HEAD) is neither. Unknown, expired, revoked and foreign links answer
+    the same (``LinkExpired``); the log has the reason.
     """
     link_id, _, secret = token.partition(".")
     link = act.uow.links.get(link_id, lock=True)
@@ -186,6 +188,7 @@ def download_by_link(
         record_of(
             act, "bundle.downloaded", bundle, link=link.id,
             file=download.name, uses=used.uses,
+            personal={"remote_address": act.caller.address} if act.caller.address else {},
         )  # fmt: skip
     return download
 

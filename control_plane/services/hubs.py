@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from control_plane.domain.actor import Role
 from control_plane.domain.deployment import Deployment, DeploymentKind, stack_name
 from control_plane.domain.errors import Conflict, InvalidInput, NotFound
@@ -16,12 +18,26 @@ from control_plane.workflows.recording import record, refused_as
 READERS = (Role.PLATFORM_ADMIN, Role.OPS_APPROVER, Role.PLATFORM_AUDITOR, Role.SOLUTIONS_ARCHITECT)
 
 
+@dataclass(frozen=True, kw_only=True)
+class HubDetails:
+    """A Hub with the number of slices on it and its newest run."""
+
+    hub: Hub
+    slices: int
+    run_id: str | None
+
+
+def may_request(act: Act) -> None:
+    """Refuse who may not request a Hub. Raises ``NotAllowed``."""
+    require_role(act, Role.PLATFORM_ADMIN, wanted="hubs.create")
+
+
 def request_hub(act: Act, *, region: str, cell: str, capacity: int) -> tuple[Hub, Run]:
     """Request the shared Hub of a region and cell; its plan waits for a decision.
 
     ``capacity`` counts slices. Raises ``UnknownRegion``, ``InvalidInput``, ``Conflict``.
     """
-    require_role(act, Role.PLATFORM_ADMIN, wanted="hubs.create")
+    may_request(act)
     if not act.core.rules.regions.is_offered(region):
         raise InvalidInput(f"the vendor offers no Hubs in {region}", field="region")
     try:
@@ -68,21 +84,33 @@ def _store(act: Act, region: str, cell: str, capacity: int) -> tuple[Hub, Run]:
     return hub, run
 
 
-def get_hub(act: Act, hub_id: str) -> tuple[Hub, int]:
-    """Return a Hub and the number of slices on it. Raises ``NotFound``."""
+def get_hub(act: Act, hub_id: str) -> HubDetails:
+    """Return a Hub. Raises ``NotFound``."""
     require_role(act, *READERS, wanted="hubs.read")
     require_visibility(act, None, wanted="hubs.read")
     hub = act.uow.hubs.get(hub_id)
     if hub is None:
-        raise NotFound("Hub not found")
-    return hub, act.uow.queries.slices([hub.id])[hub.id]
+        raise NotFound("there is no such Hub")
+    return _details(act, [hub])[0]
 
 
-def list_hubs(act: Act, *, limit: int, before: str | None) -> list[tuple[Hub, int]]:
-    """Return Hubs, newest first, with their slice counts; none without a platform scope."""
+def list_hubs(act: Act, *, limit: int, before: str | None) -> list[HubDetails]:
+    """Return Hubs, newest first; none without a platform scope."""
     require_role(act, *READERS, wanted="hubs.read")
     if not act.caller.actor.sees(None):
         return []
-    found = act.uow.hubs.page(limit=limit, before=before)
-    slices = act.uow.queries.slices([hub.id for hub in found])
-    return [(hub, slices[hub.id]) for hub in found]
+    return _details(act, act.uow.hubs.page(limit=limit, before=before))
+
+
+def _details(act: Act, found: list[Hub]) -> list[HubDetails]:
+    ids = tuple(hub.id for hub in found)
+    slices = act.uow.queries.slices(ids)
+    own = act.uow.deployments.find(hub_id=ids, kind=DeploymentKind.HUB) if ids else []
+    places = {deployment.hub_id: deployment.id for deployment in own}
+    newest = act.uow.queries.newest_runs(list(places.values()))
+    runs = act.uow.runs.find(id=tuple(newest)) if newest else []
+    run_of = {run.deployment_id: run.id for run in runs}
+    return [
+        HubDetails(hub=hub, slices=slices[hub.id], run_id=run_of.get(places.get(hub.id, "")))
+        for hub in found
+    ]

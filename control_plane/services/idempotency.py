@@ -23,7 +23,7 @@ from control_plane.domain.errors import (
     IdempotencyKeyReused,
 )
 from control_plane.ports import IdempotencyRecord, UnitOfWork
-from control_plane.services.performing import perform_with
+from control_plane.services.performing import perform, perform_with
 from control_plane.workflows.core import Act, Caller, Core
 
 LIFE: Final = timedelta(hours=48)
@@ -64,11 +64,13 @@ def once(
     route: str,
     body: Mapping[str, Any],
     act: Callable[[Act], Answer],
+    may: Callable[[Act], object],
 ) -> Answer:
     """Do ``act`` once per principal, route and key, and return its answer to every repetition.
 
     What ``act`` writes and its answer become durable together: a process that dies leaves both or
-    neither. ``caller.idempotency_key_sha256`` must be set. Raises ``IdempotencyKeyReused`` and
+    neither. A repetition takes the right that the act takes, as it is now: ``may`` raises for who
+    has lost it. ``caller.idempotency_key_sha256`` must be set. Raises ``IdempotencyKeyReused`` and
     ``IdempotencyKeyInFlight``.
     """
     scope = f"{_principal(caller)}|{route}|{caller.idempotency_key_sha256}"
@@ -76,6 +78,7 @@ def once(
     mine = _new_record(core, record_id, digest(dict(body)))
     found = _claim(core, mine)
     if found is not None:
+        perform(core, caller, may)
         return _first_answer(core, found, mine.body_digest)
     try:
         return perform_with(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from control_plane.domain.errors import Conflict, DomainError
@@ -28,6 +29,15 @@ def perform(
     return perform_with(core, caller, lambda act: use_case(act, *args, **kwargs))
 
 
+@contextmanager
+def _putting_back(act: Act) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for put_back in act.if_undone:
+            put_back()
+
+
 def perform_with(
     core: Core,
     caller: Caller,
@@ -38,13 +48,14 @@ def perform_with(
     """Do a use case as ``perform`` does; what ``add`` writes becomes durable together with it."""
     try:
         for _ in range(_ATTEMPTS):
-            with core.act(caller) as act:
+            with core.act(caller) as act, _putting_back(act):
                 result = use_case(act)
                 add(act, result)
                 try:
                     act.uow.commit()
                 except Conflict:  # found at the commit, so nothing was done
                     continue
+                act.if_undone.clear()
                 return result
         raise Conflict("others kept changing the same rows")
     except DomainError as error:

@@ -39,6 +39,7 @@ from control_plane.workflows.recording import leave_trace, record
 
 SUBMITTERS = (Role.AUTOMATION, Role.PLATFORM_ADMIN)
 AHEAD: Final = timedelta(days=1)  # local time with the mark of another zone is signed "tomorrow"
+_REFUSALS_NAMED: Final = 50  # the newest; the event counts all of them
 _SAME_CONTRACT: Final = "uq_contract_provider_contract_id"
 _SAME_SLUG: Final = "uq_tenant_slug"
 
@@ -88,6 +89,11 @@ def dry_run_request(act: Act, body: Mapping[str, Any]) -> ModeDecision:
     return _resolved(act.core, body)[1]
 
 
+def may_submit(act: Act) -> None:
+    """Refuse who may not submit a request. Raises ``NotAllowed``."""
+    require_role(act, *SUBMITTERS, wanted="provisioning_requests.create")
+
+
 def submit_request(act: Act, body: Mapping[str, Any]) -> Accepted:
     """Accept a request: tenant, decision, first run or bundle, all in one transaction.
 
@@ -97,7 +103,7 @@ def submit_request(act: Act, body: Mapping[str, Any]) -> Accepted:
     ``InvalidInput`` and ``UnknownRegion`` for values that cannot be right. A refusal leaves an
     event in the platform's tree, and a row that a later acceptance refers to.
     """
-    require_role(act, *SUBMITTERS, wanted="provisioning_requests.create")
+    may_submit(act)
     try:
         return _accept(act, body)
     except DomainError as error:
@@ -141,7 +147,7 @@ def _accept(act: Act, body: Mapping[str, Any]) -> Accepted:
     act.uow.serialize_on(f"contract:{provider}:{envelope}")
     found = act.uow.contracts.find(provider=provider, envelope_id=envelope)
     if found:
-        return _replay_existing(act.uow, found[0], digest(dict(body)))
+        return _replay_existing(act, found[0], digest(dict(body)))
     facts, decision = _resolved(act.core, body)
     tenant = _new_tenant(act, body, facts, decision)
     request = _store(act, body, tenant)
@@ -152,7 +158,10 @@ def _accept(act: Act, body: Mapping[str, Any]) -> Accepted:
     return _accepted(act.uow, request, tenant, created=True)
 
 
-def _replay_existing(uow: UnitOfWork, contract: Contract, body_digest: str) -> Accepted:
+def _replay_existing(act: Act, contract: Contract, body_digest: str) -> Accepted:
+    uow = act.uow
+    if not act.caller.actor.sees(contract.tenant_id):
+        raise ContractAlreadyUsed("the contract has a tenant already")
     request = uow.requests.find(contract_ref=contract.id)[0]
     tenant = uow.tenants.get(contract.tenant_id)
     if tenant is None:
@@ -276,9 +285,8 @@ def _record_acceptance(
     decision: ModeDecision,
 ) -> None:
     contract = request.body["contract"]
-    refusals = act.uow.refusals.find(
-        provider=contract["provider"], envelope_id=contract["envelope_id"]
-    )
+    envelope = {"provider": contract["provider"], "envelope_id": contract["envelope_id"]}
+    refusals = act.uow.refusals.page(limit=_REFUSALS_NAMED, **envelope)
     personal = {
         f"contacts.{number}.{name}": value
         for number, contact in enumerate(request.body.get("contacts") or ())
@@ -289,11 +297,12 @@ def _record_acceptance(
         act, "request.accepted",
         tree=tenant.id, targets=(("request", request.id), ("tenant", tenant.id)),
         personal=personal, contract=contract["contract_id"],
-        contract_digest=digest(dict(contract)), provider=contract["provider"],
-        envelope_id=contract["envelope_id"], body_digest=request.body_digest, slug=tenant.slug,
+        contract_digest=digest(dict(contract)), **envelope,
+        body_digest=request.body_digest, slug=tenant.slug,
         subscription=contract["subscription"], country=tenant.country,
         environment=request.body["environment"],
-        earlier_requests=[refused.id for refused in refusals],
+        earlier_requests=[refused.id for refused in reversed(refusals)],
+        count=act.uow.refusals.count(**envelope),
     )  # fmt: skip
     record_decision(act, tenant, decision)
 

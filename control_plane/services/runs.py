@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from control_plane.domain.actor import ActorKind, Role
+from control_plane.domain.actor import Role
 from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import IllegalTransition, NotFound, RunSuperseded
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunEvent, RunStatus
+from control_plane.services.approvals import open_to_caller
 from control_plane.services.permission import (
     READ_TENANTS,
     require_role,
@@ -18,7 +19,7 @@ from control_plane.services.permission import (
     visible_tenants,
 )
 from control_plane.services.starting import request_run
-from control_plane.workflows.core import Act, Caller
+from control_plane.workflows.core import Act
 from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import locked_run, unblock
@@ -38,31 +39,36 @@ FAILED = frozenset(
 _WAYS_TO_SAY = {"cancel": "canceled", "retry": "retried"}
 
 
-def allowed_actions(run: Run, caller: Caller | None = None, *, is_newest: bool = True) -> list[str]:
-    """Return what may be asked of a run in its current status, by ``caller`` if one is given."""
+def allowed_actions(act: Act, *found: Run) -> Mapping[str, list[str]]:
+    """Return what the caller may ask of runs that were read for it, by run id."""
+    newest = act.uow.queries.newest_runs([run.deployment_id for run in found])
+    waiting = tuple(
+        run.approval_id
+        for run in found
+        if run.status is RunStatus.AWAITING_APPROVAL and run.approval_id is not None
+    )
+    asked = act.uow.approvals.find(id=waiting) if waiting else []
+    decidable = open_to_caller(act, asked, newest)
+    operates = act.caller.actor.has(*RUN_OPERATORS)
+    actions = {}
+    for run in found:
+        possible = _possible(run) if operates else []
+        if run.id not in newest and "retry" in possible:
+            possible.remove("retry")
+        actions[run.id] = [*possible, *(["decide"] if run.approval_id in decidable else [])]
+    return actions
+
+
+def _possible(run: Run) -> list[str]:
+    """Return how a run may be steered in its present status."""
     actions = []
     if run.status in CANCELABLE_BEFORE_APPLY or (
         run.status is RunStatus.APPLYING and not run.cancel_requested
     ):
         actions.append("cancel")
-    if is_newest and (run.status in FAILED or _waits_for_retry(run)):
+    if run.status in FAILED or _waits_for_retry(run):
         actions.append("retry")
-    if caller is not None and not caller.actor.has(*RUN_OPERATORS):
-        actions = []
-    if run.status is RunStatus.AWAITING_APPROVAL and _may_decide(run, caller):
-        actions.append("decide")
     return actions
-
-
-def _may_decide(run: Run, caller: Caller | None) -> bool:
-    if caller is None:
-        return True
-    actor = caller.actor
-    return (
-        actor.kind is ActorKind.USER
-        and actor.has(Role.OPS_APPROVER)
-        and not set(actor.subjects) & set(run.requesters)
-    )
 
 
 def _waits_for_retry(run: Run) -> bool:
@@ -86,13 +92,19 @@ def retry_run(act: Act, run_id: str) -> Run:
     return _steer(act, run_id, "retry", _retry)
 
 
-def _steer(act: Act, run_id: str, wanted: str, steer: Callable[[Act, Run, Deployment], Run]) -> Run:
+def may_steer(act: Act, run_id: str, wanted: str) -> Run:
+    """Return a run that the caller may cancel or retry. Raises ``NotFound``, ``NotAllowed``."""
     run = _visible(act, run_id, wanted=f"runs.{wanted}")
     require_role(act, *RUN_OPERATORS, wanted=f"runs.{wanted}", tree=run.tenant_id)
+    return run
+
+
+def _steer(act: Act, run_id: str, wanted: str, steer: Callable[[Act, Run, Deployment], Run]) -> Run:
+    run = may_steer(act, run_id, wanted)
     targets = (("run", run_id),)
     with refused_as(act, "run.refused", tree=run.tenant_id, targets=targets, wanted=wanted):
         run, deployment = locked_run(act.uow, run_id)
-        if wanted not in allowed_actions(run):
+        if wanted not in _possible(run):
             raise IllegalTransition(
                 f"the run is {run.status} and cannot be {_WAYS_TO_SAY[wanted]}",
                 present_status=str(run.status),

@@ -165,6 +165,7 @@ def next_bundle(act: Act, old: Bundle) -> Bundle:
         number=old.number + 1,
         status=BundleStatus.ACCEPTED,
         accepted_by=act.caller.actor.id,
+        builds=0,
         rehearsal=Rehearsal.NONE,
         content_digest=None,
         archive_digest=None,

@@ -7,13 +7,14 @@ which the next turn continues; what it left on the stack is settled first.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from control_plane.domain.audit import Stage
 from control_plane.domain.calls import CallOutcome
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import (
+    Conflict,
     DomainError,
     EngineFailed,
     ForeignLock,
@@ -27,6 +28,7 @@ from control_plane.ports import Applied, EngineCall, EngineResult
 from control_plane.workflows.calling import (
     Listener,
     close_call,
+    newest_number,
     patiently,
     register_call,
     require_newest,
@@ -59,18 +61,23 @@ def advance_run(core: Core, run_id: str) -> None:
             if not _advance(turn):
                 break
         else:
-            raise RuntimeError(f"{run_id} reaches neither a wait nor an end")
+            raise RuntimeError(f"{run_id} does not come to a wait or an end")
+        patiently(lambda: _leave(turn))
     except StaleCall:
         return  # a newer call goes on with the run
-    patiently(lambda: _leave(core, run_id))
 
 
 @dataclass(kw_only=True)
 class Turn:
-    """One turn: what it found out, and its engine call, made when it is needed first."""
+    """One turn: what it found out, and its engine call, made when it is needed first.
+
+    ``newest`` is the number of the deployment's newest call as far as the turn knows. A higher one
+    is that of a worker which took the run over: nothing more of this turn is written then.
+    """
 
     core: Core
     run_id: str
+    newest: int
     findings: Findings = field(default_factory=Findings)
     call: EngineCall | None = None
 
@@ -83,10 +90,17 @@ class Turn:
 
     def _register(self) -> EngineCall:
         with self.core.act() as act:
-            run, deployment = locked_run(act.uow, self.run_id)
-            call = register_call(act, run, deployment)
+            call = register_call(act, *self.locked(act))
+            self.newest = newest_number(act.uow, call.deployment_id)
             act.uow.commit()
         return call
+
+    def locked(self, act: Act) -> tuple[Run, Deployment]:
+        """Return the run, locked, with its deployment. Raises ``StaleCall``."""
+        run, deployment = locked_run(act.uow, self.run_id)
+        if newest_number(act.uow, deployment.id) > self.newest:
+            raise StaleCall("a newer engine call works on this stack", run=run.id)
+        return run, deployment
 
     def drop_call(self, outcome: CallOutcome) -> None:
         """Close the turn's call."""
@@ -106,26 +120,35 @@ class Turn:
 def _begin(core: Core, run_id: str) -> Turn | None:
     """Take the run up. A run that somebody seems to work on has been left by a dead process."""
     with core.act() as act:
-        run, _ = locked_run(act.uow, run_id)
+        run, deployment = locked_run(act.uow, run_id)
         if run.status not in ACTIVE:
             return None
+        newest = newest_number(act.uow, deployment.id)
         deaths = run.deaths + 1 if run.is_working else run.deaths
         act.uow.runs.save(run.changed(core.clock.now(), is_working=True, deaths=deaths))
         act.uow.commit()
-    return Turn(core=core, run_id=run_id)
+    return Turn(core=core, run_id=run_id, newest=newest)
 
 
-def _leave(core: Core, run_id: str) -> None:
-    with core.act() as act:
-        run, _ = locked_run(act.uow, run_id)
+def _leave(turn: Turn) -> None:
+    with turn.core.act() as act:
+        run, _ = turn.locked(act)
         if run.is_working:
-            act.uow.runs.save(run.changed(core.clock.now(), is_working=False))
+            act.uow.runs.save(run.changed(act.now(), is_working=False))
             act.uow.commit()
 
 
 def _advance(turn: Turn) -> bool:
     """Do one step; returns False when there is nothing more to do now."""
-    step, continues = patiently(lambda: _in_rows(turn), seconds=_ROWS_SECONDS)
+    try:
+        step, continues = patiently(lambda: _in_rows(turn), seconds=_ROWS_SECONDS)
+    except (StaleCall, Conflict):
+        raise
+    except DomainError as error:
+        if turn.findings.error is not None:
+            raise  # this cannot be stored either
+        turn.findings = Findings(error=error)
+        return True
     by_engine = _BY_ENGINE.get(step.kind)
     if by_engine is not None:
         _call_engine(turn, by_engine)
@@ -138,7 +161,7 @@ def _advance(turn: Turn) -> bool:
 def _in_rows(turn: Turn) -> tuple[Step, bool]:
     """Find the next step and do it if it changes rows alone; tells whether more follows."""
     with turn.core.act() as act:
-        run, deployment = locked_run(act.uow, turn.run_id)
+        run, deployment = turn.locked(act)
         step = next_step(facts_of(act, run, deployment, turn.findings))
         continues = _do_in_rows(act, turn.findings, run, deployment, step)
         act.uow.commit()
@@ -239,12 +262,14 @@ def _apply_through_gate(
 
 
 def _verify(turn: Turn, call: EngineCall, listener: Listener) -> None:
-    core = turn.core
-    with core.act() as act:
-        run, _ = locked_run(act.uow, turn.run_id)
-        begin_verifying(act, run)
-        act.uow.commit()
-    look = core.engine.look(call, on_events=listener)
+    def begin() -> None:
+        with turn.core.act() as act:
+            run, _ = turn.locked(act)
+            begin_verifying(act, run)
+            act.uow.commit()
+
+    patiently(begin)
+    look = turn.core.engine.look(call, on_events=listener)
     patiently(lambda: _keep_look(turn, call, look))
 
 
@@ -268,7 +293,7 @@ def _call_engine(turn: Turn, step: Callable[[Turn, EngineCall, Listener], None])
     except StaleCall:
         raise
     except ForeignLock as error:
-        _unsettle(turn)
+        patiently(lambda: _unsettle(turn))
         turn.findings.obstacle = Obstacle(on=BlockedOn.FOREIGN_LOCK, error=error)
     except DomainError as error:
         reason = error.data.get("reason") if isinstance(error, EngineFailed) else None
@@ -276,7 +301,7 @@ def _call_engine(turn: Turn, step: Callable[[Turn, EngineCall, Listener], None])
             died = as_json(error)
             patiently(lambda: _count_death(turn, died))
         elif reason == _UNSETTLED:
-            _unsettle(turn)
+            patiently(lambda: _unsettle(turn))
         elif reason == "canceled":
             turn.findings.was_canceled = True
         else:
@@ -285,28 +310,19 @@ def _call_engine(turn: Turn, step: Callable[[Turn, EngineCall, Listener], None])
 
 def _count_death(turn: Turn, error: Mapping[str, Any]) -> None:
     """A process of the call died: the next call of this turn looks at what it left."""
-    core = turn.core
-    with core.act() as act:
-        run, _ = locked_run(act.uow, turn.run_id)
+    with turn.core.act() as act:
+        run, _ = turn.locked(act)
         if turn.call is not None:
             close_call(act, turn.call, CallOutcome.DIED)
-        act.uow.runs.save(run.changed(core.clock.now(), deaths=run.deaths + 1, error=error))
+        act.uow.runs.save(run.changed(act.now(), deaths=run.deaths + 1, error=error))
         act.uow.commit()
     turn.call = None
 
 
 def _unsettle(turn: Turn) -> None:
     with turn.core.act() as act:
-        run, deployment = locked_run(act.uow, turn.run_id)
-        act.uow.deployments.save(
-            replace(
-                deployment,
-                is_unsettled=True,
-                updated_at=turn.core.clock.now(),
-                version=deployment.version + 1,
-            )
-        )
-        del run
+        _, deployment = turn.locked(act)
+        act.uow.deployments.save(deployment.changed(act.now(), is_unsettled=True))
         act.uow.commit()
 
 
@@ -323,13 +339,11 @@ def _keep_applied(turn: Turn, call: EngineCall, applied: Applied) -> None:
         run = run.changed(now, states_written=_with(run.states_written, applied.state_digest))
         act.uow.runs.save(run)
         act.uow.deployments.save(
-            replace(
-                deployment,
+            deployment.changed(
+                now,
                 outputs=public_outputs(applied),
                 state_digest=applied.state_digest,
                 is_unsettled=False,
-                updated_at=now,
-                version=deployment.version + 1,
             )
         )
         _record_apply(act, run, Stage.COMPLETED, applied.summary, applied.state_digest,
@@ -361,14 +375,7 @@ def _keep_failure(turn: Turn, call: EngineCall, result: EngineResult) -> None:
                 now, states_written=_with(run.states_written, result.state_digest), error=error
             )
             act.uow.runs.save(run)
-            act.uow.deployments.save(
-                replace(
-                    deployment,
-                    is_unsettled=result.changed,
-                    updated_at=now,
-                    version=deployment.version + 1,
-                )
-            )
+            act.uow.deployments.save(deployment.changed(now, is_unsettled=result.changed))
             _record_apply(act, run, Stage.FAILED, result.summary, result.state_digest,
                           code=str(error["code"]))  # fmt: skip
             act.uow.commit()

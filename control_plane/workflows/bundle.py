@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from control_plane.domain.audit import Stage
@@ -10,6 +11,7 @@ from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
 from control_plane.domain.errors import BundleInvalid, DomainError
 from control_plane.domain.timers import TimerKind
 from control_plane.ports import BuiltBundle, BundleOrder, EngineEvent
+from control_plane.workflows.calling import patiently
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.moving import as_json
 from control_plane.workflows.owners import sync_tenant
@@ -33,76 +35,78 @@ def build_bundle(core: Core, bundle_id: str) -> None:
         zone=residency.get("zone"),
         strict=bool(residency.get("strict")),
     )
+    build = Build(core, bundle)
     try:
-        built = core.builder.build(order, on_events=_Progress(core, bundle_id))
-        references = _store_files(core, bundle, built)
-        if not _keep_built(core, order, built, references):
+        built = core.builder.build(order, on_events=build.progress)
+        references = build.store_files(built)
+        if not build.write(lambda act, present: _keep_built(act, present, built, references)):
             for reference in references.values():
                 core.objects.remove(reference)
     except DomainError as error:
-        _failed(core, bundle_id, error)
-        return
+        failure = error
+        build.write(lambda act, present: _keep_failure(act, present, failure))
     except Exception:  # a full disk, say: nobody would build it again, so let it be asked for
-        _failed(
-            core,
-            bundle_id,
-            DomainError("the build was interrupted; the worker's log has the reason"),
-        )
+        build.write(lambda act, present: _keep_failure(act, present, _broken_off()))
         raise
 
 
-def _keep_built(
-    core: Core, order: BundleOrder, built: BuiltBundle, references: Mapping[str, str]
-) -> bool:
-    """Keep what was built; False when this build was given up meanwhile."""
-    with core.act() as act:
-        bundle = act.uow.bundles.get(order.bundle_id, lock=True)
-        if bundle is None or bundle.status is not BundleStatus.BUILDING:
-            return False
-        if bundle.inputs != order.variables:  # another one runs
-            return False
-        bundle = bundle.moved(
-            BundleStatus.BUILT,
-            core.clock.now(),
-            rehearsal=Rehearsal(built.rehearsal),
-            content_digest=built.content_digest,
-            archive_digest=built.archive_digest,
-            archive_name=built.archive_name,
-            files=references,
-            checks=tuple(built.checks),
-        )
-        act.uow.bundles.save(bundle)
-        _record_built(act, bundle, built)
-        act.uow.commit()
-    return True
+class Build:
+    """One build of a bundle: it writes nothing once it was given up, though it may still run."""
 
-
-class _Progress:
-    """Keeps the checks of a build in its row as they are done, for those who wait."""
-
-    def __init__(self, core: Core, bundle_id: str) -> None:
+    def __init__(self, core: Core, bundle: Bundle) -> None:
         self._core = core
-        self._bundle_id = bundle_id
+        self._bundle = bundle
         self._checks: list[Mapping[str, Any]] = []
 
-    def __call__(self, events: Sequence[EngineEvent]) -> None:
+    def progress(self, events: Sequence[EngineEvent]) -> None:
+        """Keep the checks in the bundle's row as they are done, for those who wait."""
         self._checks += [body for kind, body in events if kind == "check"]
+        self.write(
+            lambda act, bundle: act.uow.bundles.save(
+                bundle.changed(act.now(), checks=tuple(self._checks))
+            )
+        )
+
+    def store_files(self, built: BuiltBundle) -> dict[str, str]:
+        """Store the archive and what lies beside it; a repeated build writes beside, not over."""
+        core, references = self._core, {}
+        folder = f"bundles/{self._bundle.id}/{self._bundle.version}-{core.ids.new('event')[4:]}"
+        for name, content in {built.archive_name: built.archive, **built.files}.items():
+            references[name] = f"{folder}/{name}"
+            patiently(partial(core.objects.put, references[name], content))
+        return references
+
+    def write(self, write: Callable[[Act, Bundle], None]) -> bool:
+        """Write something of this build, patiently; False when it was given up."""
+        return patiently(lambda: self._write(write))
+
+    def _write(self, write: Callable[[Act, Bundle], None]) -> bool:
         with self._core.act() as act:
-            bundle = act.uow.bundles.get(self._bundle_id, lock=True)
-            if bundle is not None and bundle.status is BundleStatus.BUILDING:
-                now = self._core.clock.now()
-                act.uow.bundles.save(bundle.changed(now, checks=tuple(self._checks)))
-                act.uow.commit()
+            bundle = act.uow.bundles.get(self._bundle.id, lock=True)
+            if bundle is None or bundle.status is not BundleStatus.BUILDING:
+                return False
+            if bundle.builds != self._bundle.builds:
+                return False
+            write(act, bundle)
+            act.uow.commit()
+        return True
 
 
-def _store_files(core: Core, bundle: Bundle, built: BuiltBundle) -> dict[str, str]:
-    """Store the archive and what lies beside it; a repeated build writes beside, not over."""
-    folder = f"bundles/{bundle.id}/{bundle.version}-{core.ids.new('event')[4:]}"
-    references = {}
-    for name, content in {built.archive_name: built.archive, **built.files}.items():
-        references[name] = f"{folder}/{name}"
-        core.objects.put(references[name], content)
-    return references
+def _keep_built(
+    act: Act, bundle: Bundle, built: BuiltBundle, references: Mapping[str, str]
+) -> None:
+    bundle = bundle.moved(
+        BundleStatus.BUILT,
+        act.now(),
+        rehearsal=Rehearsal(built.rehearsal),
+        content_digest=built.content_digest,
+        archive_digest=built.archive_digest,
+        archive_name=built.archive_name,
+        files=references,
+        checks=tuple(built.checks),
+    )
+    act.uow.bundles.save(bundle)
+    _record_built(act, bundle, built)
 
 
 def _record_built(act: Act, bundle: Bundle, built: BuiltBundle) -> None:
@@ -125,16 +129,26 @@ def _record_built(act: Act, bundle: Bundle, built: BuiltBundle) -> None:
 _WAITING = (
     BundleStatus.AWAITING_ARCHITECT,
     BundleStatus.ACCEPTED,
+    BundleStatus.BUILD_FAILED,
     BundleStatus.BUILT,
     BundleStatus.HANDED_OVER,
 )
 
 
 def expire_bundle(act: Act, bundle_id: str) -> None:
-    """Expire a bundle that was not used in time; does nothing when it was, or has more time."""
+    """Expire a bundle that was not used in time; does nothing when it was, or has more time.
+
+    One that is being built is looked at again when its build is over.
+    """
     now = act.now()
     bundle = act.uow.bundles.get(bundle_id, lock=True)
-    if bundle is None or bundle.status not in _WAITING or bundle.expires_at is None:
+    if bundle is None or bundle.expires_at is None:
+        return
+    if bundle.status is BundleStatus.BUILDING:
+        again = max(bundle.expires_at, now + act.core.limits.build_life)
+        act.uow.timers.set(TimerKind.BUNDLE_EXPIRY, bundle.id, again)
+        return
+    if bundle.status not in _WAITING:
         return
     if bundle.expires_at > now:
         act.uow.timers.set(TimerKind.BUNDLE_EXPIRY, bundle.id, bundle.expires_at)
@@ -152,16 +166,11 @@ def fail_stale_build(act: Act, bundle_id: str) -> None:
     bundle = act.uow.bundles.get(bundle_id, lock=True)
     if bundle is None or bundle.status is not BundleStatus.BUILDING:
         return
-    error = DomainError("the build was interrupted; the worker's log has the reason")
-    _keep_failure(act, bundle, error)
+    _keep_failure(act, bundle, _broken_off())
 
 
-def _failed(core: Core, bundle_id: str, error: DomainError) -> None:
-    with core.act() as act:
-        bundle = act.uow.bundles.get(bundle_id, lock=True)
-        if bundle is not None and bundle.status is BundleStatus.BUILDING:
-            _keep_failure(act, bundle, error)
-        act.uow.commit()
+def _broken_off() -> DomainError:
+    return DomainError("the build was aborted; see the worker's log")
 
 
 def _keep_failure(act: Act, bundle: Bundle, error: DomainError) -> None:

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from control_plane.domain import spec as specs
 from control_plane.domain.calls import CallOutcome, CallRecord
 from control_plane.domain.deployment import Deployment
-from control_plane.domain.errors import Conflict, StaleCall, Unavailable
+from control_plane.domain.errors import Conflict, DomainError, StaleCall, Unavailable
 from control_plane.domain.run import Run
 from control_plane.ports import EngineCall, EngineEvent, UnitOfWork
 from control_plane.workflows.core import Act, Core
@@ -64,6 +64,12 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
     )
 
 
+def newest_number(uow: UnitOfWork, deployment_id: str) -> int:
+    """Return the number of a deployment's newest call, 0 while there is none."""
+    newest = uow.queries.newest_call(deployment_id)
+    return newest.number if newest is not None else 0
+
+
 def require_newest(uow: UnitOfWork, call: EngineCall) -> CallRecord:
     """Return the record of a call that still owns its stack. Raises ``StaleCall``."""
     newest = uow.queries.newest_call(call.deployment_id)
@@ -81,14 +87,15 @@ def close_call(act: Act, call: EngineCall, outcome: CallOutcome) -> None:
 def patiently(transaction: Callable[[], T], *, seconds: float = _PATIENCE_SECONDS) -> T:
     """Repeat a transaction while the database is unavailable or others change the same rows.
 
-    Raises ``Unavailable`` or ``Conflict`` when that does not pass within ``seconds``.
+    Raises the transient error or ``Conflict`` when that does not pass within ``seconds``.
     """
     end, pause = time.monotonic() + seconds, _FIRST_PAUSE_SECONDS
     while True:
         try:
             return transaction()
-        except (Unavailable, Conflict):
-            if time.monotonic() + pause > end:
+        except DomainError as error:
+            is_passing = error.transient or isinstance(error, Conflict)
+            if not is_passing or time.monotonic() + pause > end:
                 raise
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -24,6 +24,8 @@ from control_plane.ports import (
 )
 from control_plane.workflows.budget import RefusalBudget
 from control_plane.workflows.reads import ReadTally
+
+ReadKey = tuple[Actor, str, str]  # who read which tree by which route
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ class Core:
     here: Whereabouts
     calls: set[str] = field(default_factory=set)  # engine calls that this process has open
     refusals: RefusalBudget = field(default_factory=RefusalBudget)
-    reads: ReadTally[tuple[Actor, str, str]] = field(default_factory=ReadTally)
+    reads: ReadTally[ReadKey] = field(default_factory=ReadTally)
 
     @contextmanager
     def act(self, caller: Caller = WORKER) -> Iterator[Act]:
@@ -98,11 +100,15 @@ class Core:
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """What one caller does in one open transaction. The one that opened it commits it."""
+    """What one caller does in one open transaction. Whoever opened it commits it.
+
+    ``if_undone`` puts back what was taken from memory for it, when it does not become durable.
+    """
 
     core: Core
     uow: UnitOfWork
     caller: Caller
+    if_undone: list[Callable[[], None]] = field(default_factory=list)
 
     def now(self) -> datetime:
         """Return the present time, aware, UTC."""

@@ -7,7 +7,6 @@ called.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from control_plane.domain.approval import ApprovalStatus
@@ -123,9 +122,7 @@ def record_attempt(act: Act, run: Run, deployment: Deployment, plan: Plan, call:
     """Record ``attempted``: durable before the engine touches anything."""
     now = act.now()
     act.uow.calls.save(require_newest(act.uow, call).until(now + act.core.limits.apply_life))
-    act.uow.deployments.save(
-        replace(deployment, is_unsettled=True, updated_at=now, version=deployment.version + 1)
-    )
+    act.uow.deployments.save(deployment.changed(now, is_unsettled=True))
     resumed = run.status is RunStatus.APPLYING
     data: dict[str, Any] = {
         "plan_digest": plan.digest, "call": call.call_id, "state_before": run.state_before,

@@ -152,19 +152,11 @@ def close_approval(act: Act, run: Run, status: ApprovalStatus, **data: Any) -> N
         return
     act.uow.approvals.save(approval.moved(status, act.now()))
     act.uow.timers.cancel(TimerKind.APPROVAL_EXPIRY, approval.id)
-    action = _APPROVAL_ACTIONS.get(status)
-    if action is not None:
-        record(
-            act.by(WORKER), action,
-            tree=run.tenant_id, targets=(("approval", approval.id), ("run", run.id)), run=run.id,
-            plan_digest=approval.plan_digest, **data,
-        )  # fmt: skip
-
-
-_APPROVAL_ACTIONS: Final[Mapping[ApprovalStatus, str]] = {
-    ApprovalStatus.EXPIRED: "approval.expired",
-    ApprovalStatus.SUPERSEDED: "approval.superseded",
-}
+    record(
+        act.by(WORKER), f"approval.{status}",
+        tree=run.tenant_id, targets=(("approval", approval.id), ("run", run.id)), run=run.id,
+        plan_digest=approval.plan_digest, **data,
+    )  # fmt: skip
 
 
 def as_json(error: DomainError) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
             )
         )
         deployment = replace(deployment, spec_number=number)
-    deployment = replace(deployment, updated_at=act.now(), version=deployment.version + 1)
+    deployment = deployment.changed(act.now())
     act.uow.deployments.save(deployment)
     return deployment
 
@@ -143,16 +143,20 @@ def _claim_account(act: Act, run: Run, deployment: Deployment) -> Account:
 
 
 def _hub_with_room(uow: UnitOfWork, deployment: Deployment) -> Hub:
+    """Return the Hub that the slice counts in, or one with room while its stack is empty.
+
+    What was made for one Hub stays there: another one may be in another account.
+    """
     uow.serialize_on(hub_room(deployment.region))
-    if deployment.hub_id is not None and deployment.applied_spec:
-        hub = uow.hubs.get(deployment.hub_id)  # it lives there
-        if hub is not None and hub.status is HubStatus.READY:
-            return hub
+    own = uow.hubs.get(deployment.hub_id) if deployment.hub_id is not None else None
+    if own is not None and own.status is HubStatus.READY:
+        return own
+    if own is not None and (deployment.is_unsettled or deployment.state_digest is not None):
         raise HubUnavailable("the Hub of this slice is not ready")
     ready = uow.hubs.find(region=deployment.region, status=HubStatus.READY)
     taken = uow.queries.slices([hub.id for hub in ready])
     for hub in ready:
-        if hub.id == deployment.hub_id or taken[hub.id] < hub.capacity:
+        if taken[hub.id] < hub.capacity:
             return hub
     raise HubUnavailable(
         f"no ready Hub in {deployment.region} has capacity left", region=deployment.region

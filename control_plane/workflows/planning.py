@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from control_plane.domain.approval import Approval, ApprovalStatus, ExcludedApprover
 from control_plane.domain.audit import Stage
 from control_plane.domain.canonical import digest
@@ -15,7 +13,7 @@ from control_plane.ports import EnginePlan, UnitOfWork
 from control_plane.workflows.core import Act
 from control_plane.workflows.moving import move_run
 from control_plane.workflows.placing import policy_scope, spec_of
-from control_plane.workflows.recording import record
+from control_plane.workflows.recording import record, record_foreign_update
 
 
 def present_parts(
@@ -37,7 +35,8 @@ def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deploym
         raise LookupError(run.deployment_id)
     now = act.now()
     parts = present_parts(act, run, deployment, engine_plan)
-    _notice_foreign_update(act, run, deployment, parts["state"])
+    if deployment.state_digest not in {None, parts["state"]}:
+        record_foreign_update(act, run, deployment, parts["state"])
     plan_id = act.new_id("plan")
     reference = f"plans/{plan_id}"
     plan = Plan(
@@ -57,12 +56,10 @@ def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deploym
         created_at=now,
     )
     act.uow.plans.add(plan)
-    deployment = replace(
-        deployment,
+    deployment = deployment.changed(
+        now,
         stack_salt=engine_plan.stack_salt or deployment.stack_salt,
         encrypted_key=engine_plan.encrypted_key or deployment.encrypted_key,
-        updated_at=now,
-        version=deployment.version + 1,
     )
     act.uow.deployments.save(deployment)
     run = run.changed(now, plan_id=plan.id, state_before=parts["state"], failures=0)
@@ -72,17 +69,6 @@ def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deploym
     sealed = act.core.secrets.seal(engine_plan.saved_plan, context=plan_id)
     act.core.objects.put(reference, sealed)
     return run, deployment, plan
-
-
-def _notice_foreign_update(act: Act, run: Run, deployment: Deployment, state: str) -> None:
-    """Record that something other than our runs changed the stack since our last run."""
-    if deployment.state_digest is None or deployment.state_digest == state:
-        return
-    record(
-        act, "stack.foreign_update",
-        tree=run.tenant_id, targets=(("deployment", deployment.id),), run=run.id,
-        stack=deployment.stack, state_digest=state, previous_digest=deployment.state_digest,
-    )  # fmt: skip
 
 
 def _record_plan(act: Act, run: Run, plan: Plan) -> None:

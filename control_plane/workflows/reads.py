@@ -35,6 +35,14 @@ class Reads:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What is to be recorded now: ``reads``, with ``earlier`` ones among them that waited."""
+
+    reads: Reads
+    earlier: Reads | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Window:
     opened_at: float
     waiting: Reads | None = None
@@ -48,19 +56,30 @@ class ReadTally(Generic[Key]):
     _windows: dict[Key, _Window] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take(self, key: Key, read: Reads) -> Reads | None:
+    def take(self, key: Key, read: Reads) -> Taken | None:
         """Return what is to be recorded now, earlier reads included; None when it may wait."""
         with self._lock:
             now = self.ticks()
             window = self._windows.get(key)
             if window is None and len(self._windows) >= MAX_WINDOWS:
-                return read
+                return Taken(reads=read)
+            earlier = window.waiting if window is not None else None
+            both = read if earlier is None else earlier + read
             if window is None or now - window.opened_at >= WINDOW_SECONDS:
                 self._windows[key] = _Window(opened_at=now)
-                return read if window is None or window.waiting is None else window.waiting + read
-            waiting = read if window.waiting is None else window.waiting + read
-            self._windows[key] = replace(window, waiting=waiting)
+                return Taken(reads=both, earlier=earlier)
+            self._windows[key] = replace(window, waiting=both)
             return None
+
+    def give_back(self, key: Key, earlier: Reads | None) -> None:
+        """Take back what could not be recorded: the next read is due at once, with ``earlier``."""
+        with self._lock:
+            window = self._windows.pop(key, None)
+            since = window.waiting if window is not None else None
+            waiting = earlier + since if earlier and since else earlier or since
+            if waiting is not None:
+                opened_at = self.ticks() - WINDOW_SECONDS
+                self._windows[key] = _Window(opened_at=opened_at, waiting=waiting)
 
     def due(self, *, at_once: bool = False) -> dict[Key, Reads]:
         """Return and forget what waited for a whole window, or all of it."""

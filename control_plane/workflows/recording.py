@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from control_plane.domain.audit import AuditEvent, Stage
-from control_plane.domain.deployment import PLATFORM
+from control_plane.domain.audit import AuditEvent, Stage, fitted
+from control_plane.domain.deployment import PLATFORM, Deployment
 from control_plane.domain.errors import AuditUnavailable, DomainError
+from control_plane.domain.run import Run
 from control_plane.workflows.core import Act, Caller, Core
 
 
@@ -30,7 +31,8 @@ def record(
     """Record what happened in the transaction of ``act`` and return the event's id.
 
     ``tree`` is a tenant id; None means the platform's tree. ``data`` are the fields of the
-    action's schema; those that are None are left out. Raises ``AuditUnavailable``, also
+    action's schema; those that are None are left out, and a list that is longer than an event can
+    hold loses its end (``fitted``). Raises ``AuditUnavailable``, also
     for a change that belongs to a log which is held.
     """
     held = act.caller.held.get(tree or PLATFORM)
@@ -50,11 +52,23 @@ def record(
         approval=approval,
         idempotency_key_sha256=act.caller.idempotency_key_sha256,
         request_id=act.caller.request_id,
-        data={name: value for name, value in data.items() if value is not None},
+        data=fitted({name: value for name, value in data.items() if value is not None}),
         personal=personal or {},
     )
     act.uow.audit.record(event)
     return event.id
+
+
+def record_foreign_update(
+    act: Act, run: Run, deployment: Deployment, state_digest: str | None
+) -> None:
+    """Record that something that is no run of ours wrote a stack since the last run of ours."""
+    record(
+        act, "stack.foreign_update",
+        tree=run.tenant_id, targets=(("deployment", deployment.id),), run=run.id,
+        stack=deployment.stack, state_digest=state_digest,
+        previous_digest=deployment.state_digest,
+    )  # fmt: skip
 
 
 def record_denied(

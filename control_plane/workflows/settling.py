@@ -8,7 +8,6 @@ that the cloud answers for. Anything else blocks the run, naming who holds the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,7 +22,7 @@ from control_plane.workflows.calling import CALLS_KEPT, Listener, patiently, req
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Obstacle
 from control_plane.workflows.moving import locked_run
-from control_plane.workflows.recording import record
+from control_plane.workflows.recording import record, record_foreign_update
 
 _AGAIN_OURS: Final = timedelta(seconds=30)  # a lock of ours is looked at again
 _AGAIN_FOREIGN: Final = timedelta(minutes=5)  # and somebody else's
@@ -43,14 +42,14 @@ def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obs
     found = core.engine.inspect(call, marks=marks)
     held = [lock for lock in found.locks if not _may_break(lock, owners, core.clock.now())]
     if held:
-        return _held(core, run_id, held[0])
-    obstacle = patiently(lambda: _check_state(core, run_id, call, found, set(owners)))
+        return patiently(lambda: _held(core, run_id, call, held[0]))
+    obstacle, is_ours = patiently(lambda: _check_state(core, run_id, call, found, set(owners)))
     if obstacle is not None:
         return obstacle
     stale = [lock.id for lock in found.locks]
     if stale:
         core.engine.clean_up(call, end_calls=(), break_locks=stale)
-    patiently(lambda: _record_clean_up(core, run_id, len(ended.ended_pids), found.locks))
+    patiently(lambda: _record_clean_up(core, run_id, call, len(ended.ended_pids), found.locks))
     try:
         resolved = core.engine.resolve(call, on_events=listener)
     except PendingUnresolved as error:
@@ -72,7 +71,7 @@ def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obs
                         for r in resolved
                     ],
                 )  # fmt: skip
-            _settled(act, run, call, after.state_digest)
+            _settled(act, run, call, after.state_digest, is_ours=is_ours)
             act.uow.commit()
 
     patiently(store)
@@ -89,11 +88,13 @@ def _may_break(lock: LockInfo, owners: dict[str, CallRecord], now: datetime) -> 
     return not lock.alive
 
 
-def _held(core: Core, run_id: str, lock: LockInfo) -> Obstacle:
+def _held(core: Core, run_id: str, call: EngineCall, lock: LockInfo) -> Obstacle:
     holder = f"{lock.user or 'somebody'}@{lock.host or 'an unknown host'}"
     holder += f" (pid {lock.pid})" if lock.pid else ""
     ours = f", engine call {lock.call_id}" if lock.call_id else ""
     with core.act() as act:
+        locked_run(act.uow, run_id)
+        require_newest(act.uow, call)
         pause = _AGAIN_OURS if lock.call_id else _AGAIN_FOREIGN
         act.uow.timers.set(TimerKind.RUN_TURN, run_id, core.clock.now() + pause)
         act.uow.commit()
@@ -106,8 +107,8 @@ def _held(core: Core, run_id: str, lock: LockInfo) -> Obstacle:
 
 def _check_state(
     core: Core, run_id: str, call: EngineCall, found: StackInspection, ours: set[str]
-) -> Obstacle | None:
-    """Find out whether somebody else wrote the state while an apply of ours was interrupted.
+) -> tuple[Obstacle | None, bool]:
+    """Find out whether somebody else wrote the state since ours did, and tell whether it is ours.
 
     A lock of ours that is still there proves that nobody did: every writer takes the lock first.
     Without it the state must be one that our runs know, or one that a call of ours wrote last. A
@@ -121,11 +122,13 @@ def _check_state(
         if proven:
             _remember(act, run, found.state_digest)
             act.uow.commit()
-            return None
-    if run.status in {RunStatus.APPROVED, RunStatus.APPLYING, RunStatus.VERIFYING}:
-        error = PlanMoved("the stack was changed by something other than a run", parts=["state"])
-        return Obstacle(on=BlockedOn.STATE_MOVED, error=error)
-    return None
+            return None, True
+        if run.status in {RunStatus.APPROVED, RunStatus.APPLYING, RunStatus.VERIFYING}:
+            error = PlanMoved("the stack was changed by something that is no run", parts=["state"])
+            return Obstacle(on=BlockedOn.STATE_MOVED, error=error), False
+        record_foreign_update(act, run, deployment, found.state_digest)
+        act.uow.commit()
+        return None, False
 
 
 def _remember(act: Act, run: Run, state_digest: str | None) -> None:
@@ -136,11 +139,14 @@ def _remember(act: Act, run: Run, state_digest: str | None) -> None:
     act.uow.runs.save(run.changed(act.now(), states_written=known))
 
 
-def _record_clean_up(core: Core, run_id: str, processes: int, locks: Sequence[LockInfo]) -> None:
+def _record_clean_up(
+    core: Core, run_id: str, call: EngineCall, processes: int, locks: Sequence[LockInfo]
+) -> None:
     if not processes and not locks:
         return
     with core.act() as act:
         run, _ = locked_run(act.uow, run_id)
+        require_newest(act.uow, call)
         if processes:
             record(
                 act, "run.cleaned_up",
@@ -156,25 +162,21 @@ def _record_clean_up(core: Core, run_id: str, processes: int, locks: Sequence[Lo
         act.uow.commit()
 
 
-def _settled(act: Act, run: Run, call: EngineCall, state_digest: str | None) -> None:
-    """Say that the stack is as our records say, and that the run continues."""
-    now = act.now()
+def _settled(
+    act: Act, run: Run, call: EngineCall, state_digest: str | None, *, is_ours: bool
+) -> None:
+    """Say that the stack is as our records say, and that the run goes on."""
     deployment = act.uow.deployments.get(run.deployment_id, lock=True)
     if deployment is None:
         raise LookupError(run.deployment_id)
-    _remember(act, run, state_digest)
+    if is_ours:
+        _remember(act, run, state_digest)
     act.uow.deployments.save(
-        replace(
-            deployment,
-            is_unsettled=False,
-            state_digest=state_digest,
-            updated_at=now,
-            version=deployment.version + 1,
-        )
+        deployment.changed(act.now(), is_unsettled=False, state_digest=state_digest)
     )
     record(
         act, "run.resumed",
         tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
         phase=str(run.status), call=call.call_id, state_digest=state_digest,
-        ours=True, attempt=run.attempt,
+        ours=is_ours, attempt=run.attempt,
     )  # fmt: skip

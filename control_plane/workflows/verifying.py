@@ -5,8 +5,6 @@ The engine's own checks come with its look; here are those that need the rules.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.engine import Check, Look
@@ -47,15 +45,13 @@ def keep_evidence(act: Act, run: Run, call: EngineCall, look: Look) -> Run:
     )
     act.uow.evidence.add(evidence)
     act.uow.deployments.save(
-        replace(
-            deployment,
+        deployment.changed(
+            now,
             outputs=public_outputs(look),
             state_digest=look.state_digest,
             evidence_id=evidence.id,
             applied_spec=run.spec_number if evidence.ok else deployment.applied_spec,
             is_unsettled=not evidence.ok,
-            updated_at=now,
-            version=deployment.version + 1,
         )
     )
     run = run.changed(now, evidence_id=evidence.id, failures=0)

@@ -23,13 +23,14 @@ def hub_room(region: str) -> str:
 
 
 def wake_for_hub(act: Act, hub: Hub) -> int:
-    """Wake as many runs as the Hub has room for; returns how many."""
+    """Let the Hub's own slices go on, and as many others as it has room for; returns how many."""
     act.uow.serialize_on(hub_room(hub.region))
+    blocked_runs, reason = act.uow.queries.blocked_runs, BlockedOn.HUB_UNAVAILABLE
+    own = blocked_runs(reason, limit=_AT_ONCE, hub_id=hub.id)
+    woken = sum(_wake(act, run_id) for run_id in own)
     room = hub.capacity - act.uow.queries.slices([hub.id])[hub.id]
-    waiting = act.uow.queries.blocked_runs(
-        BlockedOn.HUB_UNAVAILABLE, limit=max(room, 0), region=hub.region
-    )
-    return sum(_wake(act, run_id) for run_id in waiting)
+    others = blocked_runs(reason, limit=max(room, 0), region=hub.region)
+    return woken + sum(_wake(act, run_id) for run_id in others)
 
 
 def wake_for_account(act: Act) -> int:

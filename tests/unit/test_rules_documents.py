@@ -191,6 +191,11 @@ def test_every_form_of_condition_is_understood(folder):
         ("mode_rules", "title: Size", "title: Size\n    title: Big", "line", "duplicated"),
         ("mode_rules", "rules:\n", "rules: [\n", "line", ""),
         ("mode_rules", 'next_review: "2027-06-30"', 'next_review: "soon"', "document", "soon"),
+        *(
+            (name, "status: active", f"status: {status}", "document.status", f"is {status} is not")
+            for name in NAMES
+            for status in ("draft", "retired")
+        ),
         ("regions", "regions: [eu-west-2]", "regions: [eu-west-1]", "zones.uk.regions", "zone eu"),
         (
             "regions",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -84,6 +85,15 @@ def test_a_link_counts_its_uses_and_opens_the_signature_too(desk: Desk) -> None:
     assert link.uses == len(names) == 3
     read = [e.data["file"] for e in desk.events() if e.action == "bundle.downloaded"]
     assert read == names
+
+
+def test_the_address_of_who_uses_a_link_is_kept_beside_the_log(desk: Desk) -> None:
+    given = desk.handed_over()
+    who = replace(person("anybody"), address="203.0.113.7")
+    perform(desk.core, who, handovers.download_by_link, desk.bundle_id, given.token, name=None)
+    (event,) = [e for e in desk.events() if e.action == "bundle.downloaded"]
+    assert event.personal == {"remote_address": "203.0.113.7"}
+    assert "203.0.113.7" not in str(event.body)
 
 
 def _wrong_secret(desk: Desk, token: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from control_plane.domain.errors import CompanyHasTenant, ContractAlreadyUsed, InvalidInput
-from control_plane.domain.tenant import TenantStatus
+from control_plane.domain.tenant import RefusedRequest, TenantStatus
 from control_plane.services import provisioning, tenants
 from control_plane.services.performing import perform
 from control_plane.services.provisioning import Accepted
@@ -116,6 +116,40 @@ def test_an_acceptance_names_the_earlier_refusals_of_its_contract(world: World) 
     with world.core.uow() as uow:
         kept = [(r.id, r.code) for r in uow.refusals.find(envelope_id="env-0001")]
     assert kept == [(each, "invalid_input") for each in refusals]
+
+
+def test_two_thousand_refusals_do_not_make_a_contract_impossible(world: World) -> None:
+    """A machine repeats a wrong request every minute for a day and a half, and then corrects it."""
+    body = request_body("B", 1)
+    with world.core.uow() as uow:
+        for _ in range(2000):
+            uow.refusals.add(
+                RefusedRequest(
+                    id=world.core.ids.new("refusal"),
+                    provider=body["contract"]["provider"],
+                    envelope_id=body["contract"]["envelope_id"],
+                    body_digest="sha256:" + "0" * 64,
+                    code="invalid_input",
+                    requested_by="crm",
+                    refused_at=world.clock.now(),
+                )
+            )
+        uow.commit()
+    assert submit(world, 1).created
+    (event,) = (e for e in world.events() if e.action == "request.accepted")
+    assert event.data["earlier_requests"] == list(world.rows("refused_request"))[-50:]
+    assert event.data["count"] == 2000
+
+
+def test_a_repeated_contract_of_a_hidden_tenant_says_nothing_of_it(world: World) -> None:
+    submit(world, 1)
+    stranger = Caller(actor=replace(AUTOMATION.actor, tenants=("ten_x",)))
+    with pytest.raises(ContractAlreadyUsed) as refused:
+        submit(world, 1, stranger)
+    assert refused.value.data == {}
+    with pytest.raises(ContractAlreadyUsed) as refused:  # of other facts
+        submit(world, 1, stranger, environment="staging")
+    assert refused.value.data == {}
 
 
 def test_a_contract_that_was_never_refused_names_none(world: World) -> None:

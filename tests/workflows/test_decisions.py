@@ -155,6 +155,39 @@ def test_the_end_of_an_approvals_life_is_exclusive(waiting: Waiting) -> None:
     waiting.refused(OPS, ApprovalExpired)
 
 
+def test_a_late_decision_on_a_used_approval_says_that_it_is_used(waiting: Waiting) -> None:
+    waiting.decide()
+    waiting.world.work()
+    waiting.world.clock.advance(hours=100)
+    with pytest.raises(AlreadyDecided, match="is consumed"):
+        waiting.decide(person("otto", Role.OPS_APPROVER))
+
+
+def left_of_approval(waiting: Waiting) -> list[str]:
+    """Return the actions recorded of the approval itself."""
+    return [
+        event.action
+        for event in waiting.world.events()
+        if event.action.startswith("approval.")
+        and ("approval", waiting.view.approval.id) in event.targets
+    ]
+
+
+def test_an_approval_that_is_used_leaves_an_event(waiting: Waiting) -> None:
+    waiting.decide()
+    assert left_of_approval(waiting) == []
+    waiting.world.work()
+    assert left_of_approval(waiting) == ["approval.consumed"]
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_an_approval_of_a_canceled_run_leaves_an_event(waiting: Waiting, is_given: bool) -> None:
+    if is_given:
+        waiting.decide()
+    perform(waiting.world.core, OPS, runs.cancel_run, waiting.run_id)
+    assert left_of_approval(waiting) == ["approval.canceled"]
+
+
 def test_a_timer_expires_what_nobody_decided(waiting: Waiting) -> None:
     waiting.world.clock.advance(hours=71)
     fire_due(waiting.world.core)

@@ -15,6 +15,7 @@ from control_plane.domain.errors import (
     IdempotencyKeyMissing,
     IdempotencyKeyReused,
     InvalidInput,
+    NotAllowed,
 )
 from control_plane.ports import IdempotencyRecord
 from control_plane.services.idempotency import LIFE, STALE, Answer, key_digest, once
@@ -35,6 +36,7 @@ class Effect:
         self.world = world
         self.done = 0
         self.fault: Exception | None = None
+        self.lost: Exception | None = None
         self.started = threading.Event()
         self.go_on = threading.Event()
         self.go_on.set()
@@ -62,13 +64,27 @@ class Effect:
         caller = replace(who, idempotency_key_sha256=key_digest(key))
         return once(
             self.world.core, caller, route=route, body=BODY if body is None else body,
-            act=act or self,
+            act=act or self, may=self.may,
         )  # fmt: skip
+
+    def may(self, _: Act) -> None:
+        """Refuse who has lost the right to it."""
+        if self.lost is not None:
+            raise self.lost
 
 
 @pytest.fixture
 def effect(world: World) -> Effect:
     return Effect(world)
+
+
+def test_a_repetition_takes_the_right_that_the_act_takes(effect: Effect) -> None:
+    first = effect.ask()
+    effect.lost = NotAllowed("this takes one of the roles")
+    with pytest.raises(NotAllowed):
+        effect.ask()
+    effect.lost = None
+    assert effect.ask() == replace(first, replayed=True)
 
 
 def test_a_repetition_is_answered_with_the_first_answer(effect: Effect) -> None:

@@ -238,8 +238,8 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     ),
     "runs.cancel_run": (
         Case(prepare=steer(runs.cancel_run, canceled=False),
-             events=("run.canceled:completed", "tenant.status_changed:completed",
-                     "account.released:completed")),
+             events=("approval.canceled:completed", "run.canceled:completed",
+                     "tenant.status_changed:completed", "account.released:completed")),
         Case(prepare=steer(runs.cancel_run, canceled=True), error=IllegalTransition,
              events=("run.refused:denied",)),
         Case(prepare=steer(runs.cancel_run, AUTOMATION, canceled=False), error=NotAllowed,
@@ -320,6 +320,24 @@ PARTS = {
 }
 Read = Callable[[Scene, str, str, str], object]  # scene, tenant, run, bundle
 READING: dict[str, Read] = {
+    "accounts.may_change": lambda s, *_: perform(s.core, EVERYBODY, accounts.may_change, "create"),
+    "approvals.may_decide": lambda s, _, run, __: perform(
+        s.core, EVERYBODY, approvals.may_decide, s.run(run).approval_id
+    ),
+    "approvals.open_to_caller": lambda s, _, run, __: perform(
+        s.core, EVERYBODY, approvals.open_to_caller, list(s.rows("approval").values()), {run}
+    ),
+    "bundles.may_change": lambda s, _, __, bundle: perform(
+        s.core, EVERYBODY, bundles.may_change, bundle, "edit"
+    ),
+    "hubs.may_request": lambda s, *_: perform(s.core, EVERYBODY, hubs.may_request),
+    "provisioning.may_submit": lambda s, *_: perform(s.core, EVERYBODY, provisioning.may_submit),
+    "runs.allowed_actions": lambda s, _, run, __: perform(
+        s.core, EVERYBODY, runs.allowed_actions, s.run(run)
+    ),
+    "runs.may_steer": lambda s, _, run, __: perform(
+        s.core, EVERYBODY, runs.may_steer, run, "cancel"
+    ),
     "approvals.get_approval": lambda s, _, run, __: perform(
         s.core, EVERYBODY, approvals.get_approval, s.run(run).approval_id
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -41,16 +41,25 @@ class SqlQueries:
         )
         return self._first(mapping.RUN, query)
 
+    def newest_runs(self, deployment_ids: Sequence[str]) -> Collection[str]:
+        """Return the ids of the newest runs of some deployments."""
+        query = (
+            select(_run.c.id)
+            .where(_run.c.deployment_id.in_(sorted(set(deployment_ids))))
+            .ext(distinct_on(_run.c.deployment_id))
+            .order_by(_run.c.deployment_id, _run.c.number.desc())
+        )
+        return frozenset(self._ids(query))
+
     def blocked_runs(
-        self, on: BlockedOn, *, limit: int, region: str | None = None
+        self, on: BlockedOn, *, limit: int, region: str | None = None, hub_id: str | None = None
     ) -> Sequence[str]:
-        """Return the ids of the runs that wait for ``on`` longest, of one region or of all."""
+        """Return the ids of the runs that wait for ``on`` longest, of a region or Hub or of all."""
+        deployment = tables.deployment
         query = select(_run.c.id).where(_run.c.status == RunStatus.BLOCKED, _run.c.blocked_on == on)
-        if region is not None:
-            deployment = tables.deployment
-            query = query.join(deployment, deployment.c.id == _run.c.deployment_id).where(
-                deployment.c.region == region
-            )
+        query = query.join(deployment, deployment.c.id == _run.c.deployment_id)
+        for column, value in ((deployment.c.region, region), (deployment.c.hub_id, hub_id)):
+            query = query if value is None else query.where(column == value)
         return self._ids(query.order_by(_run.c.updated_at).limit(limit))
 
     def plan_heads(self, plan_ids: Sequence[str]) -> Mapping[str, PlanHead]:

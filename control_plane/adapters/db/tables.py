@@ -401,6 +401,7 @@ bundle = Table(
     choice("status", BundleStatus),
     words("accepted_by", nullable=True),
     json_object("inputs"),
+    Column("builds", Integer, nullable=False),
     choice("rehearsal", Rehearsal),
     words("content_digest", nullable=True),
     words("archive_digest", nullable=True),

@@ -30,7 +30,8 @@ class Document:
 def read_document(folder: Path, name: str) -> Document:
     """Return ``<folder>/<name>.yaml``, valid under ``<folder>/schemas/<name>.schema.json``.
 
-    The digest is over the content, so a comment does not change it. Raises ``SettingInvalid`` with
+    Only a document that is ``active`` is in force. The digest is over the content, so a comment
+    does not change it. Raises ``SettingInvalid`` with
     one sentence that names the file and the path inside it.
     """
     file = f"{name}.yaml"
@@ -56,6 +57,9 @@ def read_document(folder: Path, name: str) -> Document:
     error = best_match(validator.iter_errors(content))
     if error is not None:
         raise refused(file, _path(error), error.message)
+    status = content["document"]["status"]
+    if status != "active":
+        raise refused(file, "document.status", f"a document that is {status} is not in force")
     return Document(file=file, content=content, digest=digest(content))
 
 

@@ -142,4 +142,4 @@ def test_a_list_is_filtered_by_status_and_tenant(shown: Scene) -> None:
     assert [run["id"] for run in runs] == [shown.ids["run_id"]]
     waiting = shown.api.call("GET", "/v1/runs?status=awaiting_approval", ADMIN).json()["items"]
     assert [run["id"] for run in waiting] == [shown.ids["run_id"]]
-    assert waiting[0]["allowed_actions"] == ["cancel", "decide"]
+    assert waiting[0]["allowed_actions"] == ["cancel"]  # an admin does not decide

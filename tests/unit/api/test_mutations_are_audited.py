@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from control_plane.domain.actor import Role
-from tests.unit.api.scene import Scene, is_problem
+from tests.unit.api.scene import Scene, is_problem, written
 from tests.world import World
 
 ADMIN, ARCHITECT, OPS = Role.PLATFORM_ADMIN, Role.SOLUTIONS_ARCHITECT, Role.OPS_APPROVER
@@ -81,7 +81,7 @@ class Ready:
         assert handed.status_code == 201, handed.text
         self.body = {"receipt": self.scene.receipt()}
 
-    def call(self, who: Role | None = None, **more: Any) -> Any:
+    def call(self, who: Role | str | None = None, **more: Any) -> Any:
         more.setdefault("json", self.body)
         ends = ("cancel", "retry", "accept", "build", "revoke")
         if self.pair[1].endswith(ends) or self.pair[0] == "DELETE":
@@ -109,6 +109,37 @@ def test_success_and_refusal_leave_events(scene: Scene, pair: tuple[str, str]) -
     assert answer.status_code in {200, 201, 202}, answer.text
     assert events
     assert not any(event.endswith(":denied") for event in events)
+
+
+KEYED: Final = [
+    (method.upper(), path)
+    for path, item in written()["paths"].items()
+    for method, operation in item.items()
+    if any(each.get("name") == "Idempotency-Key" for each in operation.get("parameters", ()))
+]
+
+
+@pytest.mark.parametrize("pair", KEYED, ids=_named)
+def test_a_repetition_takes_the_right_that_the_act_takes(
+    scene: Scene, pair: tuple[str, str]
+) -> None:
+    """One person's role, or sight of the tenant, is gone when the answer is asked for again."""
+    ready, role = Ready(scene, pair), WHO[pair]
+    who = scene.api.token(role, subject="the-same")
+    first = ready.call(who, key="one")
+    assert first.status_code in {200, 201, 202}, first.text
+    without = scene.api.issuer.mint(
+        "the-same", roles=[Role.AUDITOR], tenants=("*",), machine=role is Role.AUTOMATION
+    )
+    refused, events = scene.api.events(lambda: ready.call(without, key="one"))
+    is_problem(refused, 403, "not_allowed")
+    assert [event.rsplit(":", 1)[1] for event in events] == ["denied"]
+    if {"{run_id}", "{approval_id}", "{bundle_id}"} & set(pair[1].split("/")):
+        blind = scene.api.token(role, subject="the-same", tenants=(f"ten_{'0' * 26}",))
+        is_problem(ready.call(blind, key="one"), 404, "not_found")
+    again = ready.call(who, key="one")
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.status_code == first.status_code
 
 
 @pytest.mark.parametrize("pair", WHO, ids=_named)
