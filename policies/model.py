@@ -44,7 +44,7 @@ class Stage(StrEnum):
 class Enforcement(StrEnum):
     """What a violation does."""
 
-    ADVISORY = "advisory"  # shown to who decides
+    ADVISORY = "advisory"  # shown to the approvers
     MANDATORY = "mandatory"  # ends the run
 
 

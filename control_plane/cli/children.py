@@ -78,7 +78,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=stream,
                 cwd=self.folder,
-                start_new_session=True,  # Ctrl-C reaches us alone; we stop it in order
+                start_new_session=True,  # Ctrl-C reaches only us; we stop it gracefully
             )
 
     @property

@@ -216,7 +216,7 @@ class EmbeddedInstallation:
             "next, in another terminal:\n"
             f"  export {PREFIX}URL={self.url} {PREFIX}HOME={shlex.quote(str(home))}\n"
             f"  export {PREFIX}TOKEN=$(tenantctl token --role platform_admin --subject ada)\n"
-            f"  tenantctl hub create eu-west-1        # logs of the parts: {home / 'logs'}"
+            f"  tenantctl hub create eu-west-1        # logs: {home / 'logs'}"
         )
 
     def wait(self) -> int:

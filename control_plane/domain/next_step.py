@@ -85,7 +85,7 @@ class StepKind(StrEnum):
     PLAN = "plan"
     ASK = "ask"  # request a decision on the plan
     APPROVE = "approve"  # the approval rules need no decision, or it was given
-    APPLY = "apply"  # or go on with an interrupted apply
+    APPLY = "apply"  # or resume an interrupted apply
     VERIFY = "verify"
     BLOCK = "block"  # wait for the obstacle that was found
     RETRY_LATER = "retry_later"
