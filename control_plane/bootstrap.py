@@ -36,7 +36,8 @@ from control_plane.adapters.secrets import FileSecretStore, read_secret
 from control_plane.adapters.system import RandomIds, SystemClock
 from control_plane.config import Installation, ProcessRole, Settings
 from control_plane.domain.errors import DomainError, SettingInvalid
-from control_plane.ports import ObjectStore, UnitOfWork
+from control_plane.ports.rows import UnitOfWork
+from control_plane.ports.stores import ObjectStore
 
 if TYPE_CHECKING:
     from control_plane.adapters.dbos.executor import Executor

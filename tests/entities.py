@@ -36,7 +36,7 @@ from control_plane.domain.tenant import (
     Tenant,
     TenantStatus,
 )
-from control_plane.ports import IdempotencyRecord, UnitOfWork
+from control_plane.ports.rows import IdempotencyRecord, UnitOfWork
 from tests.time_and_ids import FixedClock, SeededIds
 
 ASKER = "user:asks"

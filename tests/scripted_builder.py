@@ -7,7 +7,9 @@ from typing import Any
 
 from control_plane.domain.canonical import canonical_json, digest, digest_bytes
 from control_plane.domain.errors import BundleInvalid, InvalidInput
-from control_plane.ports import BuiltBundle, BundleOrder, EventListener, Json
+from control_plane.ports import Json
+from control_plane.ports.bundles import BuiltBundle, BundleOrder
+from control_plane.ports.engine import EventListener
 
 _CHECKS = ("format", "validate", "policies")
 

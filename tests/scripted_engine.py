@@ -25,7 +25,7 @@ from control_plane.domain.errors import (
     PendingUnresolved,
 )
 from control_plane.domain.plan import CHANGING
-from control_plane.ports import (
+from control_plane.ports.engine import (
     Applied,
     CleanedUp,
     EngineCall,

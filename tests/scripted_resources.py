@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from control_plane.domain.canonical import digest
-from control_plane.ports import EngineCall, Json
+from control_plane.ports import Json
+from control_plane.ports.engine import EngineCall
 
 _STATEFUL: Final = frozenset({"aws:kms/key:Key"})
 _HUB_OUTPUTS: Final = (

@@ -14,7 +14,8 @@ from control_plane.domain.engine import (
     PlannedResource,
     PropertyChange,
 )
-from control_plane.ports import EngineCall, EnginePlan, Json
+from control_plane.ports import Json
+from control_plane.ports.engine import EngineCall, EnginePlan
 from policies import annotate
 from tests.scripted_resources import made
 

@@ -18,7 +18,8 @@ from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Account
 from control_plane.domain.evaluation import Evaluation, Violation
 from control_plane.domain.rules import Rules
-from control_plane.ports import Json, PolicyScope
+from control_plane.ports import Json
+from control_plane.ports.stores import PolicyScope
 from control_plane.services import approvals, hubs, provisioning
 from control_plane.services.performing import perform
 from control_plane.workflows import PHASES

@@ -11,7 +11,7 @@ from typing import Any, Final
 from control_plane.domain.actor import Role
 from control_plane.domain.deployment import Account
 from control_plane.domain.errors import Conflict, InvalidInput, NotFound
-from control_plane.ports import UnitOfWork
+from control_plane.ports.rows import UnitOfWork
 from control_plane.services.permission import require_role
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record, refused_as

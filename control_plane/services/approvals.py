@@ -27,7 +27,7 @@ from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import TimerKind
-from control_plane.ports import UnitOfWork
+from control_plane.ports.rows import UnitOfWork
 from control_plane.services.permission import require_role, require_visibility, visible_tenants
 from control_plane.workflows.core import Act, Caller
 from control_plane.workflows.moving import enqueue, locked_run, move_run

@@ -22,7 +22,7 @@ from control_plane.domain.errors import (
     IdempotencyKeyMissing,
     IdempotencyKeyReused,
 )
-from control_plane.ports import IdempotencyRecord, UnitOfWork
+from control_plane.ports.rows import IdempotencyRecord, UnitOfWork
 from control_plane.services.performing import perform, perform_with
 from control_plane.workflows.core import Act, Caller, Core
 

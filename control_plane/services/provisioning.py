@@ -30,7 +30,7 @@ from control_plane.domain.tenant import (
     Tenant,
     TenantStatus,
 )
-from control_plane.ports import UnitOfWork
+from control_plane.ports.rows import UnitOfWork
 from control_plane.services.permission import READ_TENANTS, require_role, require_visibility
 from control_plane.services.starting import start_provisioning
 from control_plane.workflows.core import Act, Caller, Core

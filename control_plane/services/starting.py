@@ -12,7 +12,7 @@ from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.spec import bundle_variables
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import TimerKind
-from control_plane.ports import UnitOfWork
+from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act, Caller
 from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings

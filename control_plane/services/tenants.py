@@ -14,7 +14,7 @@ from control_plane.domain.facts import CONTRACT_FACTS, Facts
 from control_plane.domain.mode import ModeDecision, confirm, resolve
 from control_plane.domain.slug import is_slug
 from control_plane.domain.tenant import Tenant, TenantStatus
-from control_plane.ports import UnitOfWork
+from control_plane.ports.rows import UnitOfWork
 from control_plane.services.permission import READ_TENANTS, require_role, require_visibility
 from control_plane.services.provisioning import follow_decision, record_decision
 from control_plane.workflows.core import Act

@@ -24,7 +24,7 @@ from control_plane.domain.errors import (
 )
 from control_plane.domain.next_step import ACTIVE, Step, StepKind, next_step
 from control_plane.domain.run import BlockedOn, Run, RunStatus
-from control_plane.ports import Applied, EngineCall, EngineResult
+from control_plane.ports.engine import Applied, EngineCall, EngineResult
 from control_plane.workflows.calling import (
     Listener,
     close_call,

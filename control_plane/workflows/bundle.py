@@ -10,7 +10,8 @@ from control_plane.domain.audit import Stage
 from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
 from control_plane.domain.errors import BundleInvalid, DomainError
 from control_plane.domain.timers import TimerKind
-from control_plane.ports import BuiltBundle, BundleOrder, EngineEvent
+from control_plane.ports.bundles import BuiltBundle, BundleOrder
+from control_plane.ports.engine import EngineEvent
 from control_plane.workflows.calling import patiently
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.moving import as_json

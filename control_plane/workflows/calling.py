@@ -15,7 +15,8 @@ from control_plane.domain.calls import CallOutcome, CallRecord
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import Conflict, DomainError, StaleCall, Unavailable
 from control_plane.domain.run import Run
-from control_plane.ports import EngineCall, EngineEvent, UnitOfWork
+from control_plane.ports.engine import EngineCall, EngineEvent
+from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.moving import progress
 from control_plane.workflows.placing import account_of, spec_of

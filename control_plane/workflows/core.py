@@ -9,19 +9,10 @@ from datetime import datetime, timedelta
 
 from control_plane.domain.actor import Actor, system
 from control_plane.domain.rules import Rules
-from control_plane.ports import (
-    AuditReader,
-    BundleBuilder,
-    Clock,
-    Ids,
-    ObjectStore,
-    Policies,
-    SecretStore,
-    Specs,
-    StackEngine,
-    UnitOfWork,
-    UnitOfWorkFactory,
-)
+from control_plane.ports.bundles import BundleBuilder
+from control_plane.ports.engine import StackEngine
+from control_plane.ports.rows import Clock, Ids, UnitOfWork, UnitOfWorkFactory
+from control_plane.ports.stores import AuditReader, ObjectStore, Policies, SecretStore, Specs
 from control_plane.workflows.budget import RefusalBudget
 from control_plane.workflows.reads import ReadTally
 

@@ -18,7 +18,7 @@ from control_plane.domain.next_step import (
 )
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import BlockedOn, Run, RunStatus
-from control_plane.ports import UnitOfWork
+from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act
 
 

@@ -16,7 +16,7 @@ from control_plane.domain.errors import PlanMoved
 from control_plane.domain.next_step import PlanFact, StepKind, next_step
 from control_plane.domain.plan import Plan, moved_parts, operations_outside
 from control_plane.domain.run import BlockedOn, Run, RunStatus
-from control_plane.ports import EngineCall, EnginePlan, GateAnswer
+from control_plane.ports.engine import EngineCall, EnginePlan, GateAnswer
 from control_plane.workflows.calling import patiently, require_newest
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Findings, Obstacle, facts_of

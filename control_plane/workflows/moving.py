@@ -22,7 +22,8 @@ from control_plane.domain.run import (
     RunStatus,
 )
 from control_plane.domain.timers import TimerKind
-from control_plane.ports import EngineEvent, UnitOfWork
+from control_plane.ports.engine import EngineEvent
+from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import WORKER, Act
 from control_plane.workflows.owners import sync_owner
 from control_plane.workflows.recording import record

@@ -10,7 +10,7 @@ from control_plane.domain.mode import Outcome
 from control_plane.domain.owner_status import Holding, hub_status, tenant_status
 from control_plane.domain.run import Run
 from control_plane.domain.tenant import Tenant
-from control_plane.ports import UnitOfWork
+from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record
 

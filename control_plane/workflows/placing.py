@@ -20,7 +20,8 @@ from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.run import Run, RunKind
 from control_plane.domain.slug import short_name
 from control_plane.domain.tenant import Tenant
-from control_plane.ports import PolicyScope, UnitOfWork
+from control_plane.ports.rows import UnitOfWork
+from control_plane.ports.stores import PolicyScope
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record
 from control_plane.workflows.waking import ACCOUNT_POOL, hub_room, wake_for_account

@@ -9,7 +9,8 @@ from control_plane.domain.deployment import Deployment
 from control_plane.domain.plan import Plan, plan_digest, summarize
 from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.timers import TimerKind
-from control_plane.ports import EnginePlan, UnitOfWork
+from control_plane.ports.engine import EnginePlan
+from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act
 from control_plane.workflows.moving import move_run
 from control_plane.workflows.placing import policy_scope, spec_of

@@ -17,7 +17,7 @@ from control_plane.domain.engine import CallMark, LockInfo
 from control_plane.domain.errors import ForeignLock, PendingUnresolved, PlanMoved
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
-from control_plane.ports import EngineCall, StackInspection
+from control_plane.ports.engine import EngineCall, StackInspection
 from control_plane.workflows.calling import CALLS_KEPT, Listener, patiently, require_newest
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Obstacle

@@ -11,7 +11,7 @@ from control_plane.domain.engine import Check, Look
 from control_plane.domain.errors import VerificationFailed
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.run import Run
-from control_plane.ports import Applied, EngineCall
+from control_plane.ports.engine import Applied, EngineCall
 from control_plane.workflows.core import Act
 from control_plane.workflows.placing import policy_scope
 from control_plane.workflows.recording import record

@@ -12,13 +12,13 @@ from typing import Any
 from control_plane.adapters.pulumi.engine import Cloud, PulumiEngine
 from control_plane.adapters.secrets import FileSecretStore, create_secret
 from control_plane.domain.engine import CallMark, Look
-from control_plane.ports import (
+from control_plane.ports import Json
+from control_plane.ports.engine import (
     EngineCall,
     EngineEvent,
     EnginePlan,
     EngineResult,
     GateAnswer,
-    Json,
     StackEngine,
     StackInspection,
 )

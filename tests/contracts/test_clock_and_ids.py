@@ -10,7 +10,7 @@ import pytest
 
 from control_plane.adapters.system import RandomIds, SystemClock
 from control_plane.domain.ids import PREFIXES, is_id
-from control_plane.ports import Clock, Ids
+from control_plane.ports.rows import Clock, Ids
 from tests.time_and_ids import FixedClock, SeededIds
 
 

@@ -17,7 +17,7 @@ from moto.server import ThreadedMotoServer
 
 from control_plane.adapters.objects import FileObjectStore, open_store
 from control_plane.domain.errors import Conflict, NotFound, SettingInvalid, Unavailable
-from control_plane.ports import ObjectStore
+from control_plane.ports.stores import ObjectStore
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -9,7 +9,7 @@ import pytest
 
 from control_plane.adapters.secrets import FileSecretStore, create_secret
 from control_plane.domain.errors import Conflict, SettingInvalid
-from control_plane.ports import SecretStore
+from control_plane.ports.stores import SecretStore
 
 pytestmark = pytest.mark.timeout(60)
 

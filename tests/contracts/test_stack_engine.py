@@ -11,13 +11,7 @@ import pytest
 
 from control_plane.domain.engine import CallMark
 from control_plane.domain.errors import EngineFailed, ForeignLock
-from control_plane.ports import (
-    Applied,
-    CleanedUp,
-    EngineEvent,
-    EnginePlan,
-    GateAnswer,
-)
+from control_plane.ports.engine import Applied, CleanedUp, EngineEvent, EnginePlan, GateAnswer
 from tests.contracts.engine_bench import GOOD, Bench, checks, pulumi_bench
 from tests.stacks.cloud_process import CloudProcess
 from tests.stacks.sample_specs import REGION

@@ -13,11 +13,7 @@ import pytest
 from control_plane.adapters.pulumi.runner_process import living_calls
 from control_plane.domain.engine import CallMark
 from control_plane.domain.errors import EngineFailed, EngineUnavailable
-from control_plane.ports import (
-    Applied,
-    CleanedUp,
-    EngineEvent,
-)
+from control_plane.ports.engine import Applied, CleanedUp, EngineEvent
 from tests.contracts.engine_bench import GOOD, Bench, applies, checks, pulumi_bench, pulumi_engine
 from tests.stacks.cloud_process import CloudProcess
 from tests.stacks.runner_calls import processes_of

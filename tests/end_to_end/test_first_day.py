@@ -9,7 +9,7 @@ from control_plane.bootstrap import Parts, read_settings
 from control_plane.cli.inventory import tagged_resources
 from control_plane.domain.actor import Role
 from control_plane.domain.spec import PROGRAMS
-from control_plane.ports import EngineCall
+from control_plane.ports.engine import EngineCall
 from control_plane.workflows.placing import spec_of
 from tests.end_to_end.installation import REGION, Served, approve, ended, request_body
 

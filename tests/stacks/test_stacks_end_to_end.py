@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from control_plane.adapters.rules.loader import load_policy_parameters, load_rules
 from control_plane.adapters.rules.policies import RulePolicies
 from control_plane.domain import engine
-from control_plane.ports import PolicyScope
+from control_plane.ports.stores import PolicyScope
 from stacks import contract
 from tests.stacks import sample_specs
 from tests.stacks.fidelity.judge import Judge, running_judge

@@ -14,7 +14,7 @@ from control_plane.adapters.rules.loader import load_policy_parameters, load_rul
 from control_plane.adapters.rules.policies import RulePolicies
 from control_plane.domain.engine import PlannedResource
 from control_plane.domain.evaluation import Evaluation
-from control_plane.ports import PolicyScope
+from control_plane.ports.stores import PolicyScope
 from policies.catalog import CATALOG, KIND_OF_TOKEN, facts_of
 from policies.resource_type import Lookup
 from stacks.engine.identities import LOOKUPS, SETTINGS

@@ -14,7 +14,8 @@ from control_plane.adapters.rules.policies import RulePolicies
 from control_plane.adapters.terraform.builder import TerraformBundleBuilder
 from control_plane.adapters.terraform.packing import unpack
 from control_plane.domain.evaluation import Evaluation
-from control_plane.ports import BuiltBundle, BundleOrder, PolicyScope
+from control_plane.ports.bundles import BuiltBundle, BundleOrder
+from control_plane.ports.stores import PolicyScope
 
 SOURCE = Path(__file__).resolve().parents[2]
 MODULES = SOURCE / "stacks" / "mode_c_modules"

@@ -12,7 +12,9 @@ import pytest
 from control_plane.adapters.terraform.builder import TerraformBundleBuilder
 from control_plane.domain.bundle import Bundle
 from control_plane.domain.errors import DomainError
-from control_plane.ports import BuiltBundle, BundleOrder, EngineEvent, EventListener, Json
+from control_plane.ports import Json
+from control_plane.ports.bundles import BuiltBundle, BundleOrder
+from control_plane.ports.engine import EngineEvent, EventListener
 from control_plane.services import bundles, handovers
 from control_plane.services.handovers import HandedOver
 from control_plane.services.performing import perform

@@ -19,7 +19,7 @@ from control_plane.domain.errors import (
     Unavailable,
 )
 from control_plane.domain.tenant import TenantStatus, WaitingOn
-from control_plane.ports import UnitOfWork
+from control_plane.ports.rows import UnitOfWork
 from control_plane.services import bundles, handovers, receipts
 from control_plane.services.performing import perform
 from control_plane.workflows import PHASES

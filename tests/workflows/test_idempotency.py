@@ -17,7 +17,7 @@ from control_plane.domain.errors import (
     InvalidInput,
     NotAllowed,
 )
-from control_plane.ports import IdempotencyRecord
+from control_plane.ports.rows import IdempotencyRecord
 from control_plane.services.idempotency import LIFE, STALE, Answer, key_digest, once
 from control_plane.workflows.core import Act, Caller
 from control_plane.workflows.recording import refused_as

@@ -18,7 +18,7 @@ from control_plane.domain.plan import Plan
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import Run, RunEvent
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
-from control_plane.ports import IdempotencyRecord
+from control_plane.ports.rows import IdempotencyRecord
 
 T = TypeVar("T")
 

@@ -23,7 +23,7 @@ from control_plane.domain.plan import Plan
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import Run
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
-from control_plane.ports import (
+from control_plane.ports.rows import (
     AuditLog,
     IdempotencyRecord,
     Queries,

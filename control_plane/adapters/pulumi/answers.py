@@ -7,7 +7,8 @@ from typing import Final
 
 from control_plane.domain.engine import Look, Operation, OutputChange, PlannedResource
 from control_plane.domain.errors import DomainError, EngineFailed, EngineUnavailable, ForeignLock
-from control_plane.ports import Applied, EnginePlan, EngineResult, Json
+from control_plane.ports import Json
+from control_plane.ports.engine import Applied, EnginePlan, EngineResult
 
 _UNAVAILABLE: Final = frozenset({"cli_missing", "cli_version"})
 _NO_END: Final = frozenset({"locked", "parent_gone", "engine_died", "provider_died"})

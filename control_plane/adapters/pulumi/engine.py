@@ -32,7 +32,8 @@ from control_plane.adapters.pulumi.runner_process import (
 )
 from control_plane.domain.engine import CallMark, LockInfo, Look, PendingOperation, Resolved
 from control_plane.domain.errors import EngineFailed, EngineUnavailable, PendingUnresolved
-from control_plane.ports import (
+from control_plane.ports import Json
+from control_plane.ports.engine import (
     CleanedUp,
     EngineCall,
     EnginePlan,
@@ -40,11 +41,10 @@ from control_plane.ports import (
     EventListener,
     Gate,
     GateAnswer,
-    Json,
     OnApplied,
-    SecretStore,
     StackInspection,
 )
+from control_plane.ports.stores import SecretStore
 
 _STOP_SECONDS: Final = 30.0
 _GATE_SECONDS: Final = 600.0

@@ -8,7 +8,8 @@ from control_plane.adapters.rules.parameters import PolicyParameters
 from control_plane.domain.canonical import digest
 from control_plane.domain.engine import PlannedResource
 from control_plane.domain.evaluation import Evaluation, Violation
-from control_plane.ports import Json, PolicyScope
+from control_plane.ports import Json
+from control_plane.ports.stores import PolicyScope
 from policies.code_digest import rules_code_digest
 from policies.evaluation import evaluate
 from policies.model import Resource, Stage

@@ -44,7 +44,10 @@ from control_plane.domain.errors import (
     Unavailable,
 )
 from control_plane.domain.evaluation import Evaluation
-from control_plane.ports import BuiltBundle, BundleOrder, EventListener, Json, PolicyScope
+from control_plane.ports import Json
+from control_plane.ports.bundles import BuiltBundle, BundleOrder
+from control_plane.ports.engine import EventListener
+from control_plane.ports.stores import PolicyScope
 
 LOCK: Final = ".terraform.lock.hcl"
 JudgeTerraform = Callable[[Json, PolicyScope], Evaluation]

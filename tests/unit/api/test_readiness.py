@@ -20,7 +20,7 @@ from control_plane.bootstrap import Parts
 from control_plane.config import Settings
 from control_plane.domain.actor import Role
 from control_plane.domain.errors import AuditUnavailable, Unavailable
-from control_plane.ports import UnitOfWork
+from control_plane.ports.rows import UnitOfWork
 from tests.unit.api.scene import Api
 from tests.world import World
 

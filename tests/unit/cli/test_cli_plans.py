@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from control_plane.domain.actor import Role
-from control_plane.ports import EngineCall
+from control_plane.ports.engine import EngineCall
 from control_plane.services.performing import perform
 from control_plane.services.starting import request_run
 from tests.scripted_engine import ScriptedEngine

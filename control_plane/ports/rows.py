@@ -1,0 +1,248 @@
+"""Rows, the queue and the log of one transaction, and time and ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, Self, TypeVar
+
+from control_plane.domain.approval import Approval, Decision, ExcludedApprover
+from control_plane.domain.audit import AuditEvent
+from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
+from control_plane.domain.calls import CallRecord
+from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
+from control_plane.domain.evidence import Evidence
+from control_plane.domain.hub import Hub
+from control_plane.domain.plan import Plan, PlanHead
+from control_plane.domain.rules import LoadedDocument
+from control_plane.domain.run import BlockedOn, Run, RunEvent
+from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
+from control_plane.domain.timers import Timer, TimerKind
+from control_plane.ports import Json
+
+T = TypeVar("T")
+
+
+class Repository(Protocol[T]):
+    """A table of one kind of entity, inside a unit of work."""
+
+    def add(self, entity: T) -> None:
+        """Insert. Raises ``Conflict`` with ``constraint`` when a unique fact exists already."""
+
+    def get(self, entity_id: str, *, lock: bool = False) -> T | None:
+        """Return the row; with ``lock`` nobody else changes it until this transaction ends."""
+
+    def save(self, entity: T) -> None:
+        """Replace the row with the same id.
+
+        For entities with a ``version`` the row must hold ``version - 1``, or ``Conflict`` is
+        raised.
+        """
+
+    def remove(self, entity_id: str) -> None:
+        """Delete the row. Raises ``Conflict`` when it is gone, or others refer to it."""
+
+    def find(self, **equals: Any) -> list[T]:
+        """Return all rows whose fields equal the given values, oldest id first.
+
+        A tuple, list, set or frozenset as a value means "one of"; None means "is null".
+        """
+
+    def count(self, **equals: Any) -> int:
+        """Count what ``find`` would return."""
+
+    def counts(self, field: str) -> Mapping[str, int]:
+        """Count all rows by the values of a field; values that no row has are left out."""
+
+    def page(self, *, limit: int, before: str | None = None, **equals: Any) -> list[T]:
+        """Return at most ``limit`` rows, newest id first, with ids smaller than ``before``."""
+
+
+class RunEvents(Protocol):
+    """The progress lines of runs; append only while a run goes on."""
+
+    def append(self, *lines: RunEvent) -> None:
+        """Insert lines of one run, all or none; their numbers must be its next, in sequence.
+
+        Raises ``Conflict`` when they are not.
+        """
+
+    def after(self, run_id: str, seq: int, *, limit: int = 500) -> list[RunEvent]:
+        """Return the lines of a run with numbers above ``seq``, in sequence."""
+
+    def last_seq(self, run_id: str) -> int:
+        """Return the highest number of a run, or 0."""
+
+    def forget(self, run_id: str) -> int:
+        """Delete the lines of a run that has ended; returns how many.
+
+        Raises ``Conflict`` when it has not.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdempotencyRecord:
+    """The first answer to a key; ``response_status`` is None while it is in flight.
+
+    ``id`` is the SHA-256 over principal, route and key.
+    """
+
+    id: str
+    body_digest: str
+    response_status: int | None
+    response_body: Json | None
+    response_headers: Json
+    created_at: datetime
+    expires_at: datetime
+
+
+class AuditLog(Protocol):
+    """The one function that records."""
+
+    def record(self, event: AuditEvent) -> None:
+        """Write the event in the caller's transaction. Raises ``AuditUnavailable``."""
+
+
+class RunQueue(Protocol):
+    """The durable queue of phases."""
+
+    def enqueue(self, phase: str, subject_id: str, *, partition: str, attempt: int = 1) -> None:
+        """Enqueue a phase in the caller's transaction; phases are ``workflows.PHASES``.
+
+        The same phase, subject and attempt are enqueued once. ``partition`` serialises: one phase
+        of a partition runs at a time.
+        """
+
+    def holds(self, phase: str, subject_id: str, *, attempt: int) -> bool:
+        """Tell whether this phase waits or runs, in whatever worker."""
+
+    def forget(self, before: datetime, *, limit: int) -> int:
+        """Delete what is kept of phases that ended before ``before``; returns how many."""
+
+
+class Timers(Protocol):
+    """What falls due. A timer is claimed by one worker and done at least once."""
+
+    def set(self, kind: TimerKind, subject: str, due_at: datetime) -> None:
+        """Let it fall due at ``due_at``, whenever it was due before."""
+
+    def claim(self, now: datetime, *, until: datetime, limit: int) -> Sequence[Timer]:
+        """Take timers that are due; if nothing becomes of it they fall due again at ``until``."""
+
+    def finish(self, claimed: Timer) -> None:
+        """Remove a claimed timer, unless it was set again meanwhile."""
+
+    def cancel(self, kind: TimerKind, subject: str) -> None:
+        """Remove a timer, if there is one."""
+
+
+class Queries(Protocol):
+    """Named questions, one indexed statement each."""
+
+    def newest_run(self, deployment_id: str) -> Run | None:
+        """Return the deployment's newest run."""
+
+    def newest_runs(self, deployment_ids: Sequence[str]) -> Collection[str]:
+        """Return the ids of the newest runs of some deployments."""
+
+    def blocked_runs(
+        self, on: BlockedOn, *, limit: int, region: str | None = None, hub_id: str | None = None
+    ) -> Sequence[str]:
+        """Return the ids of the runs that wait for ``on`` longest, of a region or Hub or of all."""
+
+    def plan_heads(self, plan_ids: Sequence[str]) -> Mapping[str, PlanHead]:
+        """Return what a list shows of some plans, without their resources."""
+
+    def saved_plans(self, run_id: str) -> Sequence[str]:
+        """Return the object keys of the engine's own plans that were saved for a run."""
+
+    def newest_call(self, deployment_id: str) -> CallRecord | None:
+        """Return the engine call that owns the deployment's stack."""
+
+    def calls_of(self, deployment_id: str, *, limit: int) -> Sequence[CallRecord]:
+        """Return the newest engine calls of a deployment, newest first."""
+
+    def calls_to_stop(self, worker: str) -> Sequence[str]:
+        """Return the worker's open calls whose runs somebody canceled before they were applied."""
+
+    def newest_bundle(self, deployment_id: str) -> Bundle | None:
+        """Return the deployment's newest bundle."""
+
+    def was_applied(self, deployment_id: str) -> bool:
+        """Tell whether the customer applied some version of the deployment's bundle."""
+
+    def slices(self, hub_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return the number of slices on each of some Hubs."""
+
+    def newest_of_tenants(
+        self, tenant_ids: Sequence[str]
+    ) -> Mapping[str, tuple[str | None, str | None]]:
+        """Return the ids of each tenant's newest run and newest bundle."""
+
+    def forget_calls(self, deployment_id: str, *, below: int) -> int:
+        """Delete ended engine calls of a deployment with numbers below ``below``; how many."""
+
+    def forget_answers(self, now: datetime, *, limit: int) -> int:
+        """Delete idempotent answers whose lifetime has ended; returns how many."""
+
+
+class UnitOfWork(Protocol):
+    """One transaction. Leaving the block without ``commit`` rolls back."""
+
+    tenants: Repository[Tenant]
+    contracts: Repository[Contract]
+    requests: Repository[ProvisioningRequest]
+    refusals: Repository[RefusedRequest]
+    hubs: Repository[Hub]
+    accounts: Repository[Account]
+    deployments: Repository[Deployment]
+    specs: Repository[DeploymentSpec]
+    runs: Repository[Run]
+    calls: Repository[CallRecord]
+    evidence: Repository[Evidence]
+    run_events: RunEvents
+    plans: Repository[Plan]
+    approvals: Repository[Approval]
+    barred: Repository[ExcludedApprover]
+    decisions: Repository[Decision]
+    bundles: Repository[Bundle]
+    handovers: Repository[Handover]
+    links: Repository[DownloadLink]
+    receipts: Repository[Receipt]
+    idempotency: Repository[IdempotencyRecord]
+    documents: Repository[LoadedDocument]
+    timers: Timers
+    queries: Queries
+    audit: AuditLog
+    queue: RunQueue
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def commit(self) -> None:
+        """Make everything of the block durable, or nothing. Raises ``Conflict``."""
+
+    def serialize_on(self, name: str) -> None:
+        """Wait until no other transaction holds ``name``; released at the end of this one."""
+
+
+UnitOfWorkFactory = Callable[[], UnitOfWork]
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> datetime:
+        """Return the present time, aware, UTC."""
+
+
+class Ids(Protocol):
+    """New ids."""
+
+    def new(self, kind: str) -> str:
+        """Return a new id of a kind of ``domain.ids.PREFIXES``."""
+
+    def secret(self) -> str:
+        """Return 32 random bytes, base64url: the secret part of a link."""

@@ -1,0 +1,111 @@
+"""Objects, secrets, schemas, policies, and the audit log as it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from control_plane.domain.engine import (
+    PlannedResource,
+)
+from control_plane.domain.evaluation import Evaluation
+from control_plane.ports import Json
+
+
+class ObjectStore(Protocol):
+    """Bytes under a key: saved plans (sealed), archives, attestations."""
+
+    def put(self, key: str, content: bytes) -> None:
+        """Store durably; an existing key with other content is refused with ``Conflict``."""
+
+    def get(self, key: str) -> bytes:
+        """Return the content. Raises ``NotFound``."""
+
+    def remove(self, key: str) -> None:
+        """Remove the object, if there is one."""
+
+
+class SecretStore(Protocol):
+    """Keys that never leave the process."""
+
+    def passphrase(self, deployment_id: str) -> str:
+        """Return the engine's passphrase of a deployment's stack."""
+
+    def hmac_key(self, deployment_id: str) -> bytes:
+        """Return the 32-byte key that hides secrets in a deployment's state digest."""
+
+    def seal(self, content: bytes, *, context: str) -> bytes:
+        """Encrypt with authentication; ``context`` is bound."""
+
+    def open(self, sealed: bytes, *, context: str) -> bytes:
+        """Decrypt what ``seal`` made with the same context. Raises ``Conflict`` otherwise."""
+
+
+class Specs(Protocol):
+    """The closed schemas of specs."""
+
+    def validate(self, program: str, spec: Json) -> None:
+        """Check a spec against the schema of its program. Raises ``InvalidInput``.
+
+        ``receipt`` is checked in the same way.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyScope:
+    """What a plan is judged against: where it belongs and what it must carry.
+
+    ``tenant``, ``deployment`` and ``environment`` are the values of the tags. ``slice_short`` is
+    the short name of a slice of a shared Hub, None for anything else.
+    """
+
+    region: str
+    account_id: str
+    zone: str | None  # residency zone the owner asked for
+    strict: bool
+    mode: str
+    tenant: str
+    deployment: str
+    environment: str
+    slice_short: str | None = None
+
+
+class Policies(Protocol):
+    """The policy rules over a plan or a resulting state."""
+
+    def digest(self) -> str:
+        """Return the digest of rules and parameters: a part of every plan digest."""
+
+    def evaluate_plan(self, resources: Sequence[PlannedResource], scope: PolicyScope) -> Evaluation:
+        """Evaluate a Pulumi plan's resources."""
+
+    def evaluate_state(
+        self, resources: Sequence[PlannedResource], scope: PolicyScope
+    ) -> Evaluation:
+        """Evaluate what exists after an apply."""
+
+
+class AuditReader(Protocol):
+    """What a workflow asks of the audit log it writes to."""
+
+    def first_fault(self) -> str:
+        """Return the first fault that the logs are known to have, or ''; it reads no log."""
+
+    def is_behind(self) -> str:
+        """Return why all mutations must wait (sequencer or signer down), or ''."""
+
+    def held(self) -> Mapping[str, str]:
+        """Return the trees whose own mutations must wait, each with the reason."""
+
+    def events(self, tree: str, *, after: int, limit: int, action: str | None) -> Sequence[Json]:
+        """Return {idx, leaf, header, body} of sequenced entries with ``idx >= after``."""
+
+    def checkpoint(self, tree: str) -> str | None:
+        """Return the newest checkpoint note, or None."""
+
+    def proof(self, tree: str, idx: int) -> Json:
+        """Return an inclusion proof under the newest checkpoint. Raises ``NotFound``."""
+
+    def tile(self, tree: str, path: str) -> bytes:
+        """Return the bytes of a tlog-tiles path. Raises ``NotFound``."""
