@@ -83,9 +83,9 @@ def _end(core: Core, liveness: Liveness, *, stopped: bool) -> None:
     """Stop the engine calls where they are and end this process at once.
 
     Phases that run are neither awaited nor given up: their rows say where they stand, and the next
-    worker goes on with them as after a crash. It is said of their runs that they were left in
-    order, so that a restart does not count as a death; but not while another process has the name,
-    which works on them already.
+    worker resumes them as after a crash. Their runs are marked as stopped gracefully, so that a
+    restart does not count as a death; but not while another process has the name, which works on
+    them already.
     """
     core.engine.stop_all()
     core.builder.stop_all()

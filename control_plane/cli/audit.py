@@ -175,7 +175,7 @@ def _record(parts: Parts, report: Report) -> None:
         now = datetime.now(UTC)
         record_verified(parts.app_engine, report, user=getpass.getuser(), now=now)
     except AuditUnavailable:
-        sys.stderr.write("note: the platform's log could not be told of this verification\n")
+        sys.stderr.write("note: this verification could not be recorded in the platform's log\n")
 
 
 def _kept(file: Path) -> str:

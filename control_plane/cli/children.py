@@ -120,7 +120,7 @@ class Child:
         return lines[-1][-400:] if lines else "no output"
 
     def rotate_log(self) -> None:
-        """Begin the log anew when it has become long; the one before it is kept.
+        """Start a new log when it has become long; the one before it is kept.
 
         The process keeps its file open, for appending, so that the file itself is emptied.
         """

@@ -41,7 +41,7 @@ class Deployment:
     ``tenant_id`` is None for the platform's own. ``stack_salt`` and ``encrypted_key`` are what the
     engine needs to open its state in a fresh folder. ``state_digest`` is that of the last state
     that a run of ours wrote or settled. ``is_unsettled``: an engine call that may change the stack
-    is under way or ended badly, or the last verification failed, so that the stack is looked at
+    is under way or ended badly, or the last verification failed, so that the stack is inspected
     before it is used.
     """
 

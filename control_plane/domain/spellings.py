@@ -160,7 +160,7 @@ def instant(text: str) -> datetime:
     except ValueError as error:
         raise ValueError("must be a valid instant such as 2026-11-20T14:03:00Z") from error
     if is_leap and not _ends_a_month(found):
-        raise ValueError("may have the second 60 only at the end of a month in UTC")
+        raise ValueError("must have the second 60 only at the end of a month in UTC")
     return found
 
 

@@ -60,7 +60,7 @@ class Repository(Protocol[T]):
 
 
 class RunEvents(Protocol):
-    """The progress lines of runs; append only while a run goes on."""
+    """The progress lines of runs; append only while a run continues."""
 
     def append(self, *lines: RunEvent) -> None:
         """Insert lines of one run, all or none; their numbers must be its next, in sequence.
@@ -77,7 +77,7 @@ class RunEvents(Protocol):
     def forget(self, run_id: str) -> int:
         """Delete the lines of a run that has ended; returns how many.
 
-        Raises ``Conflict`` when it has not.
+        Raises ``Conflict`` when it has not ended.
         """
 
 

@@ -60,7 +60,7 @@ def allowed_actions(act: Act, *found: Run) -> Mapping[str, list[str]]:
 
 
 def _possible(run: Run) -> list[str]:
-    """Return how a run may be steered in its present status."""
+    """Return how a run may be steered in its current status."""
     actions = []
     if run.status in CANCELABLE_BEFORE_APPLY or (
         run.status is RunStatus.APPLYING and not run.cancel_requested

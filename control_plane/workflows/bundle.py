@@ -139,7 +139,7 @@ _WAITING = (
 def expire_bundle(act: Act, bundle_id: str) -> None:
     """Expire a bundle that was not used in time; does nothing when it was, or has more time.
 
-    One that is being built is looked at again when its build is over.
+    One that is being built is checked again when its build is over.
     """
     now = act.now()
     bundle = act.uow.bundles.get(bundle_id, lock=True)

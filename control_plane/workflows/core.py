@@ -91,7 +91,7 @@ class Core:
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """What one caller does in one open transaction. Whoever opened it commits it.
+    """What one caller does in one open transaction. The one that opened it commits it.
 
     ``if_undone`` puts back what was taken from memory for it, when it does not become durable.
     """

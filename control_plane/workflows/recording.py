@@ -62,7 +62,7 @@ def record(
 def record_foreign_update(
     act: Act, run: Run, deployment: Deployment, state_digest: str | None
 ) -> None:
-    """Record that something that is no run of ours wrote a stack since the last run of ours."""
+    """Record that something other than our runs changed a stack since our last run."""
     record(
         act, "stack.foreign_update",
         tree=run.tenant_id, targets=(("deployment", deployment.id),), run=run.id,

@@ -124,7 +124,9 @@ def _check_state(
             act.uow.commit()
             return None, True
         if run.status in {RunStatus.APPROVED, RunStatus.APPLYING, RunStatus.VERIFYING}:
-            error = PlanMoved("the stack was changed by something that is no run", parts=["state"])
+            error = PlanMoved(
+                "the stack was changed by something other than a run", parts=["state"]
+            )
             return Obstacle(on=BlockedOn.STATE_MOVED, error=error), False
         record_foreign_update(act, run, deployment, found.state_digest)
         act.uow.commit()
@@ -165,7 +167,7 @@ def _record_clean_up(
 def _settled(
     act: Act, run: Run, call: EngineCall, state_digest: str | None, *, is_ours: bool
 ) -> None:
-    """Say that the stack is as our records say, and that the run goes on."""
+    """Say that the stack is as our records say, and that the run continues."""
     deployment = act.uow.deployments.get(run.deployment_id, lock=True)
     if deployment is None:
         raise LookupError(run.deployment_id)

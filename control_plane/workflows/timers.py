@@ -112,8 +112,8 @@ def _retention(act: Act, subject: str) -> None:
 def _run_details(act: Act, run_id: str) -> None:
     """Forget the progress lines and the sealed plans of a run that ended long ago.
 
-    The plan's row with its digest stays, and so does what the audit log says. A run that could go
-    on keeps everything.
+    The plan's row with its digest stays, and so does what the audit log says. A run that could
+    continue keeps everything.
     """
     run, _ = locked_run(act.uow, run_id)
     if run.status not in TERMINAL_RUN:

@@ -23,7 +23,7 @@ def hub_room(region: str) -> str:
 
 
 def wake_for_hub(act: Act, hub: Hub) -> int:
-    """Let the Hub's own slices go on, and as many others as it has room for; returns how many."""
+    """Wake the Hub's own slices, and as many others as it has room for; returns how many."""
     act.uow.serialize_on(hub_room(hub.region))
     blocked_runs, reason = act.uow.queries.blocked_runs, BlockedOn.HUB_UNAVAILABLE
     own = blocked_runs(reason, limit=_AT_ONCE, hub_id=hub.id)

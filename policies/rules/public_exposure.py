@@ -115,7 +115,7 @@ def _ingress(resource: Resource, parameters: Parameters) -> Iterator[Finding]:
 
 
 def _lists(resource: Resource, block: Block, path: str) -> Iterator[Finding]:
-    """Yield that the sources behind a prefix list, which may be anybody, cannot be told."""
+    """Yield that the sources behind a prefix list, which may be anybody, are unknown."""
     lists, more = block.texts(path)
     if lists or more:
         yield undecided(resource, path, "Name the networks that clients come from.")
@@ -195,7 +195,7 @@ def _ways_out(resource: Resource, parameters: Parameters) -> Iterator[Finding]:
 
 
 def _route(resource: Resource, block: Block, parameters: Parameters) -> Iterator[Finding]:
-    """Judge one route: where anything wide goes, nobody can tell from here that it goes no further.
+    """Judge one route: where anything wide goes, it is unknown from here that it goes no further.
 
     A target that is not known yet is one all the same; only a destination may leave it open.
     """

@@ -431,7 +431,7 @@ def test_without_rule_m3_a_mode_that_no_region_can_hold_is_a_conflict():
 
 M1_WHY = "M1 requires more: The data must stay in the customer's own cloud."
 M4_M7_WHY = (
-    "M4 and M7 require more: The customer brings an encryption key of its own. Phone support for"
+    "M4 and M7 require more: The customer brings their own encryption key. Phone support for"
     " severity 1, or an uptime above what the shared Hub promises, was sold."
 )
 LEAST_A = "and the rules require at least mode A."

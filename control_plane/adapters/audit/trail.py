@@ -42,10 +42,10 @@ class SqlTrail:
         return next(iter(list(self._watch.faults.values())), self._key_fault)
 
     def look_on(self, entries: int) -> None:
-        """Verify on from where the last look ended, ``entries`` at most; never a whole log anew.
+        """Verify at most ``entries`` more, from where the last look ended; never a whole log again.
 
         Without the signer's public key the database names the keys itself, which is a fault: then
-        whoever can write the database can sign it anew.
+        anyone who can write the database can sign it again.
         """
         keys = None
         try:

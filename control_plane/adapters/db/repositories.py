@@ -153,7 +153,7 @@ class SqlRunEvents:
     def forget(self, run_id: str) -> int:
         """Delete the lines of a run that has ended; returns how many.
 
-        Raises ``Conflict`` when it has not: a trigger keeps them.
+        Raises ``Conflict`` when it has not ended: a trigger keeps them.
         """
         statement = self._table.delete().where(self._table.c.run_id == run_id)
         with translated(), self._connection.begin_nested():

@@ -33,7 +33,7 @@ class Doorbell:
         self._rung.set()
 
     def is_set(self) -> bool:
-        """Tell DBOS's loop to go on: it ends with the process."""
+        """Let DBOS's loop continue: it ends with the process."""
         return False
 
     def wait(self, timeout: float) -> bool:

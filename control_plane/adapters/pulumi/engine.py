@@ -342,7 +342,7 @@ class PulumiEngine:
             if self._found is None or not self._found.exists():
                 path = self._find_cli()
                 if cli_version(path) is None:
-                    raise EngineUnavailable("the pulumi command does not tell its version")
+                    raise EngineUnavailable("the pulumi command does not report its version")
                 self._found = path
             return self._found
 
