@@ -83,8 +83,9 @@ def update_account(act: Act, account_id: str, changes: Mapping[str, Any]) -> Acc
     and ``Conflict`` when the deployments in it do not allow the new sharing.
     """
     may_change(act, "update")
+    account = _locked(act, account_id)
     with _change_of(act, account_id):
-        return change_account(act, _found(act.uow, account_id), changes)
+        return change_account(act, account, changes)
 
 
 def change_account(act: Act, account: Account, changes: Mapping[str, Any]) -> Account:
@@ -120,8 +121,8 @@ def remove_account(act: Act, account_id: str) -> Account:
     neither role nor external id.
     """
     may_change(act, "remove")
+    account = _locked(act, account_id)
     with _change_of(act, account_id):
-        account = _found(act.uow, account_id)
         used = max(
             act.uow.deployments.count(account_id=account_id), int(account.claimed_by is not None)
         )
@@ -155,6 +156,11 @@ def _change_of(act: Act, account_id: str) -> Iterator[None]:
     known = account_id if _NUMBER.match(account_id) else None
     with refused_as(act, "account.refused", tree=None, account=known):
         yield
+
+
+def _locked(act: Act, account_id: str) -> Account:
+    act.uow.serialize_on(ACCOUNT_POOL)
+    return _found(act.uow, account_id)
 
 
 def _found(uow: UnitOfWork, account_id: str) -> Account:

@@ -154,10 +154,18 @@ def close_approval(act: Act, run: Run, status: ApprovalStatus, **data: Any) -> N
     act.uow.approvals.save(approval.moved(status, act.now()))
     act.uow.timers.cancel(TimerKind.APPROVAL_EXPIRY, approval.id)
     record(
-        act.by(WORKER), f"approval.{status}",
+        act.by(WORKER), _APPROVAL_ACTIONS[status],
         tree=run.tenant_id, targets=(("approval", approval.id), ("run", run.id)), run=run.id,
         plan_digest=approval.plan_digest, **data,
     )  # fmt: skip
+
+
+_APPROVAL_ACTIONS: Final[Mapping[ApprovalStatus, str]] = {
+    ApprovalStatus.CANCELED: "approval.canceled",
+    ApprovalStatus.CONSUMED: "approval.consumed",
+    ApprovalStatus.EXPIRED: "approval.expired",
+    ApprovalStatus.SUPERSEDED: "approval.superseded",
+}
 
 
 def as_json(error: DomainError) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def account_of(uow: UnitOfWork, account_id: str) -> Account | None:
 def release_account(act: Act, run: Run, deployment: Deployment) -> None:
     """Give the account back to the pool when the newest run ends and nothing was ever applied.
 
-    A later run of the same deployment claims one again; runs that wait for one continue. The account of
+    A later run of the same deployment claims one again; runs that wait continue. The account of
     a slice is its Hub's.
     """
     if deployment.kind is DeploymentKind.SLICE or not deployment.account_id:

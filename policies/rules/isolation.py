@@ -273,7 +273,7 @@ def _statements(
 
 
 RULE: Final = Rule(
-    id=("isolation"),
+    id="isolation",
     title="A slice reaches only its own resources, and nobody else reaches them",
     check=check,
 )

@@ -146,7 +146,7 @@ def _judge_key(
 
 
 RULE: Final = Rule(
-    id=("unencrypted_storage"),
+    id="unencrypted_storage",
     title="Data at rest is encrypted with a customer-managed key",
     check=check,
 )

@@ -62,7 +62,7 @@ def test_the_signer_refuses_a_database_that_was_rolled_back(world: World) -> Non
     world.record(5)
     refusal = world.loop.tick()
     assert refusal.error == "signing_refused"
-    assert "25 entries, but 40 were signed already" in refusal.refused[ORIGIN]
+    assert "25 entries, but 40 are already signed" in refusal.refused[ORIGIN]
     world.record(20)
     assert "not the signed ones" in world.loop.tick().refused[ORIGIN]
     assert len(world.notes()) == 2

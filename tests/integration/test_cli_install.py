@@ -219,7 +219,7 @@ def test_a_download_that_breaks_off_is_refused_and_deleted(
     sources: CliSources, cache: Path, archives: Archives
 ) -> None:
     archives.cut_to = 100
-    with pytest.raises(EngineUnavailable, match="broke off after 100 bytes"):
+    with pytest.raises(EngineUnavailable, match="was interrupted after 100 bytes"):
         ensure_cli(cache=cache, report=print, sources=sources)
     assert everything_below(cache) == {f"pulumi/{VERSION}.lock"}
 

@@ -55,7 +55,7 @@ def test_a_new_key_is_private_whatever_the_umask(tmp_path: Path, umask: int) -> 
 def test_an_existing_key_is_never_replaced(tmp_path: Path) -> None:
     path = tmp_path / "audit.key"
     first = create_key_file(path)
-    with pytest.raises(KeyFileUnusable, match="exists already"):
+    with pytest.raises(KeyFileUnusable, match="already exists"):
         create_key_file(path)
     assert load_key_file(path).public_key == first.public_key
     assert len(list(tmp_path.iterdir())) == 2

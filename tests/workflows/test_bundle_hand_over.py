@@ -82,7 +82,7 @@ def test_a_link_counts_its_uses_and_opens_the_signature_too(desk: Desk) -> None:
             name=name,
         )
     (link,) = desk.world.rows("download_link").values()
-    assert link.uses == len(names) == 3
+    assert link.uses == len(names) == 4
     read = [e.data["file"] for e in desk.events() if e.action == "bundle.downloaded"]
     assert read == names
 

@@ -88,7 +88,7 @@ def test_every_wrong_field_is_told_at_once(desk: Desk) -> None:
         "inputs.database.storage_gb",
         "inputs.surprise",
     ]
-    for part in ("12 digits", "16 or 17", "at least 20", "is not known here"):
+    for part in ("12 digits", "16 or 17", "at least 20", "is unknown"):
         assert part in str(error)
 
 

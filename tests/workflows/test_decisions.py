@@ -159,7 +159,7 @@ def test_a_late_decision_on_a_used_approval_says_that_it_is_used(waiting: Waitin
     waiting.decide()
     waiting.world.work()
     waiting.world.clock.advance(hours=100)
-    with pytest.raises(AlreadyDecided, match="is consumed"):
+    with pytest.raises(AlreadyDecided, match="is already consumed"):
         waiting.decide(person("otto", Role.OPS_APPROVER))
 
 

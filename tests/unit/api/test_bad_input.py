@@ -197,9 +197,9 @@ def test_a_body_that_is_no_json_is_unsupported(
 
 
 BODIES: Final[dict[str, tuple[bytes, str]]] = {
-    "cut short": (b'{"region": "eu-west-1"', "not JSON"),
+    "cut short": (b'{"region": "eu-west-1"', "not valid JSON"),
     "empty": (b"", "is missing"),
-    "only spaces": (b"  ", "not JSON"),
+    "only spaces": (b"  ", "not valid JSON"),
     "not UTF-8": (b'{"region": "\xff\xfe"}', "not UTF-8"),
     "UTF-16": ('{"region": "eu-west-1"}'.encode("utf-16"), "not UTF-8"),
     "NaN": (b'{"region": "eu-west-1", "capacity": NaN}', "fraction"),
@@ -212,7 +212,7 @@ BODIES: Final[dict[str, tuple[bytes, str]]] = {
     "NUL in a name": (b'{"region": "eu-west-1", "c\\u0000": 1}', "NUL"),
     "half a pair": (b'{"region": "eu-west-1", "cell": "\\ud800"}', "surrogate"),
     "half a pair in a name": (b'{"region": "eu-west-1", "\\udfff": 1}', "surrogate"),
-    "a name that repeats": (b'{"region": "eu-west-1", "region": "us-east-1"}', "repeats"),
+    "a name that repeats": (b'{"region": "eu-west-1", "region": "us-east-1"}', "duplicate name"),
     "deep lists": (b"[" * 100 + b"]" * 100, "levels"),
     "deeper lists": (b"[" * 100_000 + b"]" * 100_000, "levels"),
     "deep objects": (b'{"a":' * 50 + b"1" + b"}" * 50, "levels"),

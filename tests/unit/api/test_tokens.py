@@ -330,7 +330,7 @@ def test_an_issuer_that_comes_back_after_an_hour_lets_everybody_in_again(
         now[0] += 60
         api.call("GET", PATH, mint.token())
     is_problem(api.call("GET", PATH, mint.token()), 503, "unavailable")
-    assert api.call("GET", "/readyz").json()["parts"]["identity"] == "the keys cannot be fetched"
+    assert api.call("GET", "/readyz").json()["parts"]["identity"] == "the keys could not be fetched"
     fresh = RSAKey.generate_key(2048, {"kid": "rsa-2"})
     mint.is_down, mint.keys = False, [fresh]  # it changed its key meanwhile
     now[0] += 2

@@ -172,7 +172,7 @@ def test_what_is_no_attestation_is_a_failed_check(tmp_path: Path, text: str) -> 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     empty = _verify(tmp_path)
-    assert (empty.code, "holds no archive" in empty.err) == (2, True)
+    assert (empty.code, "contains no archive" in empty.err) == (2, True)
     _bundle(tmp_path, pack(_files(), "hub-orsted-1"))
     (tmp_path / f"{NAME}.minisig").unlink()
     assert _failed(_verify(tmp_path, "--json")) == {"signature", "checksums", "content"}

@@ -33,7 +33,7 @@ def test_an_api_that_is_not_there_is_5(
     monkeypatch.setenv("TENANTPLANE_TOKEN", "a.b.c")
     answer = run(*command)
     assert (answer.code, answer.out) == (5, "")
-    assert answer.err.startswith(f"{url} does not answer")
+    assert answer.err.startswith(f"{url} does not respond")
     assert answer.err.count("\n") == 1
 
 
@@ -180,7 +180,7 @@ def test_a_redirect_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TENANTPLANE_TOKEN", "a.b.c")
         answer = run("tenant", "list")
     assert answer.code == 1
-    assert "answered 302" in answer.err
+    assert "unexpected answer 302" in answer.err
 
 
 def test_something_that_is_not_the_api_is_5(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,8 +185,8 @@ def test_data_sources_deposed_objects_and_forgotten_resources_are_not_judged():
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({}, "no plan"),
-        ({"format_version": "2.0"}, "no plan"),
+        ({}, "not a plan"),
+        ({"format_version": "2.0"}, "not a plan"),
         (plan([], errored=True), "not complete"),
         (plan([change("aws_vpc.v", {}, actions=["dream"])]), "dream"),
     ],
