@@ -53,7 +53,7 @@ def test_a_verification_stands_in_the_platforms_log_and_in_no_other(
     storage: Storage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tenant = _stored_tenant(storage)
-    assert invoke(["audit", "verify", tenant.id, "platform"]) == 5
+    assert invoke(["audit", "verify", tenant.id, "platform"]) == 12
     (event,) = storage.events()  # a log that is missing is not made by looking for it
     assert (event.tree, event.action, event.stage) == ("platform", "log.verified", "failed")
     assert event.data == {
@@ -71,7 +71,7 @@ def test_the_auditors_login_alone_verifies_and_writes_nothing(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TENANTPLANE_DATABASE_AUDITOR_URL", storage.database.auditor)
-    assert invoke(["audit", "verify", _stored_tenant(storage).id]) == 5
+    assert invoke(["audit", "verify", _stored_tenant(storage).id]) == 12
     assert storage.events() == []
 
 
