@@ -70,8 +70,8 @@ def once(
 
     What ``act`` writes and its answer become durable together: a process that dies leaves both or
     neither. A repetition takes the right that the act takes, as it is now: ``may`` raises for
-    callers that lost it. ``caller.idempotency_key_sha256`` must be set. Raises ``IdempotencyKeyReused`` and
-    ``IdempotencyKeyInFlight``.
+    callers that lost it. ``caller.idempotency_key_sha256`` must be set. Raises
+    ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
     """
     scope = f"{_principal(caller)}|{route}|{caller.idempotency_key_sha256}"
     record_id = hashlib.sha256(scope.encode()).hexdigest()

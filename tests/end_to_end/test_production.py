@@ -65,7 +65,11 @@ def test_a_hub_and_a_tenant_of_each_mode(production: Production) -> None:
 def it_says_what_it_is(production: Production) -> None:
     answer = httpx.get(f"{production.url}/readyz", trust_env=False)
     assert (answer.status_code, answer.json()["status"]) == (200, "ready"), answer.text
-    assert answer.json()["background"] == {"worker": "ok", "audit_verification": "ok"}
+    assert answer.json()["background"] == {
+        "worker": "ok",
+        "audit_verification": "ok",
+        "rules": "ok",
+    }
     assert "rehearsal" in answer.json()["notice"]
     assert answer.headers["tenantplane-rehearsal"] == "true"
     assert httpx.get(f"{production.url}/v1/tenants", trust_env=False).status_code == 401

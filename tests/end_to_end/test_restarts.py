@@ -50,6 +50,7 @@ def is_ready(served: Served) -> bool:
     return answer.status_code == 200 and answer.json()["background"] == {
         "worker": "ok",
         "audit_verification": "ok",
+        "rules": "ok",
     }
 
 

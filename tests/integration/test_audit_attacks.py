@@ -361,7 +361,7 @@ def test_many_findings_are_counted_and_not_all_listed(log: World) -> None:
 
 def test_a_checkpoint_that_was_brought_along_must_be_readable_and_ours(log: World) -> None:
     foreign = Checkpoint(origin="elsewhere/audit/x", size=1, root=bytes(32)).signed(log.key)
-    for pin, why in (("rubbish", "cannot be read"), (foreign, "no log of localhost")):
+    for pin, why in (("rubbish", "cannot be read"), (foreign, "not a log of localhost")):
         with pytest.raises(PinInvalid, match=why):
             log.verify([ACME], [pin])
     stranger = Checkpoint(origin=ORIGIN, size=60, root=bytes(32)).signed(KeyFileSigner.generate())

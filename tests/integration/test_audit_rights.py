@@ -26,7 +26,6 @@ FORBIDDEN = [
 ] + [
     (APP, "INSERT INTO audit_served (tenant_id, size) VALUES ('platform', 1)"),
     (AUDITOR, "DELETE FROM audit_served"),
-    (SEQUENCER, "DELETE FROM audit_served"),
     (APP, "UPDATE audit_entry SET entry = entry"),
     (APP, "UPDATE audit_pending SET body = body"),
     (APP, "UPDATE audit_checkpoint SET note = note"),

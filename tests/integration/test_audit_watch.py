@@ -97,7 +97,9 @@ def test_a_look_finds_what_was_changed_before_it_was_read(world: World, trail: S
     world.database.attack(edit_and_hash)
     for _ in range(10):
         trail.look_on(15)
-    assert trail.first_fault().startswith(f"{ACME}: TAMPERED: entries from 0 to 39 are not those")
+    assert trail.first_fault().startswith(
+        f"{ACME}: TAMPERED: entries from 0 to 39 are not the signed ones"
+    )
 
 
 def test_a_look_finds_a_history_that_was_changed_after_it_was_read(

@@ -135,7 +135,7 @@ def test_a_chosen_program_of_the_right_version_is_used(
 
 @pytest.mark.parametrize(
     ("version", "says"),
-    [("v3.258.0", "of version v3.258.0, but v3.259.0 is needed"), ("", "not a Pulumi CLI")],
+    [("v3.258.0", "of version v3.258.0, but v3.259.0 is needed"), ("", "not a working Pulumi CLI")],
 )
 def test_a_chosen_program_of_another_version_is_refused_and_not_replaced(
     sources: CliSources, cache: Path, tmp_path: Path, archives: Archives, version: str, says: str
@@ -211,7 +211,7 @@ def test_an_archive_with_another_digest_is_refused_and_deleted(
     with pytest.raises(EngineUnavailable) as refused:
         ensure_cli(cache=cache, report=said.append, sources=with_digest(sources, expected))
     for text in (refused.value.message, said[-1]):
-        assert f"its SHA-256 should be {expected} and is {got}" in text
+        assert f"its SHA-256 should be {expected}, but is {got}" in text
     assert everything_below(cache) == {f"pulumi/{VERSION}.lock"}
 
 
@@ -243,7 +243,7 @@ def test_an_unreachable_server_is_named(sources: CliSources, cache: Path) -> Non
     [
         (b"no archive at all", "not a valid tar.gz"),
         (official_archive()[:-30], "not a valid tar.gz"),
-        (official_archive("v3.0.0"), "says v3.0.0 as its version"),
+        (official_archive("v3.0.0"), "reports version v3.0.0"),
     ],
 )
 def test_an_archive_pinned_by_mistake_is_refused(
