@@ -50,7 +50,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
         "aws:s3/bucketVersioning:BucketVersioning",
         {"bucket": "data", "versioningConfiguration": {"state": "Enabled"}},
-        "versioningConfiguration.state is no input",
+        "versioningConfiguration.state is not a known input",
     ),
     (
         "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
@@ -72,7 +72,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
         "aws:ec2/subnet:Subnet",
         {"vpcId": "vpc-1", "cidrBlock": "10.0.0.0/24", "outpostArn": "arn"},
-        "outpostArn is no input",
+        "outpostArn is not a known input",
     ),
     (
         "aws:ec2/vpcEndpoint:VpcEndpoint",

@@ -30,7 +30,7 @@ from tests.stacks.sandbox_provider.plugin_process import (
     [
         ({"region": "nowhere"}, "region must be an AWS region, got 'nowhere'"),
         ({}, "region is required and missing"),
-        ({"region": REGION, "insecure": "true"}, "insecure is no input"),
+        ({"region": REGION, "insecure": "true"}, "insecure is not a known input"),
         (
             {"region": REGION, "endpoints": '[{"s3": "http://localhost"}]'},
             "endpoints is refused: the environment names it",
@@ -39,7 +39,7 @@ from tests.stacks.sandbox_provider.plugin_process import (
             {"region": REGION, "allowedAccountIds": '["12"]'},
             "allowedAccountIds[0] must be an account id of 12 digits",
         ),
-        ({"region": REGION, "accessKey": "a"}, "secretKey and accessKey go together"),
+        ({"region": REGION, "accessKey": "a"}, "secretKey and accessKey must be set together"),
         (
             {"region": REGION, "assumeRoles": '[{"roleArn": "admin"}]'},
             "assumeRoles[0].roleArn must be the ARN of a role",

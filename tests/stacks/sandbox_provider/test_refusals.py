@@ -52,7 +52,10 @@ def short_password() -> None:
     ("program", "sentences"),
     [
         (unknown_type, ["the sandbox provider has no resource type aws:sqs/queue:Queue"]),
-        (unknown_input, ["resource 'data' has a problem: acl is no input the sandbox provider"]),
+        (
+            unknown_input,
+            ["resource 'data' has a problem: acl is not a known input of the sandbox provider"],
+        ),
         (
             missing_inputs,
             [f"{name} is required and missing" for name in ("metricName", "period", "threshold")],
