@@ -290,8 +290,9 @@ def _receipt(file: Path) -> dict[str, Any]:
 
 
 @bundle.command("sample-receipt")
-def print_sample_receipt(bundle_id: str) -> None:
-    """Print what an apply would send back, with made-up ids; for trying out on this machine."""
+def print_sample_receipt(bundle_id: str, as_json: Json = True) -> None:
+    """Print what an apply would send back, as JSON with made-up ids; for use on this machine."""
+    del as_json  # it is JSON either way
     api = from_environment()
     if not is_loopback(httpx.URL(api.url).host):
         refuse(

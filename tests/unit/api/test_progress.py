@@ -117,7 +117,7 @@ def test_the_201st_stream_is_refused_and_pages_go_on(scene: Scene) -> None:
         assert scene.api.call("GET", path, READER, headers=STREAM).status_code == 200
     streams.enter()
     content = is_problem(scene.api.call("GET", path, READER, headers=STREAM), 503, "unavailable")
-    assert "ask for pages instead" in content["title"] + content["detail"]
+    assert "request pages instead" in content["title"] + content["detail"]
     assert scene.api.call("GET", path, READER).status_code == 200
 
 
