@@ -115,7 +115,10 @@ KEYED: Final = [
     (method.upper(), path)
     for path, item in written()["paths"].items()
     for method, operation in item.items()
-    if any(each.get("name") == "Idempotency-Key" for each in operation.get("parameters", ()))
+    if any(
+        each.get("name", "").lower() == "idempotency-key"
+        for each in operation.get("parameters", ())
+    )
 ]
 
 
