@@ -103,6 +103,8 @@ class Canceled:
         assert not ended.is_working
         assert self.owner_is_failed()
         self._no_approval_is_left(ended)
+        if stage is RunStatus.PLANNING:
+            assert ended.plan_id is None  # what the engine still said is not kept
         if at_once and self.found.blocked_from is not RunStatus.APPLYING:
             assert self._applies() == 0
         with pytest.raises(IllegalTransition, match="is canceled and cannot be canceled"):

@@ -13,7 +13,6 @@ from control_plane.domain.run import RunStatus
 from control_plane.domain.tenant import TenantStatus
 from control_plane.services import hubs, runs
 from control_plane.services.performing import perform
-from control_plane.workflows.verifying import ENGINE_CHECKS
 from tests.scripted_engine import CHECKS
 from tests.world import ADMIN, OPS, World, person
 
@@ -100,7 +99,7 @@ def test_a_retry_does_not_wave_a_failed_check_through(world: World, mode: str, c
     assert owner(world, healed) in {TenantStatus.READY, HubStatus.READY}
 
 
-@pytest.mark.parametrize("check", ENGINE_CHECKS)
+@pytest.mark.parametrize("check", CHECKS)
 def test_a_check_that_the_engine_does_not_make_has_failed(world: World, check: str) -> None:
     world.engine.skipped_checks.add(check)
     run_id = start(world, "dedicated")

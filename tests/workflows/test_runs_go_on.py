@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +10,6 @@ import pytest
 from control_plane.domain.actor import Role
 from control_plane.domain.calls import CallOutcome
 from control_plane.domain.errors import (
-    AlreadyDecided,
-    ApprovalExpired,
     DomainError,
     EngineFailed,
     EngineUnavailable,
@@ -28,7 +21,6 @@ from control_plane.domain.run import BlockedOn, RunStatus
 from control_plane.domain.tenant import TenantStatus
 from control_plane.services import approvals, hubs, runs
 from control_plane.services.performing import perform
-from control_plane.services.starting import request_run
 from control_plane.workflows import PHASES
 from control_plane.workflows.releasing import calls_to_stop, release_runs
 from control_plane.workflows.timers import fire_due
@@ -36,8 +28,6 @@ from tests.scripted_engine import Fault, ProcessDied
 from tests.world import ADMIN, OPS, World, person
 
 OTTO = person("otto", Role.OPS_APPROVER)
-RACES = int(os.environ.get("TESTS_RACES", "20"))  # more by hand
-ENDS = {RunStatus.APPROVED, RunStatus.CANCELED, RunStatus.EXPIRED, RunStatus.SUPERSEDED}
 
 
 def started(world: World, mode: str) -> str:
@@ -366,79 +356,3 @@ def test_a_process_that_ends_leaves_the_calls_of_another_one_of_its_name(world: 
     with world.core.uow() as uow:
         (left,) = uow.calls.find(run_id=accepted.run_id, ended_at=None)
     assert {left.id} == world.core.calls
-
-
-# --- races -----------------------------------------------------------------------------------
-def decide_late(world: World, run: Any) -> str:
-    """Approve, or return how that was refused."""
-    view = perform(world.core, OTTO, approvals.get_approval, run.approval_id)
-    try:
-        perform(
-            world.core, OTTO, approvals.decide, view.approval.id, verdict="approve",
-            plan_digest=view.approval.plan_digest, reason="read it",
-        )  # fmt: skip
-    except (AlreadyDecided, ApprovalExpired, RunSuperseded) as error:
-        return error.code
-    return "decided"
-
-
-def stack_of(world: World, run: Any) -> str:
-    with world.core.uow() as uow:
-        deployment = uow.deployments.get(run.deployment_id)
-    assert deployment is not None
-    return deployment.stack
-
-
-def expire(world: World, _: Any) -> str:
-    world.clock.advance(seconds=1)
-    fire_due(world.core)
-    return "expired"
-
-
-def cancel(world: World, run: Any) -> str:
-    try:
-        perform(world.core, OPS, runs.cancel_run, run.id)
-    except IllegalTransition as error:
-        return error.code
-    return "canceled"
-
-
-def supersede(world: World, run: Any) -> str:
-    """Request another run of the same deployment, as a change of its facts will."""
-    with world.core.uow() as uow:
-        deployment = uow.deployments.get(run.deployment_id)
-    assert deployment is not None
-    perform(world.core, OPS, request_run, deployment)
-    return "requested"
-
-
-@pytest.mark.parametrize("rival", [cancel, expire, supersede])
-def test_a_decision_that_meets_something_else_never_deadlocks(
-    world: World, rival: Callable[[World, Any], str]
-) -> None:
-    """Both take the run first: one of them wins, and the other is refused in its own words."""
-    outcomes: Counter[str] = Counter()
-    for number in range(1, RACES + 1):
-        accepted = world.submit("B", number)
-        world.work()
-        run = world.run(accepted.run_id)
-        if rival is expire:
-            world.clock.advance(hours=71, minutes=59, seconds=59)
-        start = threading.Barrier(2)
-
-        def race(act: Callable[[World, Any], str], run: Any = run, start: Any = start) -> str:
-            start.wait(30)
-            return act(world, run)
-
-        with ThreadPoolExecutor(2) as pool:
-            said = [pool.submit(race, act) for act in (decide_late, rival)]
-            outcomes.update(each.result(60) for each in said)
-        assert world.run(run.id).status in ENDS
-        world.work()
-        if rival is supersede:  # whoever was first, what was decided is not what would be done
-            assert world.run(run.id).status is RunStatus.SUPERSEDED
-            assert ("apply", stack_of(world, run)) not in world.engine.calls
-    assert set(outcomes) <= {
-        "decided", "already_decided", "approval_expired", "illegal_transition", "expired",
-        "canceled", "run_superseded", "requested",
-    }  # fmt: skip
