@@ -85,7 +85,7 @@ def test_a_file_that_is_not_whole_is_refused_and_kept(tmp_path: Path, content: b
     file = tmp_path / "master"
     file.write_bytes(content)
     file.chmod(0o600)
-    with pytest.raises(SettingInvalid, match="not whole"):
+    with pytest.raises(SettingInvalid, match="incomplete"):
         FileSecretStore(file).hmac_key("dep_1")
     assert file.read_bytes() == content
 

@@ -82,8 +82,7 @@ class Production:
             only = [word for key in keys for word in ("--only", key)]
             self.tenantctl("keys", "create", *only, settings=self.production(HOME=self.home(role)))
         (self.folder / "state").mkdir(mode=0o700)
-        for role in ("api", "worker"):  # both verify what the signer signs
-            shutil.copy(self.public_key, self.home(role) / "keys")
+        shutil.copy(self.public_key, self.home("api") / "keys")  # it shows the log as verified
 
     def start(self) -> None:
         """Start signer, worker and API, each with its own settings, and wait for them."""
@@ -124,15 +123,23 @@ class Production:
         self.url = f"http://127.0.0.1:{self.port}"
         return (
             serving
+            | self.auditors()
             | self.production(
-                AUDIT_HOST=AUDIT_HOST,
-                DATABASE_AUDITOR_URL=self.server.url(roles.AUDITOR, roles.DATABASE),
+                HOME=self.home(role),
                 PORT=self.port,
                 PUBLIC_URL="https://control.example.test",
                 ISSUER=self.issuer,
                 JWKS_URL=f"{self.issuer}/jwks",
             )
             | {"SSL_CERT_FILE": str(self.certificate)}
+        )
+
+    def auditors(self) -> dict[str, str]:
+        """Return the environment of somebody who verifies the audit log."""
+        return self.production(
+            HOME=self.folder / "auditor",
+            AUDIT_HOST=AUDIT_HOST,
+            DATABASE_AUDITOR_URL=self.server.url(roles.AUDITOR, roles.DATABASE),
         )
 
     @staticmethod

@@ -18,7 +18,7 @@ import pytest
 
 from control_plane.domain.receipt import sample_receipt
 from tests.end_to_end.installation import REGION, request_body
-from tests.end_to_end.production import AUDIT_HOST, Production
+from tests.end_to_end.production import Production
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 ACCOUNT = "123456789012"
@@ -119,12 +119,7 @@ def receipt_of_a_bundle(production: Production, request: Any) -> None:
 
 
 def the_logs_verify(production: Production, tenants: list[str]) -> None:
-    auditor = {
-        name: value
-        for name, value in production.settings("worker").items()
-        if name.endswith(("INSTALLATION", "AUDITOR_URL"))
-    }
-    auditor |= production.production(AUDIT_HOST=AUDIT_HOST, HOME=production.home("worker"))
+    auditor = production.auditors()
     for tree in ("platform", *tenants):
         said = production.tenantctl(
             "audit", "verify", tree, "--public-key", str(production.public_key), "--json",

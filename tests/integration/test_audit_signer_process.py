@@ -114,8 +114,12 @@ def test_the_process_connects_as_one_that_notices_a_server_that_vanished(
         " AND usename = 'tenantplane_sequencer' AND datname = current_database()"
     )
     engine = world.database.engine(SEQUENCER)
-    with engine.connect() as connection:
-        wait_until(lambda: bool(connection.execute(query).scalar_one()))
+
+    def is_there() -> bool:
+        with engine.connect() as connection:  # anew: a transaction keeps what it saw of sessions
+            return bool(connection.execute(query).scalar_one())
+
+    wait_until(is_there)
     engine.dispose()
     assert child.end()[0] == 0
 

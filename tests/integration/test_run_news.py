@@ -14,7 +14,7 @@ from typing import Final
 import psycopg
 import pytest
 
-from control_plane.adapters.db.listening import CHANNEL
+from control_plane.adapters.db.listening import RUN_EVENTS
 from tests.databases import Database
 
 SOURCE: Final = Path(__file__).resolve().parents[2]
@@ -67,7 +67,7 @@ class Listener:
         """Tell as the trigger of new lines does."""
         with psycopg.connect(self._database.admin, autocommit=True) as admin:
             for run_id in run_ids:
-                admin.execute("SELECT pg_notify(%s, %s)", [CHANNEL, run_id])
+                admin.execute("SELECT pg_notify(%s, %s)", [RUN_EVENTS, run_id])
 
     def cut(self) -> None:
         """End its connection, as a fail-over of the database does."""

@@ -344,7 +344,7 @@ def test_two_that_may_be_ours_are_left_for_people(
     )
     refused = desk.failure("resolve")
     assert refused["code"] == "pending_unresolved"
-    assert "more than one" in refused["text"]
+    assert "several resources carry its tags" in refused["text"]
 
 
 def test_where_nothing_is_pending_the_cloud_is_read_again_and_the_state_stays(desk: Desk) -> None:

@@ -353,7 +353,18 @@ def test_the_review_files_name_who_is_left_out_alone_and_what_nobody_knows_yet()
         "mode": "managed", "address": "b.later", "type": "aws_s3_bucket_policy",
         "change": {"after": {"bucket": "b"}, "after_unknown": {"policy": True}},
     }  # fmt: skip
-    files = review_files({"resource_changes": [others, later]}, ACCOUNT)
+    mirror = later | {"address": "s.mirror", "type": "s"}  # AWS says which policy it has
+    configured = [
+        {"mode": "managed", "type": "b", "name": "later",
+         "expressions": {"policy": {"references": ["x.arn"]}}},
+        {"mode": "managed", "type": "s", "name": "mirror",
+         "expressions": {"name": {"constant_value": "s"}}},
+    ]  # fmt: skip
+    plan = {
+        "resource_changes": [others, later, mirror],
+        "configuration": {"root_module": {"resources": configured}},
+    }
+    files = review_files(plan, ACCOUNT)
     access = files["review/VENDOR-ACCESS.md"].decode()
     assert "  * k.others: everybody but some\n" in access
     assert "* Policies that only the apply makes known: 1.\n  * b.later.policy\n" in access

@@ -106,5 +106,5 @@ def test_an_issuers_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.create_keys([Key.ISSUER])
     home.key(Key.ISSUER).chmod(0o640)
-    with pytest.raises(SettingInvalid, match="0600"):
+    with pytest.raises(SettingInvalid, match="chmod 600"):
         EmbeddedIssuer(home.key(Key.ISSUER), audience="x")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from policies.catalog import CATALOG
+from policies.terraform_references import Configuration
 
 # the bucket of the access logs, which `uninstall` empties
 _LOG_BUCKET: Final = "aws_s3_bucket.logs"
@@ -31,13 +32,16 @@ def review_files(plan: Mapping[str, Any], account_id: str) -> dict[str, bytes]:
 
 def _resources(plan: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield every resource that the plan creates."""
+    configuration = Configuration(plan.get("configuration") or {})
     for change in plan.get("resource_changes", ()):
         if change["mode"] == "managed":
+            configured = configuration.resource(change["address"]) or {}
             yield {
                 "address": change["address"],
                 "type": change["type"],
                 "values": change["change"].get("after") or {},
                 "unknown": change["change"].get("after_unknown") or {},
+                "given": configured.get("expressions") or {},
             }
 
 
@@ -55,13 +59,17 @@ def _inventory(resources: list[dict[str, Any]]) -> str:
 
 
 def _documents(resources: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, Any]]:
-    """Yield resource, attribute and document of each policy; None for one that nobody knows yet."""
+    """Yield resource, attribute and document of each policy; None for one that nobody knows yet.
+
+    A bucket or a secret repeats the policy that another resource gives it: an attribute that the
+    configuration does not set is unknown too, and no policy of its own.
+    """
     for item in resources:
         for name in _POLICIES:
             document = item["values"].get(name)
             if isinstance(document, str):
                 yield item, name, json.loads(document)
-            elif item["unknown"].get(name) is True:
+            elif item["unknown"].get(name) is True and name in item["given"]:
                 yield item, name, None
 
 
