@@ -23,7 +23,7 @@ mirror=
 for folder in "${TENANTPLANE_TERRAFORM_MIRROR:-}" "${TF_PLUGIN_MIRROR:-}" \
     "$HOME/.terraform.d/plugins" "$HOME/.local/share/terraform/plugins" \
     /usr/local/share/terraform/plugins /usr/share/terraform/plugins \
-    /opt/terraform/plugins /opt/tf-plugins; do
+    /opt/* /opt/*/*; do
     if [ -d "$folder/registry.terraform.io/hashicorp/aws" ]; then mirror=$folder && break; fi
 done
 work=$(mktemp -d)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from control_plane.adapters.terraform import toolchain as module
+from control_plane.adapters.terraform import toolchain
 from control_plane.adapters.terraform.toolchain import Flavour, find_toolchain
 from control_plane.domain.errors import TerraformUnavailable
 from tests.terraform.workspace import MODULES
@@ -128,6 +129,19 @@ def test_a_usual_place_is_searched(path: Path, tmp_path: Path) -> None:
     )
     assert found.mirror is not None
     assert found.mirror.folder == (tmp_path / "cache").resolve()
+
+
+@pytest.mark.parametrize("name", ["providers", "hashicorp/plugins"])
+def test_beside_other_programs_a_mirror_is_known_by_its_layout(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(toolchain, "_UNPACKED_PROGRAMS", tmp_path / "opt")
+    binary(path, "terraform", "Terraform v1.11.4\non linux_amd64")
+    (tmp_path / "opt" / "another").mkdir(parents=True)
+    mirrored(tmp_path / "opt" / name, "5.100.0")
+    found = find_toolchain(environment=environment(path))
+    assert found.mirror is not None
+    assert found.mirror.folder == (tmp_path / "opt" / name).resolve()
 
 
 def test_a_child_gets_no_credentials_and_nothing_that_changes_what_it_does(

@@ -44,17 +44,17 @@ _PLATFORM: Final = re.compile(r"^on ([a-z0-9]+_[a-z0-9]+)$", re.MULTILINE)
 _PACKED: Final = re.compile(r"^terraform-provider-aws_(\d+)\.(\d+)\.(\d+)_(.+)\.zip$")
 _UNPACKED: Final = re.compile(r"^(\d+)\.(\d+)\.(\d+)$")
 
-# Where mirrors usually lie: variables that name one, then folders (the first of them and those
-# under share are the implied mirrors of the Terraform CLI, see its page on provider installation).
+# Where mirrors usually lie: variables that name one, then folders (the implied mirrors of the
+# Terraform CLI, see its page on provider installation), then whatever was unpacked beside other
+# programs: a mirror has no usual name there, and is known by its layout.
 _USUAL_VARIABLES: Final = ("TF_PLUGIN_MIRROR", "TF_PLUGIN_CACHE_DIR")
 _USUAL_FOLDERS: Final = (
     "~/.terraform.d/plugins",
     "~/.local/share/terraform/plugins",
     "/usr/local/share/terraform/plugins",
     "/usr/share/terraform/plugins",
-    "/opt/terraform/plugins",
-    "/opt/tf-plugins",
 )
+_UNPACKED_PROGRAMS: Final = Path("/opt")
 
 # What a child needs of our environment. The rest, above all TF_VAR_*, TF_CLI_ARGS* and AWS_*,
 # would make its result depend on who started the control plane.
@@ -229,6 +229,8 @@ def _usual_places(environment: Mapping[str, str]) -> Iterator[Path]:
             yield Path(folder)
         elif home:
             yield Path(home) / folder.removeprefix("~/")
+    for depth in ("*", "*/*"):
+        yield from sorted(_UNPACKED_PROGRAMS.glob(depth))
 
 
 def _best_in(folder: Path, flavour: Flavour, platform: str) -> ProviderMirror | None:
