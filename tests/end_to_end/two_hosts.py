@@ -44,7 +44,7 @@ DONE: Final = {
 }
 _SLOW_SECONDS: Final = 0.5  # a call to a slow cloud: an apply takes long enough to be interrupted
 _SOME: Final = 3  # resources are made: the apply is under way, and more is to come
-_LET_IN: Final = "host all tenantplane_app,tenantplane_auditor,tenantplane_owner 127.0.0.0/8 trust"
+_LET_IN: Final = "host all tenantplane_app,tenantplane_owner 127.0.0.0/8 trust"
 
 
 def cannot_isolate() -> str:
@@ -105,7 +105,6 @@ class TwoHosts(Production):
             STATE_URL=self._state_url(role),
             SANDBOX_URL=f"http://127.0.0.1:{self.line_to_cloud.port}",
             DATABASE_URL=self._database(role, roles.APP),
-            DATABASE_AUDITOR_URL=self._database(role, roles.AUDITOR),
             QUEUE_POLL_SECONDS=0.2,
             APPLY_SECONDS=60 if role == DOOMED else 600,
             PLAN_SECONDS=60 if role == DOOMED else 300,
