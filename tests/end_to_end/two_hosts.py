@@ -129,6 +129,14 @@ class TwoHosts(Production):
         self.relays[role] = self.stack.enter_context(Relay((self.address, server.PORT)))
         command = [*_ISOLATE, sys.executable, "-c", _BECOME, role]
         self._spawn_command(role, command, self.settings(role))
+        self.stack.callback(self._end_worker, role)
+
+    def _end_worker(self, host: str) -> None:
+        """Ask the worker of a host to end: `unshare` takes no such signal, and passes none on."""
+        launched = self.processes.get(host)
+        if launched is not None and launched.poll() is None:
+            for worker in psutil.Process(launched.pid).children():
+                worker.terminate()
 
     def start(self) -> None:
         """Start signer, workers and API side by side, and wait for them."""
