@@ -58,13 +58,10 @@ def run(parts: Parts, *, ready: Callable[[], None]) -> int:
 def _takes_name_again(liveness: Liveness) -> bool:
     """Take the name in a new session after the old one ended; False while that is not possible."""
     try:
-        taken = liveness.take()
+        return _take(liveness)
     except Unavailable:
         log.warning("worker.paused", worker=liveness.worker_id, reason="no database")
         return False
-    if taken:
-        log.warning("worker.reconnected", worker=liveness.worker_id)
-    return taken
 
 
 def _is_lost(liveness: Liveness) -> bool:
@@ -72,11 +69,18 @@ def _is_lost(liveness: Liveness) -> bool:
     for _ in range(10):
         time.sleep(SWEEP_SECONDS)
         try:
-            if liveness.take():
+            if _take(liveness):
                 return False
         except Unavailable:
             return False
     return True
+
+
+def _take(liveness: Liveness) -> bool:
+    taken = liveness.take()
+    if taken:
+        log.warning("worker.reconnected", worker=liveness.worker_id)
+    return taken
 
 
 def _end(core: Core, liveness: Liveness, *, stopped: bool) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import structlog
+
 from control_plane.domain.audit import Stage
 from control_plane.domain.calls import CallOutcome
 from control_plane.domain.deployment import Deployment
@@ -44,6 +46,7 @@ from control_plane.workflows.recording import record
 from control_plane.workflows.settling import settle
 from control_plane.workflows.verifying import keep_evidence, public_outputs
 
+log = structlog.get_logger()
 _ROWS_SECONDS: Final = 120.0  # that a step in rows waits for the database
 _STEPS: Final = 40  # of one turn; more would be a loop
 # reasons of an EngineFailed that say nothing of the stack: a process ended before it could
@@ -63,8 +66,8 @@ def advance_run(core: Core, run_id: str) -> None:
         else:
             raise RuntimeError(f"{run_id} does not come to a wait or an end")
         patiently(lambda: _leave(turn))
-    except StaleCall:
-        return  # a newer call goes on with the run
+    except StaleCall as error:  # a newer call goes on with the run
+        log.warning("call.stale", run=run_id, call=error.data.get("call"))
 
 
 @dataclass(kw_only=True)

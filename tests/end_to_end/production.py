@@ -203,7 +203,9 @@ class Production:
         import ssl
 
         context = ssl.create_default_context(cafile=str(self.certificate))
-        with httpx.Client(base_url=self.issuer, verify=context, trust_env=False) as client:
+        with httpx.Client(
+            base_url=self.issuer, verify=context, trust_env=False, timeout=60.0
+        ) as client:
             if name in MACHINES:
                 body, secret = {"grant_type": "client_credentials"}, (name, PASSWORD)
             else:

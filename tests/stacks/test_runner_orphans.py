@@ -120,7 +120,7 @@ def check_whole(desk: Desk, cloud: CloudProcess) -> None:
     assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
 
 
-@pytest.mark.parametrize("after", [1, 24])
+@pytest.mark.parametrize("after", [1, 9, 24])
 def test_what_a_killed_provider_made_is_adopted_and_nothing_exists_twice(
     make_desk: MakeDesk, runner_cloud: CloudProcess, after: int
 ) -> None:

@@ -32,7 +32,7 @@ def crash(desk: Desk, *, dies: str, after: int, **changes: Any) -> None:
 
 @pytest.mark.parametrize(
     ("dies", "after"),
-    [("everything", 3), ("everything", 20), ("runner", 9)],
+    [("everything", 3), ("everything", 9), ("everything", 20), ("runner", 6), ("runner", 14)],
 )
 def test_a_crashed_hub_goes_on_inside_its_plan_and_nothing_exists_twice(
     make_desk: MakeDesk, runner_cloud: CloudProcess, dies: str, after: int

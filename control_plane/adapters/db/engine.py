@@ -13,17 +13,20 @@ from control_plane.adapters.plain_json import dumps
 from control_plane.domain.errors import SettingInvalid
 
 _SETTINGS: Final = "TENANTPLANE_DATABASE_URL or another TENANTPLANE_DATABASE_…_URL"
-_SESSION: Final = (
-    "SET TIME ZONE 'UTC'; SET synchronous_commit = on; SET lock_timeout = '15s';"
-    " SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '120s'"
-)
-# a server that vanished without a word is noticed within some ten seconds, not a quarter of an hour
-_VANISHED: Final = {
+# A server that vanished is noticed within some ten seconds, not a quarter of an hour.
+VANISHED: Final = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+# So is a client: what it has locked is free before another worker has taken its runs over.
+_SESSION: Final = (
+    "SET TIME ZONE 'UTC'; SET synchronous_commit = on; SET lock_timeout = '15s';"
+    " SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '120s';"
+    " SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;"
+    " SET tcp_user_timeout = 10000"
+)
 
 
 def driver_url(url: str) -> str:
@@ -75,7 +78,7 @@ def connect(
         driver_url(url),
         **pool,
         hide_parameters=True,  # values of rows belong into no error message and no log
-        connect_args={"application_name": name, "connect_timeout": 10, **_VANISHED},
+        connect_args={"application_name": name, "connect_timeout": 10, **VANISHED},
         json_serializer=dumps,
     )
     event.listen(engine, "connect", _prepare)

@@ -16,7 +16,7 @@ import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from dbos._queue import queue_worker_thread  # private: its wait is ours, see doorbell.py
 
-from control_plane.adapters.db.engine import driver_url
+from control_plane.adapters.db.engine import VANISHED, driver_url
 from control_plane.adapters.db.listening import PHASES as PHASES_CHANNEL
 from control_plane.adapters.db.listening import start_listening
 from control_plane.adapters.dbos.doorbell import REST_SECONDS, Doorbell
@@ -63,6 +63,9 @@ class Executor:
             "application_version": APPLICATION_VERSION,
             "serializer": DBOSPortableJSONSerializer(),
             "sys_db_pool_size": 4,
+            "db_engine_kwargs": {
+                "connect_args": {"application_name": "tenantplane queue", **VANISHED}
+            },
             "run_migrations": False,
             "log_level": "WARNING",
             "console_log_level": "WARNING",
