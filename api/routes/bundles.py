@@ -42,14 +42,14 @@ def list_bundles(
     found = perform(
         have.core, who, bundles.list_bundles, limit=page.limit, before=page.before, status=status
     )
-    items = [BundleView.of(have.core, item) for item in found]
+    items = [BundleView.of(have.core, item, who.actor) for item in found]
     return Page(items=items, next_page_token=page.token(item.id for item in items))
 
 
 @router.get("/{bundle_id}")
 def get_bundle(have: SharedDep, who: CallerDep, bundle_id: str, response: Response) -> BundleView:
     """Show a bundle; its ETag is needed to edit it."""
-    return _shown(have, perform(have.core, who, bundles.get_bundle, bundle_id), response)
+    return _shown(have, who, perform(have.core, who, bundles.get_bundle, bundle_id), response)
 
 
 @router.patch("/{bundle_id}")
@@ -69,7 +69,7 @@ def edit_bundle(
     edited = perform(
         have.core, who, bundles.edit_bundle, bundle_id, inputs=body.inputs, if_version=version
     )
-    return _shown(have, edited, response)
+    return _shown(have, who, edited, response)
 
 
 @router.post("/{bundle_id}/accept")
@@ -77,14 +77,14 @@ def accept_bundle(
     have: SharedDep, who: WriterDep, bundle_id: str, response: Response
 ) -> BundleView:
     """Accept a queued bundle (solutions architect)."""
-    return _shown(have, perform(have.core, who, bundles.accept_bundle, bundle_id), response)
+    return _shown(have, who, perform(have.core, who, bundles.accept_bundle, bundle_id), response)
 
 
 @router.post("/{bundle_id}/build", status_code=202)
 def build_bundle(have: SharedDep, who: WriterDep, bundle_id: str, response: Response) -> BundleView:
     """Build, sign and rehearse; poll the bundle until it is built."""
     response.headers["Location"] = f"/v1/bundles/{bundle_id}"
-    return _shown(have, perform(have.core, who, bundles.build_bundle, bundle_id), response)
+    return _shown(have, who, perform(have.core, who, bundles.build_bundle, bundle_id), response)
 
 
 @router.post("/{bundle_id}/hand-over", status_code=201, response_model=HandOverView)
@@ -103,7 +103,7 @@ def hand_over(
             recipient_name=body.recipient_name, recipient_email=body.recipient_email,
             revoke_earlier=body.revoke_earlier_links,
         )  # fmt: skip
-        return HandOverView.of(act.core, given, have.base_url)
+        return HandOverView.of(act, given, have.base_url)
 
     route = f"bundles/{bundle_id}/hand-over"
     return keyed(
@@ -207,7 +207,7 @@ def _file(download: Download) -> Response:
     return Response(download.content, media_type="application/octet-stream", headers=headers)
 
 
-def _shown(have: Shared, bundle: Bundle, response: Response) -> BundleView:
+def _shown(have: Shared, who: Caller, bundle: Bundle, response: Response) -> BundleView:
     response.headers["ETag"] = etag(bundle.version)
     response.headers["Content-Location"] = f"/v1/bundles/{bundle.id}"
-    return BundleView.of(have.core, bundle)
+    return BundleView.of(have.core, bundle, who.actor)

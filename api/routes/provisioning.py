@@ -53,7 +53,7 @@ def submit_request(
         return JSONResponse(DecisionView(**decision.to_document()).model_dump(mode="json"))
 
     def do(act: Act) -> RequestView:
-        return RequestView.of(provisioning.submit_request(act, document))
+        return RequestView.of(provisioning.submit_request(act, document), who.actor)
 
     return keyed(
         have,
@@ -72,14 +72,14 @@ def list_requests(have: SharedDep, who: CallerDep, page: PagingDep) -> Page[Requ
     found = perform(
         have.core, who, provisioning.list_requests, limit=page.limit, before=page.before
     )
-    items = [RequestView.of(item) for item in found]
+    items = [RequestView.of(item, who.actor) for item in found]
     return Page(items=items, next_page_token=page.token(item.id for item in items))
 
 
 @router.get("/provisioning-requests/{request_id}")
 def get_request(have: SharedDep, who: CallerDep, request_id: str) -> RequestView:
     """Show a request with its tenant as it is now."""
-    return RequestView.of(perform(have.core, who, provisioning.get_request, request_id))
+    return RequestView.of(perform(have.core, who, provisioning.get_request, request_id), who.actor)
 
 
 @router.post("/mode-resolutions")
@@ -97,7 +97,7 @@ def list_tenants(
     found = perform(
         have.core, who, tenants.list_tenants, limit=page.limit, before=page.before, status=status
     )
-    items = [TenantView.of(item) for item in found]
+    items = [TenantView.of(item, who.actor) for item in found]
     return Page(items=items, next_page_token=page.token(item.id for item in items))
 
 
@@ -106,7 +106,7 @@ def get_tenant(have: SharedDep, who: CallerDep, key: str, response: Response) ->
     """Show a tenant by id or slug."""
     tenant = perform(have.core, who, tenants.get_tenant, key)
     response.headers["ETag"] = etag(tenant.version)
-    return TenantView.of(tenant)
+    return TenantView.of(tenant, who.actor)
 
 
 @router.get("/tenants/{key}/outputs")
@@ -122,4 +122,4 @@ def decide_mode(have: SharedDep, who: WriterDep, key: str, body: bodies.ModeDeci
     tenant, _ = perform(
         have.core, who, tenants.decide_mode, key, changed_facts=body.facts, reason=body.reason
     )
-    return TenantView.of(tenant)
+    return TenantView.of(tenant, who.actor)

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any, Self
 
 from api.schemas.views import View
+from control_plane.domain.actor import Actor
 from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
 from control_plane.services import bundles as bundle_service
 from control_plane.services.handovers import HandedOver, IssuedLink
-from control_plane.workflows.core import Core
+from control_plane.workflows.core import Act, Core
 
 
 class BundleView(View):
@@ -40,8 +41,8 @@ class BundleView(View):
     updated_at: datetime
 
     @classmethod
-    def of(cls, core: Core, bundle: Bundle) -> Self:
-        """Return the view of a bundle."""
+    def of(cls, core: Core, bundle: Bundle, reader: Actor) -> Self:
+        """Return the view of a bundle for whom it is shown to."""
         return cls(
             id=bundle.id,
             tenant_id=bundle.tenant_id,
@@ -59,7 +60,7 @@ class BundleView(View):
             warnings=list(bundle_service.warnings(core, bundle)),
             handed_over_at=bundle.handed_over_at,
             expires_at=bundle.expires_at,
-            allowed_actions=bundle_service.allowed_actions(bundle),
+            allowed_actions=bundle_service.allowed_actions(bundle, reader),
             created_at=bundle.created_at,
             updated_at=bundle.updated_at,
         )
@@ -77,10 +78,10 @@ class HandOverView(View):
     download_url: str | None
 
     @classmethod
-    def of(cls, core: Core, given: HandedOver, base_url: str) -> Self:
-        """Return the view of a hand-over with its link."""
+    def of(cls, act: Act, given: HandedOver, base_url: str) -> Self:
+        """Return the view of a hand-over with its link for whom it is shown to."""
         return cls(
-            bundle=BundleView.of(core, given.bundle),
+            bundle=BundleView.of(act.core, given.bundle, act.caller.actor),
             handover_id=given.handover.id,
             recipient_name=given.handover.recipient_name,
             recipient_email=given.handover.recipient_email,

@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from control_plane.domain.actor import Actor
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.deployment import Account, Deployment
 from control_plane.domain.evidence import Evidence
@@ -57,8 +58,8 @@ class TenantView(View):
     updated_at: datetime
 
     @classmethod
-    def of(cls, tenant: Tenant) -> Self:
-        """Return the view of a tenant."""
+    def of(cls, tenant: Tenant, reader: Actor) -> Self:
+        """Return the view of a tenant for whom it is shown to."""
         return cls(
             id=tenant.id,
             slug=tenant.slug,
@@ -74,7 +75,7 @@ class TenantView(View):
             drifted=tenant.drifted,
             decision=dict(tenant.decision),
             facts=dict(tenant.facts),
-            allowed_actions=tenant_service.allowed_actions(tenant),
+            allowed_actions=tenant_service.allowed_actions(tenant, reader),
             created_at=tenant.created_at,
             updated_at=tenant.updated_at,
         )
@@ -92,15 +93,15 @@ class RequestView(View):
     bundle_id: str | None
 
     @classmethod
-    def of(cls, accepted: Accepted) -> Self:
-        """Return the view of an accepted request."""
+    def of(cls, accepted: Accepted, reader: Actor) -> Self:
+        """Return the view of an accepted request for whom it is shown to."""
         body = accepted.request.body
         return cls(
             id=accepted.request.id,
             contract_id=body["contract"]["contract_id"],
             environment=body["environment"],
             created_at=accepted.request.created_at,
-            tenant=TenantView.of(accepted.tenant),
+            tenant=TenantView.of(accepted.tenant, reader),
             run_id=accepted.run_id,
             bundle_id=accepted.bundle_id,
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from control_plane.domain.actor import Role
+from control_plane.domain.actor import Actor, Role
 from control_plane.domain.bundle import Bundle, BundleStatus
 from control_plane.domain.bundle_inputs import advice, fixed_field, merged
 from control_plane.domain.canonical import digest
@@ -23,7 +23,8 @@ from control_plane.workflows.core import Act, Core
 from control_plane.workflows.owners import sync_tenant
 from control_plane.workflows.recording import record, refused_as
 
-READERS = (Role.SOLUTIONS_ARCHITECT, Role.AUDITOR, Role.PLATFORM_ADMIN, Role.OPS_APPROVER)
+ARCHITECT = Role.SOLUTIONS_ARCHITECT  # everything but reading
+READERS = (ARCHITECT, Role.AUDITOR, Role.PLATFORM_ADMIN, Role.OPS_APPROVER)
 _S = BundleStatus
 REPLACEABLE = frozenset({_S.BUILT, _S.HANDED_OVER, _S.EXPIRED, _S.APPLIED})
 # what is asked for -> how a refusal says it
@@ -37,8 +38,13 @@ _CANNOT: Final[Mapping[str, str]] = {
 }
 
 
-def allowed_actions(bundle: Bundle) -> list[str]:
-    """Return what may be asked of a bundle in its current status.
+def allowed_actions(bundle: Bundle, actor: Actor) -> list[str]:
+    """Return what somebody may ask of a bundle in its current status."""
+    return _possible(bundle) if actor.has(ARCHITECT) else []
+
+
+def _possible(bundle: Bundle) -> list[str]:
+    """Return what a bundle allows in its current status.
 
     A version that was handed over takes its receipt even when it was superseded or has expired
     since: the customer may have applied it.
@@ -85,7 +91,7 @@ def may_change(act: Act, bundle_id: str, wanted: str) -> Bundle:
     """Return a bundle that the caller may change. Raises ``NotFound``, ``NotAllowed``."""
     bundle = visible_bundle(act, bundle_id, wanted=f"bundles.{wanted}")
     tree = bundle.tenant_id
-    require_role(act, Role.SOLUTIONS_ARCHITECT, wanted=f"bundles.{wanted}", tree=tree)
+    require_role(act, ARCHITECT, wanted=f"bundles.{wanted}", tree=tree)
     return bundle
 
 
@@ -103,7 +109,7 @@ def taken_up(act: Act, bundle_id: str, wanted: str) -> Iterator[Bundle]:
 
 
 def _require_possible(bundle: Bundle, wanted: str) -> None:
-    if wanted not in allowed_actions(bundle):
+    if wanted not in _possible(bundle):
         raise IllegalTransition(
             f"the bundle is {str(bundle.status).replace('_', ' ')} and {_CANNOT[wanted]}",
             present_status=str(bundle.status),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from control_plane.domain.actor import Role
+from control_plane.domain.actor import Actor, Role
 from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import IllegalTransition, InvalidInput, NotFound
@@ -54,9 +54,10 @@ def deployments_of(act: Act, key: str) -> list[Deployment]:
     return act.uow.deployments.find(tenant_id=tenant.id)
 
 
-def allowed_actions(tenant: Tenant) -> list[str]:
-    """Return what may be asked of a tenant in its current status."""
-    return ["mode-decision"] if tenant.status is TenantStatus.MODE_CONFLICT else []
+def allowed_actions(tenant: Tenant, actor: Actor) -> list[str]:
+    """Return what somebody may ask of a tenant in its current status."""
+    is_open = tenant.status is TenantStatus.MODE_CONFLICT
+    return ["mode-decision"] if is_open and actor.has(Role.SOLUTIONS_ARCHITECT) else []
 
 
 def decide_mode(

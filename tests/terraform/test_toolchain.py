@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from control_plane.adapters.terraform import toolchain as module
-from control_plane.adapters.terraform import toolchain
 from control_plane.adapters.terraform.toolchain import Flavour, find_toolchain
 from control_plane.domain.errors import TerraformUnavailable
 from tests.terraform.workspace import MODULES
@@ -135,7 +134,7 @@ def test_a_usual_place_is_searched(path: Path, tmp_path: Path) -> None:
 def test_beside_other_programs_a_mirror_is_known_by_its_layout(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(toolchain, "_UNPACKED_PROGRAMS", tmp_path / "opt")
+    monkeypatch.setattr(module, "_UNPACKED_PROGRAMS", tmp_path / "opt")
     binary(path, "terraform", "Terraform v1.11.4\non linux_amd64")
     (tmp_path / "opt" / "another").mkdir(parents=True)
     mirrored(tmp_path / "opt" / name, "5.100.0")

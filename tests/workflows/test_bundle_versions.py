@@ -97,7 +97,7 @@ def test_a_version_that_was_handed_over_takes_its_receipt_after_its_end(
     desk.handed_over()
     first, body = desk.bundle_id, desk.receipt()
     end(desk)
-    assert "receipts" in bundles.allowed_actions(desk.bundle(first))
+    assert "receipts" in bundles.allowed_actions(desk.bundle(first), ARCHITECT.actor)
     register(desk, first, body)
     assert desk.bundle(first).status is BundleStatus.APPLIED
     tenant = desk.world.tenant(desk.tenant_id)
@@ -123,7 +123,7 @@ def test_a_version_that_nobody_was_given_takes_no_receipt(
     desk.built()
     first, body = desk.bundle_id, desk.receipt()
     end(desk)
-    assert "receipts" not in bundles.allowed_actions(desk.bundle(first))
+    assert "receipts" not in bundles.allowed_actions(desk.bundle(first), ARCHITECT.actor)
     error = desk.refused(IllegalTransition, lambda: register(desk, first, body))
     assert "takes no receipt: it was not handed over" in str(error)
 

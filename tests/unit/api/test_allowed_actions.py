@@ -73,3 +73,11 @@ def test_a_hub_names_its_newest_run(scene: Scene) -> None:
     listed = scene.api.call("GET", "/v1/hubs", ADMIN).json()["items"]
     assert hub in listed
     assert all(each["run_id"] for each in listed)
+
+
+@pytest.mark.parametrize("role", [Role.SOLUTIONS_ARCHITECT, ADMIN, Role.AUDITOR, OPS])
+def test_what_only_an_architect_may_do_is_offered_to_no_other(scene: Scene, role: Role) -> None:
+    is_architect = role is Role.SOLUTIONS_ARCHITECT
+    assert bool(actions(scene, "/v1/bundles/{bundle_id}", role)) is is_architect
+    asked = scene.ask("GET", "/v1/tenants/{key}", role, ids={"key": scene.conflict.tenant.id})
+    assert asked.json()["allowed_actions"] == (["mode-decision"] if is_architect else [])
