@@ -107,9 +107,8 @@ class HubSpec(Part):
 
 
 class HubOutputs(Part):
-    """What a slice needs of its Hub: the outputs of ``mode_a.hub``, pinned in the slice's spec."""
+    """What a slice needs of its Hub: the outputs of ``mode_a.hub``."""
 
-    hub_id: str
     vpc_id: str
     private_subnet_ids: tuple[str, ...]
     app_security_group_id: str
@@ -123,6 +122,12 @@ class HubOutputs(Part):
     log_group_prefix: str
 
 
+class SharedHub(HubOutputs):
+    """The Hub that a slice is part of, pinned in its spec: what it exports, and its id."""
+
+    hub_id: str
+
+
 class SliceSpec(Part):
     """Mode A: one tenant's slice of a shared Hub (program ``mode_a.slice``)."""
 
@@ -130,7 +135,7 @@ class SliceSpec(Part):
     owner: Owner
     region: Region
     account_id: AccountId
-    hub: HubOutputs
+    hub: SharedHub
     retention: Retention = Retention()
 
 

@@ -12,7 +12,7 @@ from control_plane.ports.engine import EngineCall
 
 _STATEFUL: Final = frozenset({"aws:kms/key:Key"})
 _HUB_OUTPUTS: Final = (
-    "hub_id", "vpc_id", "app_security_group_id", "data_bucket", "data_bucket_arn", "table_name",
+    "vpc_id", "app_security_group_id", "data_bucket", "data_bucket_arn", "table_name",
     "table_arn", "data_key_arn", "logs_key_arn", "boundary_arn", "log_group_prefix",
 )  # fmt: skip
 

@@ -96,7 +96,7 @@ def slice_spec(
         "owner": _owner(deployment, tenant_slug),
         "region": deployment.region,
         "account_id": deployment.account_id,
-        "hub": dict(hub_outputs),
+        "hub": {**hub_outputs, "hub_id": deployment.hub_id},
         "retention": _retention(Sizing()),
     }
 

@@ -103,7 +103,6 @@ def build(spec: HubSpec, provider: aws.Provider) -> Mapping[str, pulumi.Input[An
         opts,
     )
     return {
-        "hub_id": spec.owner.deployment,
         "vpc_id": network.vpc_id,
         "private_subnet_ids": list(network.subnet_ids),
         "app_security_group_id": network.app_group_id,

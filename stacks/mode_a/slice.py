@@ -29,7 +29,7 @@ from stacks.components.statements import (
     SECRET_ACTIONS,
 )
 from stacks.components.tags import DataClass, tags
-from stacks.spec import HubOutputs, SliceSpec
+from stacks.spec import SharedHub, SliceSpec
 
 # everything but use: who administers the account does not thereby read the tenant's data
 _KEY_ADMINISTRATION = (
@@ -62,7 +62,7 @@ class Slice:
     """What belongs to one slice, in names that are known before it exists."""
 
     names: Names
-    hub: HubOutputs
+    hub: SharedHub
 
     @property
     def prefix(self) -> str:

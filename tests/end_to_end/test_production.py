@@ -57,6 +57,8 @@ def test_a_hub_and_a_tenant_of_each_mode(production: Production) -> None:
     for request in (shared, dedicated, customer):
         tenant = automation.get(f"/v1/tenants/{request['tenant']['id']}")
         assert tenant["status"] == "ready", tenant
+    outputs = automation.get(f"/v1/tenants/{shared['tenant']['id']}/outputs")["items"][0]["outputs"]
+    assert admin.get(f"/v1/hubs/{outputs['hub_id']}")["id"] == hub["id"]
     the_logs_verify(production, [r["tenant"]["id"] for r in (shared, dedicated, customer)])
     a_passphrase_is_given_out_and_recorded(production, dedicated["tenant"])
     each_process_has_its_own_keys_alone(production)

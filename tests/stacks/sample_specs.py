@@ -44,7 +44,6 @@ def hub_outputs(**changes: Any) -> dict[str, Any]:
     """Return what such a Hub says of itself once it exists."""
     short = "hub-a-k3m9x2"
     return {
-        "hub_id": "dep_01J0000000000000000000000A",
         "vpc_id": "vpc-0123456789abcdef0",
         "private_subnet_ids": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
         "app_security_group_id": "sg-0123456789abcdef0",
@@ -66,7 +65,7 @@ def slice_of(outputs: dict[str, Any], tenant: str, short: str) -> dict[str, Any]
         "owner": owner(tenant, short, mode="A", deployment=f"dep_{short}"),
         "region": REGION,
         "account_id": ACCOUNT,
-        "hub": outputs,
+        "hub": outputs | {"hub_id": "hub_01J0000000000000000000000A"},
         "retention": RETENTION,
     }
 
