@@ -133,6 +133,8 @@ def event(found: Mapping[str, Any]) -> str:
         lines = str(body.get("text", body.get("message", ""))).splitlines()
         return clean("\n    ".join([f"  {body.get('severity') or 'info'}: {lines[0]}", *lines[1:]])
                      if lines else "")  # fmt: skip
+    if kind == "resumed":
+        return clean(f"  resumed after an interruption, in its phase {body['phase']}")
     if kind == "phase":
         return clean(f"  {body.get('phase') or body.get('name', '')} {body.get('status', '')}")
     return ""

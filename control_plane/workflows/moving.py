@@ -113,6 +113,16 @@ def progress(act: Act, run_id: str, *events: EngineEvent) -> None:
     )
 
 
+def resume_run(act: Act, run: Run, **data: Any) -> None:
+    """Say that a run goes on after its process had died, in the log and to who watches it."""
+    record(
+        act, "run.resumed",
+        tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
+        phase=str(run.status), attempt=run.attempt, **data,
+    )  # fmt: skip
+    progress(act, run.id, ("resumed", {"phase": str(run.status), "attempt": run.attempt}))
+
+
 def block_run(
     act: Act,
     run: Run,

@@ -311,6 +311,9 @@ def test_a_killed_worker_is_resumed_by_the_next_one(world: World) -> None:
     assert run.status is RunStatus.APPLIED, run.error
     assert run.attempt == 2
     assert "run.resumed:completed" in world.actions(accepted.tenant.id)
+    with world.core.uow() as uow:
+        lines = uow.run_events.after(accepted.run_id or "", 0)
+    assert [e.body for e in lines if e.kind == "resumed"] == [{"phase": "applying", "attempt": 2}]
 
 
 def test_an_unresolved_create_blocks_the_run_for_an_operator(world: World) -> None:

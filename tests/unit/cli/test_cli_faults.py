@@ -220,3 +220,10 @@ def test_what_comes_from_elsewhere_does_not_steer_the_terminal(tenantctl: Termin
     assert clean("a\x1b[31mred\x1b]0;title\x07\x08\rb") == "ared  b"
     told = event({"kind": "diagnostic", "body": {"severity": "error", "text": "no\x1b[2J\nway"}})
     assert told == "  error: no\n    way"
+
+
+def test_who_watches_learns_that_a_run_was_resumed() -> None:
+    from control_plane.cli.output import event
+
+    told = event({"kind": "resumed", "body": {"phase": "applying", "attempt": 2}})
+    assert told == "  resumed after an interruption, in its phase applying"
