@@ -15,17 +15,19 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from control_plane.domain.errors import SettingInvalid
+from control_plane.domain.networks import is_loopback
 
 PREFIX = "TENANTPLANE_"
 STATE_SCHEMES: Final = ("file://", "s3://", "postgres://")
 OBJECTS_SCHEMES: Final = ("file:///", "s3://")
 _LONGEST_NAME: Final = 60
+_TLS_MODES: Final = {"require", "verify-ca", "verify-full"}  # of libpq's `sslmode`
 _WORKER_ID: Final = rf"^[A-Za-z0-9_.-]{{3,{_LONGEST_NAME}}}$"
 # what access tokens of people and of machines have alike (RFC 9068, section 2.2)
 _CLAIMS_OF_EVERYBODY = frozenset(
@@ -245,6 +247,20 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _asks_for_tls(self) -> Self:
+        """Refuse in production a database on another machine without encryption on the way."""
+        if self.installation is not Installation.PRODUCTION:
+            return self
+        for name in secret_settings():
+            secret = getattr(self, name)
+            if secret is not None and _is_open_on_the_network(secret.get_secret_value()):
+                raise ValueError(
+                    f"in production {PREFIX}{name.upper()} must ask for TLS: add "
+                    "?sslmode=verify-full (or verify-ca, or require) to the URL"
+                )
+        return self
+
     @field_validator("person_evidence")
     @classmethod
     def _is_evidence(cls, text: str) -> str:
@@ -267,6 +283,17 @@ class Settings(BaseSettings):
         if self.worker_id is not None or self.installation is Installation.EMBEDDED:
             return self.worker_id or "worker-1"
         return _worker_name(socket.gethostname())
+
+
+def _is_open_on_the_network(url: str) -> bool:
+    """Tell whether a PostgreSQL URL may lead to another machine without TLS."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"}:
+        return False
+    query = dict(parse_qsl(parts.query))
+    host = parts.hostname or query.get("host", "")
+    is_here = not host or host.startswith("/") or is_loopback(host)
+    return not is_here and query.get("sslmode") not in _TLS_MODES
 
 
 def _worker_name(host: str) -> str:

@@ -6,22 +6,14 @@ must not see it.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import MutableMapping
 from typing import Any, Final
 
 import httpx
 
+from control_plane.domain.networks import is_loopback
+
 ADDRESSES: Final = ("127.0.0.1", "localhost", "::1")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is this machine's own."""
-    name = host.strip("[]").rstrip(".").lower()
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
 
 
 def connection_options(url: str) -> dict[str, Any]:

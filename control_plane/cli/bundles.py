@@ -12,11 +12,11 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 
-from control_plane.adapters.loopback import is_loopback
 from control_plane.cli import output
 from control_plane.cli.calls import BUNDLE, BUNDLES, Most, read_json
 from control_plane.cli.client import Json, download_link, from_environment, refuse, segment
 from control_plane.cli.errors import FAILED, REFUSED, USAGE
+from control_plane.domain.networks import is_loopback
 from control_plane.domain.receipt import sample_receipt
 
 _STACKS: Final = Path(__file__).resolve().parents[2] / "stacks"

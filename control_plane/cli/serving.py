@@ -53,6 +53,7 @@ from control_plane.config import (
     secret_settings,
 )
 from control_plane.domain.errors import SettingInvalid, Unavailable
+from control_plane.domain.networks import is_loopback
 
 LOCK_FILE: Final = "serve.lock"  # held while an installation runs in the folder
 Say = Callable[[str], None]
@@ -106,6 +107,11 @@ class EmbeddedInstallation:
         if self.from_scratch:
             _empty(home.folder)
         port = _free_port(self.settings.host, self.settings.port)
+        if not is_loopback(self.settings.host):
+            self.say(
+                f"warning     the API listens on {self.settings.host} without TLS: tokens can be "
+                f"read on the network; unset {PREFIX}HOST for this machine alone"
+            )
         self.settings = self.settings.model_copy(update={"port": port})
         logs = home.part("logs")
         logs.mkdir(mode=0o700, exist_ok=True)

@@ -60,3 +60,12 @@ def _network(text: str, earlier: Sequence[str]) -> str:
 
 def _shown(text: str) -> str:
     return ascii(text[:45])[1:-1]
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is this machine's own."""
+    name = host.strip("[]").rstrip(".").lower()
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")

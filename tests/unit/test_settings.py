@@ -27,23 +27,24 @@ API, WORKER, SIGNER, MIGRATE = ProcessRole
 COMMON = {"INSTALLATION": "production", "HOME": "/srv/tenantplane"}
 AUDITING = COMMON | {"AUDIT_HOST": "audit.example"}
 SERVING = COMMON | {
-    "DATABASE_URL": "postgresql://app@db/tenantplane",
+    "DATABASE_URL": "postgresql://app@db/tenantplane?sslmode=verify-full",
     "OBJECTS_URL": "s3://objects",
 }
 PRODUCTION = {
     API: SERVING
     | AUDITING
     | {
-        "DATABASE_AUDITOR_URL": "postgresql://auditor@db/tenantplane",
+        "DATABASE_AUDITOR_URL": "postgresql://auditor@db/tenantplane?sslmode=verify-ca",
         "PUBLIC_URL": "https://control.example",
         "ISSUER": "https://id.example",
         "JWKS_URL": "https://id.example/jwks",
     },
     WORKER: SERVING | {"CLOUD": "aws", "STATE_URL": "s3://state"},
-    SIGNER: AUDITING | {"DATABASE_SEQUENCER_URL": "postgresql://sequencer@db/tenantplane"},
+    SIGNER: AUDITING
+    | {"DATABASE_SEQUENCER_URL": "postgresql://sequencer@db/tenantplane?sslmode=require"},
     MIGRATE: {
         "INSTALLATION": "production",
-        "DATABASE_OWNER_URL": "postgresql://owner@db/tenantplane",
+        "DATABASE_OWNER_URL": "postgresql://owner@/tenantplane?host=/run/postgresql",
     },
 }
 WRONG = {
@@ -153,7 +154,7 @@ def test_a_process_refuses_every_secret_of_another_role(
     assert set(foreign_secrets(role)) == set(secret_settings()) - own
     for name in foreign_secrets(role):
         with monkeypatch.context() as more:
-            more.setenv(PREFIX + name.upper(), "postgres://somebody:s3cret@db/tenantplane")
+            more.setenv(PREFIX + name.upper(), "postgres://somebody:s3cret@localhost/tenantplane")
             with pytest.raises(SettingInvalid) as refused:
                 load(role=role)
         assert f"{PREFIX}{name.upper()} must not be set for the {role}" in refused.value.message
@@ -185,6 +186,12 @@ def test_who_holds_which_database_role() -> None:
         (WORKER, "CLOUD", "sandbox"),
         (WORKER, "ACCOUNTS", "111122223333"),
         (WORKER, "STATE_URL", "postgresql://state:s3cret@db/state"),
+        (WORKER, "STATE_URL", "postgres://state:s3cret@db/state"),
+        (WORKER, "DATABASE_URL", "postgresql://app:s3cret@db/tenantplane"),
+        (API, "DATABASE_URL", "postgresql://app:s3cret@db/tenantplane?sslmode=prefer"),
+        (API, "DATABASE_AUDITOR_URL", "postgresql://a:s3cret@[2001:db8::1]/tenantplane"),
+        (SIGNER, "DATABASE_SEQUENCER_URL", "postgres://s:s3cret@/tenantplane?host=db"),
+        (MIGRATE, "DATABASE_OWNER_URL", "postgresql://o:s3cret@db,127.0.0.1/tenantplane"),
         (WORKER, "OBJECTS_URL", "file://relative/folder"),
     ],
 )
@@ -264,3 +271,19 @@ def test_secrets_are_not_shown() -> None:
         {"database_url": "postgresql://app:s3cret@db/x", "state_url": "postgres://a:s3cret@db/y"}
     )
     assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://app@/tenantplane?host=/run/postgresql",
+        "postgresql://app@127.0.0.1:5433/tenantplane",
+        "postgres://app@localhost/tenantplane",
+        "postgresql://app@db.internal/tenantplane?connect_timeout=3&sslmode=verify-full",
+    ],
+)
+def test_a_database_on_this_machine_or_behind_tls_is_taken(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given(monkeypatch, PRODUCTION[WORKER] | {"DATABASE_URL": url})
+    assert load(role=WORKER).database_url is not None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from control_plane.adapters.loopback import is_loopback
 from control_plane.adapters.objects.keys import check_key
 from control_plane.domain.errors import Conflict, NotFound, SettingInvalid, Unavailable
+from control_plane.domain.networks import is_loopback
 
 _PARAMETERS: Final = frozenset({"region", "endpoint"})
 _ATTEMPTS: Final = 5

@@ -16,12 +16,13 @@ import pytest
 from api.__main__ import main as api_main
 from control_plane.adapters.home import Home, Key
 from control_plane.cli.demo import demo_settings
-from control_plane.cli.serving import _clean_environment
+from control_plane.cli.serving import EmbeddedInstallation, _clean_environment
+from control_plane.domain.errors import Unavailable
 from tests.unit.cli.terminal import run
 
 PRODUCTION = {
     "INSTALLATION": "production",
-    "DATABASE_URL": "postgresql://app@db/tenantplane",
+    "DATABASE_URL": "postgresql://app@db/tenantplane?sslmode=require",
     "ISSUER": "https://id.example",
     "JWKS_URL": "https://id.example/jwks",
 }
@@ -292,3 +293,18 @@ def test_a_kept_file_that_is_none_is_2_and_named(
         assert (answer.code, answer.out) == (2, "")
         assert "junk" in answer.err
         assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("host", "warns"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_who_opens_the_api_to_the_network_is_warned(
+    host: str, warns: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys(*_: object) -> None:
+        raise Unavailable("far enough")
+
+    monkeypatch.setattr(EmbeddedInstallation, "_keys", keys)
+    monkeypatch.setenv("TENANTPLANE_HOST", host)
+    monkeypatch.setenv("TENANTPLANE_PORT", "0")
+    answer = run("serve")
+    assert (answer.code, answer.err.splitlines()[0]) == (5, "far enough")
+    assert (f"listens on {host} without TLS" in answer.out) is warns
