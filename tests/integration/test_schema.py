@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from control_plane.adapters.db.mapping import MAPPED, Mapped
+from control_plane.adapters.db.run_tables import run as run_table
 from control_plane.adapters.db.tables import BUSINESS_TABLES, IMMUTABLE
-from control_plane.adapters.db.tables import run as run_table
 from control_plane.domain.calls import CallOutcome
 from control_plane.domain.timers import TimerKind
 from tests.entities import ASKER, DECIDER, Entities, Waiting, store_waiting

@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Row, Table
 
-from control_plane.adapters.db import tables
+from control_plane.adapters.db import run_tables, tables
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
@@ -50,14 +50,14 @@ HUB: Final = Mapped(Hub, tables.hub)
 SPEC: Final = Mapped(DeploymentSpec, tables.deployment_spec)
 ACCOUNT: Final = Mapped(Account, tables.account)
 DEPLOYMENT: Final = Mapped(Deployment, tables.deployment)
-RUN: Final = Mapped(Run, tables.run)
-CALL: Final = Mapped(CallRecord, tables.engine_call)
-EVIDENCE: Final = Mapped(Evidence, tables.evidence)
-RUN_EVENT: Final = Mapped(RunEvent, tables.run_event)
-PLAN: Final = Mapped(Plan, tables.plan)
-APPROVAL: Final = Mapped(Approval, tables.approval)
-BARRED: Final = Mapped(ExcludedApprover, tables.barred)
-DECISION: Final = Mapped(Decision, tables.decision)
+RUN: Final = Mapped(Run, run_tables.run)
+CALL: Final = Mapped(CallRecord, run_tables.engine_call)
+EVIDENCE: Final = Mapped(Evidence, run_tables.evidence)
+RUN_EVENT: Final = Mapped(RunEvent, run_tables.run_event)
+PLAN: Final = Mapped(Plan, run_tables.plan)
+APPROVAL: Final = Mapped(Approval, run_tables.approval)
+BARRED: Final = Mapped(ExcludedApprover, run_tables.barred)
+DECISION: Final = Mapped(Decision, run_tables.decision)
 BUNDLE: Final = Mapped(Bundle, tables.bundle)
 HANDOVER: Final = Mapped(Handover, tables.handover)
 LINK: Final = Mapped(DownloadLink, tables.download_link)

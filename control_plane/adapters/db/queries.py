@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Select, cast, func, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONPATH, distinct_on
 
-from control_plane.adapters.db import mapping, tables
+from control_plane.adapters.db import mapping, run_tables, tables
 from control_plane.adapters.db.columns import Documents
 from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.mapping import Mapped
@@ -21,7 +21,7 @@ from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 
 T = TypeVar("T")
-_run, _call, _bundle = tables.run, tables.engine_call, tables.bundle
+_run, _call, _bundle = run_tables.run, run_tables.engine_call, tables.bundle
 
 
 class SqlQueries:
@@ -64,7 +64,7 @@ class SqlQueries:
 
     def plan_heads(self, plan_ids: Sequence[str]) -> Mapping[str, PlanHead]:
         """Return what a list shows of some plans, without their resources."""
-        plan = tables.plan
+        plan = run_tables.plan
         irreversible = func.jsonb_path_query_array(
             plan.c.operations, cast("$[*] ? (@.irreversible == true)", JSONPATH)
         )
@@ -78,8 +78,8 @@ class SqlQueries:
 
     def saved_plans(self, run_id: str) -> Sequence[str]:
         """Return the object keys of the engine's own plans that were saved for a run."""
-        reference = tables.plan.c.saved_plan_ref
-        query = select(reference).where(tables.plan.c.run_id == run_id, reference.is_not(None))
+        reference = run_tables.plan.c.saved_plan_ref
+        query = select(reference).where(run_tables.plan.c.run_id == run_id, reference.is_not(None))
         with translated():
             return [str(key) for key in self._connection.execute(query).scalars()]
 

@@ -1,4 +1,4 @@
-"""Tables of tenants, deployments, runs, decisions and bundles.
+"""Tables of tenants, deployments and bundles; those of runs are in ``run_tables.py``.
 
 One column per field of the domain's dataclass, under the same name (``mapping.py``). Unique facts
 are constraints here, so that no race between two requests can break them. What a check or an index
@@ -11,23 +11,18 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     Index,
     Integer,
     Table,
-    Text,
     UniqueConstraint,
     text,
 )
 
 from control_plane.adapters.db.columns import (
-    Choice,
     choice,
-    document,
-    documents,
     json_list,
     json_object,
     key,
@@ -38,17 +33,21 @@ from control_plane.adapters.db.columns import (
     words,
 )
 from control_plane.adapters.db.metadata import metadata
-from control_plane.domain.actor import ActorKind
-from control_plane.domain.approval import ApprovalStatus
+from control_plane.adapters.db.run_tables import (
+    approval,
+    barred,
+    decision,
+    engine_call,
+    evidence,
+    plan,
+    run,
+    run_event,
+    timer,
+)
 from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
-from control_plane.domain.calls import CallOutcome
 from control_plane.domain.deployment import DeploymentKind, Desired
-from control_plane.domain.engine import Check, Operation, OutputChange, PlannedResource
-from control_plane.domain.evaluation import Evaluation
 from control_plane.domain.hub import HubStatus
-from control_plane.domain.run import HOLDS_SLOT, BlockedOn, RunKind, RunStatus
 from control_plane.domain.tenant import TenantStatus, WaitingOn
-from control_plane.domain.timers import TimerKind
 
 _MODES: Final = ("A", "B", "C")
 
@@ -205,190 +204,6 @@ account = Table(
     UniqueConstraint("account_id"),
     UniqueConstraint("claimed_by"),
     CheckConstraint("NOT shared OR claimed_by IS NULL", name="shared_is_never_claimed"),
-)
-
-run = Table(
-    "run",
-    metadata,
-    key(),
-    reference("deployment_id", "deployment"),
-    reference("tenant_id", "tenant", nullable=True),
-    Column("number", Integer, nullable=False),
-    choice("kind", RunKind),
-    choice("status", RunStatus),
-    Column("spec_number", Integer, nullable=False),
-    words("requested_by"),
-    words("on_behalf_of", nullable=True),
-    json_list("requesters"),
-    moment("requested_at"),
-    moment("started_at", nullable=True),
-    moment("ended_at", nullable=True),
-    choice("blocked_on", BlockedOn, nullable=True),
-    choice("blocked_from", RunStatus, nullable=True),
-    reference("plan_id", "plan", nullable=True, cyclic=True),
-    reference("approval_id", "approval", nullable=True, cyclic=True),
-    reference("evidence_id", "evidence", nullable=True, cyclic=True),
-    reference("supersedes", "run", nullable=True),
-    reference("retry_of", "run", nullable=True),
-    Column("cancel_requested", Boolean, nullable=False),
-    words("state_before", nullable=True),
-    json_list("states_written"),
-    Column("turn", Integer, nullable=False),
-    Column("deaths", Integer, nullable=False),
-    Column("failures", Integer, nullable=False),
-    Column("is_working", Boolean, nullable=False),
-    json_object("error", nullable=True),
-    moment("updated_at"),
-    Column("version", Integer, nullable=False),
-    UniqueConstraint("deployment_id", "number"),
-    one_of("kind", RunKind),
-    one_of("status", RunStatus),
-    one_of("blocked_on", BlockedOn),
-    one_of("blocked_from", RunStatus),
-    CheckConstraint("(status = 'blocked') = (blocked_on IS NOT NULL)", name="blocked_names_what"),
-    CheckConstraint("turn >= 1 AND deaths >= 0 AND failures >= 0", name="counts"),
-)
-Index(
-    "uq_run_one_applies_per_deployment",
-    run.c.deployment_id,
-    unique=True,
-    # a run that is blocked in its apply keeps the slot: its state is half way
-    postgresql_where=text(
-        f"status IN ({quoted(HOLDS_SLOT)})"
-        f" OR status = 'blocked' AND blocked_from IN ({quoted(HOLDS_SLOT)})"
-    ),
-)
-Index("ix_run_tenant_id", run.c.tenant_id)
-Index("ix_run_status", run.c.status)
-
-engine_call = Table(
-    "engine_call",
-    metadata,
-    key(),
-    reference("run_id", "run"),
-    reference("deployment_id", "deployment"),
-    Column("number", Integer, nullable=False),
-    words("worker"),
-    words("host"),
-    json_list("pids"),
-    moment("begun_at"),
-    moment("deadline_at"),
-    moment("ended_at", nullable=True),
-    choice("outcome", CallOutcome, nullable=True),
-    Column("version", Integer, nullable=False),
-    UniqueConstraint("deployment_id", "number"),
-    one_of("outcome", CallOutcome),
-    CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended_with_outcome"),
-)
-Index("ix_engine_call_run_id", engine_call.c.run_id)
-Index("ix_engine_call_open", engine_call.c.worker, postgresql_where=text("ended_at IS NULL"))
-
-evidence = Table(
-    "evidence",
-    metadata,
-    key(),
-    reference("deployment_id", "deployment"),
-    reference("run_id", "run"),
-    words("call_id"),
-    Column("spec_number", Integer, nullable=False),
-    words("state_digest", nullable=True),
-    Column("ok", Boolean, nullable=False),
-    documents("checks", Check),
-    moment("looked_at"),
-)
-Index("ix_evidence_deployment_id", evidence.c.deployment_id)
-Index("ix_evidence_run_id", evidence.c.run_id)
-
-timer = Table(
-    "timer",
-    metadata,
-    Column("kind", Choice(TimerKind), primary_key=True),
-    Column("subject", Text, primary_key=True),
-    moment("due_at"),
-    one_of("kind", TimerKind),
-)
-Index("ix_timer_due_at", timer.c.due_at)
-
-run_event = Table(
-    "run_event",
-    metadata,
-    reference("run_id", "run", primary_key=True),
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    moment("time"),
-    words("kind"),
-    json_object("body"),
-    CheckConstraint("seq >= 1", name="seq"),
-)
-
-plan = Table(
-    "plan",
-    metadata,
-    key(),
-    reference("run_id", "run"),
-    reference("deployment_id", "deployment"),
-    words("digest"),
-    json_object("parts"),
-    documents("operations", Operation),
-    documents("outputs", OutputChange),
-    documents("resources", PlannedResource),
-    json_object("summary"),
-    document("evaluation", Evaluation),
-    words("saved_plan_ref", nullable=True),
-    moment("created_at"),
-)
-Index("ix_plan_run_id", plan.c.run_id)
-
-approval = Table(
-    "approval",
-    metadata,
-    key(),
-    reference("run_id", "run"),
-    reference("plan_id", "plan"),
-    words("plan_digest"),
-    reference("tenant_id", "tenant", nullable=True),
-    choice("status", ApprovalStatus),
-    words("rule"),
-    Column("needed", Integer, nullable=False),
-    json_list("roles"),
-    moment("expires_at"),
-    moment("created_at"),
-    moment("updated_at"),
-    Column("version", Integer, nullable=False),
-    UniqueConstraint("plan_id"),
-    one_of("status", ApprovalStatus),
-    CheckConstraint("needed >= 1", name="needed"),
-)
-Index("ix_approval_run_id", approval.c.run_id)
-Index("ix_approval_tenant_id", approval.c.tenant_id)
-Index("ix_approval_status", approval.c.status)
-
-barred = Table(
-    "barred",
-    metadata,
-    key(),
-    reference("approval_id", "approval"),
-    words("subject"),
-    words("reason"),
-    UniqueConstraint("approval_id", "subject"),
-)
-
-decision = Table(
-    "decision",
-    metadata,
-    key(),
-    reference("approval_id", "approval"),
-    words("decision"),
-    words("plan_digest"),
-    words("actor_id"),
-    words("person"),
-    words("actor_kind"),
-    words("reason"),
-    moment("decided_at"),
-    # where two must agree, they are two people with two accounts
-    UniqueConstraint("approval_id", "person"),
-    UniqueConstraint("approval_id", "actor_id"),
-    one_of("decision", ("approve", "reject")),
-    one_of("actor_kind", ActorKind),
 )
 
 bundle = Table(

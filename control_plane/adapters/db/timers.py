@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from control_plane.adapters.db.faults import translated
-from control_plane.adapters.db.tables import timer
+from control_plane.adapters.db.run_tables import timer
 from control_plane.domain.timers import Timer, TimerKind
 
 
