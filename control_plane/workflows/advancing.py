@@ -7,7 +7,6 @@ which the next turn continues; what it left on the stack is settled first.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -24,15 +23,13 @@ from control_plane.domain.errors import (
     NoAccount,
     StaleCall,
 )
-from control_plane.domain.next_step import ACTIVE, Step, StepKind, next_step
+from control_plane.domain.next_step import Step, StepKind, next_step
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.ports.engine import Applied, EngineCall, EngineResult
 from control_plane.workflows.calling import (
     Listener,
     close_call,
-    newest_number,
     patiently,
-    register_call,
     require_newest,
 )
 from control_plane.workflows.core import Act, Core
@@ -44,6 +41,7 @@ from control_plane.workflows.placing import place
 from control_plane.workflows.planning import ask_for_decision, keep_plan
 from control_plane.workflows.recording import record
 from control_plane.workflows.settling import settle
+from control_plane.workflows.turn import Turn, begin_turn, leave_run
 from control_plane.workflows.verifying import keep_evidence, public_outputs
 
 log = structlog.get_logger()
@@ -56,7 +54,7 @@ _UNSETTLED: Final = "pending_unresolved"  # the engine found what an interrupted
 
 def advance_run(core: Core, run_id: str) -> None:
     """Phase: take a run as far as it goes; does nothing for one that waits or has ended."""
-    turn = patiently(lambda: _begin(core, run_id), seconds=_ROWS_SECONDS)
+    turn = patiently(lambda: begin_turn(core, run_id), seconds=_ROWS_SECONDS)
     if turn is None:
         return
     try:
@@ -65,80 +63,9 @@ def advance_run(core: Core, run_id: str) -> None:
                 break
         else:
             raise RuntimeError(f"{run_id} does not come to a wait or an end")
-        patiently(lambda: _leave(turn))
+        patiently(lambda: leave_run(turn))
     except StaleCall as error:  # a newer call goes on with the run
         log.warning("call.stale", run=run_id, call=error.data.get("call"))
-
-
-@dataclass(kw_only=True)
-class Turn:
-    """One turn: what it found out, and its engine call, made when it is needed first.
-
-    ``newest`` is the number of the deployment's newest call as far as the turn knows. A higher one
-    is that of a worker which took the run over: nothing more of this turn is written then.
-    """
-
-    core: Core
-    run_id: str
-    newest: int
-    findings: Findings = field(default_factory=Findings)
-    call: EngineCall | None = None
-
-    def engine_call(self) -> EngineCall:
-        """Return the call of this turn, registered."""
-        if self.call is None:
-            self.call = patiently(self._register)
-            self.core.calls.add(self.call.call_id)
-        return self.call
-
-    def _register(self) -> EngineCall:
-        with self.core.act() as act:
-            call = register_call(act, *self.locked(act))
-            self.newest = newest_number(act.uow, call.deployment_id)
-            act.uow.commit()
-        return call
-
-    def locked(self, act: Act) -> tuple[Run, Deployment]:
-        """Return the run, locked, with its deployment. Raises ``StaleCall``."""
-        run, deployment = locked_run(act.uow, self.run_id)
-        if newest_number(act.uow, deployment.id) > self.newest:
-            raise StaleCall("a newer engine call works on this stack", run=run.id)
-        return run, deployment
-
-    def drop_call(self, outcome: CallOutcome) -> None:
-        """Close the turn's call."""
-        call, self.call = self.call, None
-        if call is None:
-            return
-
-        def close() -> None:
-            with self.core.act() as act:
-                close_call(act, call, outcome)
-                act.uow.commit()
-
-        patiently(close)
-        self.core.calls.discard(call.call_id)
-
-
-def _begin(core: Core, run_id: str) -> Turn | None:
-    """Take the run up. A run that somebody seems to work on has been left by a dead process."""
-    with core.act() as act:
-        run, deployment = locked_run(act.uow, run_id)
-        if run.status not in ACTIVE:
-            return None
-        newest = newest_number(act.uow, deployment.id)
-        deaths = run.deaths + 1 if run.is_working else run.deaths
-        act.uow.runs.save(run.changed(core.clock.now(), is_working=True, deaths=deaths))
-        act.uow.commit()
-    return Turn(core=core, run_id=run_id, newest=newest)
-
-
-def _leave(turn: Turn) -> None:
-    with turn.core.act() as act:
-        run, _ = turn.locked(act)
-        if run.is_working:
-            act.uow.runs.save(run.changed(act.now(), is_working=False))
-            act.uow.commit()
 
 
 def _advance(turn: Turn) -> bool:
