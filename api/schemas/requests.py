@@ -238,11 +238,14 @@ class ModeDecision(Body):
 
 
 class Hub(Body):
-    """A shared Hub to be built; ``capacity`` counts slices."""
+    """A shared Hub to be built; ``capacity`` counts slices.
+
+    Each slice has an IAM role, and an AWS account has a thousand of them by default.
+    """
 
     region: Region
     cell: Cell = "c1"
-    capacity: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 100
+    capacity: Annotated[int, Field(ge=1, le=900, strict=True)] = 100
 
 
 AccountNumber = Annotated[str, Field(pattern=r"^[0-9]{12}$")]

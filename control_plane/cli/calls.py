@@ -149,7 +149,7 @@ def decide_mode(
 def create_hub(
     region: str,
     cell: Annotated[str, typer.Option(help="Cell: 1 to 8 lower-case letters and digits.")] = "c1",
-    capacity: Annotated[int, typer.Option(help="Maximum number of slices.")] = 100,
+    capacity: Annotated[int, typer.Option(help="Maximum number of slices, at most 900.")] = 100,
     as_json: Json = False,
 ) -> None:
     """Request a shared Hub; its plan waits for a decision (platform admin)."""

@@ -399,3 +399,12 @@ def test_no_free_object_breaks_a_route(shown: Scene, value: Any, place: str) -> 
     ids = {**shown.ids, "key": shown.conflict.tenant.id}
     answer = shown.ask(method, path, Role.SOLUTIONS_ARCHITECT, ids=ids, json=body)
     assert answer.status_code < 500, answer.text
+
+
+@pytest.mark.parametrize(("capacity", "status"), [(900, 202), (901, 422), (0, 422)])
+def test_a_hub_is_no_larger_than_the_roles_of_an_account(
+    scene: Scene, capacity: int, status: int
+) -> None:
+    hub = {"region": "eu-west-1", "cell": "c9", "capacity": capacity}
+    answer = scene.api.call("POST", "/v1/hubs", Role.PLATFORM_ADMIN, json=hub)
+    assert answer.status_code == status, answer.text
