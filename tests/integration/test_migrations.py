@@ -143,6 +143,27 @@ def test_rows_that_were_legal_before_are_named_and_nothing_is_changed(
         assert owner.execute(query).fetchone() == (2,)
 
 
+@pytest.mark.parametrize(
+    ("before", "table", "group", "pair"),
+    [
+        ("0001", "contract", "contract_id", {"envelope_id": "e-{}"}),
+        ("0006", "decision", "approval_id", {"person": "olga.{}"}),
+    ],
+)
+def test_of_many_rows_in_the_way_some_are_named_and_the_rest_is_counted(
+    fresh: Database, before: str, table: str, group: str, pair: dict[str, str]
+) -> None:
+    migrate.upgrade(fresh.owner, before)
+    with psycopg.connect(fresh.admin) as admin:
+        admin.execute("SET session_replication_role = replica")  # as above
+        for n in range(60):
+            own = {name: value.format(n) for name, value in pair.items()}
+            put(admin, table, ROWS[table][0] | {"id": f"id_{n}", group: f"G-{n // 2:02}"} | own)
+    with pytest.raises(Conflict, match=r"G-19.* and 10 more") as refused:
+        migrate.upgrade(fresh.owner)
+    assert "G-20" not in refused.value.message
+
+
 def test_missing_roles_are_named_with_what_to_do(tmp_path_factory: pytest.TempPathFactory) -> None:
     # roles belong to the server, so this needs one of its own
     folder = tmp_path_factory.mktemp("pg")

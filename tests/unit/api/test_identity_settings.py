@@ -15,8 +15,8 @@ from control_plane.domain.errors import SettingInvalid
 
 PRODUCTION = {
     "installation": "production",
-    "database_url": "postgresql://app@db/tenantplane",
-    "database_sequencer_url": "postgresql://sequencer@db/tenantplane",
+    "database_url": "postgresql://app@db/tenantplane?sslmode=require",
+    "database_sequencer_url": "postgresql://sequencer@db/tenantplane?sslmode=require",
     "state_url": "s3://state",
     "issuer": "https://id.example",
     "jwks_url": "https://id.example/jwks",

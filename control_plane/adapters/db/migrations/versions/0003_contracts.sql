@@ -3,9 +3,11 @@ DO $$
 DECLARE
     twice text;
 BEGIN
-    SELECT string_agg(found.named, ', ' ORDER BY found.named) INTO twice FROM (
+    SELECT string_agg(found.named, ', ' ORDER BY found.nth) FILTER (WHERE found.nth <= 20)
+        || CASE WHEN count(*) > 20 THEN ' and ' || (count(*) - 20) || ' more' ELSE '' END
+    INTO twice FROM (
         SELECT contract_id || ' of ' || provider || ' (' || string_agg(id, ', ' ORDER BY id) || ')'
-            AS named
+            AS named, row_number() OVER (ORDER BY contract_id, provider) AS nth
         FROM contract GROUP BY provider, contract_id HAVING count(*) > 1
     ) AS found;
     IF twice IS NOT NULL THEN

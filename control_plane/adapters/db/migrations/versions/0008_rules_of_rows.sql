@@ -4,9 +4,13 @@ DO $$
 DECLARE
     twice text;
 BEGIN
-    SELECT string_agg(found.approval_id, ', ' ORDER BY found.approval_id) INTO twice FROM (
-        SELECT DISTINCT approval_id FROM decision
-        GROUP BY approval_id, actor_id HAVING count(*) > 1
+    SELECT string_agg(found.approval_id, ', ' ORDER BY found.nth) FILTER (WHERE found.nth <= 20)
+        || CASE WHEN count(*) > 20 THEN ' and ' || (count(*) - 20) || ' more' ELSE '' END
+    INTO twice FROM (
+        SELECT approval_id, row_number() OVER (ORDER BY approval_id) AS nth FROM (
+            SELECT DISTINCT approval_id FROM decision
+            GROUP BY approval_id, actor_id HAVING count(*) > 1
+        ) AS each
     ) AS found;
     IF twice IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'TP007',
