@@ -113,13 +113,8 @@ def progress(act: Act, run_id: str, *events: EngineEvent) -> None:
     )
 
 
-def resume_run(act: Act, run: Run, **data: Any) -> None:
-    """Say that a run goes on after its process had died, in the log and to who watches it."""
-    record(
-        act, "run.resumed",
-        tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
-        phase=str(run.status), attempt=run.attempt, **data,
-    )  # fmt: skip
+def show_resumed(act: Act, run: Run) -> None:
+    """Tell who watches a run that it goes on after its process had died."""
     progress(act, run.id, ("resumed", {"phase": str(run.status), "attempt": run.attempt}))
 
 

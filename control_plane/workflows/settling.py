@@ -21,7 +21,7 @@ from control_plane.ports.engine import EngineCall, StackInspection
 from control_plane.workflows.calling import CALLS_KEPT, Listener, patiently, require_newest
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Obstacle
-from control_plane.workflows.moving import locked_run, resume_run
+from control_plane.workflows.moving import locked_run, show_resumed
 from control_plane.workflows.recording import record, record_foreign_update
 
 _AGAIN_OURS: Final = timedelta(seconds=30)  # a lock of ours is looked at again
@@ -176,4 +176,10 @@ def _settled(
     act.uow.deployments.save(
         deployment.changed(act.now(), is_unsettled=False, state_digest=state_digest)
     )
-    resume_run(act, run, call=call.call_id, state_digest=state_digest, ours=is_ours)
+    show_resumed(act, run)
+    record(
+        act, "run.resumed",
+        tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
+        phase=str(run.status), call=call.call_id, state_digest=state_digest,
+        ours=is_ours, attempt=run.attempt,
+    )  # fmt: skip

@@ -376,7 +376,9 @@ def test_a_tenant_is_shown_with_the_reasons_for_its_mode_and_what_to_do(
     reasons = tenantctl("tenant", "show", slug, "--json").json["decision"]["reasons"]
     assert reasons
     assert all(item["sentence"] in shown for item in reasons)
-    assert f"tenantctl tenant decide-mode {slug}" in shown
+    step = f"tenantctl tenant decide-mode {slug}"
+    assert step not in shown  # who asked may not decide
+    assert step in tenantctl("tenant", "show", slug, who=ARCHITECT).out
 
 
 def test_a_sample_receipt_closes_the_circle_on_this_machine(tenantctl: Terminal) -> None:
