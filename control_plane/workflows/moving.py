@@ -114,7 +114,7 @@ def progress(act: Act, run_id: str, *events: EngineEvent) -> None:
 
 
 def show_resumed(act: Act, run: Run) -> None:
-    """Tell who watches a run that it goes on after its process had died."""
+    """Tell who watches a run that it resumed after its process had died."""
     progress(act, run.id, ("resumed", {"phase": str(run.status), "attempt": run.attempt}))
 
 
