@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.postgres import EmbeddedPostgres
@@ -20,6 +21,14 @@ from tests.missing_parts import cannot_be_had
 if TYPE_CHECKING:
     from tests.storage import Storage
     from tests.world import World
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """What a test makes of the logs, above all the stream they go to, ends with it."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")
