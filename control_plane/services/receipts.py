@@ -85,6 +85,12 @@ def _store(
         registered_at=now,
     )
     act.uow.receipts.add(receipt)
+    deployment = act.uow.deployments.get(bundle.deployment_id, lock=True)
+    if deployment is None:
+        raise LookupError(bundle.deployment_id)
+    act.uow.deployments.save(
+        deployment.changed(now, account_id=body["account_id"], outputs=dict(body["resources"]))
+    )
     record(
         act, "receipt.registered",
         tree=bundle.tenant_id, targets=(("bundle", bundle.id), ("receipt", receipt.id)),

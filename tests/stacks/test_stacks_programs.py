@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -226,6 +227,18 @@ def test_the_hub_exports_exactly_what_a_slice_pins(previews: dict[str, Preview])
     assert outputs["data_bucket"] == sample_specs.hub_outputs()["data_bucket"]
     assert outputs["boundary_arn"] == sample_specs.hub_outputs()["boundary_arn"]
     assert outputs["log_group_prefix"] == sample_specs.hub_outputs()["log_group_prefix"]
+
+
+def test_every_output_of_a_tenant_is_described(previews: dict[str, Preview]) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    section = text.partition("| output | modes |")[2].partition("\n## ")[0]
+    described: dict[str, set[str]] = {"A": set(), "B": set()}
+    for row in section.splitlines()[2:]:
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        for mode in cells[1].split(", ") if len(cells) > 1 else ():
+            described[mode] |= set(re.findall(r"`(\w+)`", cells[0]))
+    assert described["A"] == previews["mode_a.slice"].outputs.keys()
+    assert described["B"] == previews["mode_b"].outputs.keys()
 
 
 def test_a_slice_exports_what_its_application_needs(previews: dict[str, Preview]) -> None:

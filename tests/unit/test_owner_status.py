@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +80,10 @@ def test_mode_c_names_whose_turn_it_is(bundle: BundleStatus, waiting_on: Waiting
 
 def test_the_next_version_of_an_applied_bundle_leaves_the_tenant_ready() -> None:
     assert status_of(Holding(bundle=BundleStatus.ACCEPTED, was_applied=True)) is TenantStatus.READY
+
+
+def test_whose_turn_it_can_be_is_described() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    section = text.partition("`waiting_on` says whose turn it is:")[2].partition("\n`GET")[0]
+    described = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) - {"waiting_on"}
+    assert described == set(WaitingOn)

@@ -52,6 +52,10 @@ def test_from_the_desk_to_a_ready_tenant(desk: Desk) -> None:
     assert desk.bundle().status is BundleStatus.APPLIED
     tenant = desk.world.tenant(desk.tenant_id)
     assert (tenant.status, tenant.waiting_on) == (TenantStatus.READY, None)
+    with desk.core.uow() as uow:
+        (deployment,) = uow.deployments.find(tenant_id=desk.tenant_id)
+    assert deployment.account_id == CUSTOMERS_ACCOUNT
+    assert deployment.outputs == desk.receipt()["resources"]
     assert desk.world.engine.calls == []
     assert desk.world.actions(desk.tenant_id) == [
         "request.accepted:completed", "mode.resolved:completed", "bundle.queued:completed",
