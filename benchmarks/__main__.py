@@ -68,7 +68,7 @@ class Bench:
     def make_hub(self) -> None:
         """Build the Hub that the slices are part of."""
         admin = self._api("ada", Role.PLATFORM_ADMIN)
-        hub = admin.post("/v1/hubs", {"region": REGION, "cell": "c1", "capacity": 1000})
+        hub = admin.post("/v1/hubs", {"region": REGION, "cell": "c1", "capacity": 900})
         run = self._run(hub["run_id"], {"awaiting_approval"})
         approval = self.ops.get(f"/v1/approvals/{run['approval_id']}")
         body = {"decision": "approve", "plan_digest": approval["plan_digest"], "reason": "bench"}
