@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# one more than there are cores, since the longest tests wait; each has a PostgreSQL of its own
+TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 4) + 1)')
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -35,7 +37,7 @@ check: $(READY)  ## style, types, layers, migrations and everything that is gene
 	@$(BIN)/python -m tools.check_migrations
 
 test: setup  ## run every test, with the real engine, Terraform and PostgreSQL
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 demo: setup  ## run the main job, end to end, on this machine
 	@$(BIN)/tenantctl demo
