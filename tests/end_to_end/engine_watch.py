@@ -44,16 +44,20 @@ class Engine:
 class EngineWatch:
     """Looks twenty times a second; a context manager.
 
-    ``most`` is how many engines changed a stack at one moment, by stack. ``last_seen`` is when an
+    ``most`` is how many engines of a changing command lived at one moment, by stack, and
+    ``overlap`` for how many seconds at a time there was more than one: an engine that is refused
+    for another one's lock, or has given its own back, is still a process. ``last_seen`` is when an
     engine of a call was seen last, by call, in seconds since the epoch. ``seen`` are the numbers of
     a call's processes on their host, runner and engines.
     """
 
     homes: Path  # of the workers, each named like its host
     most: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    overlap: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     last_seen: dict[str, float] = field(default_factory=dict)
     seen: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     _engines: dict[int, Engine] = field(default_factory=dict)
+    _alone_at: dict[str, float] = field(default_factory=dict)  # stack -> when it was so last
     _others: set[int] = field(default_factory=set)  # that are no engines and too old to become one
     _end: threading.Event = field(default_factory=threading.Event)
 
@@ -94,6 +98,10 @@ class EngineWatch:
                 living[engine.stack] += 1
         for stack, number in living.items():
             self.most[stack] = max(self.most[stack], number)
+            if number == 1:
+                self._alone_at[stack] = time.monotonic()
+            together = time.monotonic() - self._alone_at.get(stack, time.monotonic())
+            self.overlap[stack] = max(self.overlap[stack], together)
 
     def _meet(self, pid: int) -> None:
         with suppress(psutil.Error, OSError, ValueError, KeyError):

@@ -60,7 +60,8 @@ class Facts:
     """What became of a run, told by rows, by the audit log, by logs and by the watch."""
 
     take_overs: int  # an engine call by another worker than the one before
-    engines_at_once: int  # most engines that changed the stack at one moment
+    engines_at_once: int  # most processes of a changing command at one moment
+    overlap_seconds: float  # the longest time at which there was more than one
     locks_broken: int
     stale_calls_refused: int
     acts_of_people: int  # since its apply began; a plan is decided before
@@ -286,6 +287,7 @@ class TwoHosts(Production):
         return Facts(
             take_overs=sum(a["worker"] != b["worker"] for a, b in itertools.pairwise(calls)),
             engines_at_once=self.watch.most[stack["stack"]],
+            overlap_seconds=round(self.watch.overlap[stack["stack"]], 1),
             locks_broken=len(broken),
             stale_calls_refused=sum(
                 line["run"] == run_id
