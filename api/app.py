@@ -34,14 +34,17 @@ class Application(FastAPI):
         schemas.setdefault("Problem", Problem.model_json_schema())
         for operations in document["paths"].values():
             for operation in operations.values():
-                _require_headers(operation.get("parameters", []))
+                parameters = operation.get("parameters", [])
+                if "dry_run" not in {parameter["name"] for parameter in parameters}:
+                    _require_headers(parameters)
         return document
 
 
 def _require_headers(parameters: list[dict[str, Any]]) -> None:
     """Say of headers that a call is refused without that they are required.
 
-    The routes take them as optional, so that a missing one gets its own code.
+    The routes take them as optional, so that a missing one gets its own code. A route with a dry
+    run takes one only without it.
     """
     for parameter in parameters:
         text = _REQUIRED_HEADERS.get(parameter["name"].lower())

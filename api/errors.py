@@ -28,7 +28,6 @@ STATUS: Final[dict[str, int]] = {
     "internal": 500,
     "invalid_input": 422,
     "unknown_region": 422,
-    "no_usable_slug": 422,
     "invalid_page_token": 400,
     "not_authenticated": 401,
     "not_allowed": 403,

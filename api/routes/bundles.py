@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -39,17 +40,19 @@ def list_bundles(
     have: SharedDep, who: CallerDep, page: PagingDep, status: BundleStatus | None = None
 ) -> Page[BundleView]:
     """List the bundles of the caller's tenants, newest first."""
-    found = perform(
-        have.core, who, bundles.list_bundles, limit=page.limit, before=page.before, status=status
-    )
-    items = [BundleView.of(have.core, item, who.actor) for item in found]
+
+    def do(act: Act) -> list[BundleView]:
+        found = bundles.list_bundles(act, limit=page.limit, before=page.before, status=status)
+        return BundleView.of(act, *found)
+
+    items = perform(have.core, who, do)
     return Page(items=items, next_page_token=page.token(item.id for item in items))
 
 
 @router.get("/{bundle_id}")
 def get_bundle(have: SharedDep, who: CallerDep, bundle_id: str, response: Response) -> BundleView:
     """Show a bundle; its ETag is needed to edit it."""
-    return _shown(have, who, perform(have.core, who, bundles.get_bundle, bundle_id), response)
+    return _shown(have, who, response, lambda act: bundles.get_bundle(act, bundle_id))
 
 
 @router.patch("/{bundle_id}")
@@ -61,15 +64,17 @@ def edit_bundle(
     version: IfMatchDep,
     response: Response,
 ) -> BundleView:
-    """Change variables; for a built, expired or applied bundle this creates the next version.
+    """Change variables; for a bundle that is built or later this creates the next version.
+
+    The download links of a version that was handed over, and not yet applied, end with it.
 
     Nested objects are merged field by field and null removes a field (RFC 7396); an object whose
     `mode` changes is taken as given. `account_id` may stay empty until the build.
     """
-    edited = perform(
-        have.core, who, bundles.edit_bundle, bundle_id, inputs=body.inputs, if_version=version
-    )
-    return _shown(have, who, edited, response)
+    return _shown(
+        have, who, response,
+        lambda act: bundles.edit_bundle(act, bundle_id, inputs=body.inputs, if_version=version),
+    )  # fmt: skip
 
 
 @router.post("/{bundle_id}/accept")
@@ -77,14 +82,14 @@ def accept_bundle(
     have: SharedDep, who: WriterDep, bundle_id: str, response: Response
 ) -> BundleView:
     """Accept a queued bundle (solutions architect)."""
-    return _shown(have, who, perform(have.core, who, bundles.accept_bundle, bundle_id), response)
+    return _shown(have, who, response, lambda act: bundles.accept_bundle(act, bundle_id))
 
 
 @router.post("/{bundle_id}/build", status_code=202)
 def build_bundle(have: SharedDep, who: WriterDep, bundle_id: str, response: Response) -> BundleView:
     """Build, sign and rehearse; poll the bundle until it is built."""
     response.headers["Location"] = f"/v1/bundles/{bundle_id}"
-    return _shown(have, who, perform(have.core, who, bundles.build_bundle, bundle_id), response)
+    return _shown(have, who, response, lambda act: bundles.build_bundle(act, bundle_id))
 
 
 @router.post("/{bundle_id}/hand-over", status_code=201, response_model=HandOverView)
@@ -207,7 +212,14 @@ def _file(download: Download) -> Response:
     return Response(download.content, media_type="application/octet-stream", headers=headers)
 
 
-def _shown(have: Shared, who: Caller, bundle: Bundle, response: Response) -> BundleView:
+def _shown(
+    have: Shared, who: Caller, response: Response, use_case: Callable[[Act], Bundle]
+) -> BundleView:
+    def do(act: Act) -> tuple[Bundle, BundleView]:
+        bundle = use_case(act)
+        return bundle, BundleView.of(act, bundle)[0]
+
+    bundle, view = perform(have.core, who, do)
     response.headers["ETag"] = etag(bundle.version)
     response.headers["Content-Location"] = f"/v1/bundles/{bundle.id}"
-    return BundleView.of(have.core, bundle, who.actor)
+    return view

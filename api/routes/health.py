@@ -31,7 +31,9 @@ def readyz(have: SharedDep) -> JSONResponse:
     }
     if have.notice:
         content["notice"] = have.notice
-    return JSONResponse(content, status_code=200 if ready else 503)
+    if ready:
+        return JSONResponse(content)
+    return JSONResponse(content, status_code=503, headers={"Retry-After": "5"})
 
 
 @router.get("/metrics", response_class=PlainTextResponse)

@@ -65,7 +65,7 @@ def get_plan(have: SharedDep, who: CallerDep, run_id: str) -> PlanView:
 
 @router.post("/{run_id}/cancel")
 def cancel_run(have: SharedDep, who: WriterDep, run_id: str) -> RunView:
-    """Cancel: immediately before the apply, otherwise once the engine has stopped."""
+    """Cancel: at once while nothing is applied, otherwise when the engine has stopped."""
     return perform(have.core, who, lambda act: _views(act, runs.cancel_run(act, run_id))[0])
 
 

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, Self
 
 from api.schemas.views import View
-from control_plane.domain.actor import Actor
 from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
 from control_plane.services import bundles as bundle_service
 from control_plane.services.handovers import HandedOver, IssuedLink
@@ -41,8 +40,13 @@ class BundleView(View):
     updated_at: datetime
 
     @classmethod
-    def of(cls, core: Core, bundle: Bundle, reader: Actor) -> Self:
-        """Return the view of a bundle for whom it is shown to."""
+    def of(cls, act: Act, *bundles: Bundle) -> list[Self]:
+        """Return the views of bundles for whom they are shown to."""
+        actions = bundle_service.allowed_actions(act, *bundles)
+        return [cls._of(act.core, bundle, actions[bundle.id]) for bundle in bundles]
+
+    @classmethod
+    def _of(cls, core: Core, bundle: Bundle, actions: list[str]) -> Self:
         return cls(
             id=bundle.id,
             tenant_id=bundle.tenant_id,
@@ -60,7 +64,7 @@ class BundleView(View):
             warnings=list(bundle_service.warnings(core, bundle)),
             handed_over_at=bundle.handed_over_at,
             expires_at=bundle.expires_at,
-            allowed_actions=bundle_service.allowed_actions(bundle, reader),
+            allowed_actions=actions,
             created_at=bundle.created_at,
             updated_at=bundle.updated_at,
         )
@@ -81,7 +85,7 @@ class HandOverView(View):
     def of(cls, act: Act, given: HandedOver, base_url: str) -> Self:
         """Return the view of a hand-over with its link for whom it is shown to."""
         return cls(
-            bundle=BundleView.of(act.core, given.bundle, act.caller.actor),
+            bundle=BundleView.of(act, given.bundle)[0],
             handover_id=given.handover.id,
             recipient_name=given.handover.recipient_name,
             recipient_email=given.handover.recipient_email,

@@ -293,7 +293,7 @@ class HandOver(Body):
 
     recipient_name: Text
     recipient_email: Email
-    revoke_earlier_links: bool = False
+    revoke_earlier_links: Flag = False
 
 
 class Receipt(Body):

@@ -23,7 +23,6 @@ BY_CODE: Final[dict[str, int]] = {
     "setting_invalid": USAGE,
     "invalid_input": USAGE,
     "unknown_region": USAGE,
-    "no_usable_slug": USAGE,
     "idempotency_key_missing": USAGE,
     "invalid_page_token": USAGE,
     "precondition_required": USAGE,

@@ -65,7 +65,7 @@ class Approval:
 
 @dataclass(frozen=True, kw_only=True)
 class ExcludedApprover:
-    """Somebody who may not decide on an approval, and why (requester, on_behalf_of, editor)."""
+    """Somebody who may not decide on an approval, and why (requester, editor)."""
 
     id: str  # "<approval id>:<subject>"
     approval_id: str

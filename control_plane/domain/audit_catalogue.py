@@ -182,6 +182,8 @@ _RUNS: Final = (
     _schema("run.retried", "A retry of the run was requested.", new_run=_T, blocked_on=_T),
     _schema("run.resumed", "The run resumed after its process had died.",
             phase=_T, call=_T, state_digest=_T, ours=_B),
+    _schema("stack.settled", "What was left on the stack was settled before the run used it.",
+            call=_T, state_digest=_T, ours=_B),
     _schema("run.refused", "A retry or cancel of a run was refused.", stages=_DENIED, wanted=_T),
     _schema("run.cleaned_up", "Processes left by a dead attempt were terminated.",
             version=2, stages=_EFFECT, processes=_I, locks=_L),

@@ -36,6 +36,11 @@ class CallRecord:
     outcome: CallOutcome | None = None
     version: int = 1
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether its process died, or whoever began it has not said that it ended."""
+        return self.outcome is not CallOutcome.ENDED
+
     def with_pid(self, pid: int) -> CallRecord:
         """Return the record with one more engine process."""
         return replace(self, pids=(*self.pids, pid), version=self.version + 1)

@@ -55,13 +55,6 @@ class UnknownRegion(InvalidInput):
     remedy = "Use an AWS region name such as eu-west-1."
 
 
-class NoUsableSlug(InvalidInput):
-    """Neither legal name nor domain gives a slug."""
-
-    code = "no_usable_slug"
-    title = "No slug can be derived from the company's names"
-
-
 class InvalidPageToken(DomainError):
     """A page token that was not issued for this list and caller."""
 
@@ -126,8 +119,8 @@ class ContractAlreadyUsed(DomainError):
     code = "contract_already_used"
     title = "This contract already has a tenant, made from other facts"
     remedy = (
-        "Look at the request named in `request_id`. An amended contract is a new contract, with a "
-        "number and an envelope of its own."
+        "Look at the request named in `request_id`, if there is one. An amended contract is a new "
+        "contract, with a number and an envelope of its own."
     )
 
 
@@ -245,7 +238,7 @@ class AlreadyDecided(DomainError):
 
     code = "already_decided"
     title = "This approval is already decided"
-    remedy = "Read the decision; a new plan needs a new one."
+    remedy = "Look at the approval's status; a new plan has an approval of its own."
 
 
 class ApprovalExpired(DomainError):

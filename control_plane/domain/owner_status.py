@@ -40,8 +40,8 @@ OF_RUN: Final[Mapping[RunStatus, tuple[TenantStatus, WaitingOn | None]]] = {
     _R.AWAITING_APPROVAL: (_T.PENDING, WaitingOn.OPS),
     _R.APPROVED: (_T.PENDING, WaitingOn.PLATFORM),
     _R.SUPERSEDED: (_T.PENDING, WaitingOn.PLATFORM),  # for the moment until its successor is there
-    _R.APPLYING: (_T.PROVISIONING, None),
-    _R.VERIFYING: (_T.PROVISIONING, None),
+    _R.APPLYING: (_T.PROVISIONING, WaitingOn.PLATFORM),
+    _R.VERIFYING: (_T.PROVISIONING, WaitingOn.PLATFORM),
     _R.APPLIED: (_T.FAILED, WaitingOn.OPS),  # applied once, but what exists is not what was checked
     _R.NO_CHANGES: (_T.FAILED, WaitingOn.OPS),
     _R.POLICY_FAILED: (_T.FAILED, WaitingOn.OPS),

@@ -146,10 +146,22 @@ class Queries(Protocol):
     def newest_runs(self, deployment_ids: Sequence[str]) -> Collection[str]:
         """Return the ids of the newest runs of some deployments."""
 
+    def newest_bundles(self, deployment_ids: Sequence[str]) -> Collection[str]:
+        """Return the ids of the newest bundles of some deployments."""
+
     def blocked_runs(
-        self, on: BlockedOn, *, limit: int, region: str | None = None, hub_id: str | None = None
+        self,
+        on: BlockedOn,
+        *,
+        limit: int | None,
+        region: str | None = None,
+        hub_id: str | None = None,
+        is_placed: bool | None = None,
     ) -> Sequence[str]:
-        """Return the ids of the runs that wait for ``on`` longest, of a region or Hub or of all."""
+        """Return the ids of the runs that wait for ``on`` longest, of a region or Hub or of all.
+
+        ``is_placed``: whether their deployments have a Hub already.
+        """
 
     def plan_heads(self, plan_ids: Sequence[str]) -> Mapping[str, PlanHead]:
         """Return what a list shows of some plans, without their resources."""

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from control_plane.domain.actor import Role
-from control_plane.domain.deployment import Account
+from control_plane.domain.deployment import Account, DeploymentKind
 from control_plane.domain.errors import Conflict, InvalidInput, NotFound
 from control_plane.ports.rows import UnitOfWork
-from control_plane.services.permission import require_role
+from control_plane.services.permission import require_role, require_visibility
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record, refused_as
 from control_plane.workflows.waking import ACCOUNT_POOL, wake_for_account
@@ -140,12 +140,15 @@ def remove_account(act: Act, account_id: str) -> Account:
 def get_account(act: Act, account_id: str) -> Account:
     """Return an account of the pool by its number. Raises ``NotFound``."""
     require_role(act, *READERS, wanted="accounts.read")
+    require_visibility(act, None, wanted="accounts.read")
     return _found(act.uow, account_id)
 
 
 def list_accounts(act: Act, *, limit: int, before: str | None) -> list[Account]:
-    """Return accounts of the pool, newest first."""
+    """Return accounts of the pool, newest first; they belong to no tenant."""
     require_role(act, *READERS, wanted="accounts.read")
+    if not act.caller.actor.sees(None):
+        return []
     return act.uow.accounts.page(limit=limit, before=before)
 
 
@@ -174,7 +177,8 @@ def _owner_of(uow: UnitOfWork, account: Account) -> str | None:
     """Return the deployment that claims an account with its new sharing. Raises ``Conflict``."""
     if account.shared:
         return None
-    inside = uow.deployments.find(account_id=account.account_id)
+    found = uow.deployments.find(account_id=account.account_id)
+    inside = [each for each in found if each.kind is not DeploymentKind.SLICE]  # they are its Hub's
     if len(inside) > 1:
         raise Conflict(
             f"{len(inside)} deployments are in account {account.account_id}, so it stays shared",

@@ -31,7 +31,7 @@ from control_plane.ports.rows import UnitOfWork
 from control_plane.services.permission import require_role, require_visibility, visible_tenants
 from control_plane.workflows.core import Act, Caller
 from control_plane.workflows.moving import enqueue, locked_run, move_run
-from control_plane.workflows.placing import release_account, spec_of
+from control_plane.workflows.placing import give_back, spec_of
 from control_plane.workflows.recording import leave_trace, record, record_denied
 
 READERS = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN, Role.AUDITOR, Role.PLATFORM_AUDITOR)
@@ -159,7 +159,7 @@ def _decide(act: Act, asked: Approval, verdict: str, plan_digest: str, reason: s
         _require_unmoved(act, run, deployment)
     _store(act, approval, run, verdict, reason)
     if verdict == "reject":
-        release_account(act, run, deployment)
+        give_back(act, run, deployment)
 
 
 def _require_distance(uow: UnitOfWork, caller: Caller, approval: Approval) -> None:

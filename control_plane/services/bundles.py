@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from control_plane.domain.actor import Actor, Role
+from control_plane.domain.actor import Role
 from control_plane.domain.bundle import Bundle, BundleStatus
 from control_plane.domain.bundle_inputs import advice, fixed_field, merged
 from control_plane.domain.canonical import digest
@@ -38,9 +38,15 @@ _CANNOT: Final[Mapping[str, str]] = {
 }
 
 
-def allowed_actions(bundle: Bundle, actor: Actor) -> list[str]:
-    """Return what somebody may ask of a bundle in its current status."""
-    return _possible(bundle) if actor.has(ARCHITECT) else []
+def allowed_actions(act: Act, *found: Bundle) -> Mapping[str, list[str]]:
+    """Return what the caller may ask of bundles that were read for it, by bundle id."""
+    if not act.caller.actor.has(ARCHITECT):
+        return {bundle.id: [] for bundle in found}
+    newest = act.uow.queries.newest_bundles([bundle.deployment_id for bundle in found])
+    return {
+        bundle.id: [a for a in _possible(bundle) if a != "edit" or bundle.id in newest]
+        for bundle in found
+    }
 
 
 def _possible(bundle: Bundle) -> list[str]:
@@ -111,7 +117,7 @@ def taken_up(act: Act, bundle_id: str, wanted: str) -> Iterator[Bundle]:
 def _require_possible(bundle: Bundle, wanted: str) -> None:
     if wanted not in _possible(bundle):
         raise IllegalTransition(
-            f"the bundle is {str(bundle.status).replace('_', ' ')} and {_CANNOT[wanted]}",
+            f"this bundle {_CANNOT[wanted]}: it is {str(bundle.status).replace('_', ' ')}",
             present_status=str(bundle.status),
         )
 
@@ -132,7 +138,9 @@ def edit_bundle(
     inputs: Mapping[str, Any],
     if_version: int,
 ) -> Bundle:
-    """Change inputs; of a bundle that is built, expired or applied that makes the next version.
+    """Change inputs; of a bundle that is built or later that makes the next version.
+
+    The links of a version that was handed over and not yet applied end with it.
 
     ``inputs`` are merged in as ``bundle_inputs.merged`` does, and may be none. The result is
     checked before anything is stored; ``account_id`` may stay empty until the build.
@@ -144,6 +152,8 @@ def edit_bundle(
         others = act.uow.bundles.find(deployment_id=bundle.deployment_id)
         _require_newest(bundle, others)
         result = merged(bundle.inputs, inputs)
+        for name in inputs.keys() - bundle.inputs.keys() - result.keys():
+            raise InvalidInput(f"{name[:100]} is no field of the inputs", field="inputs")
         _require_changeable(bundle, others, result)
         act.core.builder.check_variables(result, is_draft=True)
         _require_zones(act.core, result)

@@ -67,8 +67,11 @@ def hand_over(
         act.uow.bundles.save(given)
         act.uow.timers.set(TimerKind.BUNDLE_EXPIRY, given.id, life["expires_at"])
         if revoke_earlier:
-            for link in act.uow.links.find(bundle_id=bundle.id, revoked_at=None):
-                _revoke(act, given, link)
+            for found in act.uow.links.find(bundle_id=bundle.id, revoked_at=None):
+                # locked: a download that counts its use comes before or after
+                link = act.uow.links.get(found.id, lock=True)
+                if link is not None and link.revoked_at is None:
+                    _revoke(act, given, link)
         handover = Handover(
             id=act.new_id("handover"),
             bundle_id=given.id,
@@ -113,7 +116,6 @@ def list_links(act: Act, bundle_id: str) -> list[IssuedLink]:
     bundle = get_bundle(act, bundle_id)
     given = {handover.id: handover for handover in act.uow.handovers.find(bundle_id=bundle.id)}
     links = act.uow.links.find(bundle_id=bundle.id)
-    links = sorted(links, key=lambda link: link.id)
     return [IssuedLink(link=link, handover=given[link.handover_id]) for link in links]
 
 
@@ -180,6 +182,7 @@ def download_by_link(
         raise refused(
             act, "link.refused", LinkExpired("this link is invalid or has expired"),
             tree=bundle.tenant_id if bundle and is_real else None, status=reason,
+            **({"link": link.id} if link and is_real else {}),
         )  # fmt: skip
     download = _content(act.core, bundle, name)
     if not is_look:

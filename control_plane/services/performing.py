@@ -12,6 +12,8 @@ from control_plane.workflows.core import Act, Caller, Core
 P = ParamSpec("P")
 T = TypeVar("T")
 _ATTEMPTS: Final = 5
+# what others did to the same rows meanwhile, which another attempt sees
+_PASSING: Final = frozenset({"pk_run_event", "version", "serialization"})
 
 
 def perform(
@@ -49,8 +51,13 @@ def perform_with(
     try:
         for _ in range(_ATTEMPTS):
             with core.act(caller) as act, _putting_back(act):
-                result = use_case(act)
-                add(act, result)
+                try:
+                    result = use_case(act)
+                    add(act, result)
+                except Conflict as error:
+                    if error.data.get("constraint") in _PASSING:
+                        continue
+                    raise
                 try:
                     act.uow.commit()
                 except Conflict:  # found at the commit, so nothing was done

@@ -26,7 +26,7 @@ def register_receipt(act: Act, bundle_id: str, body: Mapping[str, Any]) -> Recei
     with taken_up(act, bundle_id, "receipts") as bundle:
         _require_belongs(act, bundle, body)
         earlier = act.uow.receipts.find(bundle_id=bundle.id)
-        if any(receipt.digest == digest(dict(body)) for receipt in earlier):
+        if earlier and earlier[-1].digest == digest(dict(body)):
             raise ReceiptAlreadyRegistered("exactly this receipt is already registered")
         return _store(act, bundle, body, earlier)
 
@@ -85,12 +85,7 @@ def _store(
         registered_at=now,
     )
     act.uow.receipts.add(receipt)
-    deployment = act.uow.deployments.get(bundle.deployment_id, lock=True)
-    if deployment is None:
-        raise LookupError(bundle.deployment_id)
-    act.uow.deployments.save(
-        deployment.changed(now, account_id=body["account_id"], outputs=dict(body["resources"]))
-    )
+    _show_outputs(act, bundle, body)
     record(
         act, "receipt.registered",
         tree=bundle.tenant_id, targets=(("bundle", bundle.id), ("receipt", receipt.id)),
@@ -102,3 +97,18 @@ def _store(
     act.uow.bundles.save(bundle.moved(BundleStatus.APPLIED, now))
     sync_tenant(act, bundle.tenant_id)
     return receipt
+
+
+def _show_outputs(act: Act, bundle: Bundle, body: Mapping[str, Any]) -> None:
+    """Keep what the receipt names as outputs, unless a later version has been applied."""
+    others = act.uow.bundles.find(deployment_id=bundle.deployment_id, status=BundleStatus.APPLIED)
+    if any(other.number > bundle.number for other in others):
+        return
+    deployment = act.uow.deployments.get(bundle.deployment_id, lock=True)
+    if deployment is None:
+        raise LookupError(bundle.deployment_id)
+    act.uow.deployments.save(
+        deployment.changed(
+            act.now(), account_id=body["account_id"], outputs=dict(body["resources"])
+        )
+    )

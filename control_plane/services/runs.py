@@ -106,7 +106,7 @@ def _steer(act: Act, run_id: str, wanted: str, steer: Callable[[Act, Run, Deploy
         run, deployment = locked_run(act.uow, run_id)
         if wanted not in _possible(run):
             raise IllegalTransition(
-                f"the run is {run.status} and cannot be {_WAYS_TO_SAY[wanted]}",
+                f"the run cannot be {_WAYS_TO_SAY[wanted]}: it is {run.status}",
                 present_status=str(run.status),
             )
         return steer(act, run, deployment)

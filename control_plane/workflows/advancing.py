@@ -7,6 +7,7 @@ which the next turn continues; what it left on the stack is settled first.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
@@ -25,6 +26,7 @@ from control_plane.domain.errors import (
 )
 from control_plane.domain.next_step import Step, StepKind, next_step
 from control_plane.domain.run import BlockedOn, Run, RunStatus
+from control_plane.domain.timers import TimerKind
 from control_plane.ports.engine import Applied, EngineCall, EngineResult
 from control_plane.workflows.calling import (
     Listener,
@@ -40,7 +42,7 @@ from control_plane.workflows.moving import as_json, block_run, locked_run, move_
 from control_plane.workflows.placing import place
 from control_plane.workflows.planning import ask_for_decision, keep_plan
 from control_plane.workflows.recording import record
-from control_plane.workflows.settling import settle
+from control_plane.workflows.settling import AGAIN_FOREIGN, settle
 from control_plane.workflows.turn import Turn, begin_turn, leave_run
 from control_plane.workflows.verifying import keep_evidence, public_outputs
 
@@ -223,7 +225,7 @@ def _call_engine(turn: Turn, step: Callable[[Turn, EngineCall, Listener], None])
     except StaleCall:
         raise
     except ForeignLock as error:
-        patiently(lambda: _unsettle(turn))
+        patiently(lambda: _unsettle(turn, look_again=AGAIN_FOREIGN))
         turn.findings.obstacle = Obstacle(on=BlockedOn.FOREIGN_LOCK, error=error)
     except DomainError as error:
         reason = error.data.get("reason") if isinstance(error, EngineFailed) else None
@@ -249,10 +251,12 @@ def _count_death(turn: Turn, error: Mapping[str, Any]) -> None:
     turn.call = None
 
 
-def _unsettle(turn: Turn) -> None:
+def _unsettle(turn: Turn, *, look_again: timedelta | None = None) -> None:
     with turn.core.act() as act:
         _, deployment = turn.locked(act)
         act.uow.deployments.save(deployment.changed(act.now(), is_unsettled=True))
+        if look_again is not None:
+            act.uow.timers.set(TimerKind.RUN_TURN, turn.run_id, act.now() + look_again)
         act.uow.commit()
 
 

@@ -14,7 +14,7 @@ from control_plane.domain import spec as specs
 from control_plane.domain.calls import CallOutcome, CallRecord
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import Conflict, DomainError, StaleCall, Unavailable
-from control_plane.domain.run import Run
+from control_plane.domain.run import TERMINAL_RUN, Run
 from control_plane.ports.engine import EngineCall, EngineEvent
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act, Core
@@ -137,6 +137,8 @@ class Listener:
             record = require_newest(act.uow, self._call)
             for pid in pids:
                 act.uow.calls.save(record := record.with_pid(pid))
-            progress(act, self._call.run_id, *self._waiting)
+            run = act.uow.runs.get(self._call.run_id)
+            if run is not None and run.status not in TERMINAL_RUN:  # an end is the last line
+                progress(act, run.id, *self._waiting)
             act.uow.commit()
         self._waiting = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -10,13 +10,14 @@ from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.errors import DomainError
+from control_plane.domain.evaluation import Violation
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.workflows.core import Act
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import as_json, close_approval, move_run
-from control_plane.workflows.placing import release_account
+from control_plane.workflows.placing import give_back
 from control_plane.workflows.verifying import failure_of
 from control_plane.workflows.waking import wake_for_hub
 
@@ -58,12 +59,13 @@ def end_run(
     error = _error(act, run, status, plan, findings)
     if status is RunStatus.ERRORED:
         data |= {"phase": str(run.status), "code": str((error or {}).get("code", "internal"))}
+    was = run.status
     run = move_run(
         act, run, status, action=action, stage=stage, data=data, error=error,
         is_working=False,
     )  # fmt: skip
-    if status in _GIVES_BACK:
-        release_account(act, run, deployment)
+    if status in _GIVES_BACK or was is RunStatus.REQUESTED:
+        give_back(act, run, deployment)
     if deployment.kind is DeploymentKind.HUB and deployment.hub_id is not None:
         hub = act.uow.hubs.get(deployment.hub_id)
         if hub is not None and status in {RunStatus.APPLIED, RunStatus.NO_CHANGES}:
@@ -101,7 +103,7 @@ def _error(
         mandatory = plan.evaluation.mandatory
         return {
             "code": "policy_violation",
-            "message": f"{len(mandatory)} mandatory violations; first: {mandatory[0].reason}",
+            "message": _violations(mandatory),
             "remedy": mandatory[0].remedy,
             "data": plan.evaluation.summary(),
         }
@@ -119,6 +121,13 @@ def _error(
     return as_json(
         DomainError("the process that worked on it crashed repeatedly; see the worker's log")
     )
+
+
+def _violations(mandatory: Sequence[Violation]) -> str:
+    first = mandatory[0].reason
+    if len(mandatory) == 1:
+        return f"a mandatory rule is violated: {first}"
+    return f"{len(mandatory)} mandatory rules are violated; first: {first}"
 
 
 def retry_later(act: Act, run: Run, error: DomainError | None) -> Run:

@@ -1,6 +1,6 @@
 """Moving a run: status, owner, timers and audit log change in one transaction.
 
-Locks are taken in one order everywhere: run, approval, deployment, owner.
+Locks are taken in one order everywhere: run, approval, deployment, owner, then runs that wait.
 """
 
 from __future__ import annotations

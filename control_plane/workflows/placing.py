@@ -24,7 +24,12 @@ from control_plane.ports.rows import UnitOfWork
 from control_plane.ports.stores import PolicyScope
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record
-from control_plane.workflows.waking import ACCOUNT_POOL, hub_room, wake_for_account
+from control_plane.workflows.waking import (
+    ACCOUNT_POOL,
+    hub_room,
+    wake_for_account,
+    wake_for_room,
+)
 
 
 def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
@@ -102,21 +107,28 @@ def account_of(uow: UnitOfWork, account_id: str) -> Account | None:
     return found[0] if found else None
 
 
-def release_account(act: Act, run: Run, deployment: Deployment) -> None:
-    """Give the account back to the pool when the newest run ends and nothing was ever applied.
+def give_back(act: Act, run: Run, deployment: Deployment) -> None:
+    """Give account or place in a Hub back when the newest run ends and nothing was ever applied.
 
-    A later run of the same deployment claims one again; runs that wait continue. The account of
-    a slice is its Hub's.
+    A later run of the same deployment finds a place again. Runs that wait continue, also when this
+    one was woken for a place and ended before it took it.
     """
-    if deployment.kind is DeploymentKind.SLICE or not deployment.account_id:
-        return
     runs = act.uow.runs.find(deployment_id=deployment.id)
     if any(each.started_at is not None or each.number > run.number for each in runs):
         return
+    if deployment.kind is DeploymentKind.SLICE:
+        act.uow.serialize_on(hub_room(deployment.region))
+        act.uow.deployments.save(deployment.changed(act.now(), hub_id=None, account_id=""))
+        wake_for_room(act, deployment.region)
+        return
     act.uow.serialize_on(ACCOUNT_POOL)
-    act.uow.deployments.save(
-        replace(deployment, account_id="", updated_at=act.now(), version=deployment.version + 1)
-    )
+    if deployment.account_id:
+        _release_account(act, run, deployment)
+    wake_for_account(act)
+
+
+def _release_account(act: Act, run: Run, deployment: Deployment) -> None:
+    act.uow.deployments.save(deployment.changed(act.now(), account_id=""))
     for account in act.uow.accounts.find(claimed_by=deployment.id):
         act.uow.accounts.save(replace(account, claimed_by=None))
     record(
@@ -124,7 +136,6 @@ def release_account(act: Act, run: Run, deployment: Deployment) -> None:
         tree=deployment.tenant_id, targets=(("deployment", deployment.id),), run=run.id,
         account=deployment.account_id,
     )  # fmt: skip
-    wake_for_account(act)
 
 
 def _claim_account(act: Act, run: Run, deployment: Deployment) -> Account:
@@ -132,7 +143,7 @@ def _claim_account(act: Act, run: Run, deployment: Deployment) -> Account:
     pool = act.uow.accounts.find(claimed_by=None)
     account = next((a for a in pool if not a.shared), None) or next(iter(pool), None)
     if account is None:
-        raise NoAccount("every AWS account in the pool is claimed")
+        raise NoAccount("there is no free AWS account in the pool")
     if not account.shared:
         act.uow.accounts.save(replace(account, claimed_by=deployment.id))
     record(

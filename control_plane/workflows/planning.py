@@ -66,7 +66,7 @@ def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deploym
     run = run.changed(now, plan_id=plan.id, state_before=parts["state"], failures=0)
     act.uow.runs.save(run)
     _record_plan(act, run, plan)
-    # last, so that a plan that the database refuses leaves no object that no row names
+    # last, so that what the database refuses before leaves no object that no row names
     sealed = act.core.secrets.seal(engine_plan.saved_plan, context=plan_id)
     act.core.objects.put(reference, sealed)
     return run, deployment, plan

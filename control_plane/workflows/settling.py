@@ -15,7 +15,7 @@ from control_plane.domain.audit import Stage
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.engine import CallMark, LockInfo
 from control_plane.domain.errors import ForeignLock, PendingUnresolved, PlanMoved
-from control_plane.domain.run import BlockedOn, Run, RunStatus
+from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.engine import EngineCall, StackInspection
 from control_plane.workflows.calling import CALLS_KEPT, Listener, patiently, require_newest
@@ -25,7 +25,7 @@ from control_plane.workflows.moving import locked_run, show_resumed
 from control_plane.workflows.recording import record, record_foreign_update
 
 _AGAIN_OURS: Final = timedelta(seconds=30)  # a lock of ours is looked at again
-_AGAIN_FOREIGN: Final = timedelta(minutes=5)  # and somebody else's
+AGAIN_FOREIGN: Final = timedelta(minutes=5)  # and somebody else's
 
 
 def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obstacle | None:
@@ -36,6 +36,7 @@ def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obs
     with core.act() as act:
         calls = act.uow.queries.calls_of(call.deployment_id, limit=CALLS_KEPT)
         owners = {c.id: c for c in calls}
+    died = any(c.run_id == run_id and c.id != call.call_id and c.is_unanswered for c in calls)
     earlier = [c.id for c in calls if c.id != call.call_id and c.host == core.here.host]
     ended = core.engine.clean_up(call, end_calls=earlier, break_locks=())
     marks = [CallMark(call_id=c.id, host=c.host, pids=c.pids) for c in calls]
@@ -71,7 +72,8 @@ def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obs
                         for r in resolved
                     ],
                 )  # fmt: skip
-            _settled(act, run, call, after.state_digest, is_ours=is_ours)
+            is_resumed = died and run.status not in TERMINAL_RUN
+            _settled(act, run, call, after.state_digest, is_ours=is_ours, is_resumed=is_resumed)
             act.uow.commit()
 
     patiently(store)
@@ -95,7 +97,7 @@ def _held(core: Core, run_id: str, call: EngineCall, lock: LockInfo) -> Obstacle
     with core.act() as act:
         locked_run(act.uow, run_id)
         require_newest(act.uow, call)
-        pause = _AGAIN_OURS if lock.call_id else _AGAIN_FOREIGN
+        pause = _AGAIN_OURS if lock.call_id else AGAIN_FOREIGN
         act.uow.timers.set(TimerKind.RUN_TURN, run_id, core.clock.now() + pause)
         act.uow.commit()
     error = ForeignLock(
@@ -165,9 +167,15 @@ def _record_clean_up(
 
 
 def _settled(
-    act: Act, run: Run, call: EngineCall, state_digest: str | None, *, is_ours: bool
+    act: Act,
+    run: Run,
+    call: EngineCall,
+    state_digest: str | None,
+    *,
+    is_ours: bool,
+    is_resumed: bool,
 ) -> None:
-    """Say that the stack is as our records say, and that the run continues."""
+    """Say that the stack is as our records say, and whether its run resumed after a death."""
     deployment = act.uow.deployments.get(run.deployment_id, lock=True)
     if deployment is None:
         raise LookupError(run.deployment_id)
@@ -176,6 +184,13 @@ def _settled(
     act.uow.deployments.save(
         deployment.changed(act.now(), is_unsettled=False, state_digest=state_digest)
     )
+    if not is_resumed:
+        record(
+            act, "stack.settled",
+            tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
+            call=call.call_id, state_digest=state_digest, ours=is_ours,
+        )  # fmt: skip
+        return
     show_resumed(act, run)
     record(
         act, "run.resumed",

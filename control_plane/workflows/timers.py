@@ -34,6 +34,7 @@ log = structlog.get_logger()
 _LEASE: Final = timedelta(seconds=60)  # a claimed timer whose worker dies falls due again then
 _AT_ONCE: Final = 20
 _ROWS_AT_ONCE: Final = 1000
+_TURN_AGAIN: Final = timedelta(seconds=10)
 _QUEUE_ROWS_LIVE: Final = timedelta(days=7)
 _RETENTION_EVERY: Final[Mapping[str, timedelta]] = {
     "idempotency": timedelta(minutes=10),
@@ -66,7 +67,10 @@ def _run_turn(act: Act, run_id: str) -> None:
     run, _ = locked_run(act.uow, run_id)
     if run.status is RunStatus.BLOCKED:
         unblock(act, run, action=None)
-    elif run.status in ACTIVE and not act.uow.queue.holds(PHASE, run.id, attempt=run.turn):
+    elif run.status in ACTIVE and act.uow.queue.holds(PHASE, run.id, attempt=run.turn):
+        # the phase that asked for this turn has not ended yet
+        act.uow.timers.set(TimerKind.RUN_TURN, run.id, act.now() + _TURN_AGAIN)
+    elif run.status in ACTIVE:
         enqueue(act, run)
 
 

@@ -88,15 +88,11 @@ def test_one_version_of_a_bundle_is_live(
     assert conflict_of(storage, "bundles", same) == "uq_bundle_deployment_id_number"
 
 
-def test_one_receipt_per_bundle_and_one_link_per_token(
-    storage: Storage, make: Entities, waiting: Waiting
-) -> None:
+def test_one_link_per_token(storage: Storage, make: Entities, waiting: Waiting) -> None:
     bundle = make.bundle(waiting.deployment)
     handover = make.handover(bundle)
     store(storage, "bundles", bundle)
     store(storage, "handovers", handover)
-    receipts = [make.receipt(bundle), make.receipt(bundle)]
-    assert conflict_of(storage, "receipts", *receipts) == "uq_receipt_bundle_id_digest"
     links = [make.link(handover, token_hash="h") for _ in range(2)]
     assert conflict_of(storage, "links", *links) == "uq_download_link_token_hash"
 

@@ -80,6 +80,12 @@ class Desk:
     def accept(self) -> Bundle:
         return perform(self.core, ARCHITECT, bundles.accept_bundle, self.bundle_id)
 
+    def actions(self, bundle_id: str | None = None) -> list[str]:
+        """Return what an architect may ask of a version, the newest unless one is named."""
+        bundle = self.bundle(bundle_id) if bundle_id else self.bundle()
+        with self.core.act(ARCHITECT) as act:
+            return bundles.allowed_actions(act, bundle)[bundle.id]
+
     def edit(self, who: Caller = ARCHITECT, version: int | None = None, **inputs: Any) -> Bundle:
         """Edit the newest bundle; what comes of it is the newest from then on."""
         if_version = self.bundle().version if version is None else version

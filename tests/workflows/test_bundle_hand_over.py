@@ -21,7 +21,7 @@ from control_plane.domain.errors import (
     TerraformUnavailable,
 )
 from control_plane.domain.tenant import TenantStatus, WaitingOn
-from control_plane.services import bundles, handovers, receipts
+from control_plane.services import handovers, receipts
 from control_plane.services.performing import perform
 from control_plane.workflows.timers import fire_due
 from tests.workflows.desk import CUSTOMERS_ACCOUNT, Desk, fired
@@ -233,6 +233,11 @@ def test_a_later_receipt_corrects_the_ids_of_an_earlier_one(desk: Desk) -> None:
     assert desk.bundle().status is BundleStatus.APPLIED
     assert desk.world.tenant(desk.tenant_id).status is TenantStatus.READY
     assert desk.world.rows("receipt")[second.id].body == right
+    desk.refused(ReceiptAlreadyRegistered, lambda: _register(desk, right))
+    third = _register(desk, first)  # the first was right after all
+    with desk.core.uow() as uow:
+        (deployment,) = uow.deployments.find(tenant_id=desk.tenant_id)
+    assert deployment.outputs == third.body["resources"] == first["resources"]
 
 
 _WRONG_RESOURCES = {
@@ -364,7 +369,7 @@ def test_a_bundle_that_is_not_used_in_time_expires(desk: Desk, step: str) -> Non
     assert desk.bundle().status is BundleStatus.EXPIRED
     assert "bundle.expired:completed" in desk.world.actions(desk.tenant_id)[-2:]
     given = ["receipts"] if step == "handed_over" else []
-    assert bundles.allowed_actions(desk.bundle(), ARCHITECT.actor) == ["edit", *given]
+    assert desk.actions() == ["edit", *given]
     assert desk.world.tenant(desk.tenant_id).waiting_on is WaitingOn.ARCHITECT
 
 

@@ -107,7 +107,7 @@ class Canceled:
             assert ended.plan_id is None  # what the engine still said is not kept
         if at_once and self.found.blocked_from is not RunStatus.APPLYING:
             assert self._applies() == 0
-        with pytest.raises(IllegalTransition, match="is canceled and cannot be canceled"):
+        with pytest.raises(IllegalTransition, match="cannot be canceled: it is canceled"):
             perform(self.world.core, OPS, runs.cancel_run, self.run_id)
         (event,) = [
             event for event in self.world.events()
@@ -233,7 +233,7 @@ def test_applying_is_canceled_once(canceled: Canceled) -> None:
 
     canceled.world.engine.during = twice
     canceled.go()
-    assert refused == ["the run is applying and cannot be canceled"]
+    assert refused == ["the run cannot be canceled: it is applying"]
     # nobody stopped the engine, so that it was done before anybody could
     assert canceled.run.status is RunStatus.APPLIED
     assert not canceled.owner_is_failed()
@@ -267,7 +267,7 @@ def test_verifying_is_too_late(canceled: Canceled) -> None:
 
     canceled.world.engine.during = late
     canceled.go()
-    assert refused == ["the run is verifying and cannot be canceled"]
+    assert refused == ["the run cannot be canceled: it is verifying"]
     assert canceled.run.status is RunStatus.APPLIED
     assert not canceled.run.cancel_requested
     assert not canceled.owner_is_failed()

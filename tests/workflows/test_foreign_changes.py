@@ -52,8 +52,8 @@ def test_a_change_of_an_unsettled_stack_is_recorded_and_not_taken_as_ours(
     run, events = retried(world, run_id)
     (found,) = [event for event in events if event.action == "stack.foreign_update"]
     assert found.data["state_digest"] == foreign
-    (resumed,) = [event for event in events if event.action == "run.resumed"]
-    assert resumed.data["ours"] is False
+    (settled,) = [event for event in events if event.action == "stack.settled"]
+    assert settled.data["ours"] is False
     assert foreign not in run.states_written
     assert run.status is RunStatus.AWAITING_APPROVAL
     world.approve(run.id, OTTO)
@@ -63,8 +63,9 @@ def test_a_change_of_an_unsettled_stack_is_recorded_and_not_taken_as_ours(
 def test_what_our_own_run_left_is_ours(world: World) -> None:
     run, events = retried(world, failed_run(world, "apply"))
     assert "stack.foreign_update" not in [event.action for event in events]
-    (resumed,) = [event for event in events if event.action == "run.resumed"]
-    assert resumed.data["ours"] is True
+    (settled,) = [event for event in events if event.action == "stack.settled"]
+    assert settled.data["ours"] is True
+    assert "run.resumed" not in [event.action for event in events]  # nobody died
     assert run.status is RunStatus.AWAITING_APPROVAL
 
 

@@ -261,7 +261,7 @@ def test_a_cancel_during_the_verification_comes_too_late(world: World) -> None:
     run = world.run(run_id)
     assert run.status is RunStatus.APPLIED, run.error
     assert tenant_of(world, run).status is TenantStatus.READY
-    with pytest.raises(IllegalTransition, match="is applied and cannot be canceled"):
+    with pytest.raises(IllegalTransition, match="cannot be canceled: it is applied"):
         perform(world.core, OPS, runs.cancel_run, run_id)
 
 
@@ -276,7 +276,7 @@ def test_a_run_that_is_verified_cannot_be_canceled(world: World) -> None:
 
     world.engine.during = stop
     run = world.run(started(world, "B"))
-    assert str(refused[0]) == "the run is verifying and cannot be canceled"
+    assert str(refused[0]) == "the run cannot be canceled: it is verifying"
     assert run.status is RunStatus.APPLIED
 
 

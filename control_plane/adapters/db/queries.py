@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, cast, func, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Select, Table, cast, func, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONPATH, distinct_on
 
 from control_plane.adapters.db import mapping, run_tables, tables
@@ -43,23 +43,41 @@ class SqlQueries:
 
     def newest_runs(self, deployment_ids: Sequence[str]) -> Collection[str]:
         """Return the ids of the newest runs of some deployments."""
+        return self._newest(_run, deployment_ids)
+
+    def newest_bundles(self, deployment_ids: Sequence[str]) -> Collection[str]:
+        """Return the ids of the newest bundles of some deployments."""
+        return self._newest(_bundle, deployment_ids)
+
+    def _newest(self, table: Table, deployment_ids: Sequence[str]) -> Collection[str]:
         query = (
-            select(_run.c.id)
-            .where(_run.c.deployment_id.in_(sorted(set(deployment_ids))))
-            .ext(distinct_on(_run.c.deployment_id))
-            .order_by(_run.c.deployment_id, _run.c.number.desc())
+            select(table.c.id)
+            .where(table.c.deployment_id.in_(sorted(set(deployment_ids))))
+            .ext(distinct_on(table.c.deployment_id))
+            .order_by(table.c.deployment_id, table.c.number.desc())
         )
         return frozenset(self._ids(query))
 
     def blocked_runs(
-        self, on: BlockedOn, *, limit: int, region: str | None = None, hub_id: str | None = None
+        self,
+        on: BlockedOn,
+        *,
+        limit: int | None,
+        region: str | None = None,
+        hub_id: str | None = None,
+        is_placed: bool | None = None,
     ) -> Sequence[str]:
-        """Return the ids of the runs that wait for ``on`` longest, of a region or Hub or of all."""
+        """Return the ids of the runs that wait for ``on`` longest, of a region or Hub or of all.
+
+        ``is_placed``: whether their deployments have a Hub already.
+        """
         deployment = tables.deployment
         query = select(_run.c.id).where(_run.c.status == RunStatus.BLOCKED, _run.c.blocked_on == on)
         query = query.join(deployment, deployment.c.id == _run.c.deployment_id)
         for column, value in ((deployment.c.region, region), (deployment.c.hub_id, hub_id)):
             query = query if value is None else query.where(column == value)
+        if is_placed is not None:
+            query = query.where(deployment.c.hub_id.is_not(None) == is_placed)
         return self._ids(query.order_by(_run.c.updated_at).limit(limit))
 
     def plan_heads(self, plan_ids: Sequence[str]) -> Mapping[str, PlanHead]:

@@ -280,8 +280,8 @@ receipt = Table(
     json_object("body"),
     words("registered_by"),
     moment("registered_at"),
-    UniqueConstraint("bundle_id", "digest"),
 )
+Index("ix_receipt_bundle_id", receipt.c.bundle_id)
 
 idempotency_record = Table(
     "idempotency_record",

@@ -159,6 +159,14 @@ def test_a_tenants_token_sees_exactly_its_tenant(shown: Scene) -> None:
     assert shown.api.call("GET", f"/v1/tenants/{slug}", token).json()["id"] == tenant_id
 
 
+@pytest.mark.parametrize("role", sorted(ACCOUNT_READERS - {ADMIN, PLATFORM_AUDITOR}))
+def test_the_account_pool_belongs_to_no_tenant(shown: Scene, role: Role) -> None:
+    token = shown.api.token(role, tenants=(shown.ids["key"],))
+    assert shown.ask("GET", "/v1/accounts", token).json()["items"] == []
+    assert shown.ask("GET", "/v1/accounts/{account_id}", token).status_code == 404
+    assert shown.ask("GET", "/v1/accounts/{account_id}", role).status_code == 200
+
+
 def test_a_look_at_another_tenants_thing_leaves_an_event(scene: Scene) -> None:
     token = scene.api.token(OPS, tenants=("ten_01JD3ZK4Q0V8X2M6N7P9R5T1WY",))
     _, events = scene.api.events(lambda: scene.ask("GET", "/v1/runs/{run_id}", token))
