@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
+from control_plane.adapters.terraform.variables import check_variables
 from control_plane.domain.canonical import canonical_json, digest, digest_bytes
-from control_plane.domain.errors import BundleInvalid, InvalidInput
+from control_plane.domain.errors import BundleInvalid
 from control_plane.ports import Json
 from control_plane.ports.bundles import BuiltBundle, BundleOrder
 from control_plane.ports.engine import EventListener
 
-_CHECKS = ("format", "validate", "policies")
+_CHECKS: Final = ("format", "validate", "policies")
+_SCHEMAS: Final = Path(__file__).resolve().parent.parent / "stacks" / "schemas"
 
 
 class ScriptedBuilder:
     """Builds an archive that is its variables in canonical form: same order, same bytes.
 
-    ``failing_checks`` names checks that fail a build, ``refused`` variables that are not accepted,
-    and ``rehearsal`` is what a build claims to have tried.
+    ``failing_checks`` names checks that fail a build, ``rehearsal`` is what a build claims to have
+    tried.
     """
 
     def __init__(self, *, rehearsal: str = "quick") -> None:
         self.failing_checks: set[str] = set()
-        self.refused: dict[str, str] = {}  # variable -> why
         self.rehearsal = rehearsal
         self.orders: list[BundleOrder] = []
 
@@ -64,11 +66,8 @@ class ScriptedBuilder:
         )
 
     def check_variables(self, variables: Json, *, is_draft: bool = False) -> None:
-        """Validate variables, drafts as strictly. Raises ``InvalidInput`` naming the field."""
-        del is_draft
-        for name, reason in self.refused.items():
-            if name in variables:
-                raise InvalidInput(f"{name}: {reason}", field=f"inputs.{name}")
+        """Validate variables as the real builder does."""
+        check_variables(_SCHEMAS / "mode_c_variables.schema.json", variables, is_draft=is_draft)
 
     def stop_all(self) -> None:
         """Nothing runs beside the caller here."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final, Literal
 
 from control_plane.domain.engine import (
@@ -21,7 +20,6 @@ from control_plane.domain.engine import (
 from control_plane.domain.errors import (
     EngineFailed,
     EngineUnavailable,
-    ForeignLock,
     PendingUnresolved,
 )
 from control_plane.domain.plan import CHANGING
@@ -37,43 +35,26 @@ from control_plane.ports.engine import (
     OnApplied,
     StackInspection,
 )
+from tests.scripted_faults import Fault, ProcessDied
 from tests.scripted_resources import made, outputs_of, resources_of
 from tests.scripted_stacks import (
     ScriptedStack,
+    canceled,
     carry_out,
     compare,
     described,
+    failed,
+    output_changes,
+    outside_of,
     plan_of,
+    refuse_protected,
+    refuse_unfit,
+    seen,
 )
 
 HOST: Final = "host-a"
 PID: Final = 4711
 CHECKS: Final = ("outputs_present", "answers_in_cloud", "plans_only_same", "nothing_unknown")
-
-
-class ProcessDied(BaseException):
-    """The process that called the engine is killed here: no ``except Exception`` sees it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """What goes wrong in an apply once ``after`` resources are done.
-
-    ``fails``: the cloud refuses the next one. ``runner_dies``, ``engine_dies``, ``provider_dies``
-    and ``worker_dies``: that process is killed while it creates the next one, which leaves lock and
-    interrupted create; ``created`` tells whether the cloud made it all the same. When ``after`` is
-    beyond the last resource, all is done and unlocked, and only the answer is lost. ``canceled``:
-    somebody cancels it there. ``canceled_in_look``: while it is verified.
-    """
-
-    kind: Literal[
-        "fails", "runner_dies", "engine_dies", "provider_dies", "worker_dies", "canceled",
-        "canceled_in_look",
-    ]  # fmt: skip
-    after: int = 1
-    created: bool = True
-    code: str = "provider"
-    message: str = "the cloud refused the resource"
 
 
 class ScriptedEngine:
@@ -109,13 +90,15 @@ class ScriptedEngine:
         self._mutex = threading.RLock()
         self._running: set[str] = set()
         self._canceled: set[str] = set()
+        self._stopped: set[str] = set()
         self._locks_taken = 0
+        self._pids = count(PID)
 
     # --- for tests ---------------------------------------------------------------------------
-    def hold_lock(self, stack: str, holder: str = "somebody@elsewhere") -> str:
+    def hold_lock(self, stack: str, holder: str = "somebody@elsewhere", pid: int = 1) -> str:
         """Lock a stack as somebody else does, and return the lock's id."""
         user, _, host = holder.partition("@")
-        return self._take_lock(self._stack(stack), None, host=host, user=user)
+        return self._take_lock(self._stack(stack), None, host=host, user=user, pid=pid)
 
     def touch(self, stack: str) -> None:
         """Change a stack as no run of ours does."""
@@ -137,10 +120,8 @@ class ScriptedEngine:
     # --- the port ----------------------------------------------------------------------------
     def plan(self, call: EngineCall, *, on_events: EventListener) -> EnginePlan:
         """Preview; changes nothing."""
-        with self._called("plan", call) as stack:
-            on_events([("phase", {"phase": "plan", "status": "started"})])
-            plan = self._preview(stack, call)
-            on_events([("phase", {"phase": "plan", "status": "ended"})])
+        with self._called("plan", call):
+            plan = self._preview(call, on_events)
             if call.call_id in self._canceled:
                 raise EngineFailed("canceled during the plan", reason="canceled")
             return plan
@@ -155,37 +136,26 @@ class ScriptedEngine:
         on_events: EventListener,
     ) -> EngineResult:
         """Preview, ask ``gate``, apply with ``saved_plan`` or this preview's own, and verify."""
-        with self._called("apply", call) as stack:
-            plan = self._preview(stack, call)
+        with self._called("apply", call):
+            plan = self._preview(call, on_events)
+            stack = self._stack(call.stack)
             if call.call_id in self._canceled:
-                raise EngineFailed("canceled during the plan", reason="canceled")
+                return canceled(stack, {})
             answer = gate(plan)
             if answer is GateAnswer.STOP:
                 return EngineResult(outcome="stopped", state_digest=stack.state_digest())
             if answer is GateAnswer.LOOK:
-                return EngineResult(
-                    outcome="looked",
-                    state_digest=stack.state_digest(),
-                    look=self._look(stack, call),
-                )
-            allowed = json.loads(saved_plan if saved_plan is not None else plan.saved_plan)
-            outside = [
-                operation.urn for operation in plan.operations
-                if operation.op in CHANGING and allowed.get(operation.urn) != operation.op
-            ]  # fmt: skip
+                return self._verified(stack, call, "looked", on_events)
+            outside = outside_of(plan, saved_plan)
             if outside:
-                return self._failed(stack, "plan_violated", f"outside the plan: {outside[0]}", {})
-            on_events([("engine", {"pid": PID, "host": HOST})])
-            lock = self._take_lock(stack, call.call_id, host=HOST, user="us")
-            self.during("change", call)
+                return failed(stack, "plan_violated", f"outside the plan: {outside[0]}", {})
             fault = self.faults.popleft() if self.faults else None
-            result = self._carry_out(stack, call, plan, on_events, fault)
-            stack.locks.pop(lock, None)
-            stack.updates += 1
+            with self._locked(stack, call, on_events):
+                result = self._carry_out(stack, call, plan, on_events, fault)
             if result.outcome != "applied":
                 return result
             if fault is not None and fault.kind not in {"fails", "canceled_in_look"}:
-                raise _death(fault)
+                raise fault.death()
             on_applied(
                 Applied(
                     outputs=stack.outputs,
@@ -196,36 +166,29 @@ class ScriptedEngine:
             )
             self.during("verify", call)
             if fault is not None and fault.kind == "canceled_in_look":
-                return EngineResult(
-                    outcome="canceled", state_digest=stack.state_digest(),
-                    changed=not plan.is_empty,
-                    error={"code": "canceled", "message": "canceled during verify", "data": {}},
-                )  # fmt: skip
-            return EngineResult(
-                outcome="applied", state_digest=stack.state_digest(), summary=result.summary,
-                look=self._look(stack, call), changed=not plan.is_empty,
+                self.cancel(call.call_id)
+            return self._verified(
+                stack, call, "applied", on_events,
+                summary=result.summary, changed=not plan.is_empty,
             )  # fmt: skip
 
     def look(self, call: EngineCall, *, on_events: EventListener) -> Look:
         """Verify what exists by all checks; changes nothing."""
         with self._called("look", call) as stack:
+            if stack is None:
+                raise EngineFailed("there is no such stack", reason="backend")
+            refuse_unfit(stack)
             on_events([("phase", {"phase": "verify", "status": "started"})])
             return self._look(stack, call)
 
     def inspect(self, call: EngineCall, *, marks: Sequence[CallMark]) -> StackInspection:
         """Tell, without changing anything, what earlier calls have left on the stack."""
-        known = {mark.call_id for mark in marks if PID in mark.pids}
         with self._called("inspect", call) as stack:
+            if stack is None:
+                return StackInspection()
             return StackInspection(
                 locks=tuple(
-                    LockInfo(
-                        id=lock.id,
-                        call_id=lock.call_id if lock.call_id in known else None,
-                        host=lock.host,
-                        pid=lock.pid,
-                        user=lock.user,
-                        alive=self.alive if lock.host == HOST else None,
-                    )
+                    seen(lock, marks, alive=self.alive if lock.host == HOST else None)
                     for lock in stack.locks.values()
                 ),
                 pending=tuple(
@@ -241,13 +204,17 @@ class ScriptedEngine:
     ) -> CleanedUp:
         """Break exactly the locks ``break_locks``; there are no processes here."""
         with self._called("clean_up", call) as stack:
-            broken = [lock for lock in break_locks if stack.locks.pop(lock, None) is not None]
-            ended = [PID] if self.alive and end_calls else []
+            locks = stack.locks if stack is not None else {}
+            ended = [
+                lock.pid for lock in locks.values() if self.alive and lock.call_id in end_calls
+            ]
+            broken = [lock for lock in break_locks if locks.pop(lock, None) is not None]
             return CleanedUp(ended_pids=tuple(ended), broken_locks=tuple(broken))
 
     def resolve(self, call: EngineCall, *, on_events: EventListener) -> tuple[Resolved, ...]:
         """Settle what interrupted operations have left, and make the state that of the cloud."""
-        with self._called("resolve", call) as stack:
+        with self._called("resolve", call):
+            stack = self._stack(call.stack)
             if self.ambiguous and stack.pending:
                 raise PendingUnresolved(
                     "an interrupted create cannot be told", resources=sorted(stack.pending)
@@ -283,13 +250,13 @@ class ScriptedEngine:
             return True
 
     def stop_all(self) -> None:
-        """Stop every running call before its next resource."""
+        """Stop every running call before its next resource; its caller hears of nothing then."""
         with self._mutex:
-            self._canceled |= self._running
+            self._stopped |= self._running
 
     # --- inside ------------------------------------------------------------------------------
     @contextmanager
-    def _called(self, what: str, call: EngineCall) -> Iterator[ScriptedStack]:
+    def _called(self, what: str, call: EngineCall) -> Iterator[ScriptedStack | None]:
         if self.unavailable:
             raise EngineUnavailable
         with self._mutex:
@@ -299,31 +266,54 @@ class ScriptedEngine:
             if self.outages:
                 raise self.outages.popleft()
             self.during(what, call)
-            yield self._stack(call.stack)
+            yield self.stacks.get(call.stack)
         finally:
             with self._mutex:
                 self._running.discard(call.call_id)
                 self._canceled.discard(call.call_id)
+                self._stopped.discard(call.call_id)
 
     def _stack(self, name: str) -> ScriptedStack:
         with self._mutex:
             return self.stacks.setdefault(name, ScriptedStack())
 
-    def _take_lock(self, stack: ScriptedStack, call_id: str | None, *, host: str, user: str) -> str:
+    def _take_lock(
+        self, stack: ScriptedStack, call_id: str | None, *, host: str, user: str, pid: int
+    ) -> str:
         with self._mutex:
             self._locks_taken += 1
             lock = f"00000000-0000-4000-8000-{self._locks_taken:012d}"
-            stack.locks[lock] = LockInfo(id=lock, call_id=call_id, host=host, pid=PID, user=user)
+            stack.locks[lock] = LockInfo(id=lock, call_id=call_id, host=host, pid=pid, user=user)
             return lock
 
-    def _preview(self, stack: ScriptedStack, call: EngineCall) -> EnginePlan:
-        if stack.locks:
-            holder = next(iter(stack.locks.values()))
-            name = f"{holder.user}@{holder.host}"
-            raise ForeignLock(f"the stack is locked by {name}", holder=name)
-        if stack.pending:
-            raise EngineFailed("the state has interrupted operations", reason="pending_unresolved")
-        return plan_of(stack, call, self._wanted(call), self._exports(call), self.program_version)
+    @contextmanager
+    def _locked(
+        self, stack: ScriptedStack, call: EngineCall, on_events: EventListener
+    ) -> Iterator[None]:
+        """Hold a stack for a change; a process that dies leaves its lock behind."""
+        pid = next(self._pids)
+        on_events([("engine", {"pid": pid, "host": HOST})])
+        lock = self._take_lock(stack, call.call_id, host=HOST, user="us", pid=pid)
+        is_dead = False
+        try:
+            self.during("change", call)
+            yield
+        except (ProcessDied, EngineFailed):
+            is_dead = call.call_id not in self._stopped
+            raise
+        finally:
+            if not is_dead:
+                stack.locks.pop(lock, None)
+                stack.updates += 1
+
+    def _preview(self, call: EngineCall, on_events: EventListener) -> EnginePlan:
+        stack = self._stack(call.stack)
+        refuse_unfit(stack)
+        on_events([("phase", {"phase": "plan", "status": "started"})])
+        plan = plan_of(stack, call, self._wanted(call), self._exports(call), self.program_version)
+        refuse_protected(stack, plan)
+        on_events([("phase", {"phase": "plan", "status": "ended"})])
+        return plan
 
     def _exports(self, call: EngineCall) -> dict[str, Any]:
         return self._outputs(call) | self.extra_outputs
@@ -341,15 +331,13 @@ class ScriptedEngine:
         for operation in plan.operations:
             if operation.op not in CHANGING:
                 continue
+            if call.call_id in self._stopped:
+                raise ProcessDied
             is_at = fault is not None and fault.after == sum(summary.values())
             if call.call_id in self._canceled or (
                 is_at and fault is not None and fault.kind == "canceled"
             ):
-                return EngineResult(
-                    outcome="canceled", state_digest=stack.state_digest(), summary=summary,
-                    error={"code": "canceled", "message": "stopped as asked", "data": {}},
-                    changed=bool(summary),
-                )  # fmt: skip
+                return canceled(stack, summary)
             if is_at and fault is not None and fault.kind != "canceled_in_look":
                 return self._break(stack, fault, wanted.get(operation.urn), summary)
             carry_out(stack, call.call_id, operation, wanted)
@@ -368,13 +356,31 @@ class ScriptedEngine:
         summary: dict[str, int],
     ) -> EngineResult:
         if fault.kind == "fails":
-            return self._failed(stack, fault.code, fault.message, summary)
+            return failed(stack, fault.code, fault.message, summary)
         if item is not None:
             stack.pending[str(item["urn"])] = {**item, "created": fault.created}
-        raise _death(fault)
+        raise fault.death()
+
+    def _verified(
+        self,
+        stack: ScriptedStack,
+        call: EngineCall,
+        outcome: Literal["applied", "looked"],
+        on_events: EventListener,
+        **done: Any,
+    ) -> EngineResult:
+        on_events([("phase", {"phase": "verify", "status": "started"})])
+        is_canceled = call.call_id in self._canceled
+        return EngineResult(
+            outcome="canceled" if is_canceled else outcome,
+            state_digest=stack.state_digest(),
+            look=None if is_canceled else self._look(stack, call),
+            **done,
+        )
 
     def _look(self, stack: ScriptedStack, call: EngineCall) -> Look:
         rest = [op.name for op in compare(stack, self._wanted(call)) if op.op != "same"]
+        rest += [change.name for change in output_changes(stack.outputs, self._exports(call))]
         lost = [stack.resources[urn]["name"] for urn in sorted(stack.lost)]
         faults = {
             "plans_only_same": "planned: " + ", ".join([*rest, *lost]) if rest or lost else "",
@@ -390,21 +396,3 @@ class ScriptedEngine:
             outputs=stack.outputs,
             state_digest=stack.state_digest(),
         )
-
-    def _failed(
-        self, stack: ScriptedStack, code: str, message: str, summary: dict[str, int]
-    ) -> EngineResult:
-        return EngineResult(
-            outcome="failed",
-            state_digest=stack.state_digest(),
-            summary=summary,
-            error={"code": code, "message": message, "data": {}},
-            changed=bool(summary),
-        )
-
-
-def _death(fault: Fault) -> BaseException:
-    if fault.kind == "worker_dies":
-        return ProcessDied()
-    who = fault.kind.removesuffix("_dies")
-    return EngineFailed(f"the {who}'s process died", reason=f"{who}_died")

@@ -10,6 +10,7 @@ from control_plane.domain.canonical import digest
 from control_plane.ports import Json
 from control_plane.ports.engine import EngineCall
 
+REPLACING: Final = frozenset({"name"})  # inputs that no resource changes in place
 _STATEFUL: Final = frozenset({"aws:kms/key:Key"})
 _HUB_OUTPUTS: Final = (
     "vpc_id", "app_security_group_id", "data_bucket", "data_bucket_arn", "table_name",
@@ -31,18 +32,18 @@ def resources_of(call: EngineCall) -> list[dict[str, Any]]:
     } | {"tenantplane:data-class": "internal", "tenantplane:managed-by": "tenantplane"}
     key = f"arn:aws:kms:{call.region}:{call.account_id}:key/{short}"
     found = [
-        _resource(
+        resource(
             call, "aws:kms/key:Key", "data",
             {"enableKeyRotation": True, "policy": _policy("kms:*", key), "tags": tags},
         ),
-        _resource(
+        resource(
             call, "aws:iam/role:Role", "app",
             {
                 "name": f"{short}-app", "tags": tags, "assumeRolePolicy": _trust(),
                 "permissionsBoundary": f"arn:aws:iam::{call.account_id}:policy/{short}-boundary",
             },
         ),
-        _resource(
+        resource(
             call, "aws:iam/rolePolicy:RolePolicy", "app",
             {
                 "name": f"{short}-app", "role": f"{short}-app",
@@ -57,7 +58,7 @@ def resources_of(call: EngineCall) -> list[dict[str, Any]]:
             "value": digest(value),
             "tags": tags,
         }
-        found.append(_resource(call, "aws:ssm/parameter:Parameter", part, inputs))
+        found.append(resource(call, "aws:ssm/parameter:Parameter", part, inputs))
     return found
 
 
@@ -69,25 +70,28 @@ def outputs_of(call: EngineCall) -> dict[str, Any]:
     return {"region": call.region, "app_role_arn": f"arn:aws:iam::{call.account_id}:role/app"}
 
 
-def made(resource: Json) -> dict[str, Any]:
-    """Return a resource as the state holds it once the cloud has made it."""
-    urn = str(resource["urn"])
-    outputs = dict(resource["inputs"]) | {"id": digest(urn)[7:27], "arn": f"arn:memory:{urn}"}
-    return {**resource, "outputs": outputs}
-
-
-def _resource(call: EngineCall, kind: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def resource(
+    call: EngineCall, kind: str, name: str, inputs: Mapping[str, Any], *, protect: bool = False
+) -> dict[str, Any]:
+    """Return what a program of a call asks for."""
     return {
         "urn": f"urn:pulumi:{call.stack}::tenantplane::{kind}::{name}",
         "type": kind,
         "name": name,
         "inputs": dict(inputs),
-        "protect": kind in _STATEFUL,
+        "protect": protect or kind in _STATEFUL,
     }
 
 
-def _policy(action: str, resource: str) -> str:
-    statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+def made(item: Json) -> dict[str, Any]:
+    """Return a resource as the state holds it once the cloud has made it."""
+    urn = str(item["urn"])
+    outputs = dict(item["inputs"]) | {"id": digest(urn)[7:27], "arn": f"arn:memory:{urn}"}
+    return {**item, "outputs": outputs}
+
+
+def _policy(action: str, arn: str) -> str:
+    statement = {"Effect": "Allow", "Action": action, "Resource": arn}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, sort_keys=True)
 
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from control_plane.domain.canonical import canonical_json, digest
 from control_plane.domain.engine import (
+    CallMark,
     LockInfo,
     Operation,
     OutputChange,
     PlannedResource,
     PropertyChange,
 )
+from control_plane.domain.errors import EngineFailed, ForeignLock
+from control_plane.domain.plan import CHANGING
 from control_plane.ports import Json
-from control_plane.ports.engine import EngineCall, EnginePlan
+from control_plane.ports.engine import EngineCall, EnginePlan, EngineResult
 from policies import annotate
-from tests.scripted_resources import made
+from tests.scripted_resources import REPLACING, made
 
 VERSION: Final = "scripted-1"
+_REPLACE: Final = "-replace"
 
 
 @dataclass
@@ -60,12 +65,11 @@ def plan_of(
 ) -> EnginePlan:
     """Return the preview of a call: the same spec and state give the same parts."""
     operations = compare(stack, wanted)
-    by_urn = {operation.urn: operation.op for operation in operations}
-    resources = tuple(
-        described(item, by_urn[str(item["urn"])])
-        for item in sorted(wanted, key=lambda item: str(item["urn"]))
-    )
-    changed = _output_changes(stack.outputs, outputs)
+    inputs = {str(item["urn"]): {**item, "outputs": {}} for item in wanted}
+    for urn, item in stack.resources.items():
+        inputs.setdefault(urn, {**item, "outputs": {}})
+    resources = tuple(described(inputs[each.urn], each.op) for each in operations)
+    changed = output_changes(stack.outputs, outputs)
     documents = [item.to_document() for item in (*operations, *resources, *changed)]
     return EnginePlan(
         operations=tuple(operations),
@@ -77,7 +81,9 @@ def plan_of(
             "program": digest([call.program, program_version]),
             "versions": digest({"engine": VERSION}),
         },
-        saved_plan=canonical_json(by_urn),
+        saved_plan=canonical_json(
+            {each.urn: digest([each.operation, each.inputs]) for each in resources}
+        ),
         stack_salt=call.stack_salt or f"v1:{digest(call.stack)[7:23]}",
         encrypted_key=call.encrypted_key,
     )
@@ -107,7 +113,60 @@ def carry_out(
         stack.resources[operation.urn] = made(wanted[operation.urn])
 
 
-def _output_changes(old: Json, new: Json) -> tuple[OutputChange, ...]:
+def refuse_unfit(stack: ScriptedStack) -> None:
+    """Raise for a stack that somebody holds or that has interrupted operations."""
+    for lock in stack.locks.values():
+        name = f"{lock.user}@{lock.host} (pid {lock.pid})"
+        raise ForeignLock(f"the stack is locked by {name}", holder=name)
+    if stack.pending:
+        raise EngineFailed("the state has interrupted operations", reason="pending_unresolved")
+
+
+def refuse_protected(stack: ScriptedStack, plan: EnginePlan) -> None:
+    """Raise for a plan that deletes or replaces what is protected."""
+    taken = [each.urn for each in plan.operations if each.op in ("delete", "replace")]
+    kept = [urn for urn in taken if stack.resources[urn]["protect"]]
+    if kept:
+        raise EngineFailed(f"the plan takes what is protected: {kept[0]}", reason="protected")
+
+
+def outside_of(plan: EnginePlan, saved_plan: bytes | None) -> list[str]:
+    """Return the URNs of changes that a saved plan does not have, or has in another form."""
+    own = json.loads(plan.saved_plan)
+    allowed = own if saved_plan is None else json.loads(saved_plan)
+    return [
+        each.urn
+        for each in plan.operations
+        if each.op in CHANGING and allowed.get(each.urn) != own[each.urn]
+    ]
+
+
+def seen(lock: LockInfo, marks: Sequence[CallMark], *, alive: bool | None) -> LockInfo:
+    """Return a lock as an inspection tells it: of a call whose mark has its process, or of none."""
+    found = (mark for mark in marks if mark.host == lock.host and lock.pid in mark.pids)
+    return replace(lock, call_id=next((mark.call_id for mark in found), None), alive=alive)
+
+
+def failed(
+    stack: ScriptedStack, code: str, message: str, summary: Mapping[str, int]
+) -> EngineResult:
+    """Return the end of an apply that failed after what ``summary`` counts."""
+    return EngineResult(
+        outcome="failed",
+        state_digest=stack.state_digest(),
+        summary=summary,
+        error={"code": code, "message": message, "data": {}},
+        changed=bool(summary),
+    )
+
+
+def canceled(stack: ScriptedStack, summary: Mapping[str, int]) -> EngineResult:
+    """Return the end of an apply that was canceled after what ``summary`` counts."""
+    return replace(failed(stack, "canceled", "stopped as asked", summary), outcome="canceled")
+
+
+def output_changes(old: Json, new: Json) -> tuple[OutputChange, ...]:
+    """Return the outputs that change, sorted by name."""
     return tuple(
         OutputChange(
             name=name,
@@ -133,18 +192,22 @@ def _operation(old: Json | None, new: Json) -> Operation:
         for name in sorted({*old["inputs"], *new["inputs"]})
         if old["inputs"].get(name) != new["inputs"].get(name)
     )
+    if any(change.kind.endswith(_REPLACE) for change in changes):
+        return _described(new, "replace", changes)
     return _described(new, "update" if changes else "same", changes)
 
 
 def _change(old: Json, new: Json, name: str) -> str:
     if name not in old:
         return "add"
-    return "update" if name in new else "delete"
+    kind = "update" if name in new else "delete"
+    return kind + _REPLACE if name in REPLACING else kind
 
 
 def _described(resource: Json, operation: str, changes: tuple[PropertyChange, ...]) -> Operation:
     kind = str(resource["type"])
-    holds_data, irreversible = annotate(kind, operation, [change.path for change in changes])
+    values = {change.path: (change.before, change.after) for change in changes}
+    holds_data, irreversible = annotate(kind, operation, values, changes=values)
     return Operation(
         urn=str(resource["urn"]),
         type=kind,
@@ -152,6 +215,7 @@ def _described(resource: Json, operation: str, changes: tuple[PropertyChange, ..
         op=operation,
         diffs={change.path: change.kind for change in changes},
         changes=changes,
+        replaces=tuple(each.path for each in changes if each.kind.endswith(_REPLACE)),
         protect=bool(resource["protect"]),
         holds_data=holds_data,
         irreversible=irreversible,

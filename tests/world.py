@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -16,14 +17,16 @@ from control_plane.adapters.specs import JsonSchemaSpecs
 from control_plane.domain.actor import Actor, ActorKind, Role
 from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Account
-from control_plane.domain.evaluation import Evaluation, Violation
+from control_plane.domain.engine import PlannedResource
+from control_plane.domain.evaluation import MANDATORY, Evaluation, Violation
 from control_plane.domain.rules import Rules
-from control_plane.ports import Json
 from control_plane.ports.stores import PolicyScope
 from control_plane.services import approvals, hubs, provisioning
 from control_plane.services.performing import perform
 from control_plane.workflows import PHASES
 from control_plane.workflows.core import Caller, Core, Limits, Whereabouts
+from policies.rules import RULES
+from tests.quiet_trail import QuietTrail
 from tests.scripted_builder import ScriptedBuilder
 from tests.scripted_engine import HOST, ScriptedEngine
 from tests.storage import Recorded, Storage
@@ -75,62 +78,24 @@ class SettablePolicies:
         """Return the digest of the version."""
         return digest({"policies": self.version})
 
-    def evaluate_plan(self, resources: Sequence[Json], scope: PolicyScope) -> Evaluation:
+    def evaluate_plan(self, resources: Sequence[PlannedResource], scope: PolicyScope) -> Evaluation:
         """Return the violations set for plans."""
-        return self._judged(self.violations)
+        return self._judged(self.violations, scope)
 
-    def evaluate_state(self, resources: Sequence[Json], scope: PolicyScope) -> Evaluation:
+    def evaluate_state(
+        self, resources: Sequence[PlannedResource], scope: PolicyScope
+    ) -> Evaluation:
         """Return the violations set for states."""
-        return self._judged(self.state_violations)
+        return self._judged(self.state_violations, scope)
 
-    def _judged(self, violations: list[dict[str, Any]]) -> Evaluation:
-        bad = [v for v in violations if v["enforcement"] == "mandatory"]
+    def _judged(self, violations: list[dict[str, Any]], scope: PolicyScope) -> Evaluation:
         found = tuple(map(Violation.from_document, violations))
-        return Evaluation(ok=not bad, violations=found, digest=self.digest())
-
-
-class QuietTrail:
-    """A log that is never behind; a test may set its faults."""
-
-    def __init__(self, events: Callable[[], Sequence[Recorded]]) -> None:
-        self._events = events
-        self.fault = ""
-        self.behind = ""
-        self.held_trees: dict[str, str] = {}
-        self.note: str | None = None  # the checkpoint of every tree
-
-    def first_fault(self) -> str:
-        """Return the fault that is set."""
-        return self.fault
-
-    def is_behind(self) -> str:
-        """Return the reason that is set."""
-        return self.behind
-
-    def held(self) -> Mapping[str, str]:
-        """Return the trees that are set."""
-        return self.held_trees
-
-    def events(self, tree: str, *, after: int, limit: int, action: str | None) -> Sequence[Json]:
-        """Return what was recorded for a tree."""
-        found = [
-            {"idx": idx, "leaf": "", "header": {}, "body": {"action": event.action}}
-            for idx, event in enumerate(e for e in self._events() if e.tree == tree)
-            if action is None or event.action == action
-        ]
-        return [item for item in found if int(str(item["idx"])) >= after][:limit]
-
-    def checkpoint(self, tree: str) -> str | None:
-        """Return the note that is set: nothing is signed here."""
-        return self.note
-
-    def proof(self, tree: str, idx: int) -> Json:
-        """Nothing is signed here."""
-        return {}
-
-    def tile(self, tree: str, path: str) -> bytes:
-        """Nothing is signed here."""
-        return b""
+        return Evaluation(
+            ok=not any(each.enforcement == MANDATORY for each in found),
+            violations=found,
+            rules=tuple(rule.id for rule in RULES),
+            digest=digest({"policies": self.version, "scope": asdict(scope)}),
+        )
 
 
 class World:

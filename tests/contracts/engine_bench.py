@@ -1,13 +1,15 @@
-"""A bench for the port of the engine: the real one on the emulated cloud; for tests only."""
+"""Benches for the port of the engine: the scripted one, and the real one on the emulated cloud."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from control_plane.adapters.pulumi.engine import Cloud, PulumiEngine
 from control_plane.adapters.secrets import FileSecretStore, create_secret
@@ -18,23 +20,35 @@ from control_plane.ports.engine import (
     EngineEvent,
     EnginePlan,
     EngineResult,
+    EventListener,
     GateAnswer,
     StackEngine,
     StackInspection,
 )
-from tests.stacks.sample_specs import ACCOUNT, REGION, hub_outputs, slice_of
+from tests.scripted_engine import ScriptedEngine
+from tests.scripted_faults import Fault
+from tests.scripted_resources import outputs_of, resource, resources_of
+from tests.stacks.runner_calls import processes_of
+from tests.stacks.sample_specs import ACCOUNT, REGION, hub, hub_outputs, slice_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOREIGN = "0f8fad5b-d9cb-469f-a165-70867728950e"
 NUMBERS = itertools.count(1)
+SUBNET = "aws:ec2/subnet:Subnet"
 
 
 @dataclass
 class Bench:
-    """An engine, calls for a stack of its own, and somebody else who may hold that stack."""
+    """An engine, calls for a stack of its own, and somebody else who may hold that stack.
+
+    ``dying`` gives the listener of an apply in which a process dies at its first resource; it is
+    told which one: ``runner``, ``engine`` or ``provider``.
+    """
 
     engine: StackEngine
-    hold: Callable[[str], str]  # stack -> id of the foreign lock
+    hold: Callable[[str], str]  # stack -> id of the lock of joe@elsewhere, process 1
+    dying: Callable[[str, EngineCall], EventListener]
+    later: Callable[[], StackEngine]  # the engine as a process has it that starts later
     folder: Path
     endpoint: str = ""  # of the emulated cloud, if the engine has one
     events: list[tuple[str, Json]] = field(default_factory=list)
@@ -79,8 +93,19 @@ class Bench:
     def state_digest(self) -> str | None:
         return self.inspect().state_digest
 
-    def other_spec(self) -> Json:
-        return {**self.call().spec, "retention": {"log_days": 30}}
+    def other_spec(self, log_days: int = 30) -> Json:
+        """A spec that changes one input of one resource."""
+        return {**self.call().spec, "retention": {"log_days": log_days}}
+
+    def spec_of_another_hub(self, **changes: Any) -> Json:
+        """A spec in which outputs of the Hub of the slice are others."""
+        spec = self.call().spec
+        return {**spec, "hub": {**spec["hub"], **changes}}
+
+    def hub_call(self, *zones: str) -> EngineCall:
+        """A call for a shared Hub with a subnet in each of these zones."""
+        network = {**hub()["network"], "zones": [REGION + zone for zone in zones]}
+        return self.call(program="mode_a.hub", spec=hub(network=network))
 
 
 def pulumi_engine(cli: Callable[[], Path], endpoint: str, folder: Path) -> PulumiEngine:
@@ -109,7 +134,87 @@ def pulumi_bench(cli: Callable[[], Path], endpoint: str, folder: Path) -> Bench:
         (locks / f"{FOREIGN}.json").write_text(json.dumps(content))
         return FOREIGN
 
-    return Bench(engine=engine, hold=hold, folder=folder, endpoint=endpoint)
+    def dying(who: str, call: EngineCall) -> EventListener:
+        killed = threading.Event()
+
+        def listen(events: Sequence[EngineEvent]) -> None:
+            bench.listen(events)
+            if any(applies(event) for event in events) and not killed.is_set():
+                killed.set()
+                kill(who, call.call_id)
+
+        return listen
+
+    bench = Bench(
+        engine=engine,
+        hold=hold,
+        dying=dying,
+        later=lambda: pulumi_engine(cli, endpoint, folder),
+        folder=folder,
+        endpoint=endpoint,
+    )
+    return bench
+
+
+def kill(who: str, call_id: str) -> None:
+    """Kill a process of a call of the real engine."""
+    is_it: dict[str, Callable[[Any], bool]] = {
+        "runner": lambda process: process.ppid() == os.getpid(),
+        "engine": lambda process: process.name() == "pulumi",
+        "provider": lambda process: "stacks.sandbox.provider" in process.cmdline(),
+    }
+    next(filter(is_it[who], processes_of(call_id))).kill()
+
+
+def scripted_bench(folder: Path, *, unavailable: bool = False) -> Bench:
+    engine = ScriptedEngine(wanted=wanted_of, outputs=exported_of)
+    engine.unavailable = unavailable
+
+    def dying(who: str, call: EngineCall) -> EventListener:
+        del call
+        engine.faults.append(Fault(kind=cast("Any", f"{who}_dies")))
+        return bench.listen
+
+    bench = Bench(
+        engine=engine,
+        hold=lambda stack: engine.hold_lock(stack, "joe@elsewhere", pid=1),
+        dying=dying,
+        later=lambda: engine,
+        folder=folder,
+    )
+    return bench
+
+
+def wanted_of(call: EngineCall) -> list[dict[str, Any]]:
+    """What the scripted engine makes of the specs here: what the tests read of the real programs.
+
+    A log group, a secret that is protected, and a subnet per zone.
+    """
+    others = {"hub", "network", "retention"}
+    usual = [item for item in resources_of(call) if item["name"] not in others]
+    prefix = call.spec.get("hub", {}).get("log_group_prefix", "/tenantplane")
+    return [
+        *usual,
+        resource(
+            call, "aws:cloudwatch/logGroup:LogGroup", "app",
+            {"name": f"{prefix}/app", "retentionInDays": call.spec["retention"]["log_days"]},
+        ),
+        resource(
+            call, "aws:secretsmanager/secret:Secret", "database",
+            {"name": f"{call.spec['owner']['short']}/database"}, protect=True,
+        ),
+        *(
+            resource(call, SUBNET, zone, {"availabilityZone": zone})
+            for zone in call.spec.get("network", {}).get("zones", ())
+        ),
+    ]  # fmt: skip
+
+
+def exported_of(call: EngineCall) -> dict[str, Any]:
+    """What the scripted engine's programs export here."""
+    if call.program == "mode_a.hub":
+        return outputs_of(call)
+    return {**outputs_of(call), "hub_id": call.spec["hub"]["hub_id"]}
 
 
 def applies(event: EngineEvent) -> bool:

@@ -1,37 +1,28 @@
-"""What the port of the engine promises, kept by the real one on the emulated cloud."""
+"""What the port of the engine promises: by the scripted one and by the real one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
-from control_plane.domain.engine import CallMark
+from control_plane.domain.engine import CallMark, OutputChange
 from control_plane.domain.errors import EngineFailed, ForeignLock
-from control_plane.ports.engine import Applied, CleanedUp, EngineEvent, EnginePlan, GateAnswer
-from tests.contracts.engine_bench import GOOD, Bench, checks, pulumi_bench
-from tests.stacks.cloud_process import CloudProcess
+from control_plane.ports.engine import (
+    Applied,
+    CleanedUp,
+    EngineEvent,
+    EnginePlan,
+    GateAnswer,
+    StackInspection,
+)
+from tests.contracts.engine_bench import GOOD, SUBNET, Bench, applies, checks
 from tests.stacks.sample_specs import REGION
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-
-
-@pytest.fixture(scope="module")
-def emulated() -> Iterator[str]:
-    """The endpoint of an emulated cloud."""
-    with CloudProcess() as cloud:
-        yield cloud.endpoint
-
-
-@pytest.fixture
-def bench(emulated: str, pulumi_cli: Path, tmp_path: Path) -> Iterator[Bench]:
-    made = pulumi_bench(lambda: pulumi_cli, emulated, tmp_path)
-    yield made
-    calls = tmp_path / "calls"
-    assert not calls.exists() or list(calls.iterdir()) == []
+pytestmark = pytest.mark.timeout(400)
 
 
 def test_a_plan_says_what_would_be_done_and_does_nothing(bench: Bench) -> None:
@@ -62,9 +53,93 @@ def test_a_plan_is_the_same_after_it_was_kept_as_documents(bench: Bench) -> None
     assert (change.path, change.kind) == ("retentionInDays", "update")
     assert (change.before, change.after, change.before_known) == (365, 30, True)
     assert (changed.holds_data, changed.irreversible) == (True, True)  # older lines are lost
-    longer = bench.plan(spec={**bench.call().spec, "retention": {"log_days": 731}})
+    longer = bench.plan(spec=bench.other_spec(log_days=731))
     (changed,) = [operation for operation in longer.operations if operation.op != "same"]
     assert (changed.holds_data, changed.irreversible) == (True, False)
+
+
+def test_what_cannot_change_in_place_is_replaced(bench: Bench) -> None:
+    bench.apply()
+    other = bench.call(spec=bench.spec_of_another_hub(log_group_prefix="/tenantplane/other"))
+    planned: list[EnginePlan] = []
+
+    def gate(plan: EnginePlan) -> GateAnswer:
+        planned.append(plan)
+        return GateAnswer.PROCEED
+
+    done = bench.apply(other, gate=gate)
+    (replaced,) = [each for each in planned[0].operations if each.op == "replace"]
+    assert (replaced.type, replaced.name) == ("aws:cloudwatch/logGroup:LogGroup", "app")
+    assert replaced.replaces == ("name",)
+    assert replaced.diffs["name"] == "update-replace"
+    (change,) = [each for each in replaced.changes if each.path == "name"]
+    assert (change.kind, change.after) == ("update-replace", replaced_name(planned[0]))
+    assert (replaced.holds_data, replaced.irreversible) == (True, True)
+    assert (done.outcome, done.summary["replace"]) == ("applied", 1)
+    assert checks(done.look) == GOOD
+    assert done.look is not None
+    assert [r.inputs["name"] for r in done.look.resources if r.urn == replaced.urn] == [
+        change.after
+    ]
+
+
+def replaced_name(plan: EnginePlan) -> str:
+    (found,) = [each for each in plan.resources if each.operation == "replace"]
+    return str(found.inputs["name"])
+
+
+def test_a_plan_has_what_it_deletes_as_it_is(bench: Bench) -> None:
+    bench.engine.apply(
+        bench.hub_call("a", "b", "c"), gate=lambda _: GateAnswer.PROCEED, saved_plan=None,
+        on_applied=lambda _: None, on_events=bench.listen,
+    )  # fmt: skip
+    plan = bench.engine.plan(bench.hub_call("a", "b"), on_events=bench.listen)
+    assert [(o.urn, o.op) for o in plan.operations] == [
+        (r.urn, r.operation) for r in plan.resources
+    ]
+    (gone,) = [r for r in plan.resources if (r.type, r.operation) == (SUBNET, "delete")]
+    assert gone.inputs["availabilityZone"] == f"{REGION}c"
+    assert gone.outputs == {}
+    left = [r for r in plan.resources if (r.type, r.operation) == (SUBNET, "same")]
+    assert {r.inputs["availabilityZone"] for r in left} == {f"{REGION}a", f"{REGION}b"}
+    done = bench.apply(bench.hub_call("a", "b"))
+    assert (done.outcome, checks(done.look)) == ("applied", GOOD)
+    assert done.look is not None
+    assert gone.urn not in {r.urn for r in done.look.resources}
+
+
+def test_what_is_protected_is_neither_deleted_nor_replaced(bench: Bench) -> None:
+    bench.apply()
+    before = bench.state_digest()
+    spec = bench.call().spec
+    renamed = {**spec, "owner": {**spec["owner"], "short": f"{spec['owner']['short']}-x"}}
+    with pytest.raises(EngineFailed) as refused:
+        bench.plan(spec=renamed)
+    assert refused.value.data["reason"] == "protected"
+    assert bench.state_digest() == before
+
+
+def test_an_output_that_changes_is_a_change(bench: Bench) -> None:
+    bench.apply()
+    (before, after) = (bench.call().spec["hub"]["hub_id"], "hub_01J0000000000000000000000B")
+    other = bench.call(spec=bench.spec_of_another_hub(hub_id=after))
+    planned: list[EnginePlan] = []
+
+    def gate(plan: EnginePlan) -> GateAnswer:
+        planned.append(plan)
+        return GateAnswer.LOOK
+
+    looked = bench.apply(other, gate=gate)
+    assert {operation.op for operation in planned[0].operations} == {"same"}
+    assert planned[0].outputs == (
+        OutputChange(name="hub_id", kind="update", before=before, after=after),
+    )
+    assert not planned[0].is_empty
+    assert checks(looked.look) == {**GOOD, "plans_only_same": False}
+    done = bench.apply(replace(other, call_id=f"{other.call_id}b"))
+    assert (done.outcome, done.changed, checks(done.look)) == ("applied", True, GOOD)
+    assert done.look is not None
+    assert done.look.outputs["hub_id"] == after
 
 
 def test_an_apply_asks_its_gate_does_it_tells_it_and_verifies_it(bench: Bench) -> None:
@@ -169,6 +244,12 @@ def test_a_look_at_nothing_is_refused(bench: Bench) -> None:
     assert refused.value.data["reason"] == "backend"
 
 
+def test_an_inspection_of_nothing_finds_nothing(bench: Bench) -> None:
+    assert bench.inspect() == StackInspection()
+    planned = bench.plan()  # makes the stack, empty
+    assert bench.state_digest() == planned.parts["state"]
+
+
 @pytest.mark.parametrize("listener", ["gate", "on_applied", "on_events"])
 def test_a_listener_that_raises_stops_the_call_and_is_heard(bench: Bench, listener: str) -> None:
     before = bench.plan().parts["state"]
@@ -184,6 +265,21 @@ def test_a_listener_that_raises_stops_the_call_and_is_heard(bench: Bench, listen
         assert bench.plan().parts["state"] == before
 
 
+def test_a_listener_that_raises_during_a_change_leaves_no_lock(bench: Bench) -> None:
+    call = bench.call()
+
+    def hear(events: Sequence[EngineEvent]) -> None:
+        if any(applies(event) for event in events):
+            raise LookupError("the database is away")
+
+    with pytest.raises(LookupError, match="the database is away"):
+        bench.apply(call, on_events=hear)
+    seen = bench.inspect()
+    assert (seen.locks, seen.pending, seen.written_by) == ((), (), call.call_id)
+    done = bench.apply()
+    assert (done.outcome, checks(done.look)) == ("applied", GOOD)
+
+
 def test_only_what_was_saved_is_applied(bench: Bench) -> None:
     bench.apply()
     before = bench.state_digest()
@@ -194,8 +290,11 @@ def test_only_what_was_saved_is_applied(bench: Bench) -> None:
     assert result.error["code"] == "plan_violated"
     assert not result.changed
     assert bench.state_digest() == before
-    # a plan of the very change lets it through
+    # nor does a plan of another change let it through, but one of the very change does
     approved = bench.plan(spec=bench.other_spec()).saved_plan
+    longer = bench.apply(bench.call(spec=bench.other_spec(log_days=731)), saved_plan=approved)
+    assert (longer.outcome, (longer.error or {})["code"]) == ("failed", "plan_violated")
+    assert bench.state_digest() == before
     done = bench.apply(bench.call(spec=bench.other_spec()), saved_plan=approved)
     assert done.outcome == "applied"
     assert done.summary["update"] == 1

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,31 +13,15 @@ import pytest
 from control_plane.adapters.pulumi.runner_process import living_calls
 from control_plane.domain.engine import CallMark
 from control_plane.domain.errors import EngineFailed, EngineUnavailable
-from control_plane.ports.engine import Applied, CleanedUp, EngineEvent
+from control_plane.ports.engine import Applied, CleanedUp, EngineEvent, EnginePlan, GateAnswer
 from tests.contracts.engine_bench import GOOD, Bench, applies, checks, pulumi_bench, pulumi_engine
-from tests.stacks.cloud_process import CloudProcess
-from tests.stacks.runner_calls import processes_of
+from tests.scripted_faults import ProcessDied
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-
-
-@pytest.fixture(scope="module")
-def emulated() -> Iterator[str]:
-    """The endpoint of an emulated cloud."""
-    with CloudProcess() as cloud:
-        yield cloud.endpoint
+pytestmark = pytest.mark.timeout(400)
 
 
-@pytest.fixture
-def bench(emulated: str, pulumi_cli: Path, tmp_path: Path) -> Iterator[Bench]:
-    made = pulumi_bench(lambda: pulumi_cli, emulated, tmp_path)
-    yield made
-    calls = tmp_path / "calls"
-    assert not calls.exists() or list(calls.iterdir()) == []
-
-
-def test_calls_are_canceled_while_the_command_is_looked_for(tmp_path: Path) -> None:
-    """It may be built, which takes minutes."""
+def test_calls_are_canceled_while_a_real_command_is_looked_for(tmp_path: Path) -> None:
+    """It may be built, which takes minutes. Of the real engine: the scripted one runs none."""
     looking, may_end = threading.Event(), threading.Event()
 
     def look() -> Path:
@@ -100,9 +84,66 @@ def test_a_cancel_of_the_verification_keeps_what_was_applied(bench: Bench) -> No
     assert checks(bench.look()) == GOOD
 
 
-def test_the_state_that_a_stopped_call_left_is_known_as_its_own(
-    bench: Bench, pulumi_cli: Path
+def test_a_cancel_of_the_plan_changes_nothing(bench: Bench) -> None:
+    call = bench.call()
+
+    def listen(events: Sequence[EngineEvent]) -> None:
+        if ("phase", {"phase": "plan", "status": "started"}) in events:
+            assert bench.engine.cancel(call.call_id)
+
+    with pytest.raises(EngineFailed) as refused:
+        bench.engine.plan(call, on_events=listen)
+    assert refused.value.data["reason"] == "canceled"
+    asked: list[EnginePlan] = []
+    result = bench.apply(call, gate=asked.append, on_events=listen)
+    assert (result.outcome, result.changed, asked) == ("canceled", False, [])
+    assert result.error is not None
+    assert result.error["code"] == "canceled"
+    assert bench.inspect().written_by is None
+
+
+def test_a_cancel_while_the_plan_is_decided_on_changes_nothing(bench: Bench) -> None:
+    call = bench.call()
+
+    def gate(plan: EnginePlan) -> GateAnswer:
+        assert bench.engine.cancel(call.call_id)
+        return GateAnswer.PROCEED
+
+    result = bench.apply(call, gate=gate)
+    assert (result.outcome, result.changed, result.look) == ("canceled", False, None)
+    assert bench.inspect().written_by is None
+
+
+def test_the_state_that_a_stopped_call_left_is_known_as_its_own(bench: Bench) -> None:
+    """Nobody records anything about a call that was cut: what it was called by ends with it."""
+    call = bench.call()
+    applying, stopped, returned = threading.Event(), threading.Event(), threading.Event()
+
+    def listen(events: Sequence[EngineEvent]) -> None:
+        if any(applies(event) for event in events):
+            applying.set()
+            assert stopped.wait(120)
+
+    def apply() -> None:
+        with suppress(ProcessDied):
+            bench.apply(call, on_events=listen)
+            returned.set()
+
+    threading.Thread(target=apply, daemon=True).start()
+    assert applying.wait(120)
+    bench.engine.stop_all()
+    stopped.set()
+    assert not returned.wait(1)  # seconds; it never does
+    seen = bench.later().inspect(bench.call(), marks=())
+    assert (seen.written_by, seen.locks) == (call.call_id, ())
+
+
+@pytest.mark.slow
+def test_a_stop_ends_the_processes_of_every_call(
+    bench_of_processes: Bench, pulumi_cli: Path
 ) -> None:
+    """Of the real engine: the scripted one has none."""
+    bench = bench_of_processes
     call = bench.call()
     applying, returned = threading.Event(), threading.Event()
 
@@ -127,42 +168,12 @@ def test_the_state_that_a_stopped_call_left_is_known_as_its_own(
     assert seen.locks == ()
 
 
-def kill_runner(call_id: str) -> None:
-    next(p for p in processes_of(call_id) if p.ppid() == os.getpid()).kill()
-
-
-def kill_engine(call_id: str) -> None:
-    next(p for p in processes_of(call_id) if p.name() == "pulumi").kill()
-
-
-def kill_provider(call_id: str) -> None:
-    next(p for p in processes_of(call_id) if "stacks.sandbox.provider" in p.cmdline()).kill()
-
-
-@pytest.mark.parametrize(
-    ("reason", "kill"),
-    [
-        ("runner_died", kill_runner),
-        ("engine_died", kill_engine),
-        ("provider_died", kill_provider),
-    ],
-)
-def test_a_death_is_told_and_its_run_can_go_on(
-    bench: Bench, reason: str, kill: Callable[[str], None]
-) -> None:
+@pytest.mark.parametrize("who", ["runner", "engine", "provider"])
+def test_a_death_is_told_and_its_run_can_go_on(bench: Bench, who: str) -> None:
     call = bench.call()
-    killed = threading.Event()
-
-    def listen(events: Sequence[EngineEvent]) -> None:
-        bench.listen(events)
-        if any(applies(event) for event in events) and not killed.is_set():
-            killed.set()
-            kill(call.call_id)
-
     with pytest.raises(EngineFailed) as died:
-        bench.apply(call, on_events=listen)
-    assert died.value.data["reason"] == reason
-    assert list((bench.folder / "calls").iterdir()) == []
+        bench.apply(call, on_events=bench.dying(who, call))
+    assert died.value.data["reason"] == f"{who}_died"
     holders = [body for kind, body in bench.events if kind == "engine"]
     mark = CallMark(
         call_id=call.call_id, host=holders[0]["host"], pids=tuple(h["pid"] for h in holders)
@@ -178,17 +189,17 @@ def test_a_death_is_told_and_its_run_can_go_on(
     assert (done.outcome, checks(done.look)) == ("applied", GOOD)
 
 
-def test_no_command_is_an_engine_that_is_not_available(emulated: str, tmp_path: Path) -> None:
-    def cli() -> Path:
-        raise EngineUnavailable("nothing there")
-
-    bench = pulumi_bench(cli, emulated, tmp_path)
+def test_no_command_is_an_engine_that_is_not_available(bench_without_command: Bench) -> None:
+    bench = bench_without_command
     for act in (bench.plan, bench.apply, bench.look):
         with pytest.raises(EngineUnavailable):
             act()
 
 
-def test_a_bad_spec_is_refused_by_field(bench: Bench) -> None:
+@pytest.mark.slow
+def test_the_runner_refuses_a_bad_spec_by_field(bench_of_processes: Bench) -> None:
+    """Of the real engine: the models of its programs are no part of the port."""
+    bench = bench_of_processes
     with pytest.raises(EngineFailed) as refused:
         bench.plan(spec={**bench.call().spec, "surplus": 1})
     assert refused.value.data["reason"] == "bad_spec"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from control_plane.adapters.terraform.builder import TerraformBundleBuilder
 from control_plane.domain.bundle import Bundle
 from control_plane.domain.errors import DomainError
-from control_plane.ports import Json
 from control_plane.ports.bundles import BuiltBundle, BundleOrder
 from control_plane.ports.engine import EngineEvent, EventListener
 from control_plane.services import bundles, handovers
@@ -23,17 +20,13 @@ from control_plane.workflows.timers import fire_due
 from tests.receipts import receipt_of
 from tests.scripted_builder import ScriptedBuilder
 from tests.storage import Recorded
-from tests.world import ARCHITECT, AUDITOR, SOURCE, World
+from tests.world import ARCHITECT, AUDITOR, World
 
 CUSTOMERS_ACCOUNT = "210987654321"
-VARIABLES = SOURCE / "stacks" / "schemas" / "mode_c_variables.schema.json"
 
 
-class CheckingBuilder(ScriptedBuilder):
-    """The scripted builder; variables are checked by the real one.
-
-    ``fault`` breaks a build; ``look`` is called after each check.
-    """
+class BreakableBuilder(ScriptedBuilder):
+    """The scripted builder; ``fault`` breaks a build, ``look`` is called after each check."""
 
     fault: Exception | None = None
     look: Callable[[], object] = staticmethod(lambda: None)
@@ -49,23 +42,15 @@ class CheckingBuilder(ScriptedBuilder):
 
         return super().build(order, on_events=hear)
 
-    def check_variables(self, variables: Json, *, is_draft: bool = False) -> None:
-        """Validate variables. Raises ``InvalidInput`` naming the field."""
-        nowhere = Path("not-used")
-        TerraformBundleBuilder(
-            modules=nowhere, guide=nowhere, variables_schema=VARIABLES, key_file=nowhere,
-            work_folder=nowhere, binary="not-used", mirror=None, judge=lambda *_: {},
-        ).check_variables(variables, is_draft=is_draft)  # fmt: skip
-
 
 class Desk:
     """A Mode C tenant, and its newest bundle as the architect sees it."""
 
     def __init__(self, world: World, number: int = 1) -> None:
         self.world = world
-        if not isinstance(world.core.builder, CheckingBuilder):
-            world.core = replace(world.core, builder=CheckingBuilder())
-        self.builder = cast("CheckingBuilder", world.core.builder)
+        if not isinstance(world.core.builder, BreakableBuilder):
+            world.core = replace(world.core, builder=BreakableBuilder())
+        self.builder = cast("BreakableBuilder", world.core.builder)
         self.core = self.world.core
         accepted = self.world.submit("C", number)
         self.tenant_id = accepted.tenant.id

@@ -307,6 +307,7 @@ def read_log(who: Caller, tree: str = "") -> Prepare:
 def read_proof(who: Caller, tree: str = "") -> Prepare:
     def prepare(scene: Scene) -> Act:
         key = tree or scene.submit("B").tenant.id
+        scene.trail.note = "a checkpoint"
         return lambda: perform(scene.core, who, auditing.inclusion_proof, key, 0)
 
     return prepare
@@ -315,6 +316,7 @@ def read_proof(who: Caller, tree: str = "") -> Prepare:
 def read_tile(who: Caller, tree: str = "") -> Prepare:
     def prepare(scene: Scene) -> Act:
         key = tree or scene.submit("B").tenant.id
-        return lambda: perform(scene.core, who, auditing.tile, key, "tile/0/000")
+        scene.trail.note = "a checkpoint"
+        return lambda: perform(scene.core, who, auditing.tile, key, "tile/0/000.p/1")
 
     return prepare

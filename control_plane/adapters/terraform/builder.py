@@ -102,7 +102,7 @@ class TerraformBundleBuilder:
             platforms: tuple[str, ...] = ()
             if toolchain is not None:
                 added, platforms = self._locked_and_reviewed(
-                    files, folder / "stage", toolchain, order
+                    files, folder / "stage", toolchain, order, on_events
                 )
                 files |= added
             files["README.md"] = _readme(order, content, platforms).encode()
@@ -158,27 +158,33 @@ class TerraformBundleBuilder:
         return files, content
 
     def _locked_and_reviewed(
-        self, files: Mapping[str, bytes], folder: Path, toolchain: Toolchain, order: BundleOrder
+        self,
+        files: Mapping[str, bytes],
+        folder: Path,
+        toolchain: Toolchain,
+        order: BundleOrder,
+        on_events: EventListener,
     ) -> tuple[dict[str, bytes], tuple[str, ...]]:
         """Return lock file and review files of the offline plan, and the platforms of the lock."""
         write_tree(files, folder)
         commands = TerraformCommands(folder, toolchain)
-        self._require("init", commands.init_offline(locked=False))
+        self._require("init", commands.init_offline(locked=False), on_events)
         # Hashes of other platforms are wanted, not needed: what could not be had is said.
         platforms = toolchain.lock_platforms
         if commands.lock(platforms).code != 0:
             platforms = (toolchain.platform,)
         shutil.copyfile(folder / "ops" / OVERRIDE, folder / OVERRIDE)
         answer, plan = commands.plan_json()
-        self._require("offline_plan", answer)
+        self._require("offline_plan", answer, on_events)
         account = str(order.variables["account_id"])
         lock = (folder / LOCK).read_bytes()
         return {LOCK: lock, **review_files(plan, account)}, platforms
 
     @staticmethod
-    def _require(name: str, answer: Any) -> None:
+    def _require(name: str, answer: Any, on_events: EventListener) -> None:
         if answer.code != 0:
             check = {"name": name, "ok": False, "detail": answer.detail, "seconds": answer.seconds}
+            on_events([("check", check)])
             raise BundleInvalid(f"{name} failed: {answer.summary}", checks=[check])
 
     @staticmethod
@@ -218,7 +224,9 @@ class TerraformBundleBuilder:
         on_events: EventListener,
     ) -> list[dict[str, Any]]:
         if toolchain is None:
-            return [{"name": "terraform_available", "ok": False, "detail": why, "seconds": 0.0}]
+            absent = {"name": "terraform_available", "ok": False, "detail": why, "seconds": 0.0}
+            on_events([("check", absent)])
+            return [absent]
         owner = order.variables["owner"]
         scope = PolicyScope(
             region=str(order.variables["region"]),

@@ -129,7 +129,11 @@ class Scene:
         self.conflict = world.submit("A", 4, data_must_stay_in_customer_cloud=True)
         world.work()
         run = world.run(dedicated.run_id)
-        bundle = perform(world.core, ARCHITECT, bundles.accept_bundle, customer.bundle_id or "")
+        taken = perform(world.core, ARCHITECT, bundles.accept_bundle, customer.bundle_id or "")
+        bundle = perform(
+            world.core, ARCHITECT, bundles.edit_bundle, taken.id,
+            inputs={"account_id": "210987654321"}, if_version=taken.version,
+        )  # fmt: skip
         self.slice_run_id = slice_.run_id or ""
         self.ids: dict[str, str] = {
             "request_id": dedicated.request.id,
@@ -167,13 +171,7 @@ class Scene:
 
     def built_bundle(self) -> str:
         """Build the Mode C bundle and return its id."""
-        bundle_id = self.ids["bundle_id"]
-        bundle = perform(self.world.core, ARCHITECT, bundles.get_bundle, bundle_id)
-        perform(
-            self.world.core, ARCHITECT, bundles.edit_bundle, bundle_id,
-            inputs={"account_id": "210987654321"}, if_version=bundle.version,
-        )  # fmt: skip
-        perform(self.world.core, ARCHITECT, bundles.build_bundle, bundle_id)
+        perform(self.world.core, ARCHITECT, bundles.build_bundle, self.ids["bundle_id"])
         self.world.work()
         return self.ids["bundle_id"]
 
@@ -219,7 +217,7 @@ class Scene:
             address += "?idx=0"
         if method in {"POST", "PATCH"}:
             more.setdefault("json", self.body(path))
-        headers = {"If-Match": '"2"', **more.pop("headers", {})}
+        headers = {"If-Match": '"3"', **more.pop("headers", {})}
         return self.api.call(method, address, who, headers=headers, **more)
 
 

@@ -351,8 +351,10 @@ def test_an_address_that_cannot_be_right_is_refused(
      "TILE/0/000", "tile/0/1", "tile//000", "tile/0/000.p/"],
 )  # fmt: skip
 def test_a_tile_has_a_plain_path(shown: Scene, path: str) -> None:
+    asked = len(shown.world.trail.asked)
     answer = shown.api.call("GET", f"/audit/{shown.ids['key']}/{path}", Role.AUDITOR)
     is_problem(answer, 404, "not_found")
+    assert len(shown.world.trail.asked) == asked
 
 
 @pytest.mark.parametrize(
@@ -360,7 +362,8 @@ def test_a_tile_has_a_plain_path(shown: Scene, path: str) -> None:
 )
 def test_a_tile_path_of_the_standard_is_taken(shown: Scene, path: str) -> None:
     answer = shown.api.call("GET", f"/audit/{shown.ids['key']}/{path}", Role.AUDITOR)
-    assert answer.status_code == 200
+    assert shown.world.trail.asked[-1] == path  # whether there is one, the log says
+    is_problem(answer, 404, "not_found")
 
 
 @pytest.mark.parametrize("value", ["²", "9" * 400, "-1", "x", ""])

@@ -252,12 +252,12 @@ READS: Final = {
     "/v1/tenants/{key}/audit/checkpoint": "audit.checkpoint",
     "/v1/tenants/{key}/audit/proof?idx=3": "audit.proof",
     "/audit/{tree}/checkpoint": "audit.tiles",
-    "/audit/{tree}/tile/0/000": "audit.tiles",
-    "/audit/{tree}/tile/entries/000.p/7": "audit.tiles",
+    "/audit/{tree}/tile/0/000.p/3": "audit.tiles",
+    "/audit/{tree}/tile/entries/000.p/2": "audit.tiles",
     "/v1/audit/platform/events": "audit.events",
     "/v1/audit/platform/checkpoint": "audit.checkpoint",
     "/v1/audit/platform/proof?idx=3": "audit.proof",
-    "/audit/platform/tile/0/000": "audit.tiles",
+    "/audit/platform/tile/0/000.p/1": "audit.tiles",
 }
 
 

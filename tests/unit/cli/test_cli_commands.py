@@ -314,6 +314,8 @@ def test_what_is_no_receipt_is_refused_with_what_to_send(
 def test_a_build_that_fails_ends_with_1_and_names_the_check(tenantctl: Terminal) -> None:
     bundle_id = tenantctl.submit("C")["bundle_id"]
     tenantctl("bundle", "accept", bundle_id, who=ARCHITECT)
+    edit = tenantctl.file({"account_id": "210987654321"})
+    tenantctl("bundle", "edit", bundle_id, edit, who=ARCHITECT)
     tenantctl.world.builder.failing_checks.add("validate")
     with tenantctl.working():
         answer = tenantctl("bundle", "build", bundle_id, who=ARCHITECT, code=1)

@@ -122,6 +122,8 @@ def test_a_download_into_a_file_is_a_sentence(tenantctl: Terminal) -> None:
     bundle_id = tenantctl.submit("C")["bundle_id"]
     architect = Role.SOLUTIONS_ARCHITECT
     tenantctl("bundle", "accept", bundle_id, who=architect)
+    edit = tenantctl.file({"account_id": "210987654321"})
+    tenantctl("bundle", "edit", bundle_id, edit, who=architect)
     with tenantctl.working():
         tenantctl("bundle", "build", bundle_id, "--json", who=architect)
     file = tenantctl.file({})
