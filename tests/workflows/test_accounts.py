@@ -185,6 +185,16 @@ def test_a_shared_account_with_one_deployment_becomes_its_own(world: World) -> N
     assert shared.claimed_by is None
 
 
+def test_the_slices_of_a_hub_are_no_deployments_of_their_own_in_its_account(world: World) -> None:
+    add(world, shared=True)
+    world.ready_hub()
+    world.submit("A", 1)
+    world.work()
+    changed = perform(world.core, ADMIN, accounts.update_account, OWN, {"shared": False})
+    hub = next(d for d in world.rows("deployment").values() if d.kind == "hub")
+    assert changed.claimed_by == hub.id
+
+
 def test_what_changes_of_an_account_is_what_was_named(world: World) -> None:
     add(world)
     role = f"arn:aws:iam::{OWN}:role/provision"
