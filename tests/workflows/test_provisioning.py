@@ -203,7 +203,7 @@ def test_350_violations_end_the_run_and_can_all_be_read(world: World) -> None:
     world.work()
     run = world.run(accepted.run_id)
     assert run.status is RunStatus.POLICY_FAILED
-    assert run.error["message"].startswith("50 mandatory violations; first: resource 0 ")
+    assert run.error["message"].startswith("50 mandatory rules are violated; first: resource 0 ")
     assert run.error["data"]["count"] == 350
     assert world.tenant(accepted.tenant.id).status is TenantStatus.FAILED
     (event,) = [e for e in world.events() if e.action == "run.policy_evaluated"]

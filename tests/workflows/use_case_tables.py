@@ -332,6 +332,9 @@ READING: dict[str, Read] = {
     ),
     "hubs.may_request": lambda s, *_: perform(s.core, EVERYBODY, hubs.may_request),
     "provisioning.may_submit": lambda s, *_: perform(s.core, EVERYBODY, provisioning.may_submit),
+    "bundles.allowed_actions": lambda s, _, __, bundle: perform(
+        s.core, EVERYBODY, bundles.allowed_actions, s.rows("bundle")[bundle]
+    ),
     "runs.allowed_actions": lambda s, _, run, __: perform(
         s.core, EVERYBODY, runs.allowed_actions, s.run(run)
     ),
