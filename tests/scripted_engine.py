@@ -62,13 +62,14 @@ class Fault:
     ``fails``: the cloud refuses the next one. ``runner_dies``, ``engine_dies``, ``provider_dies``
     and ``worker_dies``: that process is killed while it creates the next one, which leaves lock and
     interrupted create; ``created`` tells whether the cloud made it all the same. When ``after`` is
-    beyond the last resource, all is done and unlocked, and only the answer is lost. ``canceled``:
-    somebody cancels it there. ``canceled_in_look``: while it is verified.
+    beyond the last resource, all is done and unlocked, and only the answer is lost.
+    ``backend_gone``: the state cannot be written any more. ``canceled``: somebody cancels it there.
+    ``canceled_in_look``: while it is verified.
     """
 
     kind: Literal[
         "fails", "runner_dies", "engine_dies", "provider_dies", "worker_dies", "canceled",
-        "canceled_in_look",
+        "canceled_in_look", "backend_gone",
     ]  # fmt: skip
     after: int = 1
     created: bool = True
@@ -406,5 +407,7 @@ class ScriptedEngine:
 def _death(fault: Fault) -> BaseException:
     if fault.kind == "worker_dies":
         return ProcessDied()
+    if fault.kind == "backend_gone":
+        return EngineUnavailable("the state backend is not available")
     who = fault.kind.removesuffix("_dies")
     return EngineFailed(f"the {who}'s process died", reason=f"{who}_died")

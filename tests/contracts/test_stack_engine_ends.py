@@ -6,10 +6,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from control_plane.adapters.pulumi.answers import failed_of
 from control_plane.adapters.pulumi.runner_process import living_calls
 from control_plane.domain.engine import CallMark
 from control_plane.domain.errors import EngineFailed, EngineUnavailable
@@ -186,6 +188,30 @@ def test_no_command_is_an_engine_that_is_not_available(emulated: str, tmp_path: 
     for act in (bench.plan, bench.apply, bench.look):
         with pytest.raises(EngineUnavailable):
             act()
+
+
+def test_a_state_backend_that_does_not_answer_is_an_engine_that_is_not_available(
+    emulated: str, pulumi_cli: Path, tmp_path: Path
+) -> None:
+    url = "postgres://joe:hunter2hunter2@127.0.0.1:1/states?sslmode=disable"
+    engine = pulumi_engine(lambda: pulumi_cli, emulated, tmp_path, backend_url=url)
+    bench = replace(pulumi_bench(lambda: pulumi_cli, emulated, tmp_path), engine=engine)
+    for act in (bench.plan, bench.apply, bench.look, bench.inspect):
+        with pytest.raises(EngineUnavailable, match="state backend is not available") as told:
+            act()
+        assert told.value.transient
+        assert "hunter2" not in str(vars(told.value))
+
+
+def test_an_outage_of_the_backend_is_no_end_of_an_apply_that_has_begun() -> None:
+    failure = {
+        "code": "backend_unavailable", "text": "gone", "data": {}, "changed": True,
+        "state_digest": None, "summary": {},
+    }  # fmt: skip
+    for begun in (True, False):
+        with pytest.raises(EngineUnavailable, match="gone"):
+            failed_of(failure, begun=begun)
+    assert failed_of({**failure, "code": "backend"}, begun=True).outcome == "failed"
 
 
 def test_a_bad_spec_is_refused_by_field(bench: Bench) -> None:
