@@ -229,7 +229,8 @@ class Parts:
 
         chosen = self.settings.pulumi
         sources = replace(
-            CliSources.from_environment(), program=chosen.absolute() if chosen else None
+            CliSources.from_environment(),
+            program=chosen.expanduser().absolute() if chosen else None,
         )
         return ensure_cli(
             cache=cache_folder(), report=lambda line: log.info("cli", line=line), sources=sources

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -43,11 +43,18 @@ def run(parts: Parts, *, ready: Callable[[], None]) -> int:
         phases = {name: partial(_phase, parts.core, name) for name in PHASES}
         executor = parts.executor(liveness, phases)
         executor.start()
+        sweep = Sweep(
+            {
+                "timers": partial(fire_due, parts.core),
+                "stops": partial(_stop_calls, parts.core),
+                "orphans": executor.requeue_orphans,
+            }
+        )
         log.info("worker.ready", worker=liveness.worker_id)
         ready()
         while not end.wait(SWEEP_SECONDS):
             if liveness.is_held() or _takes_name_again(liveness):
-                _sweep(parts.core, executor.requeue_orphans)
+                sweep()
             elif _is_lost(liveness):
                 log.error("worker.name_taken", worker=liveness.worker_id)
                 break
@@ -92,10 +99,10 @@ def _end(core: Core, liveness: Liveness, *, stopped: bool) -> None:
     them already.
     """
     core.engine.stop_all()
-    core.builder.stop_all()
     with contextlib.suppress(Exception):  # the next worker finds out by itself
         if liveness.is_held() or liveness.take():
             release_runs(core)
+    core.builder.stop_all()
     log.info("worker.stopped")
     sys.stdout.flush()
     sys.stderr.flush()
@@ -118,18 +125,32 @@ def _phase(core: Core, name: str, subject_id: str) -> None:
         log.info("phase.ended", seconds=round(time.monotonic() - started, 3))
 
 
-def _sweep(core: Core, requeue_orphans: Callable[[], int]) -> None:
-    """Do what is due; what fails now is due again in a second."""
-    due: tuple[Callable[[], int], ...] = (
-        partial(fire_due, core), partial(_stop_calls, core), requeue_orphans,
-    )  # fmt: skip
-    for sweep in due:
-        try:
-            sweep()
-        except DomainError as error:
-            log.warning("sweep.put_off", code=error.code)
-        except Exception as error:  # noqa: BLE001 - an outage of any kind; the log has it
-            log.warning("sweep.failed", error=type(error).__name__)
+class Sweep:
+    """Does what is due, by name; what fails now is due again in a second.
+
+    The first failure of a kind is logged with its cause, those that follow it in short.
+    """
+
+    def __init__(self, due: Mapping[str, Callable[[], int]]) -> None:
+        self._due = due
+        self._failing: dict[str, str] = {}  # how each one failed last, unless it went well since
+
+    def __call__(self) -> None:
+        """Do all of it."""
+        for name, do in self._due.items():
+            try:
+                do()
+            except DomainError as error:
+                log.warning("sweep.put_off", sweep=name, code=error.code)
+            except Exception as error:  # noqa: BLE001 - an outage of any kind; the log has it
+                self._tell(name, type(error).__name__)
+            else:
+                self._failing.pop(name, None)
+
+    def _tell(self, name: str, kind: str) -> None:
+        is_new = self._failing.get(name) != kind
+        self._failing[name] = kind
+        log.warning("sweep.failed", sweep=name, error=kind, exc_info=is_new)
 
 
 def _stop_calls(core: Core) -> int:

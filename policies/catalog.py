@@ -14,8 +14,6 @@ from policies.resource_type import DESTROYING, Lookup, Loss, TypeFacts
 _NAME: Final = ("name",)
 _BUCKET: Final = ("bucket",)
 _POLICY: Final = ("policy",)
-# Made by the sandbox or by no program of ours: an interrupted create waits for a person.
-_UNUSED: Final = "no program creates it"
 # What the engine keeps for itself: nothing in a cloud.
 _ENGINE: Final = ("pulumi:", "tenantplane:")
 
@@ -47,11 +45,11 @@ def _named(module: str, name: str, label: str, **more: Any) -> TypeFacts:
 
 
 def _unused(module: str, name: str, label: str, **more: Any) -> TypeFacts:
+    """Made by the sandbox or by no program of ours: an interrupted create waits for a person."""
     return TypeFacts(
         token=_aws(module, name),
         label=label,
         lookup=Lookup.NONE,
-        no_lookup_because=_UNUSED,
         **more,
     )
 

@@ -19,7 +19,7 @@ class Lookup(StrEnum):
     NAMED = "named"  # the physical name is an input
     TAGGED = "tagged"  # AWS gives the id; ours has the tags of the inputs
     SETTING = "setting"  # making it again writes over what is there
-    NONE = "none"  # nobody looks: ``no_lookup_because`` says why
+    NONE = "none"  # nobody looks: no program of ours creates it
 
 
 class Loss(StrEnum):
@@ -53,7 +53,6 @@ class TypeFacts:
         disarmed: Input and value that take away the time or care that AWS gives.
         encryptable: Whether a rule wants it encrypted with a key of the deployment.
         lookup: How an interrupted create is found.
-        no_lookup_because: The reason for ``Lookup.NONE``.
     """
 
     token: str
@@ -72,7 +71,6 @@ class TypeFacts:
     disarmed: tuple[str, object] | None = None
     encryptable: bool = False
     lookup: Lookup = Lookup.SETTING
-    no_lookup_because: str = ""
 
     @property
     def must_be_protected(self) -> bool:

@@ -53,7 +53,8 @@ class Code(StrEnum):
     BAD_SPEC = "bad_spec"  # the spec does not fit its schema
     CLI_MISSING = "cli_missing"
     CLI_VERSION = "cli_version"
-    BACKEND = "backend"  # the state backend cannot be reached or read
+    BACKEND = "backend"  # the state backend, or what it holds, cannot be used as it is
+    BACKEND_UNAVAILABLE = "backend_unavailable"  # it is out of order: the call may succeed later
     LOCKED = "locked"  # somebody holds the stack's lock; data names holder
     PASSPHRASE = "passphrase"  # noqa: S105 - the code of a failure, not a secret
     PROGRAM = "program"  # the program raised; data names file and line

@@ -78,6 +78,7 @@ def _guard(line: bytes) -> Guard | None:
 def _answer(line: bytes, channel: Channel, guard: Guard | None) -> tuple[Result | Failure, bool]:
     from stacks.contract import Code, Failure  # noqa: PLC0415 - after the fork
     from stacks.engine.failures import CallFailed  # noqa: PLC0415
+    from stacks.engine.passwords import passwords_of  # noqa: PLC0415
 
     try:
         request = _request(line)
@@ -86,6 +87,8 @@ def _answer(line: bytes, channel: Channel, guard: Guard | None) -> tuple[Result 
             request.secrets.hmac_key,
             _long(os.environ.get("AWS_SECRET_ACCESS_KEY")),
             _long(os.environ.get("AWS_SESSION_TOKEN")),
+            *passwords_of(request.backend_url),
+            os.environ.get("PGPASSWORD"),
         )
         return _run(request, channel, guard), False
     except CallFailed as failed:

@@ -298,7 +298,7 @@ class ScriptedEngine:
         try:
             self.during("change", call)
             yield
-        except (ProcessDied, EngineFailed):
+        except (ProcessDied, EngineFailed, EngineUnavailable):
             is_dead = call.call_id not in self._stopped
             raise
         finally:

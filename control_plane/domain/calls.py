@@ -38,7 +38,7 @@ class CallRecord:
 
     @property
     def is_unanswered(self) -> bool:
-        """Whether its process died, or whoever began it has not said that it ended."""
+        """Whether its process died, or the one that began it has not said that it ended."""
         return self.outcome is not CallOutcome.ENDED
 
     def with_pid(self, pid: int) -> CallRecord:

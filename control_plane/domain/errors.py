@@ -259,12 +259,15 @@ class PolicyViolation(DomainError):
 
 # --- engine -----------------------------------------------------------------------------------
 class EngineUnavailable(DomainError):
-    """The Pulumi CLI is missing or has the wrong version."""
+    """The Pulumi CLI is missing or has the wrong version, or the state backend is unavailable."""
 
     transient = True
     code = "engine_unavailable"
-    title = "The Pulumi CLI is unavailable"
-    remedy = "Run `make setup`, or set TENANTPLANE_PULUMI to a pulumi of the pinned version."
+    title = "The engine is unavailable"
+    remedy = (
+        "Check that the state backend is reachable. If Pulumi is missing, run `make setup` or set "
+        "TENANTPLANE_PULUMI to a pulumi of the pinned version."
+    )
 
 
 class EngineFailed(DomainError):

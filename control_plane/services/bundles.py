@@ -153,7 +153,7 @@ def edit_bundle(
         _require_newest(bundle, others)
         result = merged(bundle.inputs, inputs)
         for name in inputs.keys() - bundle.inputs.keys() - result.keys():
-            raise InvalidInput(f"{name[:100]} is no field of the inputs", field="inputs")
+            raise InvalidInput(f"{name[:100]} is not a field of the inputs", field="inputs")
         _require_changeable(bundle, others, result)
         act.core.builder.check_variables(result, is_draft=True)
         _require_zones(act.core, result)

@@ -13,7 +13,7 @@ from typing import Any
 from stacks.contract import Code, Request
 from stacks.engine.backend import PROJECT, Backend, State, salt_of, update_message
 from stacks.engine.channel import Channel, Inbox
-from stacks.engine.cli import Cli, CliProcess, Ended
+from stacks.engine.cli import REASONS, Cli, CliProcess, Ended
 from stacks.engine.failures import CallFailed, Said, classify
 from stacks.engine.folder import CallFolder
 from stacks.engine.guard import Guard
@@ -96,6 +96,19 @@ class Call:
 
     def _tell_holder(self, pid: int) -> None:
         self.channel.event("engine", {"pid": pid, "host": os.uname().nodename})
+
+    def heed(self, *, until: float, doing: str, seconds: float = 0.0) -> None:
+        """Wait so long, for what is done without the engine, and look whether it is to stop.
+
+        Raises ``CallFailed`` when somebody asks for it or ``until``, a time of the monotonic clock,
+        has come; ``doing`` as in ``classify``.
+        """
+        end = min(time.monotonic() + seconds, until)
+        while (entry := self.inbox.get(max(end - time.monotonic(), 0.0))) is not None:
+            if entry[0] in REASONS:
+                raise stopped_failure(REASONS[entry[0]], phase=self._phase, doing=doing)
+        if time.monotonic() >= until:
+            raise stopped_failure(Code.DEADLINE, phase=self._phase, doing=doing)
 
     # --- the engine ----------------------------------------------------------------------------
     def engine(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import queue
 import sys
@@ -10,10 +11,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from stacks.engine.passwords import HIDDEN, without_passwords
+
 if TYPE_CHECKING:
     from stacks.contract import Message
 
 _LONGEST_COMMAND = 200
+_SHORTEST_SECRET = 8  # shorter ones would be found in everyday words
 _LOOK_SECONDS = 1.0  # a signal that another thread took does not wake the main one
 
 
@@ -68,7 +72,9 @@ class Channel:
 
     def keep_secret(self, *values: str | None) -> None:
         """Never let one of these texts out, in any message."""
-        self._secrets.extend(v for v in values if v and len(v) >= 8)
+        for value in values:
+            if value and len(value) >= _SHORTEST_SECRET:
+                self._secrets += [value, json.dumps(value)[1:-1]]
 
     def listen(self, inbox: Inbox) -> None:
         """Put the parent's commands into ``inbox`` from now on, and its end."""
@@ -89,7 +95,8 @@ class Channel:
 
     def _write(self, line: str) -> None:
         for secret in self._secrets:
-            line = line.replace(secret, "[secret]")
+            line = line.replace(secret, HIDDEN)
+        line = without_passwords(line)
         data = memoryview(line.encode() + b"\n")
         # Nobody reads any more when the parent is gone; that is noticed on stdin.
         with contextlib.suppress(BrokenPipeError):

@@ -27,7 +27,7 @@ _PASSED_PREFIXES = ("AWS_", "PG")  # credentials and endpoints; postgres:// back
 
 _SECOND_INTERRUPT_SECONDS = 5.0
 
-_REASONS = {"cancel": Code.CANCELED, "parent_gone": Code.PARENT_GONE}
+REASONS = {"cancel": Code.CANCELED, "parent_gone": Code.PARENT_GONE}
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Cli:
             if entry == ("exit", process.pid):
                 break
             if entry is not None and not self._was_stopped:
-                stopped = _REASONS.get(entry[0])
+                stopped = REASONS.get(entry[0])
         if stopped is not None:
             self._was_stopped = True
             self._stop(process)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stacks.contract import Code
+from stacks.engine.outages import tells_outage
+from stacks.engine.passwords import without_passwords
 
 STACK_TYPE = "pulumi:pulumi:Stack"
 
@@ -48,6 +50,8 @@ _CRASH = re.compile(r"^(?:panic: |fatal error: )", re.MULTILINE)  # of the Go ru
 _CRASHED = 2  # its exit code then
 _BACKEND_TEXTS = (
     "unable to open bucket",
+    "unable to open state ",  # directory or database
+    'read ".pulumi/',
     "failed to load checkpoint",
     "read checkpoint",
     "problem logging in",
@@ -162,10 +166,12 @@ def _by_text(errors: Sequence[str], everything: str) -> CallFailed | None:
     if protected:
         return protected_failure(protected)
     if any(text in everything for text in _BACKEND_TEXTS):
-        return CallFailed(
-            Code.BACKEND,
-            "The state backend cannot be used: " + _first(errors, _BACKEND_TEXTS, everything),
-        )
+        text = _first(errors, _BACKEND_TEXTS, everything)
+        if tells_outage(text):
+            return CallFailed(
+                Code.BACKEND_UNAVAILABLE, "The state backend is not available: " + text
+            )
+        return CallFailed(Code.BACKEND, "The state backend cannot be used: " + text)
     return None
 
 
@@ -275,7 +281,8 @@ def protected_urns(text: str) -> list[str]:
 
 
 def scrubbed(text: str) -> str:
-    """Return the text without folders of this machine, and without values that a plan violates."""
+    """Return the text without folders of this machine, passwords, and values a plan violates."""
+    text = without_passwords(text)
     text = _OUTSIDE_PLAN.sub(lambda found: _difference(found, found["urn"] or ""), text)
     return _PATH.sub(lambda match: "…/" + match.group(0).rsplit("/", 1)[-1], text)
 
@@ -345,4 +352,5 @@ def _short(text: str) -> str:
 
 def _first(errors: Sequence[str], texts: Sequence[str], everything: str) -> str:
     candidates = (*errors, *everything.splitlines())
-    return _short(next((c for c in candidates if any(t in c for t in texts)), "no reason given"))
+    found = next((c for c in candidates if any(t in c for t in texts)), "no reason given")
+    return _short(_clean(found))

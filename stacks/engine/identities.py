@@ -15,27 +15,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from policies.catalog import CATALOG
+from policies.resource_type import Lookup as Way
 from stacks.contract import UNKNOWN
 
 Inputs = Mapping[str, Any]
 Client = Callable[[str], Any]  # service name -> boto3 client
 Tags = Mapping[str, str]
 
-SETTINGS = frozenset(
-    {
-        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
-        "aws:s3/bucketLogging:BucketLogging",
-        "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
-        "aws:s3/bucketPolicy:BucketPolicy",
-        "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
-        "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
-        "aws:s3/bucketVersioning:BucketVersioning",
-        "aws:iam/rolePolicy:RolePolicy",
-        "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
-        "aws:cloudwatch/metricAlarm:MetricAlarm",
-        "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
-    }
-)
+SETTINGS = frozenset(facts.token for facts in CATALOG.values() if facts.lookup is Way.SETTING)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ or, where a service cannot tag at creation, when its name or its parent leave no
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,10 @@ from stacks.engine.values import is_secret
 DEPLOYMENT_TAG = "tenantplane:deployment"
 
 _THREADS = 8
+_CONNECT_SECONDS = 10
+_ANSWER_SECONDS = 60
+_ATTEMPTS = 4
+_LOOK_SECONDS = 0.2  # between two looks whether the call is to stop
 _NAMES = ("name", "bucket", "identifier")  # inputs that are the physical name
 
 
@@ -50,7 +54,7 @@ class Cloud:
 
         cloud = request.cloud
         self.deployment = str(request.spec.get("owner", {}).get("deployment", ""))
-        self._options: dict[str, Any] = {"region_name": cloud.region}
+        self._options: dict[str, Any] = {"region_name": cloud.region, "config": _patience()}
         if cloud.endpoint:
             self._options["endpoint_url"] = cloud.endpoint
         if cloud.role_arn:
@@ -67,14 +71,25 @@ class Cloud:
             return self._clients[service]
 
     def verdicts(
-        self, state: State | None, resources: Sequence[Mapping[str, Any]]
+        self,
+        state: State | None,
+        resources: Sequence[Mapping[str, Any]],
+        *,
+        heed: Callable[[], None],
     ) -> list[Verdict]:
         """Look up what resources, in the form of a state but without ids, have become.
 
-        Ids that the state holds already are of other resources.
+        Ids that the state holds already are of other resources. ``heed`` is called repeatedly
+        meanwhile; what it raises ends the wait for the cloud.
         """
-        with ThreadPoolExecutor(max_workers=_THREADS) as pool:
-            return list(pool.map(lambda r: self._verdict(state, r), resources))
+        pool = ThreadPoolExecutor(max_workers=_THREADS)
+        try:
+            asked = [pool.submit(self._verdict, state, each) for each in resources]
+            while wait(asked, timeout=_LOOK_SECONDS).not_done:
+                heed()
+            return [each.result() for each in asked]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _verdict(self, state: State | None, resource: Mapping[str, Any]) -> Verdict:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - loaded by now
@@ -142,6 +157,17 @@ def _judged(
         return Verdict(urn, kind, proof, sure=False)
     absent = "has its tags" if name is None else f"is named {name}"
     return Verdict(urn, kind, f"nothing in the cloud {absent}")
+
+
+def _patience() -> Any:
+    """Return how long boto3's clients wait: one that hears nothing gives up within minutes."""
+    from botocore.config import Config  # noqa: PLC0415 - loaded by now
+
+    return Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_ANSWER_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+    )
 
 
 def _assumed(

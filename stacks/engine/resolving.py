@@ -11,8 +11,9 @@ also when nothing had to be settled: what somebody deleted or changed is then pl
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from stacks.contract import Code, Resolved, Result
@@ -55,11 +56,12 @@ def resolve(call: Call) -> Result:
     if state is not None and (pending_of(state) or has_provider(state)):
         call.check_version()
         with call.phase("look_up"):
+            heed = _heed(call)
             cloud = Cloud(call.request)
             if call.request.cloud.endpoint is None:
-                time.sleep(_CONSISTENCY_SECONDS)
-            resolved += _settle_pending(call, cloud, state)
-            resolved += _adopt(call, cloud)
+                heed(seconds=_CONSISTENCY_SECONDS)
+            resolved += _settle_pending(call, cloud, state, heed)
+            resolved += _adopt(call, cloud, heed)
         _refresh(call, resolved)
     after = call.state()
     return Result(
@@ -74,17 +76,30 @@ def resolve(call: Call) -> Result:
     )
 
 
+def _heed(call: Call) -> Callable[..., None]:
+    """Return what looks whether the look-up is to stop: its rounds have one deadline together."""
+    deadlines = call.request.deadlines
+    return partial(
+        call.heed,
+        until=time.monotonic() + deadlines.plan_seconds + deadlines.verify_seconds,
+        doing="look up what was interrupted",
+    )
+
+
 # --- what the state tells --------------------------------------------------------------------
-def _settle_pending(call: Call, cloud: Cloud, state: State) -> list[Resolved]:
+def _settle_pending(
+    call: Call, cloud: Cloud, state: State, heed: Callable[..., None]
+) -> list[Resolved]:
     """Write the verdicts on all interrupted creates at once; a refresh settles the others.
 
     The engine's own ``--import-pending-creates`` forgets the resource instead (3.259.0).
     """
     creates = pending_creates(state)
-    verdicts = cloud.verdicts(state, creates)
+    verdicts = cloud.verdicts(state, creates, heed=heed)
     _refuse_unsure(verdicts)
     if creates:
         entries = [_Entry(r, v) for r, v in zip(creates, verdicts, strict=True)]
+        heed()
         _write(call, state, {"pending_operations": _others(state)}, entries)
     read_again = [
         Resolved(
@@ -104,7 +119,7 @@ def _others(state: State) -> list[Mapping[str, Any]]:
 
 
 # --- what nothing tells ----------------------------------------------------------------------
-def _adopt(call: Call, cloud: Cloud) -> list[Resolved]:
+def _adopt(call: Call, cloud: Cloud, heed: Callable[..., None]) -> list[Resolved]:
     """Look up whatever would be created, until a preview shows nothing more that exists.
 
     What belongs to something that is found only now is not known before the next preview.
@@ -115,13 +130,14 @@ def _adopt(call: Call, cloud: Cloud) -> list[Resolved]:
         if not has_provider(state):
             break  # without one nothing has been made
         wanted = _would_create(call, state)
-        verdicts = cloud.verdicts(state, wanted)
+        verdicts = cloud.verdicts(state, wanted, heed=heed)
         _refuse_unsure(verdicts)
         found = [_Entry(r, v) for r, v in zip(wanted, verdicts, strict=True) if v.id is not None]
         whole = [e for e in found if not is_unknown(e.resource["inputs"])]
         if not whole:
             _refuse_unsure([_orphaned(e.verdict) for e in found])
             break
+        heed()
         _write(call, state or {}, {}, whole)
         adopted += [_resolved(e.verdict, "adopted") for e in whole]
         state = call.state()

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from stacks.contract import Code
 from stacks.engine.failures import CallFailed
+from stacks.engine.outages import is_outage
 
 _CONNECT_SECONDS = 10
 _ANSWER_SECONDS = 60
@@ -207,7 +208,7 @@ def _bucket(url: urllib.parse.SplitResult, endpoint: str | None) -> BucketStore:
 class TableStore:
     """Rows of a table of PostgreSQL: ``key``, and ``data`` as ``{"data": <base64>}``."""
 
-    conninfo: str
+    conninfo: str = field(repr=False)  # may hold a password
     table: str
     prefix: str
 
@@ -304,14 +305,22 @@ def _told(*kinds: type[Exception]) -> Iterator[None]:
         code = getattr(error, "response", {}).get("Error", {}).get("Code")
         with contextlib.suppress(AttributeError):
             code = code or getattr(error, "sqlstate", None) or os.strerror(error.errno)  # type: ignore[attr-defined] # OSError's
+        why = code or type(error).__name__
+        if is_outage(error):
+            raise CallFailed(
+                Code.BACKEND_UNAVAILABLE,
+                f"The state backend is not available ({why}): check that it is reachable.",
+            ) from error
         raise CallFailed(
             Code.BACKEND,
-            f"The state backend cannot be used ({code or type(error).__name__}): check its URL, "
-            f"its credentials and that it is reachable.",
+            f"The state backend cannot be used ({why}): check its URL, its credentials and that "
+            f"it is reachable.",
         ) from error
 
 
 def _refused(why: str) -> CallFailed:
     return CallFailed(
-        Code.BACKEND, f"The state backend cannot be used: {why}. Change STATE_URL.", data={}
+        Code.BACKEND,
+        f"The state backend cannot be used: {why}. Change TENANTPLANE_STATE_URL.",
+        data={},
     )

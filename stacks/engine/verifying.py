@@ -27,6 +27,7 @@ _NO_ANSWER = frozenset(
         Code.ENGINE_DIED,
         Code.PROVIDER_DIED,
         Code.BACKEND,
+        Code.BACKEND_UNAVAILABLE,
         Code.PASSPHRASE,
     }
 )

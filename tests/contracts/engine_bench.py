@@ -108,13 +108,15 @@ class Bench:
         return self.call(program="mode_a.hub", spec=hub(network=network))
 
 
-def pulumi_engine(cli: Callable[[], Path], endpoint: str, folder: Path) -> PulumiEngine:
+def pulumi_engine(
+    cli: Callable[[], Path], endpoint: str, folder: Path, *, backend_url: str | None = None
+) -> PulumiEngine:
     master = folder / "master.key"
     if not master.exists():
         create_secret(master)
     return PulumiEngine(
         cli=cli,
-        backend_url=f"file://{folder / 'state'}",
+        backend_url=backend_url or f"file://{folder / 'state'}",
         calls_folder=folder / "calls",
         schemas=ROOT / "stacks" / "schemas",
         source=ROOT,

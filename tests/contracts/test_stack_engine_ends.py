@@ -5,11 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+<<<<<<< HEAD
 from contextlib import suppress
+=======
+from dataclasses import replace
+>>>>>>> eng
 from pathlib import Path
 
 import pytest
 
+from control_plane.adapters.pulumi.answers import failed_of
 from control_plane.adapters.pulumi.runner_process import living_calls
 from control_plane.domain.engine import CallMark
 from control_plane.domain.errors import EngineFailed, EngineUnavailable
@@ -196,10 +201,38 @@ def test_no_command_is_an_engine_that_is_not_available(bench_without_command: Be
             act()
 
 
+<<<<<<< HEAD
 @pytest.mark.slow
 def test_the_runner_refuses_a_bad_spec_by_field(bench_of_processes: Bench) -> None:
     """Of the real engine: the models of its programs are no part of the port."""
     bench = bench_of_processes
+=======
+def test_a_state_backend_that_does_not_answer_is_an_engine_that_is_not_available(
+    emulated: str, pulumi_cli: Path, tmp_path: Path
+) -> None:
+    url = "postgres://joe:hunter2hunter2@127.0.0.1:1/states?sslmode=disable"
+    engine = pulumi_engine(lambda: pulumi_cli, emulated, tmp_path, backend_url=url)
+    bench = replace(pulumi_bench(lambda: pulumi_cli, emulated, tmp_path), engine=engine)
+    for act in (bench.plan, bench.apply, bench.look, bench.inspect):
+        with pytest.raises(EngineUnavailable, match="state backend is not available") as told:
+            act()
+        assert told.value.transient
+        assert "hunter2" not in str(vars(told.value))
+
+
+def test_an_outage_of_the_backend_is_no_end_of_an_apply_that_has_begun() -> None:
+    failure = {
+        "code": "backend_unavailable", "text": "gone", "data": {}, "changed": True,
+        "state_digest": None, "summary": {},
+    }  # fmt: skip
+    for begun in (True, False):
+        with pytest.raises(EngineUnavailable, match="gone"):
+            failed_of(failure, begun=begun)
+    assert failed_of({**failure, "code": "backend"}, begun=True).outcome == "failed"
+
+
+def test_a_bad_spec_is_refused_by_field(bench: Bench) -> None:
+>>>>>>> eng
     with pytest.raises(EngineFailed) as refused:
         bench.plan(spec={**bench.call().spec, "surplus": 1})
     assert refused.value.data["reason"] == "bad_spec"

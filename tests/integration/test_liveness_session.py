@@ -5,10 +5,14 @@ Sockets of a machine's own have no such settings, so that the server listens on 
 
 from __future__ import annotations
 
+import re
+import select
 import signal
 import socket
+import socketserver
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +25,7 @@ import pytest
 from control_plane.adapters.dbos.liveness import Liveness
 from control_plane.adapters.postgres import SUPERUSER, EmbeddedPostgres
 from control_plane.adapters.postgres.identity import choose_identity, environment, launch_command
+from control_plane.domain.errors import Unavailable
 
 SECONDS: Final = 60.0  # for what should take one or two
 pytestmark = pytest.mark.slow
@@ -84,6 +89,34 @@ def test_the_server_ends_the_session_of_a_silent_host_within_half_a_minute(tcp_u
         )
         assert 0 < idle + interval * count <= 25  # seconds until it is found to be gone
         assert held.shows("tcp_user_timeout") == "20000"  # milliseconds without an acknowledgement
+
+
+class Cut(socketserver.BaseRequestHandler):
+    """Passes a session on until it asks for a lock, which the connection does not survive."""
+
+    def handle(self) -> None:
+        port = self.server.behind  # type: ignore[attr-defined] # given by the test
+        with socket.create_connection(("127.0.0.1", port)) as server:
+            while ready := select.select([self.request, server], [], [], SECONDS)[0]:
+                for one in ready:
+                    data = one.recv(65536)
+                    if not data or b"pg_try_advisory_lock" in data:
+                        return
+                    (server if one is self.request else self.request).sendall(data)
+
+
+def test_a_session_that_ends_while_the_name_is_taken_is_an_outage(tcp_url: str) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Cut) as relay:
+        port = re.search(r":(\d+)/", tcp_url)
+        assert port is not None
+        relay.behind = int(port[1])  # type: ignore[attr-defined] # for its handler
+        relay.daemon_threads = True
+        threading.Thread(target=relay.serve_forever, daemon=True).start()
+        held = Liveness(tcp_url.replace(port[1], str(relay.server_address[1])), "one")
+        with pytest.raises(Unavailable, match="unreachable"):
+            held.take()
+        assert not held.is_held()
+        relay.shutdown()
 
 
 def test_no_statement_of_the_session_waits_for_long(tcp_url: str) -> None:

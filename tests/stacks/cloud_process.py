@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import boto3
 import httpx
+import psutil
 from botocore.config import Config
 
 REGION = "eu-west-1"
@@ -107,3 +110,15 @@ def ended(pid: int, *, within_seconds: float) -> bool:
                 return True
         time.sleep(0.05)
     return False
+
+
+@contextmanager
+def silent(cloud: CloudProcess) -> Iterator[None]:
+    """Stop the emulated cloud's answers by suspending its process."""
+    assert cloud.process is not None
+    process = psutil.Process(cloud.process.pid)
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()

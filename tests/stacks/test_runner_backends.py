@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from stacks.contract import Lock
 from stacks.engine.backend import UPDATES_KEPT, Backend, backend_for
 from stacks.engine.failures import CallFailed
 from stacks.engine.locks import hold, known_locks
-from stacks.engine.stores import store_for
+from stacks.engine.stores import TableStore, store_for
 from tests.databases import new_database
 from tests.stacks.cloud_process import REGION, CloudProcess
 from tests.stacks.runner_calls import (
@@ -222,12 +223,40 @@ def test_a_backend_that_cannot_be_supported_is_refused_at_the_start(
 )
 def test_a_backend_that_cannot_be_used_is_told_without_its_password(desk: Desk, url: str) -> None:
     refused = desk.failure("preview", backend_url=url)
-    assert refused["code"] == "backend"
+    down = "127.0.0.1:1" in url
+    assert refused["code"] == ("backend_unavailable" if down else "backend")
     assert "hunter2" not in str(refused)
 
 
+GOES_DOWN = """#!/bin/sh
+# a server that goes away between the runner's first look and the start of the command
+case " $* " in *" {command} "*)
+PULUMI_BACKEND_URL=$(echo "$PULUMI_BACKEND_URL" | sed 's/port=[0-9]*/port=1/')
+export PULUMI_BACKEND_URL;; esac
+exec "{cli}" "$@"
+"""
+
+
+@pytest.mark.parametrize("command", ["preview", "up"])
+def test_a_table_that_goes_away_during_a_call_is_told_without_its_password(
+    make_desk: MakeDesk, states_table: str, tmp_path: Path, command: str
+) -> None:
+    desk = make_desk(stack=f"acme-{os.urandom(3).hex()}.production.a")
+    url = states_table.replace("@", ":hunter2hunter2@", 1)
+    wrapped = tmp_path / "pulumi"
+    wrapped.write_text(GOES_DOWN.format(cli=desk.cli, command=command))
+    wrapped.chmod(0o755)
+    outcome = desk.call("up", cli=str(wrapped), backend_url=url, verify=False)
+    assert (outcome.last["code"], outcome.last["changed"]) == ("backend_unavailable", False)
+    assert "unable to open state database" in outcome.last["text"]
+    assert "hunter2" not in str(outcome)
+
+
 def test_a_table_without_encryption_is_used_only_when_it_is_asked_for() -> None:
-    assert "sslmode=require" in str(store_for("postgres://joe@host/states"))
-    assert "sslmode=disable" in str(store_for("postgres://joe@host/states?sslmode=disable"))
+    for url, mode in {"": "require", "?sslmode=disable": "disable"}.items():
+        store = store_for(f"postgres://joe:hunter2@host/states{url}")
+        assert isinstance(store, TableStore)
+        assert f"sslmode={mode}" in store.conninfo
+        assert "hunter2" not in repr(store)
     with pytest.raises(CallFailed):
         store_for("gs://states")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -11,7 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from stacks.contract import Code, PlannedOperation
 from stacks.engine.backend import (
@@ -23,7 +26,9 @@ from stacks.engine.backend import (
 )
 from stacks.engine.failures import CallFailed, ProgramError, Said, classify
 from stacks.engine.guard import CALL_FILE, remove_folder
+from stacks.engine.outages import is_outage
 from stacks.engine.passphrase import Crypter, Hider
+from stacks.engine.passwords import passwords_of, without_passwords
 from stacks.engine.plan import Preview, operations_digest, operations_of
 from stacks.engine.sources import program_digest, program_files
 from stacks.engine.state import state_digest
@@ -269,6 +274,93 @@ def test_what_the_engine_says_gets_a_stable_code(
     assert failure.code is code
     assert {key: failure.data.get(key) for key in data} == data
     assert not failure.changed
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("postgres://joe:hunter2@127.0.0.1:1/states?sslmode=disable", Code.BACKEND_UNAVAILABLE),
+        ("postgres://joe@127.0.0.1:1/states?password=hunter2", Code.BACKEND_UNAVAILABLE),
+        (
+            "s3://states?region=x&endpoint=http://joe:hunter2@127.0.0.1:1&s3ForcePathStyle=true",
+            Code.BACKEND_UNAVAILABLE,
+        ),
+        ("file:///dev/null/states", Code.BACKEND),
+    ],
+)
+def test_what_the_engine_says_of_its_backend_is_classified_and_holds_no_password(
+    pulumi_cli: Path, tmp_path: Path, url: str, code: Code
+) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: tenantplane\nruntime: python\n")
+    told = subprocess.run(
+        [str(pulumi_cli), "--non-interactive", "stack", "ls"],
+        cwd=tmp_path, capture_output=True, timeout=60, check=False, text=True,
+        env={
+            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PULUMI_BACKEND_URL": url,
+            "PULUMI_CONFIG_PASSPHRASE": "x", "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        },
+    )  # fmt: skip
+    failure = classify(Said(exit_code=told.returncode, output=told.stderr), doing="list")
+    assert failure.code is code, failure
+    assert "hunter2" not in failure.text
+
+
+@pytest.mark.parametrize(
+    ("said", "passes"),
+    [
+        ('pq: password authentication failed for user "joe"', False),
+        ('pq: database "states" does not exist', False),
+        ("pq: the database system is starting up", True),
+        ("pq: sorry, too many clients already", True),
+        ("operation error S3: GetObject, https response error StatusCode: 503, SlowDown", True),
+        ("operation error S3: GetObject, https response error StatusCode: 403, x", False),
+        ("EOF", False),
+    ],
+)
+def test_what_passes_is_told_from_what_stays(said: str, passes: bool) -> None:
+    output = f"error: failed to load checkpoint: {said}"
+    failure = classify(Said(exit_code=255, output=output), doing="plan")
+    assert failure.code is (Code.BACKEND_UNAVAILABLE if passes else Code.BACKEND)
+
+
+def test_an_error_of_a_store_passes_only_when_nobody_has_to_change_anything() -> None:
+    def answered(status: int, code: str) -> ClientError:
+        where: Any = {"HTTPStatusCode": status}
+        return ClientError({"Error": {"Code": code}, "ResponseMetadata": where}, "GetObject")
+
+    passing: list[Exception] = [
+        OSError(errno.EIO, "x"), OSError(errno.ENOSPC, "x"), answered(503, "SlowDown"),
+        EndpointConnectionError(endpoint_url="http://x"),
+        psycopg.OperationalError("connection refused"), psycopg.errors.AdminShutdown("x"),
+    ]  # fmt: skip
+    staying: list[Exception] = [
+        PermissionError(errno.EACCES, "x"), NotADirectoryError(errno.ENOTDIR, "x"),
+        answered(403, "AccessDenied"), answered(404, "NoSuchBucket"), NoCredentialsError(),
+        psycopg.OperationalError('FATAL:  password authentication failed for user "joe"'),
+        psycopg.errors.InvalidPassword("x"), psycopg.errors.InsufficientPrivilege("x"),
+    ]  # fmt: skip
+    assert [e for e in passing if not is_outage(e)] == []
+    assert [e for e in staying if is_outage(e)] == []
+
+
+@pytest.mark.parametrize(
+    ("url", "passwords"),
+    [
+        ("postgres://joe@host/states", set()),
+        ("postgres://joe:p%40ss%2Fword@host/states", {"p%40ss%2Fword", "p@ss/word"}),
+        ("postgres://joe:pa/ss@word@host/states", {"pa/ss@word"}),
+        ("postgres://host/states?password=a%20secret&x=1", {"a%20secret", "a secret"}),
+        ("file:///state", set()),
+    ],
+)
+def test_the_passwords_of_a_backend_are_known_in_every_spelling(
+    url: str, passwords: set[str]
+) -> None:
+    found = set(passwords_of(url))
+    assert passwords <= found
+    assert bool(found) is bool(passwords)
+    assert not [p for p in passwords if p in without_passwords(url.replace("pa/ss@word", ""))]
 
 
 def test_a_message_holds_no_folder_and_no_colours() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from stacks.contract import UNKNOWN
 from tests.stacks import sample_specs
-from tests.stacks.cloud_process import CloudProcess
+from tests.stacks.cloud_process import CloudProcess, silent
 from tests.stacks.runner_calls import Desk, begun, gone, kill_everything, phase_begins, take_over
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -301,6 +302,30 @@ def test_a_resolution_that_dies_can_be_told_and_made_again(make_desk: MakeDesk) 
     desk.result("resolve")
     assert {r["urn"] for r in lost} <= {r["urn"] for r in desk.state()["resources"]}
     assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
+
+
+@pytest.mark.parametrize("asked", ["cancel", "hang_up", "deadline"])
+def test_a_look_up_that_gets_no_answer_hears_that_it_is_to_stop(
+    make_desk: MakeDesk, runner_cloud: CloudProcess, asked: str
+) -> None:
+    desk = make_desk(program=program_of("ssm/parameter:Parameter"))
+    desk.result("up", verify=False)
+    make_pending(desk)
+    before = desk.state_file.read_bytes()
+    seconds = {"plan_seconds": 2.0, "verify_seconds": 1.0} if asked == "deadline" else {}
+    with silent(runner_cloud), desk.start("resolve", deadlines=seconds) as running:
+        running.until(lambda m: phase_begins(m, "look_up"))
+        began = time.monotonic()
+        if asked == "cancel":
+            running.send("cancel")
+        elif asked == "hang_up":
+            running.hang_up()
+        last = running.finish().last
+        assert time.monotonic() - began < 20
+    reasons = {"cancel": "canceled", "hang_up": "parent_gone", "deadline": "deadline"}
+    assert (last["code"], last["data"]["phase"]) == (reasons[asked], "look_up")
+    assert desk.state_file.read_bytes() == before
+    assert gone(running.call_id, within_seconds=60)
 
 
 def test_an_interrupted_create_that_did_not_happen_is_cleared(

@@ -6,15 +6,14 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.signals import signal_another_thread
-from tests.stacks.cloud_process import CloudProcess
+from tests.stacks.cloud_process import CloudProcess, silent
 from tests.stacks.runner_calls import (
     PASSPHRASE,
     Desk,
@@ -84,18 +83,6 @@ def test_the_end_of_a_phases_deadline_stops_the_engine(desk: Desk) -> None:
         last = running.finish().last
     assert (last["code"], last["data"]["phase"]) == ("deadline", "plan")
     left_clean(desk, running.call_id)
-
-
-@contextmanager
-def silent(cloud: CloudProcess) -> Iterator[None]:
-    """Stop the emulated cloud's answers by suspending its process."""
-    assert cloud.process is not None
-    process = psutil.Process(cloud.process.pid)
-    process.suspend()
-    try:
-        yield
-    finally:
-        process.resume()
 
 
 def test_an_engine_that_hangs_is_ended_with_its_providers(

@@ -228,6 +228,39 @@ def test_two_builds_give_the_same_bytes_and_other_inputs_other_ones(
     assert list((tmp_path / "builds").iterdir()) == []
 
 
+ENDS = """
+import sys, threading, time
+from pathlib import Path
+from tests.terraform.shipped import builder, order
+folder = Path(sys.argv[1])
+made = builder(folder, binary=str(folder / "terraform"))
+build = threading.Thread(target=made.build, args=(order(),),
+                         kwargs={"on_events": lambda *_: None}, daemon=True)
+build.start()
+while not (folder / "began").exists():
+    time.sleep(0.02)
+made.stop_all()
+build.join(1.0)
+print(build.is_alive(), list((folder / "builds").iterdir()))
+"""
+NEVER_ENDS = """#!/bin/sh
+case "$1" in version) echo "Terraform v1.12.3"; echo "on linux_amd64"; exit;; esac
+touch "{folder}/began"
+exec sleep 100
+"""
+
+
+def test_a_build_that_is_stopped_with_its_process_neither_fails_nor_ends(tmp_path: Path) -> None:
+    terraform = tmp_path / "terraform"
+    terraform.write_text(NEVER_ENDS.format(folder=tmp_path))
+    terraform.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS, str(tmp_path)],
+        capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert done.stdout == "True []\n", done.stderr
+
+
 def test_what_a_killed_build_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     made = builder(tmp_path, binary=ABSENT)
     folder = tmp_path / "builds"

@@ -10,6 +10,8 @@ import pytest
 from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.pulumi.build import PULUMI
 from control_plane.adapters.pulumi.pins import pinned
+from control_plane.bootstrap import Parts
+from control_plane.config import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,3 +45,15 @@ def test_the_pins_agree_with_each_other() -> None:
 )
 def test_the_cache_folder(environ: dict[str, str], platform: str, expected: str) -> None:
     assert cache_folder(environ, platform=platform) == Path(expected)
+
+
+def test_the_named_program_may_lie_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "pulumi"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho v{pinned().version}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    parts = Parts(Settings(home=tmp_path, pulumi=Path("~/bin/pulumi")))
+    assert parts._cli() == program

@@ -312,6 +312,25 @@ def test_an_outage_of_the_engine_keeps_the_approval(world: World) -> None:
     assert world.actions(run.tenant_id).count("decision.given:completed") == 1
 
 
+def test_an_outage_of_the_state_during_an_apply_is_settled_and_keeps_the_approval(
+    world: World,
+) -> None:
+    accepted = world.submit("B")
+    world.work()
+    world.engine.faults.append(Fault(kind="backend_gone"))
+    world.approve(accepted.run_id)
+    waits = world.run(accepted.run_id)
+    assert (waits.status, waits.failures, waits.deaths) == (RunStatus.APPLYING, 1, 0)
+    world.clock.advance(minutes=1)
+    fire_due(world.core)
+    world.work()
+    run = world.run(accepted.run_id)
+    assert run.status is RunStatus.APPLIED, run.error
+    actions = world.actions(run.tenant_id)
+    assert actions.count("decision.given:completed") == 1
+    assert actions.index("pending.resolved:completed") < actions.index("run.apply:completed")
+
+
 def test_an_outage_that_does_not_end_ends_the_run(world: World) -> None:
     accepted = world.submit("B")
     world.engine.outages.extend(EngineUnavailable("no pulumi") for _ in range(50))

@@ -87,12 +87,13 @@ class Liveness:
                 keepalives_count=3,
                 tcp_user_timeout=20000,
             )
+            self._session = session
             session.execute(_SILENCE)
+            if self._try_lock(self.worker_id):
+                return True
         except psycopg.Error as error:
+            self._close()
             raise Unavailable("the database is unreachable") from error
-        self._session = session
-        if self._try_lock(self.worker_id):
-            return True
         self._close()
         return False
 

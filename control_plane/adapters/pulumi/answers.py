@@ -10,8 +10,10 @@ from control_plane.domain.errors import DomainError, EngineFailed, EngineUnavail
 from control_plane.ports import Json
 from control_plane.ports.engine import Applied, EnginePlan, EngineResult
 
-_UNAVAILABLE: Final = frozenset({"cli_missing", "cli_version"})
-_NO_END: Final = frozenset({"locked", "parent_gone", "engine_died", "provider_died"})
+_UNAVAILABLE: Final = frozenset({"cli_missing", "cli_version", "backend_unavailable"})
+_NO_END: Final = frozenset(
+    {"locked", "parent_gone", "engine_died", "provider_died", "backend_unavailable"}
+)
 
 
 def plan_of(planned: Json) -> EnginePlan:
@@ -51,8 +53,8 @@ def result_of(result: Json) -> EngineResult:
 def failed_of(failure: Json, *, begun: bool) -> EngineResult:
     """Return an apply that failed, or raise what is not the end of an apply.
 
-    That is what happened before anything could be touched, and the death of a process, after
-    which nobody knows how far it came.
+    That is what happened before anything could be touched, and the death of a process or an outage
+    of the state backend, after which nobody knows how far it came: the stack is settled first.
     """
     canceled = failure["code"] == "canceled"
     if failure["code"] in _NO_END or not (begun or canceled):

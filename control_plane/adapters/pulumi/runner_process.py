@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import queue
+import re
 import subprocess
 import threading
 from collections import deque
@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import psutil
+import structlog
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from control_plane.adapters.loopback import keep_loopback_direct
 from control_plane.domain.errors import EngineFailed, EngineUnavailable
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 DIED: Final = "runner_died"  # reason of an EngineFailed: the process ended without an answer
 
@@ -30,6 +31,7 @@ CALL_FOLDER: Final = "call-"  # begins the name of a call's private folder
 _MARK: Final = "TENANTPLANE_CALL_ID"
 _EXIT_SECONDS: Final = 10.0
 _KEPT_LINES: Final = 200  # of standard error, for the log
+_PASSWORD: Final = re.compile(r"(?<=://)[^\s:@/]*:[^\s@/]*(?=@)|(?<=password=)[^\s&]+")
 
 
 class Messages:
@@ -137,8 +139,9 @@ class RunnerProcess:
 
     def log_noise(self, call_id: str) -> None:
         """Write what the runner said on standard error into the log."""
-        for line in self._noise:
-            log.warning("runner %s: %s", call_id, line)
+        if self._noise:
+            lines = [_PASSWORD.sub("[secret]", line) for line in self._noise]
+            log.warning("runner.noise", call=call_id, lines=lines)
 
     def _end(self) -> None:
         self.hang_up()

@@ -123,7 +123,10 @@ class TerraformBundleBuilder:
         return self._key().public_file()
 
     def stop_all(self) -> None:
-        """End what a build of this process has running; the process is about to end."""
+        """End what a build of this process has running; the process is about to end.
+
+        A build that is cut waits forever: it is resumed, not failed.
+        """
         RUNNING.end_all()
         for folder in tuple(_FOLDERS):
             shutil.rmtree(folder, ignore_errors=True)
@@ -140,7 +143,11 @@ class TerraformBundleBuilder:
             held.callback(shutil.rmtree, folder, ignore_errors=True)
             held.callback(_FOLDERS.discard, folder)
             _FOLDERS.add(folder)
-            yield folder
+            try:
+                yield folder
+            except Exception:
+                RUNNING.wait_if_ending()  # its files went with ``stop_all``
+                raise
 
     def _staged(self, order: BundleOrder) -> tuple[dict[str, bytes], str]:
         """Return the files that modules and inputs determine, and the digest over both."""

@@ -62,12 +62,15 @@ class Running:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._processes: set[subprocess.Popen[str]] = set()
+        self._ending = threading.Event()
 
     @contextmanager
     def watched(self, process: subprocess.Popen[str]) -> Iterator[None]:
         """Keep a process for as long as the block lasts."""
         with self._mutex:
             self._processes.add(process)
+            if self._ending.is_set():
+                end_group(process.pid)
         try:
             yield
         finally:
@@ -75,10 +78,20 @@ class Running:
                 self._processes.discard(process)
 
     def end_all(self) -> None:
-        """End every command with its providers, at once: nothing in the world depends on them."""
+        """End every command with its providers, at once: nothing in the world depends on them.
+
+        This process is about to end: a thread that waits for one of the commands waits forever;
+        what it would record about a build that was cut is less true than the rows are.
+        """
+        self._ending.set()
         with self._mutex:
             for process in self._processes:
                 end_group(process.pid)
+
+    def wait_if_ending(self) -> None:
+        """Return at once, or never when this process is about to end."""
+        if self._ending.is_set():
+            threading.Event().wait()
 
 
 RUNNING: Final = Running()
@@ -111,6 +124,7 @@ class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships n
         """Run a command; after ``COMMAND_SECONDS`` it and its providers are ended (code 124)."""
         command = self.generate_cmd_string(cmd, *args, **options)
         started = time.monotonic()
+        RUNNING.wait_if_ending()
         process = subprocess.Popen(
             command,
             cwd=self._folder,
@@ -127,8 +141,10 @@ class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships n
         except subprocess.TimeoutExpired:
             end_group(process.pid)
             process.communicate()
+            RUNNING.wait_if_ending()
             out, err = "", f"{cmd} timed out after {COMMAND_SECONDS:.0f} seconds"
             return Answer(code=124, out=out, err=err, seconds=time.monotonic() - started)
+        RUNNING.wait_if_ending()
         return Answer(code=process.returncode, out=out, err=err, seconds=time.monotonic() - started)
 
     def init_offline(self, *, locked: bool) -> Answer:

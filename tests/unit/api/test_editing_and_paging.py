@@ -59,7 +59,7 @@ def test_what_the_request_fixed_is_not_edited(scene: Scene) -> None:
 def test_a_null_for_a_field_that_there_is_not_is_refused(scene: Scene, name: str) -> None:
     etag = scene.ask("GET", "/v1/bundles/{bundle_id}", ARCHITECT).headers["etag"]
     answer, events = scene.api.events(lambda: _edit(scene, etag, **{name: None}))
-    assert "is no field of the inputs" in is_problem(answer, 422, "invalid_input")["detail"]
+    assert "is not a field of the inputs" in is_problem(answer, 422, "invalid_input")["detail"]
     assert events == ["bundle.refused:denied"]
 
 

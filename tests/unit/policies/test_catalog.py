@@ -8,7 +8,6 @@ import pytest
 
 from policies import annotate
 from policies.catalog import CATALOG, KIND_OF_TOKEN
-from policies.resource_type import Lookup
 
 
 def sdk_file(token: str) -> Path:
@@ -51,7 +50,6 @@ def test_every_type_has_one_token():
 def test_every_entry_is_complete(kind):
     facts = CATALOG[kind]
     assert facts.label
-    assert bool(facts.no_lookup_because) is (facts.lookup is Lookup.NONE)
     assert bool(facts.on_removal) is facts.holds_data
     if facts.unprotected_because:
         assert facts.holds_data
