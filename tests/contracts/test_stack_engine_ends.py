@@ -5,11 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-<<<<<<< HEAD
 from contextlib import suppress
-=======
 from dataclasses import replace
->>>>>>> eng
 from pathlib import Path
 
 import pytest
@@ -201,12 +198,6 @@ def test_no_command_is_an_engine_that_is_not_available(bench_without_command: Be
             act()
 
 
-<<<<<<< HEAD
-@pytest.mark.slow
-def test_the_runner_refuses_a_bad_spec_by_field(bench_of_processes: Bench) -> None:
-    """Of the real engine: the models of its programs are no part of the port."""
-    bench = bench_of_processes
-=======
 def test_a_state_backend_that_does_not_answer_is_an_engine_that_is_not_available(
     emulated: str, pulumi_cli: Path, tmp_path: Path
 ) -> None:
@@ -231,8 +222,10 @@ def test_an_outage_of_the_backend_is_no_end_of_an_apply_that_has_begun() -> None
     assert failed_of({**failure, "code": "backend"}, begun=True).outcome == "failed"
 
 
-def test_a_bad_spec_is_refused_by_field(bench: Bench) -> None:
->>>>>>> eng
+@pytest.mark.slow
+def test_the_runner_refuses_a_bad_spec_by_field(bench_of_processes: Bench) -> None:
+    """Of the real engine: the models of its programs are no part of the port."""
+    bench = bench_of_processes
     with pytest.raises(EngineFailed) as refused:
         bench.plan(spec={**bench.call().spec, "surplus": 1})
     assert refused.value.data["reason"] == "bad_spec"
