@@ -43,7 +43,8 @@ _SAID = re.compile(
     r"|StatusCode: (?:0|429|5\d\d)\b|api error (?:SlowDown|ServiceUnavailable|InternalError"
     r"|Throttling\w*|RequestTimeout)\b"
     r"|the database system is (?:starting up|shutting down|in recovery mode|not yet accepting)"
-    r"|too many (?:clients|connections)|remaining connection slots|terminating connection"
+    r"|is not currently accepting connections|too many (?:clients|connections)"
+    r"|remaining connection slots|terminating connection"
     r"|read-only transaction|stale (?:NFS )?file handle|input/output error"
     r"|no space left on device|disk quota exceeded|read-only file system|too many open files"
     r"|resource temporarily unavailable|transport endpoint is not connected",
