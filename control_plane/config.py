@@ -288,7 +288,7 @@ class Settings(BaseSettings):
 
 
 def authority(host: str) -> str:
-    """Return how a URL names the host of a listener: one on every address is reached by loopback."""
+    """Return how a URL names the host of a listener: loopback for one on every address."""
     every = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
     bare = host.strip("[]")
     reached = every.get(bare, bare)
