@@ -20,6 +20,7 @@ import pytest
 
 from api.__main__ import main as api_main
 from control_plane.adapters.audit.keys import KeyFileSigner
+from control_plane.adapters.audit.signer_process import TickReport
 from control_plane.adapters.home import Home, Key
 from control_plane.cli.demo import demo_settings
 from control_plane.cli.local import parts_of_this_installation
@@ -484,3 +485,30 @@ def test_a_slug_is_not_looked_up_in_a_database_that_is_not_there(
     answer = run("audit", "key", "dainese", "--public-key", str(file))
     assert (answer.code, answer.out) == (5, "")
     assert answer.err.startswith("the database is unreachable: ")
+
+
+def test_a_signer_that_cannot_work_does_not_say_that_it_is_ready(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Home(home).create_keys([Key.AUDIT])
+    monkeypatch.setenv("TENANTPLANE_DATABASE_SEQUENCER_URL", "postgresql://someone@127.0.0.1:1/x")
+    signer = subprocess.Popen(
+        [sys.executable, "-m", "control_plane.cli", "signer"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert signer.stderr is not None
+    while "signer.tick_failed" not in signer.stderr.readline():
+        assert signer.poll() is None
+    signer.terminate()
+    out, _ = signer.communicate(timeout=60)
+    assert (signer.returncode, out) == (0, "")
+
+
+def test_a_refused_log_does_not_keep_a_signer_from_being_ready() -> None:
+    ready = {
+        error: TickReport(error=error).is_working
+        for error in (None, "signing_refused", "database_operationalerror", "read_back_failed")
+    }
+    assert list(ready.values()) == [True, True, False, False]
