@@ -42,7 +42,7 @@ _SETTINGS: Final = {
     "unix_socket_permissions": "0700",
     "cluster_name": _CLUSTER,
     # a control plane needs few connections and little memory
-    "max_connections": "60",
+    "max_connections": "100",
     "shared_buffers": "32MB",
     "io_method": "sync",  # no pool of I/O processes
     "max_worker_processes": "2",
