@@ -79,8 +79,8 @@ def _report(parts: Parts, stopping: threading.Event) -> None:
         try:
             report_suppressed(parts.core, at_once=is_over)
             report_reads(parts.core, at_once=is_over)
-        except DomainError as error:
-            log.warning("refusals.not_reported", error=error.code)
+        except Exception as error:  # noqa: BLE001 - this thread also watches the audit logs
+            log.warning("refusals.not_reported", error=_code(error))
         if not is_over:
             _look_at_logs(parts)
 
@@ -88,10 +88,14 @@ def _report(parts: Parts, stopping: threading.Event) -> None:
 def _tell_rules(parts: Parts) -> bool:
     try:
         perform(parts.core, Caller(actor=system("api")), record_rules)
-    except DomainError as error:
-        log.warning("rules.not_recorded", error=error.code)
+    except Exception as error:  # noqa: BLE001 - such as tables that a migration has yet to make
+        log.warning("rules.not_recorded", error=_code(error))
         return False
     return True
+
+
+def _code(error: Exception) -> str:
+    return error.code if isinstance(error, DomainError) else type(error).__name__
 
 
 def _look_at_logs(parts: Parts) -> None:
@@ -100,7 +104,7 @@ def _look_at_logs(parts: Parts) -> None:
     try:
         parts.trail.look_on(ENTRIES_PER_LOOK)
     except Exception as error:  # noqa: BLE001 - an outage of any kind; `/readyz` tells of it
-        log.warning("audit.not_verified", error=type(error).__name__)
+        log.warning("audit.not_verified", error=_code(error))
     fault = parts.trail.first_fault()
     if fault and fault != before:
         log.error("audit.fault_found", fault=fault)

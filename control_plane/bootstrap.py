@@ -6,8 +6,6 @@ A part is imported when it is made, so that a command which needs one waits for 
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -32,6 +30,7 @@ from control_plane.adapters.dbos.liveness import Liveness, living_workers
 from control_plane.adapters.home import Home, Key
 from control_plane.adapters.loopback import keep_loopback_direct
 from control_plane.adapters.objects import open_store
+from control_plane.adapters.parents import end_with, parent_of
 from control_plane.adapters.secrets import FileSecretStore, read_secret
 from control_plane.adapters.system import RandomIds, SystemClock
 from control_plane.config import Installation, ProcessRole, Settings
@@ -40,6 +39,7 @@ from control_plane.ports.rows import UnitOfWork
 from control_plane.ports.stores import ObjectStore
 
 if TYPE_CHECKING:
+    from control_plane.adapters.audit.signer_process import TickReport
     from control_plane.adapters.dbos.executor import Executor
     from control_plane.adapters.identity.embedded import EmbeddedIssuer
     from control_plane.adapters.pulumi.engine import PulumiEngine
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 REHEARSAL: Final = "rehearsal on the emulated cloud: nothing here exists in AWS"
 _STATES: Final = "state"  # folder of the home
+_WATCHED: Final = config.PREFIX + "END_WITH_PARENT"
 # the product's own files: programs, schemas, modules, rules
 SOURCE: Final = Path(__file__).resolve().parent.parent
 
@@ -347,33 +348,25 @@ class Parts:
 
         told: list[bool] = []
 
-        def tell(_: object) -> None:
-            if not told:
+        def tell(report: TickReport) -> None:
+            if not told and report.is_working:
                 told.append(True)
                 ready()
 
-        watched = os.environ.get(config.PREFIX + "END_WITH_PARENT")
         return run_signer(
             SignerConfig(
                 database_url=self._url("database_sequencer_url"),
                 key_path=self.home.key(Key.AUDIT),
                 journal_path=self.home.part("keys") / "audit.signed",
                 host=self.settings.audit_host,
-                parent_pid=os.getppid() if watched else None,
+                parent_pid=parent_of(os.environ, _WATCHED, parent=os.getppid()),
             ),
             on_tick=tell,
         )
 
     def end_with_parent(self, parent: int, end: Callable[[], None]) -> None:
-        """Call ``end`` when the process that started this one is gone."""
-
-        def watch() -> None:
-            while os.getppid() == parent:
-                time.sleep(0.5)
-            end()
-
-        if os.environ.get(config.PREFIX + "END_WITH_PARENT"):
-            threading.Thread(target=watch, name="parent", daemon=True).start()
+        """Call ``end`` when the process that started this one is gone, if that is asked for."""
+        end_with(parent_of(os.environ, _WATCHED, parent=parent), end)
 
 
 def start_process(part: str) -> Parts:

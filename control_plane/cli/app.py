@@ -15,16 +15,17 @@ from control_plane.cli import calls, local, output
 from control_plane.cli.accounts import account
 from control_plane.cli.audit import audit
 from control_plane.cli.bundles import bundle
-from control_plane.cli.client import CONNECTIONS
+from control_plane.cli.client import CONNECTIONS, forget_json, say_error
 from control_plane.cli.errors import FAILED, exit_code
 from control_plane.config import ProcessRole
-from control_plane.domain.errors import DomainError, Unavailable
+from control_plane.domain.errors import DomainError, SettingInvalid, Unavailable
 
 app = typer.Typer(
     name="tenantctl",
     help="Tenant provisioning control plane: requests, runs, approvals, bundles, audit logs.",
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 not found or not allowed, "
-    "5 unavailable. Commands of the API read TENANTPLANE_URL and TENANTPLANE_TOKEN.",
+    "5 unavailable, 10 to 12 what `audit verify` found, 130 Ctrl-C. "
+    "Commands of the API read TENANTPLANE_URL and TENANTPLANE_TOKEN.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -61,25 +62,40 @@ def run() -> None:
 
 def invoke(arguments: list[str]) -> int:
     """Run a command and return its exit code; an error becomes one sentence on stderr."""
+    forget_json()
     try:
         app(args=arguments, prog_name="tenantctl")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except DomainError as error:
-        sys.stderr.write(f"{error.message}\n")
-        # the one of what is unavailable speaks to callers of the API; here the sentence says it all
-        if error.remedy and not isinstance(error, Unavailable):
-            sys.stderr.write(f"{error.remedy}\n")
+        remedy = _remedy(error)
+        problem = {"code": error.code, "detail": error.message} | (
+            {"remedy": remedy} if remedy else {}
+        )
+        say_error("\n".join(filter(None, (error.message, remedy))), problem)
         return exit_code(error.code)
     except OSError as error:  # a file or folder that the user named, a full disk
         where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"{where}{error.strerror or type(error).__name__}\n")
+        say_error(f"{where}{error.strerror or type(error).__name__}")
         return FAILED
     except KeyboardInterrupt:
         return 130
     finally:
         CONNECTIONS.close()
     return 0
+
+
+def _remedy(error: DomainError) -> str:
+    """Return the remedy of an error where it fits what was typed here.
+
+    That of what is unavailable speaks to callers of the API; that of a setting needs a variable,
+    and a file or folder that is wrong has none.
+    """
+    if isinstance(error, Unavailable):
+        return ""
+    if isinstance(error, SettingInvalid) and "name" not in error.data:
+        return ""
+    return error.remedy
 
 
 def _say_version(wanted: bool) -> None:

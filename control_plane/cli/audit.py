@@ -132,6 +132,7 @@ def verify(
     )
     from control_plane.adapters.audit.verify import (  # noqa: PLC0415
         PinInvalid,
+        other_host,
         trees_that_must_exist,
     )
     from control_plane.adapters.audit.verify import verify as verify_trees  # noqa: PLC0415
@@ -140,11 +141,20 @@ def verify(
         keys = [load_public_key(file) for file in key] if key else None
         pins = [_kept(file) for file in pin or ()]
         CONNECTIONS.callback(parts.auditor_engine.dispose)
+        host = parts.settings.audit_host
         with database_faults():
+            wanted = [tree_of(parts, tree) for tree in trees] if trees else None
+            other = None if pins else other_host(parts.auditor_engine, host, wanted)
+            if other is not None:
+                refuse(
+                    f"these are logs of {other}, not of {host}: set TENANTPLANE_AUDIT_HOST={other}."
+                    f" If {host} is correct, somebody has replaced every checkpoint",
+                    USAGE,
+                )
             report = verify_trees(
                 parts.auditor_engine,
-                host=parts.settings.audit_host,
-                trees=[tree_of(parts, tree) for tree in trees] if trees else None,
+                host=host,
+                trees=wanted,
                 public_keys=keys,
                 pins=pins,
                 expected=() if trees else trees_that_must_exist(parts.auditor_engine),

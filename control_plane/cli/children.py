@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -115,7 +116,9 @@ class Child:
 
     def last_line(self) -> str:
         """Return the last thing it wrote to its log."""
-        text = self.log.read_text(errors="replace")
+        text = ""
+        with suppress(FileNotFoundError):
+            text = self.log.read_text(errors="replace")
         lines = [line for line in text.splitlines() if line.strip()]
         return lines[-1][-400:] if lines else "no output"
 
@@ -124,9 +127,10 @@ class Child:
 
         The process keeps its file open, for appending, so that the file itself is emptied.
         """
-        if self.log.stat().st_size > LARGEST_LOG:
-            shutil.copyfile(self.log, self.log.with_name(f"{self.log.name}.1"))
-            os.truncate(self.log, 0)
+        with suppress(FileNotFoundError):  # somebody removed it; the next start makes a new one
+            if self.log.stat().st_size > LARGEST_LOG:
+                shutil.copyfile(self.log, self.log.with_name(f"{self.log.name}.1"))
+                os.truncate(self.log, 0)
 
     def stop(self) -> None:
         """Ask it to end, and end it when it does not."""

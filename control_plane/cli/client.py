@@ -28,6 +28,7 @@ ENDED: Final = frozenset(
 )  # fmt: skip
 # what a command opened; closed when it ends, however it ends
 CONNECTIONS: Final = ExitStack()
+_DOWN: Final = frozenset({502, 503, 504})
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 
 
@@ -46,19 +47,33 @@ _JSON: Final = _Wish()
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.", callback=_JSON.hear)]
 
 
+class _Down(httpx.TransportError):
+    """The API, or what is in front of it, answers that it is down for now."""
+
+
 class Refused(typer.Exit):
     """The API said no, or nothing; the sentence has been printed."""
 
 
 def refuse(sentence: str, code: int, *, problem: Mapping[str, Any] | None = None) -> NoReturn:
-    """Print a sentence on stderr and end the command with an exit code.
+    """Print a sentence on stderr and end the command with an exit code."""
+    say_error(sentence, problem)
+    raise Refused(code)
 
-    With ``--json`` it is printed as one JSON object: the API's problem, or ``detail`` alone.
+
+def say_error(sentence: str, problem: Mapping[str, Any] | None = None) -> None:
+    """Print a sentence on stderr.
+
+    With ``--json`` it is printed as one JSON object: the problem, or ``detail`` alone.
     """
     if _JSON.is_wanted:
         sentence = json.dumps(problem or {"detail": sentence})
     sys.stderr.write(f"{sentence}\n")
-    raise Refused(code)
+
+
+def forget_json() -> None:
+    """Begin a command: that an earlier one of this process was asked for JSON does not count."""
+    _JSON.hear(False)
 
 
 def segment(key: str) -> str:
@@ -150,7 +165,7 @@ class Api:
         while True:
             cut: Exception | None = None
             try:
-                for kind, event in self._stream(run_id, last):
+                for kind, event in self._stream(run_id, last, is_again=opened):
                     lost, opened = 0.0, True
                     if kind == "end":
                         return
@@ -166,10 +181,14 @@ class Api:
                 _unreachable(self.url, cut or EOFError())
             time.sleep(0.5)
 
-    def _stream(self, run_id: str, last: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _stream(
+        self, run_id: str, last: int, *, is_again: bool
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(last)}
         path = f"/v1/runs/{segment(run_id)}/events"
         with self._client.stream("GET", path, headers=headers, timeout=60.0) as answer:
+            if is_again and answer.status_code in _DOWN:
+                raise _Down(str(answer.status_code))
             if answer.status_code != 200:
                 answer.read()
                 _refused(answer)
@@ -250,8 +269,9 @@ def _answered(url: str, ask: Callable[[], httpx.Response]) -> httpx.Response:
 
 
 def _unreachable(url: str, error: Exception) -> NoReturn:
+    why = str(error) if isinstance(error, _Down) else type(error).__name__
     refuse(
-        f"{url} does not respond ({type(error).__name__}); is `tenantctl serve` running, and is "
+        f"{url} does not respond ({why}); is `tenantctl serve` running, and is "
         f"TENANTPLANE_URL correct?",
         UNAVAILABLE,
     )
@@ -274,7 +294,7 @@ def _refused(answer: httpx.Response) -> NoReturn:
     except ValueError:
         problem = None
     if not isinstance(problem, dict) or "code" not in problem:
-        code = UNAVAILABLE if answer.status_code in {502, 503, 504} else FAILED
+        code = UNAVAILABLE if answer.status_code in _DOWN else FAILED
         refuse(f"unexpected answer {answer.status_code} from {answer.url.host}", code)
     lines = [f"{problem.get('detail') or problem.get('title')} [{problem['code']}]"]
     others = (problem.get("fields") or [])[1:10]

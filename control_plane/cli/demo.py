@@ -25,12 +25,8 @@ from control_plane.domain.actor import Role
 from control_plane.domain.receipt import sample_receipt
 
 HOME: Final = Path("var/demo")
-_OF_ITS_OWN: Final = dict.fromkeys(
-    (
-        "database_url", "database_owner_url", "database_sequencer_url", "database_auditor_url",
-        "state_url", "objects_url", "sandbox_url", "public_url", "issuer", "jwks_url",
-    )
-)  # fmt: skip
+# programs of this machine; nothing else of the environment reaches the demo
+_OF_THE_MACHINE: Final = frozenset({"pulumi", "terraform", "terraform_mirror"})
 REGION: Final = "eu-west-1"
 CUSTOMER_ACCOUNT: Final = "210987654321"
 COMPANIES: Final = {
@@ -49,7 +45,7 @@ PEOPLE: Final = {
 
 def demo(*, keep: bool) -> None:
     """Build a Hub and one tenant of each mode, verify the audit logs, show what exists."""
-    started = time.monotonic()
+    started, code = time.monotonic(), 0
     settings = demo_settings()
     say("Starting everything (data under var/demo, wiped now and kept at the end)")
     with EmbeddedInstallation(
@@ -60,11 +56,11 @@ def demo(*, keep: bool) -> None:
         say(f"\nDone in {time.monotonic() - started:.0f} s")
         if keep:
             say(f"Everything is still running at {running.url}; Ctrl-C stops it")
-            running.wait()
+            code = running.wait()
     say("Everything is stopped.")
     for fault in faults:
         sys.stderr.write(f"{fault}\n")
-    raise typer.Exit(1 if faults else 0)
+    raise typer.Exit(1 if faults else code)
 
 
 def demo_settings() -> Settings:
@@ -72,7 +68,12 @@ def demo_settings() -> Settings:
 
     The demo approves its own plans and fills its database.
     """
-    return read_settings(home=HOME, port=0, log_level="warning", cloud="sandbox", **_OF_ITS_OWN)
+    own = {
+        name: field.default
+        for name, field in Settings.model_fields.items()
+        if name not in _OF_THE_MACHINE
+    }
+    return read_settings(**own | {"home": HOME, "port": 0, "log_level": "warning"})
 
 
 def say(line: str) -> None:

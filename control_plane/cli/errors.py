@@ -1,6 +1,7 @@
 """Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 not found or not allowed, 5 unavailable.
 
-Ctrl-C ends a command with 130, as shells expect.
+`audit verify` ends with 10 to 12 for what it found. Ctrl-C ends a command with 130, as shells
+expect.
 """
 
 from __future__ import annotations

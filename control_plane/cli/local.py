@@ -34,6 +34,11 @@ stack = typer.Typer(no_args_is_help=True, help="Stacks, for the plain `pulumi` c
 database = typer.Typer(no_args_is_help=True, help="Database of a production installation.")
 LEFT_BY_SERVE = "serve.json"
 _ADMIN = "PGADMIN_URL"
+# SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html)
+_NO_RIGHT = "42501"  # insufficient_privilege
+# undefined table, column and function, and a schema that is not there
+_NO_TABLES = frozenset({"42P01", "42703", "42883", "3F000"})
+_WAITED = frozenset({"55P03", "57014"})  # lock_not_available, query_canceled (timeout)
 
 
 @contextmanager
@@ -47,16 +52,36 @@ def database_faults(setting: str = f"{PREFIX}DATABASE_…") -> Iterator[None]:
 
     try:
         yield
-    except (psycopg.OperationalError, sqlalchemy.exc.OperationalError) as error:
+    except sqlalchemy.exc.ArgumentError:
+        raise _not_a_url(setting) from None
+    except (psycopg.Error, sqlalchemy.exc.DBAPIError) as error:
         cause = getattr(error, "orig", None) or error
-        reason = (str(cause).splitlines() or ["no reason given"])[0][:200]
-        raise Unavailable(f"the database is unreachable: {reason}") from None
-    except (psycopg.ProgrammingError, sqlalchemy.exc.ArgumentError):
-        # its own words would repeat the URL, password and all
-        raise SettingInvalid(
-            f"a URL in {setting} does not start with postgresql:// or names a role without the "
-            "required rights"
-        ) from None
+        state = getattr(cause, "sqlstate", None) or ""
+        if state == _NO_RIGHT:
+            raise SettingInvalid(
+                f"the role in the URL of {setting} does not have the rights that this needs; is it "
+                "the URL of another role?",
+                name=setting,
+            ) from None
+        if state in _NO_TABLES:
+            raise Unavailable(
+                "the database does not have the tables of this release: run `tenantctl database "
+                "upgrade`"
+            ) from None
+        if state in _WAITED:
+            raise Unavailable("the database did not finish in time: try again") from None
+        if isinstance(cause, psycopg.OperationalError):
+            reason = (str(cause).splitlines() or ["no reason given"])[0][:200]
+            what = "refuses" if state else "is unreachable"  # a state is the server's own word
+            raise Unavailable(f"the database {what}: {reason}") from None
+        if isinstance(cause, psycopg.ProgrammingError) and not state:
+            raise _not_a_url(setting) from None
+        raise
+
+
+def _not_a_url(setting: str) -> SettingInvalid:
+    """Return what is said of a URL that cannot be read: the driver's words would repeat it."""
+    return SettingInvalid(f"a URL in {setting} does not start with postgresql://", name=setting)
 
 
 def parts_of_this_installation() -> Parts:
@@ -96,7 +121,7 @@ def tree_of(parts: Parts, key: str) -> str:
     from control_plane.adapters.db.tables import tenant  # noqa: PLC0415
 
     CONNECTIONS.callback(parts.app_engine.dispose)
-    with parts.app_engine.connect() as connection:
+    with database_faults(), parts.app_engine.connect() as connection:
         found = connection.execute(select(tenant.c.id).where(tenant.c.slug == key)).scalar()
     if found is None:
         raise NotFound(f"no tenant has the slug {key}")
@@ -199,14 +224,20 @@ def create_keys(
 ) -> None:
     """Create the keys of an installation in TENANTPLANE_HOME; existing ones are kept.
 
-    The issuer's key is for an embedded installation, and is not created in production.
+    In production each process has a home with its own keys alone, named with --only: `audit` for
+    the signer, `master` and `bundle` for workers, `page` for the API.
     """
     present = config.load()
     is_production = present.installation is Installation.PRODUCTION
     if is_production and only and Key.ISSUER in only:
         raise SettingInvalid("production has no issuer key: tokens come from the identity provider")
+    if is_production and not only:
+        raise SettingInvalid(
+            "in production each process has its own keys: use --only audit for the signer, --only "
+            "master --only bundle for a worker, --only page for the API"
+        )
     home = Home(present.home.absolute())
-    wanted = only or [key for key in Key if not (is_production and key is Key.ISSUER)]
+    wanted = only or list(Key)
     made = home.create_keys(wanted)
     if as_json:
         output.as_json_text({str(key): "made" if key in made else "kept" for key in wanted})
@@ -258,7 +289,15 @@ def make_roles() -> None:
             name=_ADMIN,
         )
     from control_plane.adapters.db.roles import DATABASE, ROLES, bootstrap  # noqa: PLC0415 - heavy
+    from control_plane.adapters.db.transport import is_open_on_the_network  # noqa: PLC0415
 
+    is_production = config.load().installation is Installation.PRODUCTION
+    if is_production and is_open_on_the_network(admin_url):
+        raise SettingInvalid(
+            f"in production {_ADMIN} must ask for TLS: add ?sslmode=verify-full (or verify-ca, or "
+            "require) to the URL",
+            name=_ADMIN,
+        )
     with database_faults(_ADMIN):
         bootstrap(admin_url)
     typer.echo(f"database {DATABASE}, roles {', '.join(ROLES)}: set their passwords")

@@ -8,6 +8,7 @@ watches its parent too, so that nothing is left when this process is killed.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -31,7 +32,7 @@ from pydantic import SecretStr
 
 from control_plane.adapters.db import roles
 from control_plane.adapters.home import Home, Key
-from control_plane.adapters.loopback import connection_options, keep_loopback_direct
+from control_plane.adapters.loopback import keep_loopback_direct
 from control_plane.adapters.postgres.server import SUPERUSER, EmbeddedPostgres
 from control_plane.adapters.pulumi.runner_process import living_calls
 from control_plane.bootstrap import SOURCE, Parts, prepare_database
@@ -49,6 +50,7 @@ from control_plane.config import (
     Installation,
     ProcessRole,
     Settings,
+    authority,
     foreign_secrets,
     secret_settings,
 )
@@ -57,6 +59,9 @@ from control_plane.domain.networks import is_loopback
 
 LOCK_FILE: Final = "serve.lock"  # held while an installation runs in the folder
 Say = Callable[[str], None]
+_WITH_OBJECTS: Final = (ProcessRole.API, ProcessRole.WORKER)  # they may use a bucket
+_OF_AWS: Final = "AWS_"  # what the names of credentials of AWS begin with
+_NOTHING: Final = "\0"  # what no name begins with
 
 
 @dataclass
@@ -123,7 +128,7 @@ class EmbeddedInstallation:
         self._stack.callback(_let_calls_end, home.part("calls"))
         prepare_accounts(Parts(self._child_settings()))
         self._processes(logs)
-        _write_endpoints(home.folder, self.environment, self.url)
+        _write_endpoints(home.folder, self.environment, self.url, self.settings.audit_host)
         self._stack.callback((home.folder / "serve.json").unlink, missing_ok=True)
 
     def _hold(self, home: Path) -> None:
@@ -187,7 +192,7 @@ class EmbeddedInstallation:
             for role in (ProcessRole.SIGNER, ProcessRole.WORKER)
         ]
         api = self._launch("api", [sys.executable, "-m", "api"], ProcessRole.API, logs)
-        own = f"http://{self.settings.host}:{self.settings.port}"
+        own = f"http://{authority(self.settings.host)}:{self.settings.port}"
         api.answers = partial(_answers, own)
         for child in (*waiting, api):
             child.wait_until_ready(started + READY_SECONDS - time.monotonic())
@@ -198,7 +203,12 @@ class EmbeddedInstallation:
         """Start a part with the secrets of its role; one without a role gets none."""
         withheld = secret_settings() if role is None else foreign_secrets(role)
         hidden = {PREFIX + setting.upper() for setting in withheld}
-        environment = {k: v for k, v in self.environment.items() if k not in hidden}
+        foreign = _NOTHING if role in _WITH_OBJECTS else _OF_AWS
+        environment = {
+            name: value
+            for name, value in self.environment.items()
+            if name not in hidden and not name.startswith(foreign)
+        }
         child = Child(name, command, environment, logs / f"{name}.log", SOURCE)
         child.start()
         self._stack.callback(child.stop)
@@ -305,7 +315,8 @@ def _took(started: float) -> str:
 def _clean_environment(settings: Settings, home: Path) -> dict[str, str]:
     """Return the environment of the children: ours, with every setting as this process has it."""
     settled = {PREFIX + name.upper() for name in Settings.model_fields}
-    foreign = "AWS_" if settings.cloud == "sandbox" else "\0"
+    is_for_aws = settings.cloud == "aws" or (settings.objects_url or "").startswith("s3://")
+    foreign = _NOTHING if is_for_aws else _OF_AWS
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -315,44 +326,63 @@ def _clean_environment(settings: Settings, home: Path) -> dict[str, str]:
         value = getattr(settings, name)
         if isinstance(value, Path) and value.exists():
             value = value.absolute()  # the children start in another folder
+        if name == "terraform" and os.sep in value:
+            value = str(Path(value).absolute())  # likewise; without a folder it is found on PATH
         if value is not None:
             plain = value.get_secret_value() if isinstance(value, SecretStr) else value
             environment[PREFIX + name.upper()] = str(plain)
     environment[PREFIX + "HOME"] = str(home)
-    environment[PREFIX + "END_WITH_PARENT"] = "1"
+    environment[PREFIX + "END_WITH_PARENT"] = str(os.getpid())
     environment["PYTHONUNBUFFERED"] = "1"
     keep_loopback_direct(environment)
     return environment
 
 
 def _free_port(host: str, port: int) -> int:
-    """Return the port, or one that is free for 0. Raises ``Unavailable`` when it is taken."""
-    with socket.socket() as probe:
+    """Return the port, or one that is free for 0.
+
+    Raises ``Unavailable`` when it is taken, ``SettingInvalid`` for a host that is not ours.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise _not_ours(host) from None
+    family, _, _, _, address = found[0]
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind(address)
             return int(probe.getsockname()[1])
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise _not_ours(host) from None
             raise Unavailable(
                 f"port {port} on {host} cannot be used ({error.strerror}); "
                 "set TENANTPLANE_PORT to a free one"
             ) from None
 
 
+def _not_ours(host: str) -> SettingInvalid:
+    return SettingInvalid(
+        f"{PREFIX}HOST: {host} is not an address of this machine", name=f"{PREFIX}HOST"
+    )
+
+
 def _answers(url: str) -> bool:
-    try:
-        return httpx.head(f"{url}/healthz", timeout=1.0, **connection_options(url)).is_success
+    try:  # it is on this machine, whatever its address: no proxy
+        return httpx.head(f"{url}/healthz", timeout=1.0, trust_env=False).is_success
     except httpx.HTTPError:
         return False
 
 
-def _write_endpoints(home: Path, environment: Mapping[str, str], url: str) -> None:
+def _write_endpoints(home: Path, environment: Mapping[str, str], url: str, audit_host: str) -> None:
     """Leave where things are for other commands of this user (mode 0600)."""
     wanted = {
         name: value
         for name, value in environment.items()
         if name.startswith(PREFIX) and ("DATABASE" in name or "SANDBOX" in name)
     }
+    wanted[PREFIX + "AUDIT_HOST"] = audit_host  # the logs name it: whoever verifies them needs it
     file = home / "serve.json"
     file.touch(mode=0o600)
     file.write_text(json.dumps({"url": url, "settings": wanted}, indent=1))

@@ -43,7 +43,7 @@ _TARGETS: Final = (
     "vpc_peering_connection_id",
 )  # fmt: skip
 _INLINE_GROUPS: Final = ("aws_security_group", "aws_default_security_group")
-# The default ACL of a network, and what an endpoint lets through, narrow and never open.
+# What an endpoint lets through narrows and never opens.
 _FILTERS: Final = ("aws_vpc_endpoint",)
 _FLAGS: Final = {
     "aws_db_instance": "publicly_accessible",

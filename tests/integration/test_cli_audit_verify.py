@@ -9,15 +9,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from control_plane.adapters.audit.keys import KeyFileSigner
 from control_plane.adapters.audit.note import Checkpoint, VerifierKey, open_checkpoint
 from control_plane.adapters.audit.report import EXIT_CODES
+from control_plane.adapters.db.roles import AUDITOR
 from control_plane.cli.app import invoke
 from control_plane.cli.errors import DONE, FAILED, HIDDEN, REFUSED, UNAVAILABLE, USAGE
 from control_plane.domain.ids import make_id
 from control_plane.domain.tenant import Tenant
 from tests.entities import Entities
+from tests.integration.audit_world import ACME, World
 from tests.storage import Storage
 
 
@@ -107,6 +110,32 @@ def test_a_tenant_without_a_log_is_found_when_all_are_verified(
     out = capsys.readouterr().out
     assert f"localhost/audit/{tenant.id}: NOT OK" in out
     assert "GAP: the log does not exist" in out
+
+
+def test_a_host_that_is_not_set_is_not_called_tampering(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = world.database.url(AUDITOR).replace("postgresql+psycopg://", "postgresql://")
+    monkeypatch.setenv("TENANTPLANE_DATABASE_AUDITOR_URL", url)
+    world.record(3)
+    world.settle()
+    assert invoke(["audit", "verify", ACME]) == 0
+    kept = world.notes()[-1]
+    monkeypatch.setenv("TENANTPLANE_AUDIT_HOST", "audit.example")
+    capsys.readouterr()
+    assert invoke(["audit", "verify", ACME]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "these are logs of localhost, not of audit.example" in said.err
+    assert "set TENANTPLANE_AUDIT_HOST=localhost" in said.err
+    # one checkpoint among others that names another host is what somebody put there
+    monkeypatch.setenv("TENANTPLANE_AUDIT_HOST", "localhost")
+    world.record(1)
+    world.settle()
+    other = {"kept": kept, "note": kept.replace("localhost", "audit.example", 1)}
+    change = text("UPDATE audit_checkpoint SET note = :note WHERE note = :kept")
+    world.database.attack(lambda connection: connection.execute(change, other))
+    assert invoke(["audit", "verify", ACME]) == 10
 
 
 def test_the_key_is_printed_as_other_tools_take_it(

@@ -52,6 +52,16 @@ def test_terraform_is_found_on_the_path(path: Path) -> None:
     assert found.flavour is Flavour.TERRAFORM
 
 
+def test_a_relative_path_is_found_from_every_folder(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = binary(path, "my-terraform", "Terraform v1.12.3\non linux_amd64")
+    monkeypatch.chdir(tmp_path)
+    for setting, places in (("bin/my-terraform", "/nowhere"), ("my-terraform", "bin")):
+        found = find_toolchain(environment={"PATH": places}, binary=setting)
+        assert found.binary == made
+
+
 def test_opentofu_takes_its_place(path: Path) -> None:
     binary(path, "tofu", "OpenTofu v1.11.0\non linux_arm64")
     found = find_toolchain(environment=environment(path))

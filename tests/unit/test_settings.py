@@ -192,6 +192,12 @@ def test_who_holds_which_database_role() -> None:
         (API, "DATABASE_AUDITOR_URL", "postgresql://a:s3cret@[2001:db8::1]/tenantplane"),
         (SIGNER, "DATABASE_SEQUENCER_URL", "postgres://s:s3cret@/tenantplane?host=db"),
         (MIGRATE, "DATABASE_OWNER_URL", "postgresql://o:s3cret@db,127.0.0.1/tenantplane"),
+        (API, "DATABASE_URL", "postgresql://a:s3cret@localhost/tenantplane?host=db.internal"),
+        (API, "DATABASE_URL", "postgresql://a:s3cret@localhost/tenantplane?hostaddr=10.0.0.5"),
+        (WORKER, "STATE_URL", "postgres://s:s3cret@/state?host=10.0.0.1&host=/tmp"),
+        (WORKER, "STATE_URL", "postgres://s:s3cret@/state?host=/tmp,db.internal"),
+        (WORKER, "STATE_URL", "postgres://s:s3cret@db/s?sslmode=disable&sslmode=require"),
+        (SIGNER, "DATABASE_SEQUENCER_URL", "postgresql://s:s3cret@127.0.0.1,db:5433/tenantplane"),
         (WORKER, "OBJECTS_URL", "file://relative/folder"),
     ],
 )
@@ -279,6 +285,8 @@ def test_secrets_are_not_shown() -> None:
         "postgresql://app@/tenantplane?host=/run/postgresql",
         "postgresql://app@127.0.0.1:5433/tenantplane",
         "postgres://app@localhost/tenantplane",
+        "postgresql://app@%2Frun%2Fpostgresql/tenantplane",
+        "postgresql://app@[::1]:5433,localhost/tenantplane?hostaddr=::1,127.0.0.1",
         "postgresql://app@db.internal/tenantplane?connect_timeout=3&sslmode=verify-full",
     ],
 )

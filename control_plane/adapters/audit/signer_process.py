@@ -44,6 +44,7 @@ from control_plane.domain.ids import RANDOM_BYTES, make_id
 EXIT_STOPPED: Final = 0
 EXIT_UNUSABLE: Final = 1
 _THIN_SECONDS: Final = 3600.0  # a checkpoint of each hour is kept
+_REFUSED: Final = "signing_refused"
 _DAMAGED: Final = "row and entries differ"
 _log = structlog.get_logger("control_plane.audit.signer")
 
@@ -81,6 +82,11 @@ class TickReport:
     refused: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
     seconds: float = 0.0
+
+    @property
+    def is_working(self) -> bool:
+        """Whether it read and wrote the database; a tree that is refused stops no other."""
+        return self.error in {None, _REFUSED}
 
 
 class SignerLoop:
@@ -149,7 +155,7 @@ class SignerLoop:
             trees=len(growth),
             signed=len(notes),
             refused=refused,
-            error="signing_refused" if refused else None,
+            error=_REFUSED if refused else None,
             seconds=time.monotonic() - started,
         )
 

@@ -86,7 +86,7 @@ class SqlTrail:
         return newest.note
 
     def _mark_served(self, connection: Connection, tree: str, size: int) -> None:
-        """Note that somebody was given a checkpoint, before it is: it is never thinned then."""
+        """Note that somebody was given a checkpoint, before it is: it is kept longer then."""
         if self._served.get(tree) == size:
             return
         reading.mark_served(connection, tree, size)

@@ -7,6 +7,7 @@ without them the database vouches for itself, and the report says so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -43,6 +44,7 @@ from control_plane.domain.deployment import PLATFORM
 
 OnProgress = Callable[[str, int, int], None]  # tree, entries checked, entries to check
 _PAGE: Final = 2000
+_HOST: Final = re.compile(r"[a-z0-9.-]{1,253}")
 
 
 class PinInvalid(ValueError):
@@ -89,6 +91,24 @@ def trees_that_must_exist(engine: Engine) -> list[str]:
     query = select(tenant.c.id).where(tenant.c.created_at < func.clock_timestamp() - young)
     with engine.connect() as connection:
         return [PLATFORM, *connection.execute(query).scalars()]
+
+
+def other_host(engine: Engine, host: str, trees: Sequence[str] | None = None) -> str | None:
+    """Return the host that every checkpoint names, where that is one and another than ``host``.
+
+    It is what the notes say, before any signature is checked: a reason to ask for the right host,
+    not a finding.
+    """
+    origin = func.split_part(audit_checkpoint.c.note, "\n", 1)
+    query = select(audit_checkpoint.c.tenant_id, origin).distinct()
+    if trees is not None:
+        query = query.where(audit_checkpoint.c.tenant_id.in_(trees))
+    with engine.connect() as connection, connection.begin():
+        reading.limit_to(connection, reading.ALL_TREES)
+        found = connection.execute(query).all()
+    hosts = {str(named).removesuffix(tree_origin("", tree)) for tree, named in found}
+    named = hosts.pop() if len(hosts) == 1 else host
+    return named if named != host and _HOST.fullmatch(named) else None
 
 
 def _verify_tree(

@@ -98,7 +98,7 @@ audit_checkpoint = Table(
 
 Index("ix_audit_checkpoint_signed_at", audit_checkpoint.c.signed_at)
 
-# checkpoints that somebody was given, who may have kept them: they are never thinned
+# checkpoints that somebody was given, who may have kept them: they are kept for 90 days
 audit_served = Table(
     "audit_served",
     metadata,

@@ -310,8 +310,9 @@ BUSINESS_TABLES: Final = (
     engine_call, evidence, timer, run_event, plan, approval, barred, decision, bundle, handover,
     download_link, receipt, idempotency_record, rules_document,
 )  # fmt: skip
-# rows of these are written once; a trigger refuses to change or delete them. Requests and handovers
-# are not among them: they name people, who may have to be erased
+# rows of these are written once; a trigger refuses to change or delete them, except for lines of
+# runs that have ended (migration 0009). Requests and handovers are not among them: they name
+# people, who may have to be erased
 IMMUTABLE: Final = (
     contract, refused_request, deployment_spec, evidence, run_event, plan, barred, decision,
     receipt,

@@ -52,7 +52,8 @@ def choose_identity(folder: Path, program: Path, wanted: Sequence[str] = ()) -> 
         refusals.append(refusal)
     raise Unavailable(
         "PostgreSQL does not run as root, and this system lets root neither enter a user namespace"
-        " nor become the user nobody: start as an ordinary user, or set TENANTPLANE_DATABASE_URL",
+        " nor become the user nobody: start as an ordinary user, or set"
+        " TENANTPLANE_DATABASE_URL and the other three TENANTPLANE_DATABASE_…_URL",
         tried=refusals,
     )
 

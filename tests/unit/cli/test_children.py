@@ -58,6 +58,16 @@ def test_a_part_that_says_nothing_is_not_waited_for_for_ever(tmp_path: Path) -> 
     assert part.has_ended()
 
 
+def test_a_log_that_somebody_deleted_ends_nothing(tmp_path: Path) -> None:
+    part = child(tmp_path, "import sys; sys.stdin.read()")
+    part.log.unlink()
+    part.rotate_log()
+    assert part.last_line() == "no output"
+    part.stop()
+    with pytest.raises(Unavailable, match="part did not start: no output"):
+        part.wait_until_ready(0.1)
+
+
 def test_a_long_log_begins_anew_and_the_one_before_it_is_kept(tmp_path: Path) -> None:
     part = child(
         tmp_path,

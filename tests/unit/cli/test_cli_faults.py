@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from control_plane.cli.client import Api, download_link
+from control_plane.cli.client import Api, Refused, download_link
 from control_plane.domain.actor import Role
 from tests.unit.cli.terminal import Terminal, run
 from tests.world import request_body
@@ -229,3 +229,41 @@ def test_who_watches_learns_that_a_run_was_resumed() -> None:
 
     told = event({"kind": "resumed", "body": {"phase": "applying", "attempt": 2}})
     assert told == "  resumed after an interruption, in its phase applying"
+
+
+class _Restarting(BaseHTTPRequestHandler):
+    """An API that is restarted while a run is watched: a proxy answers for it in between."""
+
+    answers: ClassVar[list[tuple[int, bytes]]] = []
+    heard: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.heard.append(self.headers["Last-Event-ID"])
+        status, body = self.answers.pop(0)
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_watch_goes_on_after_an_api_that_was_down_for_a_moment() -> None:
+    line, end = b'event: line\ndata: {"seq": %d}\n\n', b"event: end\ndata: {}\n\n"
+    _Restarting.answers = [
+        (200, line % 1), (503, b"{}"), (502, b"<html>"), (504, b""), (200, line % 2 + end),
+    ]  # fmt: skip
+    _Restarting.heard.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Restarting) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        api = Api(f"http://127.0.0.1:{server.server_address[1]}", "a.b.c")
+        assert [event["seq"] for event in api.events("run_1")] == [1, 2]
+        _Restarting.answers = [(503, b"{}")]
+        with pytest.raises(Refused) as refused:  # one that was never there is not waited for
+            list(api.events("run_1"))
+        assert refused.value.exit_code == 5
+        api.close()
+        server.shutdown()
+        thread.join(10)
+    assert _Restarting.heard == ["0", "1", "1", "1", "1", "0"]
