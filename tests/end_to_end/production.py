@@ -47,12 +47,18 @@ class Production:
     url: str = ""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     apis: dict[str, Api] = field(default_factory=dict)
+    server_settings: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Have what a company has before: a database, a cloud, an identity provider."""
         short = self.stack.enter_context(_short_folder(self.folder))
         self.server = self.stack.enter_context(
-            EmbeddedPostgres(self.folder / "postgres", short_folder=short, durable=False)
+            EmbeddedPostgres(
+                self.folder / "postgres",
+                short_folder=short,
+                durable=False,
+                settings=self.server_settings,
+            )
         )
         self.certificate, key = certificate(self.folder)
         self.cloud = self._cloud()

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
-from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import boto3
@@ -80,8 +79,7 @@ class TwoHosts(Production):
         """Have a server on the network, a cloud at the end of a line, and a watch."""
         # a loopback address of its own: the port is the same for every server
         self.address = f"127.{self.folder.stat().st_ino % 250 + 2}.{time.time_ns() % 250 + 2}.5"
-        settings = {"listen_addresses": self.address, "max_connections": "100"}
-        self.stack.enter_context(patch.dict(server._SETTINGS, settings))  # a test's
+        self.server_settings = {"listen_addresses": self.address}
         super().__post_init__()
         rules = self.server.data / "pg_hba.conf"
         rules.write_text(f"{_LET_IN}\n{rules.read_text()}")

@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from importlib.util import find_spec
@@ -71,7 +71,8 @@ class EmbeddedPostgres:
     It ends with its parent, however that ends, and recovers from a power cut. ``short_folder``
     holds the socket when the path under ``folder`` is too long for one; the default is the user's
     cache folder. ``durable=False`` is for tests whose data is thrown away. ``identities`` limits
-    what root may try, see ``identity.choose_identity``.
+    what root may try, see ``identity.choose_identity``. ``settings`` go before the server's own,
+    such as ``listen_addresses``.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class EmbeddedPostgres:
         short_folder: Path | None = None,
         durable: bool = True,
         identities: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self.data = self.folder / "data"
@@ -88,6 +90,7 @@ class EmbeddedPostgres:
         self._short_folder = (short_folder or cache_folder()).absolute()
         self._durable = durable
         self._identities = identities
+        self._own_settings = dict(settings or {})
         self._lock: int | None = None
         self._child: Child | None = None
         self.socket_folder = self._choose_socket_folder()
@@ -226,7 +229,7 @@ class EmbeddedPostgres:
         unfinished.rename(self.data)
 
     def _run(self, identity: str, programs: Path, timeout_seconds: float) -> None:
-        settings = _SETTINGS | (_DURABLE if self._durable else _THROWN_AWAY)
+        settings = _SETTINGS | (_DURABLE if self._durable else _THROWN_AWAY) | self._own_settings
         settings["unix_socket_directories"] = f'"{self.socket_folder}"'
         arguments = ["-D", str(self.data), "-p", str(PORT)]
         for name, value in settings.items():
