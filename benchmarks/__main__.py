@@ -124,7 +124,7 @@ class Bench:
         order = {
             "stack": f"bare{number}.production.a",
             "program": "mode_a.slice",
-            "spec": self._spec(number),
+            "spec": slice_spec(f"bare{number}", self._hub()),
             "backend_url": engine_url(f"file://{HOME.absolute() / 'bare-state'}"),
             "folder": str(folder),
             "cli": str(self.parts._cli()),
@@ -147,19 +147,9 @@ class Bench:
             raise SystemExit(f"the bare script failed: {done.stderr[-2000:]}")
         return seconds
 
-    def _spec(self, number: int) -> dict[str, Any]:
-        hub = self._api("ada", Role.PLATFORM_ADMIN).get("/v1/hubs")["items"][0]
-        return {
-            "schema_version": 1,
-            "owner": {
-                "tenant": f"bare{number}", "mode": "A", "environment": "production",
-                "deployment": "dep_01JD3ZK4Q0V8X2M6N7P9R5T1WY", "short": f"bare{number}-aaaaaa",
-            },
-            "region": REGION,
-            "account_id": "123456789012",
-            "hub": hub["outputs"],
-            "retention": {"log_days": 365, "noncurrent_days": 90, "key_deletion_days": 30},
-        }  # fmt: skip
+    def _hub(self) -> dict[str, Any]:
+        hub: dict[str, Any] = self._api("ada", Role.PLATFORM_ADMIN).get("/v1/hubs")["items"][0]
+        return hub
 
     def _watching_memory(self) -> _Peak:
         return _Peak(self, self._worker_pid)
@@ -195,6 +185,21 @@ class _Peak:
                 except psutil.Error:
                     continue
             self._bench.peak = max(self._bench.peak, total)
+
+
+def slice_spec(tenant: str, hub: dict[str, Any]) -> dict[str, Any]:
+    """Return the spec of the bare script's slice in a Hub, as the API shows that."""
+    return {
+        "schema_version": 1,
+        "owner": {
+            "tenant": tenant, "mode": "A", "environment": "production",
+            "deployment": "dep_01JD3ZK4Q0V8X2M6N7P9R5T1WY", "short": f"{tenant}-aaaaaa",
+        },
+        "region": REGION,
+        "account_id": "123456789012",
+        "hub": {**hub["outputs"], "hub_id": hub["id"]},
+        "retention": {"log_days": 365, "noncurrent_days": 90, "key_deletion_days": 30},
+    }  # fmt: skip
 
 
 def _body(number: int) -> dict[str, Any]:
