@@ -22,7 +22,8 @@ from stacks.engine.values import digest
 from stacks.engine.verifying import verify
 
 _PREVIEW = ["preview", "--skip-plugin-pre-install"]
-_TOO_LATE = frozenset({Code.CANCELED, Code.DEADLINE})  # stops that may come as the engine ends
+# stops that may come as the engine ends
+_TOO_LATE = frozenset({Code.CANCELED, Code.DEADLINE, Code.BACKEND_UNAVAILABLE})
 _DIED = frozenset({Code.ENGINE_DIED, Code.PROVIDER_DIED})
 _HARMLESS = frozenset({"same", "read", "refresh"})
 Outcome = Literal["planned", "applied", "looked", "stopped", "canceled"]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from stacks.contract import Code, Request
@@ -126,7 +127,10 @@ class Call:
         ``program`` serves the inline program to it; ``locks`` says that it takes the stack's lock.
         """
         host = self.start_host()
-        events = Recorder(phase=phase, emit=self.channel.event)
+        # Without its backend the engine tries for half a minute to save each step, one by one.
+        events = Recorder(
+            phase=phase, emit=self.channel.event, stop=partial(self.inbox.put, "backend_gone")
+        )
         # Nothing of the program is registered before its holder is told.
         told = threading.Event()
         host.expect(events.take, told.wait)
@@ -143,7 +147,9 @@ class Call:
         if ended.code == 0 or events.started:
             host.wait_for_events()
         failure = None
-        if ended.stopped is not None:
+        if ended.stopped is Code.BACKEND_UNAVAILABLE and events.outage is not None:
+            failure = events.outage
+        elif ended.stopped is not None:
             failure = stopped_failure(ended.stopped, phase=phase, doing=doing)
         elif ended.code != 0:
             failure = classify(
@@ -246,5 +252,6 @@ def stopped_failure(reason: Code, *, phase: str, doing: str) -> CallFailed:
         Code.DEADLINE: f"The engine timed out trying to {doing} and was stopped.",
         Code.CANCELED: f"The engine was canceled while trying to {doing}.",
         Code.PARENT_GONE: f"The control plane's process ended before the engine could {doing}.",
+        Code.BACKEND_UNAVAILABLE: f"The state backend was away as the engine tried to {doing}.",
     }
     return CallFailed(reason, texts[reason], data={"phase": phase})

@@ -27,7 +27,11 @@ _PASSED_PREFIXES = ("AWS_", "PG")  # credentials and endpoints; postgres:// back
 
 _SECOND_INTERRUPT_SECONDS = 5.0
 
-REASONS = {"cancel": Code.CANCELED, "parent_gone": Code.PARENT_GONE}
+REASONS = {
+    "cancel": Code.CANCELED,
+    "parent_gone": Code.PARENT_GONE,
+    "backend_gone": Code.BACKEND_UNAVAILABLE,
+}
 
 
 @dataclass(frozen=True)

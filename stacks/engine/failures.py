@@ -165,14 +165,22 @@ def _by_text(errors: Sequence[str], everything: str) -> CallFailed | None:
     protected = protected_urns(everything)
     if protected:
         return protected_failure(protected)
-    if any(text in everything for text in _BACKEND_TEXTS):
-        text = _first(errors, _BACKEND_TEXTS, everything)
-        if tells_outage(text):
-            return CallFailed(
-                Code.BACKEND_UNAVAILABLE, "The state backend is not available: " + text
-            )
-        return CallFailed(Code.BACKEND, "The state backend cannot be used: " + text)
-    return None
+    return _by_backend(errors, everything)
+
+
+def outage_of(message: str) -> CallFailed | None:
+    """Return the failure that an error of the engine tells of when its state backend is away."""
+    failure = _by_backend([_clean(message)], message)
+    return failure if failure and failure.code is Code.BACKEND_UNAVAILABLE else None
+
+
+def _by_backend(errors: Sequence[str], everything: str) -> CallFailed | None:
+    if not any(text in everything for text in _BACKEND_TEXTS):
+        return None
+    text = _first(errors, _BACKEND_TEXTS, everything)
+    if tells_outage(text):
+        return CallFailed(Code.BACKEND_UNAVAILABLE, "The state backend is not available: " + text)
+    return CallFailed(Code.BACKEND, "The state backend cannot be used: " + text)
 
 
 def _outside_plan(said: Said) -> CallFailed | None:

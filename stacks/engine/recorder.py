@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stacks.engine.failures import name_of, scrubbed, type_of
+from stacks.engine.failures import CallFailed, name_of, outage_of, scrubbed, type_of
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -22,15 +22,20 @@ _ENVELOPE = ("sequence", "timestamp", "preludeEvent", "cancelEvent")
 
 @dataclass
 class Recorder:
-    """The events of one CLI process. Fed by one thread, read after the process has ended."""
+    """The events of one CLI process. Fed by one thread, read after the process has ended.
+
+    ``stop`` is called once, when the engine says that its state backend is away.
+    """
 
     phase: str
     emit: Emit
+    stop: Callable[[], None]
     started: list[Mapping[str, Any]] = field(default_factory=list)  # step metadata, in order
     done: list[Mapping[str, Any]] = field(default_factory=list)
     failed: list[Mapping[str, Any]] = field(default_factory=list)
     diagnostics: list[Mapping[str, Any]] = field(default_factory=list)
     summary: Mapping[str, Any] | None = None
+    outage: CallFailed | None = None
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Record an event as the engine sent it, and forward what it means as progress."""
@@ -88,6 +93,10 @@ class Recorder:
         if diagnostic.get("ephemeral") or diagnostic.get("severity") == "debug":
             return
         self.diagnostics.append(diagnostic)
+        if self.outage is None and str(diagnostic.get("severity", "")).startswith("error"):
+            self.outage = outage_of(str(diagnostic.get("message", "")))
+            if self.outage is not None:
+                self.stop()
         self.emit(
             "diagnostic",
             {

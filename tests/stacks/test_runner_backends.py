@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
+from psycopg import sql
 
-from control_plane.adapters.postgres import EmbeddedPostgres
+from control_plane.adapters.postgres import SUPERUSER, EmbeddedPostgres
 from stacks.contract import Lock
 from stacks.engine.backend import UPDATES_KEPT, Backend, backend_for
 from stacks.engine.failures import CallFailed
@@ -250,6 +254,41 @@ def test_a_table_that_goes_away_during_a_call_is_told_without_its_password(
     assert (outcome.last["code"], outcome.last["changed"]) == ("backend_unavailable", False)
     assert "unable to open state database" in outcome.last["text"]
     assert "hunter2" not in str(outcome)
+
+
+@contextmanager
+def shut(server: EmbeddedPostgres, url: str) -> Iterator[None]:
+    """Shut the database of a URL meanwhile: its sessions end and new ones are refused."""
+    name = urlsplit(url).path.lstrip("/")
+    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    with psycopg.connect(server.url(SUPERUSER, "postgres"), autocommit=True) as admin:
+        admin.execute(allow.format(sql.Identifier(name), sql.Literal(False)))
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        admin.execute(ended, [name])
+        yield
+        admin.execute(allow.format(sql.Identifier(name), sql.Literal(True)))
+
+
+def test_an_engine_whose_backend_goes_away_during_an_apply_is_stopped(
+    make_desk: MakeDesk, states_table: str, postgres_server: EmbeddedPostgres
+) -> None:
+    """Left alone it tries for half a minute to save each step, one after the other."""
+    stack = f"acme-{os.urandom(3).hex()}.production.a"
+    desk = replace(make_desk(stack=stack), backend_url=states_table)
+    with desk.start("up", deadlines={"stop_seconds": 2}) as running:
+        running.until(lambda m: begun(m, KEY))
+        with shut(postgres_server, states_table):
+            ended = running.finish()
+    assert (ended.last["code"], ended.last["changed"]) == ("backend_unavailable", True)
+    assert "not currently accepting connections" in ended.last["text"]
+    told = [e for e in ended.events if e["kind"] == "diagnostic"]
+    assert len([e for e in told if "failed to save snapshot" in e["body"]["text"]]) == 1
+
+    take_over(desk, running)
+    resolved = desk.result("resolve", call_id="run_r.1")
+    assert resolved["outcome"]
+    done = desk.result("up", call_id="run_u.1")
+    assert [c for c in done["look"]["checks"] if not c["ok"]] == []
 
 
 def test_a_table_without_encryption_is_used_only_when_it_is_asked_for() -> None:

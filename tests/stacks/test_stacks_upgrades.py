@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,14 @@ def test_the_next_major_version_is_planned_and_applied_in_place(
         program="mode_b", stack="dainese.production.b", spec=spec,
     )  # fmt: skip
     desk.result("up", verify=False)
-    rds = runner_cloud.client("rds")
-    (before,) = rds.describe_db_instances()["DBInstances"]
+    rds = runner_cloud.client("rds")  # others have databases in this cloud too
+    short = spec["owner"]["short"]
+
+    def instance_of_ours() -> dict[str, Any]:
+        (found,) = rds.describe_db_instances(DBInstanceIdentifier=f"{short}-db")["DBInstances"]
+        return dict(found)
+
+    before = instance_of_ours()
     assert before["EngineVersion"] == "16.4"
 
     desk.spec = {**spec, "database": {**spec["database"], "engine_version": "17"}}
@@ -46,12 +53,11 @@ def test_the_next_major_version_is_planned_and_applied_in_place(
         "outputs_present": True,
         "plans_only_same": True,
     }
-    (after,) = rds.describe_db_instances()["DBInstances"]
+    after = instance_of_ours()
     assert after["DbiResourceId"] == before["DbiResourceId"]
     assert after["EngineVersion"].partition(".")[0] == "17"
     (group,) = after["DBParameterGroups"]
     assert group["DBParameterGroupName"].endswith("-postgres17")
-    named = {
-        g["DBParameterGroupName"] for g in rds.describe_db_parameter_groups()["DBParameterGroups"]
-    }
-    assert not {name for name in named if name.endswith("-postgres16")}
+    groups = rds.describe_db_parameter_groups()["DBParameterGroups"]
+    named = {group["DBParameterGroupName"] for group in groups}
+    assert {name for name in named if name.startswith(short)} == {group["DBParameterGroupName"]}
