@@ -12,11 +12,13 @@ from typing import Final
 
 import structlog
 
+from control_plane.adapters.db.migrate import revision_of
 from control_plane.adapters.dbos.liveness import Liveness
 from control_plane.adapters.ending import EndRequest
 from control_plane.bootstrap import Parts
 from control_plane.domain.errors import DomainError, Unavailable
 from control_plane.services.performing import perform
+from control_plane.services.processes import record_schema, record_worker
 from control_plane.services.rules import record_rules
 from control_plane.workflows import PHASES
 from control_plane.workflows.core import WORKER, Core
@@ -40,6 +42,8 @@ def run(parts: Parts, *, ready: Callable[[], None]) -> int:
     parts.end_with_parent(os.getppid(), end.make)
     with parts.liveness() as liveness:
         perform(parts.core, WORKER, record_rules)
+        perform(parts.core, WORKER, record_schema, revision_of(parts.app_engine))
+        perform(parts.core, WORKER, record_worker, liveness.worker_id, "worker.started")
         phases = {name: partial(_phase, parts.core, name) for name in PHASES}
         executor = parts.executor(liveness, phases)
         executor.start()
@@ -102,6 +106,8 @@ def _end(core: Core, liveness: Liveness, *, stopped: bool) -> None:
     with contextlib.suppress(Exception):  # the next worker finds out by itself
         if liveness.is_held() or liveness.take():
             release_runs(core)
+        code = None if stopped else "name_taken"
+        perform(core, WORKER, record_worker, liveness.worker_id, "worker.stopped", code=code)
     core.builder.stop_all()
     log.info("worker.stopped")
     sys.stdout.flush()

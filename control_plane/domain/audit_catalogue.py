@@ -137,6 +137,10 @@ _REQUESTS: Final = (
 )  # fmt: skip
 
 _PLATFORM: Final = (
+    _schema("database.upgraded", "A worker found the database upgraded to another schema.",
+            revision=_T, previous_revision=_T),
+    _schema("worker.started", "A worker started.", worker=_T),
+    _schema("worker.stopped", "A worker stopped in an orderly way.", worker=_T),
     _schema("hub.requested", "A shared Hub was requested.", cell=_T, capacity=_I),
     _schema("hub.refused", "A request for a Hub was refused.", stages=_DENIED, cell=_T),
     _schema("hub.ready", "A shared Hub is ready for slices.", cell=_T, capacity=_I),

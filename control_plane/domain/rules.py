@@ -44,8 +44,8 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedDocument:
-    """The content of a rules document that a process began to work with last."""
+    """What a process began to work with last: a rules document, or the database's schema."""
 
-    id: str  # its file name
-    digest: str
+    id: str  # a file name, or what is no file
+    digest: str  # of its content; the revision of a schema
     loaded_at: datetime

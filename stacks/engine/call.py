@@ -252,6 +252,6 @@ def stopped_failure(reason: Code, *, phase: str, doing: str) -> CallFailed:
         Code.DEADLINE: f"The engine timed out trying to {doing} and was stopped.",
         Code.CANCELED: f"The engine was canceled while trying to {doing}.",
         Code.PARENT_GONE: f"The control plane's process ended before the engine could {doing}.",
-        Code.BACKEND_UNAVAILABLE: f"The state backend was away as the engine tried to {doing}.",
+        Code.BACKEND_UNAVAILABLE: f"The state backend failed as the engine tried to {doing}.",
     }
     return CallFailed(reason, texts[reason], data={"phase": phase})

@@ -169,7 +169,7 @@ def _by_text(errors: Sequence[str], everything: str) -> CallFailed | None:
 
 
 def outage_of(message: str) -> CallFailed | None:
-    """Return the failure that an error of the engine tells of when its state backend is away."""
+    """Return the failure that the engine reports when its state backend is unavailable."""
     failure = _by_backend([_clean(message)], message)
     return failure if failure and failure.code is Code.BACKEND_UNAVAILABLE else None
 

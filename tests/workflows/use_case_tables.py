@@ -310,6 +310,8 @@ PARTS = {
     "permission.refused",
     "permission.report_suppressed",
     "permission.within_budget",
+    "processes.record_schema",
+    "processes.record_worker",
     "provisioning.follow_decision",
     "provisioning.record_decision",
     "provisioning.record_refusal",

@@ -83,6 +83,12 @@ def pending_on(engine: Engine) -> tuple[str, ...]:
         return _pending(connection)
 
 
+def revision_of(engine: Engine) -> str:
+    """Return the revision that the database is at. Raises ``Unavailable``."""
+    with translated(), engine.connect() as connection:
+        return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar())
+
+
 def differences(url: str) -> list[str]:
     """Return what differs between a migrated database and the tables in the code, in words."""
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415 - as above
