@@ -30,13 +30,20 @@ def test_every_part_comes_back_and_the_data_is_there(served: Served) -> None:
     ):
         victim.send_signal(signal.SIGKILL)
         victim.wait(30)
+    worker = served.named("control_plane.cli", "worker")
+    worker.terminate()
+    worker.wait(60)
     served.until(lambda: is_ready(served), "everything is ready again")
     again = served.api("ada", Role.PLATFORM_ADMIN)
     assert again.get(f"/v1/hubs/{hub['id']}")["status"] == "ready"
     second = again.post("/v1/hubs", {"region": REGION, "cell": "c2", "capacity": 5})
     approve(served, second["run_id"])
     assert ended(served, second["run_id"])["status"] == "applied"
-    for part in ("database", "cloud", "signer", "api"):
+    auditor = served.api("audrey", Role.PLATFORM_AUDITOR)
+    entries = auditor.get("/v1/audit/platform/events?limit=500")["items"]
+    actions = [entry["body"]["action"] for entry in entries]
+    assert (actions.count("worker.started"), actions.count("worker.stopped")) == (2, 1)
+    for part in ("database", "cloud", "signer", "api", "worker"):
         assert f"{part} exited unexpectedly" in served.log.read_text()
     assert served.stop() == 0
 
