@@ -45,7 +45,8 @@ def submit_request(
 ) -> JSONResponse:
     """Accept a signed contract; one contract makes one tenant.
 
-    With `dry_run=true` the request is validated and its mode resolved, and nothing is stored.
+    With `dry_run=true` nothing is stored: the answer is the mode it resolves to, or the refusal
+    that it would get now.
     """
     document = body.document()
     if dry_run:
@@ -91,22 +92,29 @@ def resolve_mode(have: SharedDep, who: CallerDep, body: bodies.Facts) -> Decisio
 
 @router.get("/tenants")
 def list_tenants(
-    have: SharedDep, who: CallerDep, page: PagingDep, status: TenantStatus | None = None
+    have: SharedDep,
+    who: CallerDep,
+    page: PagingDep,
+    status: TenantStatus | None = None,
+    domain: bodies.Domain | None = None,
+    contract_id: bodies.Identifier | None = None,
+    envelope_id: bodies.Identifier | None = None,
 ) -> Page[TenantView]:
-    """List the tenants of the caller's token, newest first."""
+    """List the tenants of the caller's token, newest first; by company or contract if asked."""
     found = perform(
-        have.core, who, tenants.list_tenants, limit=page.limit, before=page.before, status=status
-    )
-    items = [TenantView.of(item, who.actor) for item in found]
+        have.core, who, tenants.list_tenants, limit=page.limit, before=page.before,
+        status=status, domain=domain, contract_id=contract_id, envelope_id=envelope_id,
+    )  # fmt: skip
+    items = [TenantView.of(*item, who.actor) for item in found]
     return Page(items=items, next_page_token=page.token(item.id for item in items))
 
 
 @router.get("/tenants/{key}")
 def get_tenant(have: SharedDep, who: CallerDep, key: str, response: Response) -> TenantView:
     """Show a tenant by id or slug."""
-    tenant = perform(have.core, who, tenants.get_tenant, key)
+    tenant, standing = perform(have.core, who, tenants.show_tenant, key)
     response.headers["ETag"] = etag(tenant.version)
-    return TenantView.of(tenant, who.actor)
+    return TenantView.of(tenant, standing, who.actor)
 
 
 @router.get("/tenants/{key}/outputs")
@@ -119,7 +127,5 @@ def get_outputs(have: SharedDep, who: CallerDep, key: str) -> Page[OutputsView]:
 @router.post("/tenants/{key}/mode-decision")
 def decide_mode(have: SharedDep, who: WriterDep, key: str, body: bodies.ModeDecision) -> TenantView:
     """Confirm a reviewed mode, or correct facts and resolve again (solutions architect)."""
-    tenant, _ = perform(
-        have.core, who, tenants.decide_mode, key, changed_facts=body.facts, reason=body.reason
-    )
-    return TenantView.of(tenant, who.actor)
+    perform(have.core, who, tenants.decide_mode, key, changed_facts=body.facts, reason=body.reason)
+    return TenantView.of(*perform(have.core, who, tenants.show_tenant, key), who.actor)

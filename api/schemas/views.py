@@ -19,6 +19,7 @@ from control_plane.domain.tenant import Tenant, TenantStatus, WaitingOn
 from control_plane.services import tenants as tenant_service
 from control_plane.services.approvals import ApprovalDetails
 from control_plane.services.provisioning import Accepted
+from control_plane.services.standing import Standing
 
 T = TypeVar("T")
 
@@ -54,12 +55,15 @@ class TenantView(View):
     decision: dict[str, Any]
     facts: dict[str, Any]
     allowed_actions: list[str]
+    run_id: str | None
+    bundle_id: str | None
+    error: dict[str, Any] | None
     created_at: datetime
     updated_at: datetime
 
     @classmethod
-    def of(cls, tenant: Tenant, reader: Actor) -> Self:
-        """Return the view of a tenant for whom it is shown to."""
+    def of(cls, tenant: Tenant, standing: Standing, reader: Actor) -> Self:
+        """Return the view of a tenant and where it stands for whom it is shown to."""
         return cls(
             id=tenant.id,
             slug=tenant.slug,
@@ -76,6 +80,9 @@ class TenantView(View):
             decision=dict(tenant.decision),
             facts=dict(tenant.facts),
             allowed_actions=tenant_service.allowed_actions(tenant, reader),
+            run_id=standing.run_id,
+            bundle_id=standing.bundle_id,
+            error=dict(standing.error) if standing.error else None,
             created_at=tenant.created_at,
             updated_at=tenant.updated_at,
         )
@@ -101,7 +108,7 @@ class RequestView(View):
             contract_id=body["contract"]["contract_id"],
             environment=body["environment"],
             created_at=accepted.request.created_at,
-            tenant=TenantView.of(accepted.tenant, reader),
+            tenant=TenantView.of(accepted.tenant, accepted.standing, reader),
             run_id=accepted.run_id,
             bundle_id=accepted.bundle_id,
         )

@@ -100,19 +100,27 @@ def _show_reasons(decision: Mapping[str, Any]) -> None:
 @tenant.command("list")
 def list_tenants(
     status: Annotated[str | None, typer.Option(help="Only this status.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Only of the company's domain.")] = None,
+    contract: Annotated[str | None, typer.Option(help="Only of this contract_id.")] = None,
+    envelope: Annotated[str | None, typer.Option(help="Only of this envelope_id.")] = None,
     limit: Most = 50,
     as_json: Json = False,
 ) -> None:
-    """List tenants, newest first."""
-    found = from_environment().pages("/v1/tenants", most=limit, status=status)
+    """List tenants, newest first; find one by its company or its contract."""
+    found = from_environment().pages(
+        "/v1/tenants", most=limit, status=status, domain=domain, contract_id=contract,
+        envelope_id=envelope,
+    )  # fmt: skip
     output.table(found, as_json=as_json, fields=TENANTS, empty="no tenants")
 
 
 @tenant.command("show")
 def show_tenant(key: str, as_json: Json = False) -> None:
-    """Show a tenant by id or slug, with the reasons for its mode."""
+    """Show a tenant by id or slug, what its newest run says, and the reasons for its mode."""
     found = from_environment().get(f"/v1/tenants/{segment(key)}")
-    output.show(found, as_json=as_json, fields=(*TENANT, "decision.summary", "allowed_actions"))
+    output.show(found, as_json=as_json, fields=(
+        *TENANT, "run_id", "bundle_id", "error.message", "decision.summary", "allowed_actions",
+    ))  # fmt: skip
     if not as_json:
         _show_reasons(found["decision"])
         if "mode-decision" in found["allowed_actions"]:

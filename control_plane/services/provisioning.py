@@ -32,6 +32,7 @@ from control_plane.domain.tenant import (
 )
 from control_plane.ports.rows import UnitOfWork
 from control_plane.services.permission import READ_TENANTS, require_role, require_visibility
+from control_plane.services.standing import Standing, standings
 from control_plane.services.starting import start_provisioning
 from control_plane.workflows.core import Act, Caller, Core
 from control_plane.workflows.owners import sync_tenant
@@ -51,8 +52,17 @@ class Accepted:
     request: ProvisioningRequest
     tenant: Tenant
     created: bool
-    run_id: str | None = None  # newest run of the tenant
-    bundle_id: str | None = None  # newest bundle of the tenant
+    standing: Standing
+
+    @property
+    def run_id(self) -> str | None:
+        """The newest run of the tenant."""
+        return self.standing.run_id
+
+    @property
+    def bundle_id(self) -> str | None:
+        """The newest bundle of the tenant."""
+        return self.standing.bundle_id
 
 
 def facts_of(body: Mapping[str, Any]) -> Facts:
@@ -84,8 +94,21 @@ def resolve_mode(act: Act, facts: Facts) -> ModeDecision:
 
 
 def dry_run_request(act: Act, body: Mapping[str, Any]) -> ModeDecision:
-    """Validate a request and resolve its mode; stores nothing (``dry_run``)."""
+    """Validate a request and resolve its mode; stores nothing (``dry_run``).
+
+    Raises what ``submit_request`` would raise for it now.
+    """
     require_role(act, *SUBMITTERS, wanted="provisioning_requests.preview")
+    contract, uow = body["contract"], act.uow
+    provider = contract["provider"]
+    same = uow.contracts.find(provider=provider, envelope_id=contract["envelope_id"])
+    if same:
+        _replay_existing(act, same[0], digest(dict(body)))
+        return _resolved(act.core, body)[1]
+    if uow.contracts.find(provider=provider, contract_id=contract["contract_id"]):
+        raise _contract_used(uow, act.caller, provider, contract["contract_id"])
+    if not body.get("additional_tenant"):
+        _require_first(uow, act.caller, body["company"]["domain"])
     return _resolved(act.core, body)[1]
 
 
@@ -152,7 +175,7 @@ def _accept(act: Act, body: Mapping[str, Any]) -> Accepted:
     tenant = _new_tenant(act, body, facts, decision)
     request = _store(act, body, tenant)
     if not body.get("additional_tenant"):
-        _require_first(act.uow, act.caller, tenant)
+        _require_first(act.uow, act.caller, tenant.domain, tenant.id)
     _record_acceptance(act, request, tenant, decision)
     tenant = follow_decision(act, tenant, decision)
     return _accepted(act.uow, request, tenant, created=True)
@@ -173,28 +196,26 @@ def _replay_existing(act: Act, contract: Contract, body_digest: str) -> Accepted
     return _accepted(uow, request, tenant, created=False)
 
 
-def _require_first(uow: UnitOfWork, caller: Caller, tenant: Tenant) -> None:
-    """Refuse a second live tenant of a company, whose identity is its domain.
+def _require_first(uow: UnitOfWork, caller: Caller, domain: str, own: str | None = None) -> None:
+    """Refuse a second live tenant of a company, whose identity is its domain; ``own`` is the first.
 
     Others of the company wait here until this transaction ends, and see its tenant then.
     """
-    uow.serialize_on(f"company:{tenant.domain}")
-    for other in uow.tenants.find(domain=tenant.domain):
-        if other.id != tenant.id and other.status is not TenantStatus.DEPROVISIONED:
+    uow.serialize_on(f"company:{domain}")
+    for other in uow.tenants.find(domain=domain):
+        if other.id != own and other.status is not TenantStatus.DEPROVISIONED:
             if not caller.actor.sees(other.id):
-                raise CompanyHasTenant(f"{tenant.domain} already has a live tenant")
+                raise CompanyHasTenant(f"{domain} already has a live tenant")
             raise CompanyHasTenant(
-                f"{tenant.domain} already has the live tenant {other.slug}", tenant_id=other.id
+                f"{domain} already has the live tenant {other.slug}", tenant_id=other.id
             )
 
 
 def _accepted(
     uow: UnitOfWork, request: ProvisioningRequest, tenant: Tenant, *, created: bool
 ) -> Accepted:
-    run_id, bundle_id = uow.queries.newest_of_tenants([tenant.id])[tenant.id]
-    return Accepted(
-        request=request, tenant=tenant, created=created, run_id=run_id, bundle_id=bundle_id
-    )
+    standing = standings(uow, [tenant])[tenant.id]
+    return Accepted(request=request, tenant=tenant, created=created, standing=standing)
 
 
 def _new_tenant(
@@ -268,14 +289,20 @@ def _add_contract(uow: UnitOfWork, caller: Caller, contract: Contract) -> None:
     except Conflict as conflict:
         if conflict.data.get("constraint") != _SAME_CONTRACT:
             raise
-        (used,) = uow.contracts.find(provider=contract.provider, contract_id=contract.contract_id)
-        seen = {}
-        if caller.actor.sees(used.tenant_id):
-            request = uow.requests.find(contract_ref=used.id)[0]
-            seen = {"request_id": request.id, "tenant_id": used.tenant_id}
-        raise ContractAlreadyUsed(
-            "the contract already has a tenant, made from another envelope", **seen
-        ) from conflict
+        raise _contract_used(uow, caller, contract.provider, contract.contract_id) from conflict
+
+
+def _contract_used(
+    uow: UnitOfWork, caller: Caller, provider: str, contract_id: str
+) -> ContractAlreadyUsed:
+    (used,) = uow.contracts.find(provider=provider, contract_id=contract_id)
+    seen = {}
+    if caller.actor.sees(used.tenant_id):
+        request = uow.requests.find(contract_ref=used.id)[0]
+        seen = {"request_id": request.id, "tenant_id": used.tenant_id}
+    return ContractAlreadyUsed(
+        "the contract already has a tenant, made from another envelope", **seen
+    )
 
 
 def _record_acceptance(
@@ -347,14 +374,13 @@ def list_requests(act: Act, *, limit: int, before: str | None) -> list[Accepted]
     found = act.uow.requests.page(limit=limit, before=before, **equals)
     ids = tuple({request.tenant_id for request in found})
     tenants = {tenant.id: tenant for tenant in act.uow.tenants.find(id=ids)}
-    newest = act.uow.queries.newest_of_tenants(ids)
+    known = standings(act.uow, list(tenants.values()))
     return [
         Accepted(
             request=request,
             tenant=tenants[request.tenant_id],
             created=False,
-            run_id=newest[request.tenant_id][0],
-            bundle_id=newest[request.tenant_id][1],
+            standing=known[request.tenant_id],
         )
         for request in found
     ]

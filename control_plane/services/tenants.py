@@ -17,8 +17,11 @@ from control_plane.domain.tenant import Tenant, TenantStatus
 from control_plane.ports.rows import UnitOfWork
 from control_plane.services.permission import READ_TENANTS, require_role, require_visibility
 from control_plane.services.provisioning import follow_decision, record_decision
+from control_plane.services.standing import Standing, standings
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record, refused_as
+
+Shown = tuple[Tenant, Standing]
 
 
 def get_tenant(act: Act, key: str) -> Tenant:
@@ -39,13 +42,41 @@ def find_tenant(uow: UnitOfWork, key: str) -> Tenant | None:
     return found
 
 
-def list_tenants(act: Act, *, limit: int, before: str | None, status: str | None) -> list[Tenant]:
-    """Return the tenants of the caller's token, newest first."""
+def show_tenant(act: Act, key: str) -> Shown:
+    """Return a tenant by id or slug and where it stands. Raises as ``get_tenant`` does."""
+    tenant = get_tenant(act, key)
+    return tenant, standings(act.uow, [tenant])[tenant.id]
+
+
+def list_tenants(
+    act: Act,
+    *,
+    limit: int,
+    before: str | None,
+    status: str | None = None,
+    domain: str | None = None,
+    contract_id: str | None = None,
+    envelope_id: str | None = None,
+) -> list[Shown]:
+    """Return the tenants of the caller's token and where they stand, newest first.
+
+    ``contract_id`` and ``envelope_id`` are those of the contract that a tenant was made from.
+    """
     require_role(act, *READ_TENANTS, wanted="tenants.read")
-    equals: dict[str, object] = {"status": status} if status else {}
-    if "*" not in act.caller.actor.tenants:
+    equals: dict[str, Any] = _given(status=status, domain=domain)
+    contract = _given(contract_id=contract_id, envelope_id=envelope_id)
+    if contract:
+        made = {each.tenant_id for each in act.uow.contracts.find(**contract)}
+        equals["id"] = {each for each in made if act.caller.actor.sees(each)}
+    elif "*" not in act.caller.actor.tenants:
         equals["id"] = act.caller.actor.tenants
-    return act.uow.tenants.page(limit=limit, before=before, **equals)
+    found = act.uow.tenants.page(limit=limit, before=before, **equals)
+    known = standings(act.uow, found)
+    return [(tenant, known[tenant.id]) for tenant in found]
+
+
+def _given(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def deployments_of(act: Act, key: str) -> list[Deployment]:

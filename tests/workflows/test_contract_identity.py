@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
-from control_plane.domain.errors import CompanyHasTenant, ContractAlreadyUsed, InvalidInput
+from control_plane.domain.actor import Role
+from control_plane.domain.errors import (
+    CompanyHasTenant,
+    ContractAlreadyUsed,
+    DomainError,
+    InvalidInput,
+)
 from control_plane.domain.tenant import RefusedRequest, TenantStatus
 from control_plane.services import provisioning, tenants
 from control_plane.services.performing import perform
-from control_plane.services.provisioning import Accepted
+from control_plane.services.provisioning import Accepted, dry_run_request
 from control_plane.workflows.core import Caller
 from tests.world import ARCHITECT, AUTOMATION, World, machine, request_body
 
@@ -54,6 +60,27 @@ def test_a_company_with_a_live_tenant_gets_no_second_one_by_chance(world: World)
     assert refused.value.data == {"tenant_id": first.tenant.id}
     assert refused_events(world)[-1]["code"] == "company_has_tenant"
     assert len(world.rows("tenant")) == 1
+
+
+def test_a_dry_run_is_refused_as_the_request_would_be(world: World) -> None:
+    first = world.submit("A", 1)
+
+    def tried(body: dict[str, Any]) -> str:
+        try:
+            return str(perform(world.core, AUTOMATION, dry_run_request, body).outcome)
+        except DomainError as error:
+            return error.code
+
+    again = dict(first.request.body)
+    assert tried(again) == "resolved"
+    amended = {**again, "contract": {**again["contract"], "seats": 4711}}
+    assert tried(amended) == "contract_already_used"
+    other_envelope = {**again, "contract": {**again["contract"], "envelope_id": "another"}}
+    assert tried(other_envelope) == "contract_already_used"
+    new = request_body("A", 2)
+    assert tried({**new, "company": again["company"]}) == "company_has_tenant"
+    assert tried({**new, "company": again["company"], "additional_tenant": True}) == "resolved"
+    assert list(world.rows("tenant")) == [first.tenant.id]
 
 
 def test_a_further_tenant_that_is_meant_is_made(world: World) -> None:
@@ -216,3 +243,36 @@ def test_null_clears_a_fact(world: World) -> None:
     )
     assert (tenant.facts["customer_managed_key"], tenant.facts["ip_allow_list"]) == (False, [])
     assert decision.mode == "A"
+
+
+def test_a_tenant_is_found_by_its_company_and_by_its_contract(world: World) -> None:
+    first, second = submit(world, 1), submit(world, 2)
+    contract = first.request.body["contract"]
+
+    def found(who: Caller = AUTOMATION, **by: str) -> list[str]:
+        shown = perform(world.core, who, tenants.list_tenants, limit=9, before=None, **by)
+        return [tenant.id for tenant, _ in shown]
+
+    assert found() == [second.tenant.id, first.tenant.id]
+    assert found(domain=first.tenant.domain) == [first.tenant.id]
+    assert found(contract_id=contract["contract_id"]) == [first.tenant.id]
+    assert found(envelope_id=contract["envelope_id"]) == [first.tenant.id]
+    assert found(envelope_id=contract["envelope_id"], domain=second.tenant.domain) == []
+    assert found(contract_id="unknown") == []
+    everyone = machine("crm-2", Role.AUTOMATION)
+    stranger = replace(everyone, actor=replace(everyone.actor, tenants=(second.tenant.id,)))
+    assert found(stranger, contract_id=contract["contract_id"]) == []
+    assert found(stranger) == [second.tenant.id]
+
+
+def test_a_tenant_says_why_it_waits_or_failed(world: World) -> None:
+    waits = world.submit("A", 1)  # there is no Hub
+    world.work()
+    tenant, standing = perform(world.core, AUTOMATION, tenants.show_tenant, waits.tenant.slug)
+    assert (tenant.id, standing.run_id) == (waits.tenant.id, waits.run_id)
+    assert standing.error is not None
+    assert standing.error["code"] == "hub_unavailable"
+    assert waits.tenant.region in standing.error["message"]
+    bundle = world.submit("C", 2)
+    _, standing = perform(world.core, AUTOMATION, tenants.show_tenant, bundle.tenant.id)
+    assert (standing.run_id, standing.bundle_id, standing.error) == (None, bundle.bundle_id, None)

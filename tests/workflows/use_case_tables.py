@@ -408,6 +408,9 @@ READING: dict[str, Read] = {
     "tenants.get_tenant": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, tenants.get_tenant, tenant
     ),
+    "tenants.show_tenant": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, tenants.show_tenant, tenant
+    ),
     "tenants.list_tenants": lambda s, *_: perform(
         s.core, EVERYBODY, tenants.list_tenants, limit=5, before=None, status=None
     ),

@@ -1,0 +1,39 @@
+"""Where tenants stand: their newest run and bundle, and what these say is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from control_plane.domain.tenant import Tenant
+from control_plane.ports.rows import UnitOfWork
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """The newest run and bundle of a tenant.
+
+    ``error`` is ``{code, message, data}`` of the error that ended or blocked the newest run, makes
+    it wait, or ended the newest bundle; None when there was none.
+    """
+
+    run_id: str | None
+    bundle_id: str | None
+    error: Mapping[str, Any] | None
+
+
+def standings(uow: UnitOfWork, tenants: Sequence[Tenant]) -> Mapping[str, Standing]:
+    """Return where each of some tenants stands, by its id, in three questions for all."""
+    newest = uow.queries.newest_of_tenants([tenant.id for tenant in tenants])
+    runs = uow.runs.find(id=[run for run, _ in newest.values() if run])
+    bundles = uow.bundles.find(id=[bundle for _, bundle in newest.values() if bundle])
+    errors = {run.id: run.error for run in runs} | {each.id: each.error for each in bundles}
+    return {
+        tenant: Standing(
+            run_id=run,
+            bundle_id=bundle,
+            error=errors.get(run or "") or errors.get(bundle or ""),
+        )
+        for tenant, (run, bundle) in newest.items()
+    }
