@@ -86,6 +86,8 @@ class Edge:
         fault = _fault(scope)
         if fault is not None:
             await errors.of_fact(Request(scope), fault)(scope, receive, answer)
+        elif headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            await errors.of_status(Request(scope), 415)(scope, receive, answer)
         elif _too_large(headers):
             await errors.of_status(Request(scope), 413)(scope, receive, answer)
         else:

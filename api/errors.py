@@ -80,8 +80,8 @@ HTTP: Final = {
     413: ("body_too_large", "The body is too large", "Send at most 256 KiB."),
     415: (
         "unsupported_media_type",
-        "The body is not JSON",
-        "Send JSON with `Content-Type: application/json`.",
+        "The body is not plain JSON",
+        "Send JSON with `Content-Type: application/json`, not compressed.",
     ),
 }
 _SHOWN_FIELDS: Final = 50

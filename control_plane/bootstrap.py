@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import structlog
 from sqlalchemy import Engine
@@ -50,7 +51,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 REHEARSAL: Final = "rehearsal on the emulated cloud: nothing here exists in AWS"
-_STATES: Final = "state"  # folder of the home
+_STATES: Final = "state"  # folders of the home
+_OBJECTS: Final = "objects"
 _WATCHED: Final = config.PREFIX + "END_WITH_PARENT"
 # the product's own files: programs, schemas, modules, rules
 SOURCE: Final = Path(__file__).resolve().parent.parent
@@ -75,7 +77,7 @@ class Parts:
     @cached_property
     def objects(self) -> ObjectStore:
         """The store of bundles and saved plans. Raises ``SettingInvalid``."""
-        return open_store(self.settings.objects_url, folder=self.home.part("objects"))
+        return open_store(self.settings.objects_url, folder=self.home.part(_OBJECTS))
 
     @cached_property
     def app_url(self) -> str:
@@ -181,17 +183,30 @@ class Parts:
         return FileSecretStore(self.home.key(Key.MASTER))
 
     def prepare_work(self) -> None:
-        """Make the folder of states, where they are in the home.
+        """Make the folders of states and objects, where they are in the home.
 
-        Raises ``SettingInvalid`` unless a worker's keys are there: before any work, not in it.
+        Raises ``SettingInvalid`` unless a worker's keys are there and the folders that settings
+        name: before any work, not in it.
         """
         read_secret(self.home.key(Key.MASTER))
         try:
             load_key_file(self.home.key(Key.BUNDLE))
         except KeyFileUnusable as error:
             raise SettingInvalid(str(error)) from error
-        if self.settings.state_url is None:
-            self.home.part(_STATES).mkdir(exist_ok=True, mode=0o700)
+        state_url = self.settings.state_url
+        given = {
+            "STATE_URL": (state_url.get_secret_value() if state_url else None, _STATES),
+            "OBJECTS_URL": (self.settings.objects_url, _OBJECTS),
+        }
+        for name, (url, part) in given.items():
+            if url is None:
+                self.home.part(part).mkdir(exist_ok=True, mode=0o700)
+            elif url.startswith("file://") and not Path(urlsplit(url).path).is_dir():
+                raise SettingInvalid(
+                    f"{config.PREFIX}{name}: there is no folder {urlsplit(url).path}; create it, "
+                    "or mount the volume that it is on",
+                    name=f"{config.PREFIX}{name}",
+                )
 
     @cached_property
     def page_key(self) -> bytes:

@@ -21,6 +21,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from control_plane.domain.errors import SettingInvalid
+from control_plane.production import refuse_in_production, refuse_open_transport
 
 PREFIX = "TENANTPLANE_"
 STATE_SCHEMES: Final = ("file://", "s3://", "postgres://")
@@ -223,44 +224,19 @@ class Settings(BaseSettings):
             if self.rehearsal:
                 raise ValueError(f"{PREFIX}REHEARSAL needs {PREFIX}INSTALLATION=production")
             return self
-        for name in ("issuer", "jwks_url", "public_url"):
-            url = getattr(self, name)
-            if url is not None and not (url.startswith("https://") and urlsplit(url).hostname):
-                raise ValueError(f"in production {PREFIX}{name.upper()} must be an https:// URL")
-        if "home" in self.model_fields_set and not self.home.is_absolute():
-            raise ValueError(f"in production {PREFIX}HOME must be an absolute path")
-        if "audit_host" in self.model_fields_set and self.audit_host == "localhost":
-            raise ValueError(
-                f"in production {PREFIX}AUDIT_HOST must be your host name, not localhost"
-            )
-        if "accounts" in self.model_fields_set:
-            raise ValueError(
-                f"{PREFIX}ACCOUNTS is only for `serve`; in production fill the pool with "
-                "`tenantctl account add`"
-            )
-        if "cloud" in self.model_fields_set and self.cloud != "aws" and not self.rehearsal:
-            raise ValueError(
-                f"in production {PREFIX}CLOUD must be aws; the emulated cloud needs "
-                f"{PREFIX}REHEARSAL=true"
-            )
+        refuse_in_production(self, PREFIX)
+        refuse_open_transport(self, secret_settings(), PREFIX)
         return self
 
     @model_validator(mode="after")
-    def _asks_for_tls(self) -> Self:
-        """Refuse in production a database on another machine without encryption on the way."""
-        if self.installation is not Installation.PRODUCTION:
+    def _knows_its_issuer(self) -> Self:
+        """Refuse an issuer whose keys nobody could ask for; production needs both anyway."""
+        if self.installation is Installation.PRODUCTION:
             return self
-        from control_plane.adapters.db.transport import (  # noqa: PLC0415 - most commands have no URL
-            is_open_on_the_network,
-        )
-
-        for name in secret_settings():
-            secret = getattr(self, name)
-            if secret is not None and is_open_on_the_network(secret.get_secret_value()):
-                raise ValueError(
-                    f"in production {PREFIX}{name.upper()} must ask for TLS: add "
-                    "?sslmode=verify-full (or verify-ca, or require) to the URL"
-                )
+        if (self.issuer is None) != (self.jwks_url is None):
+            raise ValueError(f"{PREFIX}ISSUER and {PREFIX}JWKS_URL must be set together")
+        if self.jwks_url is not None and urlsplit(self.jwks_url).scheme not in ("http", "https"):
+            raise ValueError(f"{PREFIX}JWKS_URL must be an https:// URL")
         return self
 
     @field_validator("person_evidence")
@@ -362,7 +338,7 @@ def load(
         settings = Settings(**dict(overrides or {}))
     except ValidationError as error:
         first = error.errors()[0]
-        message = str(first["msg"]).removeprefix("Value error, ")
+        message = str(first["msg"]).removeprefix("Value error, ").replace("Input should", "must")
         if not first["loc"]:  # a rule over several settings, whose sentence names them
             named = re.search(rf"{PREFIX}[A-Z_]+", message)
             raise SettingInvalid(message, name=named[0] if named else PREFIX) from None

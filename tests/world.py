@@ -104,6 +104,7 @@ class World:
     def __init__(self, storage: Storage, **limits: Any) -> None:
         folder = Path(tempfile.mkdtemp(dir=storage.folder))
         create_secret(folder / "master.key")
+        (folder / "objects").mkdir()
         self.storage = storage
         self.clock = FixedClock()
         self.engine = ScriptedEngine()

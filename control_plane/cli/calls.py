@@ -36,13 +36,16 @@ def read_json(file: Path) -> dict[str, Any]:
 
     UTF-8 and UTF-16 are read, with and without a byte order mark: shells of Windows write them.
     """
+    name = "standard input" if str(file) == "-" else file
     try:
         content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         found = json.loads(content)
-    except (OSError, ValueError, RecursionError) as error:
-        refuse(f"{file} is not valid JSON: {error}", USAGE)
+    except OSError as error:
+        refuse(f"{file} cannot be read: {error.strerror}", USAGE)
+    except (ValueError, RecursionError) as error:
+        refuse(f"{name} is not valid JSON: {error}", USAGE)
     if not isinstance(found, dict):
-        refuse(f"{file} must contain a JSON object", USAGE)
+        refuse(f"{name} must contain a JSON object", USAGE)
     return found
 
 
@@ -207,7 +210,9 @@ def _show_checks(found: Mapping[str, Any]) -> None:
 def show_run(run_id: str, as_json: Json = False) -> None:
     """Show a run with its checks and what it waits for."""
     found = from_environment().get(f"/v1/runs/{segment(run_id)}")
-    fields = (*RUN, "next_action", "approval_id", "error.message", "allowed_actions")
+    fields = (
+        *RUN, "next_action", "approval_id", "error.message", "error.remedy", "allowed_actions",
+    )  # fmt: skip
     output.show(found, as_json=as_json, fields=fields)
     if not as_json:
         _show_checks(found)

@@ -299,6 +299,7 @@ def _refused(answer: httpx.Response) -> NoReturn:
     lines = [f"{problem.get('detail') or problem.get('title')} [{problem['code']}]"]
     others = (problem.get("fields") or [])[1:10]
     lines += [f"  {item['field']}: {item['reason']}" for item in others]
+    lines += [f"  {name}: {problem[name]}" for name in sorted(problem) if name.endswith("_id")]
     if problem.get("remedy"):
         lines.append(str(problem["remedy"]))
     if problem["code"] == "internal":

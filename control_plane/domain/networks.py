@@ -14,14 +14,19 @@ from control_plane.domain.errors import InvalidInput
 
 MOST_NETWORKS: Final = 60
 WIDEST_PREFIX: Final = 8
+# RFC 6890: "this network", loopback, link local; RFC 1112: multicast and reserved
+_NOBODY: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
+)
 
 
 def allowed_networks(given: Sequence[str], *, field: str) -> tuple[str, ...]:
     """Return IPv4 networks as ``10.0.0.0/8``; a single address is a /32.
 
     Networks may overlap. Raises ``InvalidInput`` naming ``field`` and the place in the list: for
-    what is not a network, for IPv6, for a network wider than /8, for one that repeats, and for more
-    than 60.
+    what is not a network, for IPv6, for a network wider than /8, for one from which nobody comes,
+    such as loopback, for one that repeats, and for more than 60.
     """
     if len(given) > MOST_NETWORKS:
         raise InvalidInput(
@@ -53,6 +58,8 @@ def _network(text: str, earlier: Sequence[str]) -> str:
         raise ValueError(f"has host bits set; the network is {network}")
     if network.prefixlen < WIDEST_PREFIX:
         raise ValueError(f"is wider than /{WIDEST_PREFIX}")
+    if any(network.overlaps(nobody) for nobody in _NOBODY):
+        raise ValueError("holds addresses from which nobody can reach a Hub")
     if str(network) in earlier:
         raise ValueError(f"repeats the network {network}")
     return str(network)

@@ -14,7 +14,10 @@ from control_plane.ports import Json
 
 
 class ObjectStore(Protocol):
-    """Bytes under a key: saved plans (sealed), archives, attestations."""
+    """Bytes under a key: saved plans (sealed), archives, attestations.
+
+    Each raises ``Unavailable`` when the store cannot be reached.
+    """
 
     def put(self, key: str, content: bytes) -> None:
         """Store durably; an existing key with other content is refused with ``Conflict``."""

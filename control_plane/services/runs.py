@@ -104,6 +104,11 @@ def _steer(act: Act, run_id: str, wanted: str, steer: Callable[[Act, Run, Deploy
     targets = (("run", run_id),)
     with refused_as(act, "run.refused", tree=run.tenant_id, targets=targets, wanted=wanted):
         run, deployment = locked_run(act.uow, run_id)
+        if wanted == "cancel" and run.cancel_requested and run.status not in TERMINAL_RUN:
+            raise IllegalTransition(
+                f"the run is being canceled already: it is {run.status}",
+                present_status=str(run.status),
+            )
         if wanted not in _possible(run):
             raise IllegalTransition(
                 f"the run cannot be {_WAYS_TO_SAY[wanted]}: it is {run.status}",

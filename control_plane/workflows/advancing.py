@@ -22,6 +22,7 @@ from control_plane.domain.errors import (
     ForeignLock,
     HubUnavailable,
     NoAccount,
+    NotFound,
     StaleCall,
 )
 from control_plane.domain.next_step import Step, StepKind, next_step
@@ -171,7 +172,11 @@ def _apply(turn: Turn, call: EngineCall, listener: Listener) -> None:
         raise EngineFailed("the run has no plan to apply")
     saved_plan = None
     if run.status is RunStatus.APPROVED:
-        saved_plan = core.secrets.open(core.objects.get(plan.saved_plan_ref), context=plan.id)
+        try:
+            sealed = core.objects.get(plan.saved_plan_ref)
+        except NotFound as error:
+            raise EngineFailed("the object store no longer has the saved plan") from error
+        saved_plan = core.secrets.open(sealed, context=plan.id)
     _apply_through_gate(turn, call, listener, saved_plan=saved_plan)
 
 

@@ -13,6 +13,7 @@ from stacks.contract import Code, Request
 from stacks.engine.backend import PROJECT
 from stacks.engine.failures import CallFailed
 from stacks.engine.guard import CALL_FILE
+from stacks.engine.outages import is_outage
 
 PLUGINS_VARIABLE = "TENANTPLANE_PULUMI_PLUGINS"  # folder with the official plugins
 
@@ -70,7 +71,8 @@ def make_folder(root: Path, call_id: str) -> None:
         ) from None
     except OSError as error:
         raise CallFailed(
-            Code.BAD_REQUEST, f"The work folder could not be created: {error.strerror}."
+            Code.BACKEND_UNAVAILABLE if is_outage(error) else Code.BAD_REQUEST,
+            f"The work folder could not be created: {error.strerror}.",
         ) from error
 
 

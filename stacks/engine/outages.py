@@ -36,7 +36,8 @@ _REFUSED_STATES = ("28", "3D")  # classes of SQLSTATE: who and which database
 _READ_ONLY = "25006"  # a standby that is about to take over
 # What the engine, its drivers and its operating system say (pulumi 3.259.0, lib/pq, aws-sdk-go-v2).
 _SAID = re.compile(
-    r"connection (?:refused|reset|timed out|aborted)|connect: no such file or directory"
+    r"unable to open state directory[^\n]*no such file or directory"  # a volume that is gone
+    r"|connection (?:refused|reset|timed out|aborted)|connect: no such file or directory"
     r"|broken pipe|no such host|server misbehaving"
     r"|(?:network|host) is (?:unreachable|down)|no route to host|i/o timeout|handshake timeout"
     r"|context deadline exceeded|unexpected EOF|bad connection|connection is already closed"

@@ -49,6 +49,7 @@ def s3_url(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture(params=["files", "s3"])
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "files":
+        (tmp_path / "deep" / "objects").mkdir(parents=True)
         return open_store(f"file://{tmp_path / 'deep' / 'objects'}", folder=tmp_path)
     return open_store(request.getfixturevalue("s3_url"), folder=tmp_path)
 
@@ -122,15 +123,31 @@ def test_of_many_writers_of_one_key_one_content_wins(objects: ObjectStore) -> No
 
 
 def test_files_are_for_this_user_alone(tmp_path: Path) -> None:
+    (tmp_path / "objects").mkdir(mode=0o700)
     FileObjectStore(tmp_path / "objects").put("bundles/bnd_1/archive", b"x")
     for path in (tmp_path / "objects").rglob("*"):
         wanted = 0o700 if path.is_dir() else 0o600
         assert stat.S_IMODE(path.stat().st_mode) == wanted, path
 
 
+def test_a_volume_that_is_gone_is_an_outage_and_is_not_made_anew(tmp_path: Path) -> None:
+    folder, gone = tmp_path / "objects", tmp_path / "gone"
+    folder.mkdir()
+    store = FileObjectStore(folder)
+    store.put("plans/pln_1", b"x")
+    folder.rename(gone)
+    for ask in (lambda: store.get("plans/pln_1"), lambda: store.put("plans/pln_2", b"y")):
+        with pytest.raises(Unavailable, match="object store is unavailable"):
+            ask()
+    assert not folder.exists()
+    gone.rename(folder)
+    assert store.get("plans/pln_1") == b"x"
+
+
 def test_a_killed_writer_leaves_whole_objects_or_none(tmp_path: Path) -> None:
     """The process is killed between writing and naming: its last word is a line on stdout."""
     folder = tmp_path / "objects"
+    folder.mkdir()
     script = (
         "import os, signal, sys, pathlib\n"
         "from control_plane.adapters.objects import FileObjectStore\n"

@@ -26,7 +26,7 @@ from stacks.engine.backend import (
 )
 from stacks.engine.failures import CallFailed, ProgramError, Said, classify
 from stacks.engine.guard import CALL_FILE, remove_folder
-from stacks.engine.outages import is_outage
+from stacks.engine.outages import is_outage, tells_outage
 from stacks.engine.passphrase import Crypter, Hider
 from stacks.engine.passwords import passwords_of, without_passwords
 from stacks.engine.plan import Preview, operations_digest, operations_of
@@ -342,6 +342,10 @@ def test_an_error_of_a_store_passes_only_when_nobody_has_to_change_anything() ->
     ]  # fmt: skip
     assert [e for e in passing if not is_outage(e)] == []
     assert [e for e in staying if is_outage(e)] == []
+    gone = "unable to open state directory: open /state: no such file or directory"
+    assert (tells_outage(gone), tells_outage(gone.replace("no such file or", "not a"))) == (
+        True, False,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

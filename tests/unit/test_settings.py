@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from control_plane.adapters.home import Key
+from control_plane.bootstrap import Parts
 from control_plane.config import (
     PREFIX,
     READ_ELSEWHERE,
@@ -295,3 +297,36 @@ def test_a_database_on_this_machine_or_behind_tls_is_taken(
 ) -> None:
     given(monkeypatch, PRODUCTION[WORKER] | {"DATABASE_URL": url})
     assert load(role=WORKER).database_url is not None
+
+
+@pytest.mark.parametrize(
+    ("given_only", "words"),
+    [
+        ({"ISSUER": "https://id.example"}, "must be set together"),
+        ({"JWKS_URL": "https://id.example/jwks"}, "must be set together"),
+        ({"ISSUER": "id", "JWKS_URL": "id.example/jwks"}, "JWKS_URL must be an https"),
+    ],
+)
+def test_an_issuer_whose_keys_nobody_could_ask_for_is_refused_at_the_start(
+    given_only: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given(monkeypatch, given_only)
+    with pytest.raises(SettingInvalid, match=words):
+        load()
+
+
+@pytest.mark.parametrize("name", ["STATE_URL", "OBJECTS_URL"])
+def test_a_worker_does_not_start_on_a_volume_that_is_not_there(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(PREFIX + name, f"file://{tmp_path / 'volume'}")
+    parts = Parts(load({"home": tmp_path / "home"}))
+    parts.home.make()
+    parts.home.create_keys(list(Key))
+    with pytest.raises(SettingInvalid, match="or mount the volume") as refused:
+        parts.prepare_work()
+    assert refused.value.data["name"] == PREFIX + name
+    (tmp_path / "volume").mkdir()
+    parts.prepare_work()
+    kept = {"STATE_URL": "objects", "OBJECTS_URL": "state"}[name]  # the other one is in the home
+    assert (tmp_path / "home" / kept).is_dir()

@@ -233,7 +233,7 @@ def test_applying_is_canceled_once(canceled: Canceled) -> None:
 
     canceled.world.engine.during = twice
     canceled.go()
-    assert refused == ["the run cannot be canceled: it is applying"]
+    assert refused == ["the run is being canceled already: it is applying"]
     # nobody stopped the engine, so that it was done before anybody could
     assert canceled.run.status is RunStatus.APPLIED
     assert not canceled.owner_is_failed()

@@ -41,6 +41,14 @@ def test_a_larger_body_is_refused_with_and_without_a_length(shown: Scene, pieces
     assert len(shown.world.rows("hub")) == before
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
+def test_a_compressed_body_is_refused_and_not_read_as_plain(shown: Scene, coding: str) -> None:
+    answer = shown.api.call(
+        "POST", "/v1/hubs", ADMIN, content=_hub(200), headers={"Content-Encoding": coding}
+    )
+    is_problem(answer, 415, "unsupported_media_type")
+
+
 def test_a_length_that_is_no_number_is_refused(shown: Scene) -> None:
     answer = shown.api.call("GET", "/v1/hubs", ADMIN, headers={"Content-Length": "many"})
     is_problem(answer, 413, "body_too_large")
