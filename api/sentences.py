@@ -47,6 +47,8 @@ def sentence(error: Mapping[str, Any]) -> str:
     kind, context = str(error.get("type", "")), error.get("ctx") or {}
     if kind in _FIXED:
         return _FIXED[kind]
+    if kind in {"string_too_short", "too_short"} and context.get("min_length") == 1:
+        return "must not be empty"
     if kind in _LIMITS:
         return _LIMITS[kind].format(**context)
     if kind in {"literal_error", "enum"}:
