@@ -13,61 +13,16 @@ from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.queries import SqlQueries
 from control_plane.adapters.db.repositories import SqlRepository, SqlRunEvents
 from control_plane.adapters.db.timers import SqlTimers
-from control_plane.domain.approval import Approval, Decision, ExcludedApprover
-from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
-from control_plane.domain.calls import CallRecord
-from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
-from control_plane.domain.evidence import Evidence
-from control_plane.domain.hub import Hub
-from control_plane.domain.plan import Plan
-from control_plane.domain.rules import LoadedDocument
-from control_plane.domain.run import Run
-from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
-from control_plane.ports.rows import (
-    AuditLog,
-    IdempotencyRecord,
-    Queries,
-    Repository,
-    RunEvents,
-    RunQueue,
-    Timers,
-)
+from control_plane.ports.rows import AuditLog, RunQueue, UnitOfWork
 
 
-class SqlUnitOfWork:
+class SqlUnitOfWork(UnitOfWork):
     """The port ``UnitOfWork``: a connection of the pool for the length of a block.
 
     ``queue`` gives the durable queue on that connection, so that a phase is enqueued exactly when
     the rows that ask for it are committed. After ``commit`` a next transaction may follow in the
     same block; leaving the block rolls back what is not committed.
     """
-
-    tenants: Repository[Tenant]
-    contracts: Repository[Contract]
-    requests: Repository[ProvisioningRequest]
-    refusals: Repository[RefusedRequest]
-    hubs: Repository[Hub]
-    accounts: Repository[Account]
-    deployments: Repository[Deployment]
-    specs: Repository[DeploymentSpec]
-    runs: Repository[Run]
-    calls: Repository[CallRecord]
-    evidence: Repository[Evidence]
-    run_events: RunEvents
-    plans: Repository[Plan]
-    approvals: Repository[Approval]
-    barred: Repository[ExcludedApprover]
-    decisions: Repository[Decision]
-    bundles: Repository[Bundle]
-    handovers: Repository[Handover]
-    links: Repository[DownloadLink]
-    receipts: Repository[Receipt]
-    idempotency: Repository[IdempotencyRecord]
-    documents: Repository[LoadedDocument]
-    timers: Timers
-    queries: Queries
-    audit: AuditLog
-    queue: RunQueue
 
     def __init__(
         self,
