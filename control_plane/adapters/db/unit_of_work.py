@@ -13,7 +13,7 @@ from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.queries import SqlQueries
 from control_plane.adapters.db.repositories import SqlRepository, SqlRunEvents
 from control_plane.adapters.db.timers import SqlTimers
-from control_plane.ports.rows import AuditLog, RunQueue, UnitOfWork
+from control_plane.ports.rows import RunQueue, UnitOfWork
 
 
 class SqlUnitOfWork(UnitOfWork):
@@ -24,16 +24,9 @@ class SqlUnitOfWork(UnitOfWork):
     same block; leaving the block rolls back what is not committed.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        queue: Callable[[Connection], RunQueue],
-        audit: Callable[[Connection], AuditLog] = SqlAuditLog,
-    ) -> None:
+    def __init__(self, engine: Engine, *, queue: Callable[[Connection], RunQueue]) -> None:
         self._engine = engine
         self._make_queue = queue
-        self._make_audit = audit
 
     def __enter__(self) -> Self:
         with translated():
@@ -63,7 +56,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.documents = SqlRepository(connection, mapping.DOCUMENT)
         self.timers = SqlTimers(connection)
         self.queries = SqlQueries(connection)
-        self.audit = self._make_audit(connection)
+        self.audit = SqlAuditLog(connection)
         self.queue = self._make_queue(connection)
         return self
 
