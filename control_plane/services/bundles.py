@@ -13,11 +13,10 @@ from control_plane.domain.canonical import digest
 from control_plane.domain.errors import (
     IllegalTransition,
     InvalidInput,
-    NotFound,
     PreconditionFailed,
 )
 from control_plane.domain.timers import TimerKind
-from control_plane.services.permission import require_role, require_visibility
+from control_plane.services.permission import require_role, visible
 from control_plane.services.starting import next_bundle
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.owners import sync_tenant
@@ -72,7 +71,7 @@ def _possible(bundle: Bundle) -> list[str]:
 def get_bundle(act: Act, bundle_id: str) -> Bundle:
     """Return a bundle. Raises ``NotFound``."""
     require_role(act, *READERS, wanted="bundles.read")
-    return visible_bundle(act, bundle_id, wanted="bundles.read")
+    return visible(act, act.uow.bundles.get(bundle_id), wanted="bundles.read")
 
 
 def list_bundles(act: Act, *, limit: int, before: str | None, status: str | None) -> list[Bundle]:
@@ -84,18 +83,9 @@ def list_bundles(act: Act, *, limit: int, before: str | None, status: str | None
     return act.uow.bundles.page(limit=limit, before=before, **equals)
 
 
-def visible_bundle(act: Act, bundle_id: str, *, wanted: str) -> Bundle:
-    """Return a bundle the caller's token covers. Raises ``NotFound``."""
-    bundle = act.uow.bundles.get(bundle_id)
-    if bundle is None:
-        raise NotFound("not found")
-    require_visibility(act, bundle.tenant_id, wanted=wanted)
-    return bundle
-
-
 def may_change(act: Act, bundle_id: str, wanted: str) -> Bundle:
     """Return a bundle that the caller may change. Raises ``NotFound``, ``NotAllowed``."""
-    bundle = visible_bundle(act, bundle_id, wanted=f"bundles.{wanted}")
+    bundle = visible(act, act.uow.bundles.get(bundle_id), wanted=f"bundles.{wanted}")
     tree = bundle.tenant_id
     require_role(act, ARCHITECT, wanted=f"bundles.{wanted}", tree=tree)
     return bundle
@@ -109,7 +99,7 @@ def taken_up(act: Act, bundle_id: str, wanted: str) -> Iterator[Bundle]:
     is_receipt = wanted == "receipts"
     action, data = ("receipt.refused", {}) if is_receipt else ("bundle.refused", {"wanted": wanted})
     with refused_as(act, action, tree=tree, targets=targets, **data):
-        locked = act.uow.bundles.get(bundle_id, lock=True) or bundle
+        locked = act.uow.bundles.need(bundle_id, lock=True)
         _require_possible(locked, wanted)
         yield locked
 

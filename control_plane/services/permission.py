@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from control_plane.domain.actor import Role, system
 from control_plane.domain.audit_catalogue import Stage
@@ -42,6 +42,22 @@ def require_visibility(act: Act, tenant_id: str | None, *, wanted: str) -> None:
     if not act.caller.actor.sees(tenant_id):
         error = NotFound("not found")
         raise refused(act, "authz.denied", error, tree=None, route=wanted)
+
+
+class _Owned(Protocol):
+    @property
+    def tenant_id(self) -> str | None: ...
+
+
+T = TypeVar("T", bound=_Owned)
+
+
+def visible(act: Act, found: T | None, *, wanted: str) -> T:
+    """Return what was found if it exists and the caller's token covers it. Raises ``NotFound``."""
+    if found is None:
+        raise NotFound("not found")
+    require_visibility(act, found.tenant_id, wanted=wanted)
+    return found
 
 
 def refused(

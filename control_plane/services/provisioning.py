@@ -325,7 +325,7 @@ def follow_decision(act: Act, tenant: Tenant, decision: ModeDecision) -> Tenant:
     """Start what the decision leads to, or wait for an architect when it leads nowhere yet."""
     if decision.outcome is Outcome.RESOLVED and decision.mode is not None:
         start_provisioning(act, tenant, Mode(decision.mode))
-    return sync_tenant(act, tenant.id) or tenant
+    return sync_tenant(act, tenant.id)
 
 
 def get_request(act: Act, request_id: str) -> Accepted:

@@ -16,6 +16,7 @@ from control_plane.services.permission import (
     READ_TENANTS,
     require_role,
     require_visibility,
+    visible,
     visible_tenants,
 )
 from control_plane.services.starting import request_run
@@ -94,7 +95,7 @@ def retry_run(act: Act, run_id: str) -> Run:
 
 def may_steer(act: Act, run_id: str, wanted: str) -> Run:
     """Return a run that the caller may cancel or retry. Raises ``NotFound``, ``NotAllowed``."""
-    run = _visible(act, run_id, wanted=f"runs.{wanted}")
+    run = visible(act, act.uow.runs.get(run_id), wanted=f"runs.{wanted}")
     require_role(act, *RUN_OPERATORS, wanted=f"runs.{wanted}", tree=run.tenant_id)
     return run
 
@@ -147,18 +148,10 @@ def _retry(act: Act, run: Run, deployment: Deployment) -> Run:
     return fresh
 
 
-def _visible(act: Act, run_id: str, *, wanted: str) -> Run:
-    run = act.uow.runs.get(run_id)
-    if run is None:
-        raise NotFound("not found")
-    require_visibility(act, run.tenant_id, wanted=wanted)
-    return run
-
-
 def get_run(act: Act, run_id: str) -> Run:
     """Return a run. Raises ``NotFound``."""
     require_role(act, *READERS, wanted="runs.read")
-    return _visible(act, run_id, wanted="runs.read")
+    return visible(act, act.uow.runs.get(run_id), wanted="runs.read")
 
 
 def get_plan(act: Act, run_id: str) -> Plan:

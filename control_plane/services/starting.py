@@ -77,10 +77,10 @@ def request_run(
     Who asked for the runs since the last one that was applied has asked for this one as well.
     """
     gives_way = [  # locked before the deployment, as everywhere
-        act.uow.runs.get(waiting.id, lock=True)
+        act.uow.runs.need(waiting.id, lock=True)
         for waiting in act.uow.runs.find(deployment_id=deployment.id, status=tuple(_WAITING))
     ]
-    deployment = act.uow.deployments.get(deployment.id, lock=True) or deployment
+    deployment = act.uow.deployments.need(deployment.id, lock=True)
     now, newest = act.now(), act.uow.queries.newest_run(deployment.id)
     run = Run(
         id=act.new_id("run"),
@@ -104,7 +104,7 @@ def request_run(
         kind=str(run.kind), retry_of=run.retry_of, spec_version=deployment.spec_number,
     )  # fmt: skip
     for old in gives_way:
-        if old is not None and old.status in _WAITING:
+        if old.status in _WAITING:
             end_run(act, old, deployment, RunStatus.SUPERSEDED, Findings())
     enqueue_present_turn(act, run)
     sync_owner(act, deployment.id, run=run)
@@ -118,8 +118,7 @@ def _requesters(
     if newest is not None and newest.status not in {RunStatus.APPLIED, RunStatus.NO_CHANGES}:
         earlier = newest.requesters
     is_hub = deployment.kind is DeploymentKind.HUB
-    hub = uow.hubs.get(deployment.hub_id or "") if is_hub else None
-    of_hub = hub.requesters if hub is not None else ()
+    of_hub = uow.hubs.need(deployment.hub_id).requesters if is_hub else ()
     return tuple(dict.fromkeys((*caller.actor.subjects, *earlier, *of_hub)))
 
 

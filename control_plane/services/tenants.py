@@ -78,7 +78,7 @@ def decide_mode(
     with refused_as(act, "mode.refused", tree=tenant.id, targets=(("tenant", tenant.id),)):
         if not reason.strip():
             raise InvalidInput("a reason is required", field="reason")
-        locked = act.uow.tenants.get(tenant.id, lock=True) or tenant
+        locked = act.uow.tenants.need(tenant.id, lock=True)
         return _decide(act, locked, changed_facts or {}, reason.strip())
 
 

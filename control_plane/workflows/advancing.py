@@ -105,10 +105,7 @@ def _do_in_rows(act: Act, findings: Findings, run: Run, deployment: Deployment, 
         case StepKind.PLACE:
             return _place(act, run, deployment)
         case StepKind.APPROVE:
-            plan = act.uow.plans.get(run.plan_id or "")
-            if plan is None:
-                raise LookupError(run.id)
-            approve_by_rule(act, run, plan)
+            approve_by_rule(act, run, act.uow.plans.need(run.plan_id))
             return True
         case StepKind.ASK:
             ask_for_decision(act, run, deployment)
@@ -325,11 +322,11 @@ def _record_apply(
     state_digest: str | None,
     **data: Any,
 ) -> None:
-    plan = act.uow.plans.get(run.plan_id or "")
+    plan = act.uow.plans.need(run.plan_id)
     record(
         act, "run.apply",
         tree=run.tenant_id, targets=(("run", run.id), ("deployment", run.deployment_id)),
-        stage=stage, run=run.id, plan_digest=plan.digest if plan else None,
+        stage=stage, run=run.id, plan_digest=plan.digest,
         summary={key.replace("-", "_"): n for key, n in summary.items()},
         state_digest=state_digest, **data,
     )  # fmt: skip

@@ -69,9 +69,7 @@ class Gate:
         self, act: Act, run: Run, deployment: Deployment, engine_plan: EnginePlan
     ) -> GateAnswer:
         """A fresh preview of a plan that was approved, or of what remains of it."""
-        plan = act.uow.plans.get(run.plan_id or "")
-        if plan is None:
-            return GateAnswer.STOP
+        plan = act.uow.plans.need(run.plan_id)
         resumes = run.status is RunStatus.APPLYING
         moved = _moved(act, run, deployment, plan, engine_plan)
         remaining = None

@@ -31,9 +31,7 @@ def present_parts(
 
 def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deployment, Plan]:
     """Store a plan with its policy evaluation and record both; the engine's file is sealed."""
-    deployment = act.uow.deployments.get(run.deployment_id, lock=True)
-    if deployment is None:
-        raise LookupError(run.deployment_id)
+    deployment = act.uow.deployments.need(run.deployment_id, lock=True)
     now = act.now()
     parts = present_parts(act, run, deployment, engine_plan)
     if deployment.state_digest not in {None, parts["state"]}:
@@ -92,9 +90,7 @@ def _record_plan(act: Act, run: Run, plan: Plan) -> None:
 
 def ask_for_decision(act: Act, run: Run, deployment: Deployment) -> Run:
     """Let the run wait for people's decisions on exactly its plan, as the rules want."""
-    plan = act.uow.plans.get(run.plan_id or "")
-    if plan is None:
-        raise LookupError(run.id)
+    plan = act.uow.plans.need(run.plan_id)
     rule = act.core.rules.approvals.rule_for(
         deployment.kind, run.kind, irreversible=bool(plan.irreversible)
     )
@@ -142,8 +138,7 @@ def barred_from_deciding(uow: UnitOfWork, run: Run) -> dict[str, str]:
     """
     barred: dict[str, str] = {}
     if run.tenant_id is not None:
-        tenant = uow.tenants.get(run.tenant_id)
-        barred |= dict.fromkeys(tenant.editors if tenant else (), "editor")
+        barred |= dict.fromkeys(uow.tenants.need(run.tenant_id).editors, "editor")
         for request in uow.requests.find(tenant_id=run.tenant_id):
             for subject in (request.requested_by, request.on_behalf_of):
                 if subject is not None:

@@ -176,9 +176,7 @@ def _settled(
     is_resumed: bool,
 ) -> None:
     """Say that the stack is as our records say, and whether its run resumed after a death."""
-    deployment = act.uow.deployments.get(run.deployment_id, lock=True)
-    if deployment is None:
-        raise LookupError(run.deployment_id)
+    deployment = act.uow.deployments.need(run.deployment_id, lock=True)
     if is_ours:
         _remember(act, run, state_digest)
     act.uow.deployments.save(

@@ -27,9 +27,7 @@ def keep_evidence(act: Act, run: Run, call: EngineCall, look: Look) -> Run:
     A look that found a fault leaves the stack unsettled: the next run brings the state to what the
     cloud holds before it plans.
     """
-    deployment = act.uow.deployments.get(run.deployment_id, lock=True)
-    if deployment is None:
-        raise LookupError(run.deployment_id)
+    deployment = act.uow.deployments.need(run.deployment_id, lock=True)
     now = act.now()
     checks = _checks(act, deployment, look)
     evidence = Evidence(

@@ -309,6 +309,7 @@ PARTS = {
     "permission.record_bounded",
     "permission.refused",
     "permission.report_suppressed",
+    "permission.visible",
     "permission.within_budget",
     "provisioning.follow_decision",
     "provisioning.record_decision",
@@ -365,9 +366,6 @@ READING: dict[str, Read] = {
     ),
     "bundles.get_bundle": lambda s, _, __, bundle: perform(
         s.core, EVERYBODY, bundles.get_bundle, bundle
-    ),
-    "bundles.visible_bundle": lambda s, _, __, bundle: perform(
-        s.core, EVERYBODY, bundles.visible_bundle, bundle, wanted="x"
     ),
     "bundles.list_bundles": lambda s, *_: perform(
         s.core, EVERYBODY, bundles.list_bundles, limit=5, before=None, status=None
