@@ -20,7 +20,7 @@ from control_plane.services.permission import require_role, visible
 from control_plane.services.starting import next_bundle
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.owners import sync_tenant
-from control_plane.workflows.recording import record, refused_as
+from control_plane.workflows.recording import record_bundle, refused_as
 
 ARCHITECT = Role.SOLUTIONS_ARCHITECT  # everything but reading
 READERS = (ARCHITECT, Role.AUDITOR, Role.PLATFORM_ADMIN, Role.OPS_APPROVER)
@@ -117,7 +117,7 @@ def accept_bundle(act: Act, bundle_id: str) -> Bundle:
     with taken_up(act, bundle_id, "accept") as bundle:
         taken = bundle.moved(_S.ACCEPTED, act.now(), accepted_by=act.caller.actor.id)
         act.uow.bundles.save(taken)
-        record_of(act, "bundle.accepted", taken)
+        record_bundle(act, "bundle.accepted", taken)
         return taken
 
 
@@ -153,7 +153,7 @@ def edit_bundle(
             sync_tenant(act, bundle.tenant_id)
         edited = edited.changed(act.now(), inputs=result)
         act.uow.bundles.save(edited)
-        record_of(
+        record_bundle(
             act, "bundle.edited", edited, changed=sorted(inputs),
             inputs_digest=digest(result), previous_digest=digest(dict(bundle.inputs)),
         )  # fmt: skip
@@ -209,7 +209,7 @@ def build_bundle(act: Act, bundle_id: str) -> Bundle:
             _S.BUILDING, act.now(), builds=bundle.builds + 1, error=None, checks=()
         )
         act.uow.bundles.save(building)
-        record_of(act, "bundle.build_requested", building)
+        record_bundle(act, "bundle.build_requested", building)
         act.uow.timers.set(
             TimerKind.BUNDLE_WATCH, bundle.id, act.now() + act.core.limits.build_life
         )
@@ -217,19 +217,3 @@ def build_bundle(act: Act, bundle_id: str) -> Bundle:
             "build_bundle", bundle.id, partition=bundle.deployment_id, attempt=building.version
         )
         return building
-
-
-def record_of(
-    act: Act,
-    action: str,
-    bundle: Bundle,
-    *,
-    personal: Mapping[str, Any] | None = None,
-    **data: Any,
-) -> None:
-    """Record what happened to a bundle, with its number."""
-    record(
-        act, action,
-        tree=bundle.tenant_id, targets=(("bundle", bundle.id),), personal=personal,
-        number=bundle.number, **data,
-    )  # fmt: skip

@@ -24,7 +24,7 @@ from control_plane.workflows.core import Act
 from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import locked_run, unblock
-from control_plane.workflows.recording import record, refused_as
+from control_plane.workflows.recording import record_run, refused_as
 
 READERS = tuple(READ_TENANTS | {Role.PLATFORM_AUDITOR})
 EVENTS_AT_ONCE = 500
@@ -118,11 +118,7 @@ def _cancel(act: Act, run: Run, deployment: Deployment) -> Run:
     act.uow.runs.save(run)
     if run.status in CANCELABLE_BEFORE_APPLY:
         return end_run(act, run, deployment, RunStatus.CANCELED, Findings())
-    record(
-        act, "run.canceled",
-        tree=run.tenant_id, targets=(("run", run.id),), stage=Stage.ATTEMPTED, run=run.id,
-        during=str(run.status),
-    )  # fmt: skip
+    record_run(act, "run.canceled", run, stage=Stage.ATTEMPTED, during=str(run.status))
     return run
 
 
@@ -141,10 +137,7 @@ def _retry(act: Act, run: Run, deployment: Deployment) -> Run:
         act.uow.runs.save(run)
         return unblock(act, run, action="run.retried")
     fresh = request_run(act, deployment, retry_of=run)
-    record(
-        act, "run.retried",
-        tree=run.tenant_id, targets=(("run", run.id),), run=run.id, new_run=fresh.id,
-    )  # fmt: skip
+    record_run(act, "run.retried", run, new_run=fresh.id)
     return fresh
 
 

@@ -41,7 +41,7 @@ from control_plane.workflows.gate import Gate, approve_by_rule, begin_verifying
 from control_plane.workflows.moving import as_json, block_run, locked_run, move_run
 from control_plane.workflows.placing import place
 from control_plane.workflows.planning import ask_for_decision, keep_plan
-from control_plane.workflows.recording import record
+from control_plane.workflows.recording import record_run
 from control_plane.workflows.settling import AGAIN_FOREIGN, settle
 from control_plane.workflows.turn import Turn, begin_turn, leave_run
 from control_plane.workflows.verifying import keep_evidence, public_outputs
@@ -323,10 +323,9 @@ def _record_apply(
     **data: Any,
 ) -> None:
     plan = act.uow.plans.need(run.plan_id)
-    record(
-        act, "run.apply",
-        tree=run.tenant_id, targets=(("run", run.id), ("deployment", run.deployment_id)),
-        stage=stage, run=run.id, plan_digest=plan.digest,
+    record_run(
+        act, "run.apply", run, targets=(("deployment", run.deployment_id),),
+        stage=stage, plan_digest=plan.digest,
         summary={key.replace("-", "_"): n for key, n in summary.items()},
         state_digest=state_digest, **data,
     )  # fmt: skip

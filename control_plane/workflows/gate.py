@@ -22,7 +22,7 @@ from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Findings, Obstacle, facts_of
 from control_plane.workflows.moving import close_approval, locked_run, move_run
 from control_plane.workflows.planning import keep_plan, present_parts
-from control_plane.workflows.recording import record
+from control_plane.workflows.recording import record_run
 
 # what an interrupted apply leaves may differ in these; the rest binds as before
 _RESUME_MAY_MOVE = frozenset({"operations", "state"})
@@ -131,11 +131,7 @@ def record_attempt(act: Act, run: Run, deployment: Deployment, plan: Plan, call:
             act, run, RunStatus.APPLYING, action="run.apply",
             stage=Stage.ATTEMPTED, data=data, started_at=now,
         )  # fmt: skip
-    record(
-        act, "run.apply",
-        tree=run.tenant_id, targets=(("run", run.id),), stage=Stage.ATTEMPTED, run=run.id,
-        attempt=run.attempt, **data,
-    )  # fmt: skip
+    record_run(act, "run.apply", run, stage=Stage.ATTEMPTED, attempt=run.attempt, **data)
     return run
 
 

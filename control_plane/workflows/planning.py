@@ -14,7 +14,7 @@ from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act
 from control_plane.workflows.moving import move_run
 from control_plane.workflows.placing import policy_scope, spec_of
-from control_plane.workflows.recording import record, record_foreign_update
+from control_plane.workflows.recording import record_foreign_update, record_run
 
 
 def present_parts(
@@ -71,17 +71,15 @@ def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deploym
 
 
 def _record_plan(act: Act, run: Run, plan: Plan) -> None:
-    targets = (("run", run.id), ("plan", plan.id))
-    record(
-        act, "run.planned",
-        tree=run.tenant_id, targets=targets, run=run.id, plan=plan.id, plan_digest=plan.digest,
+    targets = (("plan", plan.id),)
+    record_run(
+        act, "run.planned", run, targets=targets, plan=plan.id, plan_digest=plan.digest,
         parts=dict(plan.parts),
         summary={key.replace("-", "_"): n for key, n in plan.summary.items()},
     )  # fmt: skip
     found = plan.evaluation.summary()
-    record(
-        act, "run.policy_evaluated",
-        tree=run.tenant_id, targets=targets, run=run.id, phase="plan",
+    record_run(
+        act, "run.policy_evaluated", run, targets=targets, phase="plan",
         stage=Stage.COMPLETED if plan.evaluation.ok else Stage.FAILED,
         violations=found["violations"], count=found["count"], digest=found["violations_digest"],
         policies_digest=plan.parts["policies"],

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from control_plane.domain.audit import Stage
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.engine import CallMark, LockInfo
 from control_plane.domain.errors import ForeignLock, PendingUnresolved, PlanMoved
@@ -21,8 +20,8 @@ from control_plane.ports.engine import EngineCall, StackInspection
 from control_plane.workflows.calling import CALLS_KEPT, Listener, patiently, require_newest
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Obstacle
-from control_plane.workflows.moving import locked_run, show_resumed
-from control_plane.workflows.recording import record, record_foreign_update
+from control_plane.workflows.moving import locked_run, record_resumed
+from control_plane.workflows.recording import record_foreign_update, record_run
 
 _AGAIN_OURS: Final = timedelta(seconds=30)  # a lock of ours is looked at again
 AGAIN_FOREIGN: Final = timedelta(minutes=5)  # and somebody else's
@@ -62,10 +61,8 @@ def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obs
             run, _ = locked_run(act.uow, run_id)
             require_newest(act.uow, call)
             if resolved:
-                record(
-                    act, "pending.resolved",
-                    tree=run.tenant_id, targets=(("run", run.id),), stage=Stage.COMPLETED,
-                    run=run.id,
+                record_run(
+                    act, "pending.resolved", run,
                     resources=[
                         {"urn": r.urn, "type": r.type, "resolution": r.resolution,
                          "proof": r.proof}
@@ -152,17 +149,10 @@ def _record_clean_up(
         run, _ = locked_run(act.uow, run_id)
         require_newest(act.uow, call)
         if processes:
-            record(
-                act, "run.cleaned_up",
-                tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
-                processes=processes, locks=[lock.id for lock in locks],
-            )  # fmt: skip
+            ids = [lock.id for lock in locks]
+            record_run(act, "run.cleaned_up", run, processes=processes, locks=ids)
         for lock in locks:
-            record(
-                act, "lock.broken",
-                tree=run.tenant_id, targets=(("run", run.id),), run=run.id, lock=lock.id,
-                call=lock.call_id,
-            )  # fmt: skip
+            record_run(act, "lock.broken", run, lock=lock.id, call=lock.call_id)
         act.uow.commit()
 
 
@@ -182,17 +172,10 @@ def _settled(
     act.uow.deployments.save(
         deployment.changed(act.now(), is_unsettled=False, state_digest=state_digest)
     )
-    if not is_resumed:
-        record(
-            act, "stack.settled",
-            tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
-            call=call.call_id, state_digest=state_digest, ours=is_ours,
-        )  # fmt: skip
-        return
-    show_resumed(act, run)
-    record(
-        act, "run.resumed",
-        tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
-        phase=str(run.status), call=call.call_id, state_digest=state_digest,
-        ours=is_ours, attempt=run.attempt,
-    )  # fmt: skip
+    found: dict[str, Any] = {
+        "call": call.call_id, "state_digest": state_digest, "ours": is_ours
+    }  # fmt: skip
+    if is_resumed:
+        record_resumed(act, run, **found)
+    else:
+        record_run(act, "stack.settled", run, **found)

@@ -14,7 +14,7 @@ from control_plane.domain.run import Run
 from control_plane.ports.engine import Applied, EngineCall
 from control_plane.workflows.core import Act
 from control_plane.workflows.placing import policy_scope
-from control_plane.workflows.recording import record
+from control_plane.workflows.recording import record_run
 
 ENGINE_CHECKS = ("outputs_present", "answers_in_cloud", "plans_only_same", "nothing_unknown")
 _NAMED = 5  # violations named in the detail of a check
@@ -55,9 +55,8 @@ def keep_evidence(act: Act, run: Run, call: EngineCall, look: Look) -> Run:
     run = run.changed(now, evidence_id=evidence.id, failures=0)
     act.uow.runs.save(run)
     failed = [check.name for check in checks if not check.ok]
-    record(
-        act, "run.verified",
-        tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
+    record_run(
+        act, "run.verified", run,
         stage=Stage.FAILED if failed else Stage.COMPLETED,
         checks=[{"name": check.name, "ok": check.ok} for check in checks],
         failed=failed, state_digest=look.state_digest,

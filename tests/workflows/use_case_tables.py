@@ -301,7 +301,6 @@ PARTS = {
     "accounts.change_account",
     "accounts.put_account",
     "auditing.report_reads",
-    "bundles.record_of",
     "bundles.taken_up",
     "idempotency.once",
     "performing.perform",
