@@ -25,7 +25,7 @@ ELSEWHERE = {
     "bundle.handed_over": "recording",
     "link.refused": "permission",
     "request.refused": "permission",
-    "run.resumed": "moving",
+    "run.resumed": "settling",
     "run.retried": "moving",
     "run.unblocked": "moving",
 }
