@@ -13,7 +13,7 @@ import json
 import tarfile
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,14 +61,7 @@ class BundleReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
-        return {
-            "ok": self.is_ok,
-            "archive": self.archive,
-            "sha256": self.sha256,
-            "key_id": self.key_id,
-            "key_from": self.key_from,
-            "checks": [vars(check) for check in self.checks],
-        }
+        return {"ok": self.is_ok, **asdict(self)}
 
 
 class _Fault(Exception):
