@@ -63,7 +63,9 @@ class Gate:
         self, act: Act, run: Run, deployment: Deployment, engine_plan: EnginePlan
     ) -> GateAnswer:
         """A fresh preview of a plan that was approved, or of what remains of it."""
-        plan = act.uow.plans.need(run.plan_id)
+        plan = act.uow.plans.get(run.plan_id) if run.plan_id else None
+        if plan is None:  # canceled before it was planned
+            return GateAnswer.STOP
         resumes = run.status is RunStatus.APPLYING
         moved = _moved(act, run, deployment, plan, engine_plan)
         remaining = None
