@@ -27,7 +27,7 @@ from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import UnitOfWork
-from control_plane.services.permission import require_role, visible, visible_tenants
+from control_plane.services.permission import listed, require_role, visible
 from control_plane.workflows.core import Act, Caller
 from control_plane.workflows.moving import enqueue, locked_run, move_run
 from control_plane.workflows.placing import give_back, spec_of
@@ -247,9 +247,7 @@ def list_approvals(
 ) -> list[ApprovalDetails]:
     """Return approvals the caller may see, newest first."""
     require_role(act, *READERS, wanted="approvals.read")
-    equals: dict[str, object] = {"status": status} if status else {}
-    if "*" not in act.caller.actor.tenants:
-        equals["tenant_id"] = visible_tenants(act.caller)
+    equals = listed(act, status=status)
     return _details(act, act.uow.approvals.page(limit=limit, before=before, **equals))
 
 

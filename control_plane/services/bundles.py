@@ -16,7 +16,7 @@ from control_plane.domain.errors import (
     PreconditionFailed,
 )
 from control_plane.domain.timers import TimerKind
-from control_plane.services.permission import require_role, visible
+from control_plane.services.permission import listed, require_role, visible
 from control_plane.services.starting import next_bundle
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.owners import sync_tenant
@@ -77,10 +77,7 @@ def get_bundle(act: Act, bundle_id: str) -> Bundle:
 def list_bundles(act: Act, *, limit: int, before: str | None, status: str | None) -> list[Bundle]:
     """Return the bundles of the caller's tenants, newest first."""
     require_role(act, *READERS, wanted="bundles.read")
-    equals: dict[str, object] = {"status": status} if status else {}
-    if "*" not in act.caller.actor.tenants:
-        equals["tenant_id"] = act.caller.actor.tenants
-    return act.uow.bundles.page(limit=limit, before=before, **equals)
+    return act.uow.bundles.page(limit=limit, before=before, **listed(act, status=status))
 
 
 def may_change(act: Act, bundle_id: str, wanted: str) -> Bundle:

@@ -114,7 +114,13 @@ def report_suppressed(core: Core, *, at_once: bool = False) -> None:
         raise
 
 
-def visible_tenants(caller: Caller) -> tuple[str | None, ...]:
-    """Return whose things a list shows, None among them for what belongs to no tenant."""
-    actor = caller.actor
-    return (*actor.tenants, None) if actor.sees(None) else actor.tenants
+def listed(act: Act, *, owner: str = "tenant_id", **wanted: object) -> dict[str, object]:
+    """Return what the rows of a list equal: the filters that are given, and whom the caller sees.
+
+    None is among the owners for a caller who sees what belongs to no tenant.
+    """
+    actor = act.caller.actor
+    equals = {name: value for name, value in wanted.items() if value}
+    if "*" not in actor.tenants:
+        equals[owner] = (*actor.tenants, None) if actor.sees(None) else actor.tenants
+    return equals

@@ -31,7 +31,7 @@ from control_plane.domain.tenant import (
     TenantStatus,
 )
 from control_plane.ports.rows import UnitOfWork
-from control_plane.services.permission import READ_TENANTS, require_role, require_visibility
+from control_plane.services.permission import READ_TENANTS, listed, require_role, require_visibility
 from control_plane.services.starting import start_provisioning
 from control_plane.workflows.core import Act, Caller, Core
 from control_plane.workflows.owners import sync_tenant
@@ -343,8 +343,7 @@ def get_request(act: Act, request_id: str) -> Accepted:
 def list_requests(act: Act, *, limit: int, before: str | None) -> list[Accepted]:
     """Return the requests of the caller's tenants, newest first."""
     require_role(act, *READ_TENANTS, wanted="provisioning_requests.read")
-    equals = {} if "*" in act.caller.actor.tenants else {"tenant_id": act.caller.actor.tenants}
-    found = act.uow.requests.page(limit=limit, before=before, **equals)
+    found = act.uow.requests.page(limit=limit, before=before, **listed(act))
     ids = tuple({request.tenant_id for request in found})
     tenants = {tenant.id: tenant for tenant in act.uow.tenants.find(id=ids)}
     newest = act.uow.queries.newest_of_tenants(ids)

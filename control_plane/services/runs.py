@@ -14,10 +14,10 @@ from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunEvent, Run
 from control_plane.services.approvals import open_to_caller
 from control_plane.services.permission import (
     READ_TENANTS,
+    listed,
     require_role,
     require_visibility,
     visible,
-    visible_tenants,
 )
 from control_plane.services.starting import request_run
 from control_plane.workflows.core import Act
@@ -166,12 +166,10 @@ def list_runs(
 ) -> list[Run]:
     """Return runs the caller may see, newest first."""
     require_role(act, *READERS, wanted="runs.read")
-    equals: dict[str, object] = {"status": status} if status else {}
+    equals = listed(act, status=status)
     if tenant_id is not None:
         require_visibility(act, tenant_id, wanted="runs.read")
         equals["tenant_id"] = tenant_id
-    elif "*" not in act.caller.actor.tenants:
-        equals["tenant_id"] = visible_tenants(act.caller)
     return act.uow.runs.page(limit=limit, before=before, **equals)
 
 

@@ -15,7 +15,7 @@ from control_plane.domain.mode import ModeDecision, confirm, resolve
 from control_plane.domain.slug import is_slug
 from control_plane.domain.tenant import Tenant, TenantStatus
 from control_plane.ports.rows import UnitOfWork
-from control_plane.services.permission import READ_TENANTS, require_role, require_visibility
+from control_plane.services.permission import READ_TENANTS, listed, require_role, require_visibility
 from control_plane.services.provisioning import follow_decision, record_decision
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record, refused_as
@@ -42,9 +42,7 @@ def find_tenant(uow: UnitOfWork, key: str) -> Tenant | None:
 def list_tenants(act: Act, *, limit: int, before: str | None, status: str | None) -> list[Tenant]:
     """Return the tenants of the caller's token, newest first."""
     require_role(act, *READ_TENANTS, wanted="tenants.read")
-    equals: dict[str, object] = {"status": status} if status else {}
-    if "*" not in act.caller.actor.tenants:
-        equals["id"] = act.caller.actor.tenants
+    equals = listed(act, owner="id", status=status)
     return act.uow.tenants.page(limit=limit, before=before, **equals)
 
 

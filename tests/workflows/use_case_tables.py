@@ -308,6 +308,7 @@ PARTS = {
     "permission.record_bounded",
     "permission.refused",
     "permission.report_suppressed",
+    "permission.listed",
     "permission.visible",
     "permission.within_budget",
     "provisioning.follow_decision",
