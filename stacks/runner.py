@@ -14,6 +14,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,14 +208,7 @@ def _check_spec(request: Request) -> None:
 def _failure(failed: CallFailed) -> Failure:
     from stacks.contract import Failure  # noqa: PLC0415 - after the fork
 
-    return Failure(
-        code=failed.code,
-        text=failed.text,
-        changed=failed.changed,
-        data=failed.data,
-        state_digest=failed.state_digest,
-        summary=failed.summary,
-    )
+    return Failure(**asdict(failed))
 
 
 def _problems(error: Any) -> str:
