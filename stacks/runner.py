@@ -14,7 +14,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,6 +205,8 @@ def _check_spec(request: Request) -> None:
 
 
 def _failure(failed: CallFailed) -> Failure:
+    from dataclasses import asdict  # noqa: PLC0415 - after the fork
+
     from stacks.contract import Failure  # noqa: PLC0415 - after the fork
 
     return Failure(**asdict(failed))
