@@ -115,15 +115,6 @@ class LockInfo(Documented):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PendingOperation(Documented):
-    """An operation that was started and whose end is unknown."""
-
-    urn: str
-    type: str
-    operation: str  # creating, updating, deleting, reading, importing
-
-
-@dataclass(frozen=True, kw_only=True)
 class Resolved(Documented):
     """How something that an interrupted call had left was resolved, and what proves it."""
 

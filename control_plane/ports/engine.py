@@ -15,7 +15,6 @@ from control_plane.domain.engine import (
     Look,
     Operation,
     OutputChange,
-    PendingOperation,
     PlannedResource,
     Resolved,
 )
@@ -121,13 +120,9 @@ class StackInspection(Documented):
     also when the process that should have heard of it was dead by then.
     """
 
-    _readers: ClassVar[Readers] = {
-        "locks": tuple_of(LockInfo),
-        "pending": tuple_of(PendingOperation),
-    }
+    _readers: ClassVar[Readers] = {"locks": tuple_of(LockInfo)}
 
     locks: tuple[LockInfo, ...] = ()
-    pending: tuple[PendingOperation, ...] = ()
     state_digest: str | None = None
     written_by: str | None = None
 

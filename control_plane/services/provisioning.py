@@ -46,11 +46,10 @@ _SAME_SLUG: Final = "uq_tenant_slug"
 
 @dataclass(frozen=True, kw_only=True)
 class Accepted:
-    """What a request became. ``created`` is False when the contract had a tenant already."""
+    """What a request became, now or when it was sent first."""
 
     request: ProvisioningRequest
     tenant: Tenant
-    created: bool
     run_id: str | None = None  # newest run of the tenant
     bundle_id: str | None = None  # newest bundle of the tenant
 
@@ -155,7 +154,7 @@ def _accept(act: Act, body: Mapping[str, Any]) -> Accepted:
         _require_first(act.uow, act.caller, tenant)
     _record_acceptance(act, request, tenant, decision)
     tenant = follow_decision(act, tenant, decision)
-    return _accepted(act.uow, request, tenant, created=True)
+    return _accepted(act.uow, request, tenant)
 
 
 def _replay_existing(act: Act, contract: Contract, body_digest: str) -> Accepted:
@@ -170,7 +169,7 @@ def _replay_existing(act: Act, contract: Contract, body_digest: str) -> Accepted
         raise ContractAlreadyUsed(
             "the contract already has a tenant, made from other facts", request_id=request.id
         )
-    return _accepted(uow, request, tenant, created=False)
+    return _accepted(uow, request, tenant)
 
 
 def _require_first(uow: UnitOfWork, caller: Caller, tenant: Tenant) -> None:
@@ -188,13 +187,9 @@ def _require_first(uow: UnitOfWork, caller: Caller, tenant: Tenant) -> None:
             )
 
 
-def _accepted(
-    uow: UnitOfWork, request: ProvisioningRequest, tenant: Tenant, *, created: bool
-) -> Accepted:
+def _accepted(uow: UnitOfWork, request: ProvisioningRequest, tenant: Tenant) -> Accepted:
     run_id, bundle_id = uow.queries.newest_of_tenants([tenant.id])[tenant.id]
-    return Accepted(
-        request=request, tenant=tenant, created=created, run_id=run_id, bundle_id=bundle_id
-    )
+    return Accepted(request=request, tenant=tenant, run_id=run_id, bundle_id=bundle_id)
 
 
 def _new_tenant(
@@ -333,7 +328,7 @@ def get_request(act: Act, request_id: str) -> Accepted:
     require_role(act, *READ_TENANTS, wanted="provisioning_requests.read")
     request = act.uow.requests.get(request_id)
     tenant = act.uow.tenants.get(request.tenant_id) if request else None
-    accepted = _accepted(act.uow, request, tenant, created=False) if request and tenant else None
+    accepted = _accepted(act.uow, request, tenant) if request and tenant else None
     if accepted is None:
         raise NotFound("not found")
     require_visibility(act, accepted.tenant.id, wanted="provisioning_requests.read")
@@ -351,7 +346,6 @@ def list_requests(act: Act, *, limit: int, before: str | None) -> list[Accepted]
         Accepted(
             request=request,
             tenant=tenants[request.tenant_id],
-            created=False,
             run_id=newest[request.tenant_id][0],
             bundle_id=newest[request.tenant_id][1],
         )

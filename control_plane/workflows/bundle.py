@@ -28,8 +28,6 @@ def build_bundle(core: Core, bundle_id: str) -> None:
         return
     residency = tenant.facts.get("residency") or {}
     order = BundleOrder(
-        bundle_id=bundle.id,
-        tenant_id=tenant.id,
         tenant_slug=tenant.slug,
         number=bundle.number,
         variables=bundle.inputs,
