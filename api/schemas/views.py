@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from control_plane.domain.actor import Actor
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.deployment import Account, Deployment
+from control_plane.domain.documents import Documented
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
@@ -312,10 +313,6 @@ class ApprovalView(View):
         )
 
 
-class _Documented(Protocol):
-    def to_document(self) -> dict[str, Any]: ...
-
-
-def documents(items: Sequence[_Documented]) -> list[dict[str, Any]]:
+def documents(items: Sequence[Documented]) -> list[dict[str, Any]]:
     """Return values as JSON objects."""
     return [item.to_document() for item in items]

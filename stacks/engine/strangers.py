@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from stacks.engine.backend import State
 from stacks.engine.identities import GOING, Client, listed
@@ -56,22 +56,15 @@ Fact = str | tuple[str, str]  # an ARN, an id of EC2, or a kind and a name
 Lister = Callable[[Client, _Owner], Iterator[_Thing]]
 
 
-class _Asking(Protocol):
-    """A call; only its request matters here."""
-
-    @property
-    def request(self) -> Request: ...
-
-
-def strangers(call: _Asking, state: State | None) -> list[str]:
-    """Return what belongs to the call's deployment and is not in the state, as texts, sorted.
+def strangers(request: Request, state: State | None) -> list[str]:
+    """Return what belongs to a request's deployment and is not in the state, as texts, sorted.
 
     What AWS creates itself, snapshots and backups, and what is being deleted, is expected. Raises
     botocore's errors when a service does not answer, ``CallFailed`` for a role that cannot be
     assumed.
     """
-    cloud = Cloud(call.request)
-    ours = _owner(call.request.spec)
+    cloud = Cloud(request)
+    ours = _owner(request.spec)
     asked = [_LISTERS[s] for s in sorted(_services(state) & _LISTERS.keys())]
     known = _known(state)
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
