@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from control_plane.adapters.terraform import minisign
 from control_plane.adapters.terraform.attestation import PAYLOAD_TYPE, pre_authentication
 from control_plane.adapters.terraform.packing import content_digest, sums
+from control_plane.domain.engine import Check
 
 PUBLIC_KEY: Final = "tenantplane-bundle.pub"
 SUMS: Final = "SHA256SUMS"
@@ -33,15 +34,6 @@ _MAX_UNPACKED: Final = 64 * 1024 * 1024
 
 class BundleUnreadable(ValueError):
     """The folder does not hold one downloaded bundle; the sentence says what is missing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One thing that was checked."""
-
-    name: str
-    ok: bool
-    detail: str
 
 
 @dataclass(frozen=True, kw_only=True)
