@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Final
 
@@ -262,23 +262,6 @@ class Parameters:
     internet_egress: str = "none"
     enforcement: Mapping[str, Enforcement] = field(default_factory=dict)
     unknown_values: Mapping[str, Enforcement] = field(default_factory=dict)
-
-    def for_deployment(
-        self,
-        *,
-        allowed_regions: Sequence[str],
-        tag_values: Mapping[str, str],
-        account_id: str = "",
-        slice_short: str | None = None,
-    ) -> Parameters:
-        """Return the parameters of one deployment."""
-        return replace(
-            self,
-            allowed_regions=tuple(allowed_regions),
-            tag_values=dict(tag_values),
-            account_id=account_id,
-            slice_short=slice_short,
-        )
 
     @property
     def digest(self) -> str:
