@@ -136,5 +136,5 @@ async def _wait(heard: asyncio.Event, seconds: float) -> None:
 
 
 def _line(event: RunEvent) -> str:
-    data: Any = RunEventView.of(event).model_dump_json()
+    data: Any = RunEventView.like(event).model_dump_json()
     return f"id: {event.seq}\nevent: {event.kind}\ndata: {data}\n\n"

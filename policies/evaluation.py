@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from policies.model import Enforcement, Finding, Parameters, Resource, Stage, Verdict, Violation
 from policies.rules import RULES
@@ -33,18 +32,6 @@ class Evaluation:
     def passed(self) -> bool:
         """Tell whether no mandatory violation was found."""
         return not self.mandatory
-
-    def to_document(self) -> dict[str, Any]:
-        """Return it as plain JSON: what is stored with a plan."""
-        return {
-            "stage": self.stage.value,
-            "passed": self.passed,
-            "violations": [violation.to_document() for violation in self.violations],
-            "rules": list(self.rules),
-            "judged": self.judged,
-            "parameters_digest": self.parameters_digest,
-            "rules_digest": self.rules_digest,
-        }
 
 
 def evaluate(

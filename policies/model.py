@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Final
 
@@ -238,18 +238,6 @@ class Violation:
     reason: str
     remedy: str
 
-    def to_document(self) -> dict[str, str]:
-        """Return it as plain JSON."""
-        return {
-            "rule": self.rule,
-            "address": self.address,
-            "path": self.path,
-            "verdict": self.verdict.value,
-            "enforcement": self.enforcement.value,
-            "reason": self.reason,
-            "remedy": self.remedy,
-        }
-
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
@@ -275,47 +263,10 @@ class Parameters:
     enforcement: Mapping[str, Enforcement] = field(default_factory=dict)
     unknown_values: Mapping[str, Enforcement] = field(default_factory=dict)
 
-    def for_deployment(
-        self,
-        *,
-        allowed_regions: Sequence[str],
-        tag_values: Mapping[str, str],
-        account_id: str = "",
-        slice_short: str | None = None,
-    ) -> Parameters:
-        """Return the parameters of one deployment."""
-        return replace(
-            self,
-            allowed_regions=tuple(allowed_regions),
-            tag_values=dict(tag_values),
-            account_id=account_id,
-            slice_short=slice_short,
-        )
-
-    def to_document(self) -> dict[str, Any]:
-        """Return them as plain JSON."""
-        return {
-            "allowed_regions": list(self.allowed_regions),
-            "tag_values": dict(self.tag_values),
-            "account_id": self.account_id,
-            "slice_short": self.slice_short,
-            "required_tags": list(self.required_tags),
-            "forbidden_tags": list(self.forbidden_tags),
-            "log_retention_days_min": self.log_retention_days_min,
-            "encryption": dict(self.encryption),
-            "access_log_bucket_encryption": self.access_log_bucket_encryption,
-            "widest_ingress_prefix": dict(self.widest_ingress_prefix),
-            "internet_egress": self.internet_egress,
-            "enforcement": {key: level.value for key, level in self.enforcement.items()},
-            "unknown_values": {key: level.value for key, level in self.unknown_values.items()},
-        }
-
     @property
     def digest(self) -> str:
         """``sha256:<hex>`` over their JSON with sorted keys; they hold only text and integers."""
-        text = json.dumps(
-            self.to_document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        )
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 

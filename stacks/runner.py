@@ -205,16 +205,11 @@ def _check_spec(request: Request) -> None:
 
 
 def _failure(failed: CallFailed) -> Failure:
+    from dataclasses import asdict  # noqa: PLC0415 - after the fork
+
     from stacks.contract import Failure  # noqa: PLC0415 - after the fork
 
-    return Failure(
-        code=failed.code,
-        text=failed.text,
-        changed=failed.changed,
-        data=failed.data,
-        state_digest=failed.state_digest,
-        summary=failed.summary,
-    )
+    return Failure(**asdict(failed))
 
 
 def _problems(error: Any) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from control_plane.adapters.audit.merkle import (
+    HASH_BYTES,
     consistency_proof,
     inclusion_proof,
     leaf_hash,
+    node_hash,
     root_of,
 )
 
@@ -41,3 +43,23 @@ class MemoryTree:
     def consistency(self, old: int, new: int) -> list[bytes]:
         """Return the consistency proof between two sizes."""
         return consistency_proof(old, new, self.range_hash)
+
+
+def verify_inclusion(
+    index: int, size: int, leaf: bytes, root: bytes, proof: Sequence[bytes]
+) -> bool:
+    """Tell whether ``proof`` shows ``leaf`` at ``index`` (RFC 9162 section 2.1.3.2)."""
+    if not 0 <= index < size or any(len(item) != HASH_BYTES for item in (leaf, root, *proof)):
+        return False
+    place, last, result = index, size - 1, leaf
+    for item in proof:
+        if last == 0:
+            return False
+        if place & 1 or place == last:
+            result = node_hash(item, result)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            result = node_hash(result, item)
+        place, last = place >> 1, last >> 1
+    return last == 0 and result == root

@@ -14,7 +14,6 @@ from control_plane.domain.engine import (
     Check,
     LockInfo,
     Look,
-    PendingOperation,
     Resolved,
 )
 from control_plane.domain.errors import (
@@ -190,10 +189,6 @@ class ScriptedEngine:
                 locks=tuple(
                     seen(lock, marks, alive=self.alive if lock.host == HOST else None)
                     for lock in stack.locks.values()
-                ),
-                pending=tuple(
-                    PendingOperation(urn=urn, type=item["type"], operation="creating")
-                    for urn, item in stack.pending.items()
                 ),
                 state_digest=stack.state_digest(),
                 written_by=stack.written_by,

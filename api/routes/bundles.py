@@ -139,13 +139,7 @@ def register_receipt(
     """Register the receipt of the customer's apply; then the tenant is ready."""
 
     def do(act: Act) -> ReceiptView:
-        receipt = receipts.register_receipt(act, bundle_id, body.receipt)
-        return ReceiptView(
-            id=receipt.id,
-            bundle_id=receipt.bundle_id,
-            digest=receipt.digest,
-            registered_at=receipt.registered_at,
-        )
+        return ReceiptView.like(receipts.register_receipt(act, bundle_id, body.receipt))
 
     route = f"bundles/{bundle_id}/receipts"
     return keyed(

@@ -108,7 +108,7 @@ async def get_events(
         after = _number(page_token, "page_token")
     if "text/event-stream" not in accept:
         found = await asyncio.to_thread(perform, have.core, who, runs.events_after, run_id, after)
-        items = [RunEventView.of(event).model_dump(mode="json") for event in found]
+        items = [RunEventView.like(event).model_dump(mode="json") for event in found]
         more = str(found[-1].seq) if len(found) == runs.EVENTS_AT_ONCE else None
         return JSONResponse({"items": items, "next_page_token": more})
     await asyncio.to_thread(perform, have.core, who, runs.get_run, run_id)

@@ -47,26 +47,12 @@ class BundleView(View):
 
     @classmethod
     def _of(cls, core: Core, bundle: Bundle, actions: list[str]) -> Self:
-        return cls(
-            id=bundle.id,
-            tenant_id=bundle.tenant_id,
-            number=bundle.number,
-            status=bundle.status,
-            accepted_by=bundle.accepted_by,
-            inputs=dict(bundle.inputs),
-            rehearsal=bundle.rehearsal,
-            content_digest=bundle.content_digest,
-            archive_name=bundle.archive_name,
-            archive_digest=bundle.archive_digest,
+        return cls.like(
+            bundle,
             files=sorted(bundle.files),
-            checks=[dict(check) for check in bundle.checks],
-            error=dict(bundle.error) if bundle.error else None,
+            error=bundle.error or None,
             warnings=list(bundle_service.warnings(core, bundle)),
-            handed_over_at=bundle.handed_over_at,
-            expires_at=bundle.expires_at,
             allowed_actions=actions,
-            created_at=bundle.created_at,
-            updated_at=bundle.updated_at,
         )
 
 
@@ -84,11 +70,10 @@ class HandOverView(View):
     @classmethod
     def of(cls, act: Act, given: HandedOver, base_url: str) -> Self:
         """Return the view of a hand-over with its link for whom it is shown to."""
-        return cls(
+        return cls.like(
+            given.handover,
             bundle=BundleView.of(act, given.bundle)[0],
             handover_id=given.handover.id,
-            recipient_name=given.handover.recipient_name,
-            recipient_email=given.handover.recipient_email,
             link_id=given.link.id,
             expires_at=given.link.expires_at,
             download_url=f"{base_url}/v1/bundles/{given.bundle.id}/archive?token={given.token}",
@@ -108,13 +93,10 @@ class LinkView(View):
     @classmethod
     def of(cls, issued: IssuedLink) -> Self:
         """Return the view of a link."""
-        return cls(
-            id=issued.link.id,
+        return cls.like(
+            issued.link,
             recipient_name=issued.handover.recipient_name,
             recipient_email=issued.handover.recipient_email,
-            uses=issued.link.uses,
-            expires_at=issued.link.expires_at,
-            revoked_at=issued.link.revoked_at,
         )
 
 

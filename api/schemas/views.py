@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from control_plane.domain.actor import Actor
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.deployment import Account, Deployment
+from control_plane.domain.documents import Documented
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
-from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunEvent, RunKind, RunStatus
+from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunKind, RunStatus
 from control_plane.domain.tenant import Tenant, TenantStatus, WaitingOn
 from control_plane.services import tenants as tenant_service
 from control_plane.services.approvals import ApprovalDetails
@@ -28,6 +29,12 @@ class View(BaseModel):
     """An immutable answer."""
 
     model_config = ConfigDict(frozen=True)
+
+    @classmethod
+    def like(cls, thing: object, **others: Any) -> Self:
+        """Return the view of a thing: ``others``, and its attributes of the same names."""
+        found = {name: getattr(thing, name) for name in cls.model_fields.keys() - others.keys()}
+        return cls(**found, **others)
 
 
 class Page(View, Generic[T]):
@@ -64,27 +71,12 @@ class TenantView(View):
     @classmethod
     def of(cls, tenant: Tenant, standing: Standing, reader: Actor) -> Self:
         """Return the view of a tenant and where it stands for whom it is shown to."""
-        return cls(
-            id=tenant.id,
-            slug=tenant.slug,
-            legal_name=tenant.legal_name,
-            domain=tenant.domain,
-            country=tenant.country,
-            time_zone=tenant.time_zone,
-            mode=tenant.mode,
-            region=tenant.region,
-            status=tenant.status,
-            waiting_on=tenant.waiting_on,
-            hold=tenant.hold,
-            drifted=tenant.drifted,
-            decision=dict(tenant.decision),
-            facts=dict(tenant.facts),
+        return cls.like(
+            tenant,
             allowed_actions=tenant_service.allowed_actions(tenant, reader),
             run_id=standing.run_id,
             bundle_id=standing.bundle_id,
             error=dict(standing.error) if standing.error else None,
-            created_at=tenant.created_at,
-            updated_at=tenant.updated_at,
         )
 
 
@@ -103,11 +95,10 @@ class RequestView(View):
     def of(cls, accepted: Accepted, reader: Actor) -> Self:
         """Return the view of an accepted request for whom it is shown to."""
         body = accepted.request.body
-        return cls(
-            id=accepted.request.id,
+        return cls.like(
+            accepted.request,
             contract_id=body["contract"]["contract_id"],
             environment=body["environment"],
-            created_at=accepted.request.created_at,
             tenant=TenantView.of(accepted.tenant, accepted.standing, reader),
             run_id=accepted.run_id,
             bundle_id=accepted.bundle_id,
@@ -149,18 +140,7 @@ class HubView(View):
     @classmethod
     def of(cls, hub: Hub, slices: int, run_id: str | None) -> Self:
         """Return the view of a Hub with the number of its slices and its newest run."""
-        return cls(
-            id=hub.id,
-            region=hub.region,
-            cell=hub.cell,
-            capacity=hub.capacity,
-            slices=slices,
-            status=hub.status,
-            run_id=run_id,
-            outputs=dict(hub.outputs),
-            created_at=hub.created_at,
-            updated_at=hub.updated_at,
-        )
+        return cls.like(hub, slices=slices, run_id=run_id)
 
 
 class AccountView(View):
@@ -176,14 +156,7 @@ class AccountView(View):
     @classmethod
     def of(cls, account: Account) -> Self:
         """Return the view of an account."""
-        return cls(
-            account_id=account.account_id,
-            role_arn=account.role_arn,
-            has_external_id=account.external_id is not None,
-            shared=account.shared,
-            claimed_by=account.claimed_by,
-            created_at=account.created_at,
-        )
+        return cls.like(account, has_external_id=account.external_id is not None)
 
 
 class OutputsView(View):
@@ -200,15 +173,7 @@ class OutputsView(View):
     @classmethod
     def of(cls, deployment: Deployment) -> Self:
         """Return the view of a deployment's outputs."""
-        return cls(
-            deployment_id=deployment.id,
-            environment=deployment.environment,
-            mode_kind=str(deployment.kind),
-            region=deployment.region,
-            account_id=deployment.account_id,
-            stack=deployment.stack,
-            outputs=dict(deployment.outputs),
-        )
+        return cls.like(deployment, deployment_id=deployment.id, mode_kind=str(deployment.kind))
 
 
 class RunView(View):
@@ -241,28 +206,13 @@ class RunView(View):
         cls, run: Run, deployment: Deployment, evidence: Evidence | None, actions: list[str]
     ) -> Self:
         """Return the view of a run: its verification, and what the caller may ask of it."""
-        return cls(
-            id=run.id,
-            tenant_id=run.tenant_id,
-            deployment_id=run.deployment_id,
+        return cls.like(
+            run,
             stack=deployment.stack,
-            kind=run.kind,
-            status=run.status,
-            attempt=run.attempt,
-            requested_by=run.requested_by,
-            requested_at=run.requested_at,
-            started_at=run.started_at,
-            ended_at=run.ended_at,
-            blocked_on=run.blocked_on,
             next_action=NEXT_ACTION[run.blocked_on] if run.blocked_on else None,
-            plan_id=run.plan_id,
-            approval_id=run.approval_id,
-            retry_of=run.retry_of,
-            cancel_requested=run.cancel_requested,
             checks=documents(evidence.checks) if evidence is not None else [],
-            error=dict(run.error) if run.error else None,
+            error=run.error or None,
             allowed_actions=actions,
-            updated_at=run.updated_at,
         )
 
 
@@ -273,11 +223,6 @@ class RunEventView(View):
     time: datetime
     kind: str
     body: dict[str, Any]
-
-    @classmethod
-    def of(cls, event: RunEvent) -> Self:
-        """Return the view of a progress line."""
-        return cls(seq=event.seq, time=event.time, kind=event.kind, body=dict(event.body))
 
 
 class PlanView(View):
@@ -302,18 +247,13 @@ class PlanView(View):
     @classmethod
     def of(cls, plan: Plan) -> Self:
         """Return the view of a plan."""
-        return cls(
-            id=plan.id,
-            run_id=plan.run_id,
-            digest=plan.digest,
-            parts=dict(plan.parts),
-            summary=dict(plan.summary),
+        return cls.like(
+            plan,
             irreversible=documents(plan.irreversible),
             operations=documents(plan.operations),
             outputs=documents(plan.outputs),
             resources=documents(plan.resources),
             evaluation=plan.evaluation.to_document(),
-            created_at=plan.created_at,
         )
 
 
@@ -351,30 +291,22 @@ class ApprovalView(View):
     @classmethod
     def of(cls, view: ApprovalDetails) -> Self:
         """Return the view of an approval."""
-        return cls(
-            id=view.approval.id,
-            status=view.approval.status,
-            run_id=view.run.id,
-            tenant_id=view.approval.tenant_id,
+        tenant = view.tenant
+        return cls.like(
+            view.approval,
             stack=view.deployment.stack,
             region=view.deployment.region,
             account_id=view.deployment.account_id,
-            plan_id=view.plan.id,
-            plan_digest=view.approval.plan_digest,
-            summary=dict(view.plan.summary),
+            summary=view.plan.summary,
             irreversible=documents(view.plan.irreversible),
-            tenant_slug=view.tenant.slug if view.tenant else None,
-            legal_name=view.tenant.legal_name if view.tenant else None,
-            mode=view.tenant.mode if view.tenant else None,
-            mode_reason=view.tenant.decision.get("summary") if view.tenant else None,
+            tenant_slug=tenant.slug if tenant else None,
+            legal_name=tenant.legal_name if tenant else None,
+            mode=tenant.mode if tenant else None,
+            mode_reason=tenant.decision.get("summary") if tenant else None,
             kind=view.run.kind,
             requested_by=view.run.requested_by,
             on_behalf_of=view.run.on_behalf_of,
             requested_at=view.run.requested_at,
-            rule=view.approval.rule,
-            needed=view.approval.needed,
-            roles=list(view.approval.roles),
-            expires_at=view.approval.expires_at,
             barred=[{"subject": subject, "reason": reason} for subject, reason in view.barred],
             decisions=[
                 {
@@ -388,14 +320,9 @@ class ApprovalView(View):
                 for decision in view.decisions
             ],
             allowed_actions=["decide"] if view.is_open else [],
-            created_at=view.approval.created_at,
         )
 
 
-class _Documented(Protocol):
-    def to_document(self) -> dict[str, Any]: ...
-
-
-def documents(items: Sequence[_Documented]) -> list[dict[str, Any]]:
+def documents(items: Sequence[Documented]) -> list[dict[str, Any]]:
     """Return values as JSON objects."""
     return [item.to_document() for item in items]

@@ -13,7 +13,7 @@ import json
 import tarfile
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from control_plane.adapters.terraform import minisign
 from control_plane.adapters.terraform.attestation import PAYLOAD_TYPE, pre_authentication
 from control_plane.adapters.terraform.packing import content_digest, sums
+from control_plane.domain.engine import Check
 
 PUBLIC_KEY: Final = "tenantplane-bundle.pub"
 SUMS: Final = "SHA256SUMS"
@@ -33,15 +34,6 @@ _MAX_UNPACKED: Final = 64 * 1024 * 1024
 
 class BundleUnreadable(ValueError):
     """The folder does not hold one downloaded bundle; the sentence says what is missing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One thing that was checked."""
-
-    name: str
-    ok: bool
-    detail: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +53,7 @@ class BundleReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
-        return {
-            "ok": self.is_ok,
-            "archive": self.archive,
-            "sha256": self.sha256,
-            "key_id": self.key_id,
-            "key_from": self.key_from,
-            "checks": [vars(check) for check in self.checks],
-        }
+        return {"ok": self.is_ok, **asdict(self)}
 
 
 class _Fault(Exception):

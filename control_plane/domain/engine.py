@@ -5,56 +5,17 @@ The JSON of each type has the same keys as its fields; columns of runs and plans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from control_plane.domain.documents import Documented, Readers, tuple_of
 
 Resolution = Literal["imported", "adopted", "cleared"]
 
-_Readers = Mapping[str, Callable[[Any], Any]]
-
 
 @dataclass(frozen=True, kw_only=True)
-class _Fact:
-    """A value that is kept as a JSON object; ``_readers`` read what JSON writes differently."""
-
-    _readers: ClassVar[_Readers] = {}
-
-    def to_document(self) -> dict[str, Any]:
-        """Return the value as a JSON object."""
-        return dict(_plain(asdict(self)))
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Read the value from its JSON object; keys that it does not have are ignored.
-
-        Raises ``TypeError`` when a field without a default is missing.
-        """
-        known = {f.name for f in fields(cls)}
-        return cls(
-            **{
-                key: cls._readers[key](value) if key in cls._readers else value
-                for key, value in document.items()
-                if key in known
-            }
-        )
-
-
-def _plain(value: Any) -> Any:
-    """Return a value with lists for tuples, as JSON has them."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _each(kind: type[_Fact]) -> Callable[[Any], Any]:
-    return lambda documents: tuple(map(kind.from_document, documents))
-
-
-@dataclass(frozen=True, kw_only=True)
-class PropertyChange(_Fact):
+class PropertyChange(Documented):
     """One input of a resource that changes.
 
     ``kind`` is ``add``, ``update``, ``delete``, or one of these with ``-replace`` where the change
@@ -71,7 +32,7 @@ class PropertyChange(_Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputChange(_Fact):
+class OutputChange(Documented):
     """One output of the stack that changes: ``kind`` is ``add``, ``update`` or ``delete``."""
 
     name: str
@@ -81,7 +42,7 @@ class OutputChange(_Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Operation(_Fact):
+class Operation(Documented):
     """What a plan does with one resource.
 
     ``diffs`` maps the paths of changing inputs to their kinds, ``changes`` has their values,
@@ -90,8 +51,8 @@ class Operation(_Fact):
     of secret properties. ``irreversible`` is true when it destroys what cannot be made again.
     """
 
-    _readers: ClassVar[_Readers] = {
-        "changes": _each(PropertyChange),
+    _readers: ClassVar[Readers] = {
+        "changes": tuple_of(PropertyChange),
         "options": tuple,
         "replaces": tuple,
         "secrets": tuple,
@@ -112,7 +73,7 @@ class Operation(_Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedResource(_Fact):
+class PlannedResource(Documented):
     """A resource as it would be, or as it is: ``operation`` is what a plan does with it."""
 
     urn: str
@@ -128,7 +89,7 @@ class PlannedResource(_Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check(_Fact):
+class Check(Documented):
     """A named check of what exists, with what it found."""
 
     name: str
@@ -137,7 +98,7 @@ class Check(_Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LockInfo(_Fact):
+class LockInfo(Documented):
     """A lock of a stack.
 
     ``call_id`` is the call of ours that made it, None for somebody else's. ``alive`` says whether
@@ -154,16 +115,7 @@ class LockInfo(_Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PendingOperation(_Fact):
-    """An operation that was started and whose end is unknown."""
-
-    urn: str
-    type: str
-    operation: str  # creating, updating, deleting, reading, importing
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resolved(_Fact):
+class Resolved(Documented):
     """How something that an interrupted call had left was resolved, and what proves it."""
 
     urn: str
@@ -173,12 +125,12 @@ class Resolved(_Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look(_Fact):
+class Look(Documented):
     """What a verification found; changes nothing. Secrets are masked in ``outputs``."""
 
-    _readers: ClassVar[_Readers] = {
-        "checks": _each(Check),
-        "resources": _each(PlannedResource),
+    _readers: ClassVar[Readers] = {
+        "checks": tuple_of(Check),
+        "resources": tuple_of(PlannedResource),
         "secret_outputs": tuple,
     }
 
@@ -190,10 +142,10 @@ class Look(_Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CallMark(_Fact):
+class CallMark(Documented):
     """What is known of an earlier call: its host and the processes that may hold its lock."""
 
-    _readers: ClassVar[_Readers] = {"pids": tuple}
+    _readers: ClassVar[Readers] = {"pids": tuple}
 
     call_id: str
     host: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Self
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Final, Self
 
 from control_plane.domain.canonical import canonical_json, digest
+from control_plane.domain.documents import Documented, Readers, tuple_of
 
 MANDATORY: Final = "mandatory"
 _TEXT_BYTES: Final = 400  # of an address in a summary
@@ -15,7 +16,7 @@ _NAMED_BYTES: Final = 40 * 1024  # of all named violations: an audit event holds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Violation:
+class Violation(Documented):
     """One thing that a rule found wrong, or could not decide: ``enforcement`` says what it does."""
 
     rule: str
@@ -26,22 +27,20 @@ class Violation:
     reason: str
     remedy: str
 
-    def to_document(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
-        return asdict(self)
-
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Read it from its JSON object."""
-        return cls(**{name: str(document.get(name) or "") for name in cls.__dataclass_fields__})
+        return cls(**{f.name: str(document.get(f.name) or "") for f in fields(cls)})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class Evaluation(Documented):
     """The answer of all rules; ``ok`` means that none of them forbids it.
 
     ``digest`` is that of rules and parameters.
     """
+
+    _readers: ClassVar[Readers] = {"violations": tuple_of(Violation), "rules": tuple}
 
     ok: bool
     violations: tuple[Violation, ...] = ()
@@ -83,25 +82,6 @@ class Evaluation:
             "rules": dict(sorted(Counter(each.rule for each in self.violations).items())),
             "violations_digest": self.digest_of_violations,
         }
-
-    def to_document(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
-        return {
-            "ok": self.ok,
-            "violations": [violation.to_document() for violation in self.violations],
-            "rules": list(self.rules),
-            "digest": self.digest,
-        }
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Read it from its JSON object."""
-        return cls(
-            ok=bool(document["ok"]),
-            violations=tuple(map(Violation.from_document, document["violations"])),
-            rules=tuple(map(str, document.get("rules") or ())),
-            digest=str(document["digest"]),
-        )
 
 
 def _cut(text: str) -> str:

@@ -14,8 +14,6 @@ from control_plane.ports.engine import EventListener
 class BundleOrder:
     """What a bundle is built from; everything inside the archive is determined by it."""
 
-    bundle_id: str
-    tenant_id: str
     tenant_slug: str
     number: int
     variables: Json  # terraform.tfvars.json without the content digest

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
+from control_plane.domain.documents import Documented, Readers, tuple_of
 from control_plane.domain.engine import (
     CallMark,
     LockInfo,
     Look,
     Operation,
     OutputChange,
-    PendingOperation,
     PlannedResource,
     Resolved,
 )
@@ -40,13 +41,20 @@ class EngineCall:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnginePlan:
+class EnginePlan(Documented):
     """What the engine says it would do.
 
     ``outputs`` are the outputs of the stack that change. ``parts`` are the digests ``operations``,
     ``state``, ``program`` and ``versions``; the control plane adds its own. ``saved_plan`` is the
     engine's own plan file.
     """
+
+    _readers: ClassVar[Readers] = {
+        "operations": tuple_of(Operation),
+        "resources": tuple_of(PlannedResource),
+        "outputs": tuple_of(OutputChange),
+        "saved_plan": base64.b64decode,
+    }
 
     operations: tuple[Operation, ...]
     resources: tuple[PlannedResource, ...]
@@ -71,8 +79,10 @@ class GateAnswer(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Applied:
+class Applied(Documented):
     """What an apply that ended well has left, before its verification. Secrets are masked."""
+
+    _readers: ClassVar[Readers] = {"secret_outputs": tuple}
 
     outputs: Json
     secret_outputs: tuple[str, ...]
@@ -81,7 +91,7 @@ class Applied:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineResult:
+class EngineResult(Documented):
     """How an apply ended.
 
     ``outcome`` is ``applied`` or ``looked`` (``look`` says what the verification found),
@@ -90,6 +100,8 @@ class EngineResult:
     says whether the call changed a resource, an option of one or an output; after a failure,
     whether the cloud may have changed. ``state_digest`` is that of the state the call left.
     """
+
+    _readers: ClassVar[Readers] = {"look": lambda look: look and Look.from_document(look)}
 
     outcome: Literal["applied", "looked", "stopped", "canceled", "failed"]
     state_digest: str | None = None
@@ -100,7 +112,7 @@ class EngineResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StackInspection:
+class StackInspection(Documented):
     """What earlier calls have left on a stack.
 
     ``state_digest`` is that of the current state, None when there is no stack. ``written_by`` is
@@ -108,15 +120,18 @@ class StackInspection:
     also when the process that should have heard of it was dead by then.
     """
 
+    _readers: ClassVar[Readers] = {"locks": tuple_of(LockInfo)}
+
     locks: tuple[LockInfo, ...] = ()
-    pending: tuple[PendingOperation, ...] = ()
     state_digest: str | None = None
     written_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class CleanedUp:
+class CleanedUp(Documented):
     """What a clean-up ended and broke, for the audit log."""
+
+    _readers: ClassVar[Readers] = {"ended_pids": tuple, "broken_locks": tuple}
 
     ended_pids: tuple[int, ...] = ()
     broken_locks: tuple[str, ...] = ()

@@ -33,6 +33,9 @@ class Repository(Protocol[T]):
     def get(self, entity_id: str, *, lock: bool = False) -> T | None:
         """Return the row; with ``lock`` nobody else changes it until this transaction ends."""
 
+    def need(self, entity_id: str | None, *, lock: bool = False) -> T:
+        """Return what ``get`` does, of an id that another row holds. Raises ``LookupError``."""
+
     def save(self, entity: T) -> None:
         """Replace the row with the same id.
 

@@ -17,7 +17,6 @@ from control_plane.domain.errors import (
     DomainError,
     InvalidInput,
     MachineMayNotDecide,
-    NotFound,
     PlanMoved,
     PlanOutOfDate,
     RunSuperseded,
@@ -28,7 +27,7 @@ from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import UnitOfWork
-from control_plane.services.permission import require_role, require_visibility, visible_tenants
+from control_plane.services.permission import listed, require_role, visible
 from control_plane.workflows.core import Act, Caller
 from control_plane.workflows.moving import enqueue, locked_run, move_run
 from control_plane.workflows.placing import give_back, spec_of
@@ -78,7 +77,7 @@ def decide(
             ),
         )  # fmt: skip
         raise
-    return _details(act, [_found(act, approval_id)])[0]
+    return _details(act, [act.uow.approvals.need(approval_id)])[0]
 
 
 def may_decide(act: Act, approval_id: str) -> None:
@@ -90,9 +89,7 @@ def may_decide(act: Act, approval_id: str) -> None:
 
 
 def _seen(act: Act, approval_id: str) -> Approval:
-    approval = _found(act, approval_id)
-    require_visibility(act, approval.tenant_id, wanted="decisions.create")
-    return approval
+    return visible(act, act.uow.approvals.get(approval_id), wanted="decisions.create")
 
 
 def _require_decider(act: Act, approval: Approval) -> None:
@@ -125,13 +122,6 @@ def open_to_caller(act: Act, found: Sequence[Approval], newest: Collection[str])
     return frozenset(ids) - closed
 
 
-def _found(act: Act, approval_id: str) -> Approval:
-    approval = act.uow.approvals.get(approval_id)
-    if approval is None:
-        raise NotFound("not found")
-    return approval
-
-
 def _check_words(verdict: str, reason: str) -> None:
     if verdict not in VERDICTS:
         raise InvalidInput("decision must be approve or reject", field="decision")
@@ -142,7 +132,7 @@ def _check_words(verdict: str, reason: str) -> None:
 def _decide(act: Act, asked: Approval, verdict: str, plan_digest: str, reason: str) -> None:
     """Store the decision and what follows from it."""
     run, deployment = locked_run(act.uow, asked.run_id)  # before the approval, as everywhere
-    approval = act.uow.approvals.get(asked.id, lock=True) or asked
+    approval = act.uow.approvals.need(asked.id, lock=True)
     _require_distance(act.uow, act.caller, approval)
     if approval.status not in {ApprovalStatus.WAITING, ApprovalStatus.EXPIRED}:
         raise AlreadyDecided(
@@ -174,9 +164,7 @@ def _require_distance(uow: UnitOfWork, caller: Caller, approval: Approval) -> No
 
 def _require_unmoved(act: Act, run: Run, deployment: Deployment) -> None:
     """Refuse what can be seen to have moved without asking the engine; the apply looks at all."""
-    plan = act.uow.plans.get(run.plan_id or "")
-    if plan is None:
-        raise NotFound("the plan no longer exists")
+    plan = act.uow.plans.need(run.plan_id)
     present = {
         "spec": digest(dict(spec_of(act.uow, deployment, run.spec_number).document)),
         "policies": act.core.policies.digest(),
@@ -250,8 +238,7 @@ def _store(
 def get_approval(act: Act, approval_id: str) -> ApprovalDetails:
     """Return an approval with its plan and decisions. Raises ``NotFound``."""
     require_role(act, *READERS, wanted="approvals.read")
-    approval = _found(act, approval_id)
-    require_visibility(act, approval.tenant_id, wanted="approvals.read")
+    approval = visible(act, act.uow.approvals.get(approval_id), wanted="approvals.read")
     return _details(act, [approval])[0]
 
 
@@ -260,9 +247,7 @@ def list_approvals(
 ) -> list[ApprovalDetails]:
     """Return approvals the caller may see, newest first."""
     require_role(act, *READERS, wanted="approvals.read")
-    equals: dict[str, object] = {"status": status} if status else {}
-    if "*" not in act.caller.actor.tenants:
-        equals["tenant_id"] = visible_tenants(act.caller)
+    equals = listed(act, status=status)
     return _details(act, act.uow.approvals.page(limit=limit, before=before, **equals))
 
 

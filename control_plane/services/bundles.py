@@ -13,15 +13,14 @@ from control_plane.domain.canonical import digest
 from control_plane.domain.errors import (
     IllegalTransition,
     InvalidInput,
-    NotFound,
     PreconditionFailed,
 )
 from control_plane.domain.timers import TimerKind
-from control_plane.services.permission import require_role, require_visibility
+from control_plane.services.permission import listed, require_role, visible
 from control_plane.services.starting import next_bundle
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.owners import sync_tenant
-from control_plane.workflows.recording import record, refused_as
+from control_plane.workflows.recording import record_bundle, refused_as
 
 ARCHITECT = Role.SOLUTIONS_ARCHITECT  # everything but reading
 READERS = (ARCHITECT, Role.AUDITOR, Role.PLATFORM_ADMIN, Role.OPS_APPROVER)
@@ -72,30 +71,18 @@ def _possible(bundle: Bundle) -> list[str]:
 def get_bundle(act: Act, bundle_id: str) -> Bundle:
     """Return a bundle. Raises ``NotFound``."""
     require_role(act, *READERS, wanted="bundles.read")
-    return visible_bundle(act, bundle_id, wanted="bundles.read")
+    return visible(act, act.uow.bundles.get(bundle_id), wanted="bundles.read")
 
 
 def list_bundles(act: Act, *, limit: int, before: str | None, status: str | None) -> list[Bundle]:
     """Return the bundles of the caller's tenants, newest first."""
     require_role(act, *READERS, wanted="bundles.read")
-    equals: dict[str, object] = {"status": status} if status else {}
-    if "*" not in act.caller.actor.tenants:
-        equals["tenant_id"] = act.caller.actor.tenants
-    return act.uow.bundles.page(limit=limit, before=before, **equals)
-
-
-def visible_bundle(act: Act, bundle_id: str, *, wanted: str) -> Bundle:
-    """Return a bundle the caller's token covers. Raises ``NotFound``."""
-    bundle = act.uow.bundles.get(bundle_id)
-    if bundle is None:
-        raise NotFound("not found")
-    require_visibility(act, bundle.tenant_id, wanted=wanted)
-    return bundle
+    return act.uow.bundles.page(limit=limit, before=before, **listed(act, status=status))
 
 
 def may_change(act: Act, bundle_id: str, wanted: str) -> Bundle:
     """Return a bundle that the caller may change. Raises ``NotFound``, ``NotAllowed``."""
-    bundle = visible_bundle(act, bundle_id, wanted=f"bundles.{wanted}")
+    bundle = visible(act, act.uow.bundles.get(bundle_id), wanted=f"bundles.{wanted}")
     tree = bundle.tenant_id
     require_role(act, ARCHITECT, wanted=f"bundles.{wanted}", tree=tree)
     return bundle
@@ -109,7 +96,7 @@ def taken_up(act: Act, bundle_id: str, wanted: str) -> Iterator[Bundle]:
     is_receipt = wanted == "receipts"
     action, data = ("receipt.refused", {}) if is_receipt else ("bundle.refused", {"wanted": wanted})
     with refused_as(act, action, tree=tree, targets=targets, **data):
-        locked = act.uow.bundles.get(bundle_id, lock=True) or bundle
+        locked = act.uow.bundles.need(bundle_id, lock=True)
         _require_possible(locked, wanted)
         yield locked
 
@@ -127,7 +114,7 @@ def accept_bundle(act: Act, bundle_id: str) -> Bundle:
     with taken_up(act, bundle_id, "accept") as bundle:
         taken = bundle.moved(_S.ACCEPTED, act.now(), accepted_by=act.caller.actor.id)
         act.uow.bundles.save(taken)
-        record_of(act, "bundle.accepted", taken)
+        record_bundle(act, "bundle.accepted", taken)
         return taken
 
 
@@ -163,7 +150,7 @@ def edit_bundle(
             sync_tenant(act, bundle.tenant_id)
         edited = edited.changed(act.now(), inputs=result)
         act.uow.bundles.save(edited)
-        record_of(
+        record_bundle(
             act, "bundle.edited", edited, changed=sorted(inputs),
             inputs_digest=digest(result), previous_digest=digest(dict(bundle.inputs)),
         )  # fmt: skip
@@ -219,7 +206,7 @@ def build_bundle(act: Act, bundle_id: str) -> Bundle:
             _S.BUILDING, act.now(), builds=bundle.builds + 1, error=None, checks=()
         )
         act.uow.bundles.save(building)
-        record_of(act, "bundle.build_requested", building)
+        record_bundle(act, "bundle.build_requested", building)
         act.uow.timers.set(
             TimerKind.BUNDLE_WATCH, bundle.id, act.now() + act.core.limits.build_life
         )
@@ -227,19 +214,3 @@ def build_bundle(act: Act, bundle_id: str) -> Bundle:
             "build_bundle", bundle.id, partition=bundle.deployment_id, attempt=building.version
         )
         return building
-
-
-def record_of(
-    act: Act,
-    action: str,
-    bundle: Bundle,
-    *,
-    personal: Mapping[str, Any] | None = None,
-    **data: Any,
-) -> None:
-    """Record what happened to a bundle, with its number."""
-    record(
-        act, action,
-        tree=bundle.tenant_id, targets=(("bundle", bundle.id),), personal=personal,
-        number=bundle.number, **data,
-    )  # fmt: skip

@@ -9,11 +9,11 @@ from control_plane.domain import spellings
 from control_plane.domain.bundle import Bundle, BundleStatus, DownloadLink, Handover, Rehearsal
 from control_plane.domain.errors import InvalidInput, LinkExpired, NotFound, TerraformUnavailable
 from control_plane.domain.timers import TimerKind
-from control_plane.services.bundles import get_bundle, record_of, taken_up
+from control_plane.services.bundles import get_bundle, taken_up
 from control_plane.services.permission import refused
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.owners import sync_tenant
-from control_plane.workflows.recording import record
+from control_plane.workflows.recording import record, record_bundle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,7 @@ def _issue_link(act: Act, bundle: Bundle, handover: Handover) -> HandedOver:
         "recipient.name": handover.recipient_name,
         "recipient.email": handover.recipient_email,
     }
-    record_of(
+    record_bundle(
         act, "bundle.handed_over", bundle, personal=recipient,
         content_digest=bundle.content_digest, archive_digest=bundle.archive_digest,
         handover=handover.id,
@@ -188,7 +188,7 @@ def download_by_link(
     if not is_look:
         used = replace(link, uses=link.uses + 1)
         act.uow.links.save(used)
-        record_of(
+        record_bundle(
             act, "bundle.downloaded", bundle, link=link.id,
             file=download.name, uses=used.uses,
             personal={"remote_address": act.caller.address} if act.caller.address else {},
@@ -217,7 +217,7 @@ def download_as_architect(
     bundle = get_bundle(act, bundle_id)
     download = _content(act.core, bundle, name)
     if not is_look:
-        record_of(act, "bundle.downloaded", bundle, file=download.name)
+        record_bundle(act, "bundle.downloaded", bundle, file=download.name)
     return download
 
 

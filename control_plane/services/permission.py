@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from control_plane.domain.actor import Role, system
 from control_plane.domain.audit_catalogue import Stage
@@ -42,6 +42,22 @@ def require_visibility(act: Act, tenant_id: str | None, *, wanted: str) -> None:
     if not act.caller.actor.sees(tenant_id):
         error = NotFound("not found")
         raise refused(act, "authz.denied", error, tree=None, route=wanted)
+
+
+class _Owned(Protocol):
+    @property
+    def tenant_id(self) -> str | None: ...
+
+
+T = TypeVar("T", bound=_Owned)
+
+
+def visible(act: Act, found: T | None, *, wanted: str) -> T:
+    """Return what was found if it exists and the caller's token covers it. Raises ``NotFound``."""
+    if found is None:
+        raise NotFound("not found")
+    require_visibility(act, found.tenant_id, wanted=wanted)
+    return found
 
 
 def refused(
@@ -98,7 +114,13 @@ def report_suppressed(core: Core, *, at_once: bool = False) -> None:
         raise
 
 
-def visible_tenants(caller: Caller) -> tuple[str | None, ...]:
-    """Return whose things a list shows, None among them for what belongs to no tenant."""
-    actor = caller.actor
-    return (*actor.tenants, None) if actor.sees(None) else actor.tenants
+def listed(act: Act, *, owner: str = "tenant_id", **wanted: object) -> dict[str, object]:
+    """Return what the rows of a list equal: the filters that are given, and whom the caller sees.
+
+    None is among the owners for a caller who sees what belongs to no tenant.
+    """
+    actor = act.caller.actor
+    equals = {name: value for name, value in wanted.items() if value}
+    if "*" not in actor.tenants:
+        equals[owner] = (*actor.tenants, None) if actor.sees(None) else actor.tenants
+    return equals

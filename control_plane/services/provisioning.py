@@ -31,7 +31,7 @@ from control_plane.domain.tenant import (
     TenantStatus,
 )
 from control_plane.ports.rows import UnitOfWork
-from control_plane.services.permission import READ_TENANTS, require_role, require_visibility
+from control_plane.services.permission import READ_TENANTS, listed, require_role, require_visibility
 from control_plane.services.standing import Standing, standings
 from control_plane.services.starting import start_provisioning
 from control_plane.workflows.core import Act, Caller, Core
@@ -47,11 +47,10 @@ _SAME_SLUG: Final = "uq_tenant_slug"
 
 @dataclass(frozen=True, kw_only=True)
 class Accepted:
-    """What a request became. ``created`` is False when the contract had a tenant already."""
+    """What a request became, now or when it was sent first."""
 
     request: ProvisioningRequest
     tenant: Tenant
-    created: bool
     standing: Standing
 
     @property
@@ -178,7 +177,7 @@ def _accept(act: Act, body: Mapping[str, Any]) -> Accepted:
         _require_first(act.uow, act.caller, tenant.domain, tenant.id)
     _record_acceptance(act, request, tenant, decision)
     tenant = follow_decision(act, tenant, decision)
-    return _accepted(act.uow, request, tenant, created=True)
+    return _accepted(act.uow, request, tenant)
 
 
 def _replay_existing(act: Act, contract: Contract, body_digest: str) -> Accepted:
@@ -193,7 +192,7 @@ def _replay_existing(act: Act, contract: Contract, body_digest: str) -> Accepted
         raise ContractAlreadyUsed(
             "the contract already has a tenant, made from other facts", request_id=request.id
         )
-    return _accepted(uow, request, tenant, created=False)
+    return _accepted(uow, request, tenant)
 
 
 def _require_first(uow: UnitOfWork, caller: Caller, domain: str, own: str | None = None) -> None:
@@ -211,11 +210,9 @@ def _require_first(uow: UnitOfWork, caller: Caller, domain: str, own: str | None
             )
 
 
-def _accepted(
-    uow: UnitOfWork, request: ProvisioningRequest, tenant: Tenant, *, created: bool
-) -> Accepted:
+def _accepted(uow: UnitOfWork, request: ProvisioningRequest, tenant: Tenant) -> Accepted:
     standing = standings(uow, [tenant])[tenant.id]
-    return Accepted(request=request, tenant=tenant, created=created, standing=standing)
+    return Accepted(request=request, tenant=tenant, standing=standing)
 
 
 def _new_tenant(
@@ -352,7 +349,7 @@ def follow_decision(act: Act, tenant: Tenant, decision: ModeDecision) -> Tenant:
     """Start what the decision leads to, or wait for an architect when it leads nowhere yet."""
     if decision.outcome is Outcome.RESOLVED and decision.mode is not None:
         start_provisioning(act, tenant, Mode(decision.mode))
-    return sync_tenant(act, tenant.id) or tenant
+    return sync_tenant(act, tenant.id)
 
 
 def get_request(act: Act, request_id: str) -> Accepted:
@@ -360,7 +357,7 @@ def get_request(act: Act, request_id: str) -> Accepted:
     require_role(act, *READ_TENANTS, wanted="provisioning_requests.read")
     request = act.uow.requests.get(request_id)
     tenant = act.uow.tenants.get(request.tenant_id) if request else None
-    accepted = _accepted(act.uow, request, tenant, created=False) if request and tenant else None
+    accepted = _accepted(act.uow, request, tenant) if request and tenant else None
     if accepted is None:
         raise NotFound("not found")
     require_visibility(act, accepted.tenant.id, wanted="provisioning_requests.read")
@@ -370,8 +367,7 @@ def get_request(act: Act, request_id: str) -> Accepted:
 def list_requests(act: Act, *, limit: int, before: str | None) -> list[Accepted]:
     """Return the requests of the caller's tenants, newest first."""
     require_role(act, *READ_TENANTS, wanted="provisioning_requests.read")
-    equals = {} if "*" in act.caller.actor.tenants else {"tenant_id": act.caller.actor.tenants}
-    found = act.uow.requests.page(limit=limit, before=before, **equals)
+    found = act.uow.requests.page(limit=limit, before=before, **listed(act))
     ids = tuple({request.tenant_id for request in found})
     tenants = {tenant.id: tenant for tenant in act.uow.tenants.find(id=ids)}
     known = standings(act.uow, list(tenants.values()))
@@ -379,7 +375,6 @@ def list_requests(act: Act, *, limit: int, before: str | None) -> list[Accepted]
         Accepted(
             request=request,
             tenant=tenants[request.tenant_id],
-            created=False,
             standing=known[request.tenant_id],
         )
         for request in found

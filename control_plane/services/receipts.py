@@ -32,11 +32,11 @@ def register_receipt(act: Act, bundle_id: str, body: Mapping[str, Any]) -> Recei
 
 
 def _require_belongs(act: Act, bundle: Bundle, body: Mapping[str, Any]) -> None:
-    tenant = act.uow.tenants.get(bundle.tenant_id)
+    tenant = act.uow.tenants.need(bundle.tenant_id)
     inputs = bundle.inputs
     expected = {
         "content_digest": bundle.content_digest,
-        "tenant": tenant.slug if tenant else "",
+        "tenant": tenant.slug,
         "deployment": bundle.deployment_id,
         "environment": inputs["owner"]["environment"],
         "account_id": inputs["account_id"],
@@ -104,9 +104,7 @@ def _show_outputs(act: Act, bundle: Bundle, body: Mapping[str, Any]) -> None:
     others = act.uow.bundles.find(deployment_id=bundle.deployment_id, status=BundleStatus.APPLIED)
     if any(other.number > bundle.number for other in others):
         return
-    deployment = act.uow.deployments.get(bundle.deployment_id, lock=True)
-    if deployment is None:
-        raise LookupError(bundle.deployment_id)
+    deployment = act.uow.deployments.need(bundle.deployment_id, lock=True)
     act.uow.deployments.save(
         deployment.changed(
             act.now(), account_id=body["account_id"], outputs=dict(body["resources"])

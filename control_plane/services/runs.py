@@ -14,16 +14,17 @@ from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunEvent, Run
 from control_plane.services.approvals import open_to_caller
 from control_plane.services.permission import (
     READ_TENANTS,
+    listed,
     require_role,
     require_visibility,
-    visible_tenants,
+    visible,
 )
 from control_plane.services.starting import request_run
 from control_plane.workflows.core import Act
 from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import locked_run, unblock
-from control_plane.workflows.recording import record, refused_as
+from control_plane.workflows.recording import record_run, refused_as
 
 READERS = tuple(READ_TENANTS | {Role.PLATFORM_AUDITOR})
 EVENTS_AT_ONCE = 500
@@ -94,7 +95,7 @@ def retry_run(act: Act, run_id: str) -> Run:
 
 def may_steer(act: Act, run_id: str, wanted: str) -> Run:
     """Return a run that the caller may cancel or retry. Raises ``NotFound``, ``NotAllowed``."""
-    run = _visible(act, run_id, wanted=f"runs.{wanted}")
+    run = visible(act, act.uow.runs.get(run_id), wanted=f"runs.{wanted}")
     require_role(act, *RUN_OPERATORS, wanted=f"runs.{wanted}", tree=run.tenant_id)
     return run
 
@@ -122,11 +123,7 @@ def _cancel(act: Act, run: Run, deployment: Deployment) -> Run:
     act.uow.runs.save(run)
     if run.status in CANCELABLE_BEFORE_APPLY:
         return end_run(act, run, deployment, RunStatus.CANCELED, Findings())
-    record(
-        act, "run.canceled",
-        tree=run.tenant_id, targets=(("run", run.id),), stage=Stage.ATTEMPTED, run=run.id,
-        during=str(run.status),
-    )  # fmt: skip
+    record_run(act, "run.canceled", run, stage=Stage.ATTEMPTED, during=str(run.status))
     return run
 
 
@@ -145,25 +142,14 @@ def _retry(act: Act, run: Run, deployment: Deployment) -> Run:
         act.uow.runs.save(run)
         return unblock(act, run, action="run.retried")
     fresh = request_run(act, deployment, retry_of=run)
-    record(
-        act, "run.retried",
-        tree=run.tenant_id, targets=(("run", run.id),), run=run.id, new_run=fresh.id,
-    )  # fmt: skip
+    record_run(act, "run.retried", run, new_run=fresh.id)
     return fresh
-
-
-def _visible(act: Act, run_id: str, *, wanted: str) -> Run:
-    run = act.uow.runs.get(run_id)
-    if run is None:
-        raise NotFound("not found")
-    require_visibility(act, run.tenant_id, wanted=wanted)
-    return run
 
 
 def get_run(act: Act, run_id: str) -> Run:
     """Return a run. Raises ``NotFound``."""
     require_role(act, *READERS, wanted="runs.read")
-    return _visible(act, run_id, wanted="runs.read")
+    return visible(act, act.uow.runs.get(run_id), wanted="runs.read")
 
 
 def get_plan(act: Act, run_id: str) -> Plan:
@@ -185,12 +171,10 @@ def list_runs(
 ) -> list[Run]:
     """Return runs the caller may see, newest first."""
     require_role(act, *READERS, wanted="runs.read")
-    equals: dict[str, object] = {"status": status} if status else {}
+    equals = listed(act, status=status)
     if tenant_id is not None:
         require_visibility(act, tenant_id, wanted="runs.read")
         equals["tenant_id"] = tenant_id
-    elif "*" not in act.caller.actor.tenants:
-        equals["tenant_id"] = visible_tenants(act.caller)
     return act.uow.runs.page(limit=limit, before=before, **equals)
 
 

@@ -19,7 +19,7 @@ from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import enqueue_present_turn
 from control_plane.workflows.owners import sync_owner
 from control_plane.workflows.placing import kind_of
-from control_plane.workflows.recording import record
+from control_plane.workflows.recording import record_bundle, record_run
 
 # runs that wait for somebody and apply nothing: a newer run takes their place at once
 _WAITING = frozenset({RunStatus.AWAITING_APPROVAL, RunStatus.BLOCKED})
@@ -77,10 +77,10 @@ def request_run(
     Who asked for the runs since the last one that was applied has asked for this one as well.
     """
     gives_way = [  # locked before the deployment, as everywhere
-        act.uow.runs.get(waiting.id, lock=True)
+        act.uow.runs.need(waiting.id, lock=True)
         for waiting in act.uow.runs.find(deployment_id=deployment.id, status=tuple(_WAITING))
     ]
-    deployment = act.uow.deployments.get(deployment.id, lock=True) or deployment
+    deployment = act.uow.deployments.need(deployment.id, lock=True)
     now, newest = act.now(), act.uow.queries.newest_run(deployment.id)
     run = Run(
         id=act.new_id("run"),
@@ -98,13 +98,12 @@ def request_run(
         updated_at=now,
     )
     act.uow.runs.add(run)
-    record(
-        act, "run.requested",
-        tree=run.tenant_id, targets=(("run", run.id), ("deployment", deployment.id)), run=run.id,
+    record_run(
+        act, "run.requested", run, targets=(("deployment", deployment.id),),
         kind=str(run.kind), retry_of=run.retry_of, spec_version=deployment.spec_number,
     )  # fmt: skip
     for old in gives_way:
-        if old is not None and old.status in _WAITING:
+        if old.status in _WAITING:
             end_run(act, old, deployment, RunStatus.SUPERSEDED, Findings())
     enqueue_present_turn(act, run)
     sync_owner(act, deployment.id, run=run)
@@ -118,8 +117,7 @@ def _requesters(
     if newest is not None and newest.status not in {RunStatus.APPLIED, RunStatus.NO_CHANGES}:
         earlier = newest.requesters
     is_hub = deployment.kind is DeploymentKind.HUB
-    hub = uow.hubs.get(deployment.hub_id or "") if is_hub else None
-    of_hub = hub.requesters if hub is not None else ()
+    of_hub = uow.hubs.need(deployment.hub_id).requesters if is_hub else ()
     return tuple(dict.fromkeys((*caller.actor.subjects, *earlier, *of_hub)))
 
 
@@ -143,11 +141,7 @@ def _queue_bundle(act: Act, tenant: Tenant, deployment: Deployment) -> Bundle:
     )
     act.uow.bundles.add(bundle)
     act.uow.timers.set(TimerKind.BUNDLE_EXPIRY, bundle.id, now + act.core.limits.bundle_life)
-    record(
-        act, "bundle.queued",
-        tree=tenant.id, targets=(("bundle", bundle.id),), number=bundle.number,
-        region=deployment.region,
-    )  # fmt: skip
+    record_bundle(act, "bundle.queued", bundle, region=deployment.region)
     return bundle
 
 
@@ -182,10 +176,6 @@ def next_bundle(act: Act, old: Bundle) -> Bundle:
     act.uow.bundles.add(new)
     act.uow.timers.cancel(TimerKind.BUNDLE_EXPIRY, old.id)
     act.uow.timers.set(TimerKind.BUNDLE_EXPIRY, new.id, now + act.core.limits.bundle_life)
-    record(
-        act,
-        "bundle.continued" if old.status is BundleStatus.APPLIED else "bundle.superseded",
-        tree=old.tenant_id, targets=(("bundle", old.id),), number=old.number,
-        superseded_by=new.id,
-    )  # fmt: skip
+    action = "bundle.continued" if old.status is BundleStatus.APPLIED else "bundle.superseded"
+    record_bundle(act, action, old, superseded_by=new.id)
     return new

@@ -15,7 +15,7 @@ from control_plane.domain.mode import ModeDecision, confirm, resolve
 from control_plane.domain.slug import is_slug
 from control_plane.domain.tenant import Tenant, TenantStatus
 from control_plane.ports.rows import UnitOfWork
-from control_plane.services.permission import READ_TENANTS, require_role, require_visibility
+from control_plane.services.permission import READ_TENANTS, listed, require_role, require_visibility
 from control_plane.services.provisioning import follow_decision, record_decision
 from control_plane.services.standing import Standing, standings
 from control_plane.workflows.core import Act
@@ -63,20 +63,15 @@ def list_tenants(
     ``contract_id`` and ``envelope_id`` are those of the contract that a tenant was made from.
     """
     require_role(act, *READ_TENANTS, wanted="tenants.read")
-    equals: dict[str, Any] = _given(status=status, domain=domain)
-    contract = _given(contract_id=contract_id, envelope_id=envelope_id)
-    if contract:
-        made = {each.tenant_id for each in act.uow.contracts.find(**contract)}
+    equals = listed(act, owner="id", status=status, domain=domain)
+    contract = {"contract_id": contract_id, "envelope_id": envelope_id}
+    wanted = {name: value for name, value in contract.items() if value is not None}
+    if wanted:
+        made = {each.tenant_id for each in act.uow.contracts.find(**wanted)}
         equals["id"] = {each for each in made if act.caller.actor.sees(each)}
-    elif "*" not in act.caller.actor.tenants:
-        equals["id"] = act.caller.actor.tenants
     found = act.uow.tenants.page(limit=limit, before=before, **equals)
     known = standings(act.uow, found)
     return [(tenant, known[tenant.id]) for tenant in found]
-
-
-def _given(**values: str | None) -> dict[str, str]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def deployments_of(act: Act, key: str) -> list[Deployment]:
@@ -109,7 +104,7 @@ def decide_mode(
     with refused_as(act, "mode.refused", tree=tenant.id, targets=(("tenant", tenant.id),)):
         if not reason.strip():
             raise InvalidInput("a reason is required", field="reason")
-        locked = act.uow.tenants.get(tenant.id, lock=True) or tenant
+        locked = act.uow.tenants.need(tenant.id, lock=True)
         return _decide(act, locked, changed_facts or {}, reason.strip())
 
 

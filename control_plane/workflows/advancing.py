@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -15,6 +16,7 @@ import structlog
 from control_plane.domain.audit import Stage
 from control_plane.domain.calls import CallOutcome
 from control_plane.domain.deployment import Deployment
+from control_plane.domain.engine import Look
 from control_plane.domain.errors import (
     Conflict,
     DomainError,
@@ -29,12 +31,7 @@ from control_plane.domain.next_step import Step, StepKind, next_step
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.engine import Applied, EngineCall, EngineResult
-from control_plane.workflows.calling import (
-    Listener,
-    close_call,
-    patiently,
-    require_newest,
-)
+from control_plane.workflows.calling import Listener, close_call, patiently, write
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.ending import end_run, retry_later
 from control_plane.workflows.facts import Findings, Obstacle, facts_of
@@ -42,7 +39,7 @@ from control_plane.workflows.gate import Gate, approve_by_rule, begin_verifying
 from control_plane.workflows.moving import as_json, block_run, locked_run, move_run
 from control_plane.workflows.placing import place
 from control_plane.workflows.planning import ask_for_decision, keep_plan
-from control_plane.workflows.recording import record
+from control_plane.workflows.recording import record_run
 from control_plane.workflows.settling import AGAIN_FOREIGN, settle
 from control_plane.workflows.turn import Turn, begin_turn, leave_run
 from control_plane.workflows.verifying import keep_evidence, public_outputs
@@ -106,10 +103,7 @@ def _do_in_rows(act: Act, findings: Findings, run: Run, deployment: Deployment, 
         case StepKind.PLACE:
             return _place(act, run, deployment)
         case StepKind.APPROVE:
-            plan = act.uow.plans.get(run.plan_id or "")
-            if plan is None:
-                raise LookupError(run.id)
-            approve_by_rule(act, run, plan)
+            approve_by_rule(act, run, act.uow.plans.need(run.plan_id))
             return True
         case StepKind.ASK:
             ask_for_decision(act, run, deployment)
@@ -138,7 +132,7 @@ def _place(act: Act, run: Run, deployment: Deployment) -> bool:
 
 # --- steps that call the engine ----------------------------------------------------------------
 def _settle(turn: Turn, call: EngineCall, listener: Listener) -> None:
-    turn.findings.obstacle = settle(turn.core, turn.run_id, call, listener)
+    turn.findings.obstacle = settle(turn.core, call, listener)
 
 
 def _plan(turn: Turn, call: EngineCall, listener: Listener) -> None:
@@ -151,15 +145,11 @@ def _plan(turn: Turn, call: EngineCall, listener: Listener) -> None:
         return
     engine_plan = core.engine.plan(call, on_events=listener)
 
-    def store() -> None:
-        with core.act() as act:
-            run, _ = locked_run(act.uow, turn.run_id)
-            require_newest(act.uow, call)
-            if run.status is RunStatus.PLANNING:
-                keep_plan(act, run, engine_plan)
-            act.uow.commit()
+    def store(act: Act, run: Run, _: Deployment) -> None:
+        if run.status is RunStatus.PLANNING:
+            keep_plan(act, run, engine_plan)
 
-    patiently(store)
+    write(core, call, store)
 
 
 def _apply(turn: Turn, call: EngineCall, listener: Listener) -> None:
@@ -186,16 +176,18 @@ def _apply_through_gate(
     core = turn.core
     result = core.engine.apply(
         call,
-        gate=Gate(core, turn.run_id, call, turn.findings),
+        gate=Gate(core, call, turn.findings),
         saved_plan=saved_plan,
-        on_applied=lambda applied: patiently(lambda: _keep_applied(turn, call, applied)),
+        on_applied=lambda applied: write(core, call, partial(_keep_applied, applied)),
         on_events=listener,
     )
     if result.look is not None:
-        look = result.look
-        patiently(lambda: _keep_look(turn, call, look))
+        write(core, call, partial(_keep_look, call, result.look))
     elif result.outcome in {"failed", "canceled"}:
-        patiently(lambda: _keep_failure(turn, call, result))
+        error = dict(result.error or {"code": "engine_failed", "message": "the engine failed"})
+        write(core, call, partial(_keep_failure, result, error))
+        turn.findings.said = error
+        turn.findings.was_canceled = result.outcome == "canceled"
 
 
 def _verify(turn: Turn, call: EngineCall, listener: Listener) -> None:
@@ -207,7 +199,7 @@ def _verify(turn: Turn, call: EngineCall, listener: Listener) -> None:
 
     patiently(begin)
     look = turn.core.engine.look(call, on_events=listener)
-    patiently(lambda: _keep_look(turn, call, look))
+    write(turn.core, call, partial(_keep_look, call, look))
 
 
 _BY_ENGINE: Final[Mapping[StepKind, Callable[[Turn, EngineCall, Listener], None]]] = {
@@ -266,60 +258,44 @@ def _unsettle(turn: Turn, *, look_again: timedelta | None = None) -> None:
 
 
 # --- what an engine call did -------------------------------------------------------------------
-def _keep_applied(turn: Turn, call: EngineCall, applied: Applied) -> None:
+def _keep_applied(applied: Applied, act: Act, run: Run, deployment: Deployment) -> None:
     """Store what an apply made, before anybody looks at it."""
-    core = turn.core
-    with core.act() as act:
-        run, deployment = locked_run(act.uow, turn.run_id)
-        require_newest(act.uow, call)
-        if run.status is not RunStatus.APPLYING:
-            return
-        now = core.clock.now()
-        run = run.changed(now, states_written=_with(run.states_written, applied.state_digest))
-        act.uow.runs.save(run)
-        act.uow.deployments.save(
-            deployment.changed(
-                now,
-                outputs=public_outputs(applied),
-                state_digest=applied.state_digest,
-                is_unsettled=False,
-            )
+    if run.status is not RunStatus.APPLYING:
+        return
+    now = act.now()
+    run = run.changed(now, states_written=_with(run.states_written, applied.state_digest))
+    act.uow.runs.save(run)
+    act.uow.deployments.save(
+        deployment.changed(
+            now,
+            outputs=public_outputs(applied),
+            state_digest=applied.state_digest,
+            is_unsettled=False,
         )
-        _record_apply(act, run, Stage.COMPLETED, applied.summary, applied.state_digest,
-                      outputs=sorted(applied.outputs))  # fmt: skip
-        begin_verifying(act, run)
-        act.uow.commit()
+    )
+    _record_apply(act, run, Stage.COMPLETED, applied.summary, applied.state_digest,
+                  outputs=sorted(applied.outputs))  # fmt: skip
+    begin_verifying(act, run)
 
 
-def _keep_look(turn: Turn, call: EngineCall, look: Any) -> None:
-    core = turn.core
-    with core.act() as act:
-        run, _ = locked_run(act.uow, turn.run_id)
-        require_newest(act.uow, call)
-        if run.status is RunStatus.VERIFYING:
-            keep_evidence(act, run, call, look)
-            act.uow.commit()
+def _keep_look(call: EngineCall, look: Look, act: Act, run: Run, _: Deployment) -> None:
+    if run.status is RunStatus.VERIFYING:
+        keep_evidence(act, run, call, look)
 
 
-def _keep_failure(turn: Turn, call: EngineCall, result: EngineResult) -> None:
+def _keep_failure(
+    result: EngineResult, error: Mapping[str, Any], act: Act, run: Run, deployment: Deployment
+) -> None:
     """Store how an apply failed; the stack is unsettled unless the engine called nothing."""
-    core = turn.core
-    error = dict(result.error or {"code": "engine_failed", "message": "the engine failed"})
-    with core.act() as act:
-        run, deployment = locked_run(act.uow, turn.run_id)
-        require_newest(act.uow, call)
-        now = core.clock.now()
-        if run.status is RunStatus.APPLYING:
-            run = run.changed(
-                now, states_written=_with(run.states_written, result.state_digest), error=error
-            )
-            act.uow.runs.save(run)
-            act.uow.deployments.save(deployment.changed(now, is_unsettled=result.changed))
-            _record_apply(act, run, Stage.FAILED, result.summary, result.state_digest,
-                          code=str(error["code"]))  # fmt: skip
-            act.uow.commit()
-    turn.findings.said = error
-    turn.findings.was_canceled = result.outcome == "canceled"
+    if run.status is not RunStatus.APPLYING:
+        return
+    now = act.now()
+    states = _with(run.states_written, result.state_digest)
+    run = run.changed(now, states_written=states, error=error)
+    act.uow.runs.save(run)
+    act.uow.deployments.save(deployment.changed(now, is_unsettled=result.changed))
+    _record_apply(act, run, Stage.FAILED, result.summary, result.state_digest,
+                  code=str(error["code"]))  # fmt: skip
 
 
 def _record_apply(
@@ -330,11 +306,10 @@ def _record_apply(
     state_digest: str | None,
     **data: Any,
 ) -> None:
-    plan = act.uow.plans.get(run.plan_id or "")
-    record(
-        act, "run.apply",
-        tree=run.tenant_id, targets=(("run", run.id), ("deployment", run.deployment_id)),
-        stage=stage, run=run.id, plan_digest=plan.digest if plan else None,
+    plan = act.uow.plans.need(run.plan_id)
+    record_run(
+        act, "run.apply", run, targets=(("deployment", run.deployment_id),),
+        stage=stage, plan_digest=plan.digest,
         summary={key.replace("-", "_"): n for key, n in summary.items()},
         state_digest=state_digest, **data,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from control_plane.workflows.calling import patiently
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.moving import as_json
 from control_plane.workflows.owners import sync_tenant
-from control_plane.workflows.recording import record
+from control_plane.workflows.recording import record_bundle
 
 
 def build_bundle(core: Core, bundle_id: str) -> None:
@@ -28,8 +28,6 @@ def build_bundle(core: Core, bundle_id: str) -> None:
         return
     residency = tenant.facts.get("residency") or {}
     order = BundleOrder(
-        bundle_id=bundle.id,
-        tenant_id=tenant.id,
         tenant_slug=tenant.slug,
         number=bundle.number,
         variables=bundle.inputs,
@@ -111,16 +109,13 @@ def _keep_built(
 
 
 def _record_built(act: Act, bundle: Bundle, built: BuiltBundle) -> None:
-    targets = (("bundle", bundle.id),)
-    record(
-        act, "bundle.built",
-        tree=bundle.tenant_id, targets=targets, number=bundle.number,
+    record_bundle(
+        act, "bundle.built", bundle,
         content_digest=built.content_digest, archive_digest=built.archive_digest,
         archive=built.archive_name, files=sorted(built.files),
     )  # fmt: skip
-    record(
-        act, "bundle.rehearsed",
-        tree=bundle.tenant_id, targets=targets, number=bundle.number, rehearsal=built.rehearsal,
+    record_bundle(
+        act, "bundle.rehearsed", bundle, rehearsal=built.rehearsal,
         checks=[{"name": c["name"], "ok": c["ok"]} for c in built.checks],
         failed=[c["name"] for c in built.checks if not c["ok"]],
         content_digest=built.content_digest,
@@ -155,10 +150,7 @@ def expire_bundle(act: Act, bundle_id: str) -> None:
         act.uow.timers.set(TimerKind.BUNDLE_EXPIRY, bundle.id, bundle.expires_at)
         return
     act.uow.bundles.save(bundle.moved(BundleStatus.EXPIRED, now))
-    record(
-        act, "bundle.expired",
-        tree=bundle.tenant_id, targets=(("bundle", bundle.id),), number=bundle.number,
-    )  # fmt: skip
+    record_bundle(act, "bundle.expired", bundle)
     sync_tenant(act, bundle.tenant_id)
 
 
@@ -183,9 +175,7 @@ def _keep_failure(act: Act, bundle: Bundle, error: DomainError) -> None:
         checks=tuple(checks) if isinstance(error, BundleInvalid) else (),
     )
     act.uow.bundles.save(failed)
-    record(
-        act, "bundle.build_failed",
-        tree=failed.tenant_id, targets=(("bundle", failed.id),), stage=Stage.FAILED,
-        number=failed.number, code=error.code,
+    record_bundle(
+        act, "bundle.build_failed", failed, stage=Stage.FAILED, code=error.code,
         checks=[str(c["name"]) for c in checks if not c["ok"]],
     )  # fmt: skip

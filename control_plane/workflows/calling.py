@@ -18,7 +18,7 @@ from control_plane.domain.run import TERMINAL_RUN, Run
 from control_plane.ports.engine import EngineCall, EngineEvent
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act, Core
-from control_plane.workflows.moving import progress
+from control_plane.workflows.moving import locked_run, progress
 from control_plane.workflows.placing import account_of, spec_of
 
 T = TypeVar("T")
@@ -100,6 +100,23 @@ def patiently(transaction: Callable[[], T], *, seconds: float = _PATIENCE_SECOND
                 raise
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def write(core: Core, call: EngineCall, do: Callable[[Act, Run, Deployment], T]) -> T:
+    """Do something in a transaction of its own, patiently, with the call's run locked.
+
+    Raises ``StaleCall`` unless the call still owns its stack.
+    """
+
+    def once() -> T:
+        with core.act() as act:
+            run, deployment = locked_run(act.uow, call.run_id)
+            require_newest(act.uow, call)
+            result = do(act, run, deployment)
+            act.uow.commit()
+        return result
+
+    return patiently(once)
 
 
 class Listener:

@@ -66,10 +66,9 @@ def end_run(
     )  # fmt: skip
     if status in _GIVES_BACK or was is RunStatus.REQUESTED:
         give_back(act, run, deployment)
-    if deployment.kind is DeploymentKind.HUB and deployment.hub_id is not None:
-        hub = act.uow.hubs.get(deployment.hub_id)
-        if hub is not None and status in {RunStatus.APPLIED, RunStatus.NO_CHANGES}:
-            wake_for_hub(act, hub)
+    done = status in {RunStatus.APPLIED, RunStatus.NO_CHANGES}
+    if done and deployment.kind is DeploymentKind.HUB:
+        wake_for_hub(act, act.uow.hubs.need(deployment.hub_id))
     return run
 
 

@@ -17,12 +17,12 @@ from control_plane.domain.next_step import PlanFact, StepKind, next_step
 from control_plane.domain.plan import Plan, moved_parts, operations_outside
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.ports.engine import EngineCall, EnginePlan, GateAnswer
-from control_plane.workflows.calling import patiently, require_newest
+from control_plane.workflows.calling import require_newest, write
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Findings, Obstacle, facts_of
-from control_plane.workflows.moving import close_approval, locked_run, move_run
+from control_plane.workflows.moving import close_approval, move_run
 from control_plane.workflows.planning import keep_plan, present_parts
-from control_plane.workflows.recording import record
+from control_plane.workflows.recording import record_run
 
 # what an interrupted apply leaves may differ in these; the rest binds as before
 _RESUME_MAY_MOVE = frozenset({"operations", "state"})
@@ -31,26 +31,20 @@ _RESUME_MAY_MOVE = frozenset({"operations", "state"})
 class Gate:
     """Answers one engine call of a run."""
 
-    def __init__(self, core: Core, run_id: str, call: EngineCall, findings: Findings) -> None:
+    def __init__(self, core: Core, call: EngineCall, findings: Findings) -> None:
         self._core = core
-        self._run_id = run_id
         self._call = call
         self._findings = findings
 
     def __call__(self, engine_plan: EnginePlan) -> GateAnswer:
         """Say whether to apply, to look alone, or to stop; the rows say why."""
-        return patiently(lambda: self._answer(engine_plan))
 
-    def _answer(self, engine_plan: EnginePlan) -> GateAnswer:
-        with self._core.act() as act:
-            run, deployment = locked_run(act.uow, self._run_id)
-            require_newest(act.uow, self._call)
+        def answer(act: Act, run: Run, deployment: Deployment) -> GateAnswer:
             if run.status is RunStatus.PLANNING:
-                answer = self._planned(act, run, engine_plan)
-            else:
-                answer = self._replanned(act, run, deployment, engine_plan)
-            act.uow.commit()
-        return answer
+                return self._planned(act, run, engine_plan)
+            return self._replanned(act, run, deployment, engine_plan)
+
+        return write(self._core, self._call, answer)
 
     def _planned(self, act: Act, run: Run, engine_plan: EnginePlan) -> GateAnswer:
         """A first plan, in a call that may apply it at once."""
@@ -69,8 +63,8 @@ class Gate:
         self, act: Act, run: Run, deployment: Deployment, engine_plan: EnginePlan
     ) -> GateAnswer:
         """A fresh preview of a plan that was approved, or of what remains of it."""
-        plan = act.uow.plans.get(run.plan_id or "")
-        if plan is None:
+        plan = act.uow.plans.get(run.plan_id) if run.plan_id else None
+        if plan is None:  # canceled before it was planned
             return GateAnswer.STOP
         resumes = run.status is RunStatus.APPLYING
         moved = _moved(act, run, deployment, plan, engine_plan)
@@ -133,11 +127,7 @@ def record_attempt(act: Act, run: Run, deployment: Deployment, plan: Plan, call:
             act, run, RunStatus.APPLYING, action="run.apply",
             stage=Stage.ATTEMPTED, data=data, started_at=now,
         )  # fmt: skip
-    record(
-        act, "run.apply",
-        tree=run.tenant_id, targets=(("run", run.id),), stage=Stage.ATTEMPTED, run=run.id,
-        attempt=run.attempt, **data,
-    )  # fmt: skip
+    record_run(act, "run.apply", run, stage=Stage.ATTEMPTED, attempt=run.attempt, **data)
     return run
 
 

@@ -26,7 +26,7 @@ from control_plane.ports.engine import EngineEvent
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import WORKER, Act
 from control_plane.workflows.owners import sync_owner
-from control_plane.workflows.recording import record
+from control_plane.workflows.recording import record, record_run
 
 PHASE: Final = "advance_run"
 WATCH_AFTER: Final = timedelta(seconds=30)  # a run that works is looked for in the queue
@@ -79,10 +79,9 @@ def move_run(
     if status in TERMINAL_RUN:
         act.uow.timers.set(TimerKind.RUN_DETAILS, run.id, now + act.core.limits.details_life)
     if action is not None:
-        record(
-            act, action,
-            tree=run.tenant_id, targets=(("run", run.id), ("deployment", run.deployment_id)),
-            stage=stage, run=run.id, approval=approval,
+        record_run(
+            act, action, run, targets=(("deployment", run.deployment_id),),
+            stage=stage, approval=approval,
             status=str(status), previous_status=str(run.status), attempt=moved.attempt,
             **(data or {}),
         )  # fmt: skip
@@ -113,9 +112,11 @@ def progress(act: Act, run_id: str, *events: EngineEvent) -> None:
     )
 
 
-def show_resumed(act: Act, run: Run) -> None:
-    """Tell who watches a run that it resumed after its process had died."""
-    progress(act, run.id, ("resumed", {"phase": str(run.status), "attempt": run.attempt}))
+def record_resumed(act: Act, run: Run, **data: Any) -> None:
+    """Record, and tell who watches a run, that it resumed after its process had died."""
+    resumed: dict[str, Any] = {"phase": str(run.status), "attempt": run.attempt}
+    progress(act, run.id, ("resumed", resumed))
+    record_run(act, "run.resumed", run, **resumed, **data)
 
 
 def block_run(

@@ -17,20 +17,16 @@ from control_plane.workflows.recording import record
 
 def sync_owner(act: Act, deployment_id: str, *, run: Run | None = None) -> None:
     """Bring the status of a deployment's owner up to date; ``run`` names what changed it."""
-    deployment = act.uow.deployments.get(deployment_id)
-    if deployment is None:
-        return
+    deployment = act.uow.deployments.need(deployment_id)
     if deployment.tenant_id is not None:
         sync_tenant(act, deployment.tenant_id, run=run)
-    elif deployment.kind is DeploymentKind.HUB and deployment.hub_id is not None:
+    elif deployment.kind is DeploymentKind.HUB:
         _sync_hub(act, deployment, run)
 
 
-def sync_tenant(act: Act, tenant_id: str, *, run: Run | None = None) -> Tenant | None:
+def sync_tenant(act: Act, tenant_id: str, *, run: Run | None = None) -> Tenant:
     """Bring a tenant's status up to date and return the tenant."""
-    tenant = act.uow.tenants.get(tenant_id, lock=True)
-    if tenant is None:
-        return None
+    tenant = act.uow.tenants.need(tenant_id, lock=True)
     holdings = [holding_of(act.uow, d) for d in act.uow.deployments.find(tenant_id=tenant_id)]
     status, waiting_on = tenant_status(
         is_resolved=tenant.decision.get("outcome") == Outcome.RESOLVED, holdings=holdings
@@ -67,14 +63,12 @@ def is_ready(uow: UnitOfWork, deployment: Deployment) -> bool:
     """Tell whether there is evidence that held for the state that the stack has now."""
     if deployment.is_unsettled or deployment.evidence_id is None:
         return False
-    evidence = uow.evidence.get(deployment.evidence_id)
-    return evidence is not None and evidence.ok and evidence.state_digest == deployment.state_digest
+    evidence = uow.evidence.need(deployment.evidence_id)
+    return evidence.ok and evidence.state_digest == deployment.state_digest
 
 
 def _sync_hub(act: Act, deployment: Deployment, run: Run | None) -> None:
-    hub = act.uow.hubs.get(deployment.hub_id or "", lock=True)
-    if hub is None:
-        return
+    hub = act.uow.hubs.need(deployment.hub_id, lock=True)
     status = hub_status(holding_of(act.uow, deployment))
     outputs = deployment.outputs if status is HubStatus.READY else hub.outputs
     if (hub.status, hub.outputs) == (status, outputs):

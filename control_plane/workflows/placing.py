@@ -15,11 +15,10 @@ from control_plane.domain.deployment import (
     DeploymentSpec,
     Desired,
 )
-from control_plane.domain.errors import DomainError, HubUnavailable, NoAccount
+from control_plane.domain.errors import HubUnavailable, NoAccount
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.run import Run, RunKind
 from control_plane.domain.slug import short_name
-from control_plane.domain.tenant import Tenant
 from control_plane.ports.rows import UnitOfWork
 from control_plane.ports.stores import PolicyScope
 from control_plane.workflows.core import Act
@@ -69,10 +68,7 @@ def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
 
 def spec_of(uow: UnitOfWork, deployment: Deployment, number: int | None = None) -> DeploymentSpec:
     """Return a spec of a deployment, the newest unless ``number`` says another."""
-    spec = uow.specs.get(f"{deployment.id}.{number or deployment.spec_number}")
-    if spec is None:
-        raise DomainError("the spec of this deployment no longer exists")
-    return spec
+    return uow.specs.need(f"{deployment.id}.{number or deployment.spec_number}")
 
 
 def kind_of(deployment: Deployment, desired: Desired) -> RunKind:
@@ -184,15 +180,11 @@ def _account_of(uow: UnitOfWork, hub: Hub) -> str:
 def _document(act: Act, deployment: Deployment) -> dict[str, Any]:
     zones = act.core.rules.regions.availability_zones(deployment.region)
     if deployment.kind is DeploymentKind.HUB:
-        hub = act.uow.hubs.get(deployment.hub_id or "")
-        if hub is None:
-            raise DomainError("the Hub of this deployment no longer exists")
+        hub = act.uow.hubs.need(deployment.hub_id)
         return specs.hub_spec(deployment, cell=hub.cell, zones=zones)
-    tenant = _tenant(act.uow, deployment)
+    tenant = act.uow.tenants.need(deployment.tenant_id)
     if deployment.kind is DeploymentKind.SLICE:
-        hub = act.uow.hubs.get(deployment.hub_id or "")
-        if hub is None:
-            raise HubUnavailable("the Hub of this slice no longer exists")
+        hub = act.uow.hubs.need(deployment.hub_id)
         return specs.slice_spec(deployment, tenant_slug=tenant.slug, hub_outputs=hub.outputs)
     return specs.dedicated_spec(
         deployment,
@@ -201,10 +193,3 @@ def _document(act: Act, deployment: Deployment) -> dict[str, Any]:
         client_cidrs=tenant.facts.get("ip_allow_list") or (),
         zones=zones,
     )
-
-
-def _tenant(uow: UnitOfWork, deployment: Deployment) -> Tenant:
-    tenant = uow.tenants.get(deployment.tenant_id or "")
-    if tenant is None:
-        raise DomainError("the tenant of this deployment no longer exists")
-    return tenant

@@ -14,7 +14,7 @@ from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act
 from control_plane.workflows.moving import move_run
 from control_plane.workflows.placing import policy_scope, spec_of
-from control_plane.workflows.recording import record, record_foreign_update
+from control_plane.workflows.recording import record_foreign_update, record_run
 
 
 def present_parts(
@@ -31,9 +31,7 @@ def present_parts(
 
 def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deployment, Plan]:
     """Store a plan with its policy evaluation and record both; the engine's file is sealed."""
-    deployment = act.uow.deployments.get(run.deployment_id, lock=True)
-    if deployment is None:
-        raise LookupError(run.deployment_id)
+    deployment = act.uow.deployments.need(run.deployment_id, lock=True)
     now = act.now()
     parts = present_parts(act, run, deployment, engine_plan)
     if deployment.state_digest not in {None, parts["state"]}:
@@ -73,17 +71,15 @@ def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deploym
 
 
 def _record_plan(act: Act, run: Run, plan: Plan) -> None:
-    targets = (("run", run.id), ("plan", plan.id))
-    record(
-        act, "run.planned",
-        tree=run.tenant_id, targets=targets, run=run.id, plan=plan.id, plan_digest=plan.digest,
+    targets = (("plan", plan.id),)
+    record_run(
+        act, "run.planned", run, targets=targets, plan=plan.id, plan_digest=plan.digest,
         parts=dict(plan.parts),
         summary={key.replace("-", "_"): n for key, n in plan.summary.items()},
     )  # fmt: skip
     found = plan.evaluation.summary()
-    record(
-        act, "run.policy_evaluated",
-        tree=run.tenant_id, targets=targets, run=run.id, phase="plan",
+    record_run(
+        act, "run.policy_evaluated", run, targets=targets, phase="plan",
         stage=Stage.COMPLETED if plan.evaluation.ok else Stage.FAILED,
         violations=found["violations"], count=found["count"], digest=found["violations_digest"],
         policies_digest=plan.parts["policies"],
@@ -92,9 +88,7 @@ def _record_plan(act: Act, run: Run, plan: Plan) -> None:
 
 def ask_for_decision(act: Act, run: Run, deployment: Deployment) -> Run:
     """Let the run wait for people's decisions on exactly its plan, as the rules want."""
-    plan = act.uow.plans.get(run.plan_id or "")
-    if plan is None:
-        raise LookupError(run.id)
+    plan = act.uow.plans.need(run.plan_id)
     rule = act.core.rules.approvals.rule_for(
         deployment.kind, run.kind, irreversible=bool(plan.irreversible)
     )
@@ -142,8 +136,7 @@ def barred_from_deciding(uow: UnitOfWork, run: Run) -> dict[str, str]:
     """
     barred: dict[str, str] = {}
     if run.tenant_id is not None:
-        tenant = uow.tenants.get(run.tenant_id)
-        barred |= dict.fromkeys(tenant.editors if tenant else (), "editor")
+        barred |= dict.fromkeys(uow.tenants.need(run.tenant_id).editors, "editor")
         for request in uow.requests.find(tenant_id=run.tenant_id):
             for subject in (request.requested_by, request.on_behalf_of):
                 if subject is not None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from control_plane.domain.audit import AuditEvent, Stage, fitted
+from control_plane.domain.bundle import Bundle
 from control_plane.domain.deployment import PLATFORM, Deployment
 from control_plane.domain.errors import AuditUnavailable, DomainError
 from control_plane.domain.run import Run
@@ -22,8 +23,6 @@ def record(
     targets: tuple[tuple[str, str], ...] = (),
     stage: Stage = Stage.COMPLETED,
     run: str | None = None,
-    step: str | None = None,
-    decision: Mapping[str, Any] | None = None,
     approval: Mapping[str, str] | None = None,
     personal: Mapping[str, Any] | None = None,
     **data: Any,
@@ -47,8 +46,6 @@ def record(
         actor=act.caller.actor,
         targets=targets,
         run=run,
-        step=step,
-        decision=decision,
         approval=approval,
         idempotency_key_sha256=act.caller.idempotency_key_sha256,
         request_id=act.caller.request_id,
@@ -57,6 +54,21 @@ def record(
     )
     act.uow.audit.record(event)
     return event.id
+
+
+def record_run(
+    act: Act, action: str, run: Run, *, targets: tuple[tuple[str, str], ...] = (), **data: Any
+) -> None:
+    """Record what happened to a run, in its owner's tree; ``targets`` are the others."""
+    record(act, action, tree=run.tenant_id, targets=(("run", run.id), *targets), run=run.id, **data)
+
+
+def record_bundle(act: Act, action: str, bundle: Bundle, **data: Any) -> None:
+    """Record what happened to a bundle, with its number."""
+    record(
+        act, action,
+        tree=bundle.tenant_id, targets=(("bundle", bundle.id),), number=bundle.number, **data,
+    )  # fmt: skip
 
 
 def record_foreign_update(

@@ -9,26 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
-from control_plane.domain.audit import Stage
 from control_plane.domain.calls import CallRecord
+from control_plane.domain.deployment import Deployment
 from control_plane.domain.engine import CallMark, LockInfo
 from control_plane.domain.errors import ForeignLock, PendingUnresolved, PlanMoved
 from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.engine import EngineCall, StackInspection
-from control_plane.workflows.calling import CALLS_KEPT, Listener, patiently, require_newest
+from control_plane.workflows.calling import CALLS_KEPT, Listener, write
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Obstacle
-from control_plane.workflows.moving import locked_run, show_resumed
-from control_plane.workflows.recording import record, record_foreign_update
+from control_plane.workflows.moving import record_resumed
+from control_plane.workflows.recording import record_foreign_update, record_run
 
 _AGAIN_OURS: Final = timedelta(seconds=30)  # a lock of ours is looked at again
 AGAIN_FOREIGN: Final = timedelta(minutes=5)  # and somebody else's
 
 
-def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obstacle | None:
+def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
     """Make the stack fit to be used; returns what stands in the way instead.
 
     Raises what the engine raises.
@@ -36,47 +37,41 @@ def settle(core: Core, run_id: str, call: EngineCall, listener: Listener) -> Obs
     with core.act() as act:
         calls = act.uow.queries.calls_of(call.deployment_id, limit=CALLS_KEPT)
         owners = {c.id: c for c in calls}
-    died = any(c.run_id == run_id and c.id != call.call_id and c.is_unanswered for c in calls)
+    died = any(c.run_id == call.run_id and c.id != call.call_id and c.is_unanswered for c in calls)
     earlier = [c.id for c in calls if c.id != call.call_id and c.host == core.here.host]
     ended = core.engine.clean_up(call, end_calls=earlier, break_locks=())
     marks = [CallMark(call_id=c.id, host=c.host, pids=c.pids) for c in calls]
     found = core.engine.inspect(call, marks=marks)
     held = [lock for lock in found.locks if not _may_break(lock, owners, core.clock.now())]
     if held:
-        return patiently(lambda: _held(core, run_id, call, held[0]))
-    obstacle, is_ours = patiently(lambda: _check_state(core, run_id, call, found, set(owners)))
+        return write(core, call, partial(_held, held[0]))
+    obstacle, is_ours = write(core, call, partial(_check_state, found, set(owners)))
     if obstacle is not None:
         return obstacle
     stale = [lock.id for lock in found.locks]
     if stale:
         core.engine.clean_up(call, end_calls=(), break_locks=stale)
-    patiently(lambda: _record_clean_up(core, run_id, call, len(ended.ended_pids), found.locks))
+    if ended.ended_pids or found.locks:
+        write(core, call, partial(_record_clean_up, len(ended.ended_pids), found.locks))
     try:
         resolved = core.engine.resolve(call, on_events=listener)
     except PendingUnresolved as error:
         return Obstacle(on=BlockedOn.PENDING_UNRESOLVED, error=error)
     after = core.engine.inspect(call, marks=marks)
 
-    def store() -> None:
-        with core.act() as act:
-            run, _ = locked_run(act.uow, run_id)
-            require_newest(act.uow, call)
-            if resolved:
-                record(
-                    act, "pending.resolved",
-                    tree=run.tenant_id, targets=(("run", run.id),), stage=Stage.COMPLETED,
-                    run=run.id,
-                    resources=[
-                        {"urn": r.urn, "type": r.type, "resolution": r.resolution,
-                         "proof": r.proof}
-                        for r in resolved
-                    ],
-                )  # fmt: skip
-            is_resumed = died and run.status not in TERMINAL_RUN
-            _settled(act, run, call, after.state_digest, is_ours=is_ours, is_resumed=is_resumed)
-            act.uow.commit()
+    def store(act: Act, run: Run, _: Deployment) -> None:
+        if resolved:
+            record_run(
+                act, "pending.resolved", run,
+                resources=[
+                    {"urn": r.urn, "type": r.type, "resolution": r.resolution, "proof": r.proof}
+                    for r in resolved
+                ],
+            )  # fmt: skip
+        is_resumed = died and run.status not in TERMINAL_RUN
+        _settled(act, run, call, after.state_digest, is_ours=is_ours, is_resumed=is_resumed)
 
-    patiently(store)
+    write(core, call, store)
     return None
 
 
@@ -90,16 +85,12 @@ def _may_break(lock: LockInfo, owners: dict[str, CallRecord], now: datetime) -> 
     return not lock.alive
 
 
-def _held(core: Core, run_id: str, call: EngineCall, lock: LockInfo) -> Obstacle:
+def _held(lock: LockInfo, act: Act, run: Run, _: Deployment) -> Obstacle:
     holder = f"{lock.user or 'somebody'}@{lock.host or 'an unknown host'}"
     holder += f" (pid {lock.pid})" if lock.pid else ""
     ours = f", engine call {lock.call_id}" if lock.call_id else ""
-    with core.act() as act:
-        locked_run(act.uow, run_id)
-        require_newest(act.uow, call)
-        pause = _AGAIN_OURS if lock.call_id else AGAIN_FOREIGN
-        act.uow.timers.set(TimerKind.RUN_TURN, run_id, core.clock.now() + pause)
-        act.uow.commit()
+    pause = _AGAIN_OURS if lock.call_id else AGAIN_FOREIGN
+    act.uow.timers.set(TimerKind.RUN_TURN, run.id, act.now() + pause)
     error = ForeignLock(
         f"the stack is locked by {holder}{ours}",
         holder=holder, host=lock.host, pid=lock.pid, call=lock.call_id, lock=lock.id,
@@ -108,7 +99,7 @@ def _held(core: Core, run_id: str, call: EngineCall, lock: LockInfo) -> Obstacle
 
 
 def _check_state(
-    core: Core, run_id: str, call: EngineCall, found: StackInspection, ours: set[str]
+    found: StackInspection, ours: set[str], act: Act, run: Run, deployment: Deployment
 ) -> tuple[Obstacle | None, bool]:
     """Find out whether somebody else wrote the state since ours did, and tell whether it is ours.
 
@@ -116,23 +107,15 @@ def _check_state(
     Without it the state must be one that our runs know, or one that a call of ours wrote last. A
     run that has not been approved plans from whatever is there, and the change is recorded.
     """
-    with core.act() as act:
-        run, deployment = locked_run(act.uow, run_id)
-        require_newest(act.uow, call)
-        known = {deployment.state_digest, run.state_before, *run.states_written}
-        proven = bool(found.locks) or found.state_digest in known or found.written_by in ours
-        if proven:
-            _remember(act, run, found.state_digest)
-            act.uow.commit()
-            return None, True
-        if run.status in {RunStatus.APPROVED, RunStatus.APPLYING, RunStatus.VERIFYING}:
-            error = PlanMoved(
-                "the stack was changed by something other than a run", parts=["state"]
-            )
-            return Obstacle(on=BlockedOn.STATE_MOVED, error=error), False
-        record_foreign_update(act, run, deployment, found.state_digest)
-        act.uow.commit()
-        return None, False
+    known = {deployment.state_digest, run.state_before, *run.states_written}
+    if found.locks or found.state_digest in known or found.written_by in ours:
+        _remember(act, run, found.state_digest)
+        return None, True
+    if run.status in {RunStatus.APPROVED, RunStatus.APPLYING, RunStatus.VERIFYING}:
+        error = PlanMoved("the stack was changed by something other than a run", parts=["state"])
+        return Obstacle(on=BlockedOn.STATE_MOVED, error=error), False
+    record_foreign_update(act, run, deployment, found.state_digest)
+    return None, False
 
 
 def _remember(act: Act, run: Run, state_digest: str | None) -> None:
@@ -144,26 +127,13 @@ def _remember(act: Act, run: Run, state_digest: str | None) -> None:
 
 
 def _record_clean_up(
-    core: Core, run_id: str, call: EngineCall, processes: int, locks: Sequence[LockInfo]
+    processes: int, locks: Sequence[LockInfo], act: Act, run: Run, _: Deployment
 ) -> None:
-    if not processes and not locks:
-        return
-    with core.act() as act:
-        run, _ = locked_run(act.uow, run_id)
-        require_newest(act.uow, call)
-        if processes:
-            record(
-                act, "run.cleaned_up",
-                tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
-                processes=processes, locks=[lock.id for lock in locks],
-            )  # fmt: skip
-        for lock in locks:
-            record(
-                act, "lock.broken",
-                tree=run.tenant_id, targets=(("run", run.id),), run=run.id, lock=lock.id,
-                call=lock.call_id,
-            )  # fmt: skip
-        act.uow.commit()
+    if processes:
+        ids = [lock.id for lock in locks]
+        record_run(act, "run.cleaned_up", run, processes=processes, locks=ids)
+    for lock in locks:
+        record_run(act, "lock.broken", run, lock=lock.id, call=lock.call_id)
 
 
 def _settled(
@@ -176,25 +146,16 @@ def _settled(
     is_resumed: bool,
 ) -> None:
     """Say that the stack is as our records say, and whether its run resumed after a death."""
-    deployment = act.uow.deployments.get(run.deployment_id, lock=True)
-    if deployment is None:
-        raise LookupError(run.deployment_id)
+    deployment = act.uow.deployments.need(run.deployment_id, lock=True)
     if is_ours:
         _remember(act, run, state_digest)
     act.uow.deployments.save(
         deployment.changed(act.now(), is_unsettled=False, state_digest=state_digest)
     )
-    if not is_resumed:
-        record(
-            act, "stack.settled",
-            tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
-            call=call.call_id, state_digest=state_digest, ours=is_ours,
-        )  # fmt: skip
-        return
-    show_resumed(act, run)
-    record(
-        act, "run.resumed",
-        tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
-        phase=str(run.status), call=call.call_id, state_digest=state_digest,
-        ours=is_ours, attempt=run.attempt,
-    )  # fmt: skip
+    found: dict[str, Any] = {
+        "call": call.call_id, "state_digest": state_digest, "ours": is_ours
+    }  # fmt: skip
+    if is_resumed:
+        record_resumed(act, run, **found)
+    else:
+        record_run(act, "stack.settled", run, **found)

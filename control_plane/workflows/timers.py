@@ -25,10 +25,9 @@ from control_plane.workflows.moving import (
     WATCH_AFTER,
     enqueue,
     locked_run,
-    show_resumed,
+    record_resumed,
     unblock,
 )
-from control_plane.workflows.recording import record
 
 log = structlog.get_logger()
 _LEASE: Final = timedelta(seconds=60)  # a claimed timer whose worker dies falls due again then
@@ -84,12 +83,7 @@ def _run_watch(act: Act, run_id: str) -> None:
         return
     deaths = run.deaths + 1 if run.is_working else run.deaths
     run = enqueue(act, run, deaths=deaths)
-    show_resumed(act, run)
-    record(
-        act, "run.resumed",
-        tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
-        phase=str(run.status), attempt=run.attempt,
-    )  # fmt: skip
+    record_resumed(act, run)
 
 
 def _approval_expiry(act: Act, approval_id: str) -> None:

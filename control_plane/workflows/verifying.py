@@ -14,7 +14,7 @@ from control_plane.domain.run import Run
 from control_plane.ports.engine import Applied, EngineCall
 from control_plane.workflows.core import Act
 from control_plane.workflows.placing import policy_scope
-from control_plane.workflows.recording import record
+from control_plane.workflows.recording import record_run
 
 ENGINE_CHECKS = ("outputs_present", "answers_in_cloud", "plans_only_same", "nothing_unknown")
 _NAMED = 5  # violations named in the detail of a check
@@ -27,9 +27,7 @@ def keep_evidence(act: Act, run: Run, call: EngineCall, look: Look) -> Run:
     A look that found a fault leaves the stack unsettled: the next run brings the state to what the
     cloud holds before it plans.
     """
-    deployment = act.uow.deployments.get(run.deployment_id, lock=True)
-    if deployment is None:
-        raise LookupError(run.deployment_id)
+    deployment = act.uow.deployments.need(run.deployment_id, lock=True)
     now = act.now()
     checks = _checks(act, deployment, look)
     evidence = Evidence(
@@ -57,9 +55,8 @@ def keep_evidence(act: Act, run: Run, call: EngineCall, look: Look) -> Run:
     run = run.changed(now, evidence_id=evidence.id, failures=0)
     act.uow.runs.save(run)
     failed = [check.name for check in checks if not check.ok]
-    record(
-        act, "run.verified",
-        tree=run.tenant_id, targets=(("run", run.id),), run=run.id,
+    record_run(
+        act, "run.verified", run,
         stage=Stage.FAILED if failed else Stage.COMPLETED,
         checks=[{"name": check.name, "ok": check.ok} for check in checks],
         failed=failed, state_digest=look.state_digest,

@@ -41,6 +41,14 @@ class Unknowable(Exception):
 Lookup = Callable[[Client, Inputs], Iterator[Found]]
 
 
+def listed(
+    client: Client, service: str, operation: str, answer: str, **query: Any
+) -> Iterator[Any]:
+    """Yield what a service lists under ``answer``, over all pages."""
+    for page in client(service).get_paginator(operation).paginate(**query):
+        yield from page[answer]
+
+
 # --- named -----------------------------------------------------------------------------------
 def _bucket(client: Client, inputs: Inputs) -> Iterator[Found]:
     s3, name = client("s3"), inputs["bucket"]
@@ -67,22 +75,18 @@ def _role(client: Client, inputs: Inputs) -> Iterator[Found]:
 
 
 def _policy(client: Client, inputs: Inputs) -> Iterator[Found]:
-    iam = client("iam")
-    for page in iam.get_paginator("list_policies").paginate(Scope="Local"):
-        for policy in page["Policies"]:
-            if policy["PolicyName"] == inputs["name"]:
-                tags = iam.list_policy_tags(PolicyArn=policy["Arn"])["Tags"]
-                yield Found(id=policy["Arn"], tags=_tags(tags))
+    for policy in listed(client, "iam", "list_policies", "Policies", Scope="Local"):
+        if policy["PolicyName"] == inputs["name"]:
+            tags = client("iam").list_policy_tags(PolicyArn=policy["Arn"])["Tags"]
+            yield Found(id=policy["Arn"], tags=_tags(tags))
 
 
 def _alias(client: Client, inputs: Inputs) -> Iterator[Found]:
     target_key = _known(inputs, "targetKeyId")
-    for page in client("kms").get_paginator("list_aliases").paginate():
-        for alias in page["Aliases"]:
-            if alias["AliasName"] == inputs["name"]:
-                target = str(alias.get("TargetKeyId"))
-                ours = target_key.endswith(target)
-                yield Found(id=alias["AliasName"], tags=None if ours else {})
+    for alias in listed(client, "kms", "list_aliases", "Aliases"):
+        if alias["AliasName"] == inputs["name"]:
+            ours = target_key.endswith(str(alias.get("TargetKeyId")))
+            yield Found(id=alias["AliasName"], tags=None if ours else {})
 
 
 def _secret(client: Client, inputs: Inputs) -> Iterator[Found]:
@@ -107,11 +111,11 @@ def _parameter(client: Client, inputs: Inputs) -> Iterator[Found]:
 
 def _log_group(client: Client, inputs: Inputs) -> Iterator[Found]:
     logs, name = client("logs"), inputs["name"]
-    for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name):
-        for group in page["logGroups"]:
-            if group["logGroupName"] == name:
-                arn = group["arn"].removesuffix(":*")
-                yield Found(id=name, tags=logs.list_tags_for_resource(resourceArn=arn)["tags"])
+    groups = listed(client, "logs", "describe_log_groups", "logGroups", logGroupNamePrefix=name)
+    for group in groups:
+        if group["logGroupName"] == name:
+            arn = group["arn"].removesuffix(":*")
+            yield Found(id=name, tags=logs.list_tags_for_resource(resourceArn=arn)["tags"])
 
 
 def _table(client: Client, inputs: Inputs) -> Iterator[Found]:
@@ -134,38 +138,31 @@ def _database(client: Client, inputs: Inputs) -> Iterator[Found]:
         yield Found(id=database["DbiResourceId"], tags=_tags(database.get("TagList", [])))
 
 
-def _subnet_group(client: Client, inputs: Inputs) -> Iterator[Found]:
-    rds = client("rds")
-    try:
-        found = rds.describe_db_subnet_groups(DBSubnetGroupName=inputs["name"])["DBSubnetGroups"]
-    except rds.exceptions.DBSubnetGroupNotFoundFault:
-        return
-    for group in found:
-        tags = rds.list_tags_for_resource(ResourceName=group["DBSubnetGroupArn"])["TagList"]
-        yield Found(id=group["DBSubnetGroupName"], tags=_tags(tags))
+def _database_group(operation: str, kind: str) -> Lookup:
+    """Return the lookup of a kind of group of RDS, such as ``DBSubnetGroup``."""
 
+    def look(client: Client, inputs: Inputs) -> Iterator[Found]:
+        rds = client("rds")
+        try:
+            found = getattr(rds, operation)(**{f"{kind}Name": inputs["name"]})
+        except getattr(rds.exceptions, f"{kind}NotFoundFault"):
+            return
+        for group in found[f"{kind}s"]:
+            tags = rds.list_tags_for_resource(ResourceName=group[f"{kind}Arn"])["TagList"]
+            yield Found(id=group[f"{kind}Name"], tags=_tags(tags))
 
-def _parameter_group(client: Client, inputs: Inputs) -> Iterator[Found]:
-    rds = client("rds")
-    try:
-        found = rds.describe_db_parameter_groups(DBParameterGroupName=inputs["name"])
-    except rds.exceptions.DBParameterGroupNotFoundFault:
-        return
-    for group in found["DBParameterGroups"]:
-        tags = rds.list_tags_for_resource(ResourceName=group["DBParameterGroupArn"])["TagList"]
-        yield Found(id=group["DBParameterGroupName"], tags=_tags(tags))
+    return look
 
 
 # --- tagged ----------------------------------------------------------------------------------
 def _key(client: Client, _inputs: Inputs) -> Iterator[Found]:
     kms = client("kms")
-    for page in kms.get_paginator("list_keys").paginate():
-        for key in page["Keys"]:
-            described = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
-            if described["KeyManager"] != "CUSTOMER" or "Deletion" in described["KeyState"]:
-                continue
-            pairs = kms.list_resource_tags(KeyId=key["KeyId"])["Tags"]
-            yield Found(id=key["KeyId"], tags={p["TagKey"]: p["TagValue"] for p in pairs})
+    for key in listed(client, "kms", "list_keys", "Keys"):
+        described = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
+        if described["KeyManager"] != "CUSTOMER" or "Deletion" in described["KeyState"]:
+            continue
+        pairs = kms.list_resource_tags(KeyId=key["KeyId"])["Tags"]
+        yield Found(id=key["KeyId"], tags={p["TagKey"]: p["TagValue"] for p in pairs})
 
 
 def _ec2(
@@ -179,15 +176,14 @@ def _ec2(
             for name, key in filters.items()
             if inputs.get(key) and inputs[key] != UNKNOWN
         ]
-        for page in client("ec2").get_paginator(operation).paginate(Filters=wanted):
-            for thing in page[answer]:
-                if str(thing.get("State", "")).lower() not in _GOING:
-                    yield Found(id=thing[identity], tags=_tags(thing.get("Tags", [])))
+        for thing in listed(client, "ec2", operation, answer, Filters=wanted):
+            if str(thing.get("State", "")).lower() not in GOING:
+                yield Found(id=thing[identity], tags=_tags(thing.get("Tags", [])))
 
     return look
 
 
-_GOING = ("deleting", "deleted")
+GOING = ("deleting", "deleted")
 
 
 def _rule(*, egress: bool) -> Lookup:
@@ -196,11 +192,10 @@ def _rule(*, egress: bool) -> Lookup:
     def look(client: Client, inputs: Inputs) -> Iterator[Found]:
         group = _known(inputs, "securityGroupId")
         wanted = [{"Name": "group-id", "Values": [group]}]
-        pages = client("ec2").get_paginator("describe_security_group_rules")
-        for page in pages.paginate(Filters=wanted):
-            for rule in page["SecurityGroupRules"]:
-                if rule["IsEgress"] is egress and _same_rule(rule, inputs):
-                    yield Found(id=rule["SecurityGroupRuleId"], tags=_tags(rule.get("Tags", [])))
+        answer = ("describe_security_group_rules", "SecurityGroupRules")
+        for rule in listed(client, "ec2", *answer, Filters=wanted):
+            if rule["IsEgress"] is egress and _same_rule(rule, inputs):
+                yield Found(id=rule["SecurityGroupRuleId"], tags=_tags(rule.get("Tags", [])))
 
     return look
 
@@ -252,8 +247,12 @@ LOOKUPS: Mapping[str, Lookup] = {
     "aws:cloudwatch/logGroup:LogGroup": _log_group,
     "aws:dynamodb/table:Table": _table,
     "aws:rds/instance:Instance": _database,
-    "aws:rds/subnetGroup:SubnetGroup": _subnet_group,
-    "aws:rds/parameterGroup:ParameterGroup": _parameter_group,
+    "aws:rds/subnetGroup:SubnetGroup": _database_group(
+        "describe_db_subnet_groups", "DBSubnetGroup"
+    ),
+    "aws:rds/parameterGroup:ParameterGroup": _database_group(
+        "describe_db_parameter_groups", "DBParameterGroup"
+    ),
     "aws:ec2/vpc:Vpc": _ec2("describe_vpcs", "Vpcs", "VpcId"),
     "aws:ec2/subnet:Subnet": _ec2("describe_subnets", "Subnets", "SubnetId", vpc_id="vpcId"),
     "aws:ec2/routeTable:RouteTable": _ec2(

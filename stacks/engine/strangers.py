@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from stacks.engine.backend import State
+from stacks.engine.identities import GOING, Client, listed
 from stacks.engine.looking_up import DEPLOYMENT_TAG, Cloud
 
 if TYPE_CHECKING:
@@ -51,27 +52,19 @@ class _Thing:
         return {identity, self.arn} if self.arn else {identity}
 
 
-Client = Callable[[str], Any]
 Fact = str | tuple[str, str]  # an ARN, an id of EC2, or a kind and a name
 Lister = Callable[[Client, _Owner], Iterator[_Thing]]
 
 
-class _Asking(Protocol):
-    """A call; only its request matters here."""
-
-    @property
-    def request(self) -> Request: ...
-
-
-def strangers(call: _Asking, state: State | None) -> list[str]:
-    """Return what belongs to the call's deployment and is not in the state, as texts, sorted.
+def strangers(request: Request, state: State | None) -> list[str]:
+    """Return what belongs to a request's deployment and is not in the state, as texts, sorted.
 
     What AWS creates itself, snapshots and backups, and what is being deleted, is expected. Raises
     botocore's errors when a service does not answer, ``CallFailed`` for a role that cannot be
     assumed.
     """
-    cloud = Cloud(call.request)
-    ours = _owner(call.request.spec)
+    cloud = Cloud(request)
+    ours = _owner(request.spec)
     asked = [_LISTERS[s] for s in sorted(_services(state) & _LISTERS.keys())]
     known = _known(state)
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
@@ -112,11 +105,11 @@ def _known(state: State | None) -> set[Fact]:
 # --- what carries the tag --------------------------------------------------------------------
 def _tagged(client: Client, owner: _Owner) -> Iterator[_Thing]:
     wanted = [{"Key": DEPLOYMENT_TAG, "Values": [owner.deployment]}]
-    for page in client(_TAGGING).get_paginator("get_resources").paginate(TagFilters=wanted):
-        for each in page["ResourceTagMappingList"]:
-            thing = _of_arn(str(each["ResourceARN"]))
-            if "snapshot" not in thing.kind and thing.kind != "rds:auto-backup":
-                yield thing
+    answer = ("get_resources", "ResourceTagMappingList")
+    for each in listed(client, _TAGGING, *answer, TagFilters=wanted):
+        thing = _of_arn(str(each["ResourceARN"]))
+        if "snapshot" not in thing.kind and thing.kind != "rds:auto-backup":
+            yield thing
 
 
 def _of_arn(arn: str) -> _Thing:
@@ -135,30 +128,25 @@ def _ec2(client: Client, owner: _Owner) -> Iterator[_Thing]:
         {"Name": "key", "Values": [DEPLOYMENT_TAG]},
         {"Name": "value", "Values": [owner.deployment]},
     ]
-    for page in client("ec2").get_paginator("describe_tags").paginate(Filters=wanted):
-        for tag in page["Tags"]:
-            if tag["ResourceType"] != "snapshot":
-                yield _Thing(f"ec2:{tag['ResourceType']}", tag["ResourceId"])
+    for tag in listed(client, "ec2", "describe_tags", "Tags", Filters=wanted):
+        if tag["ResourceType"] != "snapshot":
+            yield _Thing(f"ec2:{tag['ResourceType']}", tag["ResourceId"])
 
 
 # --- what has the name -----------------------------------------------------------------------
 def _iam(client: Client, owner: _Owner) -> Iterator[_Thing]:
-    iam = client("iam")
-    for page in iam.get_paginator("list_roles").paginate():
-        for role in page["Roles"]:
-            if owner.names(role["RoleName"]):
-                yield _of_arn(role["Arn"])
-    for page in iam.get_paginator("list_policies").paginate(Scope="Local"):
-        for policy in page["Policies"]:
-            if owner.names(policy["PolicyName"]):
-                yield _of_arn(policy["Arn"])
+    for role in listed(client, "iam", "list_roles", "Roles"):
+        if owner.names(role["RoleName"]):
+            yield _of_arn(role["Arn"])
+    for policy in listed(client, "iam", "list_policies", "Policies", Scope="Local"):
+        if owner.names(policy["PolicyName"]):
+            yield _of_arn(policy["Arn"])
 
 
 def _kms(client: Client, owner: _Owner) -> Iterator[_Thing]:
-    for page in client("kms").get_paginator("list_aliases").paginate():
-        for alias in page["Aliases"]:
-            if owner.names(alias["AliasName"].removeprefix("alias/")):
-                yield _of_arn(alias["AliasArn"])
+    for alias in listed(client, "kms", "list_aliases", "Aliases"):
+        if owner.names(alias["AliasName"].removeprefix("alias/")):
+            yield _of_arn(alias["AliasArn"])
 
 
 def _s3(client: Client, owner: _Owner) -> Iterator[_Thing]:
@@ -168,39 +156,34 @@ def _s3(client: Client, owner: _Owner) -> Iterator[_Thing]:
 
 
 def _cloudwatch(client: Client, owner: _Owner) -> Iterator[_Thing]:
-    pages = client("logs").get_paginator("describe_log_groups")
-    for page in pages.paginate(logGroupNamePrefix=owner.logs):
-        for group in page["logGroups"]:
-            if group["logGroupName"].removeprefix(owner.logs).startswith("tenants/"):
-                continue  # a slice's, among those of its Hub
-            yield _Thing("logs:log-group", group["logGroupName"])
-    alarms = client("cloudwatch").get_paginator("describe_alarms")
-    for page in alarms.paginate(AlarmNamePrefix=f"{owner.short}-"):
-        for alarm in page["MetricAlarms"]:
-            yield _Thing("cloudwatch:alarm", alarm["AlarmName"])
+    groups = ("describe_log_groups", "logGroups")
+    for group in listed(client, "logs", *groups, logGroupNamePrefix=owner.logs):
+        if group["logGroupName"].removeprefix(owner.logs).startswith("tenants/"):
+            continue  # a slice's, among those of its Hub
+        yield _Thing("logs:log-group", group["logGroupName"])
+    alarms = ("describe_alarms", "MetricAlarms")
+    for alarm in listed(client, "cloudwatch", *alarms, AlarmNamePrefix=f"{owner.short}-"):
+        yield _Thing("cloudwatch:alarm", alarm["AlarmName"])
 
 
 def _secretsmanager(client: Client, owner: _Owner) -> Iterator[_Thing]:
     wanted = [{"Key": "name", "Values": [f"{owner.short}/"]}]
-    for page in client("secretsmanager").get_paginator("list_secrets").paginate(Filters=wanted):
-        for secret in page["SecretList"]:
-            if owner.names(secret["Name"]):
-                yield _of_arn(secret["ARN"])
+    for secret in listed(client, "secretsmanager", "list_secrets", "SecretList", Filters=wanted):
+        if owner.names(secret["Name"]):
+            yield _of_arn(secret["ARN"])
 
 
 def _ssm(client: Client, owner: _Owner) -> Iterator[_Thing]:
     wanted = [{"Key": "Name", "Option": "BeginsWith", "Values": [f"/tenantplane/{owner.short}/"]}]
-    pages = client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=wanted)
-    for page in pages:
-        for parameter in page["Parameters"]:
-            yield _Thing("ssm:parameter", parameter["Name"])
+    answer = ("describe_parameters", "Parameters")
+    for parameter in listed(client, "ssm", *answer, ParameterFilters=wanted):
+        yield _Thing("ssm:parameter", parameter["Name"])
 
 
 def _dynamodb(client: Client, owner: _Owner) -> Iterator[_Thing]:
-    for page in client("dynamodb").get_paginator("list_tables").paginate():
-        for name in page["TableNames"]:
-            if owner.names(name):
-                yield _Thing("dynamodb:table", name)
+    for name in listed(client, "dynamodb", "list_tables", "TableNames"):
+        if owner.names(name):
+            yield _Thing("dynamodb:table", name)
 
 
 def _rds(client: Client, owner: _Owner) -> Iterator[_Thing]:
@@ -209,10 +192,9 @@ def _rds(client: Client, owner: _Owner) -> Iterator[_Thing]:
         ("describe_db_subnet_groups", "DBSubnetGroups", "subgrp", "DBSubnetGroupName"),
         ("describe_db_parameter_groups", "DBParameterGroups", "pg", "DBParameterGroupName"),
     ):
-        for page in client("rds").get_paginator(operation).paginate():
-            for each in page[answer]:
-                if owner.names(each[name]) and each.get("DBInstanceStatus") != "deleting":
-                    yield _Thing(f"rds:{kind}", each[name])
+        for each in listed(client, "rds", operation, answer):
+            if owner.names(each[name]) and each.get("DBInstanceStatus") != "deleting":
+                yield _Thing(f"rds:{kind}", each[name])
 
 
 _LISTERS: Mapping[str, Lister] = {
@@ -258,9 +240,7 @@ def _is_there(client: Client, thing: _Thing) -> bool:
             operation, ids = _EC2_IDS[thing.kind]
             answer = getattr(client("ec2"), operation)(**{ids: [thing.id]})
             found = next((v for v in answer.values() if isinstance(v, list)), [])
-            return any(
-                str(f.get("State", "")).lower() not in ("deleting", "deleted") for f in found
-            )
+            return any(str(f.get("State", "")).lower() not in GOING for f in found)
     except ClientError as error:
         if "NotFound" in error.response["Error"]["Code"]:
             return False

@@ -46,7 +46,7 @@ def verify(call: Call, state: State | None) -> Look:
     with call.phase("verify"):
         end = time.monotonic() + seconds
         search = ThreadPoolExecutor(max_workers=1)  # beside the engine, which takes longer
-        unknown = search.submit(strangers, call, state)
+        unknown = search.submit(strangers, call.request, state)
         search.shutdown(wait=False)
         done = call.engine(
             "verify",

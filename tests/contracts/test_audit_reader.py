@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from control_plane.adapters.audit.merkle import leaf_hash, verify_inclusion
+from control_plane.adapters.audit.merkle import leaf_hash
 from control_plane.adapters.audit.trail import SqlTrail
 from control_plane.domain.errors import NotFound
 from control_plane.ports.stores import AuditReader
 from tests.integration.audit_world import ACME, HOST, OTHER, Database, World
-from tests.memory_tree import MemoryTree
+from tests.memory_tree import MemoryTree, verify_inclusion
 from tests.quiet_trail import QuietTrail
 from tests.storage import Storage
 

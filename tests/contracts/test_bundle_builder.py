@@ -88,7 +88,7 @@ def test_other_variables_are_other_content(bench: Bench) -> None:
 
 def test_whose_bundle_it_is_enters_no_content(bench: Bench) -> None:
     one = bench.build(order())
-    other = bench.build(replace(order(), bundle_id="bdl_2", tenant_id="ten_2", strict=True))
+    other = bench.build(replace(order(), zone="eu", strict=True))
     assert (one.archive, one.content_digest) == (other.archive, other.content_digest)
     renamed = bench.build(replace(order(), tenant_slug="other"))
     assert renamed.archive_name == "hub-other-1.tar.gz"

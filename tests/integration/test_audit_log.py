@@ -13,7 +13,6 @@ from control_plane.adapters.audit.checkpoints import ReadBackFailed
 from control_plane.adapters.audit.merkle import (
     leaf_hash,
     root_of,
-    verify_inclusion,
 )
 from control_plane.adapters.audit.note import VerifierKey, open_checkpoint
 from control_plane.adapters.audit.recorder import SqlAuditLog, record_alone
@@ -35,6 +34,7 @@ from tests.integration.audit_world import (
     make_event,
     verdicts,
 )
+from tests.memory_tree import verify_inclusion
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 

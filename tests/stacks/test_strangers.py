@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -20,13 +19,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 TAG = "tenantplane:deployment"
 
 
-@dataclass(frozen=True)
-class Asking:
-    """A call that asks for strangers."""
-
-    request: Request
-
-
 @pytest.fixture(autouse=True)
 def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set the credentials that a runner would have."""
@@ -39,7 +31,7 @@ def found(made: Made, *, without: str = "") -> list[str]:
     request = Request.model_validate(made.desk.request("look"))
     state = made.desk.state()
     state["resources"] = [r for r in state["resources"] if r["type"] != without]
-    return strangers(Asking(request), state)
+    return strangers(request, state)
 
 
 def test_every_type_that_the_programs_make_can_be_looked_up(world: World) -> None:

@@ -34,8 +34,6 @@ def order(number: int = 1, **changes: Any) -> BundleOrder:
     example = MODULES / "examples" / "created.tfvars.json"
     variables = json.loads(example.read_text(encoding="utf-8"))
     return BundleOrder(
-        bundle_id="bdl_1",
-        tenant_id="ten_1",
         tenant_slug="dainese",
         number=number,
         variables={**variables, **changes},

@@ -126,7 +126,7 @@ def test_each_fault_of_a_wrong_plan_is_found_and_named(wrong):
 
 def test_a_masked_value_is_in_no_message_and_in_no_resource(wrong):
     assert "correct-horse" in json.dumps(wrong)
-    assert "correct-horse" not in str(judged(wrong).to_document())
+    assert "correct-horse" not in str(judged(wrong))
     parameter = next(
         each for each in resources_from_terraform(wrong) if each.kind == "aws_ssm_parameter"
     )

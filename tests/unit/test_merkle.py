@@ -22,9 +22,8 @@ from control_plane.adapters.audit.merkle import (
     node_hash,
     root_of,
     verify_consistency,
-    verify_inclusion,
 )
-from tests.memory_tree import MemoryTree
+from tests.memory_tree import MemoryTree, verify_inclusion
 
 KNOWN_ENTRIES = [
     bytes.fromhex(text)

@@ -301,7 +301,6 @@ PARTS = {
     "accounts.change_account",
     "accounts.put_account",
     "auditing.report_reads",
-    "bundles.record_of",
     "bundles.taken_up",
     "idempotency.once",
     "performing.perform",
@@ -309,6 +308,8 @@ PARTS = {
     "permission.record_bounded",
     "permission.refused",
     "permission.report_suppressed",
+    "permission.listed",
+    "permission.visible",
     "permission.within_budget",
     "processes.record_schema",
     "processes.record_worker",
@@ -367,9 +368,6 @@ READING: dict[str, Read] = {
     ),
     "bundles.get_bundle": lambda s, _, __, bundle: perform(
         s.core, EVERYBODY, bundles.get_bundle, bundle
-    ),
-    "bundles.visible_bundle": lambda s, _, __, bundle: perform(
-        s.core, EVERYBODY, bundles.visible_bundle, bundle, wanted="x"
     ),
     "bundles.list_bundles": lambda s, *_: perform(
         s.core, EVERYBODY, bundles.list_bundles, limit=5, before=None, status=None

@@ -1,4 +1,4 @@
-"""Merkle trees of RFC 6962 section 2.1 (RFC 9162 section 2.1): roots, proofs and their checks.
+"""Merkle trees of RFC 6962 section 2.1 (RFC 9162 section 2.1): roots, proofs and their check.
 
 Hashes are SHA-256: leaf = H(0x00 || entry), node = H(0x01 || left || right), empty = H("").
 ``hashes[lo:hi]`` in the comments means MTH(D[lo:hi]) of the RFC. Everything here is pure; a
@@ -150,26 +150,6 @@ def consistency_proof(old: int, new: int, range_hash: RangeHash) -> list[bytes]:
 
 
 # --- checking proofs --------------------------------------------------------------------------
-def verify_inclusion(
-    index: int, size: int, leaf: bytes, root: bytes, proof: Sequence[bytes]
-) -> bool:
-    """Tell whether ``proof`` shows ``leaf`` at ``index`` (RFC 9162 section 2.1.3.2)."""
-    if not 0 <= index < size or not _are_hashes([leaf, root, *proof]):
-        return False
-    place, last, result = index, size - 1, leaf
-    for item in proof:
-        if last == 0:
-            return False
-        if place & 1 or place == last:
-            result = node_hash(item, result)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
-        else:
-            result = node_hash(result, item)
-        place, last = place >> 1, last >> 1
-    return last == 0 and result == root
-
-
 def verify_consistency(
     old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
 ) -> bool:
@@ -177,7 +157,7 @@ def verify_consistency(
 
     An old size of 0 is refused: nothing is proved by it.
     """
-    if not 0 < old <= new or not _are_hashes([old_root, new_root, *proof]):
+    if not 0 < old <= new or any(len(item) != HASH_BYTES for item in (old_root, new_root, *proof)):
         return False
     if old == new:
         return not proof and old_root == new_root
@@ -200,7 +180,3 @@ def verify_consistency(
             new_result = node_hash(new_result, item)
         place, last = place >> 1, last >> 1
     return last == 0 and old_result == old_root and new_result == new_root
-
-
-def _are_hashes(items: Iterable[bytes]) -> bool:
-    return all(len(item) == HASH_BYTES for item in items)

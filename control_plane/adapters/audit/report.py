@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -142,30 +142,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _tree_json(tree: TreeReport) -> dict[str, Any]:
-    return {
-        "tree": tree.tree,
-        "origin": tree.origin,
-        "ok": tree.is_ok,
-        "entries": tree.entries,
-        "covered": tree.covered,
-        "checkpoints": tree.checkpoints,
-        "pinned": list(tree.pinned),
-        "root": tree.root,
-        "newest_checkpoint": tree.newest_checkpoint,
-        "first_time": tree.first_time,
-        "last_time": tree.last_time,
-        "findings": [
-            {
-                "verdict": str(item.verdict),
-                "exit_code": EXIT_CODES[item.verdict],
-                "detail": item.detail,
-                "idx": item.idx,
-                "size": item.size,
-                "more": item.more,
-            }
-            for item in tree.findings
-        ],
-    }
+    findings = [{**asdict(item), "exit_code": EXIT_CODES[item.verdict]} for item in tree.findings]
+    return {"ok": tree.is_ok, **asdict(tree), "findings": findings}
 
 
 def _tree_lines(tree: TreeReport) -> list[str]:

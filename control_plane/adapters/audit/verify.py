@@ -8,7 +8,7 @@ without them the database vouches for itself, and the report says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -42,7 +42,6 @@ from control_plane.adapters.db.tables import tenant
 from control_plane.domain.audit import event_id
 from control_plane.domain.deployment import PLATFORM
 
-OnProgress = Callable[[str, int, int], None]  # tree, entries checked, entries to check
 _PAGE: Final = 2000
 _HOST: Final = re.compile(r"[a-z0-9.-]{1,253}")
 
@@ -59,7 +58,6 @@ def verify(
     public_keys: Sequence[bytes] | None = None,
     pins: Sequence[str] = (),
     expected: Sequence[str] = (),
-    on_progress: OnProgress | None = None,
 ) -> Report:
     """Verify ``trees``, or all that exist, and return what was found; nothing is changed.
 
@@ -79,7 +77,7 @@ def verify(
         )
         wanted += [tree for tree in pinned if tree not in wanted]
         reports = [
-            _verify_tree(connection, tree, host, public_keys, pinned.get(tree, ()), on_progress)
+            _verify_tree(connection, tree, host, public_keys, pinned.get(tree, ()))
             for tree in wanted
         ]
     return Report(host=host, keys_given=public_keys is not None, trees=reports)
@@ -117,7 +115,6 @@ def _verify_tree(
     host: str,
     public_keys: Sequence[bytes] | None,
     pins: Sequence[str],
-    on_progress: OnProgress | None,
 ) -> TreeReport:
     origin = tree_origin(host, tree)
     findings = Findings()
@@ -131,8 +128,6 @@ def _verify_tree(
     total = 0 if end is None else end.size
     for stored in stored_entries(connection, tree):
         check.add(stored)
-        if on_progress is not None and check.entries % _PAGE == 0:
-            on_progress(tree, check.entries, total)
     root = check.finish()
     if check.entries == 0 and not heads:
         findings.add(Verdict.GAP, "the log does not exist")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -10,7 +10,9 @@ from typing import Any, Final
 from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine.interfaces import Dialect
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from control_plane.domain.documents import Documented
 
 # ids and keys sort by code point, whatever the database's locale is
 KEY: Final = Text(collation="C")
@@ -33,76 +35,51 @@ class Moment(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value is not None else None
 
 
-class Choice(TypeDecorator[StrEnum]):
-    """A member of an enumeration, stored as its value."""
+class Converted(TypeDecorator[Any]):
+    """A value that is kept in another form; null stays null.
+
+    SQLAlchemy tells types apart by the attributes that are named as arguments of ``__init__``.
+    """
+
+    impl: type[TypeEngine[Any]] = JSONB
+    cache_ok = True
+
+    def __init__(self, kept: Callable[[Any], Any], read: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.kept = kept
+        self.read = read
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - as above
+        """Return the form that is kept."""
+        return self.kept(value) if value is not None else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - as above
+        """Return the value."""
+        return self.read(value) if value is not None else None
+
+
+class Choice(Converted):
+    """A member of an enumeration, stored as its value; a check refuses other words."""
 
     impl = Text
     cache_ok = True
 
     def __init__(self, choices: type[StrEnum]) -> None:
-        super().__init__()
+        super().__init__(str, choices)
         self.choices = choices
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - as above
-        """Return the value; the table's check refuses a word that no member has."""
-        return str(value) if value is not None else None
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 - as above
-        """Return the member."""
-        return self.choices(value) if value is not None else None
-
-
-class JsonList(TypeDecorator[tuple[Any, ...]]):
-    """A tuple of JSON values, stored as an array."""
-
-    impl = JSONB
-    cache_ok = True
-
-    def process_bind_param(self, value: Iterable[Any] | None, dialect: Dialect) -> Any:  # noqa: ARG002 - as above
-        """Return a list."""
-        return list(value) if value is not None else None
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> tuple[Any, ...] | None:  # noqa: ARG002 - as above
-        """Return a tuple."""
-        return tuple(value) if value is not None else None
-
-
-class Documents(TypeDecorator[tuple[Any, ...]]):
+class Documents(Converted):
     """A tuple of values of one type, stored as an array of their JSON objects."""
 
-    impl = JSONB
     cache_ok = True
 
-    def __init__(self, kind: type[Any]) -> None:
-        super().__init__()
+    def __init__(self, kind: type[Documented]) -> None:
+        super().__init__(
+            lambda items: [item.to_document() for item in items],
+            lambda found: tuple(map(kind.from_document, found)),
+        )
         self.kind = kind
-
-    def process_bind_param(self, value: Iterable[Any] | None, dialect: Dialect) -> Any:  # noqa: ARG002 - as above
-        """Return a list of JSON objects."""
-        return [item.to_document() for item in value] if value is not None else None
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> tuple[Any, ...] | None:  # noqa: ARG002 - as above
-        """Return a tuple of values."""
-        return tuple(map(self.kind.from_document, value)) if value is not None else None
-
-
-class Document(TypeDecorator[Any]):
-    """One value, stored as its JSON object."""
-
-    impl = JSONB
-    cache_ok = True
-
-    def __init__(self, kind: type[Any]) -> None:
-        super().__init__()
-        self.kind = kind
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - as above
-        """Return a JSON object."""
-        return value.to_document() if value is not None else None
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - as above
-        """Return the value."""
-        return self.kind.from_document(value) if value is not None else None
 
 
 def key(name: str = "id") -> Column[Any]:
@@ -144,22 +121,22 @@ def json_object(name: str, *, nullable: bool = False) -> Column[Any]:
 
 def json_list(name: str) -> Column[Any]:
     """Return a column of tuples."""
-    return Column(name, JsonList, nullable=False)
+    return Column(name, Converted(list, tuple), nullable=False)
 
 
-def documents(name: str, kind: type[Any]) -> Column[Any]:
+def documents(name: str, kind: type[Documented]) -> Column[Any]:
     """Return a column of tuples of a type that reads and writes JSON objects."""
     return Column(name, Documents(kind), nullable=False)
 
 
-def document(name: str, kind: type[Any]) -> Column[Any]:
+def document(name: str, kind: type[Documented]) -> Column[Any]:
     """Return a column of one value of such a type."""
-    return Column(name, Document(kind), nullable=False)
+    return Column(name, Converted(kind.to_document, kind.from_document), nullable=False)
 
 
 def choice(name: str, choices: type[StrEnum], *, nullable: bool = False) -> Column[Any]:
-    """Return a column of an enumeration; ``one_of`` gives its check."""
-    return Column(name, Choice(choices), nullable=nullable)
+    """Return a column of an enumeration, with the check that it holds a member."""
+    return Column(name, Choice(choices), one_of(name, choices), nullable=nullable)
 
 
 def one_of(name: str, values: Iterable[str]) -> CheckConstraint:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, cast, func, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONPATH, distinct_on
@@ -33,13 +33,7 @@ class SqlQueries:
     # --- runs ----------------------------------------------------------------------------------
     def newest_run(self, deployment_id: str) -> Run | None:
         """Return the deployment's newest run."""
-        query = (
-            select(_run)
-            .where(_run.c.deployment_id == deployment_id)
-            .order_by(_run.c.number.desc())
-            .limit(1)
-        )
-        return self._first(mapping.RUN, query)
+        return next(iter(self._of_deployment(mapping.RUN, deployment_id, limit=1)), None)
 
     def newest_runs(self, deployment_ids: Sequence[str]) -> Collection[str]:
         """Return the ids of the newest runs of some deployments."""
@@ -104,25 +98,11 @@ class SqlQueries:
     # --- engine calls --------------------------------------------------------------------------
     def newest_call(self, deployment_id: str) -> CallRecord | None:
         """Return the engine call that owns the deployment's stack."""
-        query = (
-            select(_call)
-            .where(_call.c.deployment_id == deployment_id)
-            .order_by(_call.c.number.desc())
-            .limit(1)
-        )
-        return self._first(mapping.CALL, query)
+        return next(iter(self._of_deployment(mapping.CALL, deployment_id, limit=1)), None)
 
     def calls_of(self, deployment_id: str, *, limit: int) -> Sequence[CallRecord]:
         """Return the newest engine calls of a deployment, newest first."""
-        query = (
-            select(_call)
-            .where(_call.c.deployment_id == deployment_id)
-            .order_by(_call.c.number.desc())
-            .limit(limit)
-        )
-        with translated():
-            rows = self._connection.execute(query).all()
-        return [mapping.CALL.to_entity(row) for row in rows]
+        return self._of_deployment(mapping.CALL, deployment_id, limit=limit)
 
     def calls_to_stop(self, worker: str) -> Sequence[str]:
         """Return the worker's open calls whose runs somebody canceled before they were applied."""
@@ -141,13 +121,7 @@ class SqlQueries:
     # --- owners --------------------------------------------------------------------------------
     def newest_bundle(self, deployment_id: str) -> Bundle | None:
         """Return the deployment's newest bundle."""
-        query = (
-            select(_bundle)
-            .where(_bundle.c.deployment_id == deployment_id)
-            .order_by(_bundle.c.number.desc())
-            .limit(1)
-        )
-        return self._first(mapping.BUNDLE, query)
+        return next(iter(self._of_deployment(mapping.BUNDLE, deployment_id, limit=1)), None)
 
     def was_applied(self, deployment_id: str) -> bool:
         """Tell whether the customer applied some version of the deployment's bundle."""
@@ -224,10 +198,13 @@ class SqlQueries:
             return self._connection.execute(table.delete().where(table.c.id.in_(old))).rowcount
 
     # -------------------------------------------------------------------------------------------
-    def _first(self, mapped: Mapped[T], query: Select[Any]) -> T | None:
+    def _of_deployment(self, mapped: Mapped[T], deployment_id: str, *, limit: int) -> Sequence[T]:
+        """Return the entities of a deployment with the highest numbers, the highest first."""
+        table = mapped.table
+        query = select(table).where(table.c.deployment_id == deployment_id)
         with translated():
-            row = self._connection.execute(query).first()
-        return mapped.to_entity(row) if row is not None else None
+            rows = self._connection.execute(query.order_by(table.c.number.desc()).limit(limit))
+            return [mapped.to_entity(row) for row in rows]
 
     def _ids(self, query: Select[tuple[str]]) -> Sequence[str]:
         with translated():

@@ -41,6 +41,13 @@ class SqlRepository(Generic[T]):
             row = self._connection.execute(query).one_or_none()
         return self._mapped.to_entity(row) if row is not None else None
 
+    def need(self, entity_id: str | None, *, lock: bool = False) -> T:
+        """Return what ``get`` does, of an id that another row holds. Raises ``LookupError``."""
+        found = self.get(entity_id, lock=lock) if entity_id is not None else None
+        if found is None:
+            raise LookupError(f"no {self._table.name} has the id {entity_id}")
+        return found
+
     def save(self, entity: T) -> None:
         """Replace the row with the same id.
 

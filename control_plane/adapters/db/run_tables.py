@@ -75,10 +75,6 @@ run = Table(
     moment("updated_at"),
     Column("version", Integer, nullable=False),
     UniqueConstraint("deployment_id", "number"),
-    one_of("kind", RunKind),
-    one_of("status", RunStatus),
-    one_of("blocked_on", BlockedOn),
-    one_of("blocked_from", RunStatus),
     CheckConstraint("(status = 'blocked') = (blocked_on IS NOT NULL)", name="blocked_names_what"),
     CheckConstraint("turn >= 1 AND deaths >= 0 AND failures >= 0", name="counts"),
 )
@@ -111,7 +107,6 @@ engine_call = Table(
     choice("outcome", CallOutcome, nullable=True),
     Column("version", Integer, nullable=False),
     UniqueConstraint("deployment_id", "number"),
-    one_of("outcome", CallOutcome),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended_with_outcome"),
 )
 Index("ix_engine_call_run_id", engine_call.c.run_id)
@@ -189,7 +184,6 @@ approval = Table(
     moment("updated_at"),
     Column("version", Integer, nullable=False),
     UniqueConstraint("plan_id"),
-    one_of("status", ApprovalStatus),
     CheckConstraint("needed >= 1", name="needed"),
 )
 Index("ix_approval_run_id", approval.c.run_id)

@@ -73,8 +73,6 @@ tenant = Table(
     moment("updated_at"),
     Column("version", Integer, nullable=False),
     UniqueConstraint("slug"),  # rows of ended tenants stay, and so do their slugs
-    one_of("status", TenantStatus),
-    one_of("waiting_on", WaitingOn),
     one_of("mode", _MODES),
 )
 Index("ix_tenant_status", tenant.c.status)
@@ -142,7 +140,6 @@ hub = Table(
     moment("updated_at"),
     Column("version", Integer, nullable=False),
     UniqueConstraint("region", "cell"),
-    one_of("status", HubStatus),
     CheckConstraint("capacity >= 0", name="capacity"),
 )
 
@@ -169,7 +166,6 @@ deployment = Table(
     moment("updated_at"),
     Column("version", Integer, nullable=False),
     UniqueConstraint("stack"),
-    one_of("kind", DeploymentKind),
     CheckConstraint("applied_spec BETWEEN 0 AND spec_number", name="applied_spec"),
 )
 Index("ix_deployment_tenant_id", deployment.c.tenant_id)
@@ -187,7 +183,6 @@ deployment_spec = Table(
     words("made_by"),
     moment("made_at"),
     UniqueConstraint("deployment_id", "number"),
-    one_of("desired", Desired),
     CheckConstraint("number >= 1", name="number"),
 )
 
@@ -230,8 +225,6 @@ bundle = Table(
     moment("updated_at"),
     Column("version", Integer, nullable=False),
     UniqueConstraint("deployment_id", "number"),
-    one_of("status", BundleStatus),
-    one_of("rehearsal", Rehearsal),
     CheckConstraint("number >= 1", name="number"),
 )
 Index(

@@ -13,28 +13,10 @@ from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.queries import SqlQueries
 from control_plane.adapters.db.repositories import SqlRepository, SqlRunEvents
 from control_plane.adapters.db.timers import SqlTimers
-from control_plane.domain.approval import Approval, Decision, ExcludedApprover
-from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
-from control_plane.domain.calls import CallRecord
-from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
-from control_plane.domain.evidence import Evidence
-from control_plane.domain.hub import Hub
-from control_plane.domain.plan import Plan
-from control_plane.domain.rules import LoadedDocument
-from control_plane.domain.run import Run
-from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
-from control_plane.ports.rows import (
-    AuditLog,
-    IdempotencyRecord,
-    Queries,
-    Repository,
-    RunEvents,
-    RunQueue,
-    Timers,
-)
+from control_plane.ports.rows import RunQueue, UnitOfWork
 
 
-class SqlUnitOfWork:
+class SqlUnitOfWork(UnitOfWork):
     """The port ``UnitOfWork``: a connection of the pool for the length of a block.
 
     ``queue`` gives the durable queue on that connection, so that a phase is enqueued exactly when
@@ -42,43 +24,9 @@ class SqlUnitOfWork:
     same block; leaving the block rolls back what is not committed.
     """
 
-    tenants: Repository[Tenant]
-    contracts: Repository[Contract]
-    requests: Repository[ProvisioningRequest]
-    refusals: Repository[RefusedRequest]
-    hubs: Repository[Hub]
-    accounts: Repository[Account]
-    deployments: Repository[Deployment]
-    specs: Repository[DeploymentSpec]
-    runs: Repository[Run]
-    calls: Repository[CallRecord]
-    evidence: Repository[Evidence]
-    run_events: RunEvents
-    plans: Repository[Plan]
-    approvals: Repository[Approval]
-    barred: Repository[ExcludedApprover]
-    decisions: Repository[Decision]
-    bundles: Repository[Bundle]
-    handovers: Repository[Handover]
-    links: Repository[DownloadLink]
-    receipts: Repository[Receipt]
-    idempotency: Repository[IdempotencyRecord]
-    documents: Repository[LoadedDocument]
-    timers: Timers
-    queries: Queries
-    audit: AuditLog
-    queue: RunQueue
-
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        queue: Callable[[Connection], RunQueue],
-        audit: Callable[[Connection], AuditLog] = SqlAuditLog,
-    ) -> None:
+    def __init__(self, engine: Engine, *, queue: Callable[[Connection], RunQueue]) -> None:
         self._engine = engine
         self._make_queue = queue
-        self._make_audit = audit
 
     def __enter__(self) -> Self:
         with translated():
@@ -108,7 +56,7 @@ class SqlUnitOfWork:
         self.documents = SqlRepository(connection, mapping.DOCUMENT)
         self.timers = SqlTimers(connection)
         self.queries = SqlQueries(connection)
-        self.audit = self._make_audit(connection)
+        self.audit = SqlAuditLog(connection)
         self.queue = self._make_queue(connection)
         return self
 

@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Final
 
-from control_plane.domain.engine import Look, Operation, OutputChange, PlannedResource
 from control_plane.domain.errors import DomainError, EngineFailed, EngineUnavailable, ForeignLock
 from control_plane.ports import Json
-from control_plane.ports.engine import Applied, EnginePlan, EngineResult
+from control_plane.ports.engine import EngineResult
 
 _UNAVAILABLE: Final = frozenset({"cli_missing", "cli_version", "backend_unavailable"})
 _NO_END: Final = frozenset(
     {"locked", "parent_gone", "engine_died", "provider_died", "backend_unavailable"}
 )
-
-
-def plan_of(planned: Json) -> EnginePlan:
-    """Return what a ``planned`` message says."""
-    return EnginePlan(
-        operations=tuple(Operation.from_document(each) for each in planned["operations"]),
-        resources=tuple(PlannedResource.from_document(each) for each in planned["resources"]),
-        outputs=tuple(OutputChange.from_document(each) for each in planned["outputs"]),
-        parts=planned["parts"],
-        saved_plan=base64.b64decode(planned["saved_plan"]),
-        stack_salt=planned["stack_salt"],
-        encrypted_key=planned["encrypted_key"],
-    )
-
-
-def applied_of(message: Json) -> Applied:
-    """Return what an ``applied`` message says."""
-    return Applied(
-        outputs=message["outputs"],
-        secret_outputs=tuple(message["secret_outputs"]),
-        state_digest=message["state_digest"],
-        summary=message["summary"],
-    )
-
-
-def result_of(result: Json) -> EngineResult:
-    """Return the end of an apply that did what it was asked."""
-    return EngineResult(
-        outcome=result["outcome"],
-        state_digest=result["state_digest"],
-        summary=result["summary"],
-        look=Look.from_document(result["look"]) if result["look"] is not None else None,
-        changed=result["changed"],
-    )
 
 
 def failed_of(failure: Json, *, begun: bool) -> EngineResult:

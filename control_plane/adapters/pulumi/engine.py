@@ -15,13 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from control_plane.adapters.pulumi.answers import (
-    applied_of,
-    error_of,
-    failed_of,
-    plan_of,
-    result_of,
-)
+from control_plane.adapters.pulumi.answers import error_of, failed_of
 from control_plane.adapters.pulumi.install import cli_version
 from control_plane.adapters.pulumi.runner_process import (
     CALL_FOLDER,
@@ -30,10 +24,11 @@ from control_plane.adapters.pulumi.runner_process import (
     RunnerProcess,
     runner_environment,
 )
-from control_plane.domain.engine import CallMark, LockInfo, Look, PendingOperation, Resolved
+from control_plane.domain.engine import CallMark, Look, Resolved
 from control_plane.domain.errors import EngineFailed, EngineUnavailable, PendingUnresolved
 from control_plane.ports import Json
 from control_plane.ports.engine import (
+    Applied,
     CleanedUp,
     EngineCall,
     EnginePlan,
@@ -112,7 +107,9 @@ class PulumiEngine:
     def plan(self, call: EngineCall, *, on_events: EventListener) -> EnginePlan:
         """Preview; changes nothing."""
         plans: list[EnginePlan] = []
-        listener = _Listener(on_events=on_events, on_planned=lambda m: plans.append(plan_of(m)))
+        listener = _Listener(
+            on_events=on_events, on_planned=lambda m: plans.append(EnginePlan.from_document(m))
+        )
         self._result(call, "preview", listener)
         if not plans:
             raise EngineFailed("the runner returned no plan", reason="protocol")
@@ -135,7 +132,7 @@ class PulumiEngine:
         answers: list[GateAnswer] = []
 
         def ask(planned: Json) -> str:
-            answers.append(gate(plan_of(planned)))
+            answers.append(gate(EnginePlan.from_document(planned)))
             return "stop" if answers[0] is GateAnswer.STOP else f"{answers[0]} {planned['digest']}"
 
         last = self._call(
@@ -144,14 +141,14 @@ class PulumiEngine:
             _Listener(
                 on_events=on_events,
                 on_planned=ask,
-                on_applied=lambda message: on_applied(applied_of(message)),
+                on_applied=lambda message: on_applied(Applied.from_document(message)),
             ),
             gate=True,
             saved_plan=base64.b64encode(saved_plan).decode() if saved_plan is not None else None,
         )
         if last["message"] == "failure":
             return failed_of(last, begun=GateAnswer.PROCEED in answers)
-        return result_of(last)
+        return EngineResult.from_document(last)
 
     def look(self, call: EngineCall, *, on_events: EventListener) -> Look:
         """Verify what exists by all checks; changes nothing."""
@@ -162,12 +159,7 @@ class PulumiEngine:
         """Tell, without changing anything, what earlier calls have left on the stack."""
         known = [mark.to_document() for mark in marks]
         last = self._result(call, "inspect", _Listener(), marks=known)
-        return StackInspection(
-            locks=tuple(LockInfo.from_document(lock) for lock in last["locks"]),
-            pending=tuple(PendingOperation.from_document(each) for each in last["pending"]),
-            state_digest=last["state_digest"],
-            written_by=last["written_by"],
-        )
+        return StackInspection.from_document(last)
 
     def clean_up(
         self, call: EngineCall, *, end_calls: Sequence[str], break_locks: Sequence[str]
@@ -179,9 +171,7 @@ class PulumiEngine:
         )
         for call_id in others:
             shutil.rmtree(self._folder(call_id), ignore_errors=True)
-        return CleanedUp(
-            ended_pids=tuple(last["ended_pids"]), broken_locks=tuple(last["broken_locks"])
-        )
+        return CleanedUp.from_document(last)
 
     def resolve(self, call: EngineCall, *, on_events: EventListener) -> tuple[Resolved, ...]:
         """Settle what interrupted operations have left, and read the whole stack from the cloud.

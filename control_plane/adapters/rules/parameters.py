@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from control_plane.adapters.rules.documents import Document, refused
 from control_plane.domain.errors import InvalidInput, UnknownRegion
@@ -48,9 +48,10 @@ class PolicyParameters:
                 f"it to allowed_regions of policy_parameters.yaml or choose another region.",
                 field="region",
             )
-        return self.common.for_deployment(
+        return replace(
+            self.common,
             allowed_regions=allowed,
-            tag_values=tag_values,
+            tag_values=dict(tag_values),
             account_id=account_id,
             slice_short=slice_short,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from control_plane.adapters.rules.parameters import PolicyParameters
 from control_plane.domain.canonical import digest
@@ -57,9 +58,7 @@ class RulePolicies:
         found = evaluate(resources, parameters, rules_digest=self._code_digest, stage=stage)
         return Evaluation(
             ok=found.passed,
-            violations=tuple(
-                Violation.from_document(violation.to_document()) for violation in found.violations
-            ),
+            violations=tuple(Violation.from_document(asdict(each)) for each in found.violations),
             rules=found.rules,
             digest=digest({"rules": found.rules_digest, "parameters": found.parameters_digest}),
         )

@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from control_plane.adapters.audit.note import Signer
 
 _KEY: Final = b"Ed"
 _PREHASHED: Final = b"ED"
@@ -23,17 +25,6 @@ _TRUSTED: Final = "trusted comment: "
 
 class SignatureInvalid(ValueError):
     """A signature does not belong to these bytes and this key."""
-
-
-class Signer(Protocol):
-    """An Ed25519 key that signs (``adapters/audit/keys.py`` reads one from a file)."""
-
-    @property
-    def public_key(self) -> bytes:
-        """The 32 bytes of the public key."""
-
-    def sign(self, message: bytes) -> bytes:
-        """Return the 64-byte signature."""
 
 
 @dataclass(frozen=True)

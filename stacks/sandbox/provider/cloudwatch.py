@@ -19,7 +19,7 @@ from stacks.sandbox.provider.schema import (
     set_of,
     text,
 )
-from stacks.sandbox.provider.tags import TagChange, from_pairs, pairs
+from stacks.sandbox.provider.tags import TagChange, Tagging, from_pairs, pairs
 from stacks.sandbox.provider.wire import Properties
 
 _LOG_GONE = {"ResourceNotFoundException"}
@@ -113,7 +113,6 @@ class LogGroup(ResourceType):
 
     @override
     def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:
-        """Remove and set tags."""
         arn = state["arn"]
         if change.remove:
             aws.call("logs", "untag_resource", resourceArn=arn, tagKeys=change.remove)
@@ -168,6 +167,7 @@ class MetricAlarm(ResourceType):
         **TAGS,
     }
     outputs = ("arn",)
+    tagging = Tagging(service="cloudwatch", place="ResourceARN", by_arn=True)
     _PARAMETERS: ClassVar[Mapping[str, str]] = {
         "comparisonOperator": "ComparisonOperator",
         "evaluationPeriods": "EvaluationPeriods",
@@ -220,7 +220,6 @@ class MetricAlarm(ResourceType):
 
     @override
     def read(self, aws: Aws, identity: str, known: Properties) -> Properties | None:
-        """Describe the alarm."""
         answer = aws.call("cloudwatch", "describe_alarms", AlarmNames=[identity])
         alarms = answer.get("MetricAlarms") or []
         if not alarms:
@@ -243,21 +242,10 @@ class MetricAlarm(ResourceType):
     def update(
         self, aws: Aws, identity: str, old: Properties, new: Properties, changed: frozenset[str]
     ) -> None:
-        """Put the alarm again."""
         self._put(aws, identity, new)
 
     @override
-    def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:
-        """Remove and set tags."""
-        arn = state["arn"]
-        if change.remove:
-            aws.call("cloudwatch", "untag_resource", ResourceARN=arn, TagKeys=change.remove)
-        if change.put:
-            aws.call("cloudwatch", "tag_resource", ResourceARN=arn, Tags=pairs(change.put))
-
-    @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:
-        """Delete the alarm."""
         if self.read(aws, identity, state) is None:
             return False
         aws.call("cloudwatch", "delete_alarms", AlarmNames=[identity])

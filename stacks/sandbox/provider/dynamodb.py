@@ -32,7 +32,7 @@ from stacks.sandbox.provider.schema import (
     set_of,
     text,
 )
-from stacks.sandbox.provider.tags import TagChange, from_pairs, pairs
+from stacks.sandbox.provider.tags import Tagging, from_pairs, pairs
 from stacks.sandbox.provider.wire import Properties, has_unknown
 
 _GONE = {"ResourceNotFoundException"}
@@ -109,6 +109,7 @@ class Table(ResourceType):
         **TAGS,
     }
     outputs = ("arn", "streamArn", "streamLabel")
+    tagging = Tagging(service="dynamodb", place="ResourceArn", by_arn=True)
     follows: ClassVar[Follows] = {
         "streamArn": frozenset({"streamEnabled", "streamViewType"}),
         "streamLabel": frozenset({"streamEnabled", "streamViewType"}),
@@ -282,15 +283,6 @@ class Table(ResourceType):
                     AttributeDefinitions=attributes(new),
                     GlobalSecondaryIndexUpdates=updates,
                 )
-
-    @override
-    def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:
-        """Remove and set tags."""
-        arn = state["arn"]
-        if change.remove:
-            aws.call("dynamodb", "untag_resource", ResourceArn=arn, TagKeys=change.remove)
-        if change.put:
-            aws.call("dynamodb", "tag_resource", ResourceArn=arn, Tags=pairs(change.put))
 
     @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:

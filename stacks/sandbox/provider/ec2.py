@@ -21,7 +21,6 @@ class Ec2Type(ResourceType):
 
     @override
     def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:
-        """Remove and set tags."""
         if change.remove:
             keys = [{"Key": key} for key in change.remove]
             aws.call("ec2", "delete_tags", Resources=[identity], Tags=keys)

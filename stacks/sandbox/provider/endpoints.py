@@ -69,7 +69,6 @@ class VpcEndpoint(Ec2Type):
 
     @override
     def create(self, aws: Aws, inputs: Properties) -> str:
-        """Create the endpoint."""
         answer = aws.call(
             "ec2",
             "create_vpc_endpoint",
@@ -104,7 +103,6 @@ class VpcEndpoint(Ec2Type):
 
     @override
     def read(self, aws: Aws, identity: str, known: Properties) -> Properties | None:
-        """Describe the endpoint."""
         endpoint = self._describe(aws, identity)
         if endpoint is None:
             return None
@@ -226,7 +224,6 @@ class FlowLog(Ec2Type):
 
     @override
     def create(self, aws: Aws, inputs: Properties) -> str:
-        """Create the flow log."""
         place = next(name for name in _PLACES if inputs.get(name))
         options = inputs.get("destinationOptions")
         answer = aws.call(
@@ -256,7 +253,6 @@ class FlowLog(Ec2Type):
 
     @override
     def read(self, aws: Aws, identity: str, known: Properties) -> Properties | None:
-        """Describe the flow log."""
         log = described(aws, "describe_flow_logs", "FlowLogs", self._GONE, FlowLogIds=[identity])
         if log is None:
             return None
@@ -277,7 +273,6 @@ class FlowLog(Ec2Type):
 
     @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:
-        """Delete the flow log."""
         if self.read(aws, identity, state) is None:
             return False
         aws.call("ec2", "delete_flow_logs", FlowLogIds=[identity])

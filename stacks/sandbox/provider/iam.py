@@ -10,7 +10,7 @@ from stacks.sandbox.provider import rules
 from stacks.sandbox.provider.aws import Aws
 from stacks.sandbox.provider.resource import ResourceType
 from stacks.sandbox.provider.schema import TAGS, Field, Fields, flag, integer, policy_text, text
-from stacks.sandbox.provider.tags import TagChange, from_pairs, pairs
+from stacks.sandbox.provider.tags import Tagging, from_pairs, pairs
 from stacks.sandbox.provider.wire import Properties
 
 _GONE = {"NoSuchEntity"}
@@ -47,10 +47,10 @@ class Role(ResourceType):
     outputs = ("arn", "createDate", "uniqueId")
     regional = False
     name_limit = 64
+    tagging = Tagging(service="iam", place="RoleName", remove="untag_role", put="tag_role")
 
     @override
     def create(self, aws: Aws, inputs: Properties) -> str:
-        """Create the role."""
         answer = aws.call(
             "iam",
             "create_role",
@@ -66,7 +66,6 @@ class Role(ResourceType):
 
     @override
     def read(self, aws: Aws, identity: str, known: Properties) -> Properties | None:
-        """Get the role."""
         answer = aws.find("iam", "get_role", _GONE, RoleName=identity)
         if answer is None:
             return None
@@ -90,7 +89,6 @@ class Role(ResourceType):
     def update(
         self, aws: Aws, identity: str, old: Properties, new: Properties, changed: frozenset[str]
     ) -> None:
-        """Change what changed."""
         if "assumeRolePolicy" in changed:
             aws.call(
                 "iam",
@@ -117,14 +115,6 @@ class Role(ResourceType):
                 )
             else:
                 aws.call("iam", "delete_role_permissions_boundary", RoleName=identity)
-
-    @override
-    def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:
-        """Remove and set tags."""
-        if change.remove:
-            aws.call("iam", "untag_role", RoleName=identity, TagKeys=change.remove)
-        if change.put:
-            aws.call("iam", "tag_role", RoleName=identity, Tags=pairs(change.put))
 
     @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:
@@ -178,7 +168,6 @@ class RolePolicy(ResourceType):
 
     @override
     def read(self, aws: Aws, identity: str, known: Properties) -> Properties | None:
-        """Get the policy."""
         role, _, name = identity.partition(":")
         answer = aws.find("iam", "get_role_policy", _GONE, RoleName=role, PolicyName=name)
         if answer is None:
@@ -189,13 +178,11 @@ class RolePolicy(ResourceType):
     def update(
         self, aws: Aws, identity: str, old: Properties, new: Properties, changed: frozenset[str]
     ) -> None:
-        """Put the policy again."""
         role, _, name = identity.partition(":")
         self._put(aws, role, name, new)
 
     @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:
-        """Delete the policy."""
         role, _, name = identity.partition(":")
         answer = aws.find("iam", "delete_role_policy", _GONE, RoleName=role, PolicyName=name)
         return answer is not None
@@ -218,10 +205,10 @@ class Policy(ResourceType):
     outputs = ("arn", "attachmentCount", "policyId")
     regional = False
     name_limit = 128
+    tagging = Tagging(service="iam", place="PolicyArn", remove="untag_policy", put="tag_policy")
 
     @override
     def create(self, aws: Aws, inputs: Properties) -> str:
-        """Create the policy."""
         answer = aws.call(
             "iam",
             "create_policy",
@@ -287,14 +274,6 @@ class Policy(ResourceType):
         aws.call("iam", "delete_policy_version", PolicyArn=identity, VersionId=number)
 
     @override
-    def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:
-        """Remove and set tags."""
-        if change.remove:
-            aws.call("iam", "untag_policy", PolicyArn=identity, TagKeys=change.remove)
-        if change.put:
-            aws.call("iam", "tag_policy", PolicyArn=identity, Tags=pairs(change.put))
-
-    @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:
         """Delete the policy with its older versions; AWS refuses while it is attached."""
         if aws.find("iam", "get_policy", _GONE, PolicyArn=identity) is None:
@@ -317,7 +296,6 @@ class RolePolicyAttachment(ResourceType):
 
     @override
     def create(self, aws: Aws, inputs: Properties) -> str:
-        """Attach the policy."""
         role, arn = inputs["role"], inputs["policyArn"]
         aws.call("iam", "attach_role_policy", RoleName=role, PolicyArn=arn)
         return f"{role}/{arn}"
@@ -334,7 +312,6 @@ class RolePolicyAttachment(ResourceType):
 
     @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:
-        """Detach the policy."""
         role, _, arn = identity.partition("/")
         answer = aws.find("iam", "detach_role_policy", _GONE, RoleName=role, PolicyArn=arn)
         return answer is not None

@@ -9,7 +9,7 @@ from stacks.sandbox.provider import rules
 from stacks.sandbox.provider.aws import Aws
 from stacks.sandbox.provider.resource import Follows, ResourceType
 from stacks.sandbox.provider.schema import TAGS, Fields, Problem, flag, integer, policy_text, text
-from stacks.sandbox.provider.tags import TagChange, from_pairs, pairs
+from stacks.sandbox.provider.tags import Tagging, from_pairs, pairs
 from stacks.sandbox.provider.wire import Properties
 
 _GONE = {"NotFoundException"}
@@ -44,6 +44,7 @@ class Key(ResourceType):
         **TAGS,
     }
     outputs = ("arn", "keyId")
+    tagging = Tagging(service="kms", place="KeyId", pair=("TagKey", "TagValue"))
 
     @override
     def further_problems(self, inputs: Properties) -> Iterator[Problem]:
@@ -146,15 +147,6 @@ class Key(ResourceType):
             aws.call("kms", "disable_key", KeyId=identity)
 
     @override
-    def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:
-        """Remove and set tags."""
-        if change.remove:
-            aws.call("kms", "untag_resource", KeyId=identity, TagKeys=change.remove)
-        if change.put:
-            tags = pairs(change.put, "TagKey", "TagValue")
-            aws.call("kms", "tag_resource", KeyId=identity, Tags=tags)
-
-    @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:
         """Schedule the deletion."""
         if self.read(aws, identity, state) is None:
@@ -186,7 +178,6 @@ class Alias(ResourceType):
 
     @override
     def create(self, aws: Aws, inputs: Properties) -> str:
-        """Create the alias."""
         aws.call("kms", "create_alias", AliasName=inputs["name"], TargetKeyId=inputs["targetKeyId"])
         return str(inputs["name"])
 
@@ -214,7 +205,6 @@ class Alias(ResourceType):
 
     @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:
-        """Delete the alias."""
         return aws.find("kms", "delete_alias", _GONE, AliasName=identity) is not None
 
 

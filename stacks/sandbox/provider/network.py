@@ -101,12 +101,10 @@ class Vpc(Ec2Type):
     def update(
         self, aws: Aws, identity: str, old: Properties, new: Properties, changed: frozenset[str]
     ) -> None:
-        """Set changed attributes."""
         self._set(aws, identity, new, changed)
 
     @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:
-        """Delete the VPC."""
         return deleted(aws, "delete_vpc", self._GONE, VpcId=identity)
 
 
@@ -170,7 +168,6 @@ class Subnet(Ec2Type):
 
     @override
     def read(self, aws: Aws, identity: str, known: Properties) -> Properties | None:
-        """Describe the subnet."""
         subnet = described(aws, "describe_subnets", "Subnets", self._GONE, SubnetIds=[identity])
         if subnet is None:
             return None
@@ -193,12 +190,10 @@ class Subnet(Ec2Type):
     def update(
         self, aws: Aws, identity: str, old: Properties, new: Properties, changed: frozenset[str]
     ) -> None:
-        """Set changed attributes."""
         self._set(aws, identity, new, changed)
 
     @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:
-        """Delete the subnet."""
         return deleted(aws, "delete_subnet", self._GONE, SubnetId=identity)
 
 

@@ -10,10 +10,14 @@ from stacks.sandbox.provider import rules
 from stacks.sandbox.provider.aws import ApiError, Aws
 from stacks.sandbox.provider.resource import ResourceType
 from stacks.sandbox.provider.schema import TAGS, Fields, Problem, flag, integer, set_of, text
-from stacks.sandbox.provider.tags import TagChange, from_pairs, pairs
+from stacks.sandbox.provider.tags import Tagging, from_pairs, pairs
 from stacks.sandbox.provider.wire import Properties
 
 _GONE = {"DBInstanceNotFound", "DBInstanceNotFoundFault"}
+TAGGING = Tagging(
+    service="rds", place="ResourceName", by_arn=True,
+    remove="remove_tags_from_resource", put="add_tags_to_resource",
+)  # fmt: skip
 _READY_SECONDS = 300
 _RESOURCE_ID = re.compile(r"db-[A-Z0-9]{20,}")
 
@@ -117,6 +121,7 @@ class Instance(ResourceType):
     urn_type = "aws:rds/instance:Instance"
     label = "RDS DB Instance"
     fields: ClassVar[Fields] = _FIELDS
+    tagging = TAGGING
     outputs = (
         *("address", "arn", "endpoint", "engineVersionActual", "hostedZoneId"),
         *("masterUserSecrets", "resourceId", "status"),
@@ -227,11 +232,6 @@ class Instance(ResourceType):
             self._wait(aws, identity)
 
     @override
-    def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:
-        """Remove and set tags."""
-        retag(aws, state["arn"], change)
-
-    @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:
         """Delete the instance, with a last snapshot unless that was declined."""
         found = _describe(aws, identity)
@@ -304,14 +304,6 @@ def _master_secret(found: dict[str, Any], known: Properties) -> Properties:
         "manageMasterUserPassword": True,
         "masterUserSecretKmsKeyId": known.get("masterUserSecretKmsKeyId") or secret.get("KmsKeyId"),
     }
-
-
-def retag(aws: Aws, arn: str, change: TagChange) -> None:
-    """Remove and set tags of an RDS object."""
-    if change.remove:
-        aws.call("rds", "remove_tags_from_resource", ResourceName=arn, TagKeys=change.remove)
-    if change.put:
-        aws.call("rds", "add_tags_to_resource", ResourceName=arn, Tags=pairs(change.put))
 
 
 TYPES = (Instance(),)

@@ -7,10 +7,10 @@ from typing_extensions import override
 
 from stacks.sandbox.provider import rules
 from stacks.sandbox.provider.aws import ApiError, Aws
-from stacks.sandbox.provider.rds import retag
+from stacks.sandbox.provider.rds import TAGGING
 from stacks.sandbox.provider.resource import ResourceType
 from stacks.sandbox.provider.schema import TAGS, Fields, block, flag, set_of, text
-from stacks.sandbox.provider.tags import TagChange, from_pairs, pairs
+from stacks.sandbox.provider.tags import from_pairs, pairs
 from stacks.sandbox.provider.wire import Properties
 
 _SUBNETS_GONE = {"DBSubnetGroupNotFoundFault", "DBSubnetGroupNotFound"}
@@ -37,6 +37,7 @@ class SubnetGroup(ResourceType):
         **TAGS,
     }
     outputs = ("arn", "supportedNetworkTypes", "vpcId")
+    tagging = TAGGING
 
     @override
     def create(self, aws: Aws, inputs: Properties) -> str:
@@ -58,7 +59,6 @@ class SubnetGroup(ResourceType):
 
     @override
     def read(self, aws: Aws, identity: str, known: Properties) -> Properties | None:
-        """Describe the group."""
         group = _subnet_group(aws, identity)
         if group is None:
             return None
@@ -89,13 +89,7 @@ class SubnetGroup(ResourceType):
         )
 
     @override
-    def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:
-        """Remove and set tags."""
-        retag(aws, state["arn"], change)
-
-    @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:
-        """Delete the group."""
         answer = aws.find(
             "rds", "delete_db_subnet_group", _SUBNETS_GONE, DBSubnetGroupName=identity
         )
@@ -147,6 +141,7 @@ class ParameterGroup(ResourceType):
         **TAGS,
     }
     outputs = ("arn",)
+    tagging = TAGGING
 
     @override
     def create(self, aws: Aws, inputs: Properties) -> str:
@@ -163,7 +158,6 @@ class ParameterGroup(ResourceType):
 
     @override
     def finish(self, aws: Aws, identity: str, inputs: Properties) -> None:
-        """Set the parameters."""
         self._change(aws, "modify_db_parameter_group", identity, inputs.get("parameters") or [])
 
     @staticmethod
@@ -229,11 +223,6 @@ class ParameterGroup(ResourceType):
             gone = [item for item in old.get("parameters") or [] if item["name"] not in names]
             self._change(aws, "reset_db_parameter_group", identity, gone)
             self._change(aws, "modify_db_parameter_group", identity, wanted)
-
-    @override
-    def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:
-        """Remove and set tags."""
-        retag(aws, state["arn"], change)
 
     @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:

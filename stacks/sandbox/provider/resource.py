@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 from stacks.sandbox.provider.aws import Aws
 from stacks.sandbox.provider.compare import canonical, changes
 from stacks.sandbox.provider.schema import Field, Fields, Problem, problems
-from stacks.sandbox.provider.tags import TagChange
+from stacks.sandbox.provider.tags import TagChange, Tagging, pairs
 from stacks.sandbox.provider.wire import UNKNOWN, Properties
 
 Follows: TypeAlias = Mapping[str, frozenset[str]]
@@ -25,6 +25,7 @@ class ResourceType(ABC):
     urn_type: Pulumi's name. label: AWS's name, for messages. fields: the inputs.
     outputs: what only AWS knows. follows: outputs that move when one of these inputs does.
     regional: whether it lives in a region. name_limit, name_prefix: of a generated name.
+    tagging: how its tags change, where several services do that alike.
     """
 
     urn_type: ClassVar[str]
@@ -35,6 +36,7 @@ class ResourceType(ABC):
     regional: ClassVar[bool] = True
     name_limit: ClassVar[int] = 255
     name_prefix: ClassVar[str] = ""
+    tagging: ClassVar[Tagging | None] = None
 
     @abstractmethod
     def create(self, aws: Aws, inputs: Properties) -> str:
@@ -56,8 +58,16 @@ class ResourceType(ABC):
     ) -> None:
         """Make the calls for the inputs named in `changed`, tags aside. Raises ApiError."""
 
-    def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:  # noqa: B027 - not all have tags
+    def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:
         """Remove and set tags. Raises ApiError."""
+        how = self.tagging
+        if how is None:
+            return
+        place = {**how.further, how.place: state["arn"] if how.by_arn else identity}
+        if change.remove:
+            aws.call(how.service, how.remove, **place, TagKeys=change.remove)
+        if change.put:
+            aws.call(how.service, how.put, **place, Tags=pairs(change.put, *how.pair))
 
     @abstractmethod
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:

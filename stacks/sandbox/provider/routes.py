@@ -66,7 +66,6 @@ class RouteTable(Ec2Type):
 
     @override
     def finish(self, aws: Aws, identity: str, inputs: Properties) -> None:
-        """Create the routes."""
         for route in inputs.get("routes") or []:
             self._create_route(aws, identity, route)
 
@@ -114,7 +113,6 @@ class RouteTable(Ec2Type):
 
     @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:
-        """Delete the table."""
         return deleted(aws, "delete_route_table", self._GONE, RouteTableId=identity)
 
 

@@ -52,7 +52,6 @@ class Bucket(ResourceType):
 
     @override
     def finish(self, aws: Aws, identity: str, inputs: Properties) -> None:
-        """Set the tags."""
         if inputs.get("tagsAll"):
             tags = {"TagSet": pairs(inputs["tagsAll"])}
             aws.call("s3", "put_bucket_tagging", Bucket=identity, Tagging=tags)

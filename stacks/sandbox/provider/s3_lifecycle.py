@@ -98,7 +98,6 @@ class BucketLifecycleConfiguration(BucketSetting):
 
     @override
     def put(self, aws: Aws, place: dict[str, str], inputs: Properties) -> None:
-        """Put all rules."""
         sent = []
         for rule in inputs["rules"]:
             item = _sent(rule)
@@ -115,7 +114,6 @@ class BucketLifecycleConfiguration(BucketSetting):
 
     @override
     def read(self, aws: Aws, identity: str, known: Properties) -> Properties | None:
-        """Read all rules."""
         answer = self.found(aws, "get_bucket_lifecycle_configuration", identity)
         if answer is None:
             return None

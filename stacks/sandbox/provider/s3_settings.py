@@ -42,7 +42,6 @@ class BucketSetting(ResourceType):
 
     @override
     def create(self, aws: Aws, inputs: Properties) -> str:
-        """Put the setting."""
         owner = inputs.get("expectedBucketOwner")
         identity = f"{inputs['bucket']},{owner}" if owner else str(inputs["bucket"])
         self.put(aws, self.place(identity), inputs)
@@ -72,7 +71,6 @@ class BucketSetting(ResourceType):
     def update(
         self, aws: Aws, identity: str, old: Properties, new: Properties, changed: frozenset[str]
     ) -> None:
-        """Put the setting again."""
         self.put(aws, self.place(identity), new)
 
     @override
@@ -190,7 +188,6 @@ class BucketServerSideEncryptionConfiguration(BucketSetting):
 
     @override
     def put(self, aws: Aws, place: dict[str, str], inputs: Properties) -> None:
-        """Put the rules."""
         sent = []
         for rule in inputs["rules"]:
             default = rule.get("applyServerSideEncryptionByDefault")
@@ -214,7 +211,6 @@ class BucketServerSideEncryptionConfiguration(BucketSetting):
 
     @override
     def read(self, aws: Aws, identity: str, known: Properties) -> Properties | None:
-        """Read the rules."""
         answer = self.found(aws, "get_bucket_encryption", identity)
         if answer is None:
             return None
@@ -251,13 +247,11 @@ class BucketPublicAccessBlock(BucketSetting):
 
     @override
     def put(self, aws: Aws, place: dict[str, str], inputs: Properties) -> None:
-        """Put all four flags."""
         flags = {name[0].upper() + name[1:]: bool(inputs.get(name)) for name in self._FLAGS}
         aws.call("s3", "put_public_access_block", **place, PublicAccessBlockConfiguration=flags)
 
     @override
     def read(self, aws: Aws, identity: str, known: Properties) -> Properties | None:
-        """Read the flags."""
         answer = self.found(aws, "get_public_access_block", identity)
         if answer is None:
             return None
@@ -277,12 +271,10 @@ class BucketPolicy(BucketSetting):
 
     @override
     def put(self, aws: Aws, place: dict[str, str], inputs: Properties) -> None:
-        """Put the document."""
         aws.call("s3", "put_bucket_policy", **place, Policy=inputs["policy"])
 
     @override
     def read(self, aws: Aws, identity: str, known: Properties) -> Properties | None:
-        """Read the document."""
         answer = self.found(aws, "get_bucket_policy", identity)
         return None if answer is None else self.described(identity, policy=answer["Policy"])
 
@@ -311,13 +303,11 @@ class BucketOwnershipControls(BucketSetting):
 
     @override
     def put(self, aws: Aws, place: dict[str, str], inputs: Properties) -> None:
-        """Put the rule."""
         controls = {"Rules": [{"ObjectOwnership": inputs["rule"]["objectOwnership"]}]}
         aws.call("s3", "put_bucket_ownership_controls", **place, OwnershipControls=controls)
 
     @override
     def read(self, aws: Aws, identity: str, known: Properties) -> Properties | None:
-        """Read the rule."""
         answer = self.found(aws, "get_bucket_ownership_controls", identity)
         found = ((answer or {}).get("OwnershipControls") or {}).get("Rules") or []
         if not found:
@@ -346,14 +336,12 @@ class BucketLogging(BucketSetting):
 
     @override
     def put(self, aws: Aws, place: dict[str, str], inputs: Properties) -> None:
-        """Put the target."""
         enabled = {"TargetBucket": inputs["targetBucket"], "TargetPrefix": inputs["targetPrefix"]}
         status = {"LoggingEnabled": enabled}
         aws.call("s3", "put_bucket_logging", **place, BucketLoggingStatus=status)
 
     @override
     def read(self, aws: Aws, identity: str, known: Properties) -> Properties | None:
-        """Read the target."""
         enabled = (self.found(aws, "get_bucket_logging", identity) or {}).get("LoggingEnabled")
         if not enabled:
             return None

@@ -8,7 +8,7 @@ from stacks.sandbox.provider import rules
 from stacks.sandbox.provider.aws import ApiError, Aws
 from stacks.sandbox.provider.resource import ResourceType
 from stacks.sandbox.provider.schema import TAGS, Fields, flag, integer, policy_text, text
-from stacks.sandbox.provider.tags import TagChange, from_pairs, pairs
+from stacks.sandbox.provider.tags import Tagging, from_pairs, pairs
 from stacks.sandbox.provider.wire import Properties
 
 _GONE = {"ResourceNotFoundException"}
@@ -41,6 +41,7 @@ class Secret(ResourceType):
     }
     outputs = ("arn",)
     name_limit = 512
+    tagging = Tagging(service="secretsmanager", place="SecretId")
 
     @override
     def create(self, aws: Aws, inputs: Properties) -> str:
@@ -60,7 +61,6 @@ class Secret(ResourceType):
 
     @override
     def finish(self, aws: Aws, identity: str, inputs: Properties) -> None:
-        """Put the policy."""
         if inputs.get("policy"):
             self._put_policy(aws, identity, inputs["policy"])
 
@@ -100,14 +100,6 @@ class Secret(ResourceType):
             )
         if "policy" in changed:
             self._put_policy(aws, identity, new["policy"])
-
-    @override
-    def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:
-        """Remove and set tags."""
-        if change.remove:
-            aws.call("secretsmanager", "untag_resource", SecretId=identity, TagKeys=change.remove)
-        if change.put:
-            aws.call("secretsmanager", "tag_resource", SecretId=identity, Tags=pairs(change.put))
 
     @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:

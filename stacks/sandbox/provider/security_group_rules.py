@@ -48,7 +48,6 @@ class _Rule(Ec2Type):
 
     @override
     def create(self, aws: Aws, inputs: Properties) -> str:
-        """Authorize the rule."""
         answer = aws.call(
             "ec2",
             f"authorize_security_group_{self.direction}",
@@ -60,7 +59,6 @@ class _Rule(Ec2Type):
 
     @override
     def read(self, aws: Aws, identity: str, known: Properties) -> Properties | None:
-        """Describe the rule."""
         rule = described(
             aws,
             "describe_security_group_rules",

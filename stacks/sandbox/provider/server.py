@@ -238,7 +238,6 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     @override
     def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> empty_pb2.Empty:
-        """Delete a resource."""
         state, secrets = decode(request.properties)
         subject = _subject(request, context, state, secrets)
         ready = self._ready(context)

@@ -9,7 +9,7 @@ from stacks.sandbox.provider import rules
 from stacks.sandbox.provider.aws import Aws
 from stacks.sandbox.provider.resource import Follows, ResourceType
 from stacks.sandbox.provider.schema import TAGS, Fields, Problem, flag, text
-from stacks.sandbox.provider.tags import TagChange, from_pairs, pairs
+from stacks.sandbox.provider.tags import TagChange, Tagging, from_pairs, pairs
 from stacks.sandbox.provider.wire import Properties
 
 _GONE = {"ParameterNotFound"}
@@ -45,6 +45,10 @@ class Parameter(ResourceType):
         **TAGS,
     }
     outputs = ("arn", "version")
+    tagging = Tagging(
+        service="ssm", place="ResourceId", further={"ResourceType": "Parameter"},
+        remove="remove_tags_from_resource", put="add_tags_to_resource",
+    )  # fmt: skip
     follows: ClassVar[Follows] = {
         "version": frozenset({"value", "insecureValue", "type", "description", "keyId", "tier"})
     }
@@ -124,22 +128,11 @@ class Parameter(ResourceType):
     def update(
         self, aws: Aws, identity: str, old: Properties, new: Properties, changed: frozenset[str]
     ) -> None:
-        """Put the parameter again."""
         if changed - {"overwrite"}:
             self._put(aws, {**new, "name": identity}, overwrite=True, tags=None)
 
     @override
-    def retag(self, aws: Aws, identity: str, state: Properties, change: TagChange) -> None:
-        """Remove and set tags."""
-        place = {"ResourceType": "Parameter", "ResourceId": identity}
-        if change.remove:
-            aws.call("ssm", "remove_tags_from_resource", **place, TagKeys=change.remove)
-        if change.put:
-            aws.call("ssm", "add_tags_to_resource", **place, Tags=pairs(change.put))
-
-    @override
     def delete(self, aws: Aws, identity: str, state: Properties) -> bool:
-        """Delete the parameter."""
         return aws.find("ssm", "delete_parameter", _GONE, Name=identity) is not None
 
 

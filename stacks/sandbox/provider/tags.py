@@ -1,7 +1,7 @@
 """Tags in the shapes of the AWS APIs, and the difference between two sets of them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 def pairs(
@@ -24,6 +24,23 @@ class TagChange:
 
     remove: list[str]
     put: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tagging:
+    """How a service changes the tags of a thing: its two operations, and how they name the thing.
+
+    place: the parameter that is given the id, or with by_arn the ARN. further: other parameters.
+    pair: what the service calls the key and the value of a tag.
+    """
+
+    service: str
+    place: str
+    by_arn: bool = False
+    further: Mapping[str, str] = field(default_factory=dict)
+    remove: str = "untag_resource"
+    put: str = "tag_resource"
+    pair: tuple[str, str] = ("Key", "Value")
 
 
 def tag_change(old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> TagChange:
