@@ -58,7 +58,8 @@ class Shared:
         self.figures = Recent(lambda: figures_of(self.core), life_seconds=FIGURES_SECONDS)
 
 
-def shared(request: Request) -> Shared:
+# What waits for nothing is a coroutine: any other dependency costs each request a thread.
+async def shared(request: Request) -> Shared:
     """Return what the application holds."""
     state: Shared = request.app.state.shared
     return state
@@ -184,7 +185,7 @@ def _plain(text: str) -> str:
     return ascii(text)[1:-1]
 
 
-def if_match(if_match: Annotated[str | None, Header()] = None) -> int:
+async def if_match(if_match: Annotated[str | None, Header()] = None) -> int:
     """Return the version that an edit was made from. Raises ``PreconditionRequired``."""
     if if_match is None:
         raise PreconditionRequired("an edit must name the version it is based on in If-Match")
@@ -216,7 +217,7 @@ class Paging:
         return base64.urlsafe_b64encode(mark + content).decode().rstrip("=")
 
 
-def paging(
+async def paging(
     request: Request,
     have: SharedDep,
     who: CallerDep,

@@ -196,7 +196,7 @@ async def _answered(
     request: Request, error: DomainError, answer: Response, body: object = None
 ) -> Response:
     """Return the answer once the refusal is in the log; that may fail, and is the answer then."""
-    if answer.status_code < 500:
+    if answer.status_code < 500 and refusals.is_kept(request, error):
         try:
             await asyncio.to_thread(refusals.keep, request, error, body)
         except DomainError as failed:

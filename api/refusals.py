@@ -19,15 +19,19 @@ _MAX_FIELDS: Final = 20
 _MAX_NAME: Final = 60
 
 
+def is_kept(request: Request, error: DomainError) -> bool:
+    """Tell whether a refusal is a mutation of a known caller that no service recorded."""
+    caller = getattr(request.state, "caller", None)
+    return not error.is_recorded and request.method in MUTATING and isinstance(caller, Caller)
+
+
 def keep(request: Request, error: DomainError, body: object = None) -> None:
-    """Record a refused mutation of a known caller, unless its service did.
+    """Record a refused mutation for which ``is_kept`` holds.
 
     What is wrong with a body, a missing key or version is found before a service is called; and a
     thing that does not exist has no log of its own. Raises ``AuditUnavailable``.
     """
-    caller = getattr(request.state, "caller", None)
-    if error.is_recorded or request.method not in MUTATING or not isinstance(caller, Caller):
-        return
+    caller: Caller = request.state.caller
     core, route, fields = request.app.state.shared.core, _route(request), _fields(error) or None
     submitted = _submitted(request, caller, body)
     if submitted is not None:

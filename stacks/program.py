@@ -20,6 +20,8 @@ if __name__ == "__main__":  # the plain CLI starts this file with its folder fir
     _folder = Path(__file__).resolve().parent
     sys.path[:] = [str(_folder.parent), *(p for p in sys.path if Path(p or ".") != _folder)]
 
+from stacks.names import load_when_asked_for
+
 if TYPE_CHECKING:
     import pulumi
     import pulumi_aws
@@ -45,6 +47,7 @@ def load(program: str) -> ModuleType:
     """
     if program not in MODES:
         raise UnknownProgram(f"unknown program {program!r}: use one of {', '.join(MODES)}")
+    load_when_asked_for()
     importlib.import_module("pulumi_aws")
     importlib.import_module("stacks.spec")
     return importlib.import_module(MODES[program])

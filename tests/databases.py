@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -13,6 +14,7 @@ from control_plane.adapters.postgres import SUPERUSER, EmbeddedPostgres
 
 TEMPLATE = "tests_migrated"
 _KEPT = ("alembic_version", "dbos_migrations")
+_ASIDE = "aside"  # schema of what ``keep_rows`` keeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,23 +45,56 @@ class Database:
         return self.server.url(SUPERUSER, self.name)
 
     def empty(self) -> None:
-        """Remove every row that a test left, of DBOS's tables too.
+        """Remove every row that a test left, of DBOS's tables too."""
+        with psycopg.connect(self.admin) as connection:
+            remove_rows(connection)
 
-        Rows are deleted with triggers and foreign keys switched off: that takes a millisecond,
-        where truncating makes new files for each table and its indexes.
-        """
-        with psycopg.connect(self.admin, autocommit=True) as connection:
-            connection.execute("SET lock_timeout = '10s'")
-            connection.execute("SET session_replication_role = replica")
-            tables = connection.execute(
-                "SELECT schemaname, tablename FROM pg_tables"
-                " WHERE schemaname IN ('public', 'dbos') AND tablename <> ALL (%s)",
-                [list(_KEPT)],
-            ).fetchall()
-            names = [sql.Identifier(str(schema), str(name)) for schema, name in tables]
-            connection.execute(
-                sql.SQL("; ").join(sql.SQL("DELETE FROM {}").format(n) for n in names)
+
+def remove_rows(connection: psycopg.Connection[Any]) -> None:
+    """Remove every row, in the transaction of an administrator's connection.
+
+    Rows are deleted with triggers and foreign keys switched off: that takes a millisecond, where
+    truncating makes new files for each table and its indexes.
+    """
+    connection.execute("SET LOCAL lock_timeout = '10s'")
+    connection.execute("SET LOCAL session_replication_role = replica")
+    connection.execute(
+        sql.SQL("; ").join(
+            sql.SQL("DELETE FROM {}").format(sql.Identifier(*table))
+            for table in _tables(connection)
+        )
+    )
+
+
+def keep_rows(connection: psycopg.Connection[Any]) -> None:
+    """Copy all rows to where ``remove_rows`` leaves them; copies of the database have them too."""
+    connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(_ASIDE)))
+    for table in _tables(connection):
+        aside = sql.Identifier(_ASIDE, ".".join(table))
+        connection.execute(
+            sql.SQL("CREATE TABLE {} AS TABLE {}").format(aside, sql.Identifier(*table))
+        )
+
+
+def put_rows_back(connection: psycopg.Connection[Any]) -> None:
+    """Make the rows those that were kept."""
+    remove_rows(connection)
+    connection.execute(
+        sql.SQL("; ").join(
+            sql.SQL("INSERT INTO {} OVERRIDING SYSTEM VALUE TABLE {}").format(
+                sql.Identifier(*table), sql.Identifier(_ASIDE, ".".join(table))
             )
+            for table in _tables(connection)
+        )
+    )
+
+
+def _tables(connection: psycopg.Connection[Any]) -> list[tuple[str, str]]:
+    return connection.execute(
+        "SELECT schemaname, tablename FROM pg_tables"
+        " WHERE schemaname IN ('public', 'dbos') AND tablename <> ALL (%s)",
+        [list(_KEPT)],
+    ).fetchall()
 
 
 def new_database(server: EmbeddedPostgres, *, template: str | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -94,6 +95,15 @@ class ScriptedEngine:
         self._pids = count(PID)
 
     # --- for tests ---------------------------------------------------------------------------
+    def copied(self) -> ScriptedEngine:
+        """Return an engine with the same stacks, which has nothing else of what was set."""
+        copied = ScriptedEngine(wanted=self._wanted, outputs=self._outputs)
+        copied.stacks = copy.deepcopy(self.stacks)
+        copied.calls = list(self.calls)
+        copied._locks_taken = self._locks_taken
+        copied._pids = copy.copy(self._pids)
+        return copied
+
     def hold_lock(self, stack: str, holder: str = "somebody@elsewhere", pid: int = 1) -> str:
         """Lock a stack as somebody else does, and return the lock's id."""
         user, _, host = holder.partition("@")

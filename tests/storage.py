@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 from sqlalchemy import select, text
 
 from control_plane.adapters.db.audit_tables import audit_disclosure, audit_pending
@@ -20,7 +21,14 @@ from control_plane.adapters.db.roles import APP
 from control_plane.adapters.db.unit_of_work import SqlUnitOfWork
 from control_plane.adapters.dbos.queue import DbosQueue, client
 from control_plane.adapters.postgres import EmbeddedPostgres
-from tests.databases import Database, drop_database, new_database
+from tests.databases import (
+    Database,
+    drop_database,
+    keep_rows,
+    new_database,
+    put_rows_back,
+    remove_rows,
+)
 
 _TABLES: Final = {mapped.table.name: mapped for mapped in (*MAPPED, RUN_EVENT)}
 _RIGHT_TO_RECORD: Final = "INSERT (event_id, tenant_id, body) ON audit_pending"
@@ -76,7 +84,21 @@ class Storage:
 
     def empty(self) -> None:
         """Remove every row, of the queue too."""
-        self.database.empty()
+        self._as_administrator(remove_rows)
+
+    def keep(self) -> None:
+        """Keep all rows aside, in the database."""
+        self._as_administrator(keep_rows)
+
+    def put_back(self) -> None:
+        """Make the rows those that were kept."""
+        self._as_administrator(put_rows_back)
+
+    def _as_administrator(self, act: Callable[[psycopg.Connection[Any]], None]) -> None:
+        with self._admin.begin() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            act(driver)
 
     # --- what is in it -----------------------------------------------------------------------
     def rows(self, table: str) -> dict[Any, Any]:

@@ -40,6 +40,12 @@ class SeededIds:
         self._count = 0
         self._lock = threading.Lock()
 
+    def copied(self) -> SeededIds:
+        """Return one that gives the ids that follow."""
+        copied = SeededIds(self._seed)
+        copied._count, copied._milliseconds = self._count, self._milliseconds
+        return copied
+
     def new(self, kind: str) -> str:
         """Return the next id of a kind of ``domain.ids.PREFIXES``."""
         milliseconds, randomness = self._next()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -99,22 +100,31 @@ class SettablePolicies:
 
 
 class World:
-    """A core over a storage that is empty, and the shortcuts that tests read well with."""
+    """A core over a storage that is empty, and the shortcuts that tests read well with.
 
-    def __init__(self, storage: Storage, **limits: Any) -> None:
+    With ``like``, over a storage that has the rows of that world, which made them and was then
+    left alone: this one continues from there.
+    """
+
+    def __init__(self, storage: Storage, *, like: World | None = None, **limits: Any) -> None:
         folder = Path(tempfile.mkdtemp(dir=storage.folder))
-        create_secret(folder / "master.key")
-        (folder / "objects").mkdir()
+        if like is None:
+            create_secret(folder / "master.key")
+            (folder / "objects").mkdir()
+        else:
+            shutil.copytree(like.folder, folder, dirs_exist_ok=True)
+        self.folder = folder
         self.storage = storage
         self.clock = FixedClock()
-        self.engine = ScriptedEngine()
+        self.engine = ScriptedEngine() if like is None else like.engine.copied()
         self.builder = ScriptedBuilder()
+        self.ids = SeededIds() if like is None else like.ids.copied()
         self.policies = SettablePolicies()
         self.trail = QuietTrail(storage.events)
         self.core = Core(
             uow=storage.unit_of_work,
             clock=self.clock,
-            ids=SeededIds(),
+            ids=self.ids,
             engine=self.engine,
             builder=self.builder,
             objects=FileObjectStore(folder / "objects"),
@@ -126,6 +136,8 @@ class World:
             limits=Limits(approval_life=None, link_life=timedelta(hours=72), **limits),
             here=Whereabouts(worker="worker-1", host=HOST),
         )
+        if like is not None:
+            return
         with self.core.uow() as uow:
             uow.accounts.add(
                 Account(

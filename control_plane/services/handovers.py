@@ -174,7 +174,8 @@ def download_by_link(
     """
     link_id, _, secret = token.partition(".")
     link = act.uow.links.get(link_id, lock=True)
-    bundle = act.uow.bundles.get(bundle_id)
+    # a link that somebody made up costs one look, and not one for each thing that it names
+    bundle = act.uow.bundles.get(bundle_id) if link is not None else None
     reason = _link_fault(act.core, link, bundle, secret)
     if reason or link is None or bundle is None:
         # a stranger who names a bundle or a link has no business in the log of its tenant

@@ -339,7 +339,8 @@ def tree_with_program(folder: Path, source: str) -> Path:
         shutil.copytree(
             ROOT / package,
             tree / package,
-            ignore=shutil.ignore_patterns("__pycache__", "mode_c_modules"),
+            # compiled files hold for copies, which keep their times; unfinished ones have a number
+            ignore=shutil.ignore_patterns("*.pyc.*", "mode_c_modules"),
         )
     shutil.copy(ROOT / "requirements.lock", tree)
     (tree / "stacks" / "mode_a" / "slice.py").write_text(source)

@@ -117,11 +117,25 @@ class Api:
 
 
 class Scene:
-    """An API with tenants in every state that routes act on; ``ids`` names what exists."""
+    """An API with tenants in every state that routes act on; ``ids`` names what exists.
 
-    def __init__(self, world: World, folder: Path) -> None:
+    With ``like``, over a world that is already like that of another scene.
+    """
+
+    def __init__(self, world: World, folder: Path, *, like: Scene | None = None) -> None:
         self.api = Api(world, folder)
         self.world = world
+        if like is None:
+            self._make(world)
+        else:
+            self.conflict, self.slice_run_id = like.conflict, like.slice_run_id
+            self.ids, self.plan_digest = dict(like.ids), like.plan_digest
+        self.missing = {
+            name: f"{value[:4]}{'0' * 26}" if name != "path" else value
+            for name, value in self.ids.items()
+        }
+
+    def _make(self, world: World) -> None:
         hub_id = world.ready_hub()
         slice_ = world.submit("A", 1)
         dedicated = world.submit("B", 2)
@@ -146,10 +160,6 @@ class Scene:
             "link_id": "lnk_01JD3ZK4Q0V8X2M6N7P9R5T1WY",
             "tree": dedicated.tenant.id,
             "path": "checkpoint",
-        }
-        self.missing = {
-            name: f"{value[:4]}{'0' * 26}" if name != "path" else value
-            for name, value in self.ids.items()
         }
         self.plan_digest = self.plan_of(run.id)
 

@@ -178,12 +178,12 @@ def test_a_look_at_another_tenants_thing_leaves_an_event(scene: Scene) -> None:
 def hub(
     tmp_path_factory: pytest.TempPathFactory,
     postgres_server: EmbeddedPostgres,
-    migrated_template: str,
+    first_scene: Scene,
 ) -> Iterator[tuple[Scene, dict[str, str]]]:
     """A scene with a Hub whose plan waits for a decision, and the ids of what belongs to it."""
     folder = tmp_path_factory.mktemp("hub")
-    with opened(postgres_server, migrated_template, folder) as storage:
-        scene = Scene(World(storage), folder)
+    with opened(postgres_server, first_scene.world.storage.database.name, folder) as storage:
+        scene = Scene(World(storage, like=first_scene.world), folder, like=first_scene)
         scene.api.created("/v1/hubs", ADMIN, {"region": "eu-west-1", "cell": "c9"})
         scene.world.work()
         with scene.world.core.uow() as uow:
