@@ -30,7 +30,7 @@ def main() -> None:
         "PULUMI_HOME": str(folder / "home"),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "GOGC": "400",  # the product's settings of the CLI, or the comparison would not be fair
-        "GOMEMLIMIT": "192MiB",
+        "GOMEMLIMIT": "64MiB",
         "PULUMI_CONFIG_PASSPHRASE": order["passphrase"],
         "PULUMI_BACKEND_URL": order["backend_url"],
     }
