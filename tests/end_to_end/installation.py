@@ -22,6 +22,7 @@ from control_plane.cli.client import Api
 from control_plane.domain.actor import Role
 
 WAIT_SECONDS = 420.0
+SELDOM_SECONDS = 0.5  # between two requests while a run works for many seconds: each takes time too
 REGION = "eu-west-1"
 PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy")
 
@@ -83,15 +84,15 @@ class Served:
             if path.is_file()
         ]
 
-    def until(self, holds: Callable[[], Any], what: str) -> Any:
-        """Wait until something holds and return it."""
+    def until(self, holds: Callable[[], Any], what: str, *, pause: float = 0.1) -> Any:
+        """Wait until something holds and return it; ``pause`` is in seconds between two looks."""
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             found = holds()
             if found:
                 return found
             assert time.monotonic() < deadline, f"waited too long until {what}: {self.said()}"
-            time.sleep(0.1)
+            time.sleep(pause)
 
     def said(self) -> str:
         """Return the end of what it printed."""
@@ -167,6 +168,7 @@ def approve(served: Served, run_id: str) -> str:
     run = served.until(
         lambda: _at(ops, run_id, {"awaiting_approval", "errored", "policy_failed", "blocked"}),
         "the plan waits",
+        pause=SELDOM_SECONDS,
     )
     assert run["status"] == "awaiting_approval", run
     approval = ops.get(f"/v1/approvals/{run['approval_id']}")
@@ -179,7 +181,9 @@ def ended(served: Served, run_id: str) -> dict[str, Any]:
     """Wait for a run's end and return it."""
     ops = served.api("olga", Role.OPS_APPROVER)
     ends = {"applied", "no_changes", "errored", "policy_failed", "blocked", "canceled"}
-    found: dict[str, Any] = served.until(lambda: _at(ops, run_id, ends), "the run ends")
+    found: dict[str, Any] = served.until(
+        lambda: _at(ops, run_id, ends), "the run ends", pause=SELDOM_SECONDS
+    )
     return found
 
 

@@ -232,8 +232,11 @@ class Production:
         return str(answer.json()["access_token"])
 
     # --- waiting -----------------------------------------------------------------------------
-    def until(self, holds: Callable[[], Any], what: str) -> Any:
-        """Wait until something holds and return it; a process that ended fails at once."""
+    def until(self, holds: Callable[[], Any], what: str, *, pause: float = 0.1) -> Any:
+        """Wait until something holds and return it; a process that ended fails at once.
+
+        ``pause`` is in seconds between two looks.
+        """
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             for name, process in self.processes.items():
@@ -242,7 +245,7 @@ class Production:
             if found:
                 return found
             assert time.monotonic() < deadline, f"waited too long until {what}"
-            time.sleep(0.1)
+            time.sleep(pause)
 
     def said(self, name: str) -> str:
         """Return the end of a process's log."""

@@ -11,7 +11,14 @@ from control_plane.domain.actor import Role
 from control_plane.domain.spec import PROGRAMS
 from control_plane.ports.engine import EngineCall
 from control_plane.workflows.placing import spec_of
-from tests.end_to_end.installation import REGION, Served, approve, ended, request_body
+from tests.end_to_end.installation import (
+    REGION,
+    SELDOM_SECONDS,
+    Served,
+    approve,
+    ended,
+    request_body,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -27,7 +34,11 @@ def test_three_contracts_become_three_tenants(served: Served) -> None:
     )
     approve(served, hub["run_id"])
     assert ended(served, hub["run_id"])["status"] == "applied"
-    served.until(lambda: status(served, early) == "ready", "the waiting tenant went on by itself")
+    served.until(
+        lambda: status(served, early) == "ready",
+        "the waiting tenant went on by itself",
+        pause=SELDOM_SECONDS,
+    )
 
     dedicated = automation.post("/v1/provisioning-requests", request_body("B"))
     approve(served, dedicated["run_id"])

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from control_plane.domain.receipt import sample_receipt
-from tests.end_to_end.installation import REGION, request_body
+from tests.end_to_end.installation import REGION, SELDOM_SECONDS, request_body
 from tests.end_to_end.production import Production
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -84,7 +84,9 @@ def reaches(production: Production, run_id: str, statuses: set[str]) -> Any:
         run = ops.get(f"/v1/runs/{run_id}")
         return run if run["status"] in statuses else None
 
-    return production.until(look, f"the run is {' or '.join(sorted(statuses))}")
+    return production.until(
+        look, f"the run is {' or '.join(sorted(statuses))}", pause=SELDOM_SECONDS
+    )
 
 
 def approve(production: Production, run_id: str) -> None:
@@ -108,7 +110,7 @@ def receipt_of_a_bundle(production: Production, request: Any) -> None:
         bundle = architect.get(path)
         return bundle if bundle["status"] in {"built", "build_failed"} else None
 
-    bundle = production.until(built, "the bundle is built")
+    bundle = production.until(built, "the bundle is built", pause=SELDOM_SECONDS)
     assert bundle["status"] == "built", bundle
     person = {"recipient_name": "Mette Secure", "recipient_email": "mette@orsted.dk"}
     link = architect.post(f"{path}/hand-over", person)["download_url"]

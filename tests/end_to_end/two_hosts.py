@@ -27,7 +27,7 @@ from psycopg.rows import dict_row
 from control_plane.adapters.db import roles
 from control_plane.adapters.postgres import SUPERUSER, server
 from tests.end_to_end.engine_watch import EngineWatch
-from tests.end_to_end.installation import REGION, request_body
+from tests.end_to_end.installation import REGION, SELDOM_SECONDS, request_body
 from tests.end_to_end.production import OBJECTS, Production
 from tests.end_to_end.relay import Relay
 
@@ -213,7 +213,11 @@ class TwoHosts(Production):
 
     def approve(self, run_id: str, *, by: str) -> None:
         """Wait for the plan of a run, approve it, and see to it that a certain host applies it."""
-        run = self.until(lambda: self.at(run_id, {"awaiting_approval", *DONE}), "there is a plan")
+        run = self.until(
+            lambda: self.at(run_id, {"awaiting_approval", *DONE}),
+            "there is a plan",
+            pause=SELDOM_SECONDS,
+        )
         assert run["status"] == "awaiting_approval", run["error"]
         approval = self.api("olga").get(f"/v1/approvals/{run['approval_id']}")
         decision = {
@@ -245,7 +249,7 @@ class TwoHosts(Production):
 
     def ended(self, run_id: str) -> Any:
         """Wait until a run has ended, and return it."""
-        return self.until(lambda: self.at(run_id, DONE), f"{run_id} ends")
+        return self.until(lambda: self.at(run_id, DONE), f"{run_id} ends", pause=SELDOM_SECONDS)
 
     def calls_by(self, run_id: str, host: str) -> int:
         """Return how many engine calls of a run a host has made."""
