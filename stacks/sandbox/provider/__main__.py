@@ -21,8 +21,8 @@ _WORKERS = 16
 _WATCH_SECONDS = 0.5
 _ENGINE_LOOKS = 10  # looks at the parent between two looks at the engine's address
 _ENGINE_MISSES = 3
-# Most objects are descriptions of services, which stay; looking through them at every 700th new
-# object takes a fifth of the time of a call and frees next to nothing.
+# Most objects are descriptions of services, which stay: looking through them at every 700th new
+# object frees next to nothing.
 _COLLECT_AFTER = 50_000
 
 
