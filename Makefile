@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 # one more than there are cores, since the longest tests wait; each has a PostgreSQL of its own
 TEST_PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 4) + 1)')
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# compiled modules are kept: hundreds of processes of the tests import the same ones
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
