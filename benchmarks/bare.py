@@ -2,6 +2,7 @@
 
 What an engineer would write in an afternoon: create the stack, preview, up, with the same program,
 spec, provider plugin, backend and cloud, and none of our gate, policies, checks, queue or audit.
+It imports the SDK as every program does, which is what it has been measured with from the start.
 The order comes on stdin: stack, program, spec, backend_url, folder, cli, passphrase.
 """
 
@@ -12,6 +13,7 @@ import os
 import sys
 from pathlib import Path
 
+import pulumi_aws  # noqa: F401 - as the SDK's guide shows, so that stacks/names.py does nothing
 from pulumi import automation as auto
 
 from stacks import program
