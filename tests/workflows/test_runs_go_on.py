@@ -312,6 +312,15 @@ def test_an_outage_of_the_engine_keeps_the_approval(world: World) -> None:
     assert world.actions(run.tenant_id).count("decision.given:completed") == 1
 
 
+def applied_after_a_minute(world: World, run_id: str | None) -> Any:
+    world.clock.advance(minutes=1)
+    fire_due(world.core)
+    world.work()
+    run = world.run(run_id)
+    assert run.status is RunStatus.APPLIED, run.error
+    return run
+
+
 def test_an_object_store_that_is_gone_for_a_while_keeps_the_approval(world: World) -> None:
     accepted = world.submit("B")
     world.work()
@@ -322,11 +331,7 @@ def test_an_object_store_that_is_gone_for_a_while_keeps_the_approval(world: Worl
     assert (waits.status, waits.failures) == (RunStatus.APPROVED, 1)
     assert "object store is unavailable" in waits.error["message"]
     gone.rename(store)
-    world.clock.advance(minutes=1)
-    fire_due(world.core)
-    world.work()
-    run = world.run(accepted.run_id)
-    assert run.status is RunStatus.APPLIED, run.error
+    run = applied_after_a_minute(world, accepted.run_id)
     assert world.actions(run.tenant_id).count("decision.given:completed") == 1
 
 
@@ -350,11 +355,7 @@ def test_an_outage_of_the_state_during_an_apply_is_settled_and_keeps_the_approva
     world.approve(accepted.run_id)
     waits = world.run(accepted.run_id)
     assert (waits.status, waits.failures, waits.deaths) == (RunStatus.APPLYING, 1, 0)
-    world.clock.advance(minutes=1)
-    fire_due(world.core)
-    world.work()
-    run = world.run(accepted.run_id)
-    assert run.status is RunStatus.APPLIED, run.error
+    run = applied_after_a_minute(world, accepted.run_id)
     actions = world.actions(run.tenant_id)
     assert actions.count("decision.given:completed") == 1
     assert actions.index("pending.resolved:completed") < actions.index("run.apply:completed")
