@@ -27,7 +27,7 @@ from control_plane.adapters.terraform.attestation import (
     PREDICATE_TYPE,
     pre_authentication,
 )
-from control_plane.adapters.terraform.commands import Answer, TerraformCommands
+from control_plane.adapters.terraform.commands import Answer, Running, TerraformCommands
 from control_plane.adapters.terraform.minisign import MinisignKey, SignatureInvalid, verify
 from control_plane.adapters.terraform.packing import pack, read_tree, sums, unpack, write_tree
 from control_plane.adapters.terraform.review import review_files
@@ -248,6 +248,11 @@ case "$1" in version) echo "Terraform v1.12.3"; echo "on linux_amd64"; exit;; es
 touch "{folder}/began"
 exec sleep 100
 """
+REFUSES = """#!/bin/sh
+case "$1" in version) echo "Terraform v1.12.3"; echo "on linux_amd64"; exit;; esac
+echo "Error: not today" >&2
+exit 1
+"""
 
 
 def test_a_build_that_is_stopped_with_its_process_neither_fails_nor_ends(tmp_path: Path) -> None:
@@ -259,6 +264,16 @@ def test_a_build_that_is_stopped_with_its_process_neither_fails_nor_ends(tmp_pat
         capture_output=True, text=True, timeout=SECONDS, check=False,
     )  # fmt: skip
     assert done.stdout == "True []\n", done.stderr
+
+
+def test_a_stop_ends_the_builds_of_its_own_builder_alone(tmp_path: Path) -> None:
+    terraform = tmp_path / "terraform"
+    terraform.write_text(REFUSES)
+    terraform.chmod(0o755)
+    made = builder(tmp_path, binary=str(terraform))
+    builder(tmp_path, binary=str(terraform)).stop_all()
+    with pytest.raises(BundleInvalid, match="init failed: not today"):
+        made.build(order(), on_events=lambda *_: None)
 
 
 def test_what_a_killed_build_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -501,7 +516,7 @@ def test_the_lock_file_holds_every_platform_that_the_mirror_holds(
     assert list(found.lock_platforms) == platforms
     stage = tmp_path / "stage"
     shutil.copytree(MODULES, stage)
-    commands = TerraformCommands(stage, found)
+    commands = TerraformCommands(stage, found, Running())
     assert commands.init_offline(locked=False).code == 0
     locked = commands.lock(found.lock_platforms)
     assert locked.code == 0, locked.detail

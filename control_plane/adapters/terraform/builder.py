@@ -15,13 +15,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file
 from control_plane.adapters.terraform.attestation import envelope, statement
-from control_plane.adapters.terraform.commands import RUNNING, TerraformCommands
+from control_plane.adapters.terraform.commands import Running, TerraformCommands
 from control_plane.adapters.terraform.minisign import MinisignKey
 from control_plane.adapters.terraform.packing import (
     content_digest,
@@ -54,7 +54,6 @@ JudgeTerraform = Callable[[Json, PolicyScope], Evaluation]
 # files of the modules' folder that are for its authors, not for the customer
 _OURS: Final = ("examples/",)
 _PREFIX: Final = "build-"
-_FOLDERS: Final[set[Path]] = set()  # of the builds of this process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +71,7 @@ class TerraformBundleBuilder:
     binary: str
     mirror: Path | None
     judge: JudgeTerraform
+    running: Running = field(default_factory=Running, init=False)
 
     def check_variables(self, variables: Json, *, is_draft: bool = False) -> None:
         """Validate variables against their schema; in a draft ``account_id`` may be empty.
@@ -123,13 +123,11 @@ class TerraformBundleBuilder:
         return self._key().public_file()
 
     def stop_all(self) -> None:
-        """End what a build of this process has running; the process is about to end.
+        """End what builds of this builder have running; the process is about to end.
 
         A build that is cut waits forever: it is resumed, not failed.
         """
-        RUNNING.end_all()
-        for folder in tuple(_FOLDERS):
-            shutil.rmtree(folder, ignore_errors=True)
+        self.running.end_all()
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:
@@ -140,14 +138,7 @@ class TerraformBundleBuilder:
                     _remove_unless_held(left)
                 folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self.work_folder))
                 held.enter_context(_locked(folder))
-            held.callback(shutil.rmtree, folder, ignore_errors=True)
-            held.callback(_FOLDERS.discard, folder)
-            _FOLDERS.add(folder)
-            try:
-                yield folder
-            except Exception:
-                RUNNING.wait_if_ending()  # its files went with ``stop_all``
-                raise
+            yield held.enter_context(self.running.folder(folder))
 
     def _staged(self, order: BundleOrder) -> tuple[dict[str, bytes], str]:
         """Return the files that modules and inputs determine, and the digest over both."""
@@ -174,7 +165,7 @@ class TerraformBundleBuilder:
     ) -> tuple[dict[str, bytes], tuple[str, ...]]:
         """Return lock file and review files of the offline plan, and the platforms of the lock."""
         write_tree(files, folder)
-        commands = TerraformCommands(folder, toolchain)
+        commands = TerraformCommands(folder, toolchain, self.running)
         self._require("init", commands.init_offline(locked=False), on_events)
         # Hashes of other platforms are wanted, not needed: what could not be had is said.
         platforms = toolchain.lock_platforms
@@ -249,6 +240,7 @@ class TerraformBundleBuilder:
             archive,
             folder,
             toolchain,
+            self.running,
             judge=lambda plan: self.judge(plan, scope),
             on_check=lambda check: on_events([("check", check)]),
         ).run()

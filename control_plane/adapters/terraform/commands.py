@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -57,15 +58,16 @@ class Answer:
 
 
 class Running:
-    """The commands that run in this process, so that its end can be theirs."""
+    """What the builds of one builder have running: their commands and folders."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._processes: set[subprocess.Popen[str]] = set()
+        self._folders: set[Path] = set()
         self._ending = threading.Event()
 
     @contextmanager
-    def watched(self, process: subprocess.Popen[str]) -> Iterator[None]:
+    def process(self, process: subprocess.Popen[str]) -> Iterator[None]:
         """Keep a process for as long as the block lasts."""
         with self._mutex:
             self._processes.add(process)
@@ -77,6 +79,21 @@ class Running:
             with self._mutex:
                 self._processes.discard(process)
 
+    @contextmanager
+    def folder(self, folder: Path) -> Iterator[Path]:
+        """Keep a folder for as long as the block lasts, and remove it then."""
+        with self._mutex:
+            self._folders.add(folder)
+        try:
+            yield folder
+        except Exception:
+            self.wait_if_ending()  # its files went with ``end_all``
+            raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            with self._mutex:
+                self._folders.discard(folder)
+
     def end_all(self) -> None:
         """End every command with its providers, at once: nothing in the world depends on them.
 
@@ -87,14 +104,14 @@ class Running:
         with self._mutex:
             for process in self._processes:
                 end_group(process.pid)
+            folders = tuple(self._folders)
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def wait_if_ending(self) -> None:
-        """Return at once, or never when this process is about to end."""
+        """Return at once, or never after ``end_all``."""
         if self._ending.is_set():
             threading.Event().wait()
-
-
-RUNNING: Final = Running()
 
 
 def end_group(pid: int) -> None:
@@ -104,9 +121,9 @@ def end_group(pid: int) -> None:
 
 
 class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships no types
-    """The commands a bundle is built and rehearsed with."""
+    """The commands a bundle is built and rehearsed with; ``running`` knows those that run."""
 
-    def __init__(self, folder: Path, toolchain: Toolchain) -> None:
+    def __init__(self, folder: Path, toolchain: Toolchain, running: Running) -> None:
         super().__init__(
             working_dir=str(folder),
             terraform_bin_path=str(toolchain.binary),
@@ -114,6 +131,7 @@ class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships n
         )
         self._folder = folder
         self._toolchain = toolchain
+        self._running = running
 
     def cmd(self, cmd: str, *args: str, **options: Any) -> tuple[int, str, str]:
         """Run a command to its end and return code, output, errors; see ``run``."""
@@ -124,7 +142,7 @@ class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships n
         """Run a command; after ``COMMAND_SECONDS`` it and its providers are ended (code 124)."""
         command = self.generate_cmd_string(cmd, *args, **options)
         started = time.monotonic()
-        RUNNING.wait_if_ending()
+        self._running.wait_if_ending()
         process = subprocess.Popen(
             command,
             cwd=self._folder,
@@ -136,15 +154,15 @@ class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships n
             start_new_session=True,
         )
         try:
-            with RUNNING.watched(process):
+            with self._running.process(process):
                 out, err = process.communicate(timeout=COMMAND_SECONDS)
         except subprocess.TimeoutExpired:
             end_group(process.pid)
             process.communicate()
-            RUNNING.wait_if_ending()
+            self._running.wait_if_ending()
             out, err = "", f"{cmd} timed out after {COMMAND_SECONDS:.0f} seconds"
             return Answer(code=124, out=out, err=err, seconds=time.monotonic() - started)
-        RUNNING.wait_if_ending()
+        self._running.wait_if_ending()
         return Answer(code=process.returncode, out=out, err=err, seconds=time.monotonic() - started)
 
     def init_offline(self, *, locked: bool) -> Answer:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from python_terraform import IsFlagged
 
-from control_plane.adapters.terraform.commands import Answer, TerraformCommands
+from control_plane.adapters.terraform.commands import Answer, Running, TerraformCommands
 from control_plane.adapters.terraform.packing import read_tree, sums, unpack
 from control_plane.adapters.terraform.toolchain import Toolchain
 from control_plane.domain.evaluation import Evaluation
@@ -35,11 +35,12 @@ class QuickRehearsal:
         archive: bytes,
         folder: Path,
         toolchain: Toolchain,
+        running: Running,
         judge: Judge,
         on_check: OnCheck,
     ) -> None:
         self._root = unpack(archive, folder)
-        self._commands = TerraformCommands(self._root, toolchain)
+        self._commands = TerraformCommands(self._root, toolchain, running)
         self._judge = judge
         self._on_check = on_check
         self.checks: list[dict[str, Any]] = []
