@@ -47,8 +47,8 @@ demo: setup  ## run the main job, end to end, on this machine
 serve: setup  ## start everything; Ctrl-C stops it
 	@$(BIN)/tenantctl serve
 
-bench: setup  ## figures: Mode A against a bare script, memory, a worker at rest
-	@$(BIN)/python -m benchmarks
+bench: setup  ## figures against their targets, in one table (AREAS="mode_a rest" for some)
+	@$(BIN)/python -m benchmarks $(AREAS)
 
 format: $(READY)  ## format the code
 	@$(BIN)/ruff check --fix --quiet . || true

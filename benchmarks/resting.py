@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.figures import Figure
+from benchmarks.site import Site
 from control_plane.adapters.db import mapping
 from control_plane.adapters.db.engine import connect
 from control_plane.adapters.db.mapping import Mapped
@@ -18,10 +20,18 @@ from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.tenant import Tenant, TenantStatus, WaitingOn
 from control_plane.domain.timers import TimerKind
 
+WAITING: Final = 10_000
 SETTLE_SECONDS: Final = 10.0
 WATCH_SECONDS: Final = 30.0
 _LIFE: Final = timedelta(days=60)
 _KINDS: Final[tuple[Mapped[Any], ...]] = (mapping.TENANT, mapping.DEPLOYMENT, mapping.BUNDLE)
+
+
+def measure(site: Site) -> list[Figure]:
+    """Measure what the worker uses of one core while many bundles wait."""
+    add_waiting_bundles(site.database_url, WAITING)
+    share = cpu_share(site.process("worker").pid)
+    return [Figure(name="worker at rest, 10,000 bundles wait", value=share, unit="% CPU", target=2)]
 
 
 def add_waiting_bundles(database_url: str, count: int) -> None:

@@ -1,0 +1,162 @@
+"""Mode A against the bare script: request to ready, and the memory of a run.
+
+Pairs are interleaved, since machines are noisy: read the ratio, not the seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Self
+
+import psutil
+
+from benchmarks.figures import Figure, median_and_range
+from benchmarks.site import REGION, Site, request_body
+from stacks.engine.backend import engine_url
+
+POLL_SECONDS = 0.1  # each question costs the two sides of one machine CPU, so not more often
+
+
+def measure(site: Site, *, pairs: int) -> list[Figure]:
+    """Measure so many pairs, the order alternating."""
+    site.hub()
+    idle = _idle_megabytes(site)
+    sides = _Sides(site)
+    ours, bare = zip(*(sides.pair(number) for number in range(1, pairs + 1)), strict=True)
+    ratios = [mine / theirs for mine, theirs in zip(ours, bare, strict=True)]
+    return [
+        _median("Mode A, request to ready", ours, "s"),
+        _median("bare script, start to end", bare, "s"),
+        _median("Mode A over the bare script", ratios, "", target=0.55),
+        Figure(name="api + worker idle, RSS", value=idle, unit="MB", target=220),
+        Figure(name="a run with its CLI and provider, largest PSS", value=sides.peak, unit="MB",
+               target=230),
+    ]  # fmt: skip
+
+
+def _median(
+    name: str, values: tuple[float, ...] | list[float], unit: str, *, target: float | None = None
+) -> Figure:
+    return Figure(
+        name=name, value=statistics.median(values), unit=unit, target=target,
+        detail=median_and_range(values),
+    )  # fmt: skip
+
+
+def _idle_megabytes(site: Site) -> float:
+    """Return the memory of api and worker together, and of what they started, at rest."""
+    time.sleep(2)
+    processes = [site.process(name) for name in ("api", "worker")]
+    below = [child for process in processes for child in process.children(recursive=True)]
+    return sum(process.memory_info().rss for process in (*processes, *below)) / 1e6
+
+
+class _Sides:
+    """The two sides of a pair."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._folder = site.running.settings.home.absolute()
+        self.peak = 0.0
+
+    def pair(self, number: int) -> tuple[float, float]:
+        """Measure both sides, the order alternating."""
+        kinds = (self.ours, self.bare) if number % 2 else (self.bare, self.ours)
+        found = {kind.__name__: kind(number) for kind in kinds}
+        print(f"  pair {number}: ours {found['ours']:.2f} s, bare {found['bare']:.2f} s")
+        return found["ours"], found["bare"]
+
+    def ours(self, number: int) -> float:
+        """Return seconds from the POST to a ready tenant."""
+        automation = self._site.automation
+        with _Peak(self._site.process("worker")) as peak:
+            started = time.perf_counter()
+            found = automation.post("/v1/provisioning-requests", request_body(f"a{number}"))
+            while True:
+                tenant = automation.get(f"/v1/tenants/{found['tenant']['id']}")
+                if tenant["status"] == "ready":
+                    break
+                if tenant["status"] == "failed":
+                    raise SystemExit(f"{tenant['slug']} failed")
+                time.sleep(POLL_SECONDS)
+            seconds = time.perf_counter() - started
+        self.peak = max(self.peak, peak.megabytes)
+        return seconds
+
+    def bare(self, number: int) -> float:
+        """Return seconds of the bare script for the same program with a spec of its own."""
+        (self._folder / "bare-state").mkdir(exist_ok=True)
+        order = {
+            "stack": f"bare{number}.production.a",
+            "program": "mode_a.slice",
+            "spec": slice_spec(f"bare{number}", self._site.hub()),
+            "backend_url": engine_url(f"file://{self._folder / 'bare-state'}"),
+            "folder": str(self._folder / "bare" / str(number)),
+            "cli": str(self._site.parts._cli()),
+            "passphrase": "bench-passphrase",
+        }
+        environment = {
+            **os.environ,
+            "AWS_ENDPOINT_URL": self._site.running.environment["TENANTPLANE_SANDBOX_URL"],
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+        }
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.bare"],
+            input=json.dumps(order), env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        seconds = time.perf_counter() - started
+        if done.returncode != 0:
+            raise SystemExit(f"the bare script failed: {done.stderr[-2000:]}")
+        return seconds
+
+
+class _Peak:
+    """Samples the memory of a run: runner, CLI and provider, without the worker."""
+
+    def __init__(self, worker: psutil.Process) -> None:
+        self.megabytes = 0.0
+        self._worker = worker
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._stop.wait(0.1):
+            total = 0.0
+            for process in self._worker.children(recursive=True):
+                try:
+                    memory = process.memory_full_info()
+                    total += getattr(memory, "pss", memory.rss) / 1e6
+                except psutil.Error:
+                    continue
+            self.megabytes = max(self.megabytes, total)
+
+
+def slice_spec(tenant: str, hub: dict[str, Any]) -> dict[str, Any]:
+    """Return the spec of the bare script's slice in a Hub, as the API shows that."""
+    return {
+        "schema_version": 1,
+        "owner": {
+            "tenant": tenant, "mode": "A", "environment": "production",
+            "deployment": "dep_01JD3ZK4Q0V8X2M6N7P9R5T1WY", "short": f"{tenant}-aaaaaa",
+        },
+        "region": REGION,
+        "account_id": "123456789012",
+        "hub": {**hub["outputs"], "hub_id": hub["id"]},
+        "retention": {"log_days": 365, "noncurrent_days": 90, "key_deletion_days": 30},
+    }  # fmt: skip
