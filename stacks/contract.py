@@ -124,7 +124,6 @@ class Request(Message):
     stack_salt: str | None = None
     encrypted_key: str | None = None
     gate: bool = False  # `up`: wait for the answer to `planned`
-    saved_plan: str | None = None  # base64 of the approved plan; None: this preview's own plan
     verify: bool = True  # `up`: afterwards do what `look` does
     deadlines: Deadlines = Deadlines()
     break_locks: tuple[str, ...] = ()  # clean_up: uuids that a dead call of ours left
@@ -218,7 +217,6 @@ class Planned(Message):
     operations: tuple[PlannedOperation, ...]
     resources: tuple[PlannedResource, ...]
     outputs: tuple[OutputChange, ...] = ()
-    saved_plan: str  # base64
     stack_salt: str | None
     encrypted_key: str | None
 

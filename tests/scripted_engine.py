@@ -45,7 +45,6 @@ from tests.scripted_stacks import (
     described,
     failed,
     output_changes,
-    outside_of,
     plan_of,
     refuse_protected,
     refuse_unfit,
@@ -140,11 +139,10 @@ class ScriptedEngine:
         call: EngineCall,
         *,
         gate: Gate,
-        saved_plan: bytes | None,
         on_applied: OnApplied,
         on_events: EventListener,
     ) -> EngineResult:
-        """Preview, ask ``gate``, apply with ``saved_plan`` or this preview's own, and verify."""
+        """Preview, ask ``gate``, apply, and verify."""
         with self._called("apply", call):
             plan = self._preview(call, on_events)
             stack = self._stack(call.stack)
@@ -155,9 +153,6 @@ class ScriptedEngine:
                 return EngineResult(outcome="stopped", state_digest=stack.state_digest())
             if answer is GateAnswer.LOOK:
                 return self._verified(stack, call, "looked", on_events)
-            outside = outside_of(plan, saved_plan)
-            if outside:
-                return failed(stack, "plan_violated", f"outside the plan: {outside[0]}", {})
             fault = self.faults.popleft() if self.faults else None
             with self._locked(stack, call, on_events):
                 result = self._carry_out(stack, call, plan, on_events, fault)

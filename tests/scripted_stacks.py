@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from control_plane.domain.canonical import canonical_json, digest
+from control_plane.domain.canonical import digest
 from control_plane.domain.engine import (
     CallMark,
     LockInfo,
@@ -17,7 +16,6 @@ from control_plane.domain.engine import (
     PropertyChange,
 )
 from control_plane.domain.errors import EngineFailed, ForeignLock
-from control_plane.domain.plan import CHANGING
 from control_plane.ports import Json
 from control_plane.ports.engine import EngineCall, EnginePlan, EngineResult
 from policies import annotate
@@ -81,9 +79,6 @@ def plan_of(
             "program": digest([call.program, program_version]),
             "versions": digest({"engine": VERSION}),
         },
-        saved_plan=canonical_json(
-            {each.urn: digest([each.operation, each.inputs]) for each in resources}
-        ),
         stack_salt=call.stack_salt or f"v1:{digest(call.stack)[7:23]}",
         encrypted_key=call.encrypted_key,
     )
@@ -128,17 +123,6 @@ def refuse_protected(stack: ScriptedStack, plan: EnginePlan) -> None:
     kept = [urn for urn in taken if stack.resources[urn]["protect"]]
     if kept:
         raise EngineFailed(f"the plan takes what is protected: {kept[0]}", reason="protected")
-
-
-def outside_of(plan: EnginePlan, saved_plan: bytes | None) -> list[str]:
-    """Return the URNs of changes that a saved plan does not have, or has in another form."""
-    own = json.loads(plan.saved_plan)
-    allowed = own if saved_plan is None else json.loads(saved_plan)
-    return [
-        each.urn
-        for each in plan.operations
-        if each.op in CHANGING and allowed.get(each.urn) != own[each.urn]
-    ]
 
 
 def seen(lock: LockInfo, marks: Sequence[CallMark], *, alive: bool | None) -> LockInfo:

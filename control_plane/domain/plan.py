@@ -37,8 +37,7 @@ class Plan:
     """What a run would change.
 
     ``operations`` are sorted by URN, ``resources`` are the masked inputs that policies read,
-    ``outputs`` the outputs of the stack that change. ``saved_plan_ref`` is the object that holds
-    the engine's own plan, encrypted.
+    ``outputs`` the outputs of the stack that change.
     """
 
     id: str
@@ -51,7 +50,6 @@ class Plan:
     resources: tuple[PlannedResource, ...]
     summary: Mapping[str, int]
     evaluation: Evaluation
-    saved_plan_ref: str | None = None
     created_at: datetime
 
     @property

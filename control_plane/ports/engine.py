@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -45,22 +44,19 @@ class EnginePlan(Documented):
     """What the engine says it would do.
 
     ``outputs`` are the outputs of the stack that change. ``parts`` are the digests ``operations``,
-    ``state``, ``program`` and ``versions``; the control plane adds its own. ``saved_plan`` is the
-    engine's own plan file.
+    ``state``, ``program`` and ``versions``; the control plane adds its own.
     """
 
     _readers: ClassVar[Readers] = {
         "operations": tuple_of(Operation),
         "resources": tuple_of(PlannedResource),
         "outputs": tuple_of(OutputChange),
-        "saved_plan": base64.b64decode,
     }
 
     operations: tuple[Operation, ...]
     resources: tuple[PlannedResource, ...]
     outputs: tuple[OutputChange, ...]
     parts: Mapping[str, str]
-    saved_plan: bytes
     stack_salt: str | None
     encrypted_key: str | None
 
@@ -162,11 +158,12 @@ class StackEngine(Protocol):
         call: EngineCall,
         *,
         gate: Gate,
-        saved_plan: bytes | None,
         on_applied: OnApplied,
         on_events: EventListener,
     ) -> EngineResult:
-        """Preview, ask ``gate``, apply with ``saved_plan`` or this preview's own plan, and verify.
+        """Preview, ask ``gate``, apply exactly what was previewed, and verify.
+
+        The stack is locked from the preview to the end of the apply.
 
         ``on_applied`` is called when the apply has ended well, before the verification begins.
         Whatever ``gate``, ``on_applied`` or ``on_events`` raises stops the call and is raised.

@@ -169,9 +169,6 @@ class Queries(Protocol):
     def plan_heads(self, plan_ids: Sequence[str]) -> Mapping[str, PlanHead]:
         """Return what a list shows of some plans, without their resources."""
 
-    def saved_plans(self, run_id: str) -> Sequence[str]:
-        """Return the object keys of the engine's own plans that were saved for a run."""
-
     def newest_call(self, deployment_id: str) -> CallRecord | None:
         """Return the engine call that owns the deployment's stack."""
 

@@ -38,12 +38,6 @@ class SecretStore(Protocol):
     def hmac_key(self, deployment_id: str) -> bytes:
         """Return the 32-byte key that hides secrets in a deployment's state digest."""
 
-    def seal(self, content: bytes, *, context: str) -> bytes:
-        """Encrypt with authentication; ``context`` is bound."""
-
-    def open(self, sealed: bytes, *, context: str) -> bytes:
-        """Decrypt what ``seal`` made with the same context. Raises ``Conflict`` otherwise."""
-
 
 class Specs(Protocol):
     """The closed schemas of specs."""

@@ -24,7 +24,6 @@ from control_plane.domain.errors import (
     ForeignLock,
     HubUnavailable,
     NoAccount,
-    NotFound,
     StaleCall,
 )
 from control_plane.domain.next_step import Step, StepKind, next_step
@@ -141,7 +140,7 @@ def _plan(turn: Turn, call: EngineCall, listener: Listener) -> None:
     with core.act() as act:
         run, deployment = locked_run(act.uow, turn.run_id)
     if not core.rules.approvals.always_asks(deployment.kind, run.kind):
-        _apply_through_gate(turn, call, listener, saved_plan=None)
+        _apply(turn, call, listener)
         return
     engine_plan = core.engine.plan(call, on_events=listener)
 
@@ -153,31 +152,11 @@ def _plan(turn: Turn, call: EngineCall, listener: Listener) -> None:
 
 
 def _apply(turn: Turn, call: EngineCall, listener: Listener) -> None:
-    """Apply the approved plan as the engine saved it; of an interrupted one what remains."""
-    core = turn.core
-    with core.act() as act:
-        run, _ = locked_run(act.uow, turn.run_id)
-        plan = act.uow.plans.get(run.plan_id or "")
-    if plan is None or plan.saved_plan_ref is None:
-        raise EngineFailed("the run has no plan to apply")
-    saved_plan = None
-    if run.status is RunStatus.APPROVED:
-        try:
-            sealed = core.objects.get(plan.saved_plan_ref)
-        except NotFound as error:
-            raise EngineFailed("the object store no longer has the saved plan") from error
-        saved_plan = core.secrets.open(sealed, context=plan.id)
-    _apply_through_gate(turn, call, listener, saved_plan=saved_plan)
-
-
-def _apply_through_gate(
-    turn: Turn, call: EngineCall, listener: Listener, *, saved_plan: bytes | None
-) -> None:
+    """Apply what the gate lets through; of an interrupted apply what remains."""
     core = turn.core
     result = core.engine.apply(
         call,
         gate=Gate(core, call, turn.findings),
-        saved_plan=saved_plan,
         on_applied=lambda applied: write(core, call, partial(_keep_applied, applied)),
         on_events=listener,
     )

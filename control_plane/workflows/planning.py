@@ -30,14 +30,13 @@ def present_parts(
 
 
 def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deployment, Plan]:
-    """Store a plan with its policy evaluation and record both; the engine's file is sealed."""
+    """Store a plan with its policy evaluation and record both."""
     deployment = act.uow.deployments.need(run.deployment_id, lock=True)
     now = act.now()
     parts = present_parts(act, run, deployment, engine_plan)
     if deployment.state_digest not in {None, parts["state"]}:
         record_foreign_update(act, run, deployment, parts["state"])
     plan_id = act.new_id("plan")
-    reference = f"plans/{plan_id}"
     plan = Plan(
         id=plan_id,
         run_id=run.id,
@@ -51,7 +50,6 @@ def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deploym
         evaluation=act.core.policies.evaluate_plan(
             engine_plan.resources, policy_scope(act.uow, deployment)
         ),
-        saved_plan_ref=reference,
         created_at=now,
     )
     act.uow.plans.add(plan)
@@ -64,9 +62,6 @@ def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deploym
     run = run.changed(now, plan_id=plan.id, state_before=parts["state"], failures=0)
     act.uow.runs.save(run)
     _record_plan(act, run, plan)
-    # last, so that what the database refuses before leaves no object that no row names
-    sealed = act.core.secrets.seal(engine_plan.saved_plan, context=plan_id)
-    act.core.objects.put(reference, sealed)
     return run, deployment, plan
 
 

@@ -110,7 +110,7 @@ def _retention(act: Act, subject: str) -> None:
 
 
 def _run_details(act: Act, run_id: str) -> None:
-    """Forget the progress lines and the sealed plans of a run that ended long ago.
+    """Forget the progress lines of a run that ended long ago.
 
     The plan's row with its digest stays, and so does what the audit log says. A run that could
     continue keeps everything.
@@ -118,8 +118,6 @@ def _run_details(act: Act, run_id: str) -> None:
     run, _ = locked_run(act.uow, run_id)
     if run.status not in TERMINAL_RUN:
         return
-    for reference in act.uow.queries.saved_plans(run.id):
-        act.core.objects.remove(reference)
     act.uow.run_events.forget(run.id)
 
 

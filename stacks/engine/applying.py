@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 from stacks.contract import Applied, Code, Look, Planned, PlannedParts, Result
@@ -16,6 +13,8 @@ from stacks.engine import plan as plans
 from stacks.engine.backend import State, salt_of
 from stacks.engine.call import Call, Done
 from stacks.engine.failures import CallFailed, locked_failure, name_of, plan_violated
+from stacks.engine.sdk import VERSION, ProgramRun
+from stacks.engine.session import Session
 from stacks.engine.sources import program_digest, versions
 from stacks.engine.state import outputs_of, pending_of
 from stacks.engine.values import digest
@@ -28,25 +27,36 @@ _DIED = frozenset({Code.ENGINE_DIED, Code.PROVIDER_DIED})
 _HARMLESS = frozenset({"same", "read", "refresh"})
 Outcome = Literal["planned", "applied", "looked", "stopped", "canceled"]
 
-_UP = ["up", "--yes", "--skip-preview", "--skip-plugin-pre-install"]
-
 
 def preview(call: Call) -> Result:
     """Plan and change nothing; a stack that does not exist yet is made, empty."""
-    planned = _plan(call)
+    with call.phase("plan"):
+        started = time.monotonic()
+        state = _ensure_stack(call)
+        done = call.engine("plan", _PREVIEW, doing="plan the changes", seconds=_rest(call, started))
+        planned = _planned(call, done, state)
+    call.channel.send(planned)
     return _result(call, "planned", planned, state_digest=planned.parts.state)
 
 
 def up(call: Call) -> Result:
     """Plan, wait for the gate if there is one, do what it says, and verify."""
-    plan_path = _given_plan(call)
-    planned = _plan(call)
-    answer = _gate(call, planned) if call.request.gate else "proceed"
+    with ExitStack() as open_session:
+        with call.phase("plan"):
+            started = time.monotonic()
+            _ensure_stack(call)
+            session = open_session.enter_context(Session(call))
+            done = session.preview(seconds=_rest(call, started))
+            # what the engine has previewed over: nobody else can write it meanwhile
+            planned = _planned(call, done, call.state() if done.failure is None else None)
+        call.channel.send(planned)
+        answer = _gate(call, planned, session) if call.request.gate else "proceed"
+        if answer == "proceed":
+            done = _apply(call, session, done.run)
     if answer == "stop":
         return _result(call, "stopped", planned, state_digest=planned.parts.state)
     if answer == "look":
         return _verified(call, planned, call.state(), {}, applied=False)
-    done = _apply(call, plan_path or _own_plan(call))
     try:
         state = call.state()
         state_digest = call.digest_of(state)
@@ -138,41 +148,23 @@ def _result(call: Call, outcome: Outcome, planned: Planned, **more: Any) -> Resu
     )
 
 
-def _plan(call: Call) -> Planned:
-    with call.phase("plan"):
-        started = time.monotonic()
-        state = _ensure_stack(call, started)
-        path = _own_plan(call)
-        done = call.engine(
-            "plan",
-            [*_PREVIEW, "--save-plan", str(path)],
-            doing="plan the changes",
-            seconds=_rest(call.request.deadlines.plan_seconds, started),
-        )
-        if done.failure is not None:
-            raise done.failure
-        planned = _planned(call, state, plans.preview_of(done, state, path))
-    call.channel.send(planned)
-    return planned
-
-
-def _ensure_stack(call: Call, started: float) -> State | None:
+def _ensure_stack(call: Call) -> State | None:
     """Return the stack's state, making the stack when it is not there.
 
-    Meanwhile another thread imports the program and the provider starts: three processes that
-    would take twice as long one after the other.
+    Meanwhile another thread imports the program and the provider starts.
     """
+    call.check_version()
     state = call.state()
     _refuse_unfit(call, state)
-    process = call.start_locking(call.create_stack_arguments()) if state is None else None
     call.warm_provider(state)
     call.start_host()
-    if process is not None:
-        left = _rest(call.request.deadlines.plan_seconds, started)
-        call.check(call.cli.wait(process, seconds=left), doing="create the stack")
-        call.seconds["create_stack"] = round(time.monotonic() - started, 3)
-        state = call.state()
-    return state
+    if state is not None:
+        return state
+    if call.backend.is_laid_out:
+        call.backend.create()
+    else:
+        call.quick(call.create_stack_arguments(), doing="create the stack")
+    return call.state()
 
 
 def _refuse_unfit(call: Call, state: State | None) -> None:
@@ -194,15 +186,19 @@ def _refuse_unfit(call: Call, state: State | None) -> None:
         )
 
 
-def _planned(call: Call, state: State | None, seen: plans.Preview) -> Planned:
+def _planned(call: Call, done: Done, state: State | None) -> Planned:
+    """Return what a preview over ``state`` said. Raises its failure."""
+    if done.failure is not None:
+        raise done.failure
     request = call.request
     hide = call.hider(state).hide
+    seen = plans.Preview(steps=done.events.started, run=done.run, state=state)
     operations = plans.operations_of(seen)
     resources = plans.resources_of(seen)
-    outputs = plans.output_changes(seen)
-    known_versions = versions(plans.cli_version(seen.saved_plan), request.cloud.provider)
+    outputs = plans.output_changes(seen, call.crypter(state).decrypt)
+    known_versions = versions(VERSION, request.cloud.provider)
     parts = PlannedParts(
-        operations=plans.operations_digest(operations, resources, outputs, seen.saved_plan, hide),
+        operations=plans.operations_digest(operations, resources, outputs, done.run, hide),
         state=call.digest_of(state),
         program=program_digest(str(request.program)),
         versions=digest(known_versions),
@@ -214,13 +210,12 @@ def _planned(call: Call, state: State | None, seen: plans.Preview) -> Planned:
         operations=operations,
         resources=resources,
         outputs=outputs,
-        saved_plan=base64.b64encode(seen.saved_plan).decode(),
         stack_salt=salt_of(state) or call.salt(),
         encrypted_key=request.encrypted_key,
     )
 
 
-def _gate(call: Call, planned: Planned) -> Literal["proceed", "look", "stop"]:
+def _gate(call: Call, planned: Planned, session: Session) -> Literal["proceed", "look", "stop"]:
     """Wait for the answer to ``planned``. Raises ``CallFailed``."""
     with call.phase("gate"):
         end = time.monotonic() + call.request.deadlines.gate_seconds
@@ -257,25 +252,21 @@ def _gate(call: Call, planned: Planned) -> Literal["proceed", "look", "stop"]:
                         Code.PARENT_GONE, "The parent process ended; nothing was applied.",
                         data={"phase": "gate"},
                     )  # fmt: skip
+                case _ if session.is_exit(entry):
+                    raise session.lost()
                 case _:
                     continue  # an end of a process that was told before
 
 
-def _apply(call: Call, plan_path: Path) -> Done:
+def _apply(call: Call, session: Session, planned: ProgramRun) -> Done:
     with call.phase("apply"):
-        done = call.engine(
-            "apply",
-            [*_UP, "--plan", str(plan_path), *call.message()],
-            doing="apply the plan",
-            seconds=call.request.deadlines.apply_seconds,
-            locks=True,
-        )
-    if done.failure is None or (done.ended.code == 0 and done.failure.code in _TOO_LATE):
+        done = session.apply(seconds=call.request.deadlines.apply_seconds)
+    if done.failure is None or (_ended_well(done) and done.failure.code in _TOO_LATE):
         return done
     failure = touched(call, done)
     if failure.code is Code.ENGINE and not done.events.failed and not done.events.has_errors:
         # An output that differs from the plan: the engine fails and says nothing (3.259.0).
-        outputs = plans.other_outputs(plan_path.read_bytes(), done.outputs)
+        outputs = plans.unplanned_outputs(planned.outputs, done.run.outputs)
         if outputs:
             raise replace(
                 plan_violated([f"the output {name} differs" for name in outputs], (), outputs),
@@ -286,6 +277,10 @@ def _apply(call: Call, plan_path: Path) -> Done:
     raise failure
 
 
+def _ended_well(done: Done) -> bool:
+    return done.ended is not None and done.ended.code == 0
+
+
 def touched(call: Call, done: Done) -> CallFailed:
     """Return the failure of a command that may have changed the cloud, with what it left."""
     failure = done.failure
@@ -294,29 +289,12 @@ def touched(call: Call, done: Done) -> CallFailed:
     # An engine that began no step of these kinds, because of a lock or of the plan, called nothing.
     # One that died or was killed may have begun a step without telling it.
     began = any(str(m.get("op")) not in _HARMLESS for m in done.events.started)
-    failure.changed = began or failure.code in _DIED or done.ended.code < 0
+    was_killed = done.ended is not None and done.ended.code < 0
+    failure.changed = began or failure.code in _DIED or was_killed
     failure.summary = done.events.changes
     with suppress(CallFailed):  # what cannot be read now does not hide why the command failed
         failure.state_digest = call.digest_of(call.state())
     return failure
-
-
-def _given_plan(call: Call) -> Path | None:
-    """Write the approved plan of the request into the private folder."""
-    if call.request.saved_plan is None:
-        return None
-    path = call.folder.root / "approved-plan.json"
-    try:
-        path.write_bytes(base64.b64decode(call.request.saved_plan, validate=True))
-    except binascii.Error:
-        raise CallFailed(
-            Code.BAD_REQUEST, "The saved plan of the request is not valid base64."
-        ) from None
-    return path
-
-
-def _own_plan(call: Call) -> Path:
-    return call.folder.root / "plan.json"
 
 
 def _counts(planned: Planned) -> dict[str, int]:
@@ -326,5 +304,5 @@ def _counts(planned: Planned) -> dict[str, int]:
     return counts
 
 
-def _rest(seconds: float, started: float) -> float:
-    return max(seconds - (time.monotonic() - started), 0.0)
+def _rest(call: Call, started: float) -> float:
+    return max(call.request.deadlines.plan_seconds - (time.monotonic() - started), 0.0)

@@ -26,6 +26,7 @@ UPDATES_KEPT = 50  # of a stack: an older state is a thing for a backup
 
 _ROOT = ".pulumi"
 _MESSAGE = "tenantplane call "
+_CHECKPOINT_VERSION = 3
 
 State = Mapping[str, Any]
 
@@ -48,6 +49,17 @@ class Backend:
             return None
         latest = found[1].get("checkpoint", {}).get("latest")
         return latest if isinstance(latest, dict) else {}
+
+    @property
+    def is_laid_out(self) -> bool:
+        """Whether the engine has used this store before, and has marked its layout there."""
+        return self.store.read(f"{_ROOT}/meta.yaml") is not None
+
+    def create(self) -> None:
+        """Make the stack, empty, unless it is there; the store must be laid out."""
+        checkpoint = {"stack": f"organization/{PROJECT}/{self.stack}"}
+        content = {"version": _CHECKPOINT_VERSION, "checkpoint": checkpoint}
+        self.store.create(f"{_ROOT}/stacks/{PROJECT}/{self.stack}.json", _packed("", content))
 
     def write_state(self, state: State, *, call_id: str) -> None:
         """Replace the stack's state, and sign it in the history as an update of ``call_id``.

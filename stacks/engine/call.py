@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from stacks.contract import Code, Request
 from stacks.engine.backend import PROJECT, Backend, State, salt_of, update_message
@@ -20,7 +19,7 @@ from stacks.engine.folder import CallFolder
 from stacks.engine.guard import Guard
 from stacks.engine.passphrase import Crypter, Hider
 from stacks.engine.recorder import Recorder
-from stacks.engine.sdk import VERSION, EngineHost
+from stacks.engine.sdk import VERSION, EngineHost, ProgramRun
 from stacks.engine.state import has_provider, state_digest
 from stacks.engine.warm import WarmProvider
 
@@ -29,16 +28,15 @@ _QUICK_SECONDS = 60.0  # for commands that only touch the backend
 
 @dataclass(frozen=True)
 class Done:
-    """An engine command that ended well or not, with its events.
+    """An operation of the engine that ended well or not, with its events.
 
-    ``registered`` and ``outputs`` are what the program said, see ``EngineHost``.
+    ``ended`` is None for one after which the command is held. ``run`` is what the program told.
     """
 
-    ended: Ended
+    ended: Ended | None
     events: Recorder
     failure: CallFailed | None
-    registered: Mapping[str, Mapping[str, Any]]
-    outputs: Mapping[str, Any]
+    run: ProgramRun
 
 
 class Call:
@@ -81,16 +79,6 @@ class Call:
                 "phase", {"phase": name, "status": "ended", "seconds": self.seconds[name]}
             )
 
-    def start_locking(self, arguments: list[str], *, attach: bool = False) -> CliProcess:
-        """Start a CLI process that takes the stack's lock, and report which process it is.
-
-        A lock names its holder by host and process id: so a lock that is left is known as ours.
-        ``attach`` has it use the warm provider.
-        """
-        process = self.cli.start(arguments, extra=self._attached() if attach else None)
-        self._tell_holder(process.pid)
-        return process
-
     def tell_own_lock(self) -> None:
         """Tell that this process takes the stack's lock itself."""
         self._tell_holder(os.getpid())
@@ -126,31 +114,61 @@ class Call:
 
         ``program`` serves the inline program to it; ``locks`` says that it takes the stack's lock.
         """
-        host = self.start_host()
+        events = self.recorder(phase)
+        process = self.start_engine(arguments, events, program=program, locks=locks)
+        return self.done(self.cli.wait(process, seconds=seconds), events, doing=doing)
+
+    def recorder(self, phase: str) -> Recorder:
+        """Return what takes the events of one operation of the engine."""
         # Without its backend the engine tries for half a minute to save each step, one by one.
-        events = Recorder(
+        return Recorder(
             phase=phase, emit=self.channel.event, stop=partial(self.inbox.put, "backend_gone")
         )
+
+    def start_engine(
+        self,
+        arguments: list[str],
+        *operations: Recorder,
+        program: bool = True,
+        locks: bool = False,
+        on_held: Callable[[], None] | None = None,
+    ) -> CliProcess:
+        """Start an engine command that does ``operations`` one after the other.
+
+        ``program`` and ``locks`` as in ``engine``, ``on_held`` as in ``EngineHost.expect``.
+        """
+        host = self.start_host()
         # Nothing of the program is registered before its holder is told.
         told = threading.Event()
-        host.expect(events.take, told.wait)
+        host.expect(*(each.take for each in operations), on_start=told.wait, on_held=on_held)
         command = [*arguments, "--stack", self.request.stack, "--suppress-progress",
                    "--suppress-outputs", "--event-log", f"tcp://{host.address}"]  # fmt: skip
         if program:
             command += [f"--client={host.address}", "--exec-kind", "auto.inline"]
+        process = self.cli.start(command, extra=self._attached())
         if locks:
-            process = self.start_locking(command, attach=True)
-        else:
-            process = self.cli.start(command, extra=self._attached())
+            # A lock names its holder by host and process id: one that is left is known as ours.
+            self._tell_holder(process.pid)
         told.set()
-        ended = self.cli.wait(process, seconds=seconds)
-        if ended.code == 0 or events.started:
-            host.wait_for_events()
+        return process
+
+    def done(
+        self, ended: Ended | None, events: Recorder, *, doing: str, operation: int = 0
+    ) -> Done:
+        """Return how an operation of a command ended, with all its events.
+
+        ``operation`` is its place among those of the command, ``ended`` None when that is held.
+        """
+        host = self.start_host()
+        if ended is None or ended.code == 0 or events.started:
+            host.wait_for_events(operation)
         failure = None
-        if ended.stopped is Code.BACKEND_UNAVAILABLE and events.outage is not None:
+        if ended is None:
+            pass
+        elif ended.stopped is Code.BACKEND_UNAVAILABLE and events.outage is not None:
             failure = events.outage
         elif ended.stopped is not None:
-            failure = stopped_failure(ended.stopped, phase=phase, doing=doing)
+            failure = stopped_failure(ended.stopped, phase=events.phase, doing=doing)
         elif ended.code != 0:
             failure = classify(
                 Said(
@@ -158,17 +176,11 @@ class Call:
                     output=ended.errors,
                     diagnostics=events.diagnostics,
                     failed=events.failed,
-                    program_error=host.program_error,
+                    program_error=host.run.error,
                 ),
                 doing=doing,
             )
-        return Done(
-            ended=ended,
-            events=events,
-            failure=failure,
-            registered=host.registered,
-            outputs=host.outputs,
-        )
+        return Done(ended=ended, events=events, failure=failure, run=host.run)
 
     def quick(self, arguments: list[str], *, doing: str) -> Ended:
         """Run a CLI command that only touches the backend. Raises ``CallFailed``."""
@@ -208,13 +220,16 @@ class Call:
         """Return the stack's state with secrets encrypted, None when there is no stack."""
         return self.backend.state()
 
+    def crypter(self, state: State | None) -> Crypter:
+        """Return what decrypts the secrets of a state."""
+        salt = salt_of(state) or self.request.stack_salt or self.folder.read_salt()
+        if salt not in self._crypters:  # deriving the key takes as long as a start of the CLI
+            self._crypters[salt] = Crypter(self.request.secrets.passphrase, salt)
+        return self._crypters[salt]
+
     def hider(self, state: State | None) -> Hider:
         """Return what hides the secrets of a state or of a plan made from it."""
-        salt = salt_of(state) or self.request.stack_salt or self.folder.read_salt()
-        secrets = self.request.secrets
-        if salt not in self._crypters:  # deriving the key takes as long as a start of the CLI
-            self._crypters[salt] = Crypter(secrets.passphrase, salt)
-        return Hider(self._crypters[salt], secrets.hmac_key)
+        return Hider(self.crypter(state), self.request.secrets.hmac_key)
 
     def digest_of(self, state: State | None) -> str:
         """Return the digest of a state."""

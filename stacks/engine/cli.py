@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stacks.contract import Code, Request
 from stacks.engine import processes
@@ -26,6 +27,8 @@ _PASSED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", 
 _PASSED_PREFIXES = ("AWS_", "PG")  # credentials and endpoints; postgres:// backends
 
 _SECOND_INTERRUPT_SECONDS = 5.0
+
+HELD = ("held",)  # entry of the inbox: the engine has previewed and waits
 
 REASONS = {
     "cancel": Code.CANCELED,
@@ -95,22 +98,37 @@ class Cli:
         A call is stopped once: what runs afterwards, to read what was left, runs to its end however
         often it is asked to stop.
         """
-        end = time.monotonic() + seconds
-        stopped: Code | None = None
-        while stopped is None:
-            patience = end - time.monotonic()
-            if patience <= 0:
-                stopped = Code.DEADLINE
-                break
-            entry = self._inbox.get(patience)
-            if entry == ("exit", process.pid):
-                break
-            if entry is not None and not self._was_stopped:
-                stopped = REASONS.get(entry[0])
-        if stopped is not None:
-            self._was_stopped = True
+        entry = self._next(seconds, ("exit", process.pid))
+        if isinstance(entry, Code):
             self._stop(process)
-        return process.ended(stopped)
+            return process.ended(entry)
+        return process.ended(None)
+
+    def wait_until_held(self, process: CliProcess, *, seconds: float) -> Ended | None:
+        """Wait until a started CLI is held, which returns None, or for its end.
+
+        It has changed nothing until then, so one that is to stop is killed.
+        """
+        entry = self._next(seconds, ("exit", process.pid), HELD)
+        if entry == HELD:
+            return None
+        if isinstance(entry, Code):
+            process.kill()
+            return process.ended(entry)
+        return process.ended(None)
+
+    def _next(self, seconds: float, *wanted: tuple[Any, ...]) -> tuple[Any, ...] | Code:
+        """Wait for one of the wanted entries of the inbox; return it, or why to stop instead."""
+        end = time.monotonic() + seconds
+        while (patience := end - time.monotonic()) > 0:
+            entry = self._inbox.get(patience)
+            if entry in wanted:
+                return entry
+            if entry is not None and entry[0] in REASONS and not self._was_stopped:
+                self._was_stopped = True
+                return REASONS[entry[0]]
+        self._was_stopped = True
+        return Code.DEADLINE
 
     def _stop(self, process: CliProcess) -> None:
         """Interrupt, wait, interrupt again, wait, kill the whole tree."""

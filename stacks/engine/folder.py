@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from stacks.contract import Code, Request
 from stacks.engine.backend import PROJECT
 from stacks.engine.failures import CallFailed
@@ -16,8 +18,6 @@ from stacks.engine.guard import CALL_FILE
 from stacks.engine.outages import is_outage
 
 PLUGINS_VARIABLE = "TENANTPLANE_PULUMI_PLUGINS"  # folder with the official plugins
-
-_SALT = "encryptionsalt:"
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,7 @@ class CallFolder:
 
     def read_salt(self) -> str | None:
         """Return the salt that the settings hold now; the engine writes a new stack's there."""
-        text = self.settings.read_text(encoding="utf-8")
-        try:
-            salt = json.loads(text).get("encryptionsalt")
-        except ValueError:  # rewritten by the engine, as YAML
-            lines = (line.removeprefix(_SALT).strip() for line in text.splitlines()
-                     if line.startswith(_SALT))  # fmt: skip
-            salt = next(lines, None)
+        salt = yaml.safe_load(self.settings.read_bytes()).get("encryptionsalt")
         return salt if isinstance(salt, str) else None
 
 

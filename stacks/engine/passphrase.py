@@ -12,6 +12,9 @@ import base64
 import binascii
 import hashlib
 import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -49,15 +52,23 @@ class Crypter:
 
 
 class Hider:
-    """Replaces ciphertexts by what distinguishes two secrets without revealing them."""
+    """Replaces secrets by what distinguishes two of them without revealing them."""
 
     def __init__(self, crypter: Crypter, hmac_key: str) -> None:
         self._crypter = crypter
         self._key = bytes.fromhex(hmac_key)
 
-    def hide(self, ciphertext: str) -> str:
-        """Return ``hmac-sha256:<hex>`` of the secret: equal for equal secrets of a deployment."""
-        plain = self._crypter.decrypt(ciphertext)
+    def hide(self, secret: Mapping[str, Any]) -> str | bool:
+        """Return ``hmac-sha256:<hex>`` of a marked secret: equal for equal ones of a deployment.
+
+        One that is neither encrypted nor in the open is masked: True.
+        """
+        if isinstance(ciphertext := secret.get("ciphertext"), str):
+            plain = self._crypter.decrypt(ciphertext)
+        elif "value" in secret:
+            plain = json.dumps(secret["value"], sort_keys=True, separators=(",", ":")).encode()
+        else:
+            return True
         return "hmac-sha256:" + hmac.new(self._key, plain, hashlib.sha256).hexdigest()
 
 

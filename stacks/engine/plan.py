@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from policies import annotate
-from stacks.contract import UNKNOWN, Code, OutputChange, PlannedOperation, PlannedResource
+from stacks.contract import UNKNOWN, OutputChange, PlannedOperation, PlannedResource
 from stacks.engine.backend import State
-from stacks.engine.call import Done, refuse_version
 from stacks.engine.changes import property_changes, secretness_changes
-from stacks.engine.failures import STACK_TYPE, CallFailed, name_of
+from stacks.engine.failures import name_of
 from stacks.engine.options import changed_options
-from stacks.engine.state import outputs_of
-from stacks.engine.values import SECRET_MASK, Hide, digest, hidden, is_secret, masked, secret_names
+from stacks.engine.sdk import ProgramRun
+from stacks.engine.state import stack_outputs
+from stacks.engine.values import (
+    SECRET_MASK,
+    Decrypt,
+    Hide,
+    digest,
+    hidden,
+    is_secret,
+    masked,
+    opened,
+    secret_names,
+)
 
 _REPLACEMENT = frozenset(
     {"replace", "create-replacement", "delete-replaced", "import-replacement", "read-replacement"}
@@ -25,6 +33,13 @@ _REPLACEMENT = frozenset(
 # steps that change nothing in the cloud
 _LOOKING = frozenset({"refresh", "discard", "discard-replaced", "remove-pending-replace"})
 _UNCHANGING = frozenset({"same", "read"})
+# how the SDK speaks to the engine
+_OF_THE_SDK = frozenset(
+    {
+        *("acceptSecrets", "acceptResources", "acceptsByteString", "supportsPartialValues"),
+        *("supportsResultReporting", "parentStackTraceHandle", "packageRef"),
+    }
+)
 _KEEPING = frozenset({"same", "update", "replace"})  # of something that exists already
 
 Step = Mapping[str, Any]
@@ -32,16 +47,15 @@ Step = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What the engine said in one preview.
+    """What was said in one preview.
 
-    ``steps`` is the metadata of the events that it sent before each step, ``registered`` the
-    options by URN that only the program's own registrations show, ``state`` what was there before.
+    ``steps`` is the metadata of the events that the engine sent before each step, ``run`` what the
+    program told, ``state`` what was there before.
     """
 
     steps: Sequence[Step]
-    saved_plan: bytes
+    run: ProgramRun
     state: State | None
-    registered: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @cached_property
     def changes(self) -> tuple[Change, ...]:
@@ -66,12 +80,6 @@ class Preview:
                 op = "replace"
             grouped.setdefault((urn, op, left), []).append(step)
         return tuple(Change(urn, op, grouped[urn, op, left]) for urn, op, left in sorted(grouped))
-
-    @cached_property
-    def goals(self) -> Mapping[str, Mapping[str, Any]]:
-        """The goals of the saved plan by URN."""
-        plans = resource_plans(self.saved_plan)
-        return {urn: entry["goal"] for urn, entry in plans.items() if entry.get("goal")}
 
     @cached_property
     def living(self) -> Mapping[str, Mapping[str, Any]]:
@@ -104,22 +112,6 @@ class Change:
         return self.step.get("new") or {}
 
 
-def preview_of(done: Done, state: State | None, path: Path) -> Preview:
-    """Return what a good engine command said that has previewed the program over ``state``.
-
-    ``path`` is where it saved its plan. Raises ``CallFailed`` when it did not, or when the CLI has
-    another version than the one that this code is written for.
-    """
-    try:
-        saved_plan = path.read_bytes()
-    except FileNotFoundError:
-        raise CallFailed(Code.ENGINE, "The engine succeeded, but wrote no plan.") from None
-    refuse_version(cli_version(saved_plan))
-    return Preview(
-        steps=done.events.started, saved_plan=saved_plan, state=state, registered=done.registered
-    )
-
-
 def operations_of(preview: Preview) -> tuple[PlannedOperation, ...]:
     """Return one operation per resource, sorted by URN."""
     return tuple(_operation(preview, change) for change in preview.changes)
@@ -134,89 +126,71 @@ def resources_of(preview: Preview) -> tuple[PlannedResource, ...]:
     return tuple(_resource(change) for change in preview.changes)
 
 
-def output_changes(preview: Preview) -> tuple[OutputChange, ...]:
+def output_changes(preview: Preview, decrypt: Decrypt) -> tuple[OutputChange, ...]:
     """Return the outputs of the stack that change, sorted by name, secrets masked.
 
-    The engine compares them itself, also the values of secrets.
+    ``decrypt`` opens the secrets of the state: their values are compared too.
     """
-    diff: Mapping[str, Any] = {}
-    for goal in preview.goals.values():
-        if goal.get("type") == STACK_TYPE:
-            diff = goal.get("outputDiff") or {}
-    before, _ = outputs_of(preview.state)
-    after = {**(diff.get("adds") or {}), **(diff.get("updates") or {})}
-    names: dict[str, Literal["add", "update", "delete"]] = {
-        **dict.fromkeys(diff.get("adds") or (), "add"),
-        **dict.fromkeys(diff.get("updates") or (), "update"),
-        **dict.fromkeys(diff.get("deletes") or (), "delete"),
-    }
+    before = {k: opened(v, decrypt) for k, v in stack_outputs(preview.state).items()}
+    after = {k: v for k, v in preview.run.outputs.items() if v is not None}
     return tuple(
         OutputChange(
             name=name,
-            kind=kind,
+            kind="update" if name in before and name in after
+            else "add" if name in after else "delete",
             # the value may be the very one that is secret now
-            before=before.get(name) if not is_secret(after.get(name)) else _mask(before.get(name)),
+            before=_mask(before.get(name)) if is_secret(after.get(name))
+            else masked(before.get(name)),
             after=masked(after.get(name)),
         )
-        for name, kind in sorted(names.items())
-    )
+        for name in different_outputs(before, after)
+    )  # fmt: skip
+
+
+def different_outputs(some: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
+    """Name the outputs that are not equal, sorted; secrets are in the open on both sides."""
+    names = sorted({*some, *others})
+    return [n for n in names if n not in some or n not in others or some[n] != others[n]]
 
 
 def operations_digest(
     operations: Sequence[PlannedOperation],
     resources: Sequence[PlannedResource],
     outputs: Sequence[OutputChange],
-    saved_plan: bytes,
+    run: ProgramRun,
     hide: Hide,
 ) -> str:
     """Return the digest of everything that the plan would do.
 
-    Beside what is shown it binds the goals of the engine's own plan, with secrets as ``hide``
-    makes them: two plans that differ only in the value of a secret differ. The time and the random
-    seeds of the file are left out, and dependencies are sorted.
+    Beside what is shown it binds all that the program registered and exported, with secrets as
+    ``hide`` makes them: two plans that differ only in the value of a secret differ. Dependencies
+    are sorted.
     """
-    goals = {
-        urn: {"goal": _ordered(hidden(entry.get("goal"), hide)), "steps": entry.get("steps")}
-        for urn, entry in resource_plans(saved_plan).items()
-    }
     return digest(
         {
             "operations": [o.model_dump(mode="json") for o in operations],
             "resources": [r.model_dump(mode="json") for r in resources],
             "outputs": [o.model_dump(mode="json") for o in outputs],
-            "goals": goals,
+            "registered": {urn: _bound(hidden(told, hide)) for urn, told in run.registered.items()},
+            "exported": hidden(run.outputs, hide),
         }
     )
 
 
-def cli_version(saved_plan: bytes) -> str:
-    """Return the version of the CLI that wrote the plan, without the leading v."""
-    manifest = _plan(saved_plan).get("manifest") or {}
-    return str(manifest.get("version", "")).removeprefix("v")
-
-
-def other_outputs(saved_plan: bytes, outputs: Mapping[str, Any]) -> list[str]:
-    """Name the outputs that are not what a saved plan expects, sorted.
-
-    ``outputs`` are those that the program exported. Secrets are not compared: they are named when
-    nothing else differs.
-    """
-    expected: Mapping[str, Any] = {}
-    for entry in resource_plans(saved_plan).values():
-        if (entry.get("goal") or {}).get("type") == STACK_TYPE:
-            expected = entry.get("state") or {}
-    names = sorted({*expected, *outputs})
+def unplanned_outputs(planned: Mapping[str, Any], outputs: Mapping[str, Any]) -> list[str]:
+    """Name the outputs that are not what the preview said, as far as it knew, sorted."""
+    names = sorted({*planned, *outputs})
     return [
         name
         for name in names
-        if name not in expected or name not in outputs or not _agrees(expected[name], outputs[name])
-    ] or [name for name in names if is_secret(expected[name]) or is_secret(outputs[name])]
+        if name not in planned or name not in outputs or not _agrees(planned[name], outputs[name])
+    ]
 
 
 def _agrees(planned: Any, present: Any) -> bool:
-    """Tell whether a value is the planned one, as far as that was known and can be compared."""
-    if is_secret(planned) or is_secret(present):
-        return is_secret(planned) and is_secret(present)
+    """Tell whether a value is the planned one, as far as that was known."""
+    if is_secret(planned) and is_secret(present):
+        return _agrees(planned.get("value"), present.get("value"))
     if isinstance(planned, str) and UNKNOWN in planned:
         return True
     if isinstance(planned, Mapping) and isinstance(present, Mapping):
@@ -236,27 +210,17 @@ def is_empty(operations: Sequence[PlannedOperation], outputs: Sequence[OutputCha
     return not outputs and all(o.op in _UNCHANGING and not o.options for o in operations)
 
 
-def resource_plans(saved_plan: bytes) -> Mapping[str, Any]:
-    """Return what a saved plan has on each resource, by URN."""
-    return _plan(saved_plan).get("resourcePlans") or {}
+def _bound(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a registration without what only says how the SDK speaks, and without chance.
 
-
-def _ordered(goal: Any) -> Any:
-    """Sort the lists whose order is that in which the program's tasks happened to run."""
-    if not isinstance(goal, Mapping):
-        return goal
-    by_property = goal.get("propertyDependencies") or {}
+    Dependencies come in the order in which the program's tasks happened to run.
+    """
+    by_property = told.get("propertyDependencies") or {}
     return {
-        **goal,
-        "dependencies": sorted(goal.get("dependencies") or ()),
-        "propertyDependencies": {k: sorted(v or ()) for k, v in by_property.items()},
+        **{name: value for name, value in told.items() if name not in _OF_THE_SDK},
+        "dependencies": sorted(told.get("dependencies") or ()),
+        "propertyDependencies": {k: sorted(v.get("urns") or ()) for k, v in by_property.items()},
     }
-
-
-def _plan(saved_plan: bytes) -> Mapping[str, Any]:
-    document = json.loads(saved_plan)
-    plan = document.get("plan", document)
-    return plan if isinstance(plan, Mapping) else {}
 
 
 def _operation(preview: Preview, change: Change) -> PlannedOperation:
@@ -277,9 +241,8 @@ def _operation(preview: Preview, change: Change) -> PlannedOperation:
         options = changed_options(
             change.urn,
             before,
-            goal=preview.goals.get(change.urn, before),
             step=change.new,
-            registered=preview.registered.get(change.urn, before),
+            registered=preview.run.registered.get(change.urn),
         )
         secretness = secretness_changes(before.get("inputs") or {}, change.new.get("inputs") or {})
         if secretness and change.op == "same":

@@ -10,6 +10,7 @@ also when nothing had to be settled: what somebody deleted or changed is then pl
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from functools import partial
 from typing import Any
 
 from stacks.contract import Code, Resolved, Result
-from stacks.engine import plan as plans
 from stacks.engine.applying import touched
 from stacks.engine.backend import State, salt_of
 from stacks.engine.call import Call
@@ -158,10 +158,16 @@ def _would_create(call: Call, state: State | None) -> list[Resource]:
     existing = {r["urn"]: r.get("inputs") or {} for r in (state or {}).get("resources") or ()}
     planned = [
         _goal(urn, entry["goal"], existing.get(urn, {}))
-        for urn, entry in plans.resource_plans(path.read_bytes()).items()
+        for urn, entry in _resource_plans(path.read_bytes()).items()
         if _CREATING.intersection(entry.get("steps") or ())
     ]
     return [r for r in planned if not is_of_the_state_alone(r) and r["type"] not in SETTINGS]
+
+
+def _resource_plans(saved_plan: bytes) -> Mapping[str, Any]:
+    """Return what a saved plan has on each resource, by URN."""
+    document = json.loads(saved_plan)
+    return document.get("plan", document).get("resourcePlans") or {}
 
 
 def _goal(urn: str, goal: Mapping[str, Any], inputs: Mapping[str, Any]) -> Resource:

@@ -24,6 +24,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,22 +46,38 @@ _GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 OnEvent = Callable[[dict[str, Any]], None]
 
 
+@dataclass
+class ProgramRun:
+    """What one run of the program told: secrets are in the open, so it is never passed on."""
+
+    exported: tuple[str, ...] = ()  # names of its outputs
+    registered: dict[str, dict[str, Any]] = field(default_factory=dict)  # its registrations by URN
+    outputs: dict[str, Any] = field(default_factory=dict)
+    error: ProgramError | None = None
+
+
+@dataclass
+class _Stream:
+    """The events of one operation of the CLI process."""
+
+    on_event: OnEvent
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
 class EngineHost:
     """Serves the program and takes the events of one CLI process after the other."""
 
     def __init__(self, program: str) -> None:
         """Start to import the program named ``program``, and listen."""
-        self.exported: tuple[str, ...] = ()  # names of the outputs of the last run of the program
-        # of the last run: by URN the options that the engine tells nowhere, named as in the state
-        self.registered: dict[str, dict[str, Any]] = {}
-        self.outputs: dict[str, Any] = {}  # what it exported, secrets in the open: never passed on
-        self.program_error: ProgramError | None = None
+        self.run = ProgramRun()  # the last one
         self._program = program
         self._main: Callable[[], tuple[str, ...]] = tuple  # until it is imported
         self._import_failed: ProgramError | None = None
-        self._on_event: OnEvent = lambda _: None
+        self._streams: list[_Stream] = []
+        self._begun = 0  # of the streams
         self._on_start: Callable[[], bool] = lambda: True
-        self._streams_ended = threading.Event()
+        self._on_held: Callable[[], None] | None = None
+        self._released = threading.Event()
         self._imported = threading.Event()
         self._imports = threading.Thread(target=self._import, name="imports", daemon=True)
         self._imports.start()
@@ -76,21 +93,31 @@ class EngineHost:
         self._server.start()
         self.address = f"127.0.0.1:{port}"
 
-    def expect(self, on_event: OnEvent, on_start: Callable[[], bool]) -> None:
+    def expect(
+        self,
+        *on_event: OnEvent,
+        on_start: Callable[[], bool],
+        on_held: Callable[[], None] | None = None,
+    ) -> None:
         """Prepare for the next CLI process.
 
-        ``on_event`` gets its events in order; ``on_start`` is called when it is about to run the
-        program, that is, after it has taken the stack's lock.
+        Each ``on_event`` gets the events of one of its operations, in order: of the preview and
+        then of the update, where it does both. ``on_start`` is called when it is about to run the
+        program, that is, after it has taken the stack's lock. With ``on_held`` the run that is no
+        preview is held: it is called then, and the program is run after ``release``.
         """
-        self._on_event = on_event
-        self._on_start = on_start
-        self.program_error = None
-        self.registered, self.outputs = {}, {}
-        self._streams_ended.clear()
+        self._streams, self._begun = [_Stream(each) for each in on_event], 0
+        self._on_start, self._on_held = on_start, on_held
+        self._released.clear()
+        self.run = ProgramRun()
 
-    def wait_for_events(self) -> bool:
-        """Wait until the event stream of the CLI process has ended; False if it never began."""
-        return self._streams_ended.wait(_STREAM_END_SECONDS)
+    def release(self) -> None:
+        """Let the held run of the program begin."""
+        self._released.set()
+
+    def wait_for_events(self, operation: int) -> bool:
+        """Wait until the events of an operation have ended, 0 the first; False if they did not."""
+        return self._streams[operation].ended.wait(_STREAM_END_SECONDS)
 
     def close(self) -> None:
         """Stop to listen."""
@@ -113,12 +140,15 @@ class EngineHost:
         self._imported.wait()
         from pulumi.runtime.proto import language_pb2  # noqa: PLC0415 - imported meanwhile
 
+        request = language_pb2.RunRequest.FromString(data)
+        if self._on_held is not None and not request.dryRun:
+            self._on_held()
+            self._released.wait()
+        self.run = ProgramRun(error=self._import_failed)
         response = language_pb2.RunResponse()
         if self._import_failed is not None:
-            self.program_error = self._import_failed
             response.error = self._import_failed.text
             return bytes(response.SerializeToString())
-        request = language_pb2.RunRequest.FromString(data)
         # Everything that the SDK keeps about a run is in context variables.
         error = contextvars.copy_context().run(self._run_program, request)
         if error is not None:
@@ -167,34 +197,38 @@ class EngineHost:
             MessageToDict,  # ships no types; imported meanwhile
         )
 
+        run = self.run
         register, finish = monitor.RegisterResource, monitor.RegisterResourceOutputs
 
         def registered(request: Any, *arguments: Any, **options: Any) -> Any:
+            # Where in the source it was registered: three quarters of a small resource's state,
+            # which is written again at each step.
+            for name in ("sourcePosition", "stackTrace"):
+                request.ClearField(name)
             response = register(request, *arguments, **options)
-            parent = self.registered.get(request.parent, {})
-            self.registered[response.urn] = {
-                "deletedWith": request.deletedWith or parent.get("deletedWith"),  # is inherited
-                "replaceOnChanges": list(request.replaceOnChanges),
-                "hideDiff": list(request.hideDiffs),
-            }
+            told = MessageToDict(request)
+            inherited = run.registered.get(request.parent, {}).get("deletedWith")
+            if inherited and not request.deletedWith:
+                told["deletedWith"] = inherited
+            run.registered[response.urn] = told
             return response
 
         def finished(request: Any, *arguments: Any, **options: Any) -> Any:
             if f"::{STACK_TYPE}::" in request.urn:
-                self.outputs = MessageToDict(request.outputs)
+                run.outputs = MessageToDict(request.outputs)
             return finish(request, *arguments, **options)
 
         monitor.RegisterResource, monitor.RegisterResourceOutputs = registered, finished
 
     def _enter(self) -> None:
-        self.exported = self._main()
+        self.run.exported = self._main()
 
     def _tell(self, pulumi: Any, error: BaseException) -> str:
         told = program_error(error)
         if _is_of_the_engine(error):
             # A refused registration: the engine has told it already, with the resource.
             return told.text
-        self.program_error = told
+        self.run.error = told
         where = f" ({told.file}:{told.line})" if told.file else ""
         message = f"the program raised {told.kind}{where}: {told.text}"
         pulumi.log.error(message)
@@ -225,11 +259,13 @@ class EngineHost:
         self._imported.wait()
         from pulumi.runtime.proto import events_pb2  # noqa: PLC0415 - imported meanwhile
 
+        stream = self._streams[self._begun]
+        self._begun += 1
         try:
             for request in requests:
-                self._on_event(json.loads(events_pb2.EventRequest.FromString(request).event))
+                stream.on_event(json.loads(events_pb2.EventRequest.FromString(request).event))
         finally:
-            self._streams_ended.set()
+            stream.ended.set()
 
 
 if TYPE_CHECKING:  # generic in the stubs alone

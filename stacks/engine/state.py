@@ -87,12 +87,16 @@ def in_cloud(state: State | None) -> list[str]:
 
 def outputs_of(state: State | None) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the stack's outputs with secrets masked, and the names of the secret ones."""
+    outputs = stack_outputs(state)
+    return masked(outputs), tuple(sorted(k for k, v in outputs.items() if is_secret(v)))
+
+
+def stack_outputs(state: State | None) -> Mapping[str, Any]:
+    """Return the stack's outputs as they are stored, secrets encrypted."""
     for resource in _resources(state):
         if resource["type"] == STACK_TYPE:
-            outputs = resource.get("outputs") or {}
-            secret = tuple(sorted(k for k, v in outputs.items() if is_secret(v)))
-            return masked(outputs), secret
-    return {}, ()
+            return resource.get("outputs") or {}
+    return {}
 
 
 def pending_of(state: State | None) -> list[Pending]:

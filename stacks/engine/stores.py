@@ -49,6 +49,9 @@ class Store(Protocol):
     def write(self, path: str, content: bytes) -> None:
         """Make or replace a file at one go."""
 
+    def create(self, path: str, content: bytes) -> bool:
+        """Make a file at one go unless it is there; return whether it was made."""
+
     def delete(self, path: str) -> bool:
         """Delete a file; return whether it was there."""
 
@@ -96,15 +99,31 @@ class FolderStore:
 
     def write(self, path: str, content: bytes) -> None:
         """See ``Store``."""
+        with _told(OSError), self._draft(path, content) as draft:
+            draft.replace(self.root / path)
+
+    def create(self, path: str, content: bytes) -> bool:
+        """See ``Store``."""
+        with _told(OSError), self._draft(path, content) as draft:
+            try:
+                (self.root / path).hardlink_to(draft)
+            except FileExistsError:
+                return False
+            return True
+
+    @contextmanager
+    def _draft(self, path: str, content: bytes) -> Iterator[Path]:
         target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.{os.getpid()}")
-        with _told(OSError):
-            target.parent.mkdir(parents=True, exist_ok=True)
+        try:
             with draft.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            draft.replace(target)
+            yield draft
+        finally:
+            draft.unlink(missing_ok=True)
 
     def delete(self, path: str) -> bool:
         """See ``Store``."""
@@ -153,6 +172,20 @@ class BucketStore:
             self.client.put_object(
                 Bucket=self.bucket, Key=self.prefix + path, Body=content, **self.encryption
             )
+
+    def create(self, path: str, content: bytes) -> bool:
+        """See ``Store``."""
+        with _told(*_aws_errors()):
+            try:
+                self.client.put_object(
+                    Bucket=self.bucket, Key=self.prefix + path, Body=content, IfNoneMatch="*",
+                    **self.encryption,
+                )  # fmt: skip
+            except self.client.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] != "PreconditionFailed":
+                    raise
+                return False
+            return True
 
     def delete(self, path: str) -> bool:
         """See ``Store``."""
@@ -234,6 +267,18 @@ class TableStore:
             self.prefix + path,
             Json({"data": base64.b64encode(content).decode()}),
         )
+
+    def create(self, path: str, content: bytes) -> bool:
+        """See ``Store``."""
+        from psycopg.types.json import Json  # noqa: PLC0415 - see ``_run``
+
+        made = self._run(
+            "INSERT INTO {} (key, data, updated_at) VALUES (%s, %s, now())"
+            " ON CONFLICT (key) DO NOTHING RETURNING key",
+            self.prefix + path,
+            Json({"data": base64.b64encode(content).decode()}),
+        )
+        return bool(made)
 
     def delete(self, path: str) -> bool:
         """See ``Store``."""

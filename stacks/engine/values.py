@@ -11,7 +11,8 @@ SIGNATURE = "4dabf18193072939515e22adb298388d"  # marks an object as a special v
 SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the mark of a secret, not a secret
 SECRET_MASK: Mapping[str, Any] = {"secret": True}
 
-Hide = Callable[[str], str]  # ciphertext -> what may be digested
+Decrypt = Callable[[str], bytes]  # ciphertext -> JSON
+Hide = Callable[[Mapping[str, Any]], Any]  # marked secret -> what may be digested
 
 
 def is_secret(value: Any) -> bool:
@@ -31,14 +32,27 @@ def masked(value: Any) -> Any:
 
 
 def hidden(value: Any, hide: Hide) -> Any:
-    """Return the value with every encrypted secret replaced by what ``hide`` makes of it."""
+    """Return the value with every marked secret replaced by what ``hide`` makes of it."""
     if is_secret(value):
-        ciphertext = value.get("ciphertext")
-        return {"secret": hide(ciphertext)} if isinstance(ciphertext, str) else dict(SECRET_MASK)
+        return {"secret": hide(value)}
     if isinstance(value, Mapping):
         return {str(k): hidden(v, hide) for k, v in value.items()}
     if isinstance(value, list):
         return [hidden(v, hide) for v in value]
+    return value
+
+
+def opened(value: Any, decrypt: Decrypt) -> Any:
+    """Return the value with every encrypted secret in the open, marked as the SDK marks it."""
+    if is_secret(value):
+        ciphertext = value.get("ciphertext")
+        if not isinstance(ciphertext, str):
+            return value
+        return {SIGNATURE: SECRET, "value": json.loads(decrypt(ciphertext))}
+    if isinstance(value, Mapping):
+        return {str(k): opened(v, decrypt) for k, v in value.items()}
+    if isinstance(value, list):
+        return [opened(v, decrypt) for v in value]
     return value
 
 

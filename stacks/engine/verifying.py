@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stacks.contract import UNKNOWN, Check, Code, Look, Program
 from stacks.engine.backend import State
 from stacks.engine.failures import CallFailed, name_of
 from stacks.engine.looking_up import code_of
-from stacks.engine.plan import operations_of, output_changes, preview_of
+from stacks.engine.plan import Preview, operations_of, output_changes
 from stacks.engine.state import in_cloud, outputs_of, resources_of
 from stacks.engine.strangers import strangers
 
@@ -41,7 +40,6 @@ def verify(call: Call, state: State | None) -> Look:
     Whatever the cloud, the program or a deadline leaves open fails a check. Raises ``CallFailed``
     when there is no answer at all: the call was canceled, a process died, the state cannot be read.
     """
-    path = call.folder.root / "look.json"
     seconds = call.request.deadlines.verify_seconds
     with call.phase("verify"):
         end = time.monotonic() + seconds
@@ -50,7 +48,7 @@ def verify(call: Call, state: State | None) -> Look:
         search.shutdown(wait=False)
         done = call.engine(
             "verify",
-            [*_LOOK, "--save-plan", str(path)],
+            _LOOK,
             doing="verify the stack",
             seconds=seconds,
         )
@@ -58,11 +56,11 @@ def verify(call: Call, state: State | None) -> Look:
             raise done.failure
         nothing_unknown = _nothing_unknown(unknown, seconds=max(end - time.monotonic(), 0.0))
     outputs, secret_outputs = outputs_of(state)
-    exported = call.host.exported if call.host is not None else ()
+    exported = done.run.exported
     return Look(
         checks=(
             _answers_in_cloud(done, state),
-            _plans_only_same(done, state, path),
+            _plans_only_same(call, done, state),
             _outputs_present(call.request.program, exported, outputs),
             nothing_unknown,
         ),
@@ -119,18 +117,20 @@ def _nothing_unknown(unknown: Future[list[str]], *, seconds: float) -> Check:
     )
 
 
-def _plans_only_same(done: Done, state: State | None, saved_plan: Path) -> Check:
+def _plans_only_same(call: Call, done: Done, state: State | None) -> Check:
     """A preview after the look plans nothing: no operation, no option, no output."""
     name = "plans_only_same"
     if done.failure is not None:
         return Check(name=name, ok=False, detail=done.failure.text)
-    seen = preview_of(done, state, saved_plan)
+    seen = Preview(steps=done.events.started, run=done.run, state=state)
     other = [
         f"{o.name} ({', '.join((*((o.op,) if o.op not in _SAME else ()), *o.options))})"
         for o in operations_of(seen)
         if o.op not in _SAME or o.options
     ]
-    other += [f"output {o.name} ({o.kind})" for o in output_changes(seen)]
+    other += [
+        f"output {o.name} ({o.kind})" for o in output_changes(seen, call.crypter(state).decrypt)
+    ]
     return Check(
         name=name,
         ok=not other,

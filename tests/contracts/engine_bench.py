@@ -79,7 +79,7 @@ class Bench:
         return self.engine.plan(self.call(**changes), on_events=self.listen)
 
     def apply(self, call: EngineCall | None = None, **changes: Any) -> EngineResult:
-        more: dict[str, Any] = {"gate": lambda _: GateAnswer.PROCEED, "saved_plan": None,
+        more: dict[str, Any] = {"gate": lambda _: GateAnswer.PROCEED,
                                 "on_applied": lambda _: None, "on_events": self.listen,
                                 **changes}  # fmt: skip
         return self.engine.apply(call or self.call(), **more)

@@ -248,15 +248,3 @@ def test_ended_calls_of_a_deployment_below_a_number_are_forgotten(
         assert found == [0, 2, 0]
         left = {call.id for call in uow.calls.find()}
         assert left == {still_open.id, calls[2].id, elsewhere.id}
-
-
-def test_the_saved_plans_of_a_run_are_named(storage: Storage, make: Entities, scene: Scene) -> None:
-    mine, other = scene.run(scene.mine), scene.run(scene.other)
-    references = {mine.id: ["plans/a", "plans/b", None], other.id: ["plans/c"]}
-    store(storage, "plans", *(
-        make.plan(run, saved_plan_ref=reference)
-        for run in (mine, other) for reference in references[run.id]
-    ))  # fmt: skip
-    with storage.unit_of_work() as uow:
-        assert sorted(uow.queries.saved_plans(mine.id)) == ["plans/a", "plans/b"]
-        assert uow.queries.saved_plans("run_unknown") == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,7 +43,6 @@ LINES: Mapping[str, contract.Message] = {
             ),
         ),
         outputs=(contract.OutputChange(name="arn", kind="update", before=1, after={"a": []}),),
-        saved_plan=base64.b64encode(b"{}").decode(),
         stack_salt="v1:x",
         encrypted_key=None,
     ),
@@ -135,7 +133,7 @@ def test_what_is_no_message_is_refused(messages: Messages, line: bytes) -> None:
 def test_requests_are_judged_alike_on_both_sides(messages: Messages) -> None:
     for good in (
         request(),
-        request(gate=True, saved_plan="e30=", stack_salt="v1:x", verify=False),
+        request(gate=True, stack_salt="v1:x", verify=False),
         request(operation="clean_up", end_calls=["run_1.1"], break_locks=["x"]),
         request(operation="inspect", marks=[{"call_id": "run_1.1", "host": "a", "pids": [1]}]),
         request(operation="look"),

@@ -32,7 +32,6 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(bench: Bench) -> None:
     assert "region" in {output.name for output in plan.outputs}
     assert set(plan.parts) == {"operations", "state", "program", "versions"}
     assert all(digest.startswith("sha256:") for digest in plan.parts.values())
-    assert plan.saved_plan
     assert plan.stack_salt
     assert [o.urn for o in plan.operations] == [r.urn for r in plan.resources]
     again = bench.plan(stack_salt=plan.stack_salt)
@@ -90,7 +89,7 @@ def replaced_name(plan: EnginePlan) -> str:
 
 def test_a_plan_has_what_it_deletes_as_it_is(bench: Bench) -> None:
     bench.engine.apply(
-        bench.hub_call("a", "b", "c"), gate=lambda _: GateAnswer.PROCEED, saved_plan=None,
+        bench.hub_call("a", "b", "c"), gate=lambda _: GateAnswer.PROCEED,
         on_applied=lambda _: None, on_events=bench.listen,
     )  # fmt: skip
     plan = bench.engine.plan(bench.hub_call("a", "b"), on_events=bench.listen)
@@ -278,26 +277,6 @@ def test_a_listener_that_raises_during_a_change_leaves_no_lock(bench: Bench) -> 
     assert (seen.locks, seen.written_by) == ((), call.call_id)
     done = bench.apply()
     assert (done.outcome, checks(done.look)) == ("applied", GOOD)
-
-
-def test_only_what_was_saved_is_applied(bench: Bench) -> None:
-    bench.apply()
-    before = bench.state_digest()
-    nothing_to_do = bench.plan().saved_plan
-    result = bench.apply(bench.call(spec=bench.other_spec()), saved_plan=nothing_to_do)
-    assert result.outcome == "failed"
-    assert result.error is not None
-    assert result.error["code"] == "plan_violated"
-    assert not result.changed
-    assert bench.state_digest() == before
-    # nor does a plan of another change let it through, but one of the very change does
-    approved = bench.plan(spec=bench.other_spec()).saved_plan
-    longer = bench.apply(bench.call(spec=bench.other_spec(log_days=731)), saved_plan=approved)
-    assert (longer.outcome, (longer.error or {})["code"]) == ("failed", "plan_violated")
-    assert bench.state_digest() == before
-    done = bench.apply(bench.call(spec=bench.other_spec()), saved_plan=approved)
-    assert done.outcome == "applied"
-    assert done.summary["update"] == 1
 
 
 def test_a_stack_held_by_somebody_else_is_left_alone(bench: Bench) -> None:

@@ -62,20 +62,13 @@ def test_an_apply_ends_with_outputs_checks_and_seconds(desk: Desk) -> None:
         "outputs_present": True,
         "nothing_unknown": True,
     }
-    assert set(last["seconds"]) >= {"create_stack", "plan", "gate", "apply", "verify"}
+    assert set(last["seconds"]) >= {"plan", "gate", "apply", "verify"}
     assert last["summary"]["create"] == len(look["resources"])
     assert look["state_digest"] == last["state_digest"]
-    # one engine made the stack, the other applies: told in that phase, before any resource
-    told = [
-        (e["kind"], e["body"].get("status"))
-        for e in outcome.events
-        if e["kind"] == "engine" or e["body"].get("phase") == "apply"
-    ]
-    assert [kind for kind, _ in told].count("engine") == 2
-    begin, holder = ("phase", "started"), ("engine", None)
-    assert told[0] == holder
-    assert told[1:3] == [begin, holder]
-    assert told.index(("resource", "started")) > 2
+    # one engine plans and applies: it is told first of all
+    told = [(e["kind"], e["body"].get("status")) for e in outcome.events]
+    assert [kind for kind, _ in told].count("engine") == 1
+    assert told[:2] == [("phase", "started"), ("engine", None)]
     assert [e["seq"] for e in outcome.events] == list(range(1, len(outcome.events) + 1))
     assert desk.locks() == []
     assert list(desk.work.iterdir()) == []
@@ -88,8 +81,6 @@ def test_stop_at_the_gate_calls_nothing(desk: Desk, runner_cloud: CloudProcess) 
     assert outcome.code == 0
     phases = {e["body"]["phase"] for e in outcome.events if e["kind"] == "phase"}
     assert phases == {"plan", "gate"}
-    # the only engine that could take a lock made the empty stack
-    assert len([e for e in outcome.events if e["kind"] == "engine"]) == 1
     assert desk.state().get("resources", []) == []
     found = runner_cloud.client("iam").list_roles()["Roles"]
     assert not [r for r in found if r["RoleName"].startswith(desk.spec["owner"]["short"])]
@@ -110,20 +101,16 @@ def test_nobody_at_the_gate(desk: Desk) -> None:
     assert not outcome.last["changed"]
 
 
-def test_an_operation_outside_the_saved_plan_is_refused_by_name(desk: Desk) -> None:
-    desk.result("up")
-    nothing_to_do = desk.plan()["saved_plan"]
-    desk.spec = {**desk.spec, "retention": {"log_days": 30}}
-    refused = desk.failure("up", saved_plan=nothing_to_do)
-    assert refused["code"] == "plan_violated"
-    assert not refused["changed"]
-    assert len(refused["data"]["resources"]) == 1
-    assert "LogGroup" in refused["data"]["resources"][0]
-
-
-def test_the_approved_plan_is_what_is_applied(desk: Desk) -> None:
-    approved = desk.plan()["saved_plan"]
-    assert desk.result("up", saved_plan=approved)["outcome"] == "applied"
+def test_the_plan_of_an_apply_has_the_digest_of_the_plan_before(desk: Desk) -> None:
+    for _ in range(2):
+        approved = desk.plan()
+        outcome = desk.call("up")
+        assert outcome.planned is not None
+        assert (outcome.planned["digest"], outcome.planned["parts"]) == (
+            approved["digest"], approved["parts"],
+        )  # fmt: skip
+        assert outcome.last["outcome"] == "applied"
+        desk.spec = {**desk.spec, "retention": {"log_days": 30}}
 
 
 def test_a_held_stack_is_told_with_its_holder(desk: Desk) -> None:
@@ -135,14 +122,34 @@ def test_a_held_stack_is_told_with_its_holder(desk: Desk) -> None:
         assert refused["data"]["holders"][0]["id"] == LOCK
 
 
-def test_a_lock_that_appears_at_the_gate_is_told_too(desk: Desk) -> None:
+@pytest.mark.parametrize("answer", ["stop", "cancel"])
+def test_the_stack_is_held_from_the_plan_on_and_let_go_untouched(desk: Desk, answer: str) -> None:
     with desk.start("up", gate=True) as running:
         running.until(lambda m: m["message"] == "planned")
-        desk.hold_lock(LOCK)
-        last = running.finish().last
-    assert (last["code"], last["changed"]) == ("locked", False)
-    assert last["data"]["holders"][0]["user"] == "joe"
-    assert desk.locks() == [LOCK]
+        (lock,) = desk.locks()
+        seen = desk.result("inspect", marks=[running.mark])
+        assert [(each["id"], each["call_id"]) for each in seen["locks"]] == [
+            (lock, running.call_id)
+        ]
+        assert desk.failure("up")["code"] == "locked"
+        last = running.finish(answer=answer).last
+    assert (
+        last.get("outcome", last.get("code")) == {"stop": "stopped", "cancel": "canceled"}[answer]
+    )
+    assert desk.locks() == []
+    seen = desk.result("inspect")
+    assert (seen["written_by"], seen["pending"]) == (None, [])
+    assert desk.result("up")["outcome"] == "applied"
+
+
+def test_an_engine_that_dies_while_it_is_held_has_done_nothing(desk: Desk) -> None:
+    with desk.start("up", gate=True) as running:
+        running.until(lambda m: m["message"] == "planned")
+        for pid in running.mark["pids"]:
+            os.kill(pid, signal.SIGKILL)
+        outcome = running.finish()
+    assert (outcome.last["code"], outcome.last["changed"]) == ("engine_died", False)
+    assert desk.result("up")["outcome"] == "applied"
 
 
 def test_a_wrong_passphrase_is_told_and_told_alone(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,13 @@ class Tree:
         self.desk.source = tree_with_program(folder, program(*lines))
         return self.desk
 
+    def use_two(self, planned: Sequence[str], applied: Sequence[str]) -> Desk:
+        """Use a program that says one thing in its preview and another in its update."""
+        return self.use(
+            "if pulumi.runtime.is_dry_run():", *(f"    {line}" for line in planned),
+            "else:", *(f"    {line}" for line in applied),
+        )  # fmt: skip
+
 
 @pytest.fixture
 def tree(make_desk: MakeDesk, tmp_path: Path) -> Tree:
@@ -82,8 +89,11 @@ def is_empty(planned: Message) -> bool:
 
 def applied(desk: Desk) -> Outcome:
     """Plan, apply exactly that plan, and see that the checks hold and nothing is left to do."""
-    outcome = desk.call("up", saved_plan=desk.plan()["saved_plan"])
+    approved = desk.plan()
+    outcome = desk.call("up")
     assert outcome.last["message"] == "result", outcome.last
+    assert outcome.planned is not None
+    assert outcome.planned["digest"] == approved["digest"]
     assert [c for c in outcome.last["look"]["checks"] if not c["ok"]] == []
     assert is_empty(desk.plan())
     return outcome
@@ -278,10 +288,11 @@ def test_what_holds_data_and_what_destroys_it_is_marked(tree: Tree) -> None:
 
 def test_an_output_that_differs_from_the_plan_is_a_violation_that_names_it(tree: Tree) -> None:
     one = 'one = parameter("one")'
-    approved = tree.use(one, 'return {"a": "canary-1", "gone": 1, "same": [1], "arn": one.arn}')
-    saved_plan = approved.plan()["saved_plan"]
-    desk = tree.use(one, 'return {"a": "canary-2", "more": 1, "same": [1], "arn": one.arn}')
-    outcome = desk.call("up", saved_plan=saved_plan)
+    desk = tree.use_two(
+        (one, 'return {"a": "canary-1", "gone": 1, "same": [1], "arn": one.arn}'),
+        (one, 'return {"a": "canary-2", "more": 1, "same": [1], "arn": one.arn}'),
+    )
+    outcome = desk.call("up")
     assert outcome.last["code"] == "plan_violated", outcome.last
     assert outcome.last["data"] == {"resources": [], "outputs": ["a", "gone", "more"]}
     assert outcome.last["changed"]  # the resources were made before
@@ -291,8 +302,7 @@ def test_an_output_that_differs_from_the_plan_is_a_violation_that_names_it(tree:
 
 def test_a_secret_output_that_differs_from_the_plan_is_named_too(tree: Tree) -> None:
     secret = 'return {"a": "1", "hidden": pulumi.Output.secret("%s")}'
-    saved_plan = tree.use(secret % "canary-one").plan()["saved_plan"]
-    outcome = tree.use(secret % "canary-two").call("up", saved_plan=saved_plan)
+    outcome = tree.use_two((secret % "canary-one",), (secret % "canary-two",)).call("up")
     assert outcome.last["code"] == "plan_violated", outcome.last
     assert outcome.last["data"]["outputs"] == ["hidden"]
     assert "canary" not in json.dumps([outcome.last, *outcome.events]) + outcome.noise
@@ -329,9 +339,9 @@ VIOLATIONS = {
 @pytest.mark.parametrize("kind", sorted(VIOLATIONS))
 def test_a_violated_plan_names_resources_and_never_a_value(tree: Tree, kind: str) -> None:
     line, culprit = VIOLATIONS[kind]
-    approved = tree.use('parameter("one", description="canary-a")', "return {'x': 1}")
-    saved_plan = approved.plan()["saved_plan"]
-    outcome = tree.use(line, "return {'x': 1}").call("up", saved_plan=saved_plan)
+    outcome = tree.use_two(
+        ('parameter("one", description="canary-a")', "return {'x': 1}"), (line, "return {'x': 1}")
+    ).call("up")
     assert outcome.last["code"] == "plan_violated", outcome.last
     assert [urn.rsplit("::", 1)[1] for urn in outcome.last["data"]["resources"]] == [culprit]
     assert f"{culprit} (aws:ssm/parameter:Parameter)" in outcome.last["text"]

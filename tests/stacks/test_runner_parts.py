@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
-from stacks.contract import Code, PlannedOperation
+from stacks.contract import Code
 from stacks.engine.backend import (
     backend_for,
     call_of_message,
@@ -30,6 +31,7 @@ from stacks.engine.outages import is_outage, tells_outage
 from stacks.engine.passphrase import Crypter, Hider
 from stacks.engine.passwords import passwords_of, without_passwords
 from stacks.engine.plan import Preview, operations_digest, operations_of
+from stacks.engine.sdk import ProgramRun
 from stacks.engine.sources import program_digest, program_files
 from stacks.engine.state import state_digest
 from stacks.engine.values import SECRET, SIGNATURE, masked, secret_names
@@ -75,7 +77,7 @@ def test_what_the_engine_encrypts_is_decrypted_in_memory(pulumi_cli: Path, tmp_p
     with pytest.raises(CallFailed) as damaged:
         Crypter("pass phrase é", salt).decrypt(ciphertext[:-4] + "AAA=")
     assert damaged.value.code is Code.BACKEND
-    hidden = Hider(Crypter("pass phrase é", salt), "ab" * 32).hide(ciphertext)
+    hidden = Hider(Crypter("pass phrase é", salt), "ab" * 32).hide(secret(ciphertext))
     assert hidden.startswith("hmac-sha256:")
     assert "secret" not in hidden
 
@@ -89,7 +91,11 @@ def test_a_salt_that_is_none_is_a_matter_of_the_backend() -> None:
 
 # --- values and states -----------------------------------------------------------------------
 def secret(ciphertext: str) -> dict[str, Any]:
-    return {SIGNATURE: SECRET, "ciphertext": ciphertext}
+    return marked(ciphertext=ciphertext)
+
+
+def marked(**more: str) -> dict[str, Any]:
+    return {SIGNATURE: SECRET, **more}
 
 
 def test_secrets_are_masked_and_named_wherever_they_are() -> None:
@@ -108,12 +114,17 @@ def state(**changes: Any) -> dict[str, Any]:
     return {"manifest": {"time": "now"}, "resources": [{**resource, **changes}]}
 
 
+def hide_plainly(secret: Mapping[str, Any]) -> str:
+    return str(secret["ciphertext"]).upper()
+
+
 def test_the_digest_of_a_state_leaves_out_times_and_orders() -> None:
-    first = state_digest(state(), str.upper)
+    first = state_digest(state(), hide_plainly)
     assert first == state_digest(
-        {**state(modified="later", dependencies=["urn:a", "urn:b"]), "manifest": {}}, str.upper
+        {**state(modified="later", dependencies=["urn:a", "urn:b"]), "manifest": {}}, hide_plainly
     )
-    assert state_digest(None, str) == state_digest({}, str) == state_digest({"resources": []}, str)
+    assert state_digest(None, hide_plainly) == state_digest({}, hide_plainly)
+    assert state_digest({}, hide_plainly) == state_digest({"resources": []}, hide_plainly)
 
 
 @pytest.mark.parametrize(
@@ -129,13 +140,13 @@ def test_the_digest_of_a_state_leaves_out_times_and_orders() -> None:
     ids=str,
 )  # fmt: skip
 def test_the_digest_of_a_state_binds_what_steers_the_engine(change: dict[str, Any]) -> None:
-    assert state_digest(state(**change), str) != state_digest(state(), str)
+    assert state_digest(state(**change), hide_plainly) != state_digest(state(), hide_plainly)
 
 
 def test_the_digest_of_a_state_binds_interrupted_operations() -> None:
     pending = [{"type": "creating", "resource": {"urn": URN, "inputs": {}}}]
-    assert state_digest({**state(), "pending_operations": pending}, str) != state_digest(
-        state(), str
+    assert state_digest({**state(), "pending_operations": pending}, hide_plainly) != state_digest(
+        state(), hide_plainly
     )
 
 
@@ -179,31 +190,31 @@ def test_the_steps_of_a_replacement_are_one_operation() -> None:
             "name": {"diffKind": "update-replace"}, "value": {"diffKind": "update"}}),
         step("replace"), step("delete-replaced"),
     ]  # fmt: skip
-    found = operations_of(Preview(steps=steps, saved_plan=b"{}", state=None))
+    found = operations_of(Preview(steps=steps, run=ProgramRun(), state=None))
     assert [(o.op, o.replaces, o.diffs, o.protect) for o in found] == [
         ("replace", ("name",), {"name": "update-replace", "value": "update"}, True)
     ]
 
 
-def digest_of_plan(goal: dict[str, Any], **more: Any) -> str:
-    plan = {"manifest": {"time": os.urandom(4).hex()},
-            "resourcePlans": {URN: {"goal": goal, "steps": ["create"], "seed": os.urandom(4).hex(),
-                                    **more}}}  # fmt: skip
-    operations: list[PlannedOperation] = []
-    return operations_digest(operations, [], [], json.dumps(plan).encode(), lambda text: text[::-1])
+def digest_of_plan(**told: Any) -> str:
+    run = ProgramRun(registered={URN: told}, outputs={"token": marked(value="t")})
+    return operations_digest([], [], [], run, lambda secret: str(secret)[::-1])
 
 
 def test_the_digest_of_the_operations_leaves_out_what_differs_each_time() -> None:
-    goal = {"name": "one", "dependencies": ["b", "a"], "propertyDependencies": {"x": ["d", "c"]}}
-    turned = {**goal, "dependencies": ["a", "b"], "propertyDependencies": {"x": ["c", "d"]}}
-    assert digest_of_plan(goal) == digest_of_plan(turned)
+    one = {"dependencies": ["b", "a"], "propertyDependencies": {"x": {"urns": ["d", "c"]}}}
+    two = {"dependencies": ["a", "b"], "propertyDependencies": {"x": {"urns": ["c", "d"]}}}
+    assert digest_of_plan(**one, packageRef="1") == digest_of_plan(**two, packageRef="2")
 
 
-def test_the_digest_of_the_operations_binds_the_goals_of_the_engine() -> None:
-    goal = {"name": "one", "inputDiff": {"adds": {"value": secret("1")}}}
-    other = {"name": "one", "inputDiff": {"adds": {"value": secret("2")}}}
-    assert digest_of_plan(goal) != digest_of_plan(other)
-    assert digest_of_plan(goal) != digest_of_plan({**goal, "protect": True})
+def test_the_digest_of_the_operations_binds_what_the_program_registers() -> None:
+    found = {
+        digest_of_plan(name="one", object={"value": marked(value="1")}),
+        digest_of_plan(name="one", object={"value": marked(value="2")}),
+        digest_of_plan(name="one", object={"value": "1"}),
+        digest_of_plan(name="one", object={"value": marked(value="1")}, protect=True),
+    }
+    assert len(found) == 4
 
 
 # --- failures --------------------------------------------------------------------------------

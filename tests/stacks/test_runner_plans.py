@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
@@ -119,9 +118,6 @@ def test_secrets_are_masked_named_and_bound(make_desk: MakeDesk) -> None:
     assert inputs["value"] == {"secret": True}
     assert outcome.last["look"]["outputs"]["token"] == {"secret": True}
     assert "token" in outcome.last["look"]["secret_outputs"]
-    # the engine's own plan has it as ciphertext
-    saved = base64.b64decode(outcome.planned["saved_plan"]).decode()
-    assert value not in saved
     # the digests of plan and state still tell one secret from another, and are stable
     again = desk.plan()
     assert again["parts"]["state"] == outcome.last["state_digest"]

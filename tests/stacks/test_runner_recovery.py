@@ -46,7 +46,7 @@ def test_a_crashed_hub_goes_on_inside_its_plan_and_nothing_exists_twice(
     desk = make_desk(program=None, spec=spec, stack=f"hub.eu-west-1.{dies[:3]}{after}")
     desk.program = "mode_a.hub"
     approved = desk.plan()
-    crash(desk, dies=dies, after=after, saved_plan=approved["saved_plan"])
+    crash(desk, dies=dies, after=after)
     pending = desk.result("inspect")["pending"]
     if pending:
         assert desk.failure("up")["code"] == "pending_unresolved"

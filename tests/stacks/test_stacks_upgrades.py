@@ -46,7 +46,7 @@ def test_the_next_major_version_is_planned_and_applied_in_place(
     }  # fmt: skip
     assert instance["irreversible"]  # there is no way back to 16
 
-    applied = desk.result("up", saved_plan=planned["saved_plan"])
+    applied = desk.result("up")
     assert {check["name"]: check["ok"] for check in applied["look"]["checks"]} == {
         "answers_in_cloud": True,
         "nothing_unknown": True,

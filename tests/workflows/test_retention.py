@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 
-from control_plane.domain.errors import NotFound
 from control_plane.domain.run import BlockedOn, RunStatus
 from control_plane.services import runs
 from control_plane.services.performing import perform
@@ -25,20 +24,10 @@ def world(storage: Storage) -> World:
     return World(storage, details_life=LIFE)
 
 
-def kept(world: World, run_id: str) -> tuple[int, list[bool]]:
-    """Return how many lines a run has, and of each of its plans whether its file is there."""
+def kept(world: World, run_id: str) -> int:
+    """Return how many lines a run has."""
     with world.core.uow() as uow:
-        lines = len(uow.run_events.after(run_id, 0))
-        plans = uow.plans.find(run_id=run_id)
-    return lines, [_has_file(world, plan.saved_plan_ref or "none") for plan in plans]
-
-
-def _has_file(world: World, reference: str) -> bool:
-    try:
-        world.core.objects.get(reference)
-    except NotFound:
-        return False
-    return True
+        return len(uow.run_events.after(run_id, 0))
 
 
 def let_pass(world: World, **time: float) -> None:
@@ -56,15 +45,15 @@ def applied(world: World) -> str:
     return run_id
 
 
-def test_an_ended_run_loses_its_lines_and_its_plan_file_after_their_life(world: World) -> None:
+def test_an_ended_run_loses_its_lines_after_their_life(world: World) -> None:
     run_id = applied(world)
-    lines, files = kept(world, run_id)
-    assert (lines > 3, files) == (True, [True])
+    lines = kept(world, run_id)
+    assert lines > 3
     before = world.storage.everything()
     let_pass(world, days=7, seconds=-1)
-    assert kept(world, run_id) == (lines, [True])
+    assert kept(world, run_id) == lines
     let_pass(world, seconds=1)
-    assert kept(world, run_id) == (0, [False])
+    assert kept(world, run_id) == 0
     after = world.storage.everything()
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"run_event"}  # the plan with its digest, decisions, evidence: all there
@@ -77,25 +66,25 @@ def test_what_ended_otherwise_loses_them_too(world: World) -> None:
     perform(world.core, OPS, runs.cancel_run, run_id)
     assert world.run(run_id).status is RunStatus.CANCELED
     let_pass(world, days=7)
-    assert kept(world, run_id) == (0, [False])
+    assert kept(world, run_id) == 0
 
 
-def test_a_run_that_waits_for_a_decision_keeps_its_plan(world: World) -> None:
+def test_a_run_that_waits_for_a_decision_keeps_its_lines(world: World) -> None:
     run_id = world.submit("B").run_id or ""
     world.work()
     assert world.run(run_id).status is RunStatus.AWAITING_APPROVAL
-    lines, files = kept(world, run_id)
+    lines = kept(world, run_id)
     let_pass(world, hours=71)  # as long as it may wait
-    assert kept(world, run_id) == (lines, files)
+    assert kept(world, run_id) == lines
 
 
 def test_a_blocked_run_keeps_everything_however_long_it_waits(world: World) -> None:
     run_id = world.submit("A").run_id or ""
     world.work()
     assert world.run(run_id).blocked_on is BlockedOn.HUB_UNAVAILABLE
-    lines, _ = kept(world, run_id)
+    lines = kept(world, run_id)
     let_pass(world, days=365)
-    assert kept(world, run_id) == (lines, [])
+    assert kept(world, run_id) == lines
     world.ready_hub()
     world.work()
     assert world.run(run_id).status is RunStatus.APPLIED
@@ -112,12 +101,11 @@ def test_a_newer_run_of_the_same_deployment_keeps_its_own(world: World) -> None:
     second = perform(world.core, OPS, runs.retry_run, first).id
     world.work()
     assert world.run(second).ended_at == world.clock.now()
-    lines, files = kept(world, second)
+    lines = kept(world, second)
     let_pass(world, days=1)
-    assert kept(world, first) == (0, [False])
-    assert kept(world, second) == (lines, files)
+    assert kept(world, first) == 0
+    assert kept(world, second) == lines
     assert lines > 0
-    assert files == [True]
 
 
 def test_of_the_engine_calls_of_a_deployment_the_newest_are_kept(world: World) -> None:

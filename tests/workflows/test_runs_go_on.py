@@ -321,31 +321,6 @@ def applied_after_a_minute(world: World, run_id: str | None) -> Any:
     return run
 
 
-def test_an_object_store_that_is_gone_for_a_while_keeps_the_approval(world: World) -> None:
-    accepted = world.submit("B")
-    world.work()
-    store = world.folder / "objects"
-    gone = store.rename(world.folder / "gone")
-    world.approve(accepted.run_id)
-    waits = world.run(accepted.run_id)
-    assert (waits.status, waits.failures) == (RunStatus.APPROVED, 1)
-    assert "object store is unavailable" in waits.error["message"]
-    gone.rename(store)
-    run = applied_after_a_minute(world, accepted.run_id)
-    assert world.actions(run.tenant_id).count("decision.given:completed") == 1
-
-
-def test_a_plan_that_the_object_store_lost_ends_the_run_in_words(world: World) -> None:
-    accepted = world.submit("B")
-    world.work()
-    for plan in (world.folder / "objects").rglob("pln_*"):
-        plan.unlink()
-    world.approve(accepted.run_id)
-    run = world.run(accepted.run_id)
-    assert run.status is RunStatus.ERRORED
-    assert run.error["message"] == "the object store no longer has the saved plan"
-
-
 def test_an_outage_of_the_state_during_an_apply_is_settled_and_keeps_the_approval(
     world: World,
 ) -> None:

@@ -88,13 +88,6 @@ class SqlQueries:
             for plan_id, summary, found in rows
         }
 
-    def saved_plans(self, run_id: str) -> Sequence[str]:
-        """Return the object keys of the engine's own plans that were saved for a run."""
-        reference = run_tables.plan.c.saved_plan_ref
-        query = select(reference).where(run_tables.plan.c.run_id == run_id, reference.is_not(None))
-        with translated():
-            return [str(key) for key in self._connection.execute(query).scalars()]
-
     # --- engine calls --------------------------------------------------------------------------
     def newest_call(self, deployment_id: str) -> CallRecord | None:
         """Return the engine call that owns the deployment's stack."""

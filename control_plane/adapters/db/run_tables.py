@@ -162,7 +162,6 @@ plan = Table(
     documents("resources", PlannedResource),
     json_object("summary"),
     document("evaluation", Evaluation),
-    words("saved_plan_ref", nullable=True),
     moment("created_at"),
 )
 Index("ix_plan_run_id", plan.c.run_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 import sys
@@ -120,11 +119,10 @@ class PulumiEngine:
         call: EngineCall,
         *,
         gate: Gate,
-        saved_plan: bytes | None,
         on_applied: OnApplied,
         on_events: EventListener,
     ) -> EngineResult:
-        """Preview, ask ``gate``, apply with ``saved_plan`` or this preview's own plan, and verify.
+        """Preview, ask ``gate``, apply exactly what was previewed, and verify.
 
         ``on_applied`` is called when the apply has ended well, before the verification begins.
         Whatever ``gate``, ``on_applied`` or ``on_events`` raises stops the call and is raised.
@@ -144,7 +142,6 @@ class PulumiEngine:
                 on_applied=lambda message: on_applied(Applied.from_document(message)),
             ),
             gate=True,
-            saved_plan=base64.b64encode(saved_plan).decode() if saved_plan is not None else None,
         )
         if last["message"] == "failure":
             return failed_of(last, begun=GateAnswer.PROCEED in answers)

@@ -35,14 +35,6 @@ class FileSecretStore:
         """Return the 32-byte key that hides secrets in a deployment's state digest."""
         return derived.hmac_key(self._master(), deployment_id)
 
-    def seal(self, content: bytes, *, context: str) -> bytes:
-        """Encrypt with authentication; ``context`` is bound."""
-        return derived.seal(self._master(), content, context)
-
-    def open(self, sealed: bytes, *, context: str) -> bytes:
-        """Decrypt what ``seal`` made with the same context. Raises ``Conflict`` otherwise."""
-        return derived.unseal(self._master(), sealed, context)
-
     def _master(self) -> bytes:
         with self._lock:
             if self._kept is None:

@@ -1,0 +1,88 @@
+"""Plan and apply in one engine command, held in between.
+
+``up --strict`` previews, and then constrains its update to exactly what it previewed. The language
+host is ours: it does not begin the second run of the program, the one that may register something,
+before the gate has judged the first. The stack's lock is held from the preview to the end, so the
+state cannot change in between.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from stacks.engine.cli import HELD
+from stacks.engine.failures import CallFailed
+
+if TYPE_CHECKING:
+    from stacks.engine.call import Call, Done
+
+_UP = ["up", "--yes", "--strict", "--skip-plugin-pre-install"]
+
+
+class Session:
+    """One engine command. Use as a context: what was not applied then leaves nothing behind."""
+
+    def __init__(self, call: Call) -> None:
+        """Start it; the call's stack must exist."""
+        self._call = call
+        self._planning, self._applying = call.recorder("plan"), call.recorder("apply")
+        self._is_applied = False
+        self._process = call.start_engine(
+            [*_UP, *call.message()],
+            self._planning,
+            self._applying,
+            locks=True,
+            on_held=partial(call.inbox.put, *HELD),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End an engine whose plan was not applied. It waits and has done nothing.
+
+        Asked to end it would write an update into the history that never was.
+        """
+        if self._is_applied:
+            return
+        self._process.kill()
+        self._process.ended(None)
+        host = os.uname().nodename
+        with suppress(CallFailed):  # a lock that is left is known as this call's
+            for lock in self._call.backend.locks():
+                if (lock.host, lock.pid) == (host, self._process.pid):
+                    self._call.backend.break_lock(lock.id)
+
+    def preview(self, *, seconds: float) -> Done:
+        """Wait for the preview; the engine is held when it succeeded."""
+        ended = self._call.cli.wait_until_held(self._process, seconds=seconds)
+        return self._call.done(ended, self._planning, doing="plan the changes")
+
+    def lost(self) -> CallFailed:
+        """Return the failure of an engine that ended while it was held."""
+        done = self._call.done(
+            self._process.ended(None), self._applying, doing="wait for the decision", operation=1
+        )
+        if done.failure is None:
+            raise TypeError("a held engine does not end well")
+        return done.failure
+
+    def is_exit(self, entry: tuple[object, ...]) -> bool:
+        """Tell whether an entry of the inbox is the end of this engine."""
+        return entry == ("exit", self._process.pid)
+
+    def apply(self, *, seconds: float) -> Done:
+        """Apply what was previewed, and wait for the end."""
+        self._is_applied = True
+        self._call.start_host().release()
+        ended = self._call.cli.wait(self._process, seconds=seconds)
+        return self._call.done(ended, self._applying, doing="apply the plan", operation=1)
