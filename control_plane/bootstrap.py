@@ -217,6 +217,8 @@ class Parts:
     def engine(self) -> PulumiEngine:
         """The Pulumi engine. The CLI is looked for when it is used first."""
         from control_plane.adapters.pulumi.engine import Cloud, PulumiEngine  # noqa: PLC0415 - heavy
+        from control_plane.adapters.pulumi.runner_parent import RunnerParent  # noqa: PLC0415
+        from control_plane.adapters.pulumi.runner_process import runner_environment  # noqa: PLC0415
 
         settings = self.settings
         given = settings.state_url
@@ -226,7 +228,9 @@ class Parts:
             backend_url=state,
             calls_folder=self.home.part("calls"),
             schemas=SOURCE / "stacks" / "schemas",
-            source=SOURCE,
+            runners=RunnerParent(
+                source=SOURCE, environment=runner_environment(sandbox=settings.cloud != "aws")
+            ),
             secrets=self.secrets,
             cloud=Cloud(
                 provider="sandbox"

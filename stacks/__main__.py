@@ -1,6 +1,10 @@
-"""``python -m stacks``: serve one request of the control plane; see ``stacks.runner``."""
+"""``python -m stacks``: serve one request of the control plane; see ``stacks.runner``.
+
+With ``--serve SECONDS`` it is the parent that forks such runners; see ``stacks.forkserver``.
+"""
 
 import gc
+import sys
 
 from stacks.runner import exit_now, main
 
@@ -10,4 +14,9 @@ COLLECT_AFTER = 50_000
 
 if __name__ == "__main__":
     gc.set_threshold(COLLECT_AFTER)
-    exit_now(main())
+    if sys.argv[1:2] == ["--serve"]:
+        from stacks.forkserver import serve
+
+        serve(idle_seconds=float(sys.argv[2]))
+    else:
+        exit_now(main())

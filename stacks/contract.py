@@ -120,6 +120,7 @@ class Request(Message):
     backend_url: str = Field(pattern=r"^(file|s3|postgres)://")  # never Pulumi Cloud
     work_folder: str  # private folder of the call, mode 0700, made and removed by the runner
     cli: str  # path of the pulumi binary
+    cli_version: str  # what it says of itself, such as v3.259.0
     secrets: Secrets
     stack_salt: str | None = None
     encrypted_key: str | None = None

@@ -197,7 +197,14 @@ class Call:
 
     def check_version(self) -> None:
         """Raise ``CallFailed`` unless the CLI is of the version that this code is written for."""
-        refuse_version(self.quick(["version"], doing="report its version").stdout.lstrip("v"))
+        version = self.request.cli_version.removeprefix("v")
+        if version != VERSION:
+            raise CallFailed(
+                Code.CLI_VERSION,
+                f"The pulumi command has version {version or 'unknown'}, but {VERSION} is "
+                "required: run `make setup`, or set TENANTPLANE_PULUMI to one of that version.",
+                data={"version": version, "needed": VERSION},
+            )
 
     def warm_provider(self, state: State | None) -> None:
         """Start the provider for all commands of this call, where that is safe; see ``warm``."""
@@ -247,18 +254,6 @@ class Call:
         """Return the command that makes the stack."""
         return ["stack", "init", f"organization/{PROJECT}/{self.request.stack}",
                 "--no-select", "--secrets-provider", "passphrase"]  # fmt: skip
-
-
-def refuse_version(version: str) -> None:
-    """Raise ``CallFailed`` if the CLI has another version than the SDK."""
-    if version != VERSION:
-        raise CallFailed(
-            Code.CLI_VERSION,
-            f"The pulumi command has version {version or 'unknown'}, but {VERSION} is required: "
-            f"run "
-            "`make setup`, or set TENANTPLANE_PULUMI to one of that version.",
-            data={"version": version, "needed": VERSION},
-        )
 
 
 def stopped_failure(reason: Code, *, phase: str, doing: str) -> CallFailed:

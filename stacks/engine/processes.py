@@ -29,6 +29,7 @@ _SECOND_INTERRUPT_SECONDS = 5.0
 _KILL_ROUNDS = 100
 _CLOCK_SECONDS = 2.0  # the kernel counts the starts of processes in ticks since its own start
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.getenv.restype = ctypes.c_void_p
 
 
 def adopt_orphans() -> None:
@@ -50,6 +51,25 @@ def interrupt_when_parent_dies() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
 
 
+def mark_this(call_id: str) -> None:
+    """Carry the mark of a call from now on, as a process that was started for it does.
+
+    What others read of the environment of a process is the memory that held it when it was started
+    (proc(5)). The parent of the runners was started with blanks there.
+    """
+    place = _LIBC.getenv(CALL_ID.encode())
+    room = len(ctypes.string_at(place)) if place else 0
+    mark = call_id.encode().ljust(room)
+    if len(mark) > room:
+        raise ValueError("there is no room for the mark of the call")
+    ctypes.memmove(place, mark, room)
+    os.environ[CALL_ID] = call_id
+
+
+def _mark_of(process: psutil.Process) -> str:
+    return str(process.environ().get(CALL_ID, "")).strip()
+
+
 def marked(call_ids: Collection[str], *, spare: Collection[int] = ()) -> list[psutil.Process]:
     """Return the living processes of the given calls, oldest first, except ``spare`` and this."""
     found = []
@@ -60,7 +80,7 @@ def marked(call_ids: Collection[str], *, spare: Collection[int] = ()) -> list[ps
         with contextlib.suppress(psutil.Error, OSError):
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            if process.environ().get(CALL_ID) in call_ids:
+            if _mark_of(process) in call_ids:
                 found.append(process)
     return sorted(found, key=lambda p: p.pid)
 
@@ -143,7 +163,7 @@ def holds_since(pid: int, since: datetime | None, *, engine: str) -> bool:
 
 def _may_be_engine(process: psutil.Process) -> bool:
     try:
-        return bool(process.environ().get(CALL_ID)) or process.name().startswith("pulumi")
+        return bool(_mark_of(process)) or process.name().startswith("pulumi")
     except psutil.NoSuchProcess:
         return False
     except (psutil.Error, OSError):

@@ -8,10 +8,13 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 from control_plane.adapters.pulumi.engine import Cloud, PulumiEngine
+from control_plane.adapters.pulumi.runner_parent import RunnerParent
+from control_plane.adapters.pulumi.runner_process import runner_environment
 from control_plane.adapters.secrets import FileSecretStore, create_secret
 from control_plane.domain.engine import CallMark, Look
 from control_plane.ports import Json
@@ -108,8 +111,19 @@ class Bench:
         return self.call(program="mode_a.hub", spec=hub(network=network))
 
 
+@cache
+def runner_parent() -> RunnerParent:
+    """The one parent of all runners of this process."""
+    return RunnerParent(source=ROOT, environment=runner_environment(sandbox=True))
+
+
 def pulumi_engine(
-    cli: Callable[[], Path], endpoint: str, folder: Path, *, backend_url: str | None = None
+    cli: Callable[[], Path],
+    endpoint: str,
+    folder: Path,
+    *,
+    backend_url: str | None = None,
+    runners: RunnerParent | None = None,
 ) -> PulumiEngine:
     master = folder / "master.key"
     if not master.exists():
@@ -119,15 +133,17 @@ def pulumi_engine(
         backend_url=backend_url or f"file://{folder / 'state'}",
         calls_folder=folder / "calls",
         schemas=ROOT / "stacks" / "schemas",
-        source=ROOT,
+        runners=runners or runner_parent(),
         secrets=FileSecretStore(master),
         cloud=Cloud(provider="sandbox", endpoint=endpoint),
     )
 
 
-def pulumi_bench(cli: Callable[[], Path], endpoint: str, folder: Path) -> Bench:
+def pulumi_bench(
+    cli: Callable[[], Path], endpoint: str, folder: Path, *, runners: RunnerParent | None = None
+) -> Bench:
     (folder / "state").mkdir()
-    engine = pulumi_engine(cli, endpoint, folder)
+    engine = pulumi_engine(cli, endpoint, folder, runners=runners)
 
     def hold(stack: str) -> str:
         locks = folder / "state" / ".pulumi" / "locks" / "organization" / "tenantplane" / stack

@@ -76,6 +76,7 @@ def request(**changes: Any) -> dict[str, Any]:
         "backend_url": "file:///var/state",
         "work_folder": "/var/calls/call-1",
         "cli": "/usr/bin/pulumi",
+        "cli_version": "v3.259.0",
         "secrets": {"passphrase": "a long passphrase", "hmac_key": "ab" * 32},
         **changes,
     }

@@ -18,10 +18,8 @@ import psutil
 import pytest
 
 from control_plane.adapters.audit.verify import verify
-from control_plane.adapters.pulumi.runner_process import (
-    CALL_FOLDER,
-    runner_environment,
-)
+from control_plane.adapters.pulumi.runner_parent import MARK
+from control_plane.adapters.pulumi.runner_process import CALL_FOLDER, runner_environment
 from control_plane.bootstrap import Parts, read_settings
 from control_plane.cli.inventory import tagged_resources
 from control_plane.domain.actor import Role
@@ -96,7 +94,7 @@ def test_the_cloud_outlives_the_engine(served: Served) -> None:
     """Whoever was left without a worker still needs the cloud to stop in order."""
     call_id = "of-a-dead-worker"
     (served.home / "calls" / f"{CALL_FOLDER}{call_id}").mkdir(parents=True)
-    environment = runner_environment(call_id, sandbox=True)
+    environment = {**runner_environment(sandbox=True), MARK: call_id}
     url = urlsplit(served.left()["sandbox_url"])
     assert served.process is not None
     with subprocess.Popen(["sleep", "12"], env=environment) as engine:

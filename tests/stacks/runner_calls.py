@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import psutil
 
+from stacks.engine.sdk import VERSION
 from tests.stacks.sample_specs import ACCOUNT, REGION, hub_outputs, slice_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,6 +97,7 @@ class Desk:
             "backend_url": self.backend_url or f"file://{self.backend}",
             "work_folder": str(self.work / call_id),
             "cli": str(self.cli),
+            "cli_version": f"v{VERSION}",
             "secrets": {"passphrase": PASSPHRASE, "hmac_key": "5e" * 32},
             **changes,
         }

@@ -437,7 +437,8 @@ def valid(tmp_path: Path) -> dict[str, Any]:
     return {
         "operation": "preview", "call_id": "c", "stack": "a.b.c", "program": "mode_a.slice",
         "spec": {}, "backend_url": f"file://{tmp_path}", "work_folder": str(tmp_path / "work"),
-        "cli": "/bin/false", "cloud": {"region": "eu-west-1", "account_id": "123456789012"},
+        "cli": "/bin/false", "cli_version": "v3.259.0",
+        "cloud": {"region": "eu-west-1", "account_id": "123456789012"},
         "secrets": {"passphrase": "canary-passphrase", "hmac_key": "ab" * 32},
     }  # fmt: skip
 

@@ -74,7 +74,7 @@ def test_the_runner_gets_the_proxies_and_the_exception(monkeypatch: pytest.Monke
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "internal.example")
     monkeypatch.delenv("no_proxy", raising=False)
-    environment = runner_environment("call-1", sandbox=True)
+    environment = runner_environment(sandbox=True)
     assert {environment[name] for name in PROXIES} == {"http://127.0.0.1:9"}
     for name in ("NO_PROXY", "no_proxy"):
         assert {"127.0.0.1", "localhost", "::1"} <= set(environment[name].split(","))
@@ -87,6 +87,6 @@ def test_real_credentials_reach_the_runner_for_aws_alone(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA-REAL")
     monkeypatch.setenv("AWS_PROFILE", "production")
-    environment = runner_environment("call-1", sandbox=sandbox)
+    environment = runner_environment(sandbox=sandbox)
     assert ("AKIA-REAL" in environment.values()) is not sandbox
     assert ("AWS_PROFILE" in environment) is not sandbox

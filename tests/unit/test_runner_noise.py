@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
-from pathlib import Path
 
 from structlog.testing import capture_logs
 
+from control_plane.adapters.pulumi.runner_parent import Forked
 from control_plane.adapters.pulumi.runner_process import RunnerProcess
 
 SAYS = """
@@ -15,8 +17,20 @@ sys.stderr.write("first\\nerror: postgres://joe:hunter2@db/states?password=hunte
 """
 
 
-def test_it_is_one_event_of_its_call_without_passwords(tmp_path: Path) -> None:
-    with RunnerProcess([sys.executable, "-c", SAYS], cwd=tmp_path, environment={}) as runner:
+def started(program: str) -> Forked:
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    handle = os.pidfd_open(process.pid)
+    return Forked(process.pid, process.stdin, process.stdout, process.stderr, handle)
+
+
+def test_it_is_one_event_of_its_call_without_passwords() -> None:
+    with RunnerProcess(started(SAYS)) as runner:
         assert runner.wait_for_guard(60)
     with capture_logs() as logs:
         runner.log_noise("run_1.1")
@@ -28,8 +42,8 @@ def test_it_is_one_event_of_its_call_without_passwords(tmp_path: Path) -> None:
     ]
 
 
-def test_a_silent_one_is_no_event(tmp_path: Path) -> None:
-    with RunnerProcess([sys.executable, "-c", ""], cwd=tmp_path, environment={}) as runner:
+def test_a_silent_one_is_no_event() -> None:
+    with RunnerProcess(started("")) as runner:
         assert runner.wait_for_guard(60)
     with capture_logs() as logs:
         runner.log_noise("run_1.1")

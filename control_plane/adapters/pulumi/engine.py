@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,12 +15,12 @@ from typing import Any, Final, Literal
 
 from control_plane.adapters.pulumi.answers import error_of, failed_of
 from control_plane.adapters.pulumi.install import cli_version
+from control_plane.adapters.pulumi.runner_parent import RunnerParent
 from control_plane.adapters.pulumi.runner_process import (
     CALL_FOLDER,
     DIED,
     Messages,
     RunnerProcess,
-    runner_environment,
 )
 from control_plane.domain.engine import CallMark, Look, Resolved
 from control_plane.domain.errors import EngineFailed, EngineUnavailable, PendingUnresolved
@@ -62,8 +61,8 @@ class PulumiEngine:
     """The real engine.
 
     ``cli`` finds the pulumi command (it may raise ``EngineUnavailable``), ``calls_folder`` is where
-    calls have their private folders, ``schemas`` holds the messages' JSON Schemas, ``source`` is
-    the folder from which ``python -m stacks`` starts.
+    calls have their private folders, ``schemas`` holds the messages' JSON Schemas, ``runners``
+    starts the runner of each call.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class PulumiEngine:
         backend_url: str,
         calls_folder: Path,
         schemas: Path,
-        source: Path,
+        runners: RunnerParent,
         secrets: SecretStore,
         cloud: Cloud,
         plan_seconds: float = 300.0,
@@ -84,7 +83,7 @@ class PulumiEngine:
         self._backend_url = backend_url
         self._calls_folder = calls_folder
         self._messages = Messages(schemas)
-        self._source = source
+        self._runners = runners
         self._secrets = secrets
         self._cloud = cloud
         self._deadlines = {
@@ -98,7 +97,7 @@ class PulumiEngine:
         self._canceled: set[str] = set()  # of the running calls
         self._mutex = threading.Lock()
         self._stopping = threading.Event()
-        self._found: Path | None = None
+        self._found: _Command | None = None
         # a lock of its own: the CLI may be built, and calls are canceled meanwhile
         self._finding = threading.Lock()
 
@@ -278,10 +277,8 @@ class PulumiEngine:
 
     @contextmanager
     def _runner(self, call_id: str) -> Iterator[RunnerProcess]:
-        environment = runner_environment(call_id, sandbox=not self._cloud.is_aws)
-        command = [sys.executable, "-m", "stacks"]
         try:
-            with RunnerProcess(command, cwd=self._source, environment=environment) as runner:
+            with RunnerProcess(self._runners.start(call_id)) as runner:
                 with self._mutex:
                     self._running[call_id] = runner
                 yield runner
@@ -293,6 +290,7 @@ class PulumiEngine:
             shutil.rmtree(self._folder(call_id), ignore_errors=True)
 
     def _request(self, call: EngineCall, operation: str, more: Mapping[str, Any]) -> dict[str, Any]:
+        command = self._cli()
         return {
             "operation": operation,
             "call_id": call.call_id,
@@ -309,7 +307,8 @@ class PulumiEngine:
             },
             "backend_url": self._backend_url,
             "work_folder": str(self._folder(call.call_id)),
-            "cli": str(self._cli()),
+            "cli": str(command.path),
+            "cli_version": command.version,
             "secrets": {
                 "passphrase": self._secrets.passphrase(call.deployment_id),
                 "hmac_key": self._secrets.hmac_key(call.deployment_id).hex(),
@@ -323,15 +322,33 @@ class PulumiEngine:
     def _folder(self, call_id: str) -> Path:
         return self._calls_folder.absolute() / f"{CALL_FOLDER}{call_id}"
 
-    def _cli(self) -> Path:
-        """Return the command; looked for once, and again when it vanished."""
+    def _cli(self) -> _Command:
+        """Return the command; looked for once, and again when it vanished or was replaced."""
         with self._finding:
-            if self._found is None or not self._found.exists():
+            if self._found is None or _identity(self._found.path) != self._found.identity:
                 path = self._find_cli()
-                if cli_version(path) is None:
+                identity, version = _identity(path), cli_version(path)
+                if version is None:
                     raise EngineUnavailable("the pulumi command does not report its version")
-                self._found = path
+                self._found = _Command(path=path, version=version, identity=identity)
             return self._found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Command:
+    """The pulumi command. ``identity`` tells whether the file is still the one that was asked."""
+
+    path: Path
+    version: str
+    identity: tuple[int, ...] | None
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @dataclass(frozen=True, kw_only=True)

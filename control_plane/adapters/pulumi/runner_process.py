@@ -7,10 +7,9 @@ import json
 import os
 import queue
 import re
-import subprocess
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -20,7 +19,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from control_plane.adapters.loopback import keep_loopback_direct
-from control_plane.domain.errors import EngineFailed, EngineUnavailable
+from control_plane.adapters.pulumi.runner_parent import MARK, Forked
+from control_plane.domain.errors import EngineFailed
 
 log = structlog.get_logger()
 
@@ -28,7 +28,6 @@ DIED: Final = "runner_died"  # reason of an EngineFailed: the process ended with
 
 CALL_FOLDER: Final = "call-"  # begins the name of a call's private folder
 
-_MARK: Final = "TENANTPLANE_CALL_ID"
 _EXIT_SECONDS: Final = 10.0
 _KEPT_LINES: Final = 200  # of standard error, for the log
 _PASSWORD: Final = re.compile(r"(?<=://)[^\s:@/]*:[^\s@/]*(?=@)|(?<=password=)[^\s&]+")
@@ -77,21 +76,8 @@ class Messages:
 class RunnerProcess:
     """One runner. Use as a context manager: at its end the process is gone."""
 
-    def __init__(
-        self, command: Sequence[str], *, cwd: Path, environment: Mapping[str, str]
-    ) -> None:
-        try:
-            self._process = subprocess.Popen(
-                command,
-                cwd=cwd,
-                env=dict(environment),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,  # a Ctrl-C for this process is not one for the runner
-            )
-        except OSError as error:
-            raise EngineUnavailable(f"the runner could not be started: {error.strerror}") from error
+    def __init__(self, started: Forked) -> None:
+        self._process = started
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._writing = threading.Lock()
         self._noise: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -115,16 +101,13 @@ class RunnerProcess:
         """Send one line; a runner that is gone is noticed when its answer is read."""
         pipe = self._process.stdin
         with self._writing, contextlib.suppress(OSError, ValueError):
-            if pipe is not None:
-                pipe.write(line.encode() + b"\n")
-                pipe.flush()
+            pipe.write(line.encode() + b"\n")
+            pipe.flush()
 
     def hang_up(self) -> None:
         """Close the runner's input, which stops it as the death of this process would."""
-        pipe = self._process.stdin
         with self._writing, contextlib.suppress(OSError, ValueError):
-            if pipe is not None:
-                pipe.close()
+            self._process.stdin.close()
 
     def line(self, *, seconds: float) -> bytes | None:
         """Return the next line, empty at the end of the output, None if none came in time."""
@@ -145,25 +128,22 @@ class RunnerProcess:
 
     def _end(self) -> None:
         self.hang_up()
-        try:
-            self._process.wait(_EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
+        if not self._process.wait(_EXIT_SECONDS):
             self._process.kill()  # its guard ends the rest
-            self._process.wait()
+            self._process.wait(_EXIT_SECONDS)
         self._quiet.wait(_EXIT_SECONDS)
+        self._process.close()
 
     def _read_lines(self) -> None:
-        if self._process.stdout is not None:
-            with self._process.stdout as pipe:
-                for line in pipe:
-                    self._lines.put(line)
+        with self._process.stdout as pipe:
+            for line in pipe:
+                self._lines.put(line)
         self._lines.put(b"")
 
     def _read_noise(self) -> None:
-        if self._process.stderr is not None:
-            with self._process.stderr as pipe:
-                for line in pipe:
-                    self._noise.append(line.decode("utf-8", "replace").rstrip())
+        with self._process.stderr as pipe:
+            for line in pipe:
+                self._noise.append(line.decode("utf-8", "replace").rstrip())
         self._quiet.set()
 
 
@@ -178,12 +158,12 @@ def living_calls(folder: Path) -> set[str]:
         # gone meanwhile, or another user's: neither is a process of ours
         with contextlib.suppress(psutil.Error, OSError):
             if process.status() != psutil.STATUS_ZOMBIE:
-                living.add(process.environ().get(_MARK, ""))
+                living.add(process.environ().get(MARK, "").strip())
     return living & ids
 
 
-def runner_environment(call_id: str, *, sandbox: bool) -> dict[str, str]:
-    """Return what the runner may see of this process's environment, with the call's mark.
+def runner_environment(*, sandbox: bool) -> dict[str, str]:
+    """Return what runners may see of this process's environment.
 
     For the sandbox no real credentials are passed on, whatever is set here.
     """
@@ -196,7 +176,7 @@ def runner_environment(call_id: str, *, sandbox: bool) -> dict[str, str]:
         passed |= {"AWS_ACCESS_KEY_ID": "sandbox", "AWS_SECRET_ACCESS_KEY": "sandbox"}
     keep_loopback_direct(passed)
     # its threads wait most of the time: with an arena of memory for each it is 12 MB larger
-    return {**passed, _MARK: call_id, "MALLOC_ARENA_MAX": "2"}
+    return {**passed, "MALLOC_ARENA_MAX": "2"}
 
 
 _PASSED: Final = frozenset(
