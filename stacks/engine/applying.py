@@ -190,6 +190,8 @@ def _planned(call: Call, done: Done, state: State | None) -> Planned:
     """Return what a preview over ``state`` said. Raises its failure."""
     if done.failure is not None:
         raise done.failure
+    if done.events.summary is None:
+        raise CallFailed(Code.ENGINE, "The engine succeeded, but told no plan.")
     request = call.request
     hide = call.hider(state).hide
     seen = plans.Preview(steps=done.events.started, run=done.run, state=state)

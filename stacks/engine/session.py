@@ -14,6 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from stacks.contract import Code
 from stacks.engine.cli import HELD
 from stacks.engine.failures import CallFailed
 
@@ -65,7 +66,10 @@ class Session:
     def preview(self, *, seconds: float) -> Done:
         """Wait for the preview; the engine is held when it succeeded."""
         ended = self._call.cli.wait_until_held(self._process, seconds=seconds)
-        return self._call.done(ended, self._planning, doing="plan the changes")
+        done = self._call.done(ended, self._planning, doing="plan the changes")
+        if done.ended is not None and done.failure is None:
+            raise CallFailed(Code.ENGINE, "The engine ended without asking for the program again.")
+        return done
 
     def lost(self) -> CallFailed:
         """Return the failure of an engine that ended while it was held."""

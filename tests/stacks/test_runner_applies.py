@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.stacks.cloud_process import CloudProcess
-from tests.stacks.runner_calls import Desk
+from tests.stacks.runner_calls import Desk, phase_begins
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -147,8 +147,8 @@ def test_an_engine_that_dies_while_it_is_held_has_done_nothing(desk: Desk) -> No
         running.until(lambda m: m["message"] == "planned")
         for pid in running.mark["pids"]:
             os.kill(pid, signal.SIGKILL)
-        outcome = running.finish()
-    assert (outcome.last["code"], outcome.last["changed"]) == ("engine_died", False)
+        last = running.until(lambda m: m["message"] == "failure")
+    assert (last["code"], last["changed"]) == ("engine_died", False)
     assert desk.result("up")["outcome"] == "applied"
 
 
@@ -248,14 +248,15 @@ def test_a_command_of_another_version_is_refused(desk: Desk, operation: str) -> 
     assert refused["data"] == {"version": "3.1.0", "needed": "3.259.0"}
 
 
-def test_a_command_that_writes_no_plan_is_told(desk: Desk, tmp_path: Path) -> None:
+@pytest.mark.parametrize("operation", ["preview", "up"])
+def test_a_command_that_does_nothing_is_told(desk: Desk, tmp_path: Path, operation: str) -> None:
     desk.plan()
     other = tmp_path / "pulumi"
     other.write_text("#!/bin/sh\n")
     other.chmod(0o755)
-    refused = desk.failure("preview", cli=str(other))
-    assert refused["code"] == "engine"
-    assert "wrote no plan" in refused["text"]
+    refused = desk.failure(operation, cli=str(other))
+    assert (refused["code"], refused["changed"]) == ("engine", False)
+    assert "The engine" in refused["text"]
 
 
 def test_a_backend_that_cannot_be_used_is_told(desk: Desk, tmp_path: Path) -> None:
@@ -290,10 +291,10 @@ def test_a_state_that_cannot_be_read_after_the_apply_does_not_hide_what_was_made
 
 
 def test_an_engine_that_is_killed_may_have_changed_something(desk: Desk) -> None:
-    desk.plan()  # the stack exists, so that the apply is the first to hold it
     with desk.start("up") as running:
-        holder = running.until(lambda m: m.get("kind") == "engine")["body"]["pid"]
-        os.kill(holder, signal.SIGKILL)
+        running.until(lambda m: phase_begins(m, "apply"))
+        for pid in running.mark["pids"]:
+            os.kill(pid, signal.SIGKILL)
         last = running.finish().last
     assert (last["code"], last["changed"]) == ("engine_died", True)
 
