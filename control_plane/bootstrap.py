@@ -76,7 +76,7 @@ class Parts:
 
     @cached_property
     def objects(self) -> ObjectStore:
-        """The store of bundles and saved plans. Raises ``SettingInvalid``."""
+        """The store of bundles. Raises ``SettingInvalid``."""
         return open_store(self.settings.objects_url, folder=self.home.part(_OBJECTS))
 
     @cached_property

@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     public_url: str | None = _setting(None, "URL that download links begin with", _API)
     objects_url: str | None = _setting(
         None,
-        "store of bundles and saved plans: file:// or s3://; unset: a folder in the home",
+        "store of bundles: file:// or s3://; unset: a folder in the home",
         *_SERVING,
     )
 
@@ -145,7 +145,7 @@ class Settings(BaseSettings):
         None, "overrides the approval rules' expiry", *_SERVING, gt=0
     )
     run_details_days: float = _setting(
-        90, "days that progress lines and saved plans outlive a run", *_SERVING, ge=1, le=3650
+        90, "days that progress lines outlive a run", *_SERVING, ge=1, le=3650
     )
     link_hours: float = _setting(72, "lifetime of a download link", _API, gt=0, le=24 * 30)
 

@@ -23,7 +23,7 @@ _MARK_TEXT: Final = b"A home folder of tenantplane, made by `tenantctl keys crea
 class Key(StrEnum):
     """The keys of an installation; each is one file in the folder ``keys``."""
 
-    MASTER = "master"  # passphrases of stacks, sealed plans: the worker
+    MASTER = "master"  # passphrases of stacks: the worker
     BUNDLE = "bundle"  # signs Mode C bundles: the worker
     AUDIT = "audit"  # signs the audit logs: the signer
     PAGE = "page"  # marks page tokens: the API

@@ -14,7 +14,7 @@ from control_plane.ports import Json
 
 
 class ObjectStore(Protocol):
-    """Bytes under a key: saved plans (sealed), archives, attestations.
+    """Bytes under a key: archives, attestations.
 
     Each raises ``Unavailable`` when the store cannot be reached.
     """

@@ -166,6 +166,20 @@ def test_a_state_that_is_written_is_signed_and_read_by_the_engine(stored: Desk) 
     assert {o["op"] for o in stored.plan()["operations"]} == {"same", "create"}
 
 
+def test_a_stack_is_made_once_and_never_over_another(stored: Desk) -> None:
+    stored.plan()  # the engine itself lays out a store that nobody has used
+    backend = backend_of(stored)
+    assert backend.is_laid_out
+    other = replace(backend, stack=f"other-{os.urandom(3).hex()}.production.a")
+    assert other.state() is None
+    other.create()
+    assert other.state() == {}
+    stored.result("up", verify=False)
+    before = stored.state_digest()
+    backend.create()
+    assert stored.state_digest() == before
+
+
 def test_of_the_history_the_newest_updates_are_kept(stored: Desk) -> None:
     backend = backend_of(stored)
     folder = f".pulumi/history/tenantplane/{stored.stack}"
