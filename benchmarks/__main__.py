@@ -29,6 +29,7 @@ def main() -> int:
     # In this order: what fills the database comes last.
     areas: Mapping[str, Callable[[Site], list[Figure]]] = {
         "mode_a": lambda site: mode_a.measure(site, pairs=given.pairs),
+        "many": mode_a.measure_many,
         "rest": resting.measure,
     }
     options.add_argument("areas", nargs="*", metavar="AREA", help=f"of {', '.join(areas)}; all")

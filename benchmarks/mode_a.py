@@ -1,4 +1,4 @@
-"""Mode A against the bare script: request to ready, and the memory of a run.
+"""Mode A against the bare script: request to ready, many at a time, and the memory of a run.
 
 Pairs are interleaved, since machines are noisy: read the ratio, not the seconds.
 """
@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import psutil
@@ -20,6 +22,8 @@ from benchmarks.figures import Figure, median_and_range
 from benchmarks.site import REGION, Site, request_body
 from stacks.engine.backend import engine_url
 
+_MANY = 16
+_AT_ONCE = 2
 POLL_SECONDS = 0.1  # each question costs the two sides of one machine CPU, so not more often
 
 
@@ -34,14 +38,38 @@ def measure(site: Site, *, pairs: int) -> list[Figure]:
         _median("Mode A, request to ready", ours, "s"),
         _median("bare script, start to end", bare, "s"),
         _median("Mode A over the bare script", ratios, "", target=0.55),
+        _median("control plane's share of a run", sides.shares, "s", target=0.2),
         Figure(name="api + worker idle, RSS", value=idle, unit="MB", target=220),
         Figure(name="a run with its CLI and provider, largest PSS", value=sides.peak, unit="MB",
                target=230),
     ]  # fmt: skip
 
 
+def measure_many(site: Site) -> list[Figure]:
+    """Measure sixteen tenants, two at a time, against a pool of two threads of bare scripts."""
+    site.hub()
+    sides = _Sides(site)
+    started = time.perf_counter()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(sides.bare, range(1001, 1001 + _MANY)))
+    bare = time.perf_counter() - started
+    started = time.perf_counter()
+    found = [
+        site.automation.post("/v1/provisioning-requests", request_body(f"m{number}"))
+        for number in range(_MANY)
+    ]
+    for each in found:
+        sides.wait_until_ready(each["tenant"]["id"])
+    ours = time.perf_counter() - started
+    print(f"  ours {ours:.1f} s, bare {bare:.1f} s")
+    return [
+        Figure(name=f"{_MANY} Mode A tenants, two at a time, over two threads of bare scripts",
+               value=ours / bare, unit="", target=0.65, detail=f"{ours:.1f} s, {bare:.1f} s"),
+    ]  # fmt: skip
+
+
 def _median(
-    name: str, values: tuple[float, ...] | list[float], unit: str, *, target: float | None = None
+    name: str, values: Sequence[float], unit: str, *, target: float | None = None
 ) -> Figure:
     return Figure(
         name=name, value=statistics.median(values), unit=unit, target=target,
@@ -64,6 +92,7 @@ class _Sides:
         self._site = site
         self._folder = site.running.settings.home.absolute()
         self.peak = 0.0
+        self.shares: list[float] = []  # seconds of a run in which neither engine nor cloud worked
 
     def pair(self, number: int) -> tuple[float, float]:
         """Measure both sides, the order alternating."""
@@ -78,16 +107,34 @@ class _Sides:
         with _Peak(self._site.process("worker")) as peak:
             started = time.perf_counter()
             found = automation.post("/v1/provisioning-requests", request_body(f"a{number}"))
-            while True:
-                tenant = automation.get(f"/v1/tenants/{found['tenant']['id']}")
-                if tenant["status"] == "ready":
-                    break
-                if tenant["status"] == "failed":
-                    raise SystemExit(f"{tenant['slug']} failed")
-                time.sleep(POLL_SECONDS)
+            tenant = self.wait_until_ready(found["tenant"]["id"])
             seconds = time.perf_counter() - started
         self.peak = max(self.peak, peak.megabytes)
+        self.shares.append(seconds - self._engine_seconds(tenant["run_id"]))
         return seconds
+
+    def wait_until_ready(self, tenant_id: str) -> dict[str, Any]:
+        """Ask until the tenant is ready, and return it."""
+        while True:
+            tenant: dict[str, Any] = self._site.automation.get(f"/v1/tenants/{tenant_id}")
+            if tenant["status"] == "ready":
+                return tenant
+            if tenant["status"] == "failed":
+                raise SystemExit(f"{tenant['slug']} failed: {tenant['error']}")
+            time.sleep(POLL_SECONDS)
+
+    def _engine_seconds(self, run_id: str) -> float:
+        """Return how long the engine planned, applied and looked in a run."""
+        after, total = 0, 0.0
+        while True:
+            page = self._site.ops.get(f"/v1/runs/{run_id}/events", after=after)
+            for line in page["items"]:
+                body = line["body"]
+                if line["kind"] == "phase" and body["phase"] != "gate":
+                    total += body.get("seconds") or 0.0
+            if not page["items"] or page["items"][-1]["seq"] == after:
+                return total
+            after = page["items"][-1]["seq"]
 
     def bare(self, number: int) -> float:
         """Return seconds of the bare script for the same program with a spec of its own."""
