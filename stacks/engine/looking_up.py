@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from stacks.contract import UNKNOWN, Code, Request
@@ -43,6 +44,38 @@ class Verdict:
     sure: bool = True
 
 
+# Those that every stack is asked about; that of EC2 alone takes 16 MB.
+_USUAL_SERVICES = (
+    *("resourcegroupstaggingapi", "s3", "iam", "kms", "logs", "ssm", "secretsmanager"),
+    "cloudwatch",
+)
+_NOBODY = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
+
+
+def read_descriptions() -> None:
+    """Read the descriptions of the usual services, for all calls that are forked from here."""
+    session = _session()
+    for service in _USUAL_SERVICES:
+        session.client(service, region_name="us-east-1", **_NOBODY)
+
+
+def _session() -> Any:
+    import boto3  # noqa: PLC0415 - only what looks things up asks the cloud itself
+    import botocore.session  # noqa: PLC0415
+
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _descriptions())
+    return boto3.session.Session(botocore_session=core)
+
+
+@cache
+def _descriptions() -> Any:
+    """What botocore reads descriptions with, and keeps them: no credentials, no connection."""
+    from botocore.loaders import create_loader  # noqa: PLC0415 - see _session
+
+    return create_loader()
+
+
 class Cloud:
     """Asks the services of the cloud; its methods may be called by several threads.
 
@@ -59,7 +92,7 @@ class Cloud:
             self._options["endpoint_url"] = cloud.endpoint
         if cloud.role_arn:
             self._options |= _assumed(boto3, self._options, cloud.role_arn, cloud.external_id)
-        self._session: Any = boto3.session.Session()  # its services are names from the table
+        self._session: Any = _session()  # its services are names from the table
         self._clients: dict[str, Any] = {}
         self._making = threading.Lock()
 

@@ -127,6 +127,7 @@ class EngineHost:
     def _import(self) -> None:
         try:
             importlib.import_module("pulumi.runtime.proto.events_pb2")
+            _leave_out_places()
             module = importlib.import_module("stacks.program")
             module.load(self._program)
             self._main = module.main
@@ -158,7 +159,7 @@ class EngineHost:
     def _run_program(self, request: Any) -> str | None:
         import pulumi  # noqa: PLC0415 - imported meanwhile
         from pulumi.runtime import reset_options, run_in_stack, set_all_config  # noqa: PLC0415
-        from pulumi.runtime.settings import get_monitor  # noqa: PLC0415
+        from pulumi.runtime.settings import get_engine, get_monitor  # noqa: PLC0415
 
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         reset_options(
@@ -170,6 +171,7 @@ class EngineHost:
             preview=request.dryRun,
             organization=request.organization or "organization",
         )
+        _leave_out_debug(get_engine())
         self._watch(get_monitor())
         if request.config:
             set_all_config(dict(request.config), list(request.configSecretKeys) or None)
@@ -201,10 +203,6 @@ class EngineHost:
         register, finish = monitor.RegisterResource, monitor.RegisterResourceOutputs
 
         def registered(request: Any, *arguments: Any, **options: Any) -> Any:
-            # Where in the source it was registered: three quarters of a small resource's state,
-            # which is written again at each step.
-            for name in ("sourcePosition", "stackTrace"):
-                request.ClearField(name)
             response = register(request, *arguments, **options)
             told = MessageToDict(request)
             inherited = run.registered.get(request.parent, {}).get("deletedWith")
@@ -266,6 +264,29 @@ class EngineHost:
                 stream.on_event(json.loads(events_pb2.EventRequest.FromString(request).event))
         finally:
             stream.ended.set()
+
+
+def _leave_out_places() -> None:
+    """Have the SDK register resources without saying where in the source.
+
+    That is three quarters of the state of a small resource, which is written again at each step.
+    """
+    module: Any = importlib.import_module("pulumi.runtime.resource")
+    module._get_stack_trace = lambda: None
+    module._get_source_position = lambda _: None
+
+
+def _leave_out_debug(engine: Any) -> None:
+    """Send no debug messages through this stub: a call each, for the engine to throw away."""
+    from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - imported meanwhile
+
+    log = engine.Log
+
+    def told(request: Any, *arguments: Any, **options: Any) -> Any:
+        if request.severity != engine_pb2.DEBUG:
+            log(request, *arguments, **options)
+
+    engine.Log = told
 
 
 if TYPE_CHECKING:  # generic in the stubs alone
