@@ -59,7 +59,7 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
         return Obstacle(on=BlockedOn.PENDING_UNRESOLVED, error=error)
     after = core.engine.inspect(call, marks=marks)
 
-    def store(act: Act, run: Run, _: Deployment) -> None:
+    def store(act: Act, run: Run, deployment: Deployment) -> Obstacle | None:
         if resolved:
             record_run(
                 act, "pending.resolved", run,
@@ -70,9 +70,20 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
             )  # fmt: skip
         is_resumed = died and run.status not in TERMINAL_RUN
         _settled(act, run, call, after.state_digest, is_ours=is_ours, is_resumed=is_resumed)
+        return _unverifiable(run, deployment, after.state_digest)
 
-    write(core, call, store)
-    return None
+    return write(core, call, store)
+
+
+def _unverifiable(run: Run, before: Deployment, state_digest: str | None) -> Obstacle | None:
+    """A state that was settled holds what the cloud has now, whatever was applied.
+
+    A look at the cloud would agree with it: whether it is as it should be, only a plan tells.
+    """
+    if run.status is not RunStatus.VERIFYING or state_digest == before.state_digest:
+        return None
+    error = PlanMoved("the cloud changed before it was verified", parts=["state"])
+    return Obstacle(on=BlockedOn.STATE_MOVED, error=error)
 
 
 def _may_break(lock: LockInfo, owners: dict[str, CallRecord], now: datetime) -> bool:

@@ -52,12 +52,12 @@ class Hider:
     """Replaces ciphertexts by what distinguishes two secrets without revealing them."""
 
     def __init__(self, crypter: Crypter, hmac_key: str) -> None:
-        self._crypter = crypter
+        self.crypter = crypter
         self._key = bytes.fromhex(hmac_key)
 
     def hide(self, ciphertext: str) -> str:
         """Return ``hmac-sha256:<hex>`` of the secret: equal for equal secrets of a deployment."""
-        plain = self._crypter.decrypt(ciphertext)
+        plain = self.crypter.decrypt(ciphertext)
         return "hmac-sha256:" + hmac.new(self._key, plain, hashlib.sha256).hexdigest()
 
 
