@@ -233,7 +233,7 @@ class Applied(Message):
 
 
 class Check(Message):
-    """A check of what exists: outputs_present, answers_in_cloud, plans_only_same, …"""
+    """A check of what exists: outputs_present, answers_in_cloud, as_applied, …"""
 
     name: str
     ok: bool

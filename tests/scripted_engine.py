@@ -53,7 +53,7 @@ from tests.scripted_stacks import (
 
 HOST: Final = "host-a"
 PID: Final = 4711
-CHECKS: Final = ("outputs_present", "answers_in_cloud", "plans_only_same", "nothing_unknown")
+CHECKS: Final = ("outputs_present", "answers_in_cloud", "as_applied", "nothing_unknown")
 
 
 class ScriptedEngine:
@@ -183,7 +183,7 @@ class ScriptedEngine:
                 raise EngineFailed("there is no such stack", reason="backend")
             refuse_unfit(stack)
             on_events([("phase", {"phase": "verify", "status": "started"})])
-            return self._look(stack, call)
+            return self._look(stack)
 
     def inspect(self, call: EngineCall, *, marks: Sequence[CallMark]) -> StackInspection:
         """Tell, without changing anything, what earlier calls have left on the stack."""
@@ -374,17 +374,23 @@ class ScriptedEngine:
         return EngineResult(
             outcome="canceled" if is_canceled else outcome,
             state_digest=stack.state_digest(),
-            look=None if is_canceled else self._look(stack, call),
+            look=None if is_canceled else self._look(stack, planned=self._to_do(stack, call)),
             **done,
         )
 
-    def _look(self, stack: ScriptedStack, call: EngineCall) -> Look:
-        rest = [op.name for op in compare(stack, self._wanted(call)) if op.op != "same"]
-        rest += [change.name for change in output_changes(stack.outputs, self._exports(call))]
+    def _to_do(self, stack: ScriptedStack, call: EngineCall) -> list[str]:
+        operations = compare(stack, self._wanted(call))
+        outputs = output_changes(stack.outputs, self._exports(call))
+        return [o.name for o in operations if o.op != "same"] + [o.name for o in outputs]
+
+    def _look(self, stack: ScriptedStack, planned: Sequence[str] = ()) -> Look:
+        """Compare the cloud with the state; ``planned`` is what the call has not applied."""
         lost = [stack.resources[urn]["name"] for urn in sorted(stack.lost)]
+        missing = "not in the cloud: " + ", ".join(lost) if lost else ""
+        rest = "not applied: " + ", ".join(planned) if planned else ""
         faults = {
-            "plans_only_same": "planned: " + ", ".join([*rest, *lost]) if rest or lost else "",
-            "answers_in_cloud": "not in the cloud: " + ", ".join(lost) if lost else "",
+            "as_applied": "; ".join(filter(None, (missing, rest))),
+            "answers_in_cloud": missing,
         } | dict.fromkeys(self.failing_checks, "made to fail")
         return Look(
             checks=tuple(

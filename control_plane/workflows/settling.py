@@ -37,6 +37,7 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
     with core.act() as act:
         calls = act.uow.queries.calls_of(call.deployment_id, limit=CALLS_KEPT)
         owners = {c.id: c for c in calls}
+        is_verifying = act.uow.runs.need(call.run_id).status is RunStatus.VERIFYING
     died = any(c.run_id == call.run_id and c.id != call.call_id and c.is_unanswered for c in calls)
     earlier = [c.id for c in calls if c.id != call.call_id and c.host == core.here.host]
     ended = core.engine.clean_up(call, end_calls=earlier, break_locks=())
@@ -58,6 +59,9 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
     except PendingUnresolved as error:
         return Obstacle(on=BlockedOn.PENDING_UNRESOLVED, error=error)
     after = core.engine.inspect(call, marks=marks)
+    # A resolved state holds what the cloud has now, whatever was applied, so a look at the cloud
+    # agrees with it. Whether it is as it should be, only a plan tells.
+    is_moved = is_verifying and not core.engine.plan(call, on_events=listener).is_empty
 
     def store(act: Act, run: Run, _: Deployment) -> None:
         if resolved:
@@ -69,10 +73,14 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
                 ],
             )  # fmt: skip
         is_resumed = died and run.status not in TERMINAL_RUN
-        _settled(act, run, call, after.state_digest, is_ours=is_ours, is_resumed=is_resumed)
+        if not is_moved:
+            _settled(act, run, call, after.state_digest, is_ours=is_ours, is_resumed=is_resumed)
 
     write(core, call, store)
-    return None
+    if not is_moved:
+        return None
+    why = PlanMoved("the cloud changed before it was verified", parts=["state"])
+    return Obstacle(on=BlockedOn.STATE_MOVED, error=why)
 
 
 def _may_break(lock: LockInfo, owners: dict[str, CallRecord], now: datetime) -> bool:

@@ -16,7 +16,7 @@ from control_plane.workflows.core import Act
 from control_plane.workflows.placing import policy_scope
 from control_plane.workflows.recording import record_run
 
-ENGINE_CHECKS = ("outputs_present", "answers_in_cloud", "plans_only_same", "nothing_unknown")
+ENGINE_CHECKS = ("outputs_present", "answers_in_cloud", "as_applied", "nothing_unknown")
 _NAMED = 5  # violations named in the detail of a check
 ISOLATION = "isolation"  # the policy rule whose verdict is a check of its own
 

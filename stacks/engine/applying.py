@@ -85,8 +85,6 @@ def look(call: Call) -> Result:
             Code.BACKEND, "The stack does not exist in the backend, so it cannot be verified."
         )
     _refuse_unfit(call, state)
-    call.warm_provider(state)
-    call.start_host()
     found = verify(call, state)
     return Result(
         outcome="looked",
@@ -116,7 +114,7 @@ def _verified(
     changed = applied and not plans.is_empty(planned.operations, planned.outputs)
     if call.request.verify and not canceled:
         try:
-            found = verify(call, state)
+            found = verify(call, state, planned=None if applied else planned)
         except CallFailed as failed:
             if failed.code is not Code.CANCELED:
                 raise replace(

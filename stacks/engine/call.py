@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from stacks.contract import Code, Request
 from stacks.engine.backend import PROJECT, Backend, State, salt_of, update_message
@@ -21,7 +22,7 @@ from stacks.engine.passphrase import Crypter, Hider
 from stacks.engine.recorder import Recorder
 from stacks.engine.sdk import VERSION, EngineHost, ProgramRun
 from stacks.engine.state import has_provider, state_digest
-from stacks.engine.warm import WarmProvider
+from stacks.engine.warm import ProviderProcess
 
 _QUICK_SECONDS = 60.0  # for commands that only touch the backend
 
@@ -60,7 +61,7 @@ class Call:
         self.seconds: dict[str, float] = {}
         self.host: EngineHost | None = None
         self._guard = guard
-        self._warm: WarmProvider | None = None
+        self._warm: ProviderProcess | None = None
         self._crypters: dict[str | None, Crypter] = {}
         self._phase = "start"
 
@@ -209,9 +210,15 @@ class Call:
     def warm_provider(self, state: State | None) -> None:
         """Start the provider for all commands of this call, where that is safe; see ``warm``."""
         if self.request.cloud.provider == "sandbox" and not has_provider(state):
-            self._warm = WarmProvider(
-                self._guard, self.folder.plugin, self.cli.environment, self.folder.root
-            )
+            self._warm = self._start_provider(self.folder.plugin)
+
+    def provider_process(self, version: str) -> ProviderProcess:
+        """Return a provider for a look at the end of this call: the warm one, or its own."""
+        warm, self._warm = self._warm, None
+        return warm or self._start_provider(self.folder.provider(version))
+
+    def _start_provider(self, executable: Path) -> ProviderProcess:
+        return ProviderProcess(self._guard, executable, self.cli.environment, self.folder.root)
 
     def _attached(self) -> dict[str, str]:
         return self._warm.attach() if self._warm is not None else {}

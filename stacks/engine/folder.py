@@ -42,6 +42,18 @@ class CallFolder:
         """The executable of the sandbox's provider, if the call uses it."""
         return self.root / "plugin" / "pulumi-resource-aws"
 
+    def provider(self, version: str) -> Path:
+        """Return the executable of a provider: the sandbox's, or an installed official one's.
+
+        Raises ``CallFailed`` when it is not installed.
+        """
+        if self.plugin.exists():
+            return self.plugin
+        path = self.home / "plugins" / f"resource-aws-v{version}" / self.plugin.name
+        if not path.exists():
+            raise CallFailed(Code.ENGINE, f"The provider aws {version} is not installed.")
+        return path
+
     @property
     def settings(self) -> Path:
         """The stack's settings: salt, key and config."""

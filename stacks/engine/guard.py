@@ -3,9 +3,9 @@
 It is forked before anything else is imported, waits at a pipe whose other end only the runner
 holds, and does nothing until the pipe closes. A runner that ends normally says so first.
 
-It is also the parent of the warm provider. A provider ends with its parent, and one that ends while
-it creates something makes the engine believe that nothing was created. So it must outlive the
-runner, until the engine has ended.
+It is also the parent of the providers that the runner has started. A provider ends with its parent,
+and one that ends while it creates something makes the engine believe that nothing was created. So
+it must outlive the runner, until the engine has ended.
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ class Guard:
     def start_provider(
         self, executable: Path, environment: Mapping[str, str], folder: Path, output: Path
     ) -> None:
-        """Have a provider started as the guard's child; its output goes into a file."""
+        """Have a provider started as the guard's child.
+
+        Its output goes into a file, and its process id into one beside it, of the suffix ``.pid``:
+        0 when it cannot be started.
+        """
         order = {
             "executable": str(executable),
             "environment": dict(environment),
@@ -96,30 +100,44 @@ def _watch(reading: int, call_id: str, folder: Path, engine: str, stop_seconds: 
         os.dup2(nothing, standard)
     os.closerange(3, reading)
     os.closerange(reading + 1, 256)
+    providers: list[subprocess.Popen[bytes]] = []
     with os.fdopen(reading, "rb") as orders:
         while order := orders.read(1):
             if order == _IN_ORDER:
+                # also one that was ordered so late that the runner has not found it
+                for provider in providers:
+                    provider.kill()
+                    provider.wait()
                 return
             line = orders.readline()
             if order == _START and line.endswith(b"\n"):
-                _start(json.loads(line))
+                providers += _start(json.loads(line))
     from stacks.engine import processes  # noqa: PLC0415 - only a dead runner's guard needs psutil
 
     processes.end_marked([call_id], engine=engine, grace_seconds=stop_seconds)
     remove_folder(folder, call_id)
 
 
-def _start(order: Mapping[str, Any]) -> None:
-    with Path(order["output"]).open("wb") as out, contextlib.suppress(OSError):
-        subprocess.Popen(
-            [order["executable"]],
-            env=order["environment"],
-            cwd=order["folder"],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+def _start(order: Mapping[str, Any]) -> list[subprocess.Popen[bytes]]:
+    """Start a provider; an order that comes when the folder is removed already starts nothing."""
+    output = Path(order["output"])
+    started: list[subprocess.Popen[bytes]] = []
+    with contextlib.suppress(OSError), output.open("wb") as out:
+        started.append(
+            subprocess.Popen(
+                [order["executable"]],
+                env=order["environment"],
+                cwd=order["folder"],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         )
+    with contextlib.suppress(OSError):
+        pid = started[0].pid if started else 0
+        output.with_suffix(".pid").write_text(str(pid), encoding="ascii")
+    return started
 
 
 def _ignore(*_: object) -> None:

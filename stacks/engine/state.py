@@ -40,6 +40,10 @@ _BOUND = (
 )
 
 
+# What of a resource says that something is still to be done with it, and what.
+_TO_DO = {"delete": "delete", "pendingReplacement": "create", "taint": "replace"}
+
+
 def state_digest(state: State | None, hide: Hide) -> str:
     """Return the digest of a state; that of no stack equals that of an empty one.
 
@@ -76,13 +80,29 @@ def resources_of(state: State | None) -> list[PlannedResource]:
     return sorted(found, key=lambda r: (r.urn, r.operation))
 
 
-def in_cloud(state: State | None) -> list[str]:
-    """Return the URNs of everything that a provider made, sorted."""
-    return sorted(
-        r["urn"]
+def in_cloud(state: State | None) -> list[Mapping[str, Any]]:
+    """Return everything that a provider made or read, also what is still to be deleted."""
+    return [
+        r
         for r in _resources(state)
-        if r.get("custom") and not r["type"].startswith("pulumi:")
-    )
+        if r.get("custom") and not r["type"].startswith("pulumi:") and not r.get("viewOf")
+    ]
+
+
+def unfinished(state: State | None) -> list[str]:
+    """Name what the engine has still to do by a state, as the next plan would, sorted."""
+    found = {
+        f"{name_of(r['urn'])} ({op})"
+        for r in _resources(state)
+        for mark, op in _TO_DO.items()
+        if r.get(mark)
+    }
+    return sorted(found)
+
+
+def provider_of(state: State | None, reference: str) -> Mapping[str, Any] | None:
+    """Return the provider that a resource names as ``URN::ID``."""
+    return next((r for r in _resources(state) if f"{r['urn']}::{r.get('id')}" == reference), None)
 
 
 def outputs_of(state: State | None) -> tuple[dict[str, Any], tuple[str, ...]]:

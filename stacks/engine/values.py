@@ -11,7 +11,7 @@ SIGNATURE = "4dabf18193072939515e22adb298388d"  # marks an object as a special v
 SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the mark of a secret, not a secret
 SECRET_MASK: Mapping[str, Any] = {"secret": True}
 
-Decrypt = Callable[[str], bytes]  # ciphertext -> JSON
+Decrypt = Callable[[str], bytes]  # ciphertext -> the secret as JSON
 Hide = Callable[[Mapping[str, Any]], Any]  # marked secret -> what may be digested
 
 
@@ -43,16 +43,33 @@ def hidden(value: Any, hide: Hide) -> Any:
 
 
 def opened(value: Any, decrypt: Decrypt) -> Any:
-    """Return the value with every encrypted secret in the open, marked as the SDK marks it."""
+    """Return the value with every secret in the open, still marked, as providers are sent it.
+
+    Raises ``ValueError`` for special values of other kinds, which no stack of ours has: assets,
+    archives and references to resources are sent in forms of their own.
+    """
     if is_secret(value):
-        ciphertext = value.get("ciphertext")
-        if not isinstance(ciphertext, str):
-            return value
-        return {SIGNATURE: SECRET, "value": json.loads(decrypt(ciphertext))}
+        return {
+            SIGNATURE: SECRET,
+            "value": opened(json.loads(decrypt(value["ciphertext"])), decrypt),
+        }
     if isinstance(value, Mapping):
+        if SIGNATURE in value:
+            raise ValueError("a special value that is not a secret")
         return {str(k): opened(v, decrypt) for k, v in value.items()}
     if isinstance(value, list):
         return [opened(v, decrypt) for v in value]
+    return value
+
+
+def bared(value: Any) -> Any:
+    """Return an opened value without the marks of its secrets."""
+    if is_secret(value):
+        return bared(value["value"])
+    if isinstance(value, Mapping):
+        return {k: bared(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [bared(v) for v in value]
     return value
 
 

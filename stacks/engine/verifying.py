@@ -1,4 +1,4 @@
-"""Verification: one look at every resource and one preview, and the checks of what they say."""
+"""Verification: a look at everything in the cloud, and the checks of what it finds."""
 
 from __future__ import annotations
 
@@ -7,60 +7,44 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from stacks.contract import UNKNOWN, Check, Code, Look, Program
+from stacks.contract import UNKNOWN, Check, Code, Look, Planned, Program
 from stacks.engine.backend import State
 from stacks.engine.failures import CallFailed, name_of
 from stacks.engine.looking_up import code_of
-from stacks.engine.plan import Preview, operations_of, output_changes
-from stacks.engine.state import in_cloud, outputs_of, resources_of
+from stacks.engine.state import outputs_of, resources_of, unfinished
 from stacks.engine.strangers import strangers
 
 if TYPE_CHECKING:
-    from stacks.engine.call import Call, Done
+    from stacks.engine.call import Call
+    from stacks.engine.looking import Sight
 
-_LOOK = ["preview", "--refresh", "--skip-plugin-pre-install"]
-_NO_ANSWER = frozenset(
-    {
-        Code.CANCELED,
-        Code.PARENT_GONE,
-        Code.ENGINE_DIED,
-        Code.PROVIDER_DIED,
-        Code.BACKEND,
-        Code.BACKEND_UNAVAILABLE,
-        Code.PASSPHRASE,
-    }
-)
 _SAME = frozenset({"same", "read"})
 _NAMED = 10  # resources named in the detail of a check
 
 
-def verify(call: Call, state: State | None) -> Look:
-    """Return what is found when every resource is checked and the program planned again.
+def verify(call: Call, state: State | None, *, planned: Planned | None = None) -> Look:
+    """Return what is found when every resource is read and compared with what was applied.
 
-    Whatever the cloud, the program or a deadline leaves open fails a check. Raises ``CallFailed``
-    when there is no answer at all: the call was canceled, a process died, the state cannot be read.
+    ``planned`` is what this call has planned over the state and not applied: it fails a check,
+    and so does whatever the cloud, the provider or a deadline leaves open. Raises ``CallFailed``
+    when there is no answer at all: the call was canceled, the provider died, the state cannot be
+    read.
     """
-    seconds = call.request.deadlines.verify_seconds
+    from stacks.engine.looking import look_at  # noqa: PLC0415 - the SDK, imported meanwhile
+
+    until = time.monotonic() + call.request.deadlines.verify_seconds
     with call.phase("verify"):
-        end = time.monotonic() + seconds
-        search = ThreadPoolExecutor(max_workers=1)  # beside the engine, which takes longer
+        search = ThreadPoolExecutor(max_workers=1)  # beside the look
         unknown = search.submit(strangers, call.request, state)
         search.shutdown(wait=False)
-        done = call.engine(
-            "verify",
-            _LOOK,
-            doing="verify the stack",
-            seconds=seconds,
-        )
-        if done.failure is not None and done.failure.code in _NO_ANSWER:
-            raise done.failure
-        nothing_unknown = _nothing_unknown(unknown, seconds=max(end - time.monotonic(), 0.0))
+        sight = look_at(call, state, until=until)
+        nothing_unknown = _nothing_unknown(call, unknown, until=until)
     outputs, secret_outputs = outputs_of(state)
-    exported = done.run.exported
+    exported = call.host.run.exported if call.host is not None else ()
     return Look(
         checks=(
-            _answers_in_cloud(done, state),
-            _plans_only_same(call, done, state),
+            _answers_in_cloud(sight),
+            _as_applied(sight, unfinished(state), planned),
             _outputs_present(call.request.program, exported, outputs),
             nothing_unknown,
         ),
@@ -71,71 +55,68 @@ def verify(call: Call, state: State | None) -> Look:
     )
 
 
-def _answers_in_cloud(done: Done, state: State | None) -> Check:
+def _answers_in_cloud(sight: Sight) -> Check:
     """Every resource that a provider made was read, and the cloud knew it."""
-    wanted = in_cloud(state)
-    looked = {str(m["urn"]): m for m in done.events.done if m.get("op") == "refresh"}
-    missing = [urn for urn in wanted if urn in looked and not looked[urn].get("new")]
-    failed = sorted({str(m["urn"]) for m in done.events.failed})
-    unasked = [urn for urn in wanted if urn not in looked and urn not in failed]
-    problems = [
-        text
-        for text, urns in (
-            ("not in the cloud", missing),
-            ("did not respond", failed),
-            ("not checked", unasked),
-        )
-        if urns
-        for text in [f"{text}: {_named(urns)}"]
-    ]
-    if problems and done.failure is not None:
-        problems.append(done.failure.text)
-    return Check(
-        name="answers_in_cloud",
-        ok=not problems,
-        detail="; ".join(problems) or f"{len(wanted)} resources answered",
+    return _check(
+        "answers_in_cloud",
+        [
+            ("not in the cloud", _names(sight.named(lambda seen: seen.is_missing))),
+            ("did not respond", _names(sight.named(lambda seen: seen.error is not None))),
+            ("not checked", _names(sight.unasked)),
+        ],
+        failure=sight.failure,
+        good=f"{len(sight.asked)} resources answered",
     )
 
 
-def _nothing_unknown(unknown: Future[list[str]], *, seconds: float) -> Check:
+def _as_applied(sight: Sight, unfinished: Sequence[str], planned: Planned | None) -> Check:
+    """Everything in the cloud is as it was applied, and nothing is left to be applied."""
+    open_ = sight.named(lambda seen: seen.error is not None) + sight.unasked
+    return _check(
+        "as_applied",
+        [
+            ("not in the cloud", _names(sight.named(lambda seen: seen.is_missing))),
+            ("differs from what was applied", sight.differing),
+            ("not compared", _names(open_)),
+            ("not applied", [*unfinished, *_planned(planned)]),
+        ],
+        failure=sight.failure,
+        good=f"{len(sight.asked)} resources as applied",
+    )
+
+
+def _planned(planned: Planned | None) -> list[str]:
+    """Describe what a plan would do: operations, options and outputs."""
+    if planned is None:
+        return []
+    operations = [
+        f"{o.name} ({', '.join((*((o.op,) if o.op not in _SAME else ()), *o.options))})"
+        for o in planned.operations
+        if o.op not in _SAME or o.options
+    ]
+    return operations + [f"output {o.name} ({o.kind})" for o in planned.outputs]
+
+
+def _nothing_unknown(call: Call, unknown: Future[list[str]], *, until: float) -> Check:
     """Nothing in the cloud belongs to the deployment and is not in its state."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - loaded by now
 
+    from stacks.engine.looking import NO_ANSWER, completed  # noqa: PLC0415 - see above
+
     name = "nothing_unknown"
     try:
-        found = unknown.result(seconds)
-    except TimeoutError:
-        return Check(name=name, ok=False, detail="the cloud was not searched within the deadline")
+        for _ in completed(call, [unknown], until=until):
+            pass
+        found = unknown.result()
     except CallFailed as failed:
-        return Check(name=name, ok=False, detail=failed.text)
+        if failed.code in NO_ANSWER:
+            raise
+        late = failed.code is Code.DEADLINE
+        detail = "the cloud was not searched within the deadline" if late else failed.text
+        return Check(name=name, ok=False, detail=detail)
     except (BotoCoreError, ClientError) as error:
         return Check(name=name, ok=False, detail=f"the cloud cannot be searched: {code_of(error)}")
-    return Check(
-        name=name,
-        ok=not found,
-        detail="not in the state: " + _listed(found) if found else "nothing unknown",
-    )
-
-
-def _plans_only_same(call: Call, done: Done, state: State | None) -> Check:
-    """A preview after the look plans nothing: no operation, no option, no output."""
-    name = "plans_only_same"
-    if done.failure is not None:
-        return Check(name=name, ok=False, detail=done.failure.text)
-    seen = Preview(steps=done.events.started, run=done.run, state=state)
-    other = [
-        f"{o.name} ({', '.join((*((o.op,) if o.op not in _SAME else ()), *o.options))})"
-        for o in operations_of(seen)
-        if o.op not in _SAME or o.options
-    ]
-    other += [
-        f"output {o.name} ({o.kind})" for o in output_changes(seen, call.crypter(state).decrypt)
-    ]
-    return Check(
-        name=name,
-        ok=not other,
-        detail="planned: " + _listed(other) if other else "only same",
-    )
+    return _check(name, [("not in the state", found)], good="nothing unknown")
 
 
 def _outputs_present(
@@ -169,8 +150,22 @@ def _hub_problems(outputs: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _named(urns: Sequence[str]) -> str:
-    return _listed([name_of(urn) for urn in urns])
+def _check(
+    name: str,
+    found: Sequence[tuple[str, Sequence[str]]],
+    *,
+    good: str,
+    failure: CallFailed | None = None,
+) -> Check:
+    """Return a check that holds when nothing was found, and nothing prevented the look."""
+    problems = [f"{text}: {_listed(names)}" for text, names in found if names]
+    if failure is not None:
+        problems.append(failure.text)
+    return Check(name=name, ok=not problems, detail="; ".join(problems) or good)
+
+
+def _names(urns: Sequence[str]) -> list[str]:
+    return [name_of(urn) for urn in urns]
 
 
 def _listed(texts: Sequence[str]) -> str:

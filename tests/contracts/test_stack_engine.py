@@ -134,7 +134,7 @@ def test_an_output_that_changes_is_a_change(bench: Bench) -> None:
         OutputChange(name="hub_id", kind="update", before=before, after=after),
     )
     assert not planned[0].is_empty
-    assert checks(looked.look) == {**GOOD, "plans_only_same": False}
+    assert checks(looked.look) == {**GOOD, "as_applied": False}
     done = bench.apply(replace(other, call_id=f"{other.call_id}b"))
     assert (done.outcome, done.changed, checks(done.look)) == ("applied", True, GOOD)
     assert done.look is not None
@@ -224,7 +224,7 @@ def test_a_gate_that_says_look_verifies_and_applies_nothing(bench: Bench) -> Non
     result = bench.apply(other, gate=lambda _: GateAnswer.LOOK, on_applied=told.append)
     assert (result.outcome, result.changed, told) == ("looked", False, [])
     # what the spec would change is not there, and the look says so
-    assert checks(result.look) == {**GOOD, "plans_only_same": False}
+    assert checks(result.look) == {**GOOD, "as_applied": False}
     assert result.state_digest == made.state_digest
 
 
@@ -235,6 +235,12 @@ def test_a_look_verifies_and_changes_nothing(bench: Bench) -> None:
     assert look == made.look
     assert type(look).from_document(json.loads(json.dumps(look.to_document()))) == look
     assert bench.state_digest() == made.state_digest
+
+
+def test_a_look_compares_with_what_was_applied_whatever_is_wanted_now(bench: Bench) -> None:
+    made = bench.apply()
+    other = bench.call(spec=bench.other_spec())
+    assert bench.engine.look(other, on_events=bench.listen) == made.look
 
 
 def test_a_look_at_nothing_is_refused(bench: Bench) -> None:

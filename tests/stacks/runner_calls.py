@@ -336,6 +336,13 @@ def phase_begins(message: Message, phase: str) -> bool:
 
 def tree_with_program(folder: Path, source: str) -> Path:
     """Copy what the runner is made of and put ``source`` in the place of the slice's program."""
+    tree = tree_in(folder)
+    (tree / "stacks" / "mode_a" / "slice.py").write_text(source)
+    return tree
+
+
+def tree_in(folder: Path) -> Path:
+    """Copy what the runner is made of."""
     tree = folder / "tree"
     for package in ("stacks", "policies"):
         shutil.copytree(
@@ -345,5 +352,4 @@ def tree_with_program(folder: Path, source: str) -> Path:
             ignore=shutil.ignore_patterns("*.pyc.*", "mode_c_modules"),
         )
     shutil.copy(ROOT / "requirements.lock", tree)
-    (tree / "stacks" / "mode_a" / "slice.py").write_text(source)
     return tree

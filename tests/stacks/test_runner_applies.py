@@ -58,7 +58,7 @@ def test_an_apply_ends_with_outputs_checks_and_seconds(desk: Desk) -> None:
     assert look["outputs"]["data_bucket"] == desk.spec["hub"]["data_bucket"]
     assert {c["name"]: c["ok"] for c in look["checks"]} == {
         "answers_in_cloud": True,
-        "plans_only_same": True,
+        "as_applied": True,
         "outputs_present": True,
         "nothing_unknown": True,
     }

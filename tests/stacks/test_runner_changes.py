@@ -269,7 +269,7 @@ def test_what_a_failed_replacement_left_is_shown_as_the_deletion_that_comes(
     assert judged == {("one", "delete"): f"/{short}/first", ("one", "same"): f"/{short}/second"}
     looked = desk.result("look")["look"]["checks"]
     assert {c["name"]: c["detail"] for c in looked if not c["ok"]} == {
-        "plans_only_same": "planned: one (delete)"
+        "as_applied": "not applied: one (delete)"
     }
     applied(desk)
     left = ssm.get_parameters(Names=[f"/{short}/first", f"/{short}/second"])["Parameters"]

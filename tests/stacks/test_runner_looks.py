@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.stacks.cloud_process import CloudProcess
+from tests.stacks.cloud_process import CloudProcess, silent
 from tests.stacks.runner_calls import (
     Desk,
     Message,
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 MakeDesk = Callable[..., Desk]
 
-CHECKS = {"outputs_present", "answers_in_cloud", "plans_only_same", "nothing_unknown"}
+CHECKS = {"outputs_present", "answers_in_cloud", "as_applied", "nothing_unknown"}
 
 # A parameter whose value, options and exports differ from one version of the program to another.
 ONE = """
@@ -77,7 +78,7 @@ def test_a_look_verifies_what_exists_and_changes_nothing(
     found = failed(desk.result("look")["look"])
     assert found == {
         "answers_in_cloud": "not in the cloud: table",
-        "plans_only_same": "planned: table (create)",
+        "as_applied": "not in the cloud: table",
     }
     assert desk.state_digest() == made["state_digest"]
     assert desk.result("inspect")["history_digest"] == history
@@ -121,7 +122,10 @@ def test_options_and_outputs_that_differ_fail_the_verification(
         other = tmp_path / f"other-{number}"
         other.mkdir()
         desk.source = tree_with_program(other, ONE % (options, text))
-        assert failed(desk.result("look")["look"]) == {"plans_only_same": f"planned: {planned}"}
+        with desk.start("up", gate=True) as running:
+            planned_now = running.until(lambda m: m["message"] == "planned")
+            last = running.finish(answer=f"look {planned_now['digest']}").last
+        assert failed(last["look"]) == {"as_applied": f"not applied: {planned}"}
 
 
 def test_a_thing_that_the_state_does_not_know_fails_the_verification(
@@ -142,19 +146,22 @@ def test_a_cloud_that_does_not_answer_fails_every_check_that_asks_it(desk: Desk)
     desk.result("up")
     desk.endpoint = "http://127.0.0.1:1"
     looked = desk.result("look", deadlines={"verify_seconds": 60.0})
-    assert {"answers_in_cloud", "nothing_unknown"} <= set(failed(looked["look"]))
+    assert set(failed(looked["look"])) == {"answers_in_cloud", "as_applied", "nothing_unknown"}
 
 
 def verifying(running: RunnerCall) -> None:
-    """Read on until the engine verifies."""
+    """Read on until the call verifies."""
     running.until(lambda m: phase_begins(m, "verify"))
 
 
-def test_a_verification_that_is_canceled_keeps_what_was_applied(desk: Desk) -> None:
+def test_a_verification_that_is_canceled_keeps_what_was_applied(
+    desk: Desk, runner_cloud: CloudProcess
+) -> None:
     with desk.start("up") as running:
         verifying(running)
-        running.send("cancel")
-        outcome = running.finish()
+        with silent(runner_cloud):
+            running.send("cancel")
+            outcome = running.finish()
     assert outcome.code == 0
     assert outcome.last["outcome"] == "canceled"
     assert outcome.last["changed"]
@@ -166,52 +173,69 @@ def test_a_verification_that_is_canceled_keeps_what_was_applied(desk: Desk) -> N
     assert failed(desk.result("look")["look"]) == {}
 
 
-def test_a_look_that_is_canceled_is_no_verdict(desk: Desk) -> None:
+@pytest.mark.parametrize(("stop", "code"), [("cancel", "canceled"), ("hang_up", "parent_gone")])
+def test_a_look_that_is_stopped_is_no_verdict(
+    desk: Desk, runner_cloud: CloudProcess, stop: str, code: str
+) -> None:
     desk.result("up", verify=False)
     with desk.start("look") as running:
         verifying(running)
-        running.send("cancel")
-        outcome = running.finish()
-    assert (outcome.last["message"], outcome.last["code"]) == ("failure", "canceled")
+        with silent(runner_cloud):
+            running.hang_up() if stop == "hang_up" else running.send(stop)
+            outcome = running.finish()
+    assert (outcome.last["message"], outcome.last["code"]) == ("failure", code)
     assert not outcome.last["changed"]
-
-
-def test_a_verification_that_takes_too_long_fails_its_checks(desk: Desk) -> None:
-    last = desk.result("up", deadlines={"verify_seconds": 0.2})
-    assert last["outcome"] == "applied"
-    assert {"answers_in_cloud", "plans_only_same"} <= set(failed(last["look"]))
-
-
-def is_cli(process: psutil.Process) -> bool:
-    return process.name() == "pulumi"
-
-
-def is_provider(process: psutil.Process) -> bool:
-    return "stacks.sandbox.provider" in process.cmdline()
-
-
-@pytest.mark.parametrize(
-    ("code", "is_victim"), [("engine_died", is_cli), ("provider_died", is_provider)]
-)
-def test_the_death_of_engine_or_provider_is_no_verdict(
-    desk: Desk, code: str, is_victim: Callable[[psutil.Process], bool]
-) -> None:
-    with desk.start("up") as running:
-        verifying(running)
-        victims: list[psutil.Process] = []
-        while not victims:  # the engine of a phase starts after the phase
-            victims = [p for p in processes_of(running.call_id) if _is(p, is_victim)]
-        for victim in victims:
-            victim.kill()
-        last: dict[str, Any] = running.finish().last
-    assert (last["message"], last["code"]) == ("failure", code), last
-    assert last["changed"]
-    assert last["state_digest"] == desk.state_digest()
     assert gone(running.call_id, within_seconds=10)
 
 
-def _is(process: psutil.Process, is_victim: Callable[[psutil.Process], bool]) -> bool:
-    try:
-        return is_victim(process)
-    except psutil.Error:
-        return False
+def test_a_verification_that_takes_too_long_fails_its_checks(
+    desk: Desk, runner_cloud: CloudProcess
+) -> None:
+    with desk.start("up", deadlines={"verify_seconds": 3.0}) as running:
+        verifying(running)
+        with silent(runner_cloud):
+            last = running.finish().last
+    assert last["outcome"] == "applied"
+    found = failed(last["look"])
+    assert set(found) == {"answers_in_cloud", "as_applied", "nothing_unknown"}
+    assert "timed out" in found["answers_in_cloud"]
+    assert gone(running.call_id, within_seconds=10)
+
+
+def provider_of(running: RunnerCall) -> psutil.Process:
+    """Return the provider of a call, as soon as it has one."""
+    while True:
+        for process in processes_of(running.call_id):
+            with contextlib.suppress(psutil.Error):
+                if "stacks.sandbox.provider" in process.cmdline():
+                    return process
+
+
+@pytest.mark.parametrize("operation", ["up", "look"])  # its warm provider, and one of its own
+def test_the_death_of_the_provider_is_no_verdict(
+    desk: Desk, runner_cloud: CloudProcess, operation: str
+) -> None:
+    if operation == "look":
+        desk.result("up", verify=False)
+    with desk.start(operation) as running:
+        verifying(running)
+        with silent(runner_cloud):
+            provider_of(running).kill()
+            last: dict[str, Any] = running.finish().last
+    assert (last["message"], last["code"]) == ("failure", "provider_died"), last
+    assert last["changed"] is (operation == "up")
+    if operation == "up":
+        assert last["state_digest"] == desk.state_digest()
+    assert gone(running.call_id, within_seconds=10)
+
+
+def test_a_provider_that_hangs_fails_the_checks_at_the_deadline(desk: Desk) -> None:
+    desk.result("up", verify=False)
+    with desk.start("look", deadlines={"verify_seconds": 4.0}) as running:
+        verifying(running)
+        provider_of(running).suspend()
+        last = running.finish().last
+    found = failed(last["look"])
+    assert set(found) == {"answers_in_cloud", "as_applied"}
+    assert found["answers_in_cloud"].startswith("not checked: ")
+    assert gone(running.call_id, within_seconds=10)

@@ -134,10 +134,24 @@ def test_the_parents_death_at_the_gate_calls_nothing(desk: Desk) -> None:
 def test_a_killed_runner_leaves_nothing_running(desk: Desk, phase: str) -> None:
     with desk.start("up", deadlines={"stop_seconds": 20.0}) as running:
         running.until(lambda m: begun(m, KEY) if phase == "apply" else phase_begins(m, phase))
-        if phase != "apply":
+        if phase == "plan":
             time.sleep(0.7)  # into the engine's start
         running.process.kill()
         assert gone(running.call_id, within_seconds=60), processes_of(running.call_id)
+    assert list(desk.work.iterdir()) == []
+
+
+def test_a_runner_that_is_killed_as_it_looks_leaves_no_provider(
+    desk: Desk, runner_cloud: CloudProcess
+) -> None:
+    desk.result("up", verify=False)
+    with desk.start("look") as running:
+        running.until(lambda m: phase_begins(m, "verify"))
+        with silent(runner_cloud):
+            time.sleep(0.7)  # into the provider's start
+            assert running.process.poll() is None
+            running.process.kill()
+            assert gone(running.call_id, within_seconds=60), processes_of(running.call_id)
     assert list(desk.work.iterdir()) == []
 
 

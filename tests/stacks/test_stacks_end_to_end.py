@@ -41,7 +41,7 @@ def test_every_check_after_the_apply_holds(world: World) -> None:
         checks = made.outcome.last["look"]["checks"]
         assert {check["name"]: check["ok"] for check in checks} == {
             "answers_in_cloud": True,
-            "plans_only_same": True,
+            "as_applied": True,
             "outputs_present": True,
             "nothing_unknown": True,
         }, checks

@@ -51,7 +51,7 @@ def test_the_next_major_version_is_planned_and_applied_in_place(
         "answers_in_cloud": True,
         "nothing_unknown": True,
         "outputs_present": True,
-        "plans_only_same": True,
+        "as_applied": True,
     }
     after = instance_of_ours()
     assert after["DbiResourceId"] == before["DbiResourceId"]

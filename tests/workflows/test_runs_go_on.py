@@ -265,6 +265,27 @@ def test_a_cancel_during_the_verification_comes_too_late(world: World) -> None:
         perform(world.core, OPS, runs.cancel_run, run_id)
 
 
+def test_what_changed_before_the_verification_is_planned_again(world: World) -> None:
+    world.engine.faults.append(Fault(kind="canceled_in_look"))
+    run_id = started(world, "B")
+    stack = "dainese.production.b"
+    world.engine.hold_lock(stack)
+    world.clock.advance(seconds=6)
+    fire_due(world.core)
+    world.work()
+    assert world.run(run_id).blocked_on is BlockedOn.FOREIGN_LOCK
+    world.engine.lose(stack, "network")
+    world.engine.stacks[stack].locks.clear()
+    world.clock.advance(minutes=6)
+    fire_due(world.core)
+    world.work()
+    run = world.run(run_id)
+    assert run.blocked_on is BlockedOn.STATE_MOVED
+    healed = retried(world, run_id)
+    assert healed.status is RunStatus.APPLIED
+    assert "network" in {r["name"] for r in world.engine.stacks[stack].resources.values()}
+
+
 def test_a_run_that_is_verified_cannot_be_canceled(world: World) -> None:
     refused: list[DomainError] = []
 
