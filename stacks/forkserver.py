@@ -34,6 +34,7 @@ _MODULES: Final = (
     "boto3",
     "stacks.engine.applying",
     "stacks.engine.cleaning",
+    "stacks.engine.looking",
     "stacks.engine.inspecting",
     "stacks.engine.resolving",
     "stacks.sandbox.provider",
