@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -176,12 +175,14 @@ def pulumi_bench(
 
 def kill(who: str, call_id: str) -> None:
     """Kill a process of a call of the real engine."""
+    processes = processes_of(call_id)
+    pids = {process.pid for process in processes}
     is_it: dict[str, Callable[[Any], bool]] = {
-        "runner": lambda process: process.ppid() == os.getpid(),
+        "runner": lambda process: process.ppid() not in pids,
         "engine": lambda process: process.name() == "pulumi",
         "provider": lambda process: "stacks.sandbox.provider" in process.cmdline(),
     }
-    next(filter(is_it[who], processes_of(call_id))).kill()
+    next(filter(is_it[who], processes)).kill()
 
 
 def scripted_bench(folder: Path, *, unavailable: bool = False) -> Bench:

@@ -143,6 +143,7 @@ def test_an_output_that_changes_is_a_change(bench: Bench) -> None:
 
 def test_an_apply_asks_its_gate_does_it_tells_it_and_verifies_it(bench: Bench) -> None:
     planned = bench.plan()
+    bench.events.clear()
     order: list[str] = []
     asked: list[EnginePlan] = []
     told: list[Applied] = []

@@ -107,7 +107,7 @@ class EngineWatch:
         with suppress(psutil.Error, OSError, ValueError, KeyError):
             process = psutil.Process(pid)
             environment, words = process.environ(), process.cmdline()
-            call_id = environment.get("TENANTPLANE_CALL_ID", "")
+            call_id = environment.get("TENANTPLANE_CALL_ID", "").strip()
             if call_id:
                 self.seen[call_id].add(_pid_on_host(pid))
             if call_id and words and Path(words[0]).name == "pulumi":

@@ -68,7 +68,7 @@ def test_a_killed_process_is_made_good(served: Served, victim: str) -> None:
     approve(served, run_id)
     in_the_middle(served, run_id)
     if victim == "runner":
-        served.named("-m", "stacks").send_signal(signal.SIGKILL)
+        runner_of(served).send_signal(signal.SIGKILL)
     elif victim == "engine":
         served.named("up", "--stack").send_signal(signal.SIGKILL)
     elif victim == "provider":
@@ -83,6 +83,26 @@ def test_a_killed_process_is_made_good(served: Served, victim: str) -> None:
     nothing_exists_twice(served, tenant["slug"])
     the_log_tells_the_story(served, tenant["id"])
     served.until(lambda: not list((served.home / "calls").iterdir()), "no call has left anything")
+
+
+def runner_of(served: Served) -> psutil.Process:
+    """Return the process of a call that no other of its processes has started."""
+
+    def look() -> psutil.Process | None:
+        marked = [process for process in served.descendants() if mark_of(process)]
+        pids = {process.pid for process in marked}
+        return next((process for process in marked if process.ppid() not in pids), None)
+
+    found = served.until(look, "there is a runner")
+    assert isinstance(found, psutil.Process)
+    return found
+
+
+def mark_of(process: psutil.Process) -> str:
+    try:
+        return process.environ().get(MARK, "").strip()
+    except psutil.Error:
+        return ""
 
 
 def worker_starts(served: Served) -> int:

@@ -290,7 +290,7 @@ def processes_of(call_id: str) -> list[psutil.Process]:
         try:
             if (
                 process.status() != psutil.STATUS_ZOMBIE
-                and process.environ().get("TENANTPLANE_CALL_ID") == call_id
+                and process.environ().get("TENANTPLANE_CALL_ID", "").strip() == call_id
             ):
                 found.append(process)
         except (psutil.Error, OSError):

@@ -264,7 +264,7 @@ def test_a_table_that_goes_away_during_a_call_is_told_without_its_password(
     wrapped = tmp_path / "pulumi"
     wrapped.write_text(GOES_DOWN.format(cli=desk.cli, command=command))
     wrapped.chmod(0o755)
-    outcome = desk.call("up", cli=str(wrapped), backend_url=url, verify=False)
+    outcome = desk.call(command, cli=str(wrapped), backend_url=url, verify=False)
     assert (outcome.last["code"], outcome.last["changed"]) == ("backend_unavailable", False)
     assert "unable to open state database" in outcome.last["text"]
     assert "hunter2" not in str(outcome)
