@@ -2,7 +2,7 @@
 
 DBOS's own look at a queue with partitions takes them in random order, in a transaction for each, so
 that who has a hundred runs waiting delays everybody. Here the owner is next who has waited longest
-since a phase of theirs started, with the oldest phase of a deployment of which none runs. Workers
+since a phase of theirs started, with the oldest phase of a deployment that is idle. Workers
 take turns, so that each sees what the one before it claimed and every limit holds exactly.
 """
 
