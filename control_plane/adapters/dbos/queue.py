@@ -31,7 +31,9 @@ _FORGET: Final = """
     WITH ended AS (
         DELETE FROM dbos.workflow_status WHERE workflow_uuid IN (
             SELECT workflow_uuid FROM dbos.workflow_status
-            WHERE status <> ALL (:waits) AND updated_at < :before LIMIT :limit
+            WHERE status <> ALL (:waits) AND updated_at < :before
+                AND created_at < :before  -- which follows, and has an index
+            ORDER BY created_at LIMIT :limit
         )
         RETURNING workflow_uuid
     ), given AS (
