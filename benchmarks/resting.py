@@ -1,20 +1,25 @@
-"""What a worker at rest costs while many bundles wait for their people."""
+"""What worker and signer at rest cost while many bundles wait for their people."""
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
+
+import psutil
+import psycopg
 
 from benchmarks.figures import Figure
 from benchmarks.site import Site
+from control_plane.adapters.audit.recorder import SqlAuditLog
 from control_plane.adapters.db import mapping
 from control_plane.adapters.db.engine import connect
 from control_plane.adapters.db.mapping import Mapped
 from control_plane.adapters.db.timers import SqlTimers
 from control_plane.adapters.system import RandomIds, SystemClock
+from control_plane.domain.actor import system
+from control_plane.domain.audit import AuditEvent, Stage
 from control_plane.domain.bundle import Bundle, BundleStatus
 from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.tenant import Tenant, TenantStatus, WaitingOn
@@ -22,29 +27,72 @@ from control_plane.domain.timers import TimerKind
 
 WAITING: Final = 10_000
 SETTLE_SECONDS: Final = 10.0
-WATCH_SECONDS: Final = 30.0
+WATCH_SECONDS: Final = 60.0  # two sweeps of the signer
+_SIGNED_WITHIN: Final = 600.0
 _LIFE: Final = timedelta(days=60)
 _KINDS: Final[tuple[Mapped[Any], ...]] = (mapping.TENANT, mapping.DEPLOYMENT, mapping.BUNDLE)
 
 
 def measure(site: Site) -> list[Figure]:
-    """Measure what the worker uses of one core while many bundles wait."""
+    """Measure what worker and signer use of a core each while many bundles wait.
+
+    The tenants' logs are real ones: the signer gives their events places and signs their heads.
+    """
     add_waiting_bundles(site.database_url, WAITING)
-    share = cpu_share(site.process("worker").pid)
-    return [Figure(name="worker at rest, 10,000 bundles wait", value=share, unit="% CPU", target=2)]
+    _wait_until_signed(site)
+    shares = cpu_shares(
+        {
+            "worker": [site.process("worker")],
+            "signer": [site.process("signer")],
+            "PostgreSQL": site.server,
+        }
+    )
+    return [
+        Figure(
+            name=f"{name} at rest, 10,000 tenants",
+            value=share, unit="% CPU", target=None if name == "PostgreSQL" else 2,
+            detail="each has a log and a bundle that waits",
+        )
+        for name, share in shares.items()
+    ]  # fmt: skip
 
 
 def add_waiting_bundles(database_url: str, count: int) -> None:
-    """Add tenants whose bundles wait for an architect, each with its timer, as requests would."""
+    """Add tenants whose bundles wait for an architect, with timers and events, as requests do."""
     waiting = [_waiting(number) for number in range(count)]
     engine = connect(database_url, name="bench", connections=1, overflow=0)
     with engine.begin() as connection:
         for mapped, entities in zip(_KINDS, zip(*waiting, strict=True), strict=True):
             connection.execute(mapped.table.insert(), [mapped.to_row(item) for item in entities])
-        timers = SqlTimers(connection)
+        timers, log = SqlTimers(connection), SqlAuditLog(connection)
         for _, _, bundle in waiting:
             timers.set(TimerKind.BUNDLE_EXPIRY, bundle.id, bundle.created_at + _LIFE)
+            for action in ("bundle.queued", "bundle.accepted"):
+                log.record(_event(bundle, action))
     engine.dispose()
+
+
+def _event(bundle: Bundle, action: str) -> AuditEvent:
+    return AuditEvent(
+        id=RandomIds().new("event"), tree=bundle.tenant_id, action=action, stage=Stage.COMPLETED,
+        time=bundle.created_at, actor=system("bench"), targets=(("bundle", bundle.id),),
+        data={"number": bundle.number},
+    )  # fmt: skip
+
+
+def _wait_until_signed(site: Site) -> None:
+    """Wait until every event has its place, and every tree a checkpoint of its size."""
+    query = """
+        SELECT EXISTS (SELECT FROM audit_pending)
+            OR EXISTS (SELECT FROM audit_tree WHERE unsigned_since IS NOT NULL)
+    """
+    end = time.monotonic() + _SIGNED_WITHIN
+    with psycopg.connect(site.running.environment["TENANTPLANE_DATABASE_SEQUENCER_URL"]) as asking:
+        asking.autocommit = True
+        while asking.execute(query).fetchone() != (False,):
+            if time.monotonic() > end:
+                raise SystemExit("the signer did not sign the logs")
+            time.sleep(0.5)
 
 
 def _waiting(number: int) -> tuple[Tenant, Deployment, Bundle]:
@@ -68,16 +116,20 @@ def _waiting(number: int) -> tuple[Tenant, Deployment, Bundle]:
     return tenant, deployment, bundle
 
 
-def cpu_share(pid: int) -> float:
-    """Return the share of one core that a process uses, in percent, once it has settled."""
+def cpu_shares(groups: Mapping[str, Sequence[psutil.Process]]) -> dict[str, float]:
+    """Return what groups of processes use of one core, in percent, once they have settled."""
     time.sleep(SETTLE_SECONDS)
-    before, started = _cpu_seconds(pid), time.monotonic()
+    before, started = (
+        {name: _cpu_seconds(group) for name, group in groups.items()},
+        time.monotonic(),
+    )
     time.sleep(WATCH_SECONDS)
-    return 100 * (_cpu_seconds(pid) - before) / (time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return {
+        name: 100 * (_cpu_seconds(group) - before[name]) / seconds for name, group in groups.items()
+    }
 
 
-def _cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process with all its threads, in seconds: proc(5), stat 14, 15."""
-    with Path(f"/proc/{pid}/stat").open(encoding="ascii") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _cpu_seconds(group: Sequence[psutil.Process]) -> float:
+    """Return the CPU time of processes with all their threads."""
+    return sum(sum(process.cpu_times()[:2]) for process in group)

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import psutil
+import psycopg
 
 from control_plane.bootstrap import Parts
 from control_plane.cli.client import Api
@@ -39,6 +40,15 @@ class Site:
     def process(self, name: str) -> psutil.Process:
         """Return a process of the installation: api, worker or signer."""
         return psutil.Process(next(c for c in self.running.children if c.name == name).process.pid)
+
+    @property
+    def server(self) -> list[psutil.Process]:
+        """The processes of the embedded PostgreSQL."""
+        with psycopg.connect(self.database_url) as connection:
+            found = psutil.Process(connection.info.backend_pid).parent()
+        if found is None:
+            raise SystemExit("PostgreSQL has no parent process")
+        return [found, *found.children()]
 
     @property
     def database_url(self) -> str:

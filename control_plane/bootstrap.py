@@ -119,12 +119,9 @@ class Parts:
     @cached_property
     def unit_of_work(self) -> Callable[[], UnitOfWork]:
         """What makes units of work."""
-        from control_plane.adapters.dbos.queue import (  # noqa: PLC0415 - 75 MB that not all need
-            queue_factory,
-        )
+        from control_plane.adapters.dbos.queue import DbosQueue  # noqa: PLC0415 - the phases
 
-        queue = queue_factory(self.app_url)
-        return partial(SqlUnitOfWork, self.app_engine, queue=queue)
+        return partial(SqlUnitOfWork, self.app_engine, queue=DbosQueue)
 
     @cached_property
     def rules_folder(self) -> Path:
@@ -358,7 +355,6 @@ class Parts:
             phases=phases,
             at_a_time=settings.workers,
             globally=settings.runs_globally,
-            poll_seconds=settings.queue_poll_seconds,
         )
 
     def sign_until_stopped(self, *, ready: Callable[[], None]) -> int:

@@ -136,9 +136,6 @@ class Settings(BaseSettings):
     worker_id: str | None = _setting(
         None, "name of this worker; unset: derived from the host name", _WORKER, pattern=_WORKER_ID
     )
-    queue_poll_seconds: float = _setting(
-        0.1, "interval between two polls of the queue while there is work", _WORKER, ge=0.02, le=10
-    )
     plan_seconds: float = _setting(300, "timeout of a plan", _WORKER, gt=0)
     apply_seconds: float = _setting(3600, "timeout of an apply", _WORKER, gt=0)
     approval_hours: float | None = _setting(

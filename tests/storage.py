@@ -19,7 +19,7 @@ from control_plane.adapters.db.engine import connect
 from control_plane.adapters.db.mapping import MAPPED, RUN_EVENT
 from control_plane.adapters.db.roles import APP
 from control_plane.adapters.db.unit_of_work import SqlUnitOfWork
-from control_plane.adapters.dbos.queue import DbosQueue, client
+from control_plane.adapters.dbos.queue import DbosQueue
 from control_plane.adapters.postgres import EmbeddedPostgres
 from tests.databases import (
     Database,
@@ -70,15 +70,11 @@ class Storage:
         self.database = database
         self._app = connect(database.app, name="tests", connections=4, overflow=28)
         self._admin = connect(database.admin, name="tests admin", connections=1, overflow=3)
-        self._dbos = client(database.app)
         self._working = threading.Lock()
-        self.unit_of_work = partial(
-            SqlUnitOfWork, self._app, queue=lambda connection: DbosQueue(self._dbos, connection)
-        )
+        self.unit_of_work = partial(SqlUnitOfWork, self._app, queue=DbosQueue)
 
     def close(self) -> None:
         """Close every connection."""
-        self._dbos.destroy()
         self._app.dispose()
         self._admin.dispose()
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any, Final
 
-import httpx
-
 from control_plane.domain.networks import is_loopback
 
 ADDRESSES: Final = ("127.0.0.1", "localhost", "::1")
@@ -18,6 +16,8 @@ ADDRESSES: Final = ("127.0.0.1", "localhost", "::1")
 
 def connection_options(url: str) -> dict[str, Any]:
     """Return the options of an httpx client for a URL: on loopback, no proxy and no `.netrc`."""
+    import httpx  # noqa: PLC0415 - who sets the environment alone does not need it
+
     parsed = httpx.URL(url)
     if not is_loopback(parsed.host):
         return {}

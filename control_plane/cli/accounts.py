@@ -10,8 +10,9 @@ import typer
 
 from control_plane.cli import output
 from control_plane.cli.calls import Most
-from control_plane.cli.client import Json, from_environment, refuse, segment
+from control_plane.cli.client import from_environment, segment
 from control_plane.cli.errors import USAGE
+from control_plane.cli.refusing import Json, refuse
 
 account = typer.Typer(no_args_is_help=True, help="The pool of AWS accounts.")
 ACCOUNT: Final = ("account_id", "role_arn", "has_external_id", "shared", "claimed_by")

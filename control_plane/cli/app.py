@@ -1,23 +1,21 @@
-"""The commands of ``tenantctl``."""
+"""The commands of ``tenantctl``: named here, and imported when they are used."""
 
 from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import Annotated
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
 
-from control_plane import config
 from control_plane.adapters.loopback import keep_loopback_direct
-from control_plane.cli import calls, local, output
-from control_plane.cli.accounts import account
-from control_plane.cli.audit import audit
-from control_plane.cli.bundles import bundle
-from control_plane.cli.client import CONNECTIONS, forget_json, say_error
 from control_plane.cli.errors import FAILED, exit_code
-from control_plane.config import ProcessRole
+from control_plane.cli.output import steady_streams
+from control_plane.cli.refusing import CONNECTIONS, forget_json, say_error
 from control_plane.domain.errors import DomainError, SettingInvalid, Unavailable
 
 app = typer.Typer(
@@ -30,26 +28,81 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_PROCESSES = "Processes"
-_MACHINE = "This machine"
 
-for name, group in {
-    "request": calls.request, "tenant": calls.tenant, "hub": calls.hub,
-    "account": account, "run": calls.run,
-    "approval": calls.approval, "bundle": bundle, "audit": audit,
-}.items():  # fmt: skip
-    app.add_typer(group, name=name, rich_help_panel="The API")
-app.command("token", rich_help_panel=_MACHINE)(local.token)
-app.command("settings", rich_help_panel=_MACHINE)(local.settings)
-for name, group in {
-    "keys": local.keys, "database": local.database, "stack": local.stack,
-}.items():  # fmt: skip
-    app.add_typer(group, name=name, rich_help_panel=_MACHINE)
+
+@dataclass(frozen=True)
+class Named:
+    """A command or a group: where it is in ``control_plane.cli``, under which heading, its help."""
+
+    module: str
+    attribute: str
+    panel: str
+    help: str
+
+    def load(self, name: str) -> Any:
+        """Import it and return it as the command that the library makes of it."""
+        found = getattr(import_module(f"control_plane.cli.{self.module}"), self.attribute)
+        if isinstance(found, typer.Typer):
+            return get_group(found)
+        alone = typer.Typer(add_completion=False)
+        alone.command(name)(found)
+        return get_command(alone)
+
+
+_API, _PROCESSES, _MACHINE = "The API", "Processes", "This machine"
+COMMANDS: Final = {
+    "serve": Named("processes", "serve", _PROCESSES, "Start everything on this machine: database, "
+                   "emulated cloud, signer, worker, API."),
+    "demo": Named("processes", "demo", _PROCESSES, "Build a Hub and one tenant of each mode, "
+                  "verify the audit logs, show what exists."),
+    "api": Named("processes", "api", _PROCESSES, "Start the API, with the database that the "
+                 "settings name."),
+    "worker": Named("processes", "worker", _PROCESSES, "Start a worker: it does the phases of "
+                    "runs and bundles."),
+    "signer": Named("processes", "signer", _PROCESSES, "Start the audit log's sequencer and "
+                    "signer, with a key and a database role of its own."),
+    "request": Named("calls", "request", _API, "Provisioning requests."),
+    "tenant": Named("calls", "tenant", _API, "Tenants."),
+    "hub": Named("calls", "hub", _API, "Shared Hubs."),
+    "account": Named("accounts", "account", _API, "The pool of AWS accounts."),
+    "run": Named("calls", "run", _API, "Runs, their plans and progress."),
+    "approval": Named("calls", "approval", _API, "Approvals and decisions."),
+    "bundle": Named("bundles", "bundle", _API, "Mode C bundles."),
+    "audit": Named("audit", "audit", _API, "Audit logs: read them, verify them."),
+    "token": Named("local", "token", _MACHINE, "Print an access token of the embedded issuer; "
+                   "refused in production."),
+    "settings": Named("local", "settings", _MACHINE, "List every setting with its variable, "
+                      "current value and meaning; secrets are masked."),
+    "keys": Named("local", "keys", _MACHINE, "Keys of an installation."),
+    "database": Named("local", "database", _MACHINE, "Database of a production installation."),
+    "stack": Named("local", "stack", _MACHINE, "Stacks, for the plain `pulumi` command."),
+}  # fmt: skip
+
+
+class _OnDemand(TyperCommand):
+    """Stands in a list of commands for one that is imported when it is used."""
+
+    def __init__(self, name: str, named: Named) -> None:
+        super().__init__(name, help=named.help, rich_help_panel=named.panel)
+        self._named = named
+
+    def make_context(self, info_name: str | None, *rest: Any, **extra: Any) -> Any:
+        """Let the command itself read its arguments, and be what is invoked."""
+        return self._named.load(str(self.name)).make_context(info_name, *rest, **extra)
+
+
+def _command() -> TyperGroup:
+    found = get_command(app)
+    if not isinstance(found, TyperGroup):
+        raise TypeError(found)
+    for name, named in COMMANDS.items():
+        found.add_command(_OnDemand(name, named))
+    return found
 
 
 def run() -> None:
     """Run the command of this process and end it with its exit code."""
-    output.steady_streams()
+    steady_streams()
     keep_loopback_direct(os.environ)
     code = invoke(sys.argv[1:])
     try:
@@ -64,7 +117,7 @@ def invoke(arguments: list[str]) -> int:
     """Run a command and return its exit code; an error becomes one sentence on stderr."""
     forget_json()
     try:
-        app(args=arguments, prog_name="tenantctl")
+        _command()(args=arguments, prog_name="tenantctl")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except DomainError as error:
@@ -114,71 +167,3 @@ def main(
     ] = False,
 ) -> None:
     """Tenant provisioning control plane: requests, runs, approvals, bundles, audit logs."""
-
-
-Port = Annotated[
-    int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 picks a free one.")
-]
-
-
-@app.command(rich_help_panel=_PROCESSES)
-def serve(
-    port: Port = None,
-    home: Annotated[Path | None, typer.Option(help="Folder of the data.")] = None,
-) -> None:
-    """Start everything on this machine: database, emulated cloud, signer, worker, API."""
-    given = {"port": port, "home": home}
-    overrides = {name: value for name, value in given.items() if value is not None}
-    settings = config.load(overrides)
-    from control_plane.cli.serving import EmbeddedInstallation  # noqa: PLC0415 - heavy
-
-    with EmbeddedInstallation(settings, typer.echo) as running:
-        typer.echo(f"ready       {running.url}   (Ctrl-C stops everything)")
-        typer.echo(running.next_steps())
-        code = running.wait()
-    typer.echo("stopped")
-    raise typer.Exit(code)
-
-
-@app.command(rich_help_panel=_PROCESSES)
-def demo(
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")
-    ] = False,
-) -> None:
-    """Build a Hub and one tenant of each mode, verify the audit logs, show what exists."""
-    from control_plane.cli.demo import demo as tell  # noqa: PLC0415 - heavy
-
-    tell(keep=keep)
-
-
-@app.command(rich_help_panel=_PROCESSES)
-def api() -> None:
-    """Start the API, with the database that the settings name."""
-    config.load(role=ProcessRole.API)  # a wrong setting is told here, with its exit code
-    os.execv(sys.executable, [sys.executable, "-m", "api"])  # noqa: S606 - our own module, no shell
-
-
-@app.command(rich_help_panel=_PROCESSES)
-def worker() -> None:
-    """Start a worker: it does the phases of runs and bundles."""
-    from control_plane import worker as process  # noqa: PLC0415 - heavy
-    from control_plane.bootstrap import start_process  # noqa: PLC0415
-
-    with local.database_faults():
-        raise typer.Exit(process.run(start_process("worker"), ready=_say_ready))
-
-
-@app.command(rich_help_panel=_PROCESSES)
-def signer() -> None:
-    """Start the audit log's sequencer and signer, with a key and a database role of its own."""
-    from control_plane.bootstrap import start_process  # noqa: PLC0415 - heavy
-
-    parts = start_process("signer")
-    with local.database_faults():
-        raise typer.Exit(parts.sign_until_stopped(ready=_say_ready))
-
-
-def _say_ready() -> None:
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from control_plane import config
-from control_plane.adapters.home import Home, Key
 from control_plane.cli import output
-from control_plane.cli.client import CONNECTIONS, Json, from_environment, refuse, segment
+from control_plane.cli.client import from_environment, segment
 from control_plane.cli.errors import USAGE
-from control_plane.cli.local import database_faults, parts_of_this_installation, tree_of
+from control_plane.cli.refusing import CONNECTIONS, Json, refuse
 from control_plane.domain.errors import AuditUnavailable
 
 if TYPE_CHECKING:
@@ -80,12 +78,15 @@ def key(
 
     Other tools take the verifier key, which names the log; `audit verify` takes the PEM.
     """
+    from control_plane import config  # noqa: PLC0415 - heavy, and unused by what asks the API
     from control_plane.adapters.audit.keys import (  # noqa: PLC0415 - heavy
         KeyFileUnusable,
         load_public_key,
         public_key_path,
     )
     from control_plane.adapters.audit.note import VerifierKey, tree_origin  # noqa: PLC0415
+    from control_plane.adapters.home import Home, Key  # noqa: PLC0415
+    from control_plane.cli.local import parts_of_this_installation, tree_of  # noqa: PLC0415
 
     settings = config.load()
     found = file or public_key_path(Home(settings.home.absolute()).key(Key.AUDIT))
@@ -125,6 +126,12 @@ def verify(
     platform's log and every log that a tenant must have are verified. With the application's
     login at hand the platform's log records it; the auditor's login writes nothing.
     """
+    from control_plane.cli.local import (  # noqa: PLC0415 - heavy, as above
+        database_faults,
+        parts_of_this_installation,
+        tree_of,
+    )
+
     parts = parts_of_this_installation()
     from control_plane.adapters.audit.keys import (  # noqa: PLC0415 - heavy
         KeyFileUnusable,

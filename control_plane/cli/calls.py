@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from control_plane.cli import output
-from control_plane.cli.client import ENDED, Json, from_environment, refuse, segment
+from control_plane.cli.client import ENDED, from_environment, segment
 from control_plane.cli.errors import FAILED, REFUSED, USAGE, ctrl_c_ends_at_once
 from control_plane.cli.plans import show_plan
+from control_plane.cli.refusing import Json, refuse
 
 Brief = Annotated[bool, typer.Option("--brief", help="Omit the values.")]
 Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="Maximum number of items.")]

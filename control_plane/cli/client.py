@@ -6,19 +6,17 @@ import json
 import os
 import re
 import secrets
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 from urllib.parse import quote
 
 import httpx
-import typer
 
 from control_plane.adapters.loopback import connection_options
 from control_plane.cli.errors import FAILED, UNAVAILABLE, USAGE, exit_code
+from control_plane.cli.refusing import CONNECTIONS, refuse
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 RECONNECT_SECONDS: Final = 30.0  # for which a cut stream of progress is tried again
@@ -26,54 +24,12 @@ ENDED: Final = frozenset(
     {"applied", "no_changes", "policy_failed", "rejected", "expired", "superseded", "canceled",
      "errored"}
 )  # fmt: skip
-# what a command opened; closed when it ends, however it ends
-CONNECTIONS: Final = ExitStack()
 _DOWN: Final = frozenset({502, 503, 504})
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 
 
-class _Wish:
-    """Whether the command of this process was asked for JSON."""
-
-    is_wanted = False
-
-    def hear(self, value: bool) -> bool:
-        """Remember what ``--json`` says; it is read before anything is done."""
-        self.is_wanted = value
-        return value
-
-
-_JSON: Final = _Wish()
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.", callback=_JSON.hear)]
-
-
 class _Down(httpx.TransportError):
     """The API, or what is in front of it, answers that it is down for now."""
-
-
-class Refused(typer.Exit):
-    """The API said no, or nothing; the sentence has been printed."""
-
-
-def refuse(sentence: str, code: int, *, problem: Mapping[str, Any] | None = None) -> NoReturn:
-    """Print a sentence on stderr and end the command with an exit code."""
-    say_error(sentence, problem)
-    raise Refused(code)
-
-
-def say_error(sentence: str, problem: Mapping[str, Any] | None = None) -> None:
-    """Print a sentence on stderr.
-
-    With ``--json`` it is printed as one JSON object: the problem, or ``detail`` alone.
-    """
-    if _JSON.is_wanted:
-        sentence = json.dumps(problem or {"detail": sentence})
-    sys.stderr.write(f"{sentence}\n")
-
-
-def forget_json() -> None:
-    """Begin a command: that an earlier one of this process was asked for JSON does not count."""
-    _JSON.hear(False)
 
 
 def segment(key: str) -> str:

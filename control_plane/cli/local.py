@@ -20,8 +20,8 @@ import typer
 from control_plane import config
 from control_plane.adapters.home import Home, Key
 from control_plane.cli import output
-from control_plane.cli.client import CONNECTIONS, Json, from_environment, refuse, segment
 from control_plane.cli.errors import USAGE
+from control_plane.cli.refusing import CONNECTIONS, Json, refuse
 from control_plane.config import PREFIX, Installation, ProcessRole, Settings
 from control_plane.domain.actor import Role
 from control_plane.domain.errors import NotFound, SettingInvalid, Unavailable
@@ -115,6 +115,8 @@ def tree_of(parts: Parts, key: str) -> str:
                 f"{key} is not a tenant id; to look up a slug, set {PREFIX}URL and {PREFIX}TOKEN",
                 USAGE,
             )
+        from control_plane.cli.client import from_environment, segment  # noqa: PLC0415 - heavy
+
         return str(from_environment().get(f"/v1/tenants/{segment(key)}")["id"])
     from sqlalchemy import select  # noqa: PLC0415 - as above
 

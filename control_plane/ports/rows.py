@@ -110,11 +110,14 @@ class AuditLog(Protocol):
 class RunQueue(Protocol):
     """The durable queue of phases."""
 
-    def enqueue(self, phase: str, subject_id: str, *, partition: str, attempt: int = 1) -> None:
+    def enqueue(
+        self, phase: str, subject_id: str, *, partition: str, owner: str, attempt: int = 1
+    ) -> None:
         """Enqueue a phase in the caller's transaction; phases are ``workflows.PHASES``.
 
         The same phase, subject and attempt are enqueued once. ``partition`` serialises: one phase
-        of a partition runs at a time.
+        of a partition runs at a time. Of the phases that wait, that of the ``owner`` who had to
+        wait longest since one of theirs started is next.
         """
 
     def holds(self, phase: str, subject_id: str, *, attempt: int) -> bool:

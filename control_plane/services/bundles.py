@@ -211,6 +211,7 @@ def build_bundle(act: Act, bundle_id: str) -> Bundle:
             TimerKind.BUNDLE_WATCH, bundle.id, act.now() + act.core.limits.build_life
         )
         act.uow.queue.enqueue(
-            "build_bundle", bundle.id, partition=bundle.deployment_id, attempt=building.version
-        )
+            "build_bundle", bundle.id,
+            partition=bundle.deployment_id, owner=bundle.tenant_id, attempt=building.version,
+        )  # fmt: skip
         return building

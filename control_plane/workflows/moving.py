@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.audit import Stage
-from control_plane.domain.deployment import Deployment
+from control_plane.domain.deployment import PLATFORM, Deployment
 from control_plane.domain.errors import DomainError, NotFound
 from control_plane.domain.run import (
     NEXT_ACTION,
@@ -52,7 +52,10 @@ def enqueue(act: Act, run: Run, **changes: Any) -> Run:
 
 def enqueue_present_turn(act: Act, run: Run) -> None:
     """Enqueue a run under the turn that it has; each turn is enqueued once."""
-    act.uow.queue.enqueue(PHASE, run.id, partition=run.deployment_id, attempt=run.turn)
+    act.uow.queue.enqueue(
+        PHASE, run.id,
+        partition=run.deployment_id, owner=run.tenant_id or PLATFORM, attempt=run.turn,
+    )  # fmt: skip
     act.uow.timers.set(TimerKind.RUN_WATCH, run.id, act.now() + WATCH_AFTER)
 
 

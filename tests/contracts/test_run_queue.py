@@ -19,7 +19,9 @@ ENDED = ("SUCCESS", "ERROR", "CANCELLED")
 def enqueue(storage: Storage, *subjects: str, attempt: int = 1) -> None:
     with storage.unit_of_work() as uow:
         for subject in subjects:
-            uow.queue.enqueue("advance_run", subject, partition="dep_1", attempt=attempt)
+            uow.queue.enqueue(
+                "advance_run", subject, partition="dep_1", owner="ten_1", attempt=attempt
+            )
         uow.commit()
 
 
@@ -67,7 +69,7 @@ def later(**units: float) -> datetime:
 def test_a_phase_is_held_from_its_enqueuing_on(storage: Storage) -> None:
     assert not holds(storage, "run_1")
     with storage.unit_of_work() as uow:
-        uow.queue.enqueue("advance_run", "run_1", partition="dep_1")
+        uow.queue.enqueue("advance_run", "run_1", partition="dep_1", owner="ten_1")
         assert uow.queue.holds("advance_run", "run_1", attempt=1)  # in the caller's transaction
         assert not holds(storage, "run_1")
         uow.commit()

@@ -38,7 +38,7 @@ def test_leaving_without_commit_leaves_nothing(storage: Storage, make: Entities)
     with storage.unit_of_work() as uow:
         uow.tenants.add(make.tenant())
         uow.audit.record(make_event(make))
-        uow.queue.enqueue("advance_run", "run_1", partition="dep_1")
+        uow.queue.enqueue("advance_run", "run_1", partition="dep_1", owner="ten_1")
     with storage.unit_of_work() as uow:
         assert uow.tenants.find() == []
     assert len(storage.events()) == 0
@@ -61,7 +61,7 @@ def test_rows_audit_and_queue_are_committed_together(storage: Storage, make: Ent
     with storage.unit_of_work() as uow:
         uow.tenants.add(make.tenant())
         uow.audit.record(make_event(make))
-        uow.queue.enqueue("advance_run", "run_1", partition="dep_1", attempt=2)
+        uow.queue.enqueue("advance_run", "run_1", partition="dep_1", owner="ten_1", attempt=2)
         uow.commit()
     assert len(storage.events()) == 1
     assert storage.enqueued() == [("advance_run:run_1:2", "ENQUEUED")]

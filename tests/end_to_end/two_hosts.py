@@ -104,7 +104,6 @@ class TwoHosts(Production):
             STATE_URL=self._state_url(role),
             SANDBOX_URL=f"http://127.0.0.1:{self.line_to_cloud.port}",
             DATABASE_URL=self._database(role, roles.APP),
-            QUEUE_POLL_SECONDS=0.2,
             APPLY_SECONDS=60 if role == DOOMED else 600,
             PLAN_SECONDS=60 if role == DOOMED else 300,
         )

@@ -20,7 +20,6 @@ from control_plane.workflows import PHASES
 
 SWEEP_SECONDS = 0.2
 GRACE_SECONDS = 1.0  # long enough to be seen, short enough to wait for
-POLL_SECONDS = 0.1
 AT_A_TIME = 4
 ALREADY_RUNS = 3  # exit code
 
@@ -59,7 +58,6 @@ def main(url: str, name: str, log: Path, globally: int) -> int:
         phases={phase: partial(do, log, phase) for phase in PHASES},
         at_a_time=AT_A_TIME,
         globally=globally,
-        poll_seconds=POLL_SECONDS,
         grace_seconds=GRACE_SECONDS,
         rest_seconds=3600.0,  # whatever it does at rest it was told of
     )

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,18 +21,22 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, create_engine
 
-from control_plane.adapters.db.engine import driver_url
-from control_plane.adapters.dbos.doorbell import BUSY_SECONDS
+from control_plane.adapters.db.engine import connect
+from control_plane.adapters.dbos.claiming import Claims
 from control_plane.adapters.dbos.executor import Executor
 from control_plane.adapters.dbos.liveness import Liveness, living_workers
-from control_plane.adapters.dbos.queue import DbosQueue, queue_factory
+from control_plane.adapters.dbos.queue import DbosQueue
 from control_plane.adapters.postgres import EmbeddedPostgres
 from control_plane.domain.errors import Unavailable
 from control_plane.workflows import PHASES
 from tests.databases import Database, drop_database, new_database
-from tests.integration.queue_worker import ALREADY_RUNS, GRACE_SECONDS, SWEEP_SECONDS
+from tests.integration.queue_worker import (
+    ALREADY_RUNS,
+    AT_A_TIME,
+    GRACE_SECONDS,
+    SWEEP_SECONDS,
+)
 
 SOURCE = Path(__file__).resolve().parents[2]
 SECONDS = 60.0  # for what should take one or two
@@ -55,22 +60,26 @@ class Plant:
         self.database = database
         self.log = folder / "phases.log"
         self._workers: list[subprocess.Popen[str]] = []
-        self._engine = create_engine(driver_url(database.app))
-        self._queue: Callable[[Connection], DbosQueue] = queue_factory(database.app)
+        self.engine = connect(database.app, name="plant", overflow=8)
 
     @contextmanager
     def transaction(self, *, keep: bool = True) -> Iterator[DbosQueue]:
         """Give the queue of one transaction; ``keep`` commits it."""
-        with self._engine.connect() as connection:
-            yield self._queue(connection)
+        with self.engine.connect() as connection:
+            yield DbosQueue(connection)
             if keep:
                 connection.commit()
 
-    def enqueue(self, *subjects: tuple[str, str], attempt: int = 1) -> None:
-        """Enqueue (subject, partition) in one transaction."""
+    def enqueue(
+        self, *subjects: tuple[str, str], owner: str | None = None, attempt: int = 1
+    ) -> None:
+        """Enqueue (subject, partition) in one transaction; each partition is its own owner."""
         with self.transaction() as queue:
             for subject, partition in subjects:
-                queue.enqueue("advance_run", subject, partition=partition, attempt=attempt)
+                queue.enqueue(
+                    "advance_run", subject,
+                    partition=partition, owner=owner or partition, attempt=attempt,
+                )  # fmt: skip
 
     def work(self, name: str, globally: int = 10) -> subprocess.Popen[str]:
         """Start a worker; it is ready when this returns."""
@@ -103,8 +112,14 @@ class Plant:
 
     def living(self) -> list[str]:
         """Return the workers that hold their names."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             return living_workers(connection)
+
+    def is_listening(self) -> bool:
+        """Tell whether a worker hears notices of the queue."""
+        with psycopg.connect(self.database.app) as connection:
+            query = "SELECT 1 FROM pg_stat_activity WHERE query = 'LISTEN \"phases\"'"
+            return connection.execute(query).fetchone() is not None
 
     def kill(self, worker: subprocess.Popen[str]) -> None:
         """Kill a worker without a word."""
@@ -153,7 +168,7 @@ class Plant:
         """End the workers and the connections."""
         for worker in self._workers:
             self.kill(worker)
-        self._engine.dispose()
+        self.engine.dispose()
 
 
 @pytest.fixture
@@ -170,7 +185,7 @@ def plant(
 
 def test_what_is_rolled_back_was_never_enqueued(plant: Plant) -> None:
     with plant.transaction(keep=False) as queue:
-        queue.enqueue("advance_run", "0-a", partition="p")
+        queue.enqueue("advance_run", "0-a", partition="p", owner="o")
     assert plant.rows() == 0
     plant.enqueue(("0-a", "p"))
     assert plant.rows() == 1
@@ -185,14 +200,19 @@ def test_a_phase_of_one_attempt_is_enqueued_once(plant: Plant) -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "subject", "partition"),
-    [("no_such_phase", "a", "p"), ("advance_run", "a", ""), ("advance_run", "", "p")],
+    ("phase", "subject", "partition", "owner"),
+    [
+        ("no_such_phase", "a", "p", "o"),
+        ("advance_run", "a", "", "o"),
+        ("advance_run", "", "p", "o"),
+        ("advance_run", "a", "p", ""),
+    ],
 )
 def test_what_would_never_run_is_refused(
-    plant: Plant, phase: str, subject: str, partition: str
+    plant: Plant, phase: str, subject: str, partition: str, owner: str
 ) -> None:
     with plant.transaction() as queue, pytest.raises(ValueError, match="not a phase"):
-        queue.enqueue(phase, subject, partition=partition)
+        queue.enqueue(phase, subject, partition=partition, owner=owner)
     assert plant.rows() == 0
 
 
@@ -247,6 +267,70 @@ def test_the_global_limit_is_kept_over_all_workers(plant: Plant) -> None:
     assert len(plant.ran()) == limit
     plant.let_go()
     plant.wait_done(5)
+
+
+def test_a_hundred_phases_of_one_owner_delay_another_owner_by_none(plant: Plant) -> None:
+    """Whose turn it is goes by owner; the order of claims is what is looked at, not times."""
+    plant.enqueue(*((f"0.05-many.{n}", f"many.{n}") for n in range(100)), owner="many")
+    worker = plant.work("one")
+    plant.wait_for(lambda: len(plant.ran()) > 2 * AT_A_TIME)
+    plant.enqueue(*((f"0.05-other.{n}", f"other.{n}") for n in range(3)), owner="other")
+    plant.enqueue(("0.05-third.0", "third.0"), owner="third")
+    before = len(plant.ran())
+    plant.wait_done(104)
+    order = [one.subject.partition("-")[2].partition(".")[0] for one in plant.ran()]
+    assert {one.pid for one in plant.ran()} == {worker.pid}
+    # what was claimed while we looked comes before them; then they take turns with the many
+    late = order[before + AT_A_TIME :]
+    assert "third" not in late
+    assert "other" not in late[2 * 3 :]
+
+
+def test_owners_take_turns_and_each_has_its_oldest_phase_first(plant: Plant) -> None:
+    plant.enqueue(*((f"0-a.{n}", f"a.{n}") for n in range(4)), owner="a")
+    plant.enqueue(*((f"0-b.{n}", f"b.{n}") for n in range(3)), owner="b")
+    plant.enqueue(("0-c.0", "c.0"), owner="c")
+    claims = Claims(plant.engine, "one", globally=100)
+    order = [claimed[0].split("-")[1] for claimed in iter(claims.claim, None)]
+    assert order == [
+        f"{subject}:1" for subject in ("a.0", "b.0", "c.0", "a.1", "b.1", "a.2", "b.2", "a.3")
+    ]
+
+
+def test_of_a_deployment_one_phase_is_claimed_whoever_asks(plant: Plant) -> None:
+    plant.enqueue(("0-a", "p"), ("0-b", "p"), ("0-c", "q"))
+    one, two = (Claims(plant.engine, name, globally=100) for name in ("one", "two"))
+    assert [claims.claim() is not None for claims in (one, two, one, two)] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    assert plant.rows("status = 'PENDING' AND executor_id = 'one'") == 1
+    assert plant.rows("status = 'ENQUEUED'") == 1
+
+
+def test_claims_of_many_workers_at_once_keep_every_limit(plant: Plant) -> None:
+    plant.enqueue(*((f"0-{n}", str(n % 8)) for n in range(40)))
+    workers = [Claims(plant.engine, f"worker-{n}", globally=5) for n in range(6)]
+    with ThreadPoolExecutor(len(workers)) as pool:
+        claimed = list(pool.map(lambda claims: [claims.claim() for _ in range(3)], workers))
+    taken = [one for each in claimed for one in each if one is not None]
+    assert len(taken) == len({phase for phase, _ in taken}) == 5
+    assert plant.rows("status = 'PENDING'") == 5
+    with psycopg.connect(plant.database.app) as connection:
+        query = "SELECT count(DISTINCT queue_partition_key) FROM dbos.workflow_status WHERE status = 'PENDING'"  # noqa: E501
+        assert connection.execute(query).fetchone() == (5,)
+
+
+def test_a_claim_whose_answer_was_lost_is_given_up_and_no_other(plant: Plant) -> None:
+    plant.enqueue(("0-a", "p"), ("0-b", "q"), ("0-c", "r"))
+    one, two = (Claims(plant.engine, name, globally=100) for name in ("one", "two"))
+    lost, held, other = one.claim(), one.claim(), two.claim()
+    assert lost is not None
+    assert held is not None
+    assert other is not None
+    assert one.take_back("one", but=[held[1]]) == [lost[0]]
+    assert plant.rows("status = 'PENDING'") == 2
+    assert one.take_back("one") == [held[0]]
+    assert plant.rows("status = 'PENDING' AND executor_id = 'two'") == 1
 
 
 def test_a_killed_worker_that_starts_again_does_its_phase_again(plant: Plant) -> None:
@@ -371,7 +455,8 @@ def test_fifty_short_phases_are_each_done_once(plant: Plant) -> None:
 
 def test_a_worker_at_rest_hears_of_a_phase(plant: Plant) -> None:
     plant.work("one")
-    time.sleep(2 * BUSY_SECONDS)  # it asks no more by now, and would not for an hour
+    plant.wait_for(plant.is_listening)
+    time.sleep(1.0)  # its look at the start is over, and the next would be in an hour
     plant.enqueue(("0-a", "p"), ("0-b", "p"))
     plant.wait_done(2)
 
@@ -389,7 +474,7 @@ def test_a_worker_at_rest_hears_again_after_its_listening_session_ended(plant: P
 
     plant.wait_for(end_it)
     plant.enqueue(("0-a", "p"))  # nobody hears it
-    time.sleep(2 * BUSY_SECONDS)
+    plant.wait_for(plant.is_listening)
     plant.enqueue(("0-b", "p"))
     plant.wait_done(2)
 
@@ -399,7 +484,7 @@ def test_a_worker_does_every_phase_that_can_be_enqueued(plant: Plant) -> None:
     with pytest.raises(ValueError, match="every phase"):
         Executor(
             plant.database.app, liveness=Liveness(plant.database.app, "one"), phases=some,
-            at_a_time=1, globally=1, poll_seconds=1.0,
+            at_a_time=1, globally=1,
         )  # fmt: skip
 
 

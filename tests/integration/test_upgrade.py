@@ -8,11 +8,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from dbos import DBOSClient, DBOSPortableJSONSerializer
 from psycopg import sql
 
 from control_plane.adapters.db import migrate, roles
+from control_plane.adapters.db.engine import driver_url
 from control_plane.adapters.dbos.migrate import migrate as migrate_queue
-from control_plane.adapters.dbos.queue import APPLICATION_VERSION, QUEUE, client
+from control_plane.adapters.dbos.queue import APPLICATION, APPLICATION_VERSION, QUEUE
 from control_plane.adapters.postgres import EmbeddedPostgres
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.calls import CallOutcome
@@ -47,7 +49,10 @@ def filled(
     migrate.upgrade(database.owner, "0001")
     migrate_queue(database.owner, application_role=roles.APP)
     fill(database.owner)
-    queue = client(database.app)
+    queue = DBOSClient(  # as releases before decision 22 did it
+        system_database_url=driver_url(database.app), application_name=APPLICATION,
+        serializer=DBOSPortableJSONSerializer(),
+    )  # fmt: skip
     waiting = (("plan_run", 9, 9), ("apply_run", 3, 5), ("build_bundle", 4, 4))
     for phase, number, deployment in waiting:
         queue.enqueue(

@@ -114,7 +114,7 @@ def working(storage: Storage, worker: Worker) -> Iterator[Run]:
         uow.deployments.get(deployment.id, lock=True)
         uow.runs.get(run.id, lock=True)
         with storage.unit_of_work() as other:
-            other.queue.enqueue("advance_run", run.id, partition=deployment.id)
+            other.queue.enqueue("advance_run", run.id, partition=deployment.id, owner=tenant.id)
             other.commit()
         worker.wait_for(lambda: worker.has_said("phase.started"))
         yield run

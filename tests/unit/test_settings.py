@@ -59,7 +59,6 @@ WRONG = {
     "WORKERS": "0",
     "RUNS_GLOBALLY": "-1",
     "WORKER_ID": "a b",
-    "QUEUE_POLL_SECONDS": "0",
     "PLAN_SECONDS": "soon",
     "APPLY_SECONDS": "0",
     "APPROVAL_HOURS": "0",

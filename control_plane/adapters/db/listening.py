@@ -17,7 +17,7 @@ from psycopg import sql
 
 log = structlog.get_logger()
 RUN_EVENTS: Final = "run_events"  # payload: the run
-PHASES: Final = "phases"  # no payload: some phase was enqueued
+PHASES: Final = "phases"  # payload: the phase that was enqueued; none when a place is free
 _AGAIN_SECONDS: Final = 2.0
 
 

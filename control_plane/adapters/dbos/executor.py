@@ -10,22 +10,31 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
 
 import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
-from dbos._queue import queue_worker_thread  # private: its wait is ours, see doorbell.py
+from dbos._core import (  # private: claims are ours, see claiming.py
+    WorkflowHandleFuture,
+    execute_dequeued_workflow,
+)
+from sqlalchemy.exc import SQLAlchemyError
 
-from control_plane.adapters.db.engine import VANISHED, driver_url
+from control_plane.adapters.db.engine import VANISHED, connect, driver_url
 from control_plane.adapters.db.listening import PHASES as PHASES_CHANNEL
 from control_plane.adapters.db.listening import start_listening
-from control_plane.adapters.dbos.doorbell import REST_SECONDS, Doorbell
+from control_plane.adapters.dbos.claiming import Claims
 from control_plane.adapters.dbos.liveness import Liveness
-from control_plane.adapters.dbos.queue import APPLICATION, APPLICATION_VERSION, QUEUE, SCHEMA
+from control_plane.adapters.dbos.queue import APPLICATION, APPLICATION_VERSION, SCHEMA
 from control_plane.workflows import PHASES
 
 log = structlog.get_logger()
-RECOVERIES: Final = 100  # a run counts its own deaths, which `resume_workflow` does not reset
+RECOVERIES: Final = 100  # of one phase; a run counts its own deaths
+REST_SECONDS: Final = 5.0  # between two looks: a notice may be lost when its session ends
+_AGAIN_SECONDS: Final = 1.0  # after a fault
 GRACE_SECONDS: Final = 10.0  # that a worker's name is free before its work is taken
 Phase = Callable[[str], None]
 
@@ -41,7 +50,6 @@ class Executor:
         phases: Mapping[str, Phase],
         at_a_time: int,
         globally: int,
-        poll_seconds: float,
         grace_seconds: float = GRACE_SECONDS,
         rest_seconds: float = REST_SECONDS,
     ) -> None:
@@ -49,10 +57,12 @@ class Executor:
             raise ValueError("every phase that can be enqueued needs somebody who does it")
         self._url = url
         self._liveness = liveness
-        self._doorbell = Doorbell(rest_seconds=rest_seconds)
-        self._at_a_time = at_a_time
-        self._globally = globally
-        self._poll_seconds = poll_seconds
+        engine = connect(url, name="tenantplane claims", connections=1, overflow=0)
+        self._claims = Claims(engine, liveness.worker_id, globally=globally)
+        self._places = threading.Semaphore(at_a_time)
+        self._held: set[str] = set()  # tokens of the claims whose phases have not quite ended
+        self._bell = threading.Event()
+        self._rest_seconds = rest_seconds
         self._grace_seconds = grace_seconds
         self._free_since: dict[str, float] = {}
         config: DBOSConfig = {
@@ -82,36 +92,73 @@ class Executor:
             try:
                 return DBOS.run_step({"name": name}, lambda: _done(phase, subject_id))
             finally:
-                self._doorbell.ring()  # its place is free
+                self._places.release()
+                self._bell.set()
 
         body.__qualname__ = name
         DBOS.workflow(name=name, max_recovery_attempts=RECOVERIES)(body)
 
     def start(self) -> None:
         """Claim from the queue from now on; takes up what a predecessor of this name left."""
+        self._claims.take_back(self._liveness.worker_id)
         DBOS.launch()
         self._end_what_nobody_uses()
-        queue = DBOS.register_queue(
-            QUEUE,
-            global_concurrency=self._globally,
-            worker_concurrency=min(self._at_a_time, self._globally),
-            partition_concurrency=1,
-            polling_interval_sec=self._poll_seconds,
-            on_conflict="always_update",
-        )
-        threading.Thread(
-            target=queue_worker_thread,
-            args=(self._doorbell, self._dbos, queue),
-            name="queue",
-            daemon=True,
-        ).start()
-        start_listening(self._url, PHASES_CHANNEL, lambda _: self._doorbell.ring())
+        threading.Thread(target=self._work, name="queue", daemon=True).start()
+        start_listening(self._url, PHASES_CHANNEL, lambda _: self._bell.set())
+
+    def _work(self) -> None:
+        """Start what can be started, at every ring and now and then without one."""
+        while True:
+            self._bell.wait(self._rest_seconds)
+            self._bell.clear()
+            try:
+                while self._places.acquire(blocking=False) and self._start_next():
+                    pass
+            except Exception as error:  # noqa: BLE001 - an outage of any kind; the log has it
+                log.warning("queue.put_off", error=type(error).__name__)
+                self._put_right()
+
+    def _start_next(self) -> bool:
+        """Give a place to the next phase, or back; tells whether there was a phase."""
+        claimed = self._claims.claim()
+        if claimed is None:
+            self._places.release()
+            return False
+        phase, token = claimed
+        self._held.add(token)
+        try:
+            (status,) = self._dbos._sys_db.get_workflow_statuses([phase])
+            started = execute_dequeued_workflow(self._dbos, status, token)
+        except BaseException:
+            self._held.discard(token)
+            self._places.release()
+            raise
+        if isinstance(started, WorkflowHandleFuture):
+            started.future.add_done_callback(partial(self._ended, token))
+        else:  # another worker took it over meanwhile
+            self._held.discard(token)
+            self._places.release()
+        return True
+
+    def _ended(self, token: str, _: Future[Any]) -> None:
+        """A phase is recorded as ended: what waits for its deployment can start, anywhere."""
+        self._held.discard(token)
+        self._bell.set()
+        with suppress(SQLAlchemyError):  # others look by themselves now and then
+            self._claims.tell()
+
+    def _put_right(self) -> None:
+        """After a fault look again soon; a claim whose answer was lost is given up."""
+        time.sleep(_AGAIN_SECONDS)
+        self._bell.set()
+        with suppress(SQLAlchemyError):
+            self._claims.take_back(self._liveness.worker_id, but=tuple(self._held))
 
     def _end_what_nobody_uses(self) -> None:
         """End the threads of schedules, delays, timeouts, and of one look a second at all queues.
 
         Each ends at its own event, as when DBOS ends. They made up most of what a worker at rest
-        cost; our queue is listened to by a loop of its own.
+        cost.
         """
         for event in self._dbos.background_thread_stop_events:
             event.set()
@@ -135,21 +182,13 @@ class Executor:
         return handed
 
     def _requeue(self, name: str) -> int:
-        handed = 0
         with self._liveness.reaping() as is_mine, self._liveness.holding(name) as is_free:
             if not (is_mine and is_free):
                 return 0
-            for status in DBOS.list_workflows(
-                status="PENDING", executor_id=name, load_input=False, load_output=False
-            ):
-                if status.queue_name == QUEUE:
-                    # without its queue it would run outside of every limit
-                    DBOS.resume_workflow(status.workflow_id, queue_name=QUEUE)
-                    log.warning("phase.requeued", phase=status.workflow_id, worker=name)
-                    handed += 1
-        if handed:
-            self._doorbell.ring()
-        return handed
+            handed = self._claims.take_back(name)
+        for phase in handed:
+            log.warning("phase.requeued", phase=phase, worker=name)
+        return len(handed)
 
 
 def _done(phase: Phase, subject_id: str) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
 from datetime import datetime
 from typing import Final
 
-from dbos import DBOSClient, DBOSPortableJSONSerializer
 from sqlalchemy import Connection, text
 
-from control_plane.adapters.db.engine import driver_url
 from control_plane.adapters.db.listening import PHASES as PHASES_CHANNEL
 from control_plane.workflows import PHASES
 
@@ -19,14 +17,23 @@ APPLICATION: Final = "tenantplane"
 # step, so that there is no recorded sequence of steps which a release could break.
 APPLICATION_VERSION: Final = "1"
 SCHEMA: Final = "dbos"
-_TELL: Final = text(f"NOTIFY {PHASES_CHANNEL}")  # at commit, to every worker's doorbell
+# DBOS's own function for who enqueues without its library, and at commit a notice to every worker
+_ENQUEUE: Final = text("""
+    SELECT pg_notify(:channel, :id), dbos.enqueue_workflow(
+        workflow_name => :phase, positional_args => ARRAY[CAST(:subject AS json)],
+        workflow_id => :id, app_version => :version, application_name => :application,
+        queue_name => :queue, queue_partition_key => :partition, authenticated_user => :owner
+    )
+""")
 _WAITS: Final = ("ENQUEUED", "PENDING", "DELAYED")
 # what a phase was given and what it gave lies in tables that refer to it without a foreign key
 _FORGET: Final = """
     WITH ended AS (
         DELETE FROM dbos.workflow_status WHERE workflow_uuid IN (
             SELECT workflow_uuid FROM dbos.workflow_status
-            WHERE status <> ALL (:waits) AND updated_at < :before LIMIT :limit
+            WHERE status <> ALL (:waits) AND updated_at < :before
+                AND created_at < :before  -- which follows, and has an index
+            ORDER BY created_at LIMIT :limit
         )
         RETURNING workflow_uuid
     ), given AS (
@@ -38,18 +45,6 @@ _FORGET: Final = """
     )
     SELECT count(*) FROM ended
 """
-
-
-def client(url: str) -> DBOSClient:
-    """Return a client that enqueues; it connects when it is used first and never migrates."""
-    return DBOSClient(
-        system_database_url=driver_url(url),
-        dbos_system_schema=SCHEMA,
-        application_name=APPLICATION,
-        serializer=DBOSPortableJSONSerializer(),
-        system_database_pool_size=1,
-        lazy=True,
-    )
 
 
 def workflow_id(phase: str, subject_id: str, attempt: int) -> str:
@@ -64,26 +59,29 @@ class DbosQueue:
     refused here.
     """
 
-    def __init__(self, dbos: DBOSClient, connection: Connection) -> None:
-        self._dbos = dbos
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def enqueue(self, phase: str, subject_id: str, *, partition: str, attempt: int = 1) -> None:
+    def enqueue(
+        self, phase: str, subject_id: str, *, partition: str, owner: str, attempt: int = 1
+    ) -> None:
         """Enqueue a phase in the caller's transaction. Raises ``ValueError`` for an unknown one."""
-        if phase not in PHASES or not partition or not subject_id:
-            raise ValueError(f"not a phase with a partition: {phase!r}")
-        self._dbos.enqueue_in_transaction(
-            self._connection,
+        if phase not in PHASES or not partition or not owner or not subject_id:
+            raise ValueError(f"not a phase with a partition and an owner: {phase!r}")
+        self._connection.execute(
+            _ENQUEUE,
             {
-                "workflow_name": phase,
-                "queue_name": QUEUE,
-                "app_version": APPLICATION_VERSION,
-                "workflow_id": workflow_id(phase, subject_id, attempt),
-                "queue_partition_key": partition,
+                "channel": PHASES_CHANNEL,
+                "phase": phase,
+                "queue": QUEUE,
+                "subject": json.dumps(subject_id),
+                "id": workflow_id(phase, subject_id, attempt),
+                "version": APPLICATION_VERSION,
+                "application": APPLICATION,
+                "partition": partition,
+                "owner": owner,
             },
-            subject_id,
         )
-        self._connection.execute(_TELL)
 
     def holds(self, phase: str, subject_id: str, *, attempt: int) -> bool:
         """Tell whether this phase waits or runs, in whatever worker."""
@@ -103,9 +101,3 @@ class DbosQueue:
             text(_FORGET), {"before": milliseconds, "waits": list(_WAITS), "limit": limit}
         )
         return int(gone.scalar_one())
-
-
-def queue_factory(url: str) -> Callable[[Connection], DbosQueue]:
-    """Return what makes the queue of a unit of work."""
-    dbos = client(url)
-    return lambda connection: DbosQueue(dbos, connection)

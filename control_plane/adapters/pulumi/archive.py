@@ -10,11 +10,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-import httpx
-
 _PROGRESS_SECONDS = 2.0
 _DEADLINE_SECONDS = 1800.0
-_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _LARGEST_ARCHIVE = 1 << 30
 _LARGEST_PROGRAM = 1 << 30
 
@@ -44,11 +41,15 @@ def fetch_program(url: str, *, sha256: str, folder: Path, report: Callable[[str]
 
 def _download(url: str, archive: Path, report: Callable[[str], None]) -> str:
     """Stream the file to the disk; return its SHA-256."""
+    import httpx  # noqa: PLC0415 - every process of the product imports this, hardly any downloads
+
     digest = hashlib.sha256()
     done, started, last = 0, time.monotonic(), time.monotonic()
     try:
         with (
-            httpx.stream("GET", url, timeout=_TIMEOUT, follow_redirects=True) as answer,
+            httpx.stream(
+                "GET", url, timeout=httpx.Timeout(60.0, connect=10.0), follow_redirects=True
+            ) as answer,
             archive.open("wb") as file,
         ):
             if answer.status_code != httpx.codes.OK:

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from control_plane.cli.client import Api, Refused, download_link
+from control_plane.cli.client import Api, download_link
+from control_plane.cli.refusing import Refused
 from control_plane.domain.actor import Role
 from tests.unit.cli.terminal import Terminal, run
 from tests.world import request_body

@@ -10,6 +10,8 @@ import pytest
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 DATABASE = frozenset({"sqlalchemy", "psycopg", "cryptography"})
+SETTINGS = frozenset({"pydantic_settings"})
+CLIENT = frozenset({"httpx"})
 # of the engine, the rules, tokens, bundles, objects and the queue
 OTHERS = frozenset(
     {"boto3", "dbos", "jsonschema", "joserfc", "python_terraform", "yaml", "grpc", "alembic"}
@@ -41,8 +43,26 @@ def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert imported(*arguments, "--help") & (DATABASE | OTHERS) == set()
 
 
-def test_the_version_needs_no_more() -> None:
-    assert imported("--version") & (DATABASE | OTHERS) == set()
+@pytest.mark.parametrize("arguments", [("--help",), (), ("--version",), ("reqest",)])
+def test_what_names_no_command_imports_none(arguments: tuple[str, ...]) -> None:
+    found = imported(*arguments)
+    assert found & (DATABASE | OTHERS | SETTINGS | CLIENT) == set()
+    modules = {name for name in found if name.startswith("control_plane.cli.")}
+    assert modules <= {
+        f"control_plane.cli.{name}"
+        for name in ("app", "errors", "output", "refusing", "tables", "__main__")
+    }
+
+
+def test_a_command_of_the_api_imports_neither_settings_nor_other_commands() -> None:
+    found = imported("tenant", "list")
+    assert found >= CLIENT
+    assert found & (DATABASE | OTHERS | SETTINGS) == set()
+    assert not found & {f"control_plane.cli.{name}" for name in ("bundles", "local", "audit")}
+
+
+def test_a_token_is_made_without_what_asks_the_api() -> None:
+    assert imported("token", "--role", "auditor") & (DATABASE | CLIENT) <= {"cryptography"}
 
 
 def test_audit_verify_imports_the_database_and_no_other_part() -> None:
