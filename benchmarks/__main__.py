@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import mode_a, resting
+from benchmarks import api, mode_a, resting
 from benchmarks.figures import Figure, write
 from benchmarks.site import Site
 from control_plane.bootstrap import read_settings
@@ -30,6 +30,7 @@ def main() -> int:
     areas: Mapping[str, Callable[[Site], list[Figure]]] = {
         "mode_a": lambda site: mode_a.measure(site, pairs=given.pairs),
         "rest": resting.measure,
+        "api": api.measure,
     }
     options.add_argument("areas", nargs="*", metavar="AREA", help=f"of {', '.join(areas)}; all")
     given = options.parse_args()
