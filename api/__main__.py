@@ -27,6 +27,9 @@ from control_plane.workflows.core import Caller
 
 REPORT_SECONDS: Final = 15.0  # between looks whether refusals were suppressed
 ENTRIES_PER_LOOK: Final = 5_000  # about half a second
+# how long a thread that computes may keep the others from going on: the one that verifies logs
+# would do so after each answer of the database, several times in a request
+SWITCH_SECONDS: Final = 0.0005
 log = structlog.get_logger()
 
 
@@ -55,6 +58,7 @@ def main() -> int:
     )
     parts.end_with_parent(os.getppid(), lambda: setattr(server, "should_exit", True))
     shared.identity.keys.problem()  # the keys are there before the first caller is
+    sys.setswitchinterval(SWITCH_SECONDS)
     stopping = threading.Event()
     reporter = threading.Thread(
         target=_report, args=(parts, stopping), name="refusals", daemon=True

@@ -55,6 +55,17 @@ class Identity:
         self._check(claims)
         return actor_of(claims, self.rules)
 
+    def known(self, token: str) -> Actor | None:
+        """Return who holds the token if that can be said at once.
+
+        None when the issuer would have to be asked first, or the token is refused.
+        """
+        try:
+            header = self._header(token)
+            return self.actor_of(token) if self.keys.has(str(header["kid"])) else None
+        except TokenRefused:
+            return None
+
     def _header(self, token: str) -> dict[str, Any]:
         if len(token) > MAX_TOKEN:
             raise TokenRefused(

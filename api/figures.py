@@ -10,7 +10,7 @@ def figures_of(core: Core) -> str:
     """Return the figures, with one query per table."""
     with core.uow() as uow:
         runs = uow.runs.counts("status")
-    behind = 1 if core.trail.is_behind() else 0
+    behind = 1 if core.trail.pressure().behind else 0
     lines = [
         "# HELP tenantplane_runs Runs by status.",
         "# TYPE tenantplane_runs gauge",

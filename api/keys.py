@@ -165,6 +165,10 @@ class IssuerKeys:
             raise _away()
         return known
 
+    def has(self, key_id: str) -> bool:
+        """Tell whether ``find`` answers without waiting for the issuer."""
+        return bool(self._known(key_id))
+
     def problem(self) -> str:
         """Return why no token can be checked now, or ''; asks the issuer when that is due."""
         if self._age() < KEYS_LIFE_SECONDS:

@@ -13,10 +13,9 @@ from typing import Any, Final, NoReturn
 
 from fastapi import Request
 from fastapi.routing import APIRoute
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.dependencies import authenticate, bearer, is_guarded
+from api.dependencies import authenticated, bearer, is_guarded
 from control_plane.domain.canonical import MAX_INTEGER
 
 MAX_DEPTH: Final = 32
@@ -119,8 +118,7 @@ class StrictRoute(APIRoute):
             strict = StrictRequest(request.scope, request.receive)
             if asks_first:
                 given = await bearer(strict)
-                shared = request.app.state.shared
-                await run_in_threadpool(authenticate, strict, shared, given)
+                await authenticated(strict, request.app.state.shared, given)
             return await handle(strict)
 
         return strictly

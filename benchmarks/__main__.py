@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import mode_a, queue, resting
+from benchmarks import api, mode_a, queue, resting
 from benchmarks.figures import Figure, write
 from benchmarks.site import Site
 from control_plane.bootstrap import read_settings
@@ -32,6 +32,7 @@ def main() -> int:
         "many": mode_a.measure_many,
         "queue": queue.measure,
         "rest": resting.measure,
+        "api": api.measure,
     }
     options.add_argument("areas", nargs="*", metavar="AREA", help=f"of {', '.join(areas)}; all")
     given = options.parse_args()

@@ -32,10 +32,11 @@ class Site:
         """Return the API as one person or machine uses it."""
         return Api(self.running.url, self.token(subject, role))
 
-    def token(self, subject: str, role: Role) -> str:
+    def token(self, subject: str, role: Role, tenants: tuple[str, ...] = ("*",)) -> str:
         """Return a token for the time of a benchmark."""
-        issuer = self.parts.embedded_issuer
-        return issuer.mint(subject, roles=[role], machine=role is Role.AUTOMATION, minutes=600)
+        return self.parts.embedded_issuer.mint(
+            subject, roles=[role], tenants=tenants, machine=role is Role.AUTOMATION, minutes=600
+        )
 
     def process(self, name: str) -> psutil.Process:
         """Return a process of the installation: api, worker or signer."""
@@ -52,8 +53,21 @@ class Site:
 
     @property
     def database_url(self) -> str:
-        """The database as its owner sees it."""
+        """The database as the application sees it."""
         return self.running.environment["TENANTPLANE_DATABASE_URL"]
+
+    def database_url_of(self, role: str) -> str:
+        """Return the database as another role sees it: OWNER, SEQUENCER or AUDITOR."""
+        return self.running.environment[f"TENANTPLANE_DATABASE_{role}_URL"]
+
+    @property
+    def database_process(self) -> psutil.Process:
+        """The embedded database's first process, which starts the others."""
+        return next(
+            process
+            for process in psutil.Process().children()
+            if "cluster_name=tenantplane" in process.cmdline()
+        )
 
     def hub(self) -> dict[str, Any]:
         """Return the Hub that slices are part of, and build it when it is asked for first."""

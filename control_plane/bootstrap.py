@@ -96,7 +96,8 @@ class Parts:
     @cached_property
     def app_engine(self) -> Engine:
         """Connections of the application's role."""
-        return connect(self.app_url, name="tenantplane", connections=2, overflow=18)
+        # what is opened beyond those that are kept is closed after one use: a start of a process
+        return connect(self.app_url, name="tenantplane", connections=12, overflow=8)
 
     @cached_property
     def run_news(self) -> RunNews:
@@ -107,7 +108,7 @@ class Parts:
     def auditor_engine(self) -> Engine:
         """Connections of the role that reads the audit log."""
         return connect(
-            self._url("database_auditor_url"), name="tenantplane audit", connections=1, overflow=3
+            self._url("database_auditor_url"), name="tenantplane audit", connections=4, overflow=0
         )
 
     @cached_property
@@ -302,7 +303,7 @@ class Parts:
         """What requests need, each with a question that returns what is wrong, or ''."""
         return {
             "database": lambda: _fault(self._schema_fault),
-            "audit_log": lambda: _fault(self.trail.is_behind),
+            "audit_log": lambda: _fault(lambda: self.trail.pressure().behind),
         }
 
     @property

@@ -81,12 +81,25 @@ def put_rows_back(connection: psycopg.Connection[Any]) -> None:
     remove_rows(connection)
     connection.execute(
         sql.SQL("; ").join(
-            sql.SQL("INSERT INTO {} OVERRIDING SYSTEM VALUE TABLE {}").format(
-                sql.Identifier(*table), sql.Identifier(_ASIDE, ".".join(table))
+            sql.SQL("INSERT INTO {0} ({1}) OVERRIDING SYSTEM VALUE SELECT {1} FROM {2}").format(
+                sql.Identifier(*table), columns, sql.Identifier(_ASIDE, ".".join(table))
             )
-            for table in _tables(connection)
+            for table, columns in _columns(connection).items()
         )
     )
+
+
+def _columns(connection: psycopg.Connection[Any]) -> dict[tuple[str, str], sql.Composable]:
+    """Return the columns of each table, without those that the database computes."""
+    rows = connection.execute(
+        "SELECT table_schema, table_name, array_agg(column_name::text)"
+        " FROM information_schema.columns WHERE is_generated = 'NEVER' GROUP BY 1, 2"
+    ).fetchall()
+    found = {(schema, table): names for schema, table, names in rows}
+    return {
+        table: sql.SQL(", ").join(map(sql.Identifier, found[table]))
+        for table in _tables(connection)
+    }
 
 
 def _tables(connection: psycopg.Connection[Any]) -> list[tuple[str, str]]:

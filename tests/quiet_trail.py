@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from control_plane.adapters.audit.merkle import leaf_hash
@@ -12,6 +12,7 @@ from control_plane.adapters.audit.tiles import parse_tile_path
 from control_plane.domain.canonical import canonical_json
 from control_plane.domain.errors import NotFound
 from control_plane.ports import Json
+from control_plane.ports.stores import Pressure
 from tests.memory_tree import MemoryTree
 from tests.storage import Recorded
 
@@ -35,13 +36,9 @@ class QuietTrail:
         """Return no fault: there is nothing that could be damaged."""
         return ""
 
-    def is_behind(self) -> str:
-        """Return the reason that is set."""
-        return self.behind
-
-    def held(self) -> Mapping[str, str]:
-        """Return the trees that are set."""
-        return self.held_trees
+    def pressure(self) -> Pressure:
+        """Return what is set."""
+        return Pressure(behind=self.behind, held=self.held_trees)
 
     def events(self, tree: str, *, after: int, limit: int, action: str | None) -> Sequence[Json]:
         """Return {idx, leaf, header, body, is_covered} of entries with ``idx >= after``."""

@@ -19,7 +19,7 @@ from api.dependencies import (
     SharedDep,
     WriterDep,
     address_of,
-    caller,
+    caller_in_thread,
 )
 from api.schemas import requests as bodies
 from api.schemas.bundle_views import BundleView, HandOverView, LinkView, ReceiptView
@@ -188,7 +188,7 @@ def get_archive(
                 is_look=is_look,
             )
         )
-    who = caller(request, have, given)
+    who = caller_in_thread(request, have, given)
     return _file(
         perform(
             have.core, who, handovers.download_as_architect, bundle_id, name=file, is_look=is_look

@@ -24,11 +24,11 @@ router = APIRouter(prefix="/v1", tags=["tenants"], route_class=StrictRoute)
 DryRun = Annotated[bool, Query()]
 
 
-def submitter(
+async def submitter(
     who: WriterDep, dry_run: DryRun = False, idempotency_key: Annotated[str | None, Header()] = None
 ) -> Caller:
     """Return who submits. Raises ``IdempotencyKeyMissing``, but not for what stores nothing."""
-    return who if dry_run else keyed_caller(who, idempotency_key)
+    return who if dry_run else await keyed_caller(who, idempotency_key)
 
 
 @router.post(
@@ -127,5 +127,9 @@ def get_outputs(have: SharedDep, who: CallerDep, key: str) -> Page[OutputsView]:
 @router.post("/tenants/{key}/mode-decision")
 def decide_mode(have: SharedDep, who: WriterDep, key: str, body: bodies.ModeDecision) -> TenantView:
     """Confirm a reviewed mode, or correct facts and resolve again (solutions architect)."""
-    perform(have.core, who, tenants.decide_mode, key, changed_facts=body.facts, reason=body.reason)
-    return TenantView.of(*perform(have.core, who, tenants.show_tenant, key), who.actor)
+
+    def do(act: Act) -> TenantView:
+        tenants.decide_mode(act, key, changed_facts=body.facts, reason=body.reason)
+        return TenantView.of(*tenants.show_tenant(act, key), who.actor)
+
+    return perform(have.core, who, do)

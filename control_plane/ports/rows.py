@@ -104,7 +104,7 @@ class AuditLog(Protocol):
     """The one function that records."""
 
     def record(self, event: AuditEvent) -> None:
-        """Write the event in the caller's transaction. Raises ``AuditUnavailable``."""
+        """Write the event in the caller's transaction, with all its others when it commits."""
 
 
 class RunQueue(Protocol):
@@ -141,6 +141,16 @@ class Timers(Protocol):
 
     def cancel(self, kind: TimerKind, subject: str) -> None:
         """Remove a timer, if there is one."""
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest run and the newest bundle of a tenant, each with its error, if there are any."""
+
+    run_id: str | None
+    run_error: Json | None
+    bundle_id: str | None
+    bundle_error: Json | None
 
 
 class Queries(Protocol):
@@ -190,10 +200,17 @@ class Queries(Protocol):
     def slices(self, hub_ids: Sequence[str]) -> Mapping[str, int]:
         """Return the number of slices on each of some Hubs."""
 
-    def newest_of_tenants(
-        self, tenant_ids: Sequence[str]
-    ) -> Mapping[str, tuple[str | None, str | None]]:
-        """Return the ids of each tenant's newest run and newest bundle."""
+    def newest_of_tenants(self, tenant_ids: Sequence[str]) -> Mapping[str, Newest]:
+        """Return each tenant's newest run and newest bundle."""
+
+    def claim_key(self, mine: IdempotencyRecord, *, dead_before: datetime) -> bool:
+        """Take a key that nobody has, that has expired, or whose holder died; tell whether.
+
+        A holder without an answer that took it before ``dead_before`` has died.
+        """
+
+    def answer_key(self, answered: IdempotencyRecord) -> bool:
+        """Keep the answer of a key if it is still that of ``answered``; tell whether it is."""
 
     def forget_calls(self, deployment_id: str, *, below: int) -> int:
         """Delete ended engine calls of a deployment with numbers below ``below``; how many."""
@@ -237,7 +254,16 @@ class UnitOfWork(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def commit(self) -> None:
-        """Make everything of the block durable, or nothing. Raises ``Conflict``."""
+        """Make everything of the block durable, or nothing.
+
+        Raises ``Conflict``, and ``AuditUnavailable`` when its events cannot be written.
+        """
+
+    def add(self, *entities: object) -> None:
+        """Insert entities of whatever kinds together: all of them or none.
+
+        Raises ``Conflict`` as ``Repository.add`` does; the transaction continues.
+        """
 
     def serialize_on(self, name: str) -> None:
         """Wait until no other transaction holds ``name``; released at the end of this one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from control_plane.domain.engine import (
@@ -83,17 +83,26 @@ class Policies(Protocol):
         """Evaluate what exists after an apply."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pressure:
+    """What must wait for the audit logs.
+
+    ``behind`` says why all mutations must (sequencer or signer down), or is ''; ``held`` are the
+    trees whose own mutations must, each with the reason.
+    """
+
+    behind: str = ""
+    held: Mapping[str, str] = field(default_factory=dict)
+
+
 class AuditReader(Protocol):
     """What a workflow asks of the audit log it writes to."""
 
     def first_fault(self) -> str:
         """Return the first fault that the logs are known to have, or ''; it reads no log."""
 
-    def is_behind(self) -> str:
-        """Return why all mutations must wait (sequencer or signer down), or ''."""
-
-    def held(self) -> Mapping[str, str]:
-        """Return the trees whose own mutations must wait, each with the reason."""
+    def pressure(self) -> Pressure:
+        """Return what must wait for the logs now."""
 
     def events(self, tree: str, *, after: int, limit: int, action: str | None) -> Sequence[Json]:
         """Return {idx, leaf, header, body} of sequenced entries with ``idx >= after``."""

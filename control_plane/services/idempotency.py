@@ -17,13 +17,12 @@ from typing import Any, Final
 
 from control_plane.domain.canonical import digest
 from control_plane.domain.errors import (
-    Conflict,
     IdempotencyKeyInFlight,
     IdempotencyKeyMissing,
     IdempotencyKeyReused,
 )
 from control_plane.ports.rows import IdempotencyRecord, UnitOfWork
-from control_plane.services.performing import perform, perform_with
+from control_plane.services.performing import admitted, perform, perform_with
 from control_plane.workflows.core import Act, Caller, Core
 
 LIFE: Final = timedelta(hours=48)
@@ -73,6 +72,7 @@ def once(
     callers that lost it. ``caller.idempotency_key_sha256`` must be set. Raises
     ``IdempotencyKeyReused`` and ``IdempotencyKeyInFlight``.
     """
+    caller = admitted(core, caller)
     scope = f"{_principal(caller)}|{route}|{caller.idempotency_key_sha256}"
     record_id = hashlib.sha256(scope.encode()).hexdigest()
     mine = _new_record(core, record_id, digest(dict(body)))
@@ -90,24 +90,15 @@ def once(
 
 
 def _keep(uow: UnitOfWork, mine: IdempotencyRecord, answer: Answer) -> None:
-    if not _is_held(uow, mine):
+    """Keep the answer, if the key is still ours: a holder that is too slow loses it."""
+    answered = replace(
+        mine,
+        response_status=answer.status,
+        response_body=dict(answer.body),
+        response_headers=dict(answer.headers),
+    )
+    if not uow.queries.answer_key(answered):
         raise IdempotencyKeyInFlight("timed out: a retry has taken over this request")
-    uow.idempotency.save(
-        replace(
-            mine,
-            response_status=answer.status,
-            response_body=dict(answer.body),
-            response_headers=dict(answer.headers),
-        )
-    )
-
-
-def _is_held(uow: UnitOfWork, mine: IdempotencyRecord) -> bool:
-    """Tell whether the key is still ours: a holder that is too slow loses it."""
-    found = uow.idempotency.get(mine.id, lock=True)
-    return (
-        found is not None and found.response_status is None and found.created_at == mine.created_at
-    )
 
 
 def _new_record(core: Core, record_id: str, body_digest: str) -> IdempotencyRecord:
@@ -125,22 +116,14 @@ def _new_record(core: Core, record_id: str, body_digest: str) -> IdempotencyReco
 
 def _claim(core: Core, mine: IdempotencyRecord) -> IdempotencyRecord | None:
     """Take the key, or return who has it; a dead holder's key is taken over."""
-    now = mine.created_at
-    try:
-        with core.uow() as uow:
-            found = uow.idempotency.get(mine.id, lock=True)
-            if found is not None:
-                dead = found.response_status is None and found.created_at < now - STALE
-                if found.expires_at > now and not dead:
-                    return found
-                uow.idempotency.save(mine)
-            else:
-                uow.idempotency.add(mine)
+    with core.uow() as uow:
+        if uow.queries.claim_key(mine, dead_before=mine.created_at - STALE):
             uow.commit()
-    except Conflict:
-        with core.uow() as uow:
-            return uow.idempotency.get(mine.id)
-    return None
+            return None
+        found = uow.idempotency.get(mine.id)
+    if found is None:  # its life ended just now
+        raise IdempotencyKeyInFlight("the first request with this key has just been forgotten")
+    return found
 
 
 def _first_answer(core: Core, found: IdempotencyRecord, body_digest: str) -> Answer:
@@ -167,6 +150,5 @@ def _first_answer(core: Core, found: IdempotencyRecord, body_digest: str) -> Ans
 
 def _forget(core: Core, mine: IdempotencyRecord) -> None:
     with core.uow() as uow:
-        if _is_held(uow, mine):
-            uow.idempotency.save(replace(mine, expires_at=core.clock.now()))
+        uow.queries.answer_key(replace(mine, expires_at=core.clock.now()))
         uow.commit()

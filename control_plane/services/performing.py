@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from control_plane.domain.errors import Conflict, DomainError
+from control_plane.domain.errors import AuditUnavailable, Conflict, DomainError
 from control_plane.workflows.core import Act, Caller, Core
 
 P = ParamSpec("P")
@@ -25,10 +26,23 @@ def perform(
 ) -> T:
     """Do a use case in one transaction and return what it returns once that is durable.
 
-    A refusal rolls back and then leaves its trace. Raises what the use case raises, and
-    ``Conflict`` when others keep changing the same rows.
+    A refusal rolls back and then leaves its trace. Raises what the use case raises, ``Conflict``
+    when others keep changing the same rows, and what ``admitted`` raises.
     """
     return perform_with(core, caller, lambda act: use_case(act, *args, **kwargs))
+
+
+def admitted(core: Core, caller: Caller) -> Caller:
+    """Return a caller who writes with the trees that are held; any other as it is.
+
+    Raises ``AuditUnavailable`` when the log is behind: nothing changes meanwhile.
+    """
+    if not caller.writes:
+        return caller
+    pressure = core.trail.pressure()
+    if pressure.behind:
+        raise AuditUnavailable(f"nothing was done: {pressure.behind}")
+    return replace(caller, writes=False, held=pressure.held)
 
 
 @contextmanager
@@ -48,6 +62,7 @@ def perform_with(
     add: Callable[[Act, T], None] = lambda *_: None,
 ) -> T:
     """Do a use case as ``perform`` does; what ``add`` writes becomes durable together with it."""
+    caller = admitted(core, caller)
     try:
         for _ in range(_ATTEMPTS):
             with core.act(caller) as act, _putting_back(act):

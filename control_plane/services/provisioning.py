@@ -21,6 +21,7 @@ from control_plane.domain.errors import (
 )
 from control_plane.domain.facts import CONTRACT_FACTS, Facts, submitted_as
 from control_plane.domain.mode import Mode, ModeDecision, Outcome, resolve
+from control_plane.domain.owner_status import tenant_status
 from control_plane.domain.slug import candidates, slug_for
 from control_plane.domain.spellings import instant
 from control_plane.domain.tenant import (
@@ -33,15 +34,18 @@ from control_plane.domain.tenant import (
 from control_plane.ports.rows import UnitOfWork
 from control_plane.services.permission import READ_TENANTS, listed, require_role, require_visibility
 from control_plane.services.standing import Standing, standings
-from control_plane.services.starting import start_provisioning
+from control_plane.services.starting import Start, begin, first_start
 from control_plane.workflows.core import Act, Caller, Core
-from control_plane.workflows.owners import sync_tenant
+from control_plane.workflows.owners import record_status
 from control_plane.workflows.recording import leave_trace, record
 
+Resolved = tuple[Facts, ModeDecision]
 SUBMITTERS = (Role.AUTOMATION, Role.PLATFORM_ADMIN)
 AHEAD: Final = timedelta(days=1)  # local time with the mark of another zone is signed "tomorrow"
 _REFUSALS_NAMED: Final = 50  # the newest; the event counts all of them
-_SAME_CONTRACT: Final = "uq_contract_provider_contract_id"
+_SAME_CONTRACT: Final = frozenset(
+    {"uq_contract_provider_envelope_id", "uq_contract_provider_contract_id"}
+)
 _SAME_SLUG: Final = "uq_tenant_slug"
 
 
@@ -72,7 +76,7 @@ def facts_of(body: Mapping[str, Any]) -> Facts:
     return Facts.from_document(document)
 
 
-def _resolved(core: Core, body: Mapping[str, Any]) -> tuple[Facts, ModeDecision]:
+def _resolved(core: Core, body: Mapping[str, Any]) -> Resolved:
     """Return facts and decision of a request; what is wrong is named as the request has it."""
     if instant(body["contract"]["signed_at"]) > core.clock.now() + AHEAD:
         raise InvalidInput(
@@ -164,20 +168,26 @@ def record_refusal(
 
 
 def _accept(act: Act, body: Mapping[str, Any]) -> Accepted:
-    contract = body["contract"]
-    provider, envelope = contract["provider"], contract["envelope_id"]
-    act.uow.serialize_on(f"contract:{provider}:{envelope}")
-    found = act.uow.contracts.find(provider=provider, envelope_id=envelope)
-    if found:
-        return _replay_existing(act, found[0], digest(dict(body)))
-    facts, decision = _resolved(act.core, body)
-    tenant = _new_tenant(act, body, facts, decision)
-    request = _store(act, body, tenant)
+    known = _known(act, body)
+    if known is not None:
+        return known
+    resolved = _resolved(act.core, body)
+    new = _store(act, body, resolved)
+    if isinstance(new, Accepted):
+        return new
     if not body.get("additional_tenant"):
-        _require_first(act.uow, act.caller, tenant.domain, tenant.id)
-    _record_acceptance(act, request, tenant, decision)
-    tenant = follow_decision(act, tenant, decision)
-    return _accepted(act.uow, request, tenant)
+        _require_first(act.uow, act.caller, new.tenant.domain, new.tenant.id)
+    _record_acceptance(act, new, resolved[1])
+    return _begun(act, new)
+
+
+def _known(act: Act, body: Mapping[str, Any]) -> Accepted | None:
+    """Return what the envelope's contract became before, if it is known."""
+    contract = body["contract"]
+    found = act.uow.contracts.find(
+        provider=contract["provider"], envelope_id=contract["envelope_id"]
+    )
+    return _replay_existing(act, found[0], digest(dict(body))) if found else None
 
 
 def _replay_existing(act: Act, contract: Contract, body_digest: str) -> Accepted:
@@ -215,18 +225,53 @@ def _accepted(uow: UnitOfWork, request: ProvisioningRequest, tenant: Tenant) -> 
     return Accepted(request=request, tenant=tenant, standing=standing)
 
 
-def _new_tenant(
-    act: Act,
-    body: Mapping[str, Any],
-    facts: Facts,
-    decision: ModeDecision,
-) -> Tenant:
-    company, now = body["company"], act.now()
-    tenant_id = act.new_id("tenant")
+@dataclass(frozen=True, kw_only=True)
+class _New:
+    """The rows that a request becomes; ``start`` is None while its mode is in conflict."""
+
+    tenant: Tenant
+    contract: Contract
+    request: ProvisioningRequest
+    start: Start | None
+
+    @property
+    def rows(self) -> tuple[object, ...]:
+        return (self.tenant, self.contract, self.request, *(self.start.rows if self.start else ()))
+
+
+def _store(act: Act, body: Mapping[str, Any], resolved: Resolved) -> _New | Accepted:
+    """Store all rows of a request in one statement, under the first slug that nobody has.
+
+    Another request of the same contract may be faster: then what it made is returned.
+    """
+    company, tenant_id = body["company"], act.new_id("tenant")
     base = slug_for(company["legal_name"], company["domain"], tenant_id, act.core.rules.slug)
+    for slug in candidates(base, tenant_id):
+        new = _new(act, body, resolved, tenant_id, slug)
+        try:
+            act.uow.add(*new.rows)
+        except Conflict as conflict:
+            constraint = conflict.data.get("constraint")
+            if constraint in _SAME_CONTRACT:
+                known = _known(act, body)
+                if known is not None:
+                    return known
+                raise _contract_used(
+                    act.uow, act.caller, new.contract.provider, new.contract.contract_id
+                ) from conflict
+            if constraint != _SAME_SLUG:
+                raise
+        else:
+            return new
+    raise Conflict("every slug for this name is taken")
+
+
+def _new(act: Act, body: Mapping[str, Any], resolved: Resolved, tenant_id: str, slug: str) -> _New:
+    facts, decision = resolved
+    company, given, now = body["company"], body["contract"], act.now()
     tenant = Tenant(
         id=tenant_id,
-        slug=base,
+        slug=slug,
         legal_name=company["legal_name"],
         domain=company["domain"].lower(),
         country=company["country"],
@@ -239,19 +284,6 @@ def _new_tenant(
         created_at=now,
         updated_at=now,
     )
-    for slug in candidates(base, tenant_id):
-        try:
-            act.uow.tenants.add(replace(tenant, slug=slug))
-        except Conflict as taken:
-            if taken.data.get("constraint") != _SAME_SLUG:
-                raise
-        else:
-            return replace(tenant, slug=slug)
-    raise Conflict("every slug for this name is taken")
-
-
-def _store(act: Act, body: Mapping[str, Any], tenant: Tenant) -> ProvisioningRequest:
-    given, now = body["contract"], act.now()
     contract = Contract(
         id=act.new_id("contract"),
         provider=given["provider"],
@@ -262,13 +294,12 @@ def _store(act: Act, body: Mapping[str, Any], tenant: Tenant) -> ProvisioningReq
         subscription=given["subscription"],
         mode=given.get("mode"),
         seats=given.get("seats"),
-        tenant_id=tenant.id,
+        tenant_id=tenant_id,
         created_at=now,
     )
-    _add_contract(act.uow, act.caller, contract)
     request = ProvisioningRequest(
         id=act.new_id("request"),
-        tenant_id=tenant.id,
+        tenant_id=tenant_id,
         contract_ref=contract.id,
         body=dict(body),
         body_digest=digest(dict(body)),
@@ -276,17 +307,31 @@ def _store(act: Act, body: Mapping[str, Any], tenant: Tenant) -> ProvisioningReq
         on_behalf_of=act.caller.actor.on_behalf_of,
         created_at=now,
     )
-    act.uow.requests.add(request)
-    return request
+    mode = mode_of(decision)
+    start = first_start(act, tenant, mode, body["environment"]) if mode is not None else None
+    status, waiting_on = tenant_status(
+        is_resolved=start is not None, holdings=[start.holding] if start is not None else []
+    )
+    return _New(
+        tenant=replace(tenant, status=status, waiting_on=waiting_on),
+        contract=contract, request=request, start=start,
+    )  # fmt: skip
 
 
-def _add_contract(uow: UnitOfWork, caller: Caller, contract: Contract) -> None:
-    try:
-        uow.contracts.add(contract)
-    except Conflict as conflict:
-        if conflict.data.get("constraint") != _SAME_CONTRACT:
-            raise
-        raise _contract_used(uow, caller, contract.provider, contract.contract_id) from conflict
+def _begun(act: Act, new: _New) -> Accepted:
+    """Begin what was stored; a run brings the tenant's status up to date by itself."""
+    run = begin(act, new.start) if new.start is not None else None
+    tenant, bundle = new.tenant, new.start.bundle if new.start is not None else None
+    if run is not None:
+        tenant = act.uow.tenants.need(tenant.id)
+    else:
+        record_status(act, tenant, TenantStatus.REQUESTED)
+    standing = Standing(
+        run_id=run.id if run is not None else None,
+        bundle_id=bundle.id if bundle is not None else None,
+        error=None,
+    )
+    return Accepted(request=new.request, tenant=tenant, standing=standing)
 
 
 def _contract_used(
@@ -302,15 +347,12 @@ def _contract_used(
     )
 
 
-def _record_acceptance(
-    act: Act,
-    request: ProvisioningRequest,
-    tenant: Tenant,
-    decision: ModeDecision,
-) -> None:
+def _record_acceptance(act: Act, new: _New, decision: ModeDecision) -> None:
+    request, tenant = new.request, new.tenant
     contract = request.body["contract"]
     envelope = {"provider": contract["provider"], "envelope_id": contract["envelope_id"]}
     refusals = act.uow.refusals.page(limit=_REFUSALS_NAMED, **envelope)
+    are_all = len(refusals) < _REFUSALS_NAMED
     personal = {
         f"contacts.{number}.{name}": value
         for number, contact in enumerate(request.body.get("contacts") or ())
@@ -321,12 +363,12 @@ def _record_acceptance(
         act, "request.accepted",
         tree=tenant.id, targets=(("request", request.id), ("tenant", tenant.id)),
         personal=personal, contract=contract["contract_id"],
-        contract_digest=digest(dict(contract)), **envelope,
+        contract_digest=new.contract.digest, **envelope,
         body_digest=request.body_digest, slug=tenant.slug,
         subscription=contract["subscription"], country=tenant.country,
         environment=request.body["environment"],
         earlier_requests=[refused.id for refused in reversed(refusals)],
-        count=act.uow.refusals.count(**envelope),
+        count=len(refusals) if are_all else act.uow.refusals.count(**envelope),
     )  # fmt: skip
     record_decision(act, tenant, decision)
 
@@ -345,11 +387,10 @@ def record_decision(act: Act, tenant: Tenant, decision: ModeDecision) -> None:
     )  # fmt: skip
 
 
-def follow_decision(act: Act, tenant: Tenant, decision: ModeDecision) -> Tenant:
-    """Start what the decision leads to, or wait for an architect when it leads nowhere yet."""
-    if decision.outcome is Outcome.RESOLVED and decision.mode is not None:
-        start_provisioning(act, tenant, Mode(decision.mode))
-    return sync_tenant(act, tenant.id)
+def mode_of(decision: ModeDecision) -> Mode | None:
+    """Return the mode that a decision starts, None when it waits for an architect."""
+    is_resolved = decision.outcome is Outcome.RESOLVED and decision.mode is not None
+    return decision.mode if is_resolved else None
 
 
 def get_request(act: Act, request_id: str) -> Accepted:

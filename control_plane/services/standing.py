@@ -24,16 +24,13 @@ class Standing:
 
 
 def standings(uow: UnitOfWork, tenants: Sequence[Tenant]) -> Mapping[str, Standing]:
-    """Return where each of some tenants stands, by its id, in three questions for all."""
+    """Return where each of some tenants stands, by its id, in one question for all."""
     newest = uow.queries.newest_of_tenants([tenant.id for tenant in tenants])
-    runs = uow.runs.find(id=[run for run, _ in newest.values() if run])
-    bundles = uow.bundles.find(id=[bundle for _, bundle in newest.values() if bundle])
-    errors = {run.id: run.error for run in runs} | {each.id: each.error for each in bundles}
     return {
         tenant: Standing(
-            run_id=run,
-            bundle_id=bundle,
-            error=errors.get(run or "") or errors.get(bundle or ""),
+            run_id=found.run_id,
+            bundle_id=found.bundle_id,
+            error=found.run_error or found.bundle_error,
         )
-        for tenant, (run, bundle) in newest.items()
+        for tenant, found in newest.items()
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
 from control_plane.domain.deployment import Deployment, DeploymentKind, Desired, stack_name
 from control_plane.domain.errors import DomainError
 from control_plane.domain.mode import Mode
+from control_plane.domain.owner_status import Holding
 from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.spec import bundle_variables
 from control_plane.domain.tenant import Tenant
@@ -30,19 +31,28 @@ _KINDS = {
 }
 
 
-def start_provisioning(act: Act, tenant: Tenant, mode: Mode) -> None:
-    """Create the deployment and its first run, or its first bundle; commits nothing."""
-    deployment = _deployment(act, tenant, mode)
-    if mode is Mode.C:
-        _queue_bundle(act, tenant, deployment)
-    else:
-        request_run(act, deployment)
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a resolved mode leads to: a deployment, and its first bundle in Mode C."""
+
+    deployment: Deployment
+    bundle: Bundle | None
+
+    @property
+    def rows(self) -> tuple[object, ...]:
+        """What is to be stored before ``begin``."""
+        return (self.deployment, self.bundle) if self.bundle is not None else (self.deployment,)
+
+    @property
+    def holding(self) -> Holding:
+        """The deployment as its owner's status sees it before there is a run."""
+        return Holding(bundle=self.bundle.status if self.bundle is not None else None)
 
 
-def _deployment(act: Act, tenant: Tenant, mode: Mode) -> Deployment:
+def first_start(act: Act, tenant: Tenant, mode: Mode, environment: str) -> Start:
+    """Return the deployment of a mode and its first bundle; stores nothing."""
     if tenant.region is None:
         raise DomainError("a resolved mode has a region")
-    environment = _environment(act.uow, tenant)
     now = act.now()
     # the account is known when the deployment has a place (workflows/placing.py)
     deployment = Deployment(
@@ -57,13 +67,20 @@ def _deployment(act: Act, tenant: Tenant, mode: Mode) -> Deployment:
         created_at=now,
         updated_at=now,
     )
-    act.uow.deployments.add(deployment)
-    return deployment
+    bundle = _first_bundle(act, tenant, deployment) if mode is Mode.C else None
+    return Start(deployment=deployment, bundle=bundle)
 
 
-def _environment(uow: UnitOfWork, tenant: Tenant) -> str:
-    requests = uow.requests.find(tenant_id=tenant.id)
-    return str(requests[-1].body["environment"]) if requests else "production"
+def begin(act: Act, start: Start) -> Run | None:
+    """Request the first run of a deployment that was stored, or queue its bundle."""
+    bundle = start.bundle
+    if bundle is None:
+        return request_run(act, start.deployment)
+    act.uow.timers.set(
+        TimerKind.BUNDLE_EXPIRY, bundle.id, bundle.created_at + act.core.limits.bundle_life
+    )
+    record_bundle(act, "bundle.queued", bundle, region=start.deployment.region)
+    return None
 
 
 def request_run(
@@ -121,9 +138,9 @@ def _requesters(
     return tuple(dict.fromkeys((*caller.actor.subjects, *earlier, *of_hub)))
 
 
-def _queue_bundle(act: Act, tenant: Tenant, deployment: Deployment) -> Bundle:
+def _first_bundle(act: Act, tenant: Tenant, deployment: Deployment) -> Bundle:
     now = act.now()
-    bundle = Bundle(
+    return Bundle(
         id=act.new_id("bundle"),
         tenant_id=tenant.id,
         deployment_id=deployment.id,
@@ -139,10 +156,6 @@ def _queue_bundle(act: Act, tenant: Tenant, deployment: Deployment) -> Bundle:
         created_at=now,
         updated_at=now,
     )
-    act.uow.bundles.add(bundle)
-    act.uow.timers.set(TimerKind.BUNDLE_EXPIRY, bundle.id, now + act.core.limits.bundle_life)
-    record_bundle(act, "bundle.queued", bundle, region=deployment.region)
-    return bundle
 
 
 def next_bundle(act: Act, old: Bundle) -> Bundle:

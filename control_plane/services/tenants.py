@@ -16,9 +16,11 @@ from control_plane.domain.slug import is_slug
 from control_plane.domain.tenant import Tenant, TenantStatus
 from control_plane.ports.rows import UnitOfWork
 from control_plane.services.permission import READ_TENANTS, listed, require_role, require_visibility
-from control_plane.services.provisioning import follow_decision, record_decision
+from control_plane.services.provisioning import mode_of, record_decision
 from control_plane.services.standing import Standing, standings
+from control_plane.services.starting import begin, first_start
 from control_plane.workflows.core import Act
+from control_plane.workflows.owners import sync_tenant
 from control_plane.workflows.recording import record, refused_as
 
 Shown = tuple[Tenant, Standing]
@@ -157,4 +159,14 @@ def _decide(
     )
     act.uow.tenants.save(tenant)
     record_decision(act, tenant, decision)
-    return follow_decision(act, tenant, decision), decision
+    mode = mode_of(decision)
+    if mode is not None:
+        start = first_start(act, tenant, mode, _environment(act.uow, tenant))
+        act.uow.add(*start.rows)
+        begin(act, start)
+    return sync_tenant(act, tenant.id), decision
+
+
+def _environment(uow: UnitOfWork, tenant: Tenant) -> str:
+    requests = uow.requests.find(tenant_id=tenant.id)
+    return str(requests[-1].body["environment"]) if requests else "production"

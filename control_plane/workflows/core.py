@@ -54,6 +54,7 @@ class Caller:
     request_id: str | None = None
     idempotency_key_sha256: str | None = None
     address: str | None = None  # where the request comes from
+    writes: bool = False  # asks the audit log first whether it takes changes now
     # trees that take no change of this caller now, and why; empty for who only reads
     held: Mapping[str, str] = field(default_factory=dict)
 

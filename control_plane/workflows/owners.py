@@ -9,7 +9,7 @@ from control_plane.domain.hub import HubStatus
 from control_plane.domain.mode import Outcome
 from control_plane.domain.owner_status import Holding, hub_status, tenant_status
 from control_plane.domain.run import Run
-from control_plane.domain.tenant import Tenant
+from control_plane.domain.tenant import Tenant, TenantStatus
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record
@@ -35,14 +35,21 @@ def sync_tenant(act: Act, tenant_id: str, *, run: Run | None = None) -> Tenant:
         return tenant
     shown = tenant.shown(status, waiting_on, act.now())
     act.uow.tenants.save(shown)
+    record_status(act, shown, tenant.status, run=run)
+    return shown
+
+
+def record_status(
+    act: Act, tenant: Tenant, previous: TenantStatus, *, run: Run | None = None
+) -> None:
+    """Record that a tenant's status changed from ``previous``; ``run`` names what changed it."""
     record(
         act, "tenant.status_changed",
         tree=tenant.id, targets=(("tenant", tenant.id),), run=run.id if run else None,
-        status=str(status), previous_status=str(tenant.status),
-        waiting_on=str(waiting_on) if waiting_on else None,
+        status=str(tenant.status), previous_status=str(previous),
+        waiting_on=str(tenant.waiting_on) if tenant.waiting_on else None,
         code=str((run.error or {}).get("code")) if run and run.error else None,
     )  # fmt: skip
-    return shown
 
 
 def holding_of(uow: UnitOfWork, deployment: Deployment) -> Holding:

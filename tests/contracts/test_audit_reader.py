@@ -13,7 +13,7 @@ import pytest
 from control_plane.adapters.audit.merkle import leaf_hash
 from control_plane.adapters.audit.trail import SqlTrail
 from control_plane.domain.errors import NotFound
-from control_plane.ports.stores import AuditReader
+from control_plane.ports.stores import AuditReader, Pressure
 from tests.integration.audit_world import ACME, HOST, OTHER, Database, World
 from tests.memory_tree import MemoryTree, verify_inclusion
 from tests.quiet_trail import QuietTrail
@@ -193,5 +193,4 @@ def test_a_log_that_is_whole_is_neither_faulty_nor_behind_nor_held(bench: Bench)
     bench.record(3)
     bench.sign()
     assert bench.reader.first_fault() == ""
-    assert bench.reader.is_behind() == ""
-    assert bench.reader.held() == {}
+    assert bench.reader.pressure() == Pressure()

@@ -13,6 +13,7 @@ from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.engine import Operation
 from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import BlockedOn, Run, RunStatus
+from control_plane.ports.rows import Newest
 from tests.contracts.rows import store
 from tests.entities import Entities
 from tests.storage import Storage
@@ -208,11 +209,13 @@ def test_each_tenant_has_its_newest_run_and_bundle(
     newest = scene.run(second)
     scene.run(scene.mine, requested_at=older)  # its id is newer
     make.clock.advance(hours=1)
-    bundle = make.bundle(scene.mine)
+    bundle = make.bundle(scene.mine, error={"code": "terraform_unavailable"})
     store(storage, "bundles", bundle, make.bundle(second, created_at=older))
     with storage.unit_of_work() as uow:
         assert uow.queries.newest_of_tenants([mine, other, "ten_unknown"]) == {
-            mine: (newest.id, bundle.id), other: (None, None), "ten_unknown": (None, None),
+            mine: Newest(newest.id, None, bundle.id, bundle.error),
+            other: Newest(None, None, None, None),
+            "ten_unknown": Newest(None, None, None, None),
         }  # fmt: skip
         assert uow.queries.newest_of_tenants([]) == {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Column, Connection, Table, delete, insert, select, update
 
 from control_plane.adapters.audit.keys import KeyFileSigner
 from control_plane.adapters.audit.merkle import Frontier, leaf_hash
@@ -27,8 +27,13 @@ def of_acme(table: Table) -> Any:
     return table.c.tenant_id == ACME
 
 
+def given(table: Table) -> list[Column[Any]]:
+    """Return the columns of a table without those that the database computes."""
+    return [column for column in table.c if column.computed is None]
+
+
 def entries(connection: Connection) -> list[dict[str, Any]]:
-    query = select(audit_entry).where(of_acme(audit_entry)).order_by(audit_entry.c.idx)
+    query = select(*given(audit_entry)).where(of_acme(audit_entry)).order_by(audit_entry.c.idx)
     return [dict(row._mapping) for row in connection.execute(query)]
 
 

@@ -32,6 +32,7 @@ from tests.integration.audit_attacker import (
     edited,
     entries,
     forged_row,
+    given,
     logged_at,
     of_acme,
     put,
@@ -62,7 +63,9 @@ def good(world: World) -> Rows:
 
     def read(connection: Connection) -> None:
         for table in AUDIT_TABLES:
-            rows[table.name] = [dict(row._mapping) for row in connection.execute(select(table))]
+            rows[table.name] = [
+                dict(row._mapping) for row in connection.execute(select(*given(table)))
+            ]
 
     world.database.attack(read)
     return rows
@@ -230,7 +233,7 @@ def serve_another_log(connection: Connection, world: World) -> None:
     for table in (audit_entry, audit_checkpoint, audit_tree, audit_key):
         rows = [
             {**row._mapping, "tenant_id": ACME}
-            for row in connection.execute(select(table).where(table.c.tenant_id == OTHER))
+            for row in connection.execute(select(*given(table)).where(table.c.tenant_id == OTHER))
         ]
         connection.execute(delete(table).where(table.c.tenant_id == OTHER))
         connection.execute(insert(table), rows)

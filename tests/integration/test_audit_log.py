@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, text, update
+from sqlalchemy.event import listen
 
 from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.checkpoints import ReadBackFailed
@@ -156,6 +158,27 @@ def test_pages_go_through_a_log(world: World) -> None:
         assert seen == list(range(26))
         reads = reading.events_page(connection, ACME, action="log.read")
         assert [event.idx for event in reads] == [23, 24, 25]
+
+
+def test_events_of_an_action_are_found_by_an_index(world: World) -> None:
+    world.record(3)
+    world.settle()
+    plans: list[str] = []
+
+    def explain(_: object, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
+        cursor.execute(f"EXPLAIN {statement}", parameters)
+        plans.append("\n".join(row[0] for row in cursor.fetchall()))
+
+    with world.auditor.begin() as connection:
+        reading.limit_to(connection, [ACME])
+        connection.execute(
+            text("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+        )
+        listen(connection, "before_cursor_execute", explain)
+        reading.events_page(connection, ACME, after=0, action="log.read")
+    conditions = [line for line in plans[0].splitlines() if "Index Cond" in line]
+    assert len(conditions) == 1
+    assert all(name in conditions[0] for name in ("tenant_id", "action", "idx"))
 
 
 def test_what_no_checkpoint_covers_is_shown_as_such_and_not_proved(world: World) -> None:

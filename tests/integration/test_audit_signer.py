@@ -147,7 +147,7 @@ def test_a_damaged_tree_stops_only_its_own_tenant(
         with world.auditor.connect() as connection:
             reading.limit_to(connection, reading.ALL_TREES)
             assert reading.freshness(connection).problem() is None
-            assert list(reading.held(connection)) == [ACME]
+            assert list(reading.freshness(connection).held) == [ACME]
     assert [item[0] for item in world.logged(OTHER)] == [OTHER] * 6
     assert world.verify([OTHER]).exit_code == 0
 
@@ -182,7 +182,7 @@ def test_a_tree_that_was_mended_is_let_go(world: World) -> None:
     assert world.settle()[0].error is None
     with world.auditor.connect() as connection:
         reading.limit_to(connection, reading.ALL_TREES)
-        assert reading.held(connection) == {}
+        assert reading.freshness(connection).held == {}
     assert world.verify().exit_code == 0
 
 
@@ -192,7 +192,7 @@ def test_when_the_signer_is_down_everybody_waits(world: World) -> None:
     with world.auditor.connect() as connection:
         reading.limit_to(connection, reading.ALL_TREES)
         assert reading.freshness(connection).problem() is not None
-        assert reading.held(connection) == {}
+        assert reading.freshness(connection).held == {}
 
 
 # --- many trees -------------------------------------------------------------------------------

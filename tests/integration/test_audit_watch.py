@@ -78,7 +78,7 @@ def test_without_the_signers_key_the_database_is_not_believed_silently(
 
 @pytest.mark.parametrize(
     "read",
-    [SqlTrail.is_behind, SqlTrail.held, lambda trail: trail.checkpoint(ACME),
+    [SqlTrail.pressure, lambda trail: trail.checkpoint(ACME),
      lambda trail: trail.proof(ACME, 0), lambda trail: trail.tile(ACME, "tile/0/000"),
      lambda trail: trail.events(ACME, after=0, limit=1, action=None)],
 )  # fmt: skip

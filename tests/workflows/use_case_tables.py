@@ -303,6 +303,7 @@ PARTS = {
     "auditing.report_reads",
     "bundles.taken_up",
     "idempotency.once",
+    "performing.admitted",
     "performing.perform",
     "performing.perform_with",
     "permission.record_bounded",
@@ -313,13 +314,13 @@ PARTS = {
     "permission.within_budget",
     "processes.record_schema",
     "processes.record_worker",
-    "provisioning.follow_decision",
     "provisioning.record_decision",
     "provisioning.record_refusal",
     "rules.record_rules",
+    "starting.begin",
+    "starting.first_start",
     "starting.next_bundle",
     "starting.request_run",
-    "starting.start_provisioning",
 }
 Read = Callable[[Scene, str, str, str], object]  # scene, tenant, run, bundle
 READING: dict[str, Read] = {

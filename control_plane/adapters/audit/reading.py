@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select, text, union
+from sqlalchemy import Connection, select, text, union
 from sqlalchemy.dialects.postgresql import insert
 
 from control_plane.adapters.audit.merkle import inclusion_proof
@@ -22,17 +22,25 @@ from control_plane.adapters.db.audit_tables import (
     audit_checkpoint,
     audit_entry,
     audit_key,
-    audit_pending,
     audit_served,
     audit_tree,
 )
 from control_plane.domain.audit import event_id
-from control_plane.domain.canonical import NotCanonical, canonical_json, parse_canonical
+from control_plane.domain.canonical import NotCanonical, parse_canonical
 
 ALL_TREES: Final = ("*",)
 MAX_PAGE: Final = 1000
 PENDING_LIMIT: Final = timedelta(seconds=60)
 UNSIGNED_LIMIT: Final = timedelta(minutes=5)
+_FRESHNESS: Final = """
+    SELECT
+        (SELECT clock_timestamp() - min(enqueued_at) FROM audit_pending WHERE tenant_id NOT IN
+            (SELECT tenant_id FROM audit_tree WHERE held IS NOT NULL)),
+        (SELECT clock_timestamp() - min(unsigned_since) FROM audit_tree
+            WHERE unsigned_since IS NOT NULL AND held IS NULL),
+        (SELECT jsonb_object_agg(tenant_id, held) FROM audit_tree WHERE held IS NOT NULL)
+"""
+_FRESHNESS_OF_ALL: Final = f"SELECT set_config('{TREES_SETTING}', '*', true);{_FRESHNESS}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +80,14 @@ class InclusionProof:
 
 @dataclass(frozen=True, kw_only=True)
 class Freshness:
-    """How far the logs are behind; ages are zero when nothing waits."""
+    """How far the logs are behind; ages are zero when nothing waits.
+
+    ``held`` are the trees that the signer leaves alone, each with the reason: they do not count.
+    """
 
     oldest_pending: timedelta
     oldest_unsigned: timedelta
+    held: Mapping[str, str]
 
     def problem(
         self, pending_limit: timedelta = PENDING_LIMIT, unsigned_limit: timedelta = UNSIGNED_LIMIT
@@ -133,8 +145,7 @@ def events_page(
 ) -> list[LoggedEvent]:
     """Return at most ``limit`` (1 to 1000) entries after index ``after``, oldest first.
 
-    With ``action`` only events of that action are returned; the log has no index for it, so this
-    looks at every entry on the way.
+    With ``action`` only events of that action are returned.
     """
     idx = audit_entry.c.idx
     query = select(idx, audit_entry.c.event_id, audit_entry.c.entry, audit_entry.c.leaf).where(
@@ -143,9 +154,7 @@ def events_page(
     if after is not None:
         query = query.where(idx > after)
     if action is not None:
-        # exact in canonical JSON, where a quote inside a string is never a bare one
-        needle = b'"action":' + canonical_json(action)
-        query = query.where(func.pg_catalog.position(audit_entry.c.entry, needle) > 0)
+        query = query.where(audit_entry.c.action == action)
     rows = connection.execute(query.order_by(idx).limit(min(max(limit, 1), MAX_PAGE))).all()
     checkpoint = newest_checkpoint(connection, tree)
     covered = checkpoint.size if checkpoint else 0
@@ -188,31 +197,28 @@ def tile(connection: Connection, tree: str, path: str) -> bytes | None:
 
 
 def freshness(connection: Connection) -> Freshness:
-    """Return how far the logs are behind, by the clock of the database; held trees do not count."""
-    now = func.clock_timestamp()
-    held_tree = select(audit_tree.c.tenant_id).where(audit_tree.c.held.is_not(None))
-    row = connection.execute(
-        select(
-            select(now - func.min(audit_pending.c.enqueued_at))
-            .where(audit_pending.c.tenant_id.not_in(held_tree))
-            .scalar_subquery()
-            .label("oldest"),
-            select(now - func.min(audit_tree.c.unsigned_since))
-            .where(audit_tree.c.unsigned_since.is_not(None), audit_tree.c.held.is_(None))
-            .scalar_subquery()
-            .label("unsigned"),
-        )
-    ).one()
+    """Return how far the logs are behind, by the clock of the database."""
+    return _freshness(connection.execute(text(_FRESHNESS)).one())
+
+
+def freshness_of_all(connection: Connection) -> Freshness:
+    """Return what ``freshness`` does for all trees, outside of a transaction.
+
+    Every mutation asks this, so it is one message with two statements: the database takes both as
+    one transaction, and what the first one sets ends with it.
+    """
+    alone = connection.execution_options(isolation_level="AUTOCOMMIT", no_parameters=True)
+    cursor = alone.exec_driver_sql(_FRESHNESS_OF_ALL).cursor
+    cursor.nextset()
+    return _freshness(cursor.fetchone() or (None, None, None))
+
+
+def _freshness(row: Sequence[Any]) -> Freshness:
+    pending, unsigned, held = row
     return Freshness(
-        oldest_pending=row.oldest or timedelta(0),
-        oldest_unsigned=row.unsigned or timedelta(0),
-    )
-
-
-def held(connection: Connection) -> dict[str, str]:
-    """Return the trees that the signer leaves alone, each with the reason."""
-    query = select(audit_tree.c.tenant_id, audit_tree.c.held).where(audit_tree.c.held.is_not(None))
-    return {row.tenant_id: row.held for row in connection.execute(query)}
+        oldest_pending=pending or timedelta(0), oldest_unsigned=unsigned or timedelta(0),
+        held=held or {},
+    )  # fmt: skip
 
 
 def _logged(row: Any, covered: int) -> LoggedEvent:

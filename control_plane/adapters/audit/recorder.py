@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    Engine,
+    LargeBinary,
+    Text,
+    Uuid,
+    bindparam,
+    column,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from control_plane.adapters.db.audit_tables import audit_disclosure, audit_pending
@@ -15,6 +27,16 @@ from control_plane.domain.canonical import canonical_json
 from control_plane.domain.errors import AuditUnavailable
 
 DEADLINE_MS: Final = 2000
+_COLUMNS: Final = {"event_id": Uuid, "tenant_id": Text, "body": LargeBinary}
+# one text for any number of events, made once: every mutation writes some
+_INSERT: Final = audit_pending.insert().from_select(
+    list(_COLUMNS),
+    select(
+        func.unnest(*(bindparam(name, type_=ARRAY(kind)) for name, kind in _COLUMNS.items()))
+        .table_valued(*(column(name, kind) for name, kind in _COLUMNS.items()))
+        .render_derived(name="given")
+    ),
+)
 
 
 def random_salt() -> bytes:
@@ -23,40 +45,67 @@ def random_salt() -> bytes:
 
 
 class SqlAuditLog:
-    """The port ``AuditLog`` over one connection: its transaction is the caller's.
+    """Writes events over one connection: its transaction is the caller's.
 
-    The event is durable exactly when what it records is. ``salt`` is the source of 32 random bytes
+    An event is durable exactly when what it records is. ``salt`` is the source of 32 random bytes
     per personal value.
     """
 
     def __init__(self, connection: Connection, *, salt: Callable[[], bytes] = random_salt) -> None:
         self._connection = connection
         self._salt = salt
+        self._rows: list[tuple[Any, ...]] = []
+        self._disclosures: list[dict[str, Any]] = []
 
     def record(self, event: AuditEvent) -> None:
         """Write the event and its disclosures. Raises ``AuditUnavailable``: then nothing counts."""
+        self.keep(event)
+        self.write()
+
+    def keep(self, event: AuditEvent) -> None:
+        """Keep the event until ``write``."""
         salts = {path: self._salt() for path in event.personal}
-        row = {
-            "event_id": event_uuid(event.id),
-            "tenant_id": event.tree,
-            "body": encode_body(event, salts),
-        }
-        disclosures = [
+        key = event_uuid(event.id)
+        self._rows.append((key, event.tree, encode_body(event, salts)))
+        self._disclosures += [
             {
                 "tenant_id": event.tree,
-                "event_id": row["event_id"],
+                "event_id": key,
                 "path": path,
                 "salt": salts[path],
                 "value": canonical_json(value).decode(),
             }
             for path, value in event.personal.items()
         ]
+
+    def write(self) -> None:
+        """Write the events that were kept, in one statement. Raises ``AuditUnavailable``."""
+        rows, disclosures = self._rows, self._disclosures
+        self._rows, self._disclosures = [], []
+        if not rows:
+            return
         try:
-            self._connection.execute(audit_pending.insert().inline(), row)
+            columns = zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)
+            self._connection.execute(_INSERT, dict(columns))
             if disclosures:
                 self._connection.execute(audit_disclosure.insert().inline(), disclosures)
         except SQLAlchemyError as exc:
             raise AuditUnavailable from exc
+
+
+class TransactionAuditLog:
+    """The port ``AuditLog``: the events of a unit of work, in one statement when it commits."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._log = SqlAuditLog(connection)
+
+    def record(self, event: AuditEvent) -> None:
+        """Write the event with the others of this transaction, when that is committed."""
+        self._log.keep(event)
+
+    def write(self) -> None:
+        """Write what was recorded. Raises ``AuditUnavailable``: then nothing counts."""
+        self._log.write()
 
 
 def record_alone(engine: Engine, event: AuditEvent, *, deadline_ms: int = DEADLINE_MS) -> None:

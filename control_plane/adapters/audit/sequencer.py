@@ -90,7 +90,7 @@ class Sequencer:
     """Gives pending events their place. ``clock`` returns the time written into headers.
 
     A tree that somebody damaged is left alone until ``retry_damaged``, so that the others continue;
-    its events stay pending, and its own changes wait (``reading.held``).
+    its events stay pending, and its own changes wait (``reading.freshness``).
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from control_plane.adapters.audit.keys import KeyFileUnusable, load_public_key
 from control_plane.adapters.audit.watch import LogWatch
 from control_plane.adapters.db.faults import translated
 from control_plane.domain.errors import NotFound
+from control_plane.ports.stores import Pressure
 
 
 class SqlTrail:
@@ -55,15 +56,11 @@ class SqlTrail:
             self._key_fault = f"{error}: the logs are compared with keys from the database alone"
         self._watch.look_on(entries, keys)
 
-    def is_behind(self) -> str:
-        """Return why mutations must wait, or ''."""
-        with self._on(*reading.ALL_TREES) as connection:
-            return reading.freshness(connection).problem() or ""
-
-    def held(self) -> Mapping[str, str]:
-        """Return the trees whose own changes must wait, each with the reason."""
-        with self._on(*reading.ALL_TREES) as connection:
-            return reading.held(connection)
+    def pressure(self) -> Pressure:
+        """Return what must wait for the logs now."""
+        with translated(), self._engine().connect() as connection:
+            found = reading.freshness_of_all(connection)
+        return Pressure(behind=found.problem() or "", held=found.held)
 
     def events(
         self, tree: str, *, after: int, limit: int, action: str | None

@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Computed,
     DateTime,
     Identity,
     Index,
@@ -31,6 +32,13 @@ from control_plane.adapters.db.metadata import metadata
 
 _now: Final = func.clock_timestamp()
 _TREE_NAME: Final = "tenant_id ~ '^(platform|ten_[0-9A-HJKMNP-TV-Z]{26})$'"
+
+# of a body in canonical JSON the action comes first, after `\n{"action":"`; as PostgreSQL spells it
+_BEFORE: Final = "POSITION(('\\x0a7b22616374696f6e223a22'::bytea) IN (entry))"
+_ACTION: Final = (
+    f"CASE WHEN ({_BEFORE} > 0) THEN split_part(encode(SUBSTRING(entry FROM ({_BEFORE} + 12)"
+    " FOR 64), 'escape'::text), '\"'::text, 1) ELSE NULL::text END"
+)
 
 # written by the business transaction; the sequencer takes rows out, nobody else does
 audit_pending = Table(
@@ -57,12 +65,16 @@ audit_entry = Table(
     Column("event_id", Uuid, nullable=False),
     Column("entry", LargeBinary, nullable=False),
     Column("leaf", LargeBinary, nullable=False),
+    # read out of the entry by the database, to find entries by it; it proves nothing
+    Column("action", Text, Computed(_ACTION, persisted=True), nullable=True),
     UniqueConstraint("event_id"),
     CheckConstraint(_TREE_NAME, name="tree_name"),
     CheckConstraint("idx >= 0", name="idx"),
     CheckConstraint("octet_length(entry) BETWEEN 1 AND 65535", name="entry_size"),
     CheckConstraint("octet_length(leaf) = 32", name="leaf_size"),
 )
+
+Index("ix_audit_entry_action", audit_entry.c.tenant_id, audit_entry.c.action, audit_entry.c.idx)
 
 # where each tree ends; unsigned_since is null when the newest checkpoint covers the tree; held says
 # why the signer leaves the tree alone

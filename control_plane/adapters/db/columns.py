@@ -7,7 +7,18 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, Text
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    TableValuedAlias,
+    Text,
+    bindparam,
+    column,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -147,3 +158,9 @@ def one_of(name: str, values: Iterable[str]) -> CheckConstraint:
 def quoted(values: Iterable[str]) -> str:
     """Return the values as a sorted SQL list; they are our own words."""
     return ", ".join(f"'{value}'" for value in sorted(str(value) for value in values))
+
+
+def texts_given(name: str) -> TableValuedAlias:
+    """Return the texts of one parameter, an array, as a table with the column ``value``."""
+    given = func.unnest(bindparam(name, type_=ARRAY(Text)))
+    return given.table_valued(column("value", Text)).render_derived(name="given")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import select
+import time
+from functools import partial
 from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL, Engine, ExceptionContext, NullPool, create_engine, event
+from sqlalchemy import URL, Dialect, Engine, ExceptionContext, NullPool, create_engine, event
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from control_plane.adapters.db.faults import STANDBY
 from control_plane.adapters.plain_json import dumps
 from control_plane.domain.errors import SettingInvalid
 
 _SETTINGS: Final = "TENANTPLANE_DATABASE_URL or another TENANTPLANE_DATABASE_…_URL"
+_IDLE_SINCE: Final = "idle_since"
+_SURE_SECONDS: Final = 5.0  # a connection that was used so shortly ago leads to a server
 # A server that vanished is noticed within some ten seconds, not a quarter of an hour.
 VANISHED: Final = {
     "keepalives_idle": 5,
@@ -69,7 +76,7 @@ def connect(
             "pool_size": connections,
             "max_overflow": overflow,
             "pool_timeout": wait_seconds,
-            "pool_pre_ping": True,
+            "pool_use_lifo": True,  # the one used last knows the statements best
         }
         if connections
         else {"poolclass": NullPool}
@@ -83,7 +90,39 @@ def connect(
     )
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "handle_error", _leave_standby)
+    event.listen(engine, "checkin", _note_time)
+    event.listen(engine, "checkout", partial(_look_at, engine.dialect))
     return engine
+
+
+def _note_time(_: object, record: ConnectionPoolEntry) -> None:
+    record.info[_IDLE_SINCE] = time.monotonic()
+
+
+def _look_at(
+    dialect: Dialect, connection: psycopg.Connection[Any], record: ConnectionPoolEntry, _: object
+) -> None:
+    """Ask the server whether a connection is alive, if that can be doubted.
+
+    A server that closed a connection has sent something, so that its socket can be read: asking at
+    every use would cost as much as what is asked for. A server that vanished sends nothing, which
+    is why what lay idle is asked in any case.
+    """
+    if _IDLE_SINCE not in record.info:
+        return  # it was opened just now
+    idle_seconds = time.monotonic() - record.info[_IDLE_SINCE]
+    if idle_seconds < _SURE_SECONDS and not connection.closed and not _has_news(connection):
+        return
+    try:
+        dialect.do_ping(connection)  # type: ignore[arg-type]  # SQLAlchemy's protocol is wider
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error
+
+
+def _has_news(connection: psycopg.Connection[Any]) -> bool:
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _leave_standby(context: ExceptionContext) -> None:

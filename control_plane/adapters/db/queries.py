@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
+from functools import cache
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, cast, func, select, type_coerce
-from sqlalchemy.dialects.postgresql import JSONPATH, distinct_on
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    cast,
+    func,
+    or_,
+    select,
+    true,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import JSONPATH, insert
 
 from control_plane.adapters.db import mapping, run_tables, tables
-from control_plane.adapters.db.columns import Documents
+from control_plane.adapters.db.columns import Documents, texts_given
 from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.mapping import Mapped
 from control_plane.domain.bundle import Bundle, BundleStatus
@@ -19,9 +36,76 @@ from control_plane.domain.deployment import DeploymentKind
 from control_plane.domain.engine import Operation
 from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import BlockedOn, Run, RunStatus
+from control_plane.ports.rows import IdempotencyRecord, Newest
 
 T = TypeVar("T")
 _run, _call, _bundle = run_tables.run, run_tables.engine_call, tables.bundle
+
+
+def _newest(
+    owner: ColumnElement[str], order: Sequence[ColumnElement[Any]], *found: Any
+) -> FromClause:
+    """Return the last row of each owner: one step down an index, however many rows it has."""
+    descending = [each.desc() for each in order]
+    query = select(*found).where(owner == _OWNERS.c.value).order_by(*descending).limit(1)
+    return query.lateral()
+
+
+@cache
+def _newest_of(table: Table) -> Select[tuple[str]]:
+    newest = _newest(table.c.deployment_id, [table.c.number], table.c.id)
+    return select(newest.c.id).join_from(_OWNERS, newest, true())
+
+
+def _newest_of_tenants() -> Select[Any]:
+    run, bundle = (
+        _newest(table.c.tenant_id, [table.c[time], table.c.id], table.c.id, table.c.error)
+        for table, time in ((_run, "requested_at"), (_bundle, "created_at"))
+    )
+    query = select(_OWNERS.c.value, run.c.id, run.c.error, bundle.c.id, bundle.c.error)
+    rows = _OWNERS.outerjoin(run, true()).outerjoin(bundle, true())
+    return query.select_from(rows)
+
+
+def _claim() -> Any:
+    new = insert(_key).values(_new_key())
+    is_free = or_(
+        _key.c.expires_at <= new.excluded.created_at,
+        and_(
+            _key.c.response_status.is_(None),
+            _key.c.created_at < bindparam("dead_before", type_=_key.c.created_at.type),
+        ),
+    )
+    others = {each.name: new.excluded[each.name] for each in _key.c if each.name != "id"}
+    taken = new.on_conflict_do_update(index_elements=[_key.c.id], set_=others, where=is_free)
+    return taken.returning(_key.c.id)
+
+
+def _new_key() -> dict[str, BindParameter[Any]]:
+    return {each.name: bindparam(f"new_{each.name}", type_=each.type) for each in _key.c}
+
+
+def _values_of(record: IdempotencyRecord) -> dict[str, Any]:
+    row = mapping.IDEMPOTENCY.to_row(record)
+    return {f"new_{name}": value for name, value in row.items()}
+
+
+def _answer() -> Update:
+    new = _new_key()
+    is_held = and_(
+        _key.c.id == new.pop("id"),
+        _key.c.response_status.is_(None),
+        _key.c.created_at == new.pop("created_at"),
+    )
+    return _key.update().where(is_held).values(new)
+
+
+# made once: making a statement costs more than it does
+_key: Final = tables.idempotency_record
+_CLAIM: Final = _claim()
+_ANSWER: Final = _answer()
+_OWNERS: Final = texts_given("owners")
+_NEWEST: Final = _newest_of_tenants()
 
 
 class SqlQueries:
@@ -44,13 +128,7 @@ class SqlQueries:
         return self._newest(_bundle, deployment_ids)
 
     def _newest(self, table: Table, deployment_ids: Sequence[str]) -> Collection[str]:
-        query = (
-            select(table.c.id)
-            .where(table.c.deployment_id.in_(sorted(set(deployment_ids))))
-            .ext(distinct_on(table.c.deployment_id))
-            .order_by(table.c.deployment_id, table.c.number.desc())
-        )
-        return frozenset(self._ids(query))
+        return frozenset(self._ids(_newest_of(table), owners=sorted(set(deployment_ids))))
 
     def blocked_runs(
         self,
@@ -68,8 +146,8 @@ class SqlQueries:
         deployment = tables.deployment
         query = select(_run.c.id).where(_run.c.status == RunStatus.BLOCKED, _run.c.blocked_on == on)
         query = query.join(deployment, deployment.c.id == _run.c.deployment_id)
-        for column, value in ((deployment.c.region, region), (deployment.c.hub_id, hub_id)):
-            query = query if value is None else query.where(column == value)
+        for field, value in ((deployment.c.region, region), (deployment.c.hub_id, hub_id)):
+            query = query if value is None else query.where(field == value)
         if is_placed is not None:
             query = query.where(deployment.c.hub_id.is_not(None) == is_placed)
         return self._ids(query.order_by(_run.c.updated_at).limit(limit))
@@ -146,31 +224,26 @@ class SqlQueries:
             }
         return {hub_id: found.get(hub_id, 0) for hub_id in hub_ids}
 
-    def newest_of_tenants(
-        self, tenant_ids: Sequence[str]
-    ) -> Mapping[str, tuple[str | None, str | None]]:
-        """Return the ids of each tenant's newest run and newest bundle."""
-        runs = self._newest_ids(_run.c.tenant_id, _run.c.id, _run.c.requested_at, tenant_ids)
-        bundles = self._newest_ids(
-            _bundle.c.tenant_id, _bundle.c.id, _bundle.c.created_at, tenant_ids
-        )
-        return {key: (runs.get(key), bundles.get(key)) for key in tenant_ids}
-
-    def _newest_ids(
-        self,
-        owner: ColumnElement[str],
-        found: ColumnElement[str],
-        time: ColumnElement[datetime],
-        tenant_ids: Sequence[str],
-    ) -> Mapping[str, str]:
-        query = (
-            select(owner, found)
-            .where(owner.in_(list(tenant_ids)))
-            .ext(distinct_on(owner))
-            .order_by(owner, time.desc(), found.desc())
-        )
+    def newest_of_tenants(self, tenant_ids: Sequence[str]) -> Mapping[str, Newest]:
+        """Return each tenant's newest run and newest bundle."""
         with translated():
-            return {str(key): str(value) for key, value in self._connection.execute(query)}
+            rows = self._connection.execute(_NEWEST, {"owners": list(tenant_ids)})
+            return {row[0]: Newest(*row[1:]) for row in rows}
+
+    # --- idempotency keys ----------------------------------------------------------------------
+    def claim_key(self, mine: IdempotencyRecord, *, dead_before: datetime) -> bool:
+        """Take a key that nobody has, that has expired, or whose holder died; tell whether.
+
+        A holder without an answer that took it before ``dead_before`` has died.
+        """
+        given = {**_values_of(mine), "dead_before": dead_before}
+        with translated():
+            return self._connection.execute(_CLAIM, given).one_or_none() is not None
+
+    def answer_key(self, answered: IdempotencyRecord) -> bool:
+        """Keep the answer of a key if it is still that of ``answered``; tell whether it is."""
+        with translated():
+            return self._connection.execute(_ANSWER, _values_of(answered)).rowcount == 1
 
     # --- retention -----------------------------------------------------------------------------
     def forget_calls(self, deployment_id: str, *, below: int) -> int:
@@ -199,6 +272,6 @@ class SqlQueries:
             rows = self._connection.execute(query.order_by(table.c.number.desc()).limit(limit))
             return [mapped.to_entity(row) for row in rows]
 
-    def _ids(self, query: Select[tuple[str]]) -> Sequence[str]:
+    def _ids(self, query: Select[tuple[str]], **given: Any) -> Sequence[str]:
         with translated():
-            return [str(found) for found in self._connection.execute(query).scalars()]
+            return [str(found) for found in self._connection.execute(query, given).scalars()]

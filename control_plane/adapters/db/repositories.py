@@ -2,17 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from functools import cache
+from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, union_all
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Connection,
+    Insert,
+    Integer,
+    Select,
+    Table,
+    Text,
+    Update,
+    and_,
+    any_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+)
 
+from control_plane.adapters.db.columns import texts_given
 from control_plane.adapters.db.faults import translated
-from control_plane.adapters.db.mapping import RUN_EVENT, Mapped
+from control_plane.adapters.db.mapping import MAPPED, RUN_EVENT, Mapped
 from control_plane.domain.errors import Conflict
 from control_plane.domain.run import RunEvent, are_next
 
 T = TypeVar("T")
+_MOST_VALUES: Final = 50  # psycopg reads the text of a statement with more at every use
+_SEVERAL: Final = (tuple, list, set, frozenset)
+_OF: Final[Mapping[type[Any], Mapped[Any]]] = {mapped.entity: mapped for mapped in MAPPED}
+
+
+def add_rows(connection: Connection, *entities: object) -> None:
+    """Insert entities of whatever kinds in as few statements as it takes: all of them or none.
+
+    Raises ``Conflict`` with ``constraint`` when a unique fact exists already; the transaction
+    continues.
+    """
+    with translated(), connection.begin_nested():
+        for given in _portions(entities):
+            kinds = tuple(mapped for mapped, _ in given)
+            values = {
+                f"{name}_{place}": value
+                for place, (mapped, entity) in enumerate(given)
+                for name, value in mapped.to_row(entity).items()
+            }
+            connection.execute(_insertion(kinds), values)
+
+
+def _portions(entities: Sequence[object]) -> Iterator[list[tuple[Mapped[Any], object]]]:
+    """Yield entities with their kinds, as many as one statement takes."""
+    portion: list[tuple[Mapped[Any], object]] = []
+    size = 0
+    for entity in entities:
+        mapped = _OF[type(entity)]
+        size += len(mapped.names)
+        if portion and size > _MOST_VALUES:
+            yield portion
+            portion, size = [], len(mapped.names)
+        portion.append((mapped, entity))
+    yield portion
+
+
+@cache
+def _insertion(kinds: tuple[Mapped[Any], ...]) -> Insert:
+    """Return the statement for some kinds in a row: made once, as making one costs more than it."""
+    first, *others = (
+        mapped.table.insert().values(
+            {
+                column.name: bindparam(f"{column.name}_{place}", type_=column.type)
+                for column in mapped.table.columns
+            }
+        )
+        for place, mapped in enumerate(kinds)
+    )
+    return first.add_cte(*(each.cte(f"row_{place}") for place, each in enumerate(others, 1)))
 
 
 class SqlRepository(Generic[T]):
@@ -29,16 +101,13 @@ class SqlRepository(Generic[T]):
 
     def add(self, entity: T) -> None:
         """Insert. Raises ``Conflict`` with ``constraint`` when a unique fact exists already."""
-        with translated(), self._connection.begin_nested():
-            self._connection.execute(self._table.insert(), self._mapped.to_row(entity))
+        add_rows(self._connection, entity)
 
     def get(self, entity_id: str, *, lock: bool = False) -> T | None:
         """Return the row; with ``lock`` nobody else changes it until this transaction ends."""
-        query = select(self._table).where(self._table.c.id == entity_id)
-        if lock:
-            query = query.with_for_update(key_share=True)  # others may still refer to it
         with translated():
-            row = self._connection.execute(query).one_or_none()
+            found = self._connection.execute(_getting(self._mapped, lock), {"id": entity_id})
+            row = found.one_or_none()
         return self._mapped.to_entity(row) if row is not None else None
 
     def need(self, entity_id: str | None, *, lock: bool = False) -> T:
@@ -56,13 +125,9 @@ class SqlRepository(Generic[T]):
         """
         if self._mapped.immutable:
             raise Conflict("it is immutable", constraint=f"{self._table.name}_is_immutable")
-        values = self._mapped.to_row(entity)
-        condition = self._table.c.id == values.pop("id")
-        if self._mapped.versioned:
-            condition = and_(condition, self._table.c.version == values["version"] - 1)
-        statement = self._table.update().where(condition).values(values)
+        values = {f"new_{name}": value for name, value in self._mapped.to_row(entity).items()}
         with translated(), self._connection.begin_nested():
-            saved = self._connection.execute(statement).rowcount
+            saved = self._connection.execute(_saving(self._mapped), values).rowcount
         if saved != 1:
             raise Conflict("it was changed by somebody else", constraint="version")
 
@@ -76,15 +141,13 @@ class SqlRepository(Generic[T]):
 
     def find(self, **equals: Any) -> list[T]:
         """Return all rows whose fields equal the given values, oldest id first."""
-        query = select(self._table).where(*self._conditions(equals)).order_by(self._table.c.id)
-        with translated():
-            return [self._mapped.to_entity(row) for row in self._connection.execute(query)]
+        return self._entities(_finding(self._mapped, _shapes(equals)), equals)
 
     def count(self, **equals: Any) -> int:
         """Count what ``find`` would return."""
-        query = select(func.count()).select_from(self._table).where(*self._conditions(equals))
+        query = _counting(self._mapped, _shapes(equals))
         with translated():
-            return self._connection.execute(query).scalar_one()
+            return int(self._connection.execute(query, _values(equals)).scalar_one())
 
     def counts(self, field: str) -> Mapping[str, int]:
         """Count all rows by the values of a field; values that no row has are left out."""
@@ -95,15 +158,13 @@ class SqlRepository(Generic[T]):
 
     def page(self, *, limit: int, before: str | None = None, **equals: Any) -> list[T]:
         """Return at most ``limit`` rows, newest id first, with ids smaller than ``before``."""
-        query = select(self._table).where(*self._conditions(equals))
-        if before is not None:
-            query = query.where(self._table.c.id < before)
-        query = query.order_by(self._table.c.id.desc()).limit(limit)
-        with translated():
-            return [self._mapped.to_entity(row) for row in self._connection.execute(query)]
+        query = _paging(self._mapped, _shapes(equals), before is not None)
+        return self._entities(query, equals, before_id=before, page_size=limit)
 
-    def _conditions(self, equals: Mapping[str, Any]) -> list[ColumnElement[bool]]:
-        return [_equals(self._table.c[name], value) for name, value in equals.items()]
+    def _entities(self, query: Select[Any], equals: Mapping[str, Any], **more: Any) -> list[T]:
+        given = _values(equals) | {name: value for name, value in more.items() if value is not None}
+        with translated():
+            return [self._mapped.to_entity(row) for row in self._connection.execute(query, given)]
 
 
 class SqlRunEvents:
@@ -172,9 +233,115 @@ def _literals(line: RunEvent) -> list[ColumnElement[Any]]:
     return [literal(values[name], columns[name].type) for name in RUN_EVENT.names]
 
 
-def _equals(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
-    if not isinstance(value, tuple | list | set | frozenset):
-        return column.is_(None) if value is None else column == value
-    known = [item for item in value if item is not None]
-    among = column.in_(known)
-    return among if len(known) == len(value) else or_(among, column.is_(None))
+# --- statements: made once for each shape of a question, since making one costs more than it ---
+class _Shape(Enum):
+    """What a field is compared with."""
+
+    NULL = "null"
+    ONE = "one"
+    AMONG = "among"
+    AMONG_OR_NULL = "among_or_null"
+
+
+_Shapes = tuple[tuple[str, _Shape], ...]
+
+
+def _shapes(equals: Mapping[str, Any]) -> _Shapes:
+    return tuple((name, _shape(value)) for name, value in equals.items())
+
+
+def _shape(value: Any) -> _Shape:
+    if not isinstance(value, _SEVERAL):
+        return _Shape.NULL if value is None else _Shape.ONE
+    return _Shape.AMONG_OR_NULL if None in value else _Shape.AMONG
+
+
+def _values(equals: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a question; several values are texts."""
+    return {
+        name: [str(item) for item in dict.fromkeys(value) if item is not None]
+        if isinstance(value, _SEVERAL)
+        else value
+        for name, value in equals.items()
+        if value is not None
+    }
+
+
+def _conditions(table: Table, shapes: _Shapes) -> list[ColumnElement[bool]]:
+    return [_condition(table.c[name], shape) for name, shape in shapes]
+
+
+def _condition(column: Column[Any], shape: _Shape) -> ColumnElement[bool]:
+    if shape is _Shape.NULL:
+        return column.is_(None)
+    if shape is _Shape.ONE:
+        return column == bindparam(column.name, type_=column.type)
+    # an array, so that the text does not depend on how many there are
+    among = column == any_(bindparam(column.name, type_=ARRAY(Text)))
+    return or_(among, column.is_(None)) if shape is _Shape.AMONG_OR_NULL else among
+
+
+@cache
+def _getting(mapped: Mapped[Any], lock: bool) -> Select[Any]:
+    table = mapped.table
+    query = select(table).where(table.c.id == bindparam("id", type_=table.c.id.type))
+    return query.with_for_update(key_share=True) if lock else query  # others may still refer to it
+
+
+@cache
+def _finding(mapped: Mapped[Any], shapes: _Shapes) -> Select[Any]:
+    table = mapped.table
+    return select(table).where(*_conditions(table, shapes)).order_by(table.c.id)
+
+
+@cache
+def _counting(mapped: Mapped[Any], shapes: _Shapes) -> Select[Any]:
+    table = mapped.table
+    return select(func.count()).select_from(table).where(*_conditions(table, shapes))
+
+
+@cache
+def _paging(mapped: Mapped[Any], shapes: _Shapes, continues: bool) -> Select[Any]:
+    """Return the question for a page; of several owners each gives its newest rows first.
+
+    Otherwise the database would choose between all rows of these owners and all newer rows of
+    others, and either may be many.
+    """
+    table, among = mapped.table, (_Shape.AMONG, _Shape.AMONG_OR_NULL)
+    owners = [(name, shape) for name, shape in shapes if shape in among and name != "id"]
+    others = tuple(pair for pair in shapes if pair not in owners)
+    conditions = _conditions(table, others)
+    if continues:
+        conditions.append(table.c.id < bindparam("before_id", type_=table.c.id.type))
+    if not owners:
+        return _newest_first(select(table).where(*conditions), table.c.id)
+    ((name, shape),) = owners
+    owner = texts_given(name)
+    own = select(table.c.id).where(*conditions)
+    of_owner = _newest_first(own.where(table.c[name] == owner.c.value), table.c.id).lateral()
+    found = select(of_owner.c.id).join_from(owner, of_owner, true())
+    if shape is _Shape.AMONG_OR_NULL:
+        of_nobody = _newest_first(own.where(table.c[name].is_(None)), table.c.id).subquery()
+        ids = union_all(found, select(of_nobody.c.id)).subquery()
+        found = select(ids.c.id)
+    page = found.subquery()
+    newest = _newest_first(select(page.c.id), page.c.id)
+    return select(table).where(table.c.id.in_(newest)).order_by(table.c.id.desc())
+
+
+def _newest_first(query: Select[Any], key: ColumnElement[str]) -> Select[Any]:
+    return query.order_by(key.desc()).limit(bindparam("page_size", type_=Integer))
+
+
+@cache
+def _saving(mapped: Mapped[Any]) -> Update:
+    table = mapped.table
+    given = {
+        name: bindparam(f"new_{name}", type_=table.c[name].type)
+        for name in mapped.names
+        if name != "id"
+    }
+    condition = table.c.id == bindparam("new_id", type_=table.c.id.type)
+    if mapped.versioned:
+        condition = and_(condition, table.c.version == given["version"] - 1)
+    return table.update().where(condition).values(given)

@@ -88,8 +88,9 @@ Index(
         f" OR status = 'blocked' AND blocked_from IN ({quoted(HOLDS_SLOT)})"
     ),
 )
-Index("ix_run_tenant_id", run.c.tenant_id)
-Index("ix_run_status", run.c.status)
+Index("ix_run_tenant_id", run.c.tenant_id, run.c.id)
+Index("ix_run_newest", run.c.tenant_id, run.c.requested_at, run.c.id)
+Index("ix_run_status", run.c.status, run.c.id)
 
 engine_call = Table(
     "engine_call",
@@ -186,8 +187,8 @@ approval = Table(
     CheckConstraint("needed >= 1", name="needed"),
 )
 Index("ix_approval_run_id", approval.c.run_id)
-Index("ix_approval_tenant_id", approval.c.tenant_id)
-Index("ix_approval_status", approval.c.status)
+Index("ix_approval_tenant_id", approval.c.tenant_id, approval.c.id)
+Index("ix_approval_status", approval.c.status, approval.c.id)
 
 barred = Table(
     "barred",

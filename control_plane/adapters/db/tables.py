@@ -75,8 +75,9 @@ tenant = Table(
     UniqueConstraint("slug"),  # rows of ended tenants stay, and so do their slugs
     one_of("mode", _MODES),
 )
-Index("ix_tenant_status", tenant.c.status)
-Index("ix_tenant_domain", tenant.c.domain)
+# a page of a list is the newest ids of a status, a tenant or a company: each index ends with the id
+Index("ix_tenant_status", tenant.c.status, tenant.c.id)
+Index("ix_tenant_domain", tenant.c.domain, tenant.c.id)
 
 contract = Table(
     "contract",
@@ -97,6 +98,8 @@ contract = Table(
     one_of("mode", _MODES),
 )
 Index("ix_contract_tenant_id", contract.c.tenant_id)
+Index("ix_contract_envelope_id", contract.c.envelope_id)
+Index("ix_contract_contract_id", contract.c.contract_id)
 
 provisioning_request = Table(
     "provisioning_request",
@@ -110,7 +113,11 @@ provisioning_request = Table(
     words("on_behalf_of", nullable=True),
     moment("created_at"),
 )
-Index("ix_provisioning_request_tenant_id", provisioning_request.c.tenant_id)
+Index(
+    "ix_provisioning_request_tenant_id",
+    provisioning_request.c.tenant_id,
+    provisioning_request.c.id,
+)
 Index("ix_provisioning_request_contract_ref", provisioning_request.c.contract_ref)
 
 refused_request = Table(
@@ -169,7 +176,7 @@ deployment = Table(
     CheckConstraint("applied_spec BETWEEN 0 AND spec_number", name="applied_spec"),
 )
 Index("ix_deployment_tenant_id", deployment.c.tenant_id)
-Index("ix_deployment_hub_id", deployment.c.hub_id)
+Index("ix_deployment_hub_id", deployment.c.hub_id, deployment.c.kind)
 
 deployment_spec = Table(
     "deployment_spec",
@@ -233,8 +240,9 @@ Index(
     unique=True,
     postgresql_where=text(f"status IN ({quoted(LIVE_BUNDLE)})"),
 )
-Index("ix_bundle_tenant_id", bundle.c.tenant_id)
-Index("ix_bundle_status", bundle.c.status)
+Index("ix_bundle_tenant_id", bundle.c.tenant_id, bundle.c.id)
+Index("ix_bundle_newest", bundle.c.tenant_id, bundle.c.created_at, bundle.c.id)
+Index("ix_bundle_status", bundle.c.status, bundle.c.id)
 
 handover = Table(
     "handover",

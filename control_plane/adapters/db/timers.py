@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
@@ -11,6 +12,11 @@ from sqlalchemy.dialects.postgresql import insert
 from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.run_tables import timer
 from control_plane.domain.timers import Timer, TimerKind
+
+_new: Final = insert(timer)
+_SET: Final = _new.on_conflict_do_update(
+    index_elements=[timer.c.kind, timer.c.subject], set_={"due_at": _new.excluded.due_at}
+)
 
 
 class SqlTimers:
@@ -21,12 +27,8 @@ class SqlTimers:
 
     def set(self, kind: TimerKind, subject: str, due_at: datetime) -> None:
         """Let it fall due at ``due_at``, whenever it was due before."""
-        row = insert(timer).values(kind=kind, subject=subject, due_at=due_at)
-        statement = row.on_conflict_do_update(
-            index_elements=[timer.c.kind, timer.c.subject], set_={"due_at": due_at}
-        )
         with translated():
-            self._connection.execute(statement)
+            self._connection.execute(_SET, {"kind": kind, "subject": subject, "due_at": due_at})
 
     def claim(self, now: datetime, *, until: datetime, limit: int) -> Sequence[Timer]:
         """Take timers that are due; if nothing becomes of it they fall due again at ``until``."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self
+from typing import Final, Self
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, text
 
-from control_plane.adapters.audit.recorder import SqlAuditLog
+from control_plane.adapters.audit.recorder import TransactionAuditLog
 from control_plane.adapters.db import mapping
 from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.queries import SqlQueries
-from control_plane.adapters.db.repositories import SqlRepository, SqlRunEvents
+from control_plane.adapters.db.repositories import SqlRepository, SqlRunEvents, add_rows
 from control_plane.adapters.db.timers import SqlTimers
 from control_plane.ports.rows import RunQueue, UnitOfWork
+
+_TAKE: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
 class SqlUnitOfWork(UnitOfWork):
@@ -56,7 +58,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.documents = SqlRepository(connection, mapping.DOCUMENT)
         self.timers = SqlTimers(connection)
         self.queries = SqlQueries(connection)
-        self.audit = SqlAuditLog(connection)
+        self.audit = TransactionAuditLog(connection)
         self.queue = self._make_queue(connection)
         return self
 
@@ -64,9 +66,20 @@ class SqlUnitOfWork(UnitOfWork):
         self._connection.close()  # rolls back what was not committed
 
     def commit(self) -> None:
-        """Make everything of the block durable, or nothing. Raises ``Conflict``."""
+        """Make everything of the block durable, or nothing.
+
+        Raises ``Conflict``, and ``AuditUnavailable`` when its events cannot be written.
+        """
+        self.audit.write()
         with translated():
             self._connection.commit()
+
+    def add(self, *entities: object) -> None:
+        """Insert entities of whatever kinds together: all of them or none.
+
+        Raises ``Conflict`` as ``Repository.add`` does; the transaction continues.
+        """
+        add_rows(self._connection, *entities)
 
     def serialize_on(self, name: str) -> None:
         """Wait until no other transaction holds ``name``; released at the end of this one.
@@ -74,6 +87,4 @@ class SqlUnitOfWork(UnitOfWork):
         Raises ``Unavailable`` after the session's lock timeout.
         """
         with translated():
-            self._connection.execute(
-                select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0)))
-            )
+            self._connection.execute(_TAKE, {"name": name})

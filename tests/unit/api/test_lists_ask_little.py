@@ -1,0 +1,174 @@
+"""A list takes the same number of statements whatever is on its page, and so does a submission."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from control_plane.domain.actor import Role
+from control_plane.domain.run import RunStatus
+from control_plane.ports.rows import UnitOfWork
+from tests.unit.api.scene import Api, Scene, written
+
+MANY = 50
+# lists that have no pages: what belongs to one thing
+WHOLE = {"/v1/tenants/{key}/outputs", "/v1/bundles/{bundle_id}/links"}
+# their entries come from the log of the auditor's role, in one page (tests/integration)
+LOGS = {"/v1/tenants/{key}/audit/events", "/v1/audit/platform/events"}
+READERS = {
+    "/v1/provisioning-requests": Role.OPS_APPROVER,
+    "/v1/tenants": Role.OPS_APPROVER,
+    "/v1/tenants/{key}/outputs": Role.OPS_APPROVER,
+    "/v1/runs": Role.OPS_APPROVER,
+    "/v1/runs/{run_id}/events": Role.OPS_APPROVER,
+    "/v1/approvals": Role.OPS_APPROVER,
+    "/v1/bundles": Role.SOLUTIONS_ARCHITECT,
+    "/v1/bundles/{bundle_id}/links": Role.SOLUTIONS_ARCHITECT,
+    "/v1/hubs": Role.PLATFORM_ADMIN,
+    "/v1/accounts": Role.PLATFORM_ADMIN,
+}
+FILTERS: dict[str, list[str]] = {
+    "/v1/tenants": ["status=pending", "domain=many.example.com", "contract_id=C-MANY"],
+    "/v1/runs": ["status=awaiting_approval", "tenant_id={key}"],
+    "/v1/approvals": ["status=waiting"],
+    "/v1/bundles": ["status=awaiting_architect"],
+}
+
+
+def lists() -> list[str]:
+    """Return the routes that the document says show items."""
+    found = []
+    for path, operations in written()["paths"].items():
+        if "get" in operations:
+            content = operations["get"]["responses"]["200"].get("content", {})
+            schema = content.get("application/json", {}).get("schema", {})
+            if "Page" in schema.get("$ref", "") or schema.get("type") == "array":
+                found.append(path)
+    return found
+
+
+def test_every_list_is_in_the_tables() -> None:
+    assert set(lists()) == set(READERS) | LOGS
+
+
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    """Give what was asked of databases while the block runs."""
+    asked: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: Any) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
+def crowded(scene: Scene) -> Scene:
+    """A scene with many of everything that lists show."""
+    with scene.world.core.uow() as uow:
+        add_many(scene, uow)
+        uow.commit()
+    return scene
+
+
+def add_many(scene: Scene, uow: UnitOfWork) -> None:
+    """Copy what the scene has, with all that the copies refer to."""
+    new = scene.world.core.ids.new
+    run = uow.runs.need(scene.ids["run_id"])
+    plan, approval = uow.plans.need(run.plan_id), uow.approvals.need(run.approval_id)
+    tenant, deployment = uow.tenants.need(run.tenant_id), uow.deployments.need(run.deployment_id)
+    contract = uow.contracts.find(tenant_id=tenant.id)[0]
+    request, bundle = uow.requests.find(tenant_id=tenant.id)[0], uow.bundles.find()[0]
+    hub, account = uow.hubs.find()[0], uow.accounts.find()[0]
+    hub_home = uow.deployments.find(hub_id=hub.id, tenant_id=None)[0]
+    assert (run.status, plan.digest) == (RunStatus.AWAITING_APPROVAL, approval.plan_digest)
+    for number in range(MANY + 5):
+        name = f"many-{number}"
+        # a second run each is of one tenant, so that the filter by tenant has a full page too
+        owner = replace(tenant, id=new("tenant"), slug=name, domain="many.example.com")
+        place = replace(deployment, id=new("deployment"), tenant_id=owner.id, stack=name)
+        own_contract = replace(
+            contract, id=new("contract"), tenant_id=owner.id, envelope_id=name,
+            provider=name, contract_id="C-MANY",
+        )  # fmt: skip
+        home = replace(hub, id=new("hub"), cell=f"m{number}")
+        uow.add(
+            owner,
+            place,
+            own_contract,
+            replace(request, id=new("request"), tenant_id=owner.id, contract_ref=own_contract.id),
+            home,
+            replace(hub_home, id=new("deployment"), hub_id=home.id, stack=f"hub-{name}"),
+            replace(account, id=new("account"), account_id=f"{4 * 10**11 + number}"),
+            replace(
+                bundle, id=new("bundle"), tenant_id=owner.id, deployment_id=place.id,
+                status="awaiting_architect",
+            ),
+        )  # fmt: skip
+        for its_tenant, at in ((owner.id, place.id), (tenant.id, deployment.id)):
+            own_run = replace(
+                run, id=new("run"), tenant_id=its_tenant, deployment_id=at, number=100 + number,
+                plan_id=new("plan"), approval_id=new("approval"),
+            )  # fmt: skip
+            uow.runs.add(own_run)
+            uow.plans.add(replace(plan, id=str(own_run.plan_id), run_id=own_run.id))
+            uow.approvals.add(
+                replace(
+                    approval, id=str(own_run.approval_id), run_id=own_run.id,
+                    plan_id=str(own_run.plan_id), tenant_id=its_tenant,
+                )
+            )  # fmt: skip
+
+
+def asked_for(api: Api, path: str, who: Role | str, query: str) -> tuple[int, list[str]]:
+    """Return how many items an answer has and what it took to make it."""
+    with counted() as asked:
+        answer = api.call("GET", f"{path}?{query}" if query else path, who)
+    assert answer.status_code == 200, answer.text
+    content = answer.json()
+    return len(content["items"] if isinstance(content, dict) else content), asked
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [(path, query) for path in sorted(set(READERS) - WHOLE - {"/v1/runs/{run_id}/events"})
+     for query in ["", *FILTERS.get(path, [])]],
+)  # fmt: skip
+def test_a_page_of_fifty_takes_the_statements_of_a_page_of_one(
+    crowded: Scene, path: str, query: str
+) -> None:
+    query = query.format(**crowded.ids)
+    tenants = tuple(tenant for tenant in crowded.world.rows("tenant"))
+    limited = crowded.api.token(READERS[path], tenants=tenants)
+    for who in (READERS[path], limited):
+        one, few = asked_for(crowded.api, path, who, f"{query}&limit=1")
+        fifty, many = asked_for(crowded.api, path, who, f"{query}&limit={MANY}")
+        assert (one, fifty) == (1, MANY)
+        assert len(few) == len(many) <= 10, many
+
+
+@pytest.mark.parametrize("path", sorted(WHOLE | {"/v1/runs/{run_id}/events"}))
+def test_what_belongs_to_one_thing_is_asked_for_at_once(crowded: Scene, path: str) -> None:
+    _, asked = asked_for(crowded.api, path.format(**crowded.ids), READERS[path], "")
+    assert len(asked) <= 4, asked
+
+
+def test_a_submission_writes_its_rows_and_its_events_in_few_statements(scene: Scene) -> None:
+    body = scene.body("/v1/provisioning-requests")
+    body["contract"]["mode"], body["company"]["legal_name"] = "C", "Somebody New Ltd"
+    with counted() as asked:
+        scene.api.created("/v1/provisioning-requests", Role.AUTOMATION, body)
+    written_to = [text.split("INTO ")[1].split()[0] for text in asked if "INSERT INTO" in text]
+    assert sorted(written_to) == [
+        "audit_disclosure", "audit_pending", "bundle", "contract", "idempotency_record", "timer",
+    ], asked  # fmt: skip
+    assert len(asked) <= 13, asked
