@@ -94,8 +94,9 @@ def look_at(call: Call, state: State | None, *, until: float) -> Sight:
     sight = Sight(asked=sorted({r["urn"] for r in resources}))
     recorder = Recorder(phase="verify", emit=call.channel.event, stop=lambda: None)
     with ExitStack() as closing:
+        asking = _Looks(call, state, until, closing)
         try:
-            looks = _Looks(call, state, until, closing).begin(resources)
+            looks = asking.begin(resources)
             for done in completed(call, looks, until=until):
                 _keep(sight, recorder, looks[done]["urn"], done.result())
         except CallFailed as failed:
@@ -109,6 +110,8 @@ def look_at(call: Call, state: State | None, *, until: float) -> Sight:
         )
         if sight.failure.code in NO_ANSWER:
             raise sight.failure
+    for said in asking.said:
+        recorder.take({"diagnosticEvent": said})
     return sight
 
 
@@ -130,6 +133,7 @@ class _Looks:
         self._until = until
         self._closing = closing
         self._secrets = _Secrets(call.crypter(state).decrypt)
+        self._providers: list[Provider] = []
         self._pool = ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0)) * _PER_CORE)
         closing.callback(self._pool.shutdown, wait=False, cancel_futures=True)
 
@@ -145,6 +149,15 @@ class _Looks:
                     looks[look] = resource
         return looks
 
+    @property
+    def said(self) -> list[dict[str, Any]]:
+        """What the providers have logged, as the engine's diagnostics."""
+        return [
+            {**said, "message": self._secrets.hide(str(said["message"]))}
+            for provider in self._providers
+            for said in provider.said
+        ]
+
     def _provider(self, reference: str) -> Provider:
         resource = provider_of(self._state, reference)
         if resource is None:
@@ -155,6 +168,7 @@ class _Looks:
             lambda seconds: self._call.heed(until=self._until, doing=DOING, seconds=seconds)
         )
         provider = Provider(port)
+        self._providers.append(provider)
         self._closing.callback(provider.close)
         configured = self._pool.submit(provider.configure, resource, inputs)
         try:

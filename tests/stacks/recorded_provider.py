@@ -46,6 +46,7 @@ class Provider(Provider):
 
     def Read(self, request, context):
         self._write("Read", request)
+        self._narrator(request.urn)("canary & <secret> in " + request.name)
         return super().Read(request, context)
 
     def Diff(self, request, context):

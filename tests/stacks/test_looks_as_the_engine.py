@@ -39,7 +39,7 @@ def build(spec, provider):
     group = pulumi.ComponentResource("tests:x:Group", "group", None, plain)
     one = aws.ssm.Parameter(
         "one", name=f"/{short}/one", type="SecureString",
-        value=pulumi.Output.secret("canary & <secret> \\u00e9"),
+        value=pulumi.Output.secret("canary & <secret>"),
         tags={"a": pulumi.Output.secret("canary-tag"), "b": "2"},
         opts=pulumi.ResourceOptions(
             provider=provider, parent=group, protect=True, ignore_changes=["description"],
@@ -109,6 +109,9 @@ def test_options_and_secrets_are_sent_as_the_engine_sends_them(
     outcome = desk.call("up")
     assert [c for c in outcome.last["look"]["checks"] if not c["ok"]] == []
     assert "canary &" not in json.dumps([outcome.last, *outcome.events]) + outcome.noise
+    said = [e["body"] for e in outcome.events if e["kind"] == "diagnostic"]
+    told = {"phase": "verify", "severity": "info", "text": "[secret] in two"}
+    assert [body for body in said if told.items() <= body.items()]
     tape.asked()
     for drift in (None, "changed by hand"):
         if drift is not None:
@@ -124,6 +127,35 @@ def test_options_and_secrets_are_sent_as_the_engine_sends_them(
         assert "canary-tag" in diff
         assert ("1b47061264138c4ac30d75fd1eb44270" in diff) is not plain  # the mark of a secret
         assert '"ignoreChanges": ["description"]' in diff
+
+
+def test_what_is_still_to_be_deleted_or_made_is_asked_about_as_the_engine_does(
+    make_desk: MakeDesk, tmp_path: Path
+) -> None:
+    tape = recording(tmp_path / "tape", program=THINGS)
+    desk = make_desk(source=tape.tree)
+    desk.result("up", verify=False)
+    kept = json.loads(desk.state_file.read_text())
+    resources = kept["checkpoint"]["latest"]["resources"]
+    (old,) = [dict(r) for r in resources if r["urn"].endswith("::two")]
+    (waiting,) = [r for r in resources if r["urn"].endswith("::log")]
+    waiting |= {"delete": True, "pendingReplacement": True}
+    resources.append({**old, "delete": True})
+    desk.state_file.write_text(json.dumps(kept))
+    tape.asked()
+    look = desk.result("look")["look"]
+    assert {c["name"]: c["detail"] for c in look["checks"] if not c["ok"]} == {
+        "as_applied": "not applied: log (create), log (delete), two (delete)"
+    }
+    (ours,) = tape.asked()
+    desk.call("resolve")
+    preview = tape.asked()[0]
+    assert set(ours) <= set(preview)
+    reads = Counter({text: n for text, n in ours.items() if text.startswith("Read")})
+    assert reads == Counter({text: n for text, n in preview.items() if text.startswith("Read")})
+    assert [text for text in reads if "::log" in text] == []
+    (of_two,) = [text for text in reads if "::two" in text]
+    assert reads[of_two] == 2
 
 
 # --- verdicts --------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from stacks.sandbox.provider import sdk_version, write_plugin
 from tests.stacks.cloud_process import CloudProcess, silent
 from tests.stacks.runner_calls import (
     Desk,
@@ -147,6 +148,23 @@ def test_a_cloud_that_does_not_answer_fails_every_check_that_asks_it(desk: Desk)
     desk.endpoint = "http://127.0.0.1:1"
     looked = desk.result("look", deadlines={"verify_seconds": 60.0})
     assert set(failed(looked["look"])) == {"answers_in_cloud", "as_applied", "nothing_unknown"}
+
+
+def test_an_installed_plugin_of_the_states_version_is_asked(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / ".pulumi" / "plugins" / f"resource-aws-v{sdk_version()}"
+    write_plugin(installed)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cloud = {**desk.request("look")["cloud"], "provider": "official"}
+    assert failed(desk.result("up", cloud=cloud)["look"]) == {}
+    looked = desk.result("look", cloud=cloud)
+    assert failed(looked["look"]) == {}
+    installed.rename(installed.with_name("resource-aws-v1.0.0"))
+    found = failed(desk.result("look", cloud=cloud)["look"])
+    assert set(found) == {"answers_in_cloud", "as_applied"}
+    for detail in found.values():
+        assert detail.endswith(f"The provider aws {sdk_version()} is not installed.")
 
 
 def verifying(running: RunnerCall) -> None:

@@ -34,7 +34,7 @@ from stacks.engine.plan import Preview, operations_digest, operations_of
 from stacks.engine.sdk import ProgramRun
 from stacks.engine.sources import program_digest, program_files
 from stacks.engine.state import state_digest
-from stacks.engine.values import SECRET, SIGNATURE, masked, secret_names
+from stacks.engine.values import SECRET, SIGNATURE, bared, masked, opened, secret_names
 from tests.stacks.runner_calls import ROOT, environment
 
 pytestmark = pytest.mark.timeout(120)
@@ -116,6 +116,22 @@ def state(**changes: Any) -> dict[str, Any]:
 
 def hide_plainly(secret: Mapping[str, Any]) -> str:
     return str(secret["ciphertext"]).upper()
+
+
+def test_secrets_are_opened_for_a_provider_wherever_they_are() -> None:
+    def sealed(value: Any) -> dict[str, Any]:
+        return {SIGNATURE: SECRET, "ciphertext": json.dumps(value)}
+
+    state = {"a": sealed("x"), "list": [sealed({"deep": 1})], "plain": {"n": None}}
+    wire = opened(state, str.encode)
+    assert wire == {
+        "a": {SIGNATURE: SECRET, "value": "x"},
+        "list": [{SIGNATURE: SECRET, "value": {"deep": 1}}],
+        "plain": {"n": None},
+    }
+    assert bared(wire) == {"a": "x", "list": [{"deep": 1}], "plain": {"n": None}}
+    with pytest.raises(ValueError, match="not a secret"):
+        opened({"file": {SIGNATURE: "c44067f5952c0a294b673a41bacd8c17", "hash": "0"}}, str.encode)
 
 
 def test_the_digest_of_a_state_leaves_out_times_and_orders() -> None:
