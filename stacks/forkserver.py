@@ -81,19 +81,13 @@ def serve(*, idle_seconds: float) -> None:
 
 def _warm_up() -> None:
     """Import everything, and keep the collector from touching it in each runner."""
-    from policies.catalog import CATALOG  # noqa: PLC0415 - after the streams are private
-    from policies.resource_type import Lookup  # noqa: PLC0415
-    from stacks import program  # noqa: PLC0415 - only this process imports it all
+    from stacks import program  # noqa: PLC0415 - after the streams are private
     from stacks.engine.looking_up import read_descriptions  # noqa: PLC0415
 
     for name in _MODULES:
         importlib.import_module(name)
     for mode in program.MODES:
         program.load(mode)
-    for facts in CATALOG.values():
-        if facts.lookup is not Lookup.NONE:  # which no program makes
-            _, place, name = facts.token.split(":")
-            getattr(importlib.import_module(f"pulumi_aws.{place.partition('/')[0]}"), name)
     read_descriptions()
     gc.collect()
     gc.freeze()
