@@ -166,8 +166,8 @@ class IssuerKeys:
         return known
 
     def has(self, key_id: str) -> bool:
-        """Tell whether ``find`` answers without waiting for the issuer."""
-        return bool(self._known(key_id))
+        """Tell whether ``find`` answers without waiting for the issuer, now and for a second."""
+        return self._age() < KEYS_LIFE_SECONDS - 1 and bool(self._known(key_id))
 
     def problem(self) -> str:
         """Return why no token can be checked now, or ''; asks the issuer when that is due."""

@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn
 MAX_INTEGER: Final = 2**53 - 1
 MAX_DEPTH: Final = 64
 _CLOSED_KEY: Final = re.compile(r"[a-z][a-z0-9_.]*\Z")
+_ATOMS: Final = frozenset({str, bool, type(None)})
 _encode: Final = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
 ).encode
@@ -37,6 +38,8 @@ def canonical_json(value: Any, *, closed_keys: bool = False) -> bytes:
     2^53-1, keys that are not strings, lone surrogates, more than 64 levels.
     """
     try:
+        if _is_plain(value, closed_keys, 0):
+            return _encode_sorted(value).encode()
         return _encode(_ordered(value, closed_keys, 0)).encode()
     except UnicodeEncodeError as exc:
         raise NotCanonical("a string holds a lone surrogate, which UTF-8 cannot carry") from exc
@@ -107,6 +110,30 @@ def _bounded(spelling: str) -> int:
 
 def _refuse(_spelling: str) -> NoReturn:
     raise NotCanonical("floating point numbers have no canonical form; write them as strings")
+
+
+def _is_plain(value: Any, closed_keys: bool, depth: int) -> bool:
+    """Tell whether the encoder itself writes a value in its canonical form.
+
+    It does for the types of JSON, and sorts ASCII keys as RFC 8785 does. It is much faster than
+    ``_ordered``, which takes every other value, and says what is wrong with it.
+    """
+    kind = type(value)
+    if kind is dict:
+        return depth <= MAX_DEPTH and all(
+            type(key) is str
+            and key.isascii()
+            and (not closed_keys or _CLOSED_KEY.match(key) is not None)
+            and (type(item) is str or _is_plain(item, closed_keys, depth + 1))
+            for key, item in value.items()
+        )
+    if kind is list or kind is tuple:
+        return depth <= MAX_DEPTH and all(
+            type(item) is str or _is_plain(item, closed_keys, depth + 1) for item in value
+        )
+    if kind is int:
+        return -MAX_INTEGER <= int(value) <= MAX_INTEGER
+    return kind in _ATOMS
 
 
 def _ordered(value: Any, closed_keys: bool, depth: int) -> Any:

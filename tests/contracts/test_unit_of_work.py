@@ -7,8 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import text
 
+from control_plane.adapters.db.engine import connect
 from control_plane.domain.calls import CallOutcome
 from control_plane.domain.deployment import Account, Desired
 from control_plane.domain.engine import Operation, OutputChange, PlannedResource, PropertyChange
@@ -87,6 +90,22 @@ def test_a_refused_row_lets_the_transaction_go_on(storage: Storage, make: Entiti
         uow.commit()
     with storage.unit_of_work() as uow:
         assert sorted(found.slug for found in uow.tenants.find()) == ["free", "taken"]
+
+
+def test_a_connection_that_the_server_ended_is_replaced(storage: Storage) -> None:
+    own = text("SELECT pg_backend_pid()")
+    engine = connect(storage.database.app, name="tests", connections=1, overflow=0)
+    try:
+        with engine.connect() as connection:
+            first = connection.execute(own).scalar_one()
+        with engine.connect() as connection:
+            assert connection.execute(own).scalar_one() == first
+        with psycopg.connect(storage.database.admin, autocommit=True) as admin:
+            admin.execute("SELECT pg_terminate_backend(%s, 10000)", [first])
+        with engine.connect() as connection:
+            assert connection.execute(own).scalar_one() != first
+    finally:
+        engine.dispose()
 
 
 # --- rows --------------------------------------------------------------------------------------

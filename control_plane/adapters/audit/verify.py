@@ -235,8 +235,9 @@ def stored_entries(
         select(audit_entry.c.idx, audit_entry.c.event_id, audit_entry.c.entry, audit_entry.c.leaf)
         .where(audit_entry.c.tenant_id == tree)
         .order_by(audit_entry.c.idx)
-        .execution_options(yield_per=_PAGE)
     )
+    if end is None or end - start > _PAGE:  # few come at once: a cursor is three messages more
+        query = query.execution_options(yield_per=_PAGE)
     if start:
         query = query.where(audit_entry.c.idx >= start)
     if end is not None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from pydantic_core import from_json
 from sqlalchemy import URL, Dialect, Engine, ExceptionContext, NullPool, create_engine, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -87,6 +88,7 @@ def connect(
         hide_parameters=True,  # values of rows belong into no error message and no log
         connect_args={"application_name": name, "connect_timeout": 10, **VANISHED},
         json_serializer=dumps,
+        json_deserializer=from_json,  # a row has several documents, and a page many rows
     )
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "handle_error", _leave_standby)

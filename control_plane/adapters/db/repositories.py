@@ -164,7 +164,8 @@ class SqlRepository(Generic[T]):
     def _entities(self, query: Select[Any], equals: Mapping[str, Any], **more: Any) -> list[T]:
         given = _values(equals) | {name: value for name, value in more.items() if value is not None}
         with translated():
-            return [self._mapped.to_entity(row) for row in self._connection.execute(query, given)]
+            rows = self._connection.execute(query, given).all()
+        return [self._mapped.to_entity(row) for row in rows]
 
 
 class SqlRunEvents:

@@ -153,6 +153,26 @@ def test_an_algorithm_is_known_by_each_of_its_names(key: Key, used: str, shown: 
         assert opens({"keys": [public(key, alg=shown, **more)]}, key, used), more
 
 
+def test_who_calls_is_said_at_once_only_while_the_key_is_here() -> None:
+    ticks, asked = [0.0], []
+
+    def fetch() -> Document:
+        asked.append(ticks[0])
+        return {"keys": [public(ED)]}
+
+    identity = Identity(rules=RULES, fetch=fetch, ticks=lambda: ticks[0])
+    good = token(ED, "Ed25519")
+    assert identity.known(good) is None
+    assert asked == []
+    actor = identity.actor_of(good)
+    assert identity.known(good) == actor
+    start, _, signature = good.rpartition(".")
+    assert identity.known(f"{start}.{signature[::-1]}") is None
+    assert identity.known(token(EC, "ES256")) is None
+    ticks[0] = KEYS_LIFE_SECONDS - 1  # it may be gone before it is used
+    assert identity.known(good) is None
+
+
 def test_two_keys_may_have_one_id() -> None:
     other = RSAKey.generate_key(2048, {"kid": "same"})
     first = RSAKey.import_key(RSA.as_dict(private=True), {"kid": "same"})
