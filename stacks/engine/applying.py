@@ -189,7 +189,7 @@ def _planned(call: Call, done: Done, state: State | None) -> Planned:
     if done.failure is not None:
         raise done.failure
     if done.events.summary is None:
-        raise CallFailed(Code.ENGINE, "The engine succeeded, but told no plan.")
+        raise CallFailed(Code.ENGINE, "The engine succeeded, but sent no plan.")
     request = call.request
     hide = call.hider(state).hide
     seen = plans.Preview(steps=done.events.started, run=done.run, state=state)

@@ -59,7 +59,7 @@ class Seen:
 
 @dataclass(kw_only=True)
 class Sight:
-    """What a look found, by URNs; ``failure`` says why something was not looked at."""
+    """What a look found, by URNs; ``failure`` says why something was not checked."""
 
     asked: list[str]
     seen: dict[str, list[Seen]] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Sight:
 
     @property
     def unasked(self) -> list[str]:
-        """Return the URNs of what was not looked at, sorted."""
+        """Return the URNs of what was not checked, sorted."""
         return sorted(urn for urn in self.asked if urn not in self.seen)
 
     @property

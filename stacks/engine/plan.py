@@ -50,7 +50,7 @@ class Preview:
     """What was said in one preview.
 
     ``steps`` is the metadata of the events that the engine sent before each step, ``run`` what the
-    program told, ``state`` what was there before.
+    program registered, ``state`` what was there before.
     """
 
     steps: Sequence[Step]

@@ -48,7 +48,7 @@ OnEvent = Callable[[dict[str, Any]], None]
 
 @dataclass
 class ProgramRun:
-    """What one run of the program told: secrets are in the open, so it is never passed on."""
+    """What one run of the program said: secrets are in the open, so it is never passed on."""
 
     exported: tuple[str, ...] = ()  # names of its outputs
     registered: dict[str, dict[str, Any]] = field(default_factory=dict)  # its registrations by URN
@@ -103,7 +103,7 @@ class EngineHost:
 
         Each ``on_event`` gets the events of one of its operations, in order: of the preview and
         then of the update, where it does both. ``on_start`` is called when it is about to run the
-        program, that is, after it has taken the stack's lock. With ``on_held`` the run that is no
+        program, that is, after it has taken the stack's lock. With ``on_held`` the run that is not a
         preview is held: it is called then, and the program is run after ``release``.
         """
         self._streams, self._begun = [_Stream(each) for each in on_event], 0
