@@ -31,7 +31,8 @@ _QUICK_SECONDS = 60.0  # for commands that only touch the backend
 class Done:
     """An operation of the engine that ended well or not, with its events.
 
-    ``ended`` is None for one after which the command is held. ``run`` is what the program registered.
+    ``ended`` is None for one after which the command is held. ``run`` is what the program
+    registered.
     """
 
     ended: Ended | None

@@ -103,8 +103,8 @@ class EngineHost:
 
         Each ``on_event`` gets the events of one of its operations, in order: of the preview and
         then of the update, where it does both. ``on_start`` is called when it is about to run the
-        program, that is, after it has taken the stack's lock. With ``on_held`` the run that is not a
-        preview is held: it is called then, and the program is run after ``release``.
+        program, that is, after it has taken the stack's lock. With ``on_held`` the run that is not
+        a preview is held: it is called then, and the program is run after ``release``.
         """
         self._streams, self._begun = [_Stream(each) for each in on_event], 0
         self._on_start, self._on_held = on_start, on_held

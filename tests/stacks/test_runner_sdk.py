@@ -64,8 +64,8 @@ def test_the_runner_serves_these_methods() -> None:
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("preview", ["--save-plan", "--refresh", "--event-log", "--skip-plugin-pre-install"]),
-        ("up", ["--message", "--skip-preview", "--event-log",
+        ("preview", ["--save-plan", "--event-log", "--skip-plugin-pre-install"]),
+        ("up", ["--message", "--strict", "--event-log",
                 "--skip-plugin-pre-install"]),
         ("refresh", ["--message", "--skip-preview", "--event-log", "--skip-plugin-pre-install"]),
     ],
