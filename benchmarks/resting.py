@@ -119,10 +119,8 @@ def _waiting(number: int) -> tuple[Tenant, Deployment, Bundle]:
 def cpu_shares(groups: Mapping[str, Sequence[psutil.Process]]) -> dict[str, float]:
     """Return what groups of processes use of one core, in percent, once they have settled."""
     time.sleep(SETTLE_SECONDS)
-    before, started = (
-        {name: _cpu_seconds(group) for name, group in groups.items()},
-        time.monotonic(),
-    )
+    before = {name: _cpu_seconds(group) for name, group in groups.items()}
+    started = time.monotonic()
     time.sleep(WATCH_SECONDS)
     seconds = time.monotonic() - started
     return {

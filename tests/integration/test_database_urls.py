@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import psycopg
 import pytest
+from dbos import DBOSClient
 from psycopg import sql
 from sqlalchemy import text
 
@@ -15,8 +16,8 @@ from control_plane.adapters.db import migrate, roles
 from control_plane.adapters.db.engine import connect, driver_url
 from control_plane.adapters.db.faults import translated
 from control_plane.adapters.dbos import migrate as dbos_migrate
+from control_plane.adapters.dbos.claiming import Claims
 from control_plane.adapters.dbos.liveness import Liveness
-from control_plane.adapters.dbos.queue import client
 from control_plane.domain.errors import SettingInvalid, Unavailable
 from tests.databases import Database
 
@@ -94,9 +95,12 @@ def test_migrations_queue_and_worker_take_the_same_urls(
     app = FORMS[form](_parts(database.app), dead_port)
     assert migrate.pending(owner) == ()
     dbos_migrate.migrate(owner, application_role=roles.APP)
-    asked = client(app)
+    asked = DBOSClient(system_database_url=driver_url(app))  # as the executor gives it to DBOS
     assert asked.list_workflows() == []
     asked.destroy()
+    engine = connect(app, name="tests", connections=1)
+    assert Claims(engine, "w1", globally=1).claim() is None
+    engine.dispose()
     with Liveness(app, "w1"):
         pass
 

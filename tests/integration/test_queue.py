@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from control_plane.adapters.db.engine import connect
 from control_plane.adapters.dbos.claiming import Claims
@@ -28,6 +29,7 @@ from control_plane.adapters.dbos.executor import Executor
 from control_plane.adapters.dbos.liveness import Liveness, living_workers
 from control_plane.adapters.dbos.queue import DbosQueue
 from control_plane.adapters.postgres import EmbeddedPostgres
+from control_plane.adapters.postgres.server import SUPERUSER
 from control_plane.domain.errors import Unavailable
 from control_plane.workflows import PHASES
 from tests.databases import Database, drop_database, new_database
@@ -114,6 +116,23 @@ class Plant:
         """Return the workers that hold their names."""
         with self.engine.connect() as connection:
             return living_workers(connection)
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Let nobody connect anew meanwhile, and end the sessions that claim."""
+        allow = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
+        name = sql.Identifier(self.database.name)
+        elsewhere = self.database.server.url(SUPERUSER, "postgres")
+        self.engine.connect().close()  # the pool keeps it: enqueuing works all the same
+        with psycopg.connect(elsewhere, autocommit=True) as admin:
+            admin.execute(allow.format(name, sql.SQL("false")))
+            admin.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                " WHERE application_name = 'tenantplane claims' AND datname = %s",
+                [self.database.name],
+            )
+            yield
+            admin.execute(allow.format(name, sql.SQL("true")))
 
     def is_listening(self) -> bool:
         """Tell whether a worker hears notices of the queue."""
@@ -477,6 +496,32 @@ def test_a_worker_at_rest_hears_again_after_its_listening_session_ended(plant: P
     plant.wait_for(plant.is_listening)
     plant.enqueue(("0-b", "p"))
     plant.wait_done(2)
+
+
+def test_a_worker_that_could_not_claim_for_a_while_has_all_its_places_after_it(
+    plant: Plant,
+) -> None:
+    plant.work("one")
+    plant.wait_for(plant.is_listening)
+    with plant.closed():
+        plant.enqueue(*((f"hold-{n}", str(n)) for n in range(AT_A_TIME)))
+        time.sleep(AT_A_TIME + 2.0)  # it tries each second
+        assert plant.ran() == []
+    plant.wait_for(lambda: len(plant.ran()) == AT_A_TIME)
+    plant.let_go()
+    plant.wait_done(AT_A_TIME)
+
+
+def test_a_phase_of_another_release_waits_and_stops_nobody(plant: Plant) -> None:
+    plant.enqueue(("0-old", "p"), ("0-new", "q"))
+    with psycopg.connect(plant.database.admin) as admin:
+        admin.execute(
+            "UPDATE dbos.workflow_status SET name = 'phase_of_old' WHERE workflow_uuid LIKE '%old%'"
+        )
+    plant.work("one")
+    plant.wait_done(1)
+    assert [one.subject for one in plant.ran()] == ["0-new"]
+    assert plant.rows("status = 'ENQUEUED'") == 1
 
 
 def test_a_worker_does_every_phase_that_can_be_enqueued(plant: Plant) -> None:

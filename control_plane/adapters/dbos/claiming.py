@@ -16,8 +16,13 @@ from sqlalchemy import Engine, text
 
 from control_plane.adapters.db.listening import PHASES as PHASES_CHANNEL
 from control_plane.adapters.dbos.queue import APPLICATION_VERSION, QUEUE
+from control_plane.workflows import PHASES
 
-_TURN: Final = text("SELECT pg_advisory_xact_lock(hashtextextended('tenantplane-claim', 0))")
+# A worker that is suspended with its turn loses it.
+_TURN: Final = text("""
+    SELECT set_config('idle_in_transaction_session_timeout', '5s', true),
+        pg_advisory_xact_lock(hashtextextended('tenantplane-claim', 0))
+""")
 # Who is not among the last starts was served longest ago. An index of DBOS finds those, another
 # one the first phase of every partition.
 _CLAIM: Final = text("""
@@ -35,7 +40,7 @@ _CLAIM: Final = text("""
             coalesce(authenticated_user, queue_partition_key) AS owner
         FROM dbos.workflow_status
         WHERE queue_name = :queue AND status = 'ENQUEUED' AND queue_partition_key IS NOT NULL
-            AND application_version = :version
+            AND application_version = :version AND name = ANY (:phases)
         ORDER BY queue_partition_key, priority, created_at, workflow_uuid
     ), next AS (
         SELECT workflow_uuid FROM first LEFT JOIN served USING (owner)
@@ -80,6 +85,7 @@ class Claims:
         values = {
             "queue": QUEUE,
             "version": APPLICATION_VERSION,
+            "phases": list(PHASES),  # one of another release would be claimed again and again
             "globally": self._globally,
             "worker": self._worker_id,
             "token": token,

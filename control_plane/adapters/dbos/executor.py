@@ -107,38 +107,55 @@ class Executor:
         start_listening(self._url, PHASES_CHANNEL, lambda _: self._bell.set())
 
     def _work(self) -> None:
-        """Start what can be started, at every ring and now and then without one."""
+        """Start what can be started, at every ring and now and then without one.
+
+        After a fault a claim may stand whose answer was lost: it is given up, while this worker
+        has its name, so that it is not that of a twin.
+        """
+        is_right = True
         while True:
             self._bell.wait(self._rest_seconds)
             self._bell.clear()
             try:
-                while self._places.acquire(blocking=False) and self._start_next():
+                if not is_right and self._liveness.is_held():
+                    self._claims.take_back(self._liveness.worker_id, but=tuple(self._held))
+                    is_right = True
+                while self._start_next():
                     pass
             except Exception as error:  # noqa: BLE001 - an outage of any kind; the log has it
                 log.warning("queue.put_off", error=type(error).__name__)
-                self._put_right()
+                is_right = False
+                time.sleep(_AGAIN_SECONDS)
+                self._bell.set()
 
     def _start_next(self) -> bool:
-        """Give a place to the next phase, or back; tells whether there was a phase."""
-        claimed = self._claims.claim()
-        if claimed is None:
-            self._places.release()
+        """Give a free place to the next phase; tells whether there were both."""
+        if not self._places.acquire(blocking=False):
             return False
-        phase, token = claimed
+        future: Future[Any] | None = None
+        try:
+            claimed = self._claims.claim()
+            if claimed is not None:
+                future = self._begin(*claimed)
+        finally:
+            if future is None:
+                self._places.release()
+        return claimed is not None
+
+    def _begin(self, phase: str, token: str) -> Future[Any] | None:
+        """Let DBOS execute a claimed phase; returns None if another worker took it meanwhile."""
+        future: Future[Any] | None = None
         self._held.add(token)
         try:
             (status,) = self._dbos._sys_db.get_workflow_statuses([phase])
-            started = execute_dequeued_workflow(self._dbos, status, token)
-        except BaseException:
-            self._held.discard(token)
-            self._places.release()
-            raise
-        if isinstance(started, WorkflowHandleFuture):
-            started.future.add_done_callback(partial(self._ended, token))
-        else:  # another worker took it over meanwhile
-            self._held.discard(token)
-            self._places.release()
-        return True
+            begun = execute_dequeued_workflow(self._dbos, status, token)
+            if isinstance(begun, WorkflowHandleFuture):
+                future = begun.future
+                future.add_done_callback(partial(self._ended, token))
+        finally:
+            if future is None:
+                self._held.discard(token)
+        return future
 
     def _ended(self, token: str, _: Future[Any]) -> None:
         """A phase is recorded as ended: what waits for its deployment can start, anywhere."""
@@ -146,13 +163,6 @@ class Executor:
         self._bell.set()
         with suppress(SQLAlchemyError):  # others look by themselves now and then
             self._claims.tell()
-
-    def _put_right(self) -> None:
-        """After a fault look again soon; a claim whose answer was lost is given up."""
-        time.sleep(_AGAIN_SECONDS)
-        self._bell.set()
-        with suppress(SQLAlchemyError):
-            self._claims.take_back(self._liveness.worker_id, but=tuple(self._held))
 
     def _end_what_nobody_uses(self) -> None:
         """End the threads of schedules, delays, timeouts, and of one look a second at all queues.
