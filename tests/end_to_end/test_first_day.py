@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import psutil
 import pytest
 
@@ -73,27 +75,28 @@ def planned_again(served: Served) -> dict[str, set[str]]:
             if d.state_digest is not None
         ]
     parts.app_engine.dispose()
-    return {
-        str(stack.kind): {
-            str(operation.op)
-            for operation in parts.engine.plan(
-                EngineCall(
-                    call_id=f"look.{number}",
-                    run_id="look",
-                    deployment_id=stack.id,
-                    stack=stack.stack,
-                    program=PROGRAMS[stack.kind],
-                    spec=spec,
-                    region=stack.region,
-                    account_id=stack.account_id,
-                    stack_salt=stack.stack_salt,
-                    encrypted_key=stack.encrypted_key,
-                ),
-                on_events=lambda *_: None,
-            ).operations
+    with closing(parts.engine) as engine:
+        return {
+            str(stack.kind): {
+                str(operation.op)
+                for operation in engine.plan(
+                    EngineCall(
+                        call_id=f"look.{number}",
+                        run_id="look",
+                        deployment_id=stack.id,
+                        stack=stack.stack,
+                        program=PROGRAMS[stack.kind],
+                        spec=spec,
+                        region=stack.region,
+                        account_id=stack.account_id,
+                        stack_salt=stack.stack_salt,
+                        encrypted_key=stack.encrypted_key,
+                    ),
+                    on_events=lambda *_: None,
+                ).operations
+            }
+            for number, (stack, spec) in enumerate(stacks)
         }
-        for number, (stack, spec) in enumerate(stacks)
-    }
 
 
 def status(served: Served, found: dict[str, object]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from structlog.testing import capture_logs
 
@@ -17,20 +19,23 @@ sys.stderr.write("first\\nerror: postgres://joe:hunter2@db/states?password=hunte
 """
 
 
-def started(program: str) -> Forked:
-    process = subprocess.Popen(
+@contextmanager
+def runner_of(program: str) -> Iterator[RunnerProcess]:
+    with subprocess.Popen(
         [sys.executable, "-c", program],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    handle = os.pidfd_open(process.pid)
-    return Forked(process.pid, process.stdin, process.stdout, process.stderr, handle)
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        handle = os.pidfd_open(process.pid)
+        forked = Forked(process.pid, process.stdin, process.stdout, process.stderr, handle)
+        with RunnerProcess(forked) as runner:
+            yield runner
 
 
 def test_it_is_one_event_of_its_call_without_passwords() -> None:
-    with RunnerProcess(started(SAYS)) as runner:
+    with runner_of(SAYS) as runner:
         assert runner.wait_for_guard(60)
     with capture_logs() as logs:
         runner.log_noise("run_1.1")
@@ -43,7 +48,7 @@ def test_it_is_one_event_of_its_call_without_passwords() -> None:
 
 
 def test_a_silent_one_is_no_event() -> None:
-    with RunnerProcess(started("")) as runner:
+    with runner_of("") as runner:
         assert runner.wait_for_guard(60)
     with capture_logs() as logs:
         runner.log_noise("run_1.1")

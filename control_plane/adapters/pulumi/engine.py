@@ -206,6 +206,10 @@ class PulumiEngine:
         for runner in running:
             runner.wait_for_guard(self._deadlines["stop_seconds"] + _SLACK_SECONDS)
 
+    def close(self) -> None:
+        """End what is kept warm for the next call; there must be none under way."""
+        self._runners.close()
+
     @property
     def longest_seconds(self) -> float:
         """How long a call can take at most, its orderly stop included."""
