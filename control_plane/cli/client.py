@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, NoReturn
 from urllib.parse import quote
 
@@ -159,7 +160,19 @@ class Api:
     def _asked(self, method: str, path: str, **details: Any) -> httpx.Response:
         if not path.startswith("/") or path.startswith("//"):
             raise ValueError("a call of the API takes a path")
-        return _answered(self.url, lambda: self._client.request(method, path, **details))
+        return _answered(self.url, partial(self._ask, method, path, **details))
+
+    def _ask(self, method: str, path: str, **details: Any) -> httpx.Response:
+        """Ask, and once more what only reads, on a connection of its own.
+
+        A server may close a connection that lay idle just as it is used again (RFC 9112, 9.3.1).
+        """
+        try:
+            return self._client.request(method, path, **details)
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+            if method != "GET":
+                raise
+            return self._client.request(method, path, **details)
 
 
 def download_link(url: str, **query: Any) -> httpx.Response:

@@ -38,6 +38,41 @@ def test_an_api_that_is_not_there_is_5(
     assert answer.err.count("\n") == 1
 
 
+@contextmanager
+def closing_at_the_second_request() -> Iterator[tuple[str, list[str]]]:
+    """A server that answers the first request of a connection, and closes at its second."""
+    asked: list[str] = []
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                asked.append(connection.recv(65536).decode().partition(" ")[0])
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                if again := connection.recv(65536).decode():
+                    asked.append(again.partition(" ")[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_connection_that_closes_as_it_is_used_again_is_opened_anew_for_what_only_reads() -> None:
+    with closing_at_the_second_request() as (url, asked):
+        api = Api(url=url, token="a.b.c")
+        assert (api.get("/v1/tenants"), api.get("/v1/tenants")) == ({}, {})
+        assert asked == ["GET", "GET", "GET"]
+        with pytest.raises(Refused) as refused:
+            api.post("/v1/hubs", {})
+        assert refused.value.exit_code == 5
+        api.close()
+        assert asked.count("POST") == 1
+
+
 def test_no_token_and_a_wrong_one_are_4(tenantctl: Terminal) -> None:
     tenantctl("tenant", "list")
     import os
