@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,6 +125,19 @@ class Storage:
         query = text("SELECT workflow_uuid, status FROM dbos.workflow_status ORDER BY 1")
         with self._admin.connect() as connection:
             return [(str(name), str(status)) for name, status in connection.execute(query)]
+
+    def wait_for_a_lock(self) -> None:
+        """Wait until a session waits for another's transaction."""
+        query = text(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        with self._admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for _ in range(200):
+                if connection.execute(query).scalar_one():
+                    return
+                time.sleep(0.05)  # until the other thread has sent its statement
+        raise AssertionError("nobody waits")
 
     # --- what a worker does, and what befalls a database --------------------------------------
     def work(self, do: Callable[[str, str], object]) -> None:

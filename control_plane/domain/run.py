@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -169,10 +169,3 @@ class RunEvent:
     time: datetime
     kind: str
     body: Mapping[str, Any] = field(default_factory=dict)
-
-
-def are_next(lines: Sequence[RunEvent], last: int) -> bool:
-    """Tell whether lines are of one run and numbered on from ``last``."""
-    run_ids = {line.run_id for line in lines}
-    numbers = [line.seq for line in lines]
-    return len(run_ids) <= 1 and numbers == list(range(last + 1, last + 1 + len(lines)))

@@ -25,7 +25,11 @@ T = TypeVar("T")
 
 
 class Repository(Protocol[T]):
-    """A table of one kind of entity, inside a unit of work."""
+    """A table of one kind of entity, inside a unit of work.
+
+    A row that a method refuses ends the transaction: it can only be left. ``UnitOfWork.add`` is for
+    who wants to look again.
+    """
 
     def add(self, entity: T) -> None:
         """Insert. Raises ``Conflict`` with ``constraint`` when a unique fact exists already."""
@@ -65,17 +69,14 @@ class Repository(Protocol[T]):
 class RunEvents(Protocol):
     """The progress lines of runs; append only while a run continues."""
 
-    def append(self, *lines: RunEvent) -> None:
-        """Insert lines of one run, all or none; their numbers must be its next, in sequence.
+    def append(self, run_id: str, time: datetime, *lines: tuple[str, Json]) -> None:
+        """Add lines, each a kind and a body, numbered on from the run's last one, all or none.
 
-        Raises ``Conflict`` when they are not.
+        Raises ``Conflict`` when somebody else adds to the run now.
         """
 
     def after(self, run_id: str, seq: int, *, limit: int = 500) -> list[RunEvent]:
         """Return the lines of a run with numbers above ``seq``, in sequence."""
-
-    def last_seq(self, run_id: str) -> int:
-        """Return the highest number of a run, or 0."""
 
     def forget(self, run_id: str) -> int:
         """Delete the lines of a run that has ended; returns how many.
@@ -262,7 +263,7 @@ class UnitOfWork(Protocol):
     def add(self, *entities: object) -> None:
         """Insert entities of whatever kinds together: all of them or none.
 
-        Raises ``Conflict`` as ``Repository.add`` does; the transaction continues.
+        Raises ``Conflict`` as ``Repository.add`` does, but the transaction continues.
         """
 
     def serialize_on(self, name: str) -> None:

@@ -18,7 +18,6 @@ from control_plane.domain.run import (
     TERMINAL_RUN,
     BlockedOn,
     Run,
-    RunEvent,
     RunStatus,
 )
 from control_plane.domain.timers import TimerKind
@@ -106,13 +105,7 @@ def _why(run: Run) -> dict[str, Any]:
 
 def progress(act: Act, run_id: str, *events: EngineEvent) -> None:
     """Add progress lines to a run."""
-    now, last = act.now(), act.uow.run_events.last_seq(run_id)
-    act.uow.run_events.append(
-        *(
-            RunEvent(run_id=run_id, seq=seq, time=now, kind=kind, body=body)
-            for seq, (kind, body) in enumerate(events, start=last + 1)
-        )
-    )
+    act.uow.run_events.append(run_id, act.now(), *events)
 
 
 def record_resumed(act: Act, run: Run, **data: Any) -> None:

@@ -34,6 +34,13 @@ def conflict_of(storage: Storage, repository: str, *entities: Any) -> str:
     return str(error.value.data["constraint"])
 
 
+def refused_save(storage: Storage, repository: str, entity: Any) -> str:
+    """Save an entity in a transaction of its own and return the constraint that refused it."""
+    with storage.unit_of_work() as uow, pytest.raises(Conflict) as error:
+        getattr(uow, repository).save(entity)
+    return str(error.value.data["constraint"])
+
+
 def make_event(make: Entities) -> AuditEvent:
     return AuditEvent(
         id=make.ids.new("event"),

@@ -18,7 +18,7 @@ from control_plane.domain.errors import (
     SeparationOfDuties,
 )
 from control_plane.domain.run import RunStatus
-from tests.contracts.rows import conflict_of, run_all, store
+from tests.contracts.rows import conflict_of, refused_save, run_all, store
 from tests.entities import ASKER, Entities, Waiting
 from tests.storage import Storage
 
@@ -71,10 +71,8 @@ def test_an_approval_is_given_by_a_decision_alone(
     storage: Storage, make: Entities, waiting: Waiting
 ) -> None:
     approved = waiting.approval.moved(ApprovalStatus.APPROVED, make.clock.now())
+    assert refused_save(storage, "approvals", approved) == "approval_needs_decision"
     with storage.unit_of_work() as uow:
-        with pytest.raises(Conflict) as refused:
-            uow.approvals.save(approved)
-        assert refused.value.data["constraint"] == "approval_needs_decision"
         uow.decisions.add(make.decision(waiting.approval))
         uow.approvals.save(approved)
         uow.commit()
@@ -101,16 +99,12 @@ def test_where_two_must_agree_they_are_two_people(
     store(storage, "plans", plan)
     store(storage, "approvals", asked)
     approved = asked.moved(ApprovalStatus.APPROVED, make.clock.now())
+    store(storage, "decisions", make.decision(asked, actor_id="user:olga", person="olga"))
+    assert refused_save(storage, "approvals", approved) == "approval_needs_decision"
+    again = make.decision(asked, actor_id="user:olga-2", person="olga")
+    assert conflict_of(storage, "decisions", again) == "uq_decision_approval_id_person"
+    assert refused_save(storage, "approvals", approved) == "approval_needs_decision"
     with storage.unit_of_work() as uow:
-        uow.decisions.add(make.decision(asked, actor_id="user:olga", person="olga"))
-        with pytest.raises(Conflict) as refused:
-            uow.approvals.save(approved)
-        assert refused.value.data["constraint"] == "approval_needs_decision"
-        with pytest.raises(Conflict) as refused:
-            uow.decisions.add(make.decision(asked, actor_id="user:olga-2", person="olga"))
-        assert refused.value.data["constraint"] == "uq_decision_approval_id_person"
-        with pytest.raises(Conflict):
-            uow.approvals.save(approved)
         uow.decisions.add(make.decision(asked, actor_id="user:petra", person="petra"))
         uow.approvals.save(approved)
         uow.commit()
@@ -120,10 +114,8 @@ def test_where_two_must_agree_they_are_two_people(
 def test_what_an_approval_asks_for_is_never_changed(
     storage: Storage, waiting: Waiting, changes: dict[str, Any]
 ) -> None:
-    with storage.unit_of_work() as uow:
-        with pytest.raises(Conflict) as refused:
-            uow.approvals.save(replace(waiting.approval, version=2, **changes))
-        assert refused.value.data["constraint"] == "approval_is_bound_to_its_plan"
+    other = replace(waiting.approval, version=2, **changes)
+    assert refused_save(storage, "approvals", other) == "approval_is_bound_to_its_plan"
 
 
 def test_an_approval_starts_waiting_and_stays_with_its_plan(
@@ -134,13 +126,9 @@ def test_an_approval_starts_waiting_and_stays_with_its_plan(
     given = make.approval(plan, status=ApprovalStatus.APPROVED)
     assert conflict_of(storage, "approvals", given) == "approval_starts_waiting"
     other = replace(waiting.approval, plan_digest=plan.digest, version=2)
-    with storage.unit_of_work() as uow:
-        with pytest.raises(Conflict) as refused:
-            uow.approvals.save(other)
-        assert refused.value.data["constraint"] == "approval_is_bound_to_its_plan"
-        taken = replace(waiting.approval, status=ApprovalStatus.CONSUMED, version=2)
-        with pytest.raises(Conflict):
-            uow.approvals.save(taken)
+    assert refused_save(storage, "approvals", other) == "approval_is_bound_to_its_plan"
+    taken = replace(waiting.approval, status=ApprovalStatus.CONSUMED, version=2)
+    assert refused_save(storage, "approvals", taken) == "approval_needs_decision"
 
 
 def test_a_run_that_asked_applies_only_with_its_approval(
@@ -150,14 +138,15 @@ def test_a_run_that_asked_applies_only_with_its_approval(
     run = waiting.run.moved(RunStatus.APPROVED, now)
     with storage.unit_of_work() as uow:
         uow.runs.save(run)
-        with pytest.raises(Conflict) as refused:
-            uow.runs.save(run.moved(RunStatus.APPLYING, now))
-        assert refused.value.data["constraint"] == "run_needs_approval"
+        uow.commit()
+    applying = run.moved(RunStatus.APPLYING, now)
+    assert refused_save(storage, "runs", applying) == "run_needs_approval"
+    with storage.unit_of_work() as uow:
         uow.decisions.add(make.decision(waiting.approval))
         approved = waiting.approval.moved(ApprovalStatus.APPROVED, now)
         uow.approvals.save(approved)
         uow.approvals.save(approved.moved(ApprovalStatus.CONSUMED, now))
-        uow.runs.save(run.moved(RunStatus.APPLYING, now))
+        uow.runs.save(applying)
         uow.commit()
 
 

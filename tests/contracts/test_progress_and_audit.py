@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from control_plane.domain.errors import AuditUnavailable, Conflict
-from control_plane.domain.run import RunStatus
+from control_plane.domain.run import RunEvent, RunStatus
 from tests.contracts.rows import make_event, run_all
 from tests.entities import Entities, Waiting
 from tests.storage import Storage
@@ -21,47 +21,52 @@ pytestmark = pytest.mark.timeout(120)
 def test_progress_lines_are_numbered_without_gaps(
     storage: Storage, make: Entities, waiting: Waiting
 ) -> None:
-    run = waiting.run
+    run, now = waiting.run, make.clock.now()
+    other = make.run(waiting.deployment, number=2, status=RunStatus.ERRORED)
+    lines = [make.event(run, number, body={"text": f"'{number}' ü"}) for number in (1, 2, 3)]
     with storage.unit_of_work() as uow:
-        assert uow.run_events.last_seq(run.id) == 0
-        lines = [make.event(run, number) for number in (1, 2, 3)]
-        uow.run_events.append(lines[0])
-        uow.run_events.append()
-        uow.run_events.append(*lines[1:])
-        other = replace(make.event(run, 5), run_id="run_other")
-        for numbers in ([3], [5], [3, 4], [4, 6], [5, 4]):
-            with pytest.raises(Conflict) as refused:
-                uow.run_events.append(*(make.event(run, number) for number in numbers))
-            assert refused.value.data["constraint"] == "pk_run_event"
-        with pytest.raises(Conflict):
-            uow.run_events.append(make.event(run, 4), other)
+        uow.runs.add(other)
+        uow.run_events.append(run.id, now, *said(lines[:1]))
+        uow.run_events.append(run.id, now)
+        uow.run_events.append(other.id, now, *said(lines[:1]))
+        uow.run_events.append(run.id, now, *said(lines[1:]))
         uow.commit()
     with storage.unit_of_work() as uow:
-        assert uow.run_events.last_seq(run.id) == 3
         assert uow.run_events.after(run.id, 0) == lines
         assert uow.run_events.after(run.id, 1, limit=1) == lines[1:2]
+        assert [line.seq for line in uow.run_events.after(other.id, 0)] == [1]
         assert uow.run_events.after("run_other", 0) == []
 
 
-def test_two_writers_of_one_progress_line_are_told(
+def said(lines: Sequence[RunEvent]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return lines as they are added: their numbers are given to them."""
+    return [(line.kind, line.body) for line in lines]
+
+
+def test_of_two_who_add_lines_at_the_same_time_one_is_told(
     storage: Storage, make: Entities, waiting: Waiting
 ) -> None:
+    run, now = waiting.run, make.clock.now()
+    added = threading.Event()
     outcomes: list[str] = []
-    together = threading.Barrier(2, timeout=60)
 
-    def write(line: Any) -> None:
+    def first() -> None:
         with storage.unit_of_work() as uow:
-            together.wait()
-            try:
-                uow.run_events.append(line)
-                uow.commit()
-                outcomes.append("written")
-            except Conflict:
-                outcomes.append("conflict")
+            uow.run_events.append(run.id, now, ("a", {}))
+            added.set()
+            storage.wait_for_a_lock()
+            uow.commit()
 
-    lines = [make.event(waiting.run, 1, kind=kind) for kind in ("a", "b")]
-    run_all([lambda: write(lines[0]), lambda: write(lines[1])])
-    assert sorted(outcomes) == ["conflict", "written"]
+    def second() -> None:
+        assert added.wait(60)
+        with storage.unit_of_work() as uow, pytest.raises(Conflict) as refused:
+            uow.run_events.append(run.id, now, ("b", {}))
+        outcomes.append(refused.value.data["constraint"])
+
+    run_all([first, second])
+    with storage.unit_of_work() as uow:
+        kinds = [line.kind for line in uow.run_events.after(run.id, 0)]
+    assert (outcomes, kinds) == (["pk_run_event"], ["a"])
 
 
 def test_only_a_run_that_has_ended_loses_its_lines(
@@ -71,18 +76,19 @@ def test_only_a_run_that_has_ended_loses_its_lines(
     with storage.unit_of_work() as uow:
         uow.runs.add(ended)
         for run in (goes_on, ended):
-            uow.run_events.append(make.event(run, 1), make.event(run, 2))
+            uow.run_events.append(run.id, make.clock.now(), ("a", {}), ("b", {}))
         uow.commit()
     with storage.unit_of_work() as uow:
         with pytest.raises(Conflict) as refused:
             uow.run_events.forget(goes_on.id)
         assert refused.value.data["constraint"] == "run_event_is_immutable"
+    with storage.unit_of_work() as uow:
         assert uow.run_events.forget(ended.id) == 2
         assert uow.run_events.forget(ended.id) == 0
         uow.commit()
     with storage.unit_of_work() as uow:
-        assert uow.run_events.last_seq(goes_on.id) == 2
-        assert uow.run_events.last_seq(ended.id) == 0
+        assert len(uow.run_events.after(goes_on.id, 0)) == 2
+        assert uow.run_events.after(ended.id, 0) == []
 
 
 # --- the audit log -----------------------------------------------------------------------------

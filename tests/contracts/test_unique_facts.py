@@ -12,7 +12,7 @@ from control_plane.domain.bundle import BundleStatus
 from control_plane.domain.errors import Conflict
 from control_plane.domain.run import BlockedOn, RunStatus
 from control_plane.domain.tenant import TenantStatus
-from tests.contracts.rows import conflict_of, run_all, store
+from tests.contracts.rows import conflict_of, refused_save, run_all, store
 from tests.entities import Entities, Waiting
 from tests.storage import Storage
 
@@ -62,9 +62,9 @@ def test_one_run_per_deployment_applies(storage: Storage, make: Entities, waitin
     store(storage, "runs", applying, make.run(other, status=RunStatus.APPLYING))
     waits = make.run(deployment, status=RunStatus.APPROVED)
     store(storage, "runs", waits)
+    early = waits.moved(RunStatus.APPLYING, make.clock.now())
+    assert refused_save(storage, "runs", early) == "uq_run_one_applies_per_deployment"
     with storage.unit_of_work() as uow:
-        with pytest.raises(Conflict):
-            uow.runs.save(waits.moved(RunStatus.APPLYING, make.clock.now()))
         done = applying.moved(RunStatus.VERIFYING, make.clock.now())
         uow.runs.save(done)
         uow.runs.save(done.moved(RunStatus.APPLIED, make.clock.now()))

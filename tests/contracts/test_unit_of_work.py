@@ -21,6 +21,7 @@ from control_plane.domain.run import BlockedOn, RunStatus
 from control_plane.domain.tenant import TenantStatus, WaitingOn
 from tests.contracts.rows import make_event, run_all, store
 from tests.entities import Entities, Waiting
+from tests.statements import counted_statements
 from tests.storage import Storage
 
 pytestmark = pytest.mark.timeout(120)
@@ -80,16 +81,57 @@ def test_a_next_transaction_may_follow_in_the_block(storage: Storage, make: Enti
         assert uow.tenants.find() == [first]
 
 
-def test_a_refused_row_lets_the_transaction_go_on(storage: Storage, make: Entities) -> None:
+def test_rows_that_are_refused_together_let_the_transaction_continue(
+    storage: Storage, make: Entities
+) -> None:
     taken = make.tenant(slug="taken")
     store(storage, "tenants", taken)
+    refused = [make.tenant(slug="free"), make.hub(), make.tenant(slug="taken")]
     with storage.unit_of_work() as uow:
         with pytest.raises(Conflict):
-            uow.tenants.add(make.tenant(slug="taken"))
-        uow.tenants.add(make.tenant(slug="free"))
+            uow.add(*refused)
+        assert uow.tenants.get(refused[0].id) is None
+        uow.add(make.tenant(slug="free"))
         uow.commit()
     with storage.unit_of_work() as uow:
         assert sorted(found.slug for found in uow.tenants.find()) == ["free", "taken"]
+        assert uow.hubs.find() == []
+
+
+def test_nothing_is_committed_after_a_refused_row(storage: Storage, make: Entities) -> None:
+    taken = make.tenant(slug="taken")
+    store(storage, "tenants", taken)
+    with storage.unit_of_work() as uow:
+        uow.hubs.add(make.hub())
+        with pytest.raises(Conflict):
+            uow.tenants.add(make.tenant(slug="taken"))
+        with pytest.raises(RuntimeError, match="refused"):
+            uow.commit()
+    with storage.unit_of_work() as uow:
+        assert uow.hubs.find() == []
+
+
+def test_what_a_transaction_has_locked_or_written_it_does_not_read_again(
+    storage: Storage, make: Entities
+) -> None:
+    hub, other = make.hub(), make.hub()
+    store(storage, "hubs", hub, other)
+    with storage.unit_of_work() as uow, counted_statements() as asked:
+        assert uow.hubs.get(hub.id, lock=True) == hub
+        moved = hub.shown(HubStatus.PENDING, make.clock.now())
+        uow.hubs.save(moved)
+        for lock in (False, True):
+            assert uow.hubs.need(hub.id, lock=lock) == moved
+        assert len(asked) == 2, asked
+        for _ in range(2):
+            assert uow.hubs.get(other.id) == other  # somebody else may change it meanwhile
+        assert len(asked) == 4, asked
+        uow.commit()
+        assert uow.hubs.get(hub.id) == moved
+        assert len(asked) == 5, asked
+        uow.accounts.add(account := make.account())
+        uow.accounts.remove(account.id)
+        assert uow.accounts.get(account.id) is None
 
 
 def test_a_connection_that_the_server_ended_is_replaced(storage: Storage) -> None:

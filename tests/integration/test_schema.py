@@ -81,7 +81,7 @@ def owner(storage: Storage) -> Iterator[Owner]:
         uow.contracts.add(contract)
         uow.refusals.add(make.refusal())
         uow.receipts.add(make.receipt(bundle))
-        uow.run_events.append(make.event(waiting.run, 1))
+        uow.run_events.append(waiting.run.id, make.clock.now(), ("phase", {}))
         uow.specs.add(make.spec(waiting.deployment))
         ended = {"outcome": CallOutcome.ENDED, "ended_at": make.clock.now()}
         uow.calls.add(make.call(waiting.run, **ended))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import pytest
 
 from control_plane.domain.errors import CompanyHasTenant, ContractAlreadyUsed, DomainError
@@ -77,26 +75,12 @@ def test_a_slug_that_somebody_is_just_taking_is_waited_for(
     with core.uow() as uow:
         uow.tenants.add(Entities().tenant(slug="acme"))
         later.start()
-        _wait_for_a_lock(storage)
+        storage.wait_for_a_lock()
         assert found == []
         if commits:
             uow.commit()
     later.join(20)
     assert found == [slug]
-
-
-def _wait_for_a_lock(storage: Storage) -> None:
-    """Wait until a session waits for another's transaction."""
-    with psycopg.connect(storage.database.admin, autocommit=True) as connection:
-        for _ in range(200):
-            waiting = connection.execute(
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            ).fetchone()
-            if waiting and waiting[0]:
-                return
-            time.sleep(0.05)  # until the other thread has sent its insert
-    pytest.fail("nobody waits")
 
 
 def test_one_contract_under_many_envelopes_makes_one_tenant(core: Core) -> None:

@@ -8,14 +8,19 @@ from functools import cache
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
+    ARRAY,
     BindParameter,
     ColumnElement,
     Connection,
+    Delete,
     FromClause,
+    Integer,
     Select,
     Table,
+    Text,
     Update,
     and_,
+    any_,
     bindparam,
     cast,
     func,
@@ -100,12 +105,48 @@ def _answer() -> Update:
     return _key.update().where(is_held).values(new)
 
 
+@cache
+def _of_deployment(table: Table) -> Select[Any]:
+    owner = table.c.deployment_id
+    query = select(table).where(owner == bindparam("deployment", type_=owner.type))
+    return query.order_by(table.c.number.desc()).limit(bindparam("most", type_=Integer))
+
+
+def _to_stop() -> Select[tuple[str]]:
+    query = select(_call.c.id).join(_run, _run.c.id == _call.c.run_id)
+    return query.where(
+        _call.c.worker == bindparam("worker", type_=_call.c.worker.type),
+        _call.c.ended_at.is_(None),
+        _run.c.cancel_requested,
+        _run.c.status.in_((RunStatus.APPLYING, RunStatus.CANCELED)),
+    )
+
+
+def _slices() -> Select[Any]:
+    hub, kind = tables.deployment.c.hub_id, tables.deployment.c.kind
+    among = hub == any_(bindparam("hubs", type_=ARRAY(Text)))
+    query = select(hub, func.count()).where(among, kind == DeploymentKind.SLICE)
+    return query.group_by(hub)
+
+
+def _forget_calls() -> Delete:
+    owner = _call.c.deployment_id
+    return _call.delete().where(
+        owner == bindparam("deployment", type_=owner.type),
+        _call.c.number < bindparam("below", type_=_call.c.number.type),
+        _call.c.ended_at.is_not(None),
+    )
+
+
 # made once: making a statement costs more than it does
 _key: Final = tables.idempotency_record
 _CLAIM: Final = _claim()
 _ANSWER: Final = _answer()
 _OWNERS: Final = texts_given("owners")
 _NEWEST: Final = _newest_of_tenants()
+_TO_STOP: Final = _to_stop()
+_SLICES: Final = _slices()
+_FORGET_CALLS: Final = _forget_calls()
 
 
 class SqlQueries:
@@ -177,17 +218,7 @@ class SqlQueries:
 
     def calls_to_stop(self, worker: str) -> Sequence[str]:
         """Return the worker's open calls whose runs somebody canceled before they were applied."""
-        query = (
-            select(_call.c.id)
-            .join(_run, _run.c.id == _call.c.run_id)
-            .where(
-                _call.c.worker == worker,
-                _call.c.ended_at.is_(None),
-                _run.c.cancel_requested,
-                _run.c.status.in_((RunStatus.APPLYING, RunStatus.CANCELED)),
-            )
-        )
-        return self._ids(query)
+        return self._ids(_TO_STOP, worker=worker)
 
     # --- owners --------------------------------------------------------------------------------
     def newest_bundle(self, deployment_id: str) -> Bundle | None:
@@ -209,19 +240,9 @@ class SqlQueries:
 
     def slices(self, hub_ids: Sequence[str]) -> Mapping[str, int]:
         """Return the number of slices on each of some Hubs."""
-        deployment = tables.deployment
-        query = (
-            select(deployment.c.hub_id, func.count())
-            .where(
-                deployment.c.hub_id.in_(list(hub_ids)),
-                deployment.c.kind == DeploymentKind.SLICE,
-            )
-            .group_by(deployment.c.hub_id)
-        )
         with translated():
-            found: dict[str, int] = {
-                str(hub): int(count) for hub, count in self._connection.execute(query)
-            }
+            rows = self._connection.execute(_SLICES, {"hubs": list(hub_ids)})
+            found: dict[str, int] = {str(hub): int(count) for hub, count in rows}
         return {hub_id: found.get(hub_id, 0) for hub_id in hub_ids}
 
     def newest_of_tenants(self, tenant_ids: Sequence[str]) -> Mapping[str, Newest]:
@@ -248,13 +269,9 @@ class SqlQueries:
     # --- retention -----------------------------------------------------------------------------
     def forget_calls(self, deployment_id: str, *, below: int) -> int:
         """Delete ended engine calls of a deployment with numbers below ``below``; how many."""
-        statement = _call.delete().where(
-            _call.c.deployment_id == deployment_id,
-            _call.c.number < below,
-            _call.c.ended_at.is_not(None),
-        )
+        given = {"deployment": deployment_id, "below": below}
         with translated():
-            return self._connection.execute(statement).rowcount
+            return self._connection.execute(_FORGET_CALLS, given).rowcount
 
     def forget_answers(self, now: datetime, *, limit: int) -> int:
         """Delete idempotent answers whose lifetime has ended; returns how many."""
@@ -266,10 +283,9 @@ class SqlQueries:
     # -------------------------------------------------------------------------------------------
     def _of_deployment(self, mapped: Mapped[T], deployment_id: str, *, limit: int) -> Sequence[T]:
         """Return the entities of a deployment with the highest numbers, the highest first."""
-        table = mapped.table
-        query = select(table).where(table.c.deployment_id == deployment_id)
+        given = {"deployment": deployment_id, "most": limit}
         with translated():
-            rows = self._connection.execute(query.order_by(table.c.number.desc()).limit(limit))
+            rows = self._connection.execute(_of_deployment(mapped.table), given)
             return [mapped.to_entity(row) for row in rows]
 
     def _ids(self, query: Select[tuple[str]], **given: Any) -> Sequence[str]:

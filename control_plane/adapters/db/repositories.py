@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from enum import Enum
 from functools import cache
 from typing import Any, Final, Generic, TypeVar
@@ -22,32 +23,36 @@ from sqlalchemy import (
     any_,
     bindparam,
     func,
-    literal,
     or_,
     select,
+    text,
     true,
     union_all,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
-from control_plane.adapters.db.columns import texts_given
+from control_plane.adapters.db.columns import KEY, Moment, texts_given
 from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.mapping import MAPPED, RUN_EVENT, Mapped
 from control_plane.domain.errors import Conflict
-from control_plane.domain.run import RunEvent, are_next
+from control_plane.domain.run import RunEvent
+from control_plane.ports import Json
 
 T = TypeVar("T")
 _MOST_VALUES: Final = 50  # psycopg reads the text of a statement with more at every use
 _SEVERAL: Final = (tuple, list, set, frozenset)
 _OF: Final[Mapping[type[Any], Mapped[Any]]] = {mapped.entity: mapped for mapped in MAPPED}
+# Rows that are as this transaction knows them until it ends, by table and id: it has locked or
+# written them, or their table never changes.
+Known = dict[tuple[str, str], Any]
 
 
-def add_rows(connection: Connection, *entities: object) -> None:
-    """Insert entities of whatever kinds in as few statements as it takes: all of them or none.
+def add_rows(connection: Connection, known: Known, *entities: Any) -> None:
+    """Insert entities of whatever kinds in as few statements as it takes.
 
-    Raises ``Conflict`` with ``constraint`` when a unique fact exists already; the transaction
-    continues.
+    Raises ``Conflict`` with ``constraint`` when a unique fact exists already.
     """
-    with translated(), connection.begin_nested():
+    with translated():
         for given in _portions(entities):
             kinds = tuple(mapped for mapped, _ in given)
             values = {
@@ -56,6 +61,7 @@ def add_rows(connection: Connection, *entities: object) -> None:
                 for name, value in mapped.to_row(entity).items()
             }
             connection.execute(_insertion(kinds), values)
+    known.update({(_OF[type(entity)].table.name, entity.id): entity for entity in entities})
 
 
 def _portions(entities: Sequence[object]) -> Iterator[list[tuple[Mapped[Any], object]]]:
@@ -90,25 +96,34 @@ def _insertion(kinds: tuple[Mapped[Any], ...]) -> Insert:
 class SqlRepository(Generic[T]):
     """The port ``Repository`` over one connection: its transaction is the caller's.
 
-    What is refused undoes that one statement, by a savepoint, and the transaction continues: a use
-    case may look at what exists and decide again.
+    ``known`` are the rows that nobody else can change now: those are not read twice.
     """
 
-    def __init__(self, connection: Connection, mapped: Mapped[T]) -> None:
+    def __init__(self, connection: Connection, mapped: Mapped[T], known: Known) -> None:
         self._connection = connection
         self._mapped = mapped
         self._table = mapped.table
+        self._known = known
 
     def add(self, entity: T) -> None:
         """Insert. Raises ``Conflict`` with ``constraint`` when a unique fact exists already."""
-        add_rows(self._connection, entity)
+        add_rows(self._connection, self._known, entity)
 
     def get(self, entity_id: str, *, lock: bool = False) -> T | None:
         """Return the row; with ``lock`` nobody else changes it until this transaction ends."""
+        key = (self._table.name, entity_id)
+        if key in self._known:
+            found: T = self._known[key]
+            return found
         with translated():
-            found = self._connection.execute(_getting(self._mapped, lock), {"id": entity_id})
-            row = found.one_or_none()
-        return self._mapped.to_entity(row) if row is not None else None
+            result = self._connection.execute(_getting(self._mapped, lock), {"id": entity_id})
+            row = result.one_or_none()
+        if row is None:
+            return None
+        entity = self._mapped.to_entity(row)
+        if lock or self._mapped.immutable:
+            self._known[key] = entity
+        return entity
 
     def need(self, entity_id: str | None, *, lock: bool = False) -> T:
         """Return what ``get`` does, of an id that another row holds. Raises ``LookupError``."""
@@ -126,15 +141,17 @@ class SqlRepository(Generic[T]):
         if self._mapped.immutable:
             raise Conflict("it is immutable", constraint=f"{self._table.name}_is_immutable")
         values = {f"new_{name}": value for name, value in self._mapped.to_row(entity).items()}
-        with translated(), self._connection.begin_nested():
+        with translated():
             saved = self._connection.execute(_saving(self._mapped), values).rowcount
         if saved != 1:
             raise Conflict("it was changed by somebody else", constraint="version")
+        self._known[self._table.name, values["new_id"]] = entity
 
     def remove(self, entity_id: str) -> None:
         """Delete the row. Raises ``Conflict`` when it is gone, or others refer to it."""
         statement = self._table.delete().where(self._table.c.id == entity_id)
-        with translated(), self._connection.begin_nested():
+        self._known.pop((self._table.name, entity_id), None)
+        with translated():
             removed = self._connection.execute(statement).rowcount
         if removed != 1:
             raise Conflict("it was removed by somebody else", constraint="version")
@@ -175,30 +192,16 @@ class SqlRunEvents:
         self._connection = connection
         self._table = RUN_EVENT.table
 
-    def append(self, *lines: RunEvent) -> None:
-        """Insert lines of one run, all or none; their numbers must be its next, in sequence.
+    def append(self, run_id: str, time: datetime, *lines: tuple[str, Json]) -> None:
+        """Add lines, each a kind and a body, numbered on from the run's last one, all or none.
 
-        Raises ``Conflict`` when they are not: of two writers with the same number the primary key
-        refuses one.
+        Raises ``Conflict`` when somebody else adds to the run now: of two lines with one number the
+        primary key refuses one.
         """
-        if not lines:
-            return
-        first = lines[0].seq
-        refused = Conflict("these are not the next lines of their run", constraint="pk_run_event")
-        if not are_next(lines, first - 1):
-            raise refused
-        columns = self._table.c
-        last = (
-            select(func.coalesce(func.max(columns.seq), 0))
-            .where(columns.run_id == lines[0].run_id)
-            .scalar_subquery()
-        )
-        rows = union_all(*(select(*_literals(line)).where(last == first - 1) for line in lines))
-        statement = self._table.insert().from_select(RUN_EVENT.names, rows).returning(columns.seq)
-        with translated(), self._connection.begin_nested():
-            written = self._connection.execute(statement).all()
-        if not written:
-            raise refused
+        if lines:
+            given = {"run_id": run_id, "time": time, "lines": lines}
+            with translated():
+                self._connection.execute(_APPEND, given)
 
     def after(self, run_id: str, seq: int, *, limit: int = 500) -> list[RunEvent]:
         """Return the lines of a run with numbers above ``seq``, in sequence."""
@@ -212,26 +215,27 @@ class SqlRunEvents:
         with translated():
             return [RUN_EVENT.to_entity(row) for row in self._connection.execute(query)]
 
-    def last_seq(self, run_id: str) -> int:
-        """Return the highest number of a run, or 0."""
-        columns = self._table.c
-        query = select(func.coalesce(func.max(columns.seq), 0)).where(columns.run_id == run_id)
-        with translated():
-            return int(self._connection.execute(query).scalar_one())
-
     def forget(self, run_id: str) -> int:
         """Delete the lines of a run that has ended; returns how many.
 
         Raises ``Conflict`` when it has not ended: a trigger keeps them.
         """
         statement = self._table.delete().where(self._table.c.run_id == run_id)
-        with translated(), self._connection.begin_nested():
+        with translated():
             return self._connection.execute(statement).rowcount
 
 
-def _literals(line: RunEvent) -> list[ColumnElement[Any]]:
-    values, columns = RUN_EVENT.to_row(line), RUN_EVENT.table.c
-    return [literal(values[name], columns[name].type) for name in RUN_EVENT.names]
+# one text for any number of lines: an engine says many
+_APPEND: Final = text("""
+    INSERT INTO run_event (run_id, seq, time, kind, body)
+    SELECT :run_id, last.seq + line.place, :time, line.given ->> 0, line.given -> 1
+    FROM (SELECT coalesce(max(seq), 0) AS seq FROM run_event WHERE run_id = :run_id) AS last,
+        jsonb_array_elements(:lines) WITH ORDINALITY AS line(given, place)
+""").bindparams(
+    bindparam("run_id", type_=KEY),
+    bindparam("time", type_=Moment),
+    bindparam("lines", type_=JSONB),
+)
 
 
 # --- statements: made once for each shape of a question, since making one costs more than it ---

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 
 from control_plane.domain.actor import Role
 from control_plane.domain.run import RunStatus
 from control_plane.ports.rows import UnitOfWork
+from tests.statements import counted_statements
 from tests.unit.api.scene import Api, Scene, written
 
 MANY = 50
@@ -54,21 +51,6 @@ def lists() -> list[str]:
 
 def test_every_list_is_in_the_tables() -> None:
     assert set(lists()) == set(READERS) | LOGS
-
-
-@contextmanager
-def counted() -> Iterator[list[str]]:
-    """Give what was asked of databases while the block runs."""
-    asked: list[str] = []
-
-    def note(_: object, __: object, statement: str, *___: Any) -> None:
-        asked.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield asked
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
 
 
 @pytest.fixture
@@ -131,7 +113,7 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
 
 def asked_for(api: Api, path: str, who: Role | str, query: str) -> tuple[int, list[str]]:
     """Return how many items an answer has and what it took to make it."""
-    with counted() as asked:
+    with counted_statements() as asked:
         answer = api.call("GET", f"{path}?{query}" if query else path, who)
     assert answer.status_code == 200, answer.text
     content = answer.json()
@@ -165,7 +147,7 @@ def test_what_belongs_to_one_thing_is_asked_for_at_once(crowded: Scene, path: st
 def test_a_submission_writes_its_rows_and_its_events_in_few_statements(scene: Scene) -> None:
     body = scene.body("/v1/provisioning-requests")
     body["contract"]["mode"], body["company"]["legal_name"] = "C", "Somebody New Ltd"
-    with counted() as asked:
+    with counted_statements() as asked:
         scene.api.created("/v1/provisioning-requests", Role.AUTOMATION, body)
     written_to = [text.split("INTO ")[1].split()[0] for text in asked if "INSERT INTO" in text]
     assert sorted(written_to) == [
