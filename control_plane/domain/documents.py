@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 Readers = Mapping[str, Callable[[Any], Any]]
@@ -17,7 +17,7 @@ class Documented:
 
     def to_document(self) -> dict[str, Any]:
         """Return the value as a JSON object."""
-        return dict(_plain(asdict(self)))
+        return {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
@@ -36,7 +36,11 @@ class Documented:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with lists for tuples, as JSON has them."""
+    """Return a value as JSON has it: lists for tuples, and objects for what is documented."""
+    if value is None or isinstance(value, str | int | float):  # most are, and asking is cheap
+        return value
+    if isinstance(value, Documented):
+        return value.to_document()
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -27,8 +27,8 @@ T = TypeVar("T")
 class Repository(Protocol[T]):
     """A table of one kind of entity, inside a unit of work.
 
-    A row that a method refuses ends the transaction: it can only be left. ``UnitOfWork.add`` is for
-    who wants to look again.
+    A row that a method refuses ends the transaction: it can only be left. A use case that
+    looks again after a conflict adds its rows by ``UnitOfWork.add``.
     """
 
     def add(self, entity: T) -> None:

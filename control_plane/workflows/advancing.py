@@ -29,8 +29,8 @@ from control_plane.domain.errors import (
 from control_plane.domain.next_step import Step, StepKind, next_step
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
-from control_plane.ports.engine import Applied, EngineCall, EngineResult
-from control_plane.workflows.calling import Listener, close_call, patiently, write
+from control_plane.ports.engine import Applied, EngineCall, EnginePlan, EngineResult
+from control_plane.workflows.calling import PATIENCE_SECONDS, Listener, patiently, write
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.ending import end_run, retry_later
 from control_plane.workflows.facts import Findings, Obstacle, facts_of
@@ -40,7 +40,7 @@ from control_plane.workflows.placing import place
 from control_plane.workflows.planning import ask_for_decision, keep_plan
 from control_plane.workflows.recording import record_run
 from control_plane.workflows.settling import AGAIN_FOREIGN, settle
-from control_plane.workflows.turn import Turn, begin_turn, leave_run
+from control_plane.workflows.turn import Turn, begin_turn
 from control_plane.workflows.verifying import keep_evidence, public_outputs
 
 log = structlog.get_logger()
@@ -58,43 +58,65 @@ def advance_run(core: Core, run_id: str) -> None:
         return
     try:
         for _ in range(_STEPS):
-            if not _advance(turn):
-                break
-        else:
-            raise RuntimeError(f"{run_id} does not come to a wait or an end")
-        patiently(lambda: leave_run(turn))
+            step = _next_of_engine(turn)
+            if step is None:
+                return
+            _call_engine(turn, _BY_ENGINE[step])
     except StaleCall as error:  # a newer call goes on with the run
         log.warning("call.stale", run=run_id, call=error.data.get("call"))
+        return
+    raise RuntimeError(f"{run_id} does not come to a wait or an end")
 
 
-def _advance(turn: Turn) -> bool:
-    """Do one step; returns False when there is nothing more to do now."""
+def _next_of_engine(turn: Turn) -> StepKind | None:
+    """Do what changes rows alone; returns the engine's next step, None where the turn ends."""
+    seconds = _ROWS_SECONDS if turn.found is None else PATIENCE_SECONDS
     try:
-        step, continues = patiently(lambda: _in_rows(turn), seconds=_ROWS_SECONDS)
+        return patiently(lambda: _in_rows(turn), seconds=seconds)
     except (StaleCall, Conflict):
         raise
     except DomainError as error:
         if turn.findings.error is not None:
             raise  # this cannot be stored either
-        turn.findings = Findings(error=error)
-        return True
-    by_engine = _BY_ENGINE.get(step.kind)
-    if by_engine is not None:
-        _call_engine(turn, by_engine)
-        return True
-    if not continues:
-        turn.drop_call(CallOutcome.ENDED)
-    return continues
+        turn.findings, turn.found = Findings(error=error), None
+        return _next_of_engine(turn)
 
 
-def _in_rows(turn: Turn) -> tuple[Step, bool]:
-    """Find the next step and do it if it changes rows alone; tells whether more follows."""
+def _in_rows(turn: Turn) -> StepKind | None:
+    """Store what the engine found and take every step up to its next one, in one transaction.
+
+    That one's call is registered with them; the turn's call is closed where the turn ends.
+    """
     with turn.core.act() as act:
         run, deployment = turn.locked(act)
+        if turn.found is not None:
+            turn.found(act, run, deployment)
+            run, deployment = locked_run(act.uow, run.id)
         step = next_step(facts_of(act, run, deployment, turn.findings))
-        continues = _do_in_rows(act, turn.findings, run, deployment, step)
+        while step.kind not in _BY_ENGINE:
+            if not _do_in_rows(act, turn.findings, run, deployment, step):
+                break
+            run, deployment = locked_run(act.uow, run.id)
+            step = next_step(facts_of(act, run, deployment, turn.findings))
+        call = None
+        if step.kind in _BY_ENGINE:
+            call = turn.engine_call(act, run, deployment)
+        else:
+            _leave(act, turn)
+        if step.kind is StepKind.VERIFY:
+            begin_verifying(act, run)
         act.uow.commit()
-    return step, continues
+    turn.found = None
+    turn.keep_call(call)
+    return step.kind if call is not None else None
+
+
+def _leave(act: Act, turn: Turn) -> None:
+    """Say that nobody works on the run."""
+    turn.close_call(act, CallOutcome.ENDED)
+    run = act.uow.runs.need(turn.run_id)
+    if run.is_working:
+        act.uow.runs.save(run.changed(act.now(), is_working=False))
 
 
 def _do_in_rows(act: Act, findings: Findings, run: Run, deployment: Deployment, step: Step) -> bool:
@@ -136,19 +158,10 @@ def _settle(turn: Turn, call: EngineCall, listener: Listener) -> None:
 
 def _plan(turn: Turn, call: EngineCall, listener: Listener) -> None:
     """Preview; in one call with the apply where the rules may let it apply at once."""
-    core = turn.core
-    with core.act() as act:
-        run, deployment = locked_run(act.uow, turn.run_id)
-    if not core.rules.approvals.always_asks(deployment.kind, run.kind):
+    if not turn.always_asks:
         _apply(turn, call, listener)
         return
-    engine_plan = core.engine.plan(call, on_events=listener)
-
-    def store(act: Act, run: Run, _: Deployment) -> None:
-        if run.status is RunStatus.PLANNING:
-            keep_plan(act, run, engine_plan)
-
-    write(core, call, store)
+    turn.found = partial(_keep_plan, turn.core.engine.plan(call, on_events=listener))
 
 
 def _apply(turn: Turn, call: EngineCall, listener: Listener) -> None:
@@ -161,24 +174,16 @@ def _apply(turn: Turn, call: EngineCall, listener: Listener) -> None:
         on_events=listener,
     )
     if result.look is not None:
-        write(core, call, partial(_keep_look, call, result.look))
+        turn.found = partial(_keep_look, call, result.look)
     elif result.outcome in {"failed", "canceled"}:
         error = dict(result.error or {"code": "engine_failed", "message": "the engine failed"})
-        write(core, call, partial(_keep_failure, result, error))
+        turn.found = partial(_keep_failure, result, error)
         turn.findings.said = error
         turn.findings.was_canceled = result.outcome == "canceled"
 
 
 def _verify(turn: Turn, call: EngineCall, listener: Listener) -> None:
-    def begin() -> None:
-        with turn.core.act() as act:
-            run, _ = turn.locked(act)
-            begin_verifying(act, run)
-            act.uow.commit()
-
-    patiently(begin)
-    look = turn.core.engine.look(call, on_events=listener)
-    write(turn.core, call, partial(_keep_look, call, look))
+    turn.found = partial(_keep_look, call, turn.core.engine.look(call, on_events=listener))
 
 
 _BY_ENGINE: Final[Mapping[StepKind, Callable[[Turn, EngineCall, Listener], None]]] = {
@@ -192,10 +197,11 @@ _BY_ENGINE: Final[Mapping[StepKind, Callable[[Turn, EngineCall, Listener], None]
 def _call_engine(turn: Turn, step: Callable[[Turn, EngineCall, Listener], None]) -> None:
     """Do a step with the turn's call; how it failed becomes a fact of the turn or of the rows."""
     turn.findings = Findings()
-    listener: Listener | None = None
+    call = turn.call
+    if call is None:
+        raise LookupError(turn.run_id)
+    listener = Listener(turn.core, call)
     try:
-        call = turn.engine_call()
-        listener = Listener(turn.core, call)
         step(turn, call, listener)
         listener.flush()
     except StaleCall:
@@ -220,11 +226,10 @@ def _count_death(turn: Turn, error: Mapping[str, Any]) -> None:
     """A process of the call died: the next call of this turn looks at what it left."""
     with turn.core.act() as act:
         run, _ = turn.locked(act)
-        if turn.call is not None:
-            close_call(act, turn.call, CallOutcome.DIED)
+        turn.close_call(act, CallOutcome.DIED)
         act.uow.runs.save(run.changed(act.now(), deaths=run.deaths + 1, error=error))
         act.uow.commit()
-    turn.call = None
+    turn.keep_call(None)
 
 
 def _unsettle(turn: Turn, *, look_again: timedelta | None = None) -> None:
@@ -255,6 +260,11 @@ def _keep_applied(applied: Applied, act: Act, run: Run, deployment: Deployment) 
     _record_apply(act, run, Stage.COMPLETED, applied.summary, applied.state_digest,
                   outputs=sorted(applied.outputs))  # fmt: skip
     begin_verifying(act, run)
+
+
+def _keep_plan(plan: EnginePlan, act: Act, run: Run, _: Deployment) -> None:
+    if run.status is RunStatus.PLANNING:
+        keep_plan(act, run, plan)
 
 
 def _keep_look(call: EngineCall, look: Look, act: Act, run: Run, _: Deployment) -> None:

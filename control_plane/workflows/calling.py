@@ -23,7 +23,7 @@ from control_plane.workflows.placing import account_of, spec_of
 
 T = TypeVar("T")
 CALLS_KEPT: Final = 200  # of a deployment, newest first: whose traces are looked for
-_PATIENCE_SECONDS: Final = 900.0  # an engine waits as long for the database as its gate would
+PATIENCE_SECONDS: Final = 900.0  # an engine waits as long for the database as its gate would
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 
@@ -65,12 +65,6 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
     )
 
 
-def newest_number(uow: UnitOfWork, deployment_id: str) -> int:
-    """Return the number of a deployment's newest call, 0 while there is none."""
-    newest = uow.queries.newest_call(deployment_id)
-    return newest.number if newest is not None else 0
-
-
 def require_newest(uow: UnitOfWork, call: EngineCall) -> CallRecord:
     """Return the record of a call that still owns its stack. Raises ``StaleCall``."""
     newest = uow.queries.newest_call(call.deployment_id)
@@ -79,13 +73,7 @@ def require_newest(uow: UnitOfWork, call: EngineCall) -> CallRecord:
     return newest
 
 
-def close_call(act: Act, call: EngineCall, outcome: CallOutcome) -> None:
-    """Record that a call has ended. Raises ``StaleCall``."""
-    record = require_newest(act.uow, call)
-    act.uow.calls.save(record.ended(outcome, act.now()))
-
-
-def patiently(transaction: Callable[[], T], *, seconds: float = _PATIENCE_SECONDS) -> T:
+def patiently(transaction: Callable[[], T], *, seconds: float = PATIENCE_SECONDS) -> T:
     """Repeat a transaction while the database is unavailable or others change the same rows.
 
     Raises the transient error or ``Conflict`` when that does not pass within ``seconds``.

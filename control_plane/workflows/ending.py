@@ -43,8 +43,7 @@ def end_run(
 ) -> Run:
     """Bring a run to its end."""
     plan = act.uow.plans.get(run.plan_id) if run.plan_id else None
-    newest = act.uow.queries.newest_run(run.deployment_id)
-    successor = newest.id if newest is not None and newest.number > run.number else None
+    successor = _successor(act, run) if status is RunStatus.SUPERSEDED else None
     if status in _APPROVAL_OF:
         extra: dict[str, Any] = {}
         if status is RunStatus.SUPERSEDED:
@@ -70,6 +69,11 @@ def end_run(
     if done and deployment.kind is DeploymentKind.HUB:
         wake_for_hub(act, act.uow.hubs.need(deployment.hub_id))
     return run
+
+
+def _successor(act: Act, run: Run) -> str | None:
+    newest = act.uow.queries.newest_run(run.deployment_id)
+    return newest.id if newest is not None and newest.number > run.number else None
 
 
 def _recorded(

@@ -1,6 +1,7 @@
 """Moving a run: status, owner, timers and audit log change in one transaction.
 
-Locks are taken in one order everywhere: run, approval, deployment, owner, then runs that wait.
+Locks are taken in one order everywhere: run, deployment, owner, then runs that wait. An approval is
+locked by who has its run alone, so nobody waits for one.
 """
 
 from __future__ import annotations

@@ -37,13 +37,14 @@ def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
     The newest spec stays when nothing in it changed. Raises ``HubUnavailable`` and ``NoAccount``,
     holding the name on which a transaction that makes room takes turns with this one.
     """
+    hub: Hub | None = None
     if deployment.kind is DeploymentKind.SLICE:
         hub = _hub_with_room(act.uow, deployment)
         deployment = replace(deployment, hub_id=hub.id, account_id=_account_of(act.uow, hub))
     elif not deployment.account_id:
         account = _claim_account(act, run, deployment)
         deployment = replace(deployment, account_id=account.account_id)
-    document = _document(act, deployment)
+    document = _document(act, deployment, hub)
     act.core.specs.validate(specs.PROGRAMS[deployment.kind], document)
     newest = spec_of(act.uow, deployment) if deployment.spec_number else None
     if newest is None or digest(dict(newest.document)) != digest(document):
@@ -177,14 +178,13 @@ def _account_of(uow: UnitOfWork, hub: Hub) -> str:
     return own[0].account_id
 
 
-def _document(act: Act, deployment: Deployment) -> dict[str, Any]:
+def _document(act: Act, deployment: Deployment, hub: Hub | None) -> dict[str, Any]:
     zones = act.core.rules.regions.availability_zones(deployment.region)
     if deployment.kind is DeploymentKind.HUB:
         hub = act.uow.hubs.need(deployment.hub_id)
         return specs.hub_spec(deployment, cell=hub.cell, zones=zones)
     tenant = act.uow.tenants.need(deployment.tenant_id)
-    if deployment.kind is DeploymentKind.SLICE:
-        hub = act.uow.hubs.need(deployment.hub_id)
+    if hub is not None:
         return specs.slice_spec(deployment, tenant_slug=tenant.slug, hub_outputs=hub.outputs)
     return specs.dedicated_spec(
         deployment,

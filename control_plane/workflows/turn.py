@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from control_plane.domain.calls import CallOutcome
+from control_plane.domain.calls import CallOutcome, CallRecord
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import StaleCall
 from control_plane.domain.next_step import ACTIVE
 from control_plane.domain.run import Run
 from control_plane.ports.engine import EngineCall
-from control_plane.workflows.calling import close_call, newest_number, patiently, register_call
+from control_plane.workflows.calling import register_call, require_newest
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import locked_run
@@ -20,50 +21,49 @@ from control_plane.workflows.moving import locked_run
 class Turn:
     """One turn: what it found out, and its engine call, made when it is needed first.
 
-    ``newest`` is the number of the deployment's newest call as far as the turn knows. A higher one
-    is that of a worker which took the run over: nothing more of this turn is written then.
+    ``newest`` is the deployment's newest call as far as the turn knows. One after it is that of a
+    worker which took the run over: nothing more of this turn is written then. ``found`` stores what
+    the engine found last; it waits for the turn's next transaction. ``always_asks``: no plan of the
+    run is applied without a decision.
     """
 
     core: Core
     run_id: str
-    newest: int
+    newest: CallRecord | None
+    always_asks: bool
     findings: Findings = field(default_factory=Findings)
+    found: Callable[[Act, Run, Deployment], object] | None = None
     call: EngineCall | None = None
-
-    def engine_call(self) -> EngineCall:
-        """Return the call of this turn, registered."""
-        if self.call is None:
-            self.call = patiently(self._register)
-            self.core.calls.add(self.call.call_id)
-        return self.call
-
-    def _register(self) -> EngineCall:
-        with self.core.act() as act:
-            call = register_call(act, *self.locked(act))
-            self.newest = newest_number(act.uow, call.deployment_id)
-            act.uow.commit()
-        return call
 
     def locked(self, act: Act) -> tuple[Run, Deployment]:
         """Return the run, locked, with its deployment. Raises ``StaleCall``."""
         run, deployment = locked_run(act.uow, self.run_id)
-        if newest_number(act.uow, deployment.id) > self.newest:
+        if self.call is not None:
+            self.newest = require_newest(act.uow, self.call)
+        elif _number(act.uow.queries.newest_call(deployment.id)) > _number(self.newest):
             raise StaleCall("a newer engine call works on this stack", run=run.id)
         return run, deployment
 
-    def drop_call(self, outcome: CallOutcome) -> None:
-        """Close the turn's call."""
-        call, self.call = self.call, None
-        if call is None:
-            return
+    def engine_call(self, act: Act, run: Run, deployment: Deployment) -> EngineCall:
+        """Return the call of this turn, or a new one: it is this turn's when that is committed."""
+        if self.call is not None:
+            return self.call
+        call = register_call(act, run, deployment)
+        self.newest = act.uow.calls.need(call.call_id)  # also if the answer to the commit is lost
+        return call
 
-        def close() -> None:
-            with self.core.act() as act:
-                close_call(act, call, outcome)
-                act.uow.commit()
+    def close_call(self, act: Act, outcome: CallOutcome) -> None:
+        """Record that the turn's call has ended, in a transaction that has locked its run."""
+        if self.call is not None and self.newest is not None:
+            act.uow.calls.save(self.newest.ended(outcome, act.now()))
 
-        patiently(close)
-        self.core.calls.discard(call.call_id)
+    def keep_call(self, call: EngineCall | None) -> None:
+        """Let ``call`` be the turn's from now on: rows that are committed say so."""
+        if call is not None:
+            self.core.calls.add(call.call_id)
+        elif self.call is not None:
+            self.core.calls.discard(self.call.call_id)
+        self.call = call
 
 
 def begin_turn(core: Core, run_id: str) -> Turn | None:
@@ -72,17 +72,13 @@ def begin_turn(core: Core, run_id: str) -> Turn | None:
         run, deployment = locked_run(act.uow, run_id)
         if run.status not in ACTIVE:
             return None
-        newest = newest_number(act.uow, deployment.id)
+        newest = act.uow.queries.newest_call(deployment.id)
         deaths = run.deaths + 1 if run.is_working else run.deaths
         act.uow.runs.save(run.changed(core.clock.now(), is_working=True, deaths=deaths))
         act.uow.commit()
-    return Turn(core=core, run_id=run_id, newest=newest)
+    always_asks = core.rules.approvals.always_asks(deployment.kind, run.kind)
+    return Turn(core=core, run_id=run_id, newest=newest, always_asks=always_asks)
 
 
-def leave_run(turn: Turn) -> None:
-    """Say that nobody works on the run. Raises ``StaleCall``."""
-    with turn.core.act() as act:
-        run, _ = turn.locked(act)
-        if run.is_working:
-            act.uow.runs.save(run.changed(act.now(), is_working=False))
-            act.uow.commit()
+def _number(call: CallRecord | None) -> int:
+    return call.number if call is not None else 0

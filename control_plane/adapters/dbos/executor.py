@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -89,11 +88,7 @@ class Executor:
 
     def _register(self, name: str, phase: Phase) -> None:
         def body(subject_id: str) -> str:
-            try:
-                return DBOS.run_step({"name": name}, lambda: _done(phase, subject_id))
-            finally:
-                self._places.release()
-                self._bell.set()
+            return DBOS.run_step({"name": name}, lambda: _done(phase, subject_id))
 
         body.__qualname__ = name
         DBOS.workflow(name=name, max_recovery_attempts=RECOVERIES)(body)
@@ -158,11 +153,16 @@ class Executor:
         return future
 
     def _ended(self, token: str, _: Future[Any]) -> None:
-        """A phase is recorded as ended: what waits for its deployment can start, anywhere."""
+        """A phase is recorded as ended: what waits for its deployment can start, anywhere.
+
+        This worker hears it like the others.
+        """
         self._held.discard(token)
-        self._bell.set()
-        with suppress(SQLAlchemyError):  # others look by themselves now and then
+        self._places.release()
+        try:
             self._claims.tell()
+        except SQLAlchemyError:  # others look by themselves now and then
+            self._bell.set()
 
     def _end_what_nobody_uses(self) -> None:
         """End the threads of schedules, delays, timeouts, and of one look a second at all queues.
