@@ -7,8 +7,6 @@ import sys
 import threading
 from typing import Final
 
-import structlog
-
 from api.app import create_app
 from api.auth import Identity
 from api.claims import PERSON_EVIDENCE, TokenRules
@@ -19,6 +17,7 @@ from api.streams import Streams
 from control_plane.bootstrap import Parts, start_process
 from control_plane.domain.actor import system
 from control_plane.domain.errors import DomainError, SettingInvalid, Unavailable
+from control_plane.logging import get_logger
 from control_plane.services.auditing import report_reads
 from control_plane.services.performing import perform
 from control_plane.services.permission import report_suppressed
@@ -30,7 +29,7 @@ ENTRIES_PER_LOOK: Final = 5_000  # about half a second
 # how long a thread that computes may keep the others from going on: the one that verifies logs
 # would do so after each answer of the database, several times in a request
 SWITCH_SECONDS: Final = 0.0005
-log = structlog.get_logger()
+log = get_logger()
 
 
 def main() -> int:

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-import structlog
 from fastapi import HTTPException, Request
 
 from api import errors
 from control_plane.domain.errors import DomainError, InvalidInput, NotFound
+from control_plane.logging import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 MAX_BODY: Final = 256 * 1024
 BODY_SECONDS: Final = 20.0  # for a whole body to arrive
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{8,100}\Z")

@@ -10,7 +10,6 @@ import asyncio
 import re
 from typing import Any, Final
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -20,8 +19,9 @@ from api import refusals
 from api.sentences import sentence
 from control_plane.domain import errors as facts
 from control_plane.domain.errors import DomainError, InvalidInput
+from control_plane.logging import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 MEDIA_TYPE: Final = "application/problem+json"
 # code of a fact -> status; a fact that is not here is a bug (tests/unit/api/test_errors.py)
 STATUS: Final[dict[str, int]] = {

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import structlog
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from control_plane.domain.errors import Unavailable
+from control_plane.logging import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 FRESH_SECONDS: Final = 300.0  # then keys are fetched again beside the requests
 KEYS_LIFE_SECONDS: Final = 600.0  # a key is good this long after the issuer last showed it
 REFETCH_SECONDS: Final = 30.0  # between fetches for key ids that nobody knows

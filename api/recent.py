@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, NoReturn, TypeVar
 
-import structlog
-
 from control_plane.domain.errors import DomainError, Unavailable
+from control_plane.logging import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 LIFE_SECONDS: Final = 1.0
 WAIT_SECONDS: Final = 2.0
 T = TypeVar("T")

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -36,6 +35,7 @@ from control_plane.adapters.secrets import FileSecretStore, read_secret
 from control_plane.adapters.system import RandomIds, SystemClock
 from control_plane.config import Installation, ProcessRole, Settings
 from control_plane.domain.errors import DomainError, SettingInvalid
+from control_plane.logging import get_logger
 from control_plane.ports.rows import UnitOfWork
 from control_plane.ports.stores import ObjectStore
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from control_plane.domain.rules import Rules
     from control_plane.workflows.core import Core
 
-log = structlog.get_logger()
+log = get_logger()
 REHEARSAL: Final = "rehearsal on the emulated cloud: nothing here exists in AWS"
 _STATES: Final = "state"  # folders of the home
 _OBJECTS: Final = "objects"
@@ -292,10 +292,10 @@ class Parts:
 
     def fetch_keys(self) -> dict[str, Any]:
         """Return the issuer's JWKS."""
-        from control_plane.adapters.identity.jwks import fetch_jwks  # noqa: PLC0415 - heavy
-
         if self.settings.jwks_url is None:
             return self.embedded_issuer.keys()
+        from control_plane.adapters.identity.jwks import fetch_jwks  # noqa: PLC0415 - heavy
+
         return fetch_jwks(self.settings.jwks_url)
 
     @property

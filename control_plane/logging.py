@@ -7,8 +7,16 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-import structlog
+# structlog looks for rich, which takes 5 MB of each process, for tracebacks that ours never shows
+_rich = sys.modules.get("rich")
+sys.modules["rich"] = None  # type: ignore[assignment]  # this says that it cannot be imported
+import structlog  # noqa: E402 - see above
 
+del sys.modules["rich"]
+if _rich is not None:
+    sys.modules["rich"] = _rich
+get_logger = structlog.get_logger
+bound_fields = structlog.contextvars.bound_contextvars
 SECRET_WORDS = ("passphrase", "password", "token", "secret", "authorization", "hmac_key")
 
 

@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-import structlog
-
 from control_plane.adapters.db.migrate import revision_of
 from control_plane.adapters.dbos.liveness import Liveness
 from control_plane.adapters.ending import EndRequest
 from control_plane.bootstrap import Parts
 from control_plane.domain.errors import DomainError, Unavailable
+from control_plane.logging import bound_fields, get_logger
 from control_plane.services.performing import perform
 from control_plane.services.processes import record_schema, record_worker
 from control_plane.services.rules import record_rules
@@ -25,7 +24,7 @@ from control_plane.workflows.core import WORKER, Core
 from control_plane.workflows.releasing import calls_to_stop, release_runs
 from control_plane.workflows.timers import fire_due
 
-log = structlog.get_logger()
+log = get_logger()
 SWEEP_SECONDS: Final = 1.0
 
 
@@ -118,7 +117,7 @@ def _end(core: Core, liveness: Liveness, *, stopped: bool) -> None:
 def _phase(core: Core, name: str, subject_id: str) -> None:
     """Do one phase; bugs and outages are logged here and leave the row for the next attempt."""
     started = time.monotonic()
-    with structlog.contextvars.bound_contextvars(phase=name, subject=subject_id):
+    with bound_fields(phase=name, subject=subject_id):
         log.info("phase.started")
         try:
             PHASES[name](core, subject_id)

@@ -11,8 +11,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-import structlog
-
 from control_plane.domain.audit import Stage
 from control_plane.domain.calls import CallOutcome
 from control_plane.domain.deployment import Deployment
@@ -29,6 +27,7 @@ from control_plane.domain.errors import (
 from control_plane.domain.next_step import Step, StepKind, next_step
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
+from control_plane.logging import get_logger
 from control_plane.ports.engine import Applied, EngineCall, EnginePlan, EngineResult
 from control_plane.workflows.calling import PATIENCE_SECONDS, Listener, patiently, write
 from control_plane.workflows.core import Act, Core
@@ -43,7 +42,7 @@ from control_plane.workflows.settling import AGAIN_FOREIGN, settle
 from control_plane.workflows.turn import Turn, begin_turn
 from control_plane.workflows.verifying import keep_evidence, public_outputs
 
-log = structlog.get_logger()
+log = get_logger()
 _ROWS_SECONDS: Final = 120.0  # that a step in rows waits for the database
 _STEPS: Final = 40  # of one turn; more would be a loop
 # reasons of an EngineFailed that say nothing of the stack: a process ended before it could

@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
-import structlog
-
 from control_plane.domain.errors import DomainError
 from control_plane.domain.next_step import ACTIVE, StepKind, next_step
 from control_plane.domain.run import TERMINAL_RUN, RunStatus
 from control_plane.domain.timers import Timer, TimerKind
+from control_plane.logging import get_logger
 from control_plane.workflows.bundle import expire_bundle, fail_stale_build
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.ending import end_run
@@ -29,7 +28,7 @@ from control_plane.workflows.moving import (
     unblock,
 )
 
-log = structlog.get_logger()
+log = get_logger()
 _LEASE: Final = timedelta(seconds=60)  # a claimed timer whose worker dies falls due again then
 _AT_ONCE: Final = 20
 _ROWS_AT_ONCE: Final = 1000

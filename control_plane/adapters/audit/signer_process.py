@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -40,13 +39,14 @@ from control_plane.domain.canonical import digest_bytes
 from control_plane.domain.deployment import PLATFORM
 from control_plane.domain.errors import AuditUnavailable
 from control_plane.domain.ids import RANDOM_BYTES, make_id
+from control_plane.logging import get_logger
 
 EXIT_STOPPED: Final = 0
 EXIT_UNUSABLE: Final = 1
 _THIN_SECONDS: Final = 3600.0  # a checkpoint of each hour is kept
 _REFUSED: Final = "signing_refused"
 _DAMAGED: Final = "row and entries differ"
-_log = structlog.get_logger("control_plane.audit.signer")
+_log = get_logger("control_plane.audit.signer")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Final
 
 import psycopg
-import structlog
 from psycopg import sql
 
-log = structlog.get_logger()
+from control_plane.logging import get_logger
+
+log = get_logger()
 RUN_EVENTS: Final = "run_events"  # payload: the run
 PHASES: Final = "phases"  # payload: the phase that was enqueued; none when a place is free
 _AGAIN_SECONDS: Final = 2.0

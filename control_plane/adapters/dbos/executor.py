@@ -14,7 +14,6 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final
 
-import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from dbos._core import (  # private: claims are ours, see claiming.py
     WorkflowHandleFuture,
@@ -28,9 +27,10 @@ from control_plane.adapters.db.listening import start_listening
 from control_plane.adapters.dbos.claiming import Claims
 from control_plane.adapters.dbos.liveness import Liveness
 from control_plane.adapters.dbos.queue import APPLICATION, APPLICATION_VERSION, SCHEMA
+from control_plane.logging import get_logger
 from control_plane.workflows import PHASES
 
-log = structlog.get_logger()
+log = get_logger()
 RECOVERIES: Final = 100  # of one phase; a run counts its own deaths
 REST_SECONDS: Final = 5.0  # between two looks: a notice may be lost when its session ends
 _AGAIN_SECONDS: Final = 1.0  # after a fault

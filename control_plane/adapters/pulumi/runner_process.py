@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import psutil
-import structlog
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from control_plane.adapters.loopback import keep_loopback_direct
 from control_plane.adapters.pulumi.runner_parent import MARK, Forked
 from control_plane.domain.errors import EngineFailed
+from control_plane.logging import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 DIED: Final = "runner_died"  # reason of an EngineFailed: the process ended without an answer
 
