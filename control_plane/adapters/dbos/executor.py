@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -153,16 +154,12 @@ class Executor:
         return future
 
     def _ended(self, token: str, _: Future[Any]) -> None:
-        """A phase is recorded as ended: what waits for its deployment can start, anywhere.
-
-        This worker hears it like the others.
-        """
+        """A phase is recorded as ended: what waits for its deployment can start, anywhere."""
         self._held.discard(token)
         self._places.release()
-        try:
+        self._bell.set()
+        with suppress(SQLAlchemyError):  # others look by themselves now and then
             self._claims.tell()
-        except SQLAlchemyError:  # others look by themselves now and then
-            self._bell.set()
 
     def _end_what_nobody_uses(self) -> None:
         """End the threads of schedules, delays, timeouts, and of one look a second at all queues.
