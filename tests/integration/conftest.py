@@ -1,4 +1,4 @@
-"""The world of the audit tests, over one database a module."""
+"""The world of the audit tests, over one database a module, and the queue of one test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from control_plane.adapters.postgres import EmbeddedPostgres
+from tests import databases
 from tests.integration.audit_world import Database, World
+from tests.integration.queue_plant import Plant
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +28,15 @@ def world(audit_database: Database, tmp_path: Path) -> Iterator[World]:
     yield world
     world.close()
     audit_database.empty()
+
+
+@pytest.fixture
+def plant(
+    postgres_server: EmbeddedPostgres, migrated_template: str, tmp_path: Path
+) -> Iterator[Plant]:
+    """Each test has a queue of its own: what one leaves, workers of the next would take up."""
+    name = databases.new_database(postgres_server, template=migrated_template)
+    plant = Plant(databases.Database(server=postgres_server, name=name), tmp_path)
+    yield plant
+    plant.close()
+    databases.drop_database(postgres_server, name)
