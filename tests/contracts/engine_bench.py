@@ -113,7 +113,7 @@ class Bench:
 @cache
 def runner_parent() -> RunnerParent:
     """The one parent of all runners of this process."""
-    return RunnerParent(source=ROOT, environment=runner_environment(sandbox=True))
+    return RunnerParent(source=ROOT, environment=runner_environment(sandbox=True), sandbox=True)
 
 
 def pulumi_engine(

@@ -31,7 +31,7 @@ PATIENCE = 120  # seconds for what takes none on a quiet machine
 
 @pytest.fixture
 def parent() -> Iterator[RunnerParent]:
-    made = RunnerParent(source=ROOT, environment=runner_environment(sandbox=True))
+    made = RunnerParent(source=ROOT, environment=runner_environment(sandbox=True), sandbox=True)
     yield made
     made.close()
 
@@ -231,7 +231,7 @@ def test_a_forked_provider_has_what_it_is_given_and_nothing_else(
     module = tree / "stacks" / "sandbox" / "provider" / "__main__.py"
     module.write_text(module.read_text() + _TELLING.format(path=str(told)))
     passed = {**runner_environment(sandbox=True), "TENANTPLANE_PULUMI_PLUGINS": "/nowhere"}
-    parent = RunnerParent(source=tree, environment=passed)
+    parent = RunnerParent(source=tree, environment=passed, sandbox=True)
     bench = pulumi_bench(lambda: pulumi_cli, runner_cloud.endpoint, tmp_path, runners=parent)
     call = bench.call()
     try:
