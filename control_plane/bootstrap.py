@@ -221,19 +221,20 @@ class Parts:
         settings = self.settings
         given = settings.state_url
         state = given.get_secret_value() if given else f"file://{self.home.part(_STATES)}"
+        light = settings.cloud == "sandbox" and settings.sandbox_provider == "light"
         return PulumiEngine(
             cli=self._cli,
             backend_url=state,
             calls_folder=self.home.part("calls"),
             schemas=SOURCE / "stacks" / "schemas",
             runners=RunnerParent(
-                source=SOURCE, environment=runner_environment(sandbox=settings.cloud != "aws")
+                source=SOURCE,
+                environment=runner_environment(sandbox=settings.cloud != "aws"),
+                sandbox=light,
             ),
             secrets=self.secrets,
             cloud=Cloud(
-                provider="sandbox"
-                if settings.cloud == "sandbox" and settings.sandbox_provider == "light"
-                else "official",
+                provider="sandbox" if light else "official",
                 endpoint=settings.sandbox_url if settings.cloud == "sandbox" else None,
                 is_aws=settings.cloud == "aws",
             ),

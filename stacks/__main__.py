@@ -1,6 +1,7 @@
 """``python -m stacks``: serve one request of the control plane; see ``stacks.runner``.
 
-With ``--serve SECONDS`` it is the parent that forks such runners; see ``stacks.forkserver``.
+With ``--serve SECONDS [sandbox]`` it is the parent that forks such runners; see
+``stacks.forkserver``.
 """
 
 import gc
@@ -17,6 +18,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         from stacks.forkserver import serve
 
-        serve(idle_seconds=float(sys.argv[2]))
+        serve(idle_seconds=float(sys.argv[2]), sandbox=sys.argv[3:] == ["sandbox"])
     else:
         exit_now(main())

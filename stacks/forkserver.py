@@ -31,7 +31,7 @@ _MODULES: Final = (
     "pulumi.runtime.proto.events_pb2",
     "pulumi.runtime.proto.language_pb2",
     "google.protobuf.json_format",
-    "boto3",
+    "botocore.session",
     "stacks.engine.applying",
     "stacks.engine.cleaning",
     "stacks.engine.looking",
@@ -39,14 +39,25 @@ _MODULES: Final = (
     "stacks.engine.resolving",
     "stacks.sandbox.provider",
 )
+# Those of AWS that every stack is asked about.
+_SERVICES: Final = (
+    *("resourcegroupstaggingapi", "s3", "iam", "kms", "logs", "ssm", "secretsmanager"),
+    *("cloudwatch", "sts"),
+)
+# The sandbox's provider, which the guard of a call forks, makes networks too.
+_PROVIDER: Final = ("stacks.sandbox.provider.__main__", "stacks.sandbox.provider.server")
+_PROVIDER_SERVICES: Final = ("ec2",)
 _DESCRIPTORS: Final = 3
 _LONGEST_ID: Final = 200
 _LOOK_SECONDS: Final = 5.0
 _FAILED: Final = 70  # EX_SOFTWARE of sysexits.h
 
 
-def serve(*, idle_seconds: float) -> None:
-    """Fork a runner for each message until the caller is gone or ``idle_seconds`` have passed."""
+def serve(*, idle_seconds: float, sandbox: bool) -> None:
+    """Fork a runner for each message until the caller is gone or ``idle_seconds`` have passed.
+
+    ``sandbox`` says that the runners use its provider.
+    """
     caller = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
@@ -54,7 +65,7 @@ def serve(*, idle_seconds: float) -> None:
     os.close(nothing)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    _warm_up()
+    _warm_up(sandbox=sandbox)
     end = time.monotonic() + idle_seconds
     while True:
         ready, _, _ = select.select([caller], [], [], _LOOK_SECONDS)
@@ -79,16 +90,19 @@ def serve(*, idle_seconds: float) -> None:
             return
 
 
-def _warm_up() -> None:
+def _warm_up(*, sandbox: bool) -> None:
     """Import everything, and keep the collector from touching it in each runner."""
-    from stacks import program  # noqa: PLC0415 - after the streams are private
-    from stacks.engine.looking_up import read_descriptions  # noqa: PLC0415
+    from stacks import descriptions, program  # noqa: PLC0415 - after the streams are private
 
-    for name in _MODULES:
+    for name in (*_MODULES, *(_PROVIDER if sandbox else ())):
         importlib.import_module(name)
     for mode in program.MODES:
         program.load(mode)
-    read_descriptions()
+    descriptions.read((*_SERVICES, *(_PROVIDER_SERVICES if sandbox else ())))
+    if sandbox:
+        from stacks.sandbox.provider.catalogue import all_types  # noqa: PLC0415 - not in production
+
+        list(all_types())
     gc.collect()
     gc.freeze()
 

@@ -1,14 +1,13 @@
 """The runner: one call of the engine as one process, driven by JSON lines (``contract.py``).
 
-In order: the protocol's ends become private, the guard is forked, the request is checked, the
-private folder is made, the operation runs, everything that was started is ended, the folder is
+In order: the protocol's ends become private, the guard is forked, the request is read and checked,
+the private folder is made, the operation runs, everything that was started is ended, the folder is
 removed, and the last line says how it went. Exit codes: 0 a result was sent, 1 a failure was sent,
 2 the parent was gone or closed without a request.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -29,8 +28,6 @@ EXIT_RESULT = 0
 EXIT_FAILURE = 1
 EXIT_NO_REQUEST = 2
 
-_DEFAULT_STOP_SECONDS = 30.0
-
 # Processes are started by fork and exec while gRPC's threads run; it must not try to follow.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
@@ -38,16 +35,15 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 def main() -> int:
     """Serve one request; return the exit code."""
     channel = Channel()
-    line = channel.read_request()
-    if not line.strip():
-        return EXIT_NO_REQUEST
-    guard = _guard(line)  # before threads and heavy imports
+    guard = stand_guard()  # before secrets, threads and heavy imports
     last: Result | Failure
     try:
+        line = channel.read_request()
+        if not line.strip():
+            return EXIT_NO_REQUEST
         last, parent_gone = _answer(line, channel, guard)
     finally:
-        if guard is not None:
-            guard.dismiss()
+        guard.dismiss()
     channel.send(last)
     if parent_gone:
         return EXIT_NO_REQUEST
@@ -60,22 +56,7 @@ def exit_now(code: int) -> None:
     os._exit(code)
 
 
-def _guard(line: bytes) -> Guard | None:
-    """Fork the guard for what the line names; a line that names nothing starts nothing either."""
-    try:
-        request = json.loads(line)
-        deadlines = request.get("deadlines") or {}
-        return stand_guard(
-            call_id=str(request["call_id"]),
-            folder=Path(request["work_folder"]),
-            engine=str(request["cli"]),
-            stop_seconds=float(deadlines.get("stop_seconds", _DEFAULT_STOP_SECONDS)),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _answer(line: bytes, channel: Channel, guard: Guard | None) -> tuple[Result | Failure, bool]:
+def _answer(line: bytes, channel: Channel, guard: Guard) -> tuple[Result | Failure, bool]:
     from stacks.contract import Code, Failure  # noqa: PLC0415 - after the fork
     from stacks.engine.failures import CallFailed  # noqa: PLC0415
     from stacks.engine.passwords import passwords_of  # noqa: PLC0415
@@ -118,18 +99,12 @@ def _request(line: bytes) -> Request:
         ) from None
 
 
-def _run(request: Request, channel: Channel, guard: Guard | None) -> Result:
-    from stacks.contract import Code  # noqa: PLC0415 - after the fork
-    from stacks.engine import processes  # noqa: PLC0415
+def _run(request: Request, channel: Channel, guard: Guard) -> Result:
+    from stacks.engine import processes  # noqa: PLC0415 - after the fork
     from stacks.engine.backend import backend_for, salt_of  # noqa: PLC0415
     from stacks.engine.call import Call  # noqa: PLC0415
-    from stacks.engine.failures import CallFailed  # noqa: PLC0415
     from stacks.engine.folder import make_folder, write_folder  # noqa: PLC0415
 
-    if guard is None:
-        raise CallFailed(
-            Code.ENGINE, "The runner could not start its guard, so nothing was started."
-        )
     inbox = Inbox()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: inbox.put("cancel"))
@@ -137,6 +112,12 @@ def _run(request: Request, channel: Channel, guard: Guard | None) -> Result:
     operation = _operation(request)
     processes.adopt_orphans()
     root = Path(request.work_folder)
+    guard.watch(
+        call_id=request.call_id,
+        folder=root,
+        engine=request.cli,
+        stop_seconds=request.deadlines.stop_seconds,
+    )
     make_folder(root, request.call_id)
     spared = {guard.pid}
     call: Call | None = None

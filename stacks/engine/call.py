@@ -211,14 +211,14 @@ class Call:
     def warm_provider(self, state: State | None) -> None:
         """Start the provider for all commands of this call, where that is safe; see ``warm``."""
         if self.request.cloud.provider == "sandbox" and not has_provider(state):
-            self._warm = self._start_provider(self.folder.plugin)
+            self._warm = self._start_provider(None)
 
     def provider_process(self, version: str) -> ProviderProcess:
         """Return a provider for a look at the end of this call: the warm one, or its own."""
         warm, self._warm = self._warm, None
         return warm or self._start_provider(self.folder.provider(version))
 
-    def _start_provider(self, executable: Path) -> ProviderProcess:
+    def _start_provider(self, executable: Path | None) -> ProviderProcess:
         return ProviderProcess(self._guard, executable, self.cli.environment, self.folder.root)
 
     def _attached(self) -> dict[str, str]:

@@ -42,13 +42,13 @@ class CallFolder:
         """The executable of the sandbox's provider, if the call uses it."""
         return self.root / "plugin" / "pulumi-resource-aws"
 
-    def provider(self, version: str) -> Path:
-        """Return the executable of a provider: the sandbox's, or an installed official one's.
+    def provider(self, version: str) -> Path | None:
+        """Return the executable of an installed official provider, None if the sandbox's is used.
 
         Raises ``CallFailed`` when it is not installed.
         """
         if self.plugin.exists():
-            return self.plugin
+            return None
         path = self.home / "plugins" / f"resource-aws-v{version}" / self.plugin.name
         if not path.exists():
             raise CallFailed(Code.ENGINE, f"The provider aws {version} is not installed.")

@@ -6,6 +6,10 @@ holds, and does nothing until the pipe closes. A runner that ends normally says 
 It is also the parent of the providers that the runner has started. A provider ends with its parent,
 and one that ends while it creates something makes the engine believe that nothing was created. So
 it must outlive the runner, until the engine has ended.
+
+It is forked before the runner has its request, and has one thread. So it can fork the sandbox's
+provider too, from what the parent of the runners has imported, and neither of them has any secret
+of the call but those in the environment that the provider is given.
 """
 
 from __future__ import annotations
@@ -15,15 +19,17 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 CALL_FILE = ".call"  # written into a private folder by the runner that made it
 
 _IN_ORDER = b"."
+_CALL = b"!"
 _START = b"+"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_FAILED = 70  # EX_SOFTWARE of sysexits.h
 
 
 class Guard:
@@ -33,24 +39,34 @@ class Guard:
         self.pid = pid
         self._pipe = pipe
 
-    def start_provider(
-        self, executable: Path, environment: Mapping[str, str], folder: Path, output: Path
-    ) -> None:
-        """Have a provider started as the guard's child.
+    def watch(self, *, call_id: str, folder: Path, engine: str, stop_seconds: float) -> None:
+        """Say what is to be ended and removed when the runner dies; until then that is nothing.
 
-        Its output goes into a file, and its process id into one beside it, of the suffix ``.pid``:
-        0 when it cannot be started.
+        Raises ``OSError`` when the guard is gone.
         """
-        order = {
-            "executable": str(executable),
-            "environment": dict(environment),
-            "folder": str(folder),
-            "output": str(output),
-        }
-        data = memoryview(_START + json.dumps(order).encode() + b"\n")
+        self._order(
+            _CALL,
+            call_id=call_id,
+            folder=str(folder),
+            engine=engine,
+            stop_seconds=stop_seconds,
+        )
+
+    def start_provider(
+        self, executable: Path | None, environment: Mapping[str, str], folder: Path, output: Path
+    ) -> None:
+        """Have a provider started as the guard's child: the sandbox's, or an executable.
+
+        Its output goes into a file, and its process id into one beside it, of the suffix ``.pid``.
+        """
         with contextlib.suppress(OSError):  # without a guard the engine starts its own
-            while data:
-                data = data[os.write(self._pipe, data) :]
+            self._order(
+                _START,
+                executable=str(executable) if executable else None,
+                environment=dict(environment),
+                folder=str(folder),
+                output=str(output),
+            )
 
     def dismiss(self) -> None:
         """Tell the guard that the runner ends normally, and wait for its end."""
@@ -60,8 +76,13 @@ class Guard:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
 
+    def _order(self, kind: bytes, **what: Any) -> None:
+        data = memoryview(kind + json.dumps(what).encode() + b"\n")
+        while data:
+            data = data[os.write(self._pipe, data) :]
 
-def stand_guard(*, call_id: str, folder: Path, engine: str, stop_seconds: float) -> Guard:
+
+def stand_guard() -> Guard:
     """Fork the guard of a call. Must run while this process has one thread."""
     reading, writing = os.pipe()
     pid = os.fork()
@@ -71,7 +92,7 @@ def stand_guard(*, call_id: str, folder: Path, engine: str, stop_seconds: float)
     code = 1
     try:
         os.close(writing)
-        _watch(reading, call_id, folder, engine, stop_seconds)
+        _watch(reading)
         code = 0
     finally:
         os._exit(code)  # never run what the runner registered for its own exit
@@ -89,10 +110,10 @@ def remove_folder(folder: Path, call_id: str) -> bool:
     return not folder.exists()
 
 
-def _watch(reading: int, call_id: str, folder: Path, engine: str, stop_seconds: float) -> None:
+def _watch(reading: int) -> None:
     os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _ignore)  # a handler, which a child does not inherit
+    for number in _SIGNALS:
+        signal.signal(number, _ignore)
     # The runner's ends of the protocol must close with the runner, whoever else lives. Standard
     # error stays: its end of file tells the parent of a dead runner that the guard is done.
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -100,44 +121,64 @@ def _watch(reading: int, call_id: str, folder: Path, engine: str, stop_seconds: 
         os.dup2(nothing, standard)
     os.closerange(3, reading)
     os.closerange(reading + 1, 256)
-    providers: list[subprocess.Popen[bytes]] = []
+    call: dict[str, Any] = {}
+    providers: list[int] = []
     with os.fdopen(reading, "rb") as orders:
-        while order := orders.read(1):
-            if order == _IN_ORDER:
+        while kind := orders.read(1):
+            if kind == _IN_ORDER:
                 # also one that was ordered so late that the runner has not found it
                 for provider in providers:
-                    provider.kill()
-                    provider.wait()
+                    os.kill(provider, signal.SIGKILL)  # its number is its own until it is collected
+                    os.waitpid(provider, 0)
                 return
             line = orders.readline()
-            if order == _START and line.endswith(b"\n"):
-                providers += _start(json.loads(line))
+            if not line.endswith(b"\n"):
+                break  # the runner died at it
+            if kind == _CALL:
+                call = json.loads(line)
+            elif kind == _START:
+                providers.append(_start(json.loads(line)))
+    if not call:
+        return
     from stacks.engine import processes  # noqa: PLC0415 - only a dead runner's guard needs psutil
 
-    processes.end_marked([call_id], engine=engine, grace_seconds=stop_seconds)
-    remove_folder(folder, call_id)
+    call_id = call["call_id"]
+    processes.end_marked([call_id], engine=call["engine"], grace_seconds=call["stop_seconds"])
+    remove_folder(Path(call["folder"]), call_id)
 
 
-def _start(order: Mapping[str, Any]) -> list[subprocess.Popen[bytes]]:
-    """Start a provider; an order that comes when the folder is removed already starts nothing."""
-    output = Path(order["output"])
-    started: list[subprocess.Popen[bytes]] = []
-    with contextlib.suppress(OSError), output.open("wb") as out:
-        started.append(
-            subprocess.Popen(
-                [order["executable"]],
-                env=order["environment"],
-                cwd=order["folder"],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        )
+def _start(order: Mapping[str, Any]) -> int:
+    """Start a provider; one that is ordered when the folder is removed already ends at once."""
+    pid = os.fork()
+    if pid == 0:
+        _become_provider(order)
     with contextlib.suppress(OSError):
-        pid = started[0].pid if started else 0
-        output.with_suffix(".pid").write_text(str(pid), encoding="ascii")
-    return started
+        Path(order["output"]).with_suffix(".pid").write_text(str(pid), encoding="ascii")
+    return pid
+
+
+def _become_provider(order: Mapping[str, Any]) -> Never:
+    """Be a provider, which has of this process its mark, and of the sandbox's its imports."""
+    code = _FAILED
+    try:
+        os.setsid()
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        for standard, descriptor in enumerate((nothing, output, nothing)):
+            os.dup2(descriptor, standard)
+        os.closerange(3, 256)
+        os.chdir(order["folder"])
+        os.environ.clear()
+        os.environ.update(order["environment"])
+        if executable := order["executable"]:
+            os.execv(executable, [executable])  # noqa: S606 - what the engine would start as well
+        from stacks.sandbox.provider import __main__ as sandbox  # noqa: PLC0415 - of a sandbox only
+
+        code = sandbox.main([])
+    finally:
+        os._exit(code)
 
 
 def _ignore(*_: object) -> None:

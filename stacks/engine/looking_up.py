@@ -10,10 +10,10 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from stacks.contract import UNKNOWN, Code, Request
+from stacks.descriptions import new_session
 from stacks.engine.backend import State
 from stacks.engine.failures import CallFailed
 from stacks.engine.identities import LOOKUPS, SETTINGS, Found, Unknowable
@@ -44,38 +44,6 @@ class Verdict:
     sure: bool = True
 
 
-# Those that every stack is asked about; that of EC2 alone takes 16 MB.
-_USUAL_SERVICES = (
-    *("resourcegroupstaggingapi", "s3", "iam", "kms", "logs", "ssm", "secretsmanager"),
-    "cloudwatch",
-)
-_NOBODY = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
-
-
-def read_descriptions() -> None:
-    """Read the descriptions of the usual services, for all calls that are forked from here."""
-    session = _session()
-    for service in _USUAL_SERVICES:
-        session.client(service, region_name="us-east-1", **_NOBODY)
-
-
-def _session() -> Any:
-    import boto3  # noqa: PLC0415 - only what looks things up asks the cloud itself
-    import botocore.session  # noqa: PLC0415
-
-    core = botocore.session.get_session()
-    core.register_component("data_loader", _descriptions())
-    return boto3.session.Session(botocore_session=core)
-
-
-@cache
-def _descriptions() -> Any:
-    """What botocore reads descriptions with, and keeps them: no credentials, no connection."""
-    from botocore.loaders import create_loader  # noqa: PLC0415 - see _session
-
-    return create_loader()
-
-
 class Cloud:
     """Asks the services of the cloud; its methods may be called by several threads.
 
@@ -83,16 +51,15 @@ class Cloud:
     """
 
     def __init__(self, request: Request) -> None:
-        import boto3  # noqa: PLC0415 - only what looks things up asks the cloud itself
-
         cloud = request.cloud
         self.deployment = str(request.spec.get("owner", {}).get("deployment", ""))
         self._options: dict[str, Any] = {"region_name": cloud.region, "config": _patience()}
         if cloud.endpoint:
             self._options["endpoint_url"] = cloud.endpoint
+        self._session: Any = new_session()  # its services are names from the table
         if cloud.role_arn:
-            self._options |= _assumed(boto3, self._options, cloud.role_arn, cloud.external_id)
-        self._session: Any = _session()  # its services are names from the table
+            sts = self._session.create_client("sts", **self._options)
+            self._options |= _assumed(sts, cloud.role_arn, cloud.external_id)
         self._clients: dict[str, Any] = {}
         self._making = threading.Lock()
 
@@ -100,7 +67,7 @@ class Cloud:
         """Return the client of a service; making one is not safe in several threads."""
         with self._making:
             if service not in self._clients:
-                self._clients[service] = self._session.client(service, **self._options)
+                self._clients[service] = self._session.create_client(service, **self._options)
             return self._clients[service]
 
     def verdicts(
@@ -193,7 +160,7 @@ def _judged(
 
 
 def _patience() -> Any:
-    """Return how long boto3's clients wait: one that hears nothing gives up within minutes."""
+    """Return how long the clients wait: one that hears nothing gives up within minutes."""
     from botocore.config import Config  # noqa: PLC0415 - loaded by now
 
     return Config(
@@ -203,16 +170,14 @@ def _patience() -> Any:
     )
 
 
-def _assumed(
-    boto3: Any, options: Mapping[str, Any], role_arn: str, external_id: str | None
-) -> dict[str, str]:
+def _assumed(sts: Any, role_arn: str, external_id: str | None) -> dict[str, str]:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - loaded by now
 
     extra = {"ExternalId": external_id} if external_id else {}
     try:
-        credentials = boto3.client("sts", **options).assume_role(
-            RoleArn=role_arn, RoleSessionName="tenantplane", **extra
-        )["Credentials"]
+        credentials = sts.assume_role(RoleArn=role_arn, RoleSessionName="tenantplane", **extra)[
+            "Credentials"
+        ]
     except (ClientError, BotoCoreError) as error:
         code = code_of(error)
         raise CallFailed(

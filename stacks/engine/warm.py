@@ -1,6 +1,7 @@
 """Provider processes that the runner starts itself, as children of the guard.
 
-The engine starts new providers for each command, 0.5 s of two cores each time. A provider that is
+The engine starts new providers for each command, 0.5 s of two cores each time. The guard forks the
+sandbox's from what is imported already, and starts the official one. A provider that is
 given in PULUMI_DEBUG_PROVIDERS is attached to instead. ``Configure`` is per process, though: used
 by two configurations it mixes them up. So a warm one serves only one call, and only if the stack
 has no provider yet: then every command of the call, and the look at its end, configures it in the
@@ -28,10 +29,10 @@ Pause = Callable[[float], None]
 
 
 class ProviderProcess:
-    """A provider named ``aws``; it ends with the call."""
+    """A provider named ``aws``, the sandbox's or an executable; it ends with the call."""
 
     def __init__(
-        self, guard: Guard, executable: Path, environment: Mapping[str, str], folder: Path
+        self, guard: Guard, executable: Path | None, environment: Mapping[str, str], folder: Path
     ) -> None:
         self._port: str | None = None
         self._output = folder / f"provider-{next(_NUMBERS)}.out"

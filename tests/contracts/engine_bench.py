@@ -30,7 +30,7 @@ from control_plane.ports.engine import (
 from tests.scripted_engine import ScriptedEngine
 from tests.scripted_faults import Fault
 from tests.scripted_resources import outputs_of, resource, resources_of
-from tests.stacks.runner_calls import processes_of
+from tests.stacks.runner_calls import is_provider, processes_of
 from tests.stacks.sample_specs import ACCOUNT, REGION, hub, hub_outputs, slice_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,7 +113,7 @@ class Bench:
 @cache
 def runner_parent() -> RunnerParent:
     """The one parent of all runners of this process."""
-    return RunnerParent(source=ROOT, environment=runner_environment(sandbox=True))
+    return RunnerParent(source=ROOT, environment=runner_environment(sandbox=True), sandbox=True)
 
 
 def pulumi_engine(
@@ -180,7 +180,7 @@ def kill(who: str, call_id: str) -> None:
     is_it: dict[str, Callable[[Any], bool]] = {
         "runner": lambda process: process.ppid() not in pids,
         "engine": lambda process: process.name() == "pulumi",
-        "provider": lambda process: "stacks.sandbox.provider" in process.cmdline(),
+        "provider": is_provider,
     }
     next(filter(is_it[who], processes)).kill()
 

@@ -125,12 +125,12 @@ class Served:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def named(self, *words: str) -> psutil.Process:
-        """Return the process under it whose command line has all the words."""
+        """Return the process under it that has all the words as its name or in its command."""
 
         def look() -> psutil.Process | None:
             for process in self.descendants():
                 try:
-                    if set(words) <= set(process.cmdline()):
+                    if set(words) <= {process.name(), *process.cmdline()}:
                         return process
                 except psutil.Error:
                     continue

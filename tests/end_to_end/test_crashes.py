@@ -23,6 +23,7 @@ from control_plane.adapters.pulumi.runner_process import CALL_FOLDER, runner_env
 from control_plane.bootstrap import Parts, read_settings
 from control_plane.cli.inventory import tagged_resources
 from control_plane.domain.actor import Role
+from stacks.sandbox.provider import PROCESS
 from tests.end_to_end.installation import REGION, Served, approve, ended, request_body
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -72,7 +73,7 @@ def test_a_killed_process_is_made_good(served: Served, victim: str) -> None:
     elif victim == "engine":
         served.named("up", "--stack").send_signal(signal.SIGKILL)
     elif victim == "provider":
-        served.named("-m", "stacks.sandbox.provider").send_signal(signal.SIGKILL)
+        served.named(PROCESS).send_signal(signal.SIGKILL)
     else:
         served.named("control_plane.cli", "worker").send_signal(signal.SIGKILL)
     run = ended(served, run_id)

@@ -19,6 +19,7 @@ from typing import Any, Self
 import psutil
 
 from stacks.engine.sdk import VERSION
+from stacks.sandbox.provider import PROCESS
 from tests.stacks.sample_specs import ACCOUNT, REGION, hub_outputs, slice_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -281,6 +282,11 @@ def environment(call_id: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "test",
         "TENANTPLANE_CALL_ID": call_id,
     }
+
+
+def is_provider(process: psutil.Process) -> bool:
+    """Tell whether it is a provider of the sandbox; it says so itself as it starts."""
+    return process.name() == PROCESS
 
 
 def processes_of(call_id: str) -> list[psutil.Process]:

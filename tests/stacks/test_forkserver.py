@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -21,6 +22,7 @@ from control_plane.ports.engine import EngineEvent, EnginePlan, GateAnswer
 from stacks.engine.processes import marked
 from tests.contracts.engine_bench import NUMBERS, ROOT, Bench, pulumi_bench
 from tests.stacks.cloud_process import CloudProcess
+from tests.stacks.runner_calls import is_provider, tree_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -29,7 +31,7 @@ PATIENCE = 120  # seconds for what takes none on a quiet machine
 
 @pytest.fixture
 def parent() -> Iterator[RunnerParent]:
-    made = RunnerParent(source=ROOT, environment=runner_environment(sandbox=True))
+    made = RunnerParent(source=ROOT, environment=runner_environment(sandbox=True), sandbox=True)
     yield made
     made.close()
 
@@ -83,6 +85,7 @@ def test_two_calls_side_by_side_share_nothing(bench: Bench, parent: RunnerParent
         pytest.skip("the memory of other processes may not be read on this machine")
     store = FileSecretStore(bench.folder / "master.key")
     secrets = [store.passphrase(call.deployment_id) for call in calls]
+    keys = [store.hmac_key(call.deployment_id).hex() for call in calls]
     both_wait, may_go = threading.Barrier(3), threading.Event()
 
     def gate(_: EnginePlan) -> GateAnswer:
@@ -104,6 +107,15 @@ def test_two_calls_side_by_side_share_nothing(bench: Bench, parent: RunnerParent
                 environments = "".join(str(p.environ()) for p in families[mine])
                 assert secrets[mine] in environments  # of the engine
                 assert secrets[other] not in environments
+                # The guard and the provider are forked from what has never had the request.
+                below = [p for p in families[mine] if p.name() != "pulumi"]
+                below.remove(runners[mine])
+                assert len(below) == 2
+                assert any(map(is_provider, below))
+                for process in below:
+                    assert not holds(process.pid, secrets[other])
+                    assert not holds(process.pid, keys[mine])
+                assert holds(runners[mine].pid, keys[mine])
             assert not any(holds(process_of(parent).pid, secret) for secret in secrets)
             assert pipes_of(runners[0].pid).isdisjoint(pipes_of(runners[1].pid))
             assert not pipes_of(process_of(parent).pid)
@@ -145,8 +157,10 @@ class Waiting:
 
 def test_a_runner_carries_the_mark_of_its_call(parent: RunnerParent) -> None:
     one, two = Waiting(parent, "run_1.1"), Waiting(parent, "run_2.1")
-    until(lambda: [p.pid for p in marked(["run_1.1"])] == [one.forked.pid])
-    until(lambda: [p.pid for p in marked(["run_2.1"])] == [two.forked.pid])
+    for call_id, each in (("run_1.1", one), ("run_2.1", two)):
+        until(lambda call_id=call_id: len(marked([call_id])) == 2)
+        runner, guard = marked([call_id])
+        assert (runner.pid, guard.ppid()) == (each.forked.pid, each.forked.pid)
     for each in (one, two):
         each.close()
     assert marked(["run_1.1", "run_2.1"]) == []
@@ -188,6 +202,56 @@ def test_it_ends_with_its_caller(parent: RunnerParent) -> None:
     assert parent._socket is not None
     parent._socket.close()
     until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+
+# Appended to the module that is the provider's process.
+_TELLING = """
+
+def main(arguments, main=main):
+    import json
+    facts = {{
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+        "leads": os.getsid(0) == os.getpid(),
+        "open": sorted(os.listdir("/proc/self/fd"), key=int)[:-1],  # but the one that lists
+        "streams": [os.readlink(f"/proc/self/fd/{{each}}") for each in range(3)],
+        "default": all(
+            signal.getsignal(each) == signal.SIG_DFL for each in (signal.SIGTERM, signal.SIGHUP)
+        ),
+    }}
+    Path({path!r}).write_text(json.dumps(facts))
+    return main(arguments)
+"""
+
+
+def test_a_forked_provider_has_what_it_is_given_and_nothing_else(
+    pulumi_cli: Path, runner_cloud: CloudProcess, tmp_path: Path
+) -> None:
+    tree, told = tree_in(tmp_path), tmp_path / "told"
+    module = tree / "stacks" / "sandbox" / "provider" / "__main__.py"
+    module.write_text(module.read_text() + _TELLING.format(path=str(told)))
+    passed = {**runner_environment(sandbox=True), "TENANTPLANE_PULUMI_PLUGINS": "/nowhere"}
+    parent = RunnerParent(source=tree, environment=passed, sandbox=True)
+    bench = pulumi_bench(lambda: pulumi_cli, runner_cloud.endpoint, tmp_path, runners=parent)
+    call = bench.call()
+    try:
+        assert bench.apply(call).outcome == "applied"
+    finally:
+        parent.close()
+    facts = json.loads(told.read_text())
+    given = facts["environment"]
+    passphrase = FileSecretStore(tmp_path / "master.key").passphrase(call.deployment_id)
+    assert given["TENANTPLANE_CALL_ID"] == call.call_id
+    assert given["PULUMI_CONFIG_PASSPHRASE"] == passphrase
+    assert given["AWS_ENDPOINT_URL"] == runner_cloud.endpoint
+    assert given.keys().isdisjoint({"TENANTPLANE_PULUMI_PLUGINS", "PYTHONPATH"})
+    assert facts["folder"].endswith(call.call_id)
+    assert facts["open"] == ["0", "1", "2"]
+    nothing, output, noise = facts["streams"]
+    assert (nothing, noise) == ("/dev/null", "/dev/null")
+    assert output.startswith(f"{facts['folder']}/provider-")
+    assert facts["leads"]
+    assert facts["default"]
 
 
 @pytest.mark.parametrize("why", ["no such folder", "it ends at once"])

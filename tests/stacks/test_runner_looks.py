@@ -17,6 +17,7 @@ from tests.stacks.runner_calls import (
     Message,
     RunnerCall,
     gone,
+    is_provider,
     phase_begins,
     processes_of,
     tree_with_program,
@@ -225,7 +226,7 @@ def provider_of(running: RunnerCall) -> psutil.Process:
     while True:
         for process in processes_of(running.call_id):
             with contextlib.suppress(psutil.Error):
-                if "stacks.sandbox.provider" in process.cmdline():
+                if is_provider(process):
                     return process
 
 

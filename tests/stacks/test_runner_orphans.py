@@ -15,7 +15,15 @@ import pytest
 
 from tests.stacks import sample_specs
 from tests.stacks.cloud_process import CloudProcess
-from tests.stacks.runner_calls import Desk, RunnerCall, begun, gone, processes_of, take_over
+from tests.stacks.runner_calls import (
+    Desk,
+    RunnerCall,
+    begun,
+    gone,
+    is_provider,
+    processes_of,
+    take_over,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -41,10 +49,6 @@ def killed(running: RunnerCall, victim: Callable[[psutil.Process], bool], *, aft
     last = running.finish().last
     assert gone(running.call_id, within_seconds=60)
     return last
-
-
-def is_provider(process: psutil.Process) -> bool:
-    return "stacks.sandbox.provider" in process.cmdline()
 
 
 def is_engine(process: psutil.Process) -> bool:

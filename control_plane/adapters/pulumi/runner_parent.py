@@ -51,17 +51,23 @@ class Forked:
 class RunnerParent:
     """Starts runners by having ``command`` fork; started itself when it is needed.
 
-    ``environment`` is that of all runners, ``source`` the folder they start in. See
-    ``stacks/forkserver.py`` for what is said between the two.
+    ``environment`` is that of all runners, ``source`` the folder they start in, ``sandbox`` whether
+    they use its provider. See ``stacks/forkserver.py`` for what is said between the two.
     """
 
     def __init__(
-        self, *, source: Path, environment: Mapping[str, str], idle_seconds: float = IDLE_SECONDS
+        self,
+        *,
+        source: Path,
+        environment: Mapping[str, str],
+        sandbox: bool = False,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._source = source
         # each runner writes the mark of its call over the blanks
         self._environment = {**environment, MARK: " " * _MARK_WIDTH}
         self._command = [sys.executable, "-m", "stacks", "--serve", str(idle_seconds)]
+        self._command += ["sandbox"] if sandbox else []
         self._mutex = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None

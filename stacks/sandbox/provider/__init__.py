@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 PLUGIN_FILE = "pulumi-resource-aws"
+PROCESS = "sandbox-aws"  # what each calls itself: one that the runner's guard forks has no command
 
 _LAUNCHER = """\
 #!/bin/sh

@@ -1,7 +1,8 @@
 """The plugin's process: `pulumi-resource-aws [flags] ENGINE_ADDRESS`, started by the engine.
 
-It prints its port, serves on loopback and ends with the process that started it: the engine puts
-plugins into process groups of their own, and a killed engine tells them nothing.
+The guard of a runner calls `main` in a process that it has forked. It prints its port, serves on
+loopback and ends with the process that started it: the engine puts plugins into process groups of
+their own, and a killed engine tells them nothing.
 """
 
 import contextlib
@@ -13,8 +14,10 @@ import socket
 import sys
 import threading
 from concurrent import futures
+from pathlib import Path
 from types import FrameType
 
+from stacks.sandbox.provider import PROCESS
 from stacks.sandbox.provider.messages import skip_sdk_initialisers
 
 _WORKERS = 16
@@ -29,6 +32,8 @@ _COLLECT_AFTER = 50_000
 def main(arguments: list[str]) -> int:
     """Serve until the engine says to stop or is gone. Returns the exit status."""
     gc.set_threshold(_COLLECT_AFTER)
+    with contextlib.suppress(OSError):  # where there is no /proc
+        Path("/proc/self/comm").write_text(PROCESS, "ascii")
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")  # no machine role in the sandbox
     skip_sdk_initialisers()
     parent = os.getppid()
@@ -55,8 +60,7 @@ def main(arguments: list[str]) -> int:
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    sys.stdout.write(f"{port}\n")
-    sys.stdout.flush()
+    os.write(1, f"{port}\n".encode())  # whatever a process that was forked calls its sys.stdout
     threading.Thread(target=_prepare, daemon=True).start()
     engine = arguments[-1] if arguments and not arguments[-1].startswith("-") else ""
     orphaned = _serve(stopped, parent, engine)

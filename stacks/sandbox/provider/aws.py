@@ -5,19 +5,16 @@ or the provider's arguments, as with the official plugin. botocore is used direc
 nothing to plain calls and costs the plugin memory.
 """
 
-import gzip
-import json
 import threading
 from collections.abc import Callable, Collection
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from stacks.descriptions import new_session
 from stacks.sandbox.provider.arguments import Credentials, ProviderArguments, Role
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
-    from botocore.loaders import JSONFileLoader
     from botocore.session import Session
 
 _PARALLEL_CONNECTIONS = 32
@@ -46,35 +43,6 @@ class ApiError(Exception):
 
 class CanceledError(Exception):
     """The engine asked the provider to stop."""
-
-
-class LeanFileLoader:
-    """Reads botocore's service descriptions without their prose, which is most of their size."""
-
-    _OPENERS: tuple[tuple[str, Callable[..., Any]], ...] = (
-        (".json", open),
-        (".json.gz", gzip.open),
-    )
-
-    def exists(self, file_path: str) -> bool:
-        """Return whether a description is there; `file_path` has no suffix."""
-        return any(Path(file_path + suffix).is_file() for suffix, _ in self._OPENERS)
-
-    def load_file(self, file_path: str) -> Any:
-        """Return the description at `file_path` (without suffix), or None when there is none."""
-        for suffix, opened in self._OPENERS:
-            path = Path(file_path + suffix)
-            if path.is_file():
-                with opened(path, "rb") as file:
-                    return json.load(file, object_pairs_hook=_without_prose)
-        return None
-
-
-def _without_prose(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {
-        key: "" if key == "documentation" and isinstance(value, str) else value
-        for key, value in pairs
-    }
 
 
 class Aws:
@@ -201,16 +169,9 @@ class Aws:
 
     @cached_property
     def _session(self) -> "Session":
-        from botocore.loaders import Loader  # noqa: PLC0415 - loaded after the port is printed
-        from botocore.session import Session  # noqa: PLC0415 - loaded after the port is printed
-
-        session = Session()
+        session = new_session()
         if self._arguments.profile:
             session.set_config_variable("profile", self._arguments.profile)
-        files = cast("JSONFileLoader", LeanFileLoader())  # it has the two methods that are used
-        loader = Loader(file_loader=files)
-        loader.search_paths.extend((session.get_config_variable("data_path") or "").split())
-        session.register_component("data_loader", loader)
         return session
 
     def _client(self, service: str) -> "BaseClient":
