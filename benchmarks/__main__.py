@@ -25,7 +25,10 @@ HOME = Path("var/bench")
 def main() -> int:
     """Measure and print; exit 1 when a figure misses its target."""
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    options.add_argument("--pairs", type=int, default=10, help="pairs of Mode A and bare script")
+    options.add_argument(
+        "--pairs", type=int, default=10,
+        help=f"pairs of Mode A and bare script; of the area state rounds, at most {state.ROUNDS}",
+    )  # fmt: skip
     # In this order: what fills the database comes last.
     areas: Mapping[str, Callable[[Site], list[Figure]]] = {
         "mode_a": lambda site: mode_a.measure(site, pairs=given.pairs),
