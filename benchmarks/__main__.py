@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import api, mode_a, queue, resting
+from benchmarks import api, mode_a, queue, resting, state
 from benchmarks.figures import Figure, write
 from benchmarks.site import Site
 from control_plane.bootstrap import read_settings
@@ -25,11 +25,15 @@ HOME = Path("var/bench")
 def main() -> int:
     """Measure and print; exit 1 when a figure misses its target."""
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    options.add_argument("--pairs", type=int, default=10, help="pairs of Mode A and bare script")
+    options.add_argument(
+        "--pairs", type=int, default=10,
+        help=f"pairs of Mode A and bare script; of the area state rounds, at most {state.ROUNDS}",
+    )  # fmt: skip
     # In this order: what fills the database comes last.
     areas: Mapping[str, Callable[[Site], list[Figure]]] = {
         "mode_a": lambda site: mode_a.measure(site, pairs=given.pairs),
         "many": mode_a.measure_many,
+        "state": lambda site: state.measure(site, rounds=min(given.pairs, state.ROUNDS)),
         "queue": queue.measure,
         "rest": resting.measure,
         "api": api.measure,

@@ -2,6 +2,7 @@
 
 What an engineer would write in an afternoon: create the stack, preview, up, with the same program,
 spec, provider plugin, backend and cloud, and none of our gate, policies, checks, queue or audit.
+Run again with the same folder, it selects the stack instead.
 It imports the SDK as every program does, which is what it has been measured with from the start.
 The order comes on stdin: stack, program, spec, backend_url, folder, cli, passphrase.
 """
@@ -24,8 +25,9 @@ def main() -> None:
     """Create the stack, preview and apply it; print what changed."""
     order = json.load(sys.stdin)
     folder = Path(order["folder"])
+    make_stack = auto.select_stack if folder.exists() else auto.create_stack
     for name in ("plugin", "work", "home"):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
     write_plugin(folder / "plugin")
     os.environ |= {
         "PATH": f"{Path(order['cli']).parent}:{os.environ['PATH']}",
@@ -43,7 +45,7 @@ def main() -> None:
         "plugins": {"providers": [plugin]},
     }
     (folder / "work" / "Pulumi.yaml").write_text(json.dumps(project))
-    stack = auto.create_stack(
+    stack = make_stack(
         stack_name=order["stack"],
         project_name="tenantplane",
         program=_program,

@@ -15,6 +15,7 @@ class Figure:
     """A figure and what it should be: at most ``target``, or at least it.
 
     ``detail`` says what a reader needs beside the value: spread, number of samples, where it goes.
+    ``state_backend`` is where the engine kept its states: file, s3 or postgres.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Figure:
     target: float | None = None
     at_least: bool = False
     detail: str = ""
+    state_backend: str = "file"
 
     @property
     def is_missed(self) -> bool:
@@ -47,7 +49,6 @@ def write(path: Path, figures: Sequence[Figure]) -> None:
     content = {
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "state_backend": "file",
         "figures": [{**asdict(figure), "missed": figure.is_missed} for figure in figures],
     }
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
