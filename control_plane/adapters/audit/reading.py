@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, text, union
+from sqlalchemy import Connection, Text, select, text, true, union
 from sqlalchemy.dialects.postgresql import insert
 
+from control_plane.adapters.audit.given import rows_given
 from control_plane.adapters.audit.merkle import inclusion_proof
 from control_plane.adapters.audit.tiles import TreeHashes, parse_tile_path
 from control_plane.adapters.db.audit_grants import TREES_SETTING
@@ -126,6 +127,23 @@ def newest_checkpoint(
     )
     row = connection.execute(query).one_or_none()
     return None if row is None else StoredCheckpoint(**row._mapping)
+
+
+def newest_checkpoints(connection: Connection, trees: Sequence[str]) -> dict[str, StoredCheckpoint]:
+    """Return the newest checkpoint of each of some trees; none for a tree that has none."""
+    given = rows_given([(tree,) for tree in trees], tree=Text)
+    newest = (
+        select(audit_checkpoint.c.size, audit_checkpoint.c.note, audit_checkpoint.c.signed_at)
+        .where(audit_checkpoint.c.tenant_id == given.c.tree)
+        .order_by(audit_checkpoint.c.size.desc())
+        .limit(1)
+        .lateral("newest")
+    )
+    rows = connection.execute(select(given.c.tree, newest).join_from(given, newest, true()))
+    return {
+        row.tree: StoredCheckpoint(size=row.size, note=row.note, signed_at=row.signed_at)
+        for row in rows
+    }
 
 
 def mark_served(connection: Connection, tree: str, size: int) -> None:
