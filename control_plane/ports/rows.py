@@ -153,6 +153,16 @@ class Newest:
     bundle_error: Json | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlacedRun:
+    """A run and what it is for; ``tenant`` is None for a Hub of the platform."""
+
+    run: Run
+    deployment: Deployment
+    tenant: Tenant | None
+    is_newest: bool  # of its deployment
+
+
 class Queries(Protocol):
     """Named questions, one indexed statement each."""
 
@@ -161,6 +171,9 @@ class Queries(Protocol):
 
     def newest_runs(self, deployment_ids: Sequence[str]) -> Collection[str]:
         """Return the ids of the newest runs of some deployments."""
+
+    def placed_runs(self, run_ids: Sequence[str]) -> Mapping[str, PlacedRun]:
+        """Return some runs by id, each with its deployment and tenant."""
 
     def newest_bundles(self, deployment_ids: Sequence[str]) -> Collection[str]:
         """Return the ids of the newest bundles of some deployments."""

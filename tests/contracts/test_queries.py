@@ -13,7 +13,7 @@ from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.engine import Operation
 from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import BlockedOn, Run, RunStatus
-from control_plane.ports.rows import Newest
+from control_plane.ports.rows import Newest, PlacedRun
 from tests.contracts.rows import store
 from tests.entities import Entities
 from tests.storage import Storage
@@ -83,6 +83,27 @@ def test_blocked_runs_are_found_by_what_they_wait_for_longest_first(
         assert blocked(BlockedOn.HUB_UNAVAILABLE, limit=9, region="eu-west-1") == [first, third]
         assert blocked(BlockedOn.HUB_UNAVAILABLE, limit=9, region="us-east-1") == []
         assert blocked(BlockedOn.FOREIGN_LOCK, limit=9) == []
+
+
+def test_runs_come_with_what_they_are_for(storage: Storage, make: Entities, scene: Scene) -> None:
+    hub = make.hub()
+    place = make.deployment(None, kind=DeploymentKind.HUB, hub_id=hub.id)
+    store(storage, "hubs", hub)
+    store(storage, "deployments", place)
+    older, newer = (scene.run(scene.mine, number=number) for number in (1, 2))
+    of_platform = scene.run(place, tenant_id=None)
+    scene.run(scene.other)
+    asked = [newer.id, of_platform.id, older.id, "run_unknown"]
+    with storage.unit_of_work() as uow:
+        tenant = uow.tenants.need(scene.mine.tenant_id)
+        assert uow.queries.placed_runs(asked) == {
+            older.id: PlacedRun(run=older, deployment=scene.mine, tenant=tenant, is_newest=False),
+            newer.id: PlacedRun(run=newer, deployment=scene.mine, tenant=tenant, is_newest=True),
+            of_platform.id: PlacedRun(
+                run=of_platform, deployment=place, tenant=None, is_newest=True
+            ),
+        }
+        assert uow.queries.placed_runs([]) == {}
 
 
 def test_plan_heads_say_how_much_changes_and_what_cannot_be_undone(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import Row, Table
+from sqlalchemy import Table
 
 from control_plane.adapters.db import run_tables, tables
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover
@@ -37,8 +38,8 @@ class Mapped(Generic[T]):
         """Return the row of an entity; the columns' types convert its values."""
         return {name: getattr(entity, name) for name in self.names}
 
-    def to_entity(self, row: Row[Any]) -> T:
-        """Return the entity of a row."""
+    def to_entity(self, row: Sequence[Any]) -> T:
+        """Return the entity of a row: the values of its columns in their order."""
         return self.entity(**dict(zip(self.names, row, strict=True)))
 
 

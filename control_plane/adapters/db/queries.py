@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
+    Row,
     Select,
     Table,
     Update,
@@ -36,7 +38,7 @@ from control_plane.domain.deployment import DeploymentKind
 from control_plane.domain.engine import Operation
 from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import BlockedOn, Run, RunStatus
-from control_plane.ports.rows import IdempotencyRecord, Newest
+from control_plane.ports.rows import IdempotencyRecord, Newest, PlacedRun
 
 T = TypeVar("T")
 _run, _call, _bundle = run_tables.run, run_tables.engine_call, tables.bundle
@@ -65,6 +67,18 @@ def _newest_of_tenants() -> Select[Any]:
     query = select(_OWNERS.c.value, run.c.id, run.c.error, bundle.c.id, bundle.c.error)
     rows = _OWNERS.outerjoin(run, true()).outerjoin(bundle, true())
     return query.select_from(rows)
+
+
+def _placed_runs() -> Select[Any]:
+    run, place, tenant = _run, tables.deployment, tables.tenant
+    others = _run.alias("other")
+    newer = select(others.c.id).where(
+        others.c.deployment_id == run.c.deployment_id, others.c.number > run.c.number
+    )
+    rows = _OWNERS.join(run, run.c.id == _OWNERS.c.value)
+    rows = rows.join(place, place.c.id == run.c.deployment_id)
+    rows = rows.outerjoin(tenant, tenant.c.id == run.c.tenant_id)
+    return select(~newer.exists(), *run.c, *place.c, *tenant.c).select_from(rows)
 
 
 def _claim() -> Any:
@@ -106,6 +120,22 @@ _CLAIM: Final = _claim()
 _ANSWER: Final = _answer()
 _OWNERS: Final = texts_given("owners")
 _NEWEST: Final = _newest_of_tenants()
+_PLACED_RUNS: Final = _placed_runs()
+
+
+def _placed_run(row: Row[Any]) -> PlacedRun:
+    values = iter(row)
+    is_newest = next(values)
+    run, place, tenant = (
+        list(islice(values, len(mapped.names)))
+        for mapped in (mapping.RUN, mapping.DEPLOYMENT, mapping.TENANT)
+    )
+    return PlacedRun(
+        run=mapping.RUN.to_entity(run),
+        deployment=mapping.DEPLOYMENT.to_entity(place),
+        tenant=mapping.TENANT.to_entity(tenant) if tenant[0] is not None else None,
+        is_newest=is_newest,
+    )
 
 
 class SqlQueries:
@@ -122,6 +152,12 @@ class SqlQueries:
     def newest_runs(self, deployment_ids: Sequence[str]) -> Collection[str]:
         """Return the ids of the newest runs of some deployments."""
         return self._newest(_run, deployment_ids)
+
+    def placed_runs(self, run_ids: Sequence[str]) -> Mapping[str, PlacedRun]:
+        """Return some runs by id, each with its deployment and tenant."""
+        with translated():
+            rows = self._connection.execute(_PLACED_RUNS, {"owners": list(run_ids)}).all()
+        return {placed.run.id: placed for placed in map(_placed_run, rows)}
 
     def newest_bundles(self, deployment_ids: Sequence[str]) -> Collection[str]:
         """Return the ids of the newest bundles of some deployments."""
