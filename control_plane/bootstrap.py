@@ -292,10 +292,10 @@ class Parts:
 
     def fetch_keys(self) -> dict[str, Any]:
         """Return the issuer's JWKS."""
-        from control_plane.adapters.identity.jwks import fetch_jwks  # noqa: PLC0415 - heavy
-
         if self.settings.jwks_url is None:
             return self.embedded_issuer.keys()
+        from control_plane.adapters.identity.jwks import fetch_jwks  # noqa: PLC0415 - heavy
+
         return fetch_jwks(self.settings.jwks_url)
 
     @property
