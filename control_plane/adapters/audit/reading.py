@@ -33,15 +33,17 @@ ALL_TREES: Final = ("*",)
 MAX_PAGE: Final = 1000
 PENDING_LIMIT: Final = timedelta(seconds=60)
 UNSIGNED_LIMIT: Final = timedelta(minutes=5)
-_FRESHNESS: Final = """
+_FRESHNESS: Final = text("""
     SELECT
-        (SELECT clock_timestamp() - min(enqueued_at) FROM audit_pending WHERE tenant_id NOT IN
-            (SELECT tenant_id FROM audit_tree WHERE held IS NOT NULL)),
-        (SELECT clock_timestamp() - min(unsigned_since) FROM audit_tree
-            WHERE unsigned_since IS NOT NULL AND held IS NULL),
-        (SELECT jsonb_object_agg(tenant_id, held) FROM audit_tree WHERE held IS NOT NULL)
-"""
-_FRESHNESS_OF_ALL: Final = f"SELECT set_config('{TREES_SETTING}', '*', true);{_FRESHNESS}"
+        CASE WHEN set_config(:setting, '*', true) = '*' THEN
+            (SELECT clock_timestamp() - min(enqueued_at) FROM audit_pending WHERE tenant_id NOT IN
+                (SELECT tenant_id FROM audit_tree WHERE held IS NOT NULL)) END,
+        CASE WHEN set_config(:setting, '*', true) = '*' THEN
+            (SELECT clock_timestamp() - min(unsigned_since) FROM audit_tree
+                WHERE unsigned_since IS NOT NULL AND held IS NULL) END,
+        CASE WHEN set_config(:setting, '*', true) = '*' THEN
+            (SELECT jsonb_object_agg(tenant_id, held) FROM audit_tree WHERE held IS NOT NULL) END
+""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,24 +217,13 @@ def tile(connection: Connection, tree: str, path: str) -> bytes | None:
 
 
 def freshness(connection: Connection) -> Freshness:
-    """Return how far the logs are behind, by the clock of the database."""
-    return _freshness(connection.execute(text(_FRESHNESS)).one())
+    """Return how far all logs are behind, by the clock of the database; outside of a transaction.
 
-
-def freshness_of_all(connection: Connection) -> Freshness:
-    """Return what ``freshness`` does for all trees, outside of a transaction.
-
-    Every mutation asks this, so it is one message with two statements: the database takes both as
-    one transaction, and what the first one sets ends with it.
+    Every mutation asks this, so it is one statement that the server has prepared: CASE has the
+    setting made before it looks at a table, and with the statement the setting ends.
     """
-    alone = connection.execution_options(isolation_level="AUTOCOMMIT", no_parameters=True)
-    cursor = alone.exec_driver_sql(_FRESHNESS_OF_ALL).cursor
-    cursor.nextset()
-    return _freshness(cursor.fetchone() or (None, None, None))
-
-
-def _freshness(row: Sequence[Any]) -> Freshness:
-    pending, unsigned, held = row
+    alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+    pending, unsigned, held = alone.execute(_FRESHNESS, {"setting": TREES_SETTING}).one()
     return Freshness(
         oldest_pending=pending or timedelta(0), oldest_unsigned=unsigned or timedelta(0),
         held=held or {},

@@ -61,7 +61,7 @@ class SqlTrail:
     def pressure(self) -> Pressure:
         """Return what must wait for the logs now."""
         with translated(), self._engine().connect() as connection:
-            found = reading.freshness_of_all(connection)
+            found = reading.freshness(connection)
         return Pressure(behind=found.problem() or "", held=found.held)
 
     def events(

@@ -36,7 +36,7 @@ PORTION: Final = 50  # entries that are verified in one go: some milliseconds
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """What is looked at of one tree: its entries from ``start`` up to, not including, ``end``.
+    """What is checked of one tree: its entries from ``start`` up to, not including, ``end``.
 
     ``head`` is the newest head that holds, None when there is none; ``is_new`` says whether it
     covers more than was verified before.
@@ -165,7 +165,7 @@ class LogWatch:
         limit: int,
         public_keys: Sequence[bytes] | None,
     ) -> list[_Part]:
-        """Return so many entries of some trees as what is looked at, with their heads."""
+        """Return so many entries of some trees as what is checked, with their heads."""
         newest = reading.newest_checkpoints(connection, list(trees))
         known = stored_keys(connection, list(trees))
         parts = []
