@@ -19,6 +19,7 @@ from control_plane.domain.plan import Plan
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import Run, RunEvent
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
+from control_plane.domain.timers import Timer
 from control_plane.ports.rows import IdempotencyRecord
 
 T = TypeVar("T")
@@ -65,9 +66,10 @@ LINK: Final = Mapped(DownloadLink, tables.download_link)
 RECEIPT: Final = Mapped(Receipt, tables.receipt)
 IDEMPOTENCY: Final = Mapped(IdempotencyRecord, tables.idempotency_record)
 DOCUMENT: Final = Mapped(LoadedDocument, tables.rules_document)
+TIMER: Final = Mapped(Timer, run_tables.timer)
 
 MAPPED: Final[tuple[Mapped[Any], ...]] = (
     TENANT, CONTRACT, REQUEST, REFUSAL, HUB, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL, EVIDENCE,
     RUN_EVENT, PLAN, APPROVAL, BARRED, DECISION, BUNDLE, HANDOVER, LINK, RECEIPT, IDEMPOTENCY,
-    DOCUMENT,
+    DOCUMENT, TIMER,
 )  # fmt: skip

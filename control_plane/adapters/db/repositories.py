@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from functools import cache
 from typing import Any, Final, Generic, TypeVar
@@ -41,13 +42,30 @@ _SEVERAL: Final = (tuple, list, set, frozenset)
 _OF: Final[Mapping[type[Any], Mapped[Any]]] = {mapped.entity: mapped for mapped in MAPPED}
 
 
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """Let what is refused in the block undo the block alone: the transaction continues.
+
+    SQLAlchemy's ``begin_nested`` does the same with statements that cost more to prepare than to
+    do. The savepoint ends with its transaction, or is hidden by the next one: to release it would
+    be one message more for each row that is written.
+    """
+    connection.exec_driver_sql("SAVEPOINT alone")
+    try:
+        yield
+    except BaseException:
+        if not connection.invalidated:
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT alone")
+        raise
+
+
 def add_rows(connection: Connection, *entities: object) -> None:
     """Insert entities of whatever kinds in as few statements as it takes: all of them or none.
 
     Raises ``Conflict`` with ``constraint`` when a unique fact exists already; the transaction
     continues.
     """
-    with translated(), connection.begin_nested():
+    with translated(), alone(connection):
         for given in _portions(entities):
             kinds = tuple(mapped for mapped, _ in given)
             values = {
@@ -126,7 +144,7 @@ class SqlRepository(Generic[T]):
         if self._mapped.immutable:
             raise Conflict("it is immutable", constraint=f"{self._table.name}_is_immutable")
         values = {f"new_{name}": value for name, value in self._mapped.to_row(entity).items()}
-        with translated(), self._connection.begin_nested():
+        with translated(), alone(self._connection):
             saved = self._connection.execute(_saving(self._mapped), values).rowcount
         if saved != 1:
             raise Conflict("it was changed by somebody else", constraint="version")
@@ -134,7 +152,7 @@ class SqlRepository(Generic[T]):
     def remove(self, entity_id: str) -> None:
         """Delete the row. Raises ``Conflict`` when it is gone, or others refer to it."""
         statement = self._table.delete().where(self._table.c.id == entity_id)
-        with translated(), self._connection.begin_nested():
+        with translated(), alone(self._connection):
             removed = self._connection.execute(statement).rowcount
         if removed != 1:
             raise Conflict("it was removed by somebody else", constraint="version")
@@ -195,7 +213,7 @@ class SqlRunEvents:
         )
         rows = union_all(*(select(*_literals(line)).where(last == first - 1) for line in lines))
         statement = self._table.insert().from_select(RUN_EVENT.names, rows).returning(columns.seq)
-        with translated(), self._connection.begin_nested():
+        with translated(), alone(self._connection):
             written = self._connection.execute(statement).all()
         if not written:
             raise refused
@@ -225,7 +243,7 @@ class SqlRunEvents:
         Raises ``Conflict`` when it has not ended: a trigger keeps them.
         """
         statement = self._table.delete().where(self._table.c.run_id == run_id)
-        with translated(), self._connection.begin_nested():
+        with translated(), alone(self._connection):
             return self._connection.execute(statement).rowcount
 
 

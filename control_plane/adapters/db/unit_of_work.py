@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Self
+from typing import Final, Generic, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 
 from control_plane.adapters.audit.recorder import TransactionAuditLog
 from control_plane.adapters.db import mapping
 from control_plane.adapters.db.faults import translated
+from control_plane.adapters.db.mapping import Mapped
 from control_plane.adapters.db.queries import SqlQueries
 from control_plane.adapters.db.repositories import SqlRepository, SqlRunEvents, add_rows
 from control_plane.adapters.db.timers import SqlTimers
 from control_plane.ports.rows import RunQueue, UnitOfWork
 
+T = TypeVar("T")
 _TAKE: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+class _Rows(Generic[T]):
+    """A repository of a unit of work, made when it is used: most use cases take few of them."""
+
+    def __init__(self, mapped: Mapped[T]) -> None:
+        self._mapped = mapped
+
+    def __get__(self, uow: SqlUnitOfWork, _: type[SqlUnitOfWork]) -> SqlRepository[T]:
+        return SqlRepository(uow.connection, self._mapped)
 
 
 class SqlUnitOfWork(UnitOfWork):
@@ -26,6 +38,28 @@ class SqlUnitOfWork(UnitOfWork):
     same block; leaving the block rolls back what is not committed.
     """
 
+    tenants = _Rows(mapping.TENANT)
+    contracts = _Rows(mapping.CONTRACT)
+    requests = _Rows(mapping.REQUEST)
+    refusals = _Rows(mapping.REFUSAL)
+    hubs = _Rows(mapping.HUB)
+    accounts = _Rows(mapping.ACCOUNT)
+    deployments = _Rows(mapping.DEPLOYMENT)
+    specs = _Rows(mapping.SPEC)
+    runs = _Rows(mapping.RUN)
+    calls = _Rows(mapping.CALL)
+    evidence = _Rows(mapping.EVIDENCE)
+    plans = _Rows(mapping.PLAN)
+    approvals = _Rows(mapping.APPROVAL)
+    barred = _Rows(mapping.BARRED)
+    decisions = _Rows(mapping.DECISION)
+    bundles = _Rows(mapping.BUNDLE)
+    handovers = _Rows(mapping.HANDOVER)
+    links = _Rows(mapping.LINK)
+    receipts = _Rows(mapping.RECEIPT)
+    idempotency = _Rows(mapping.IDEMPOTENCY)
+    documents = _Rows(mapping.DOCUMENT)
+
     def __init__(self, engine: Engine, *, queue: Callable[[Connection], RunQueue]) -> None:
         self._engine = engine
         self._make_queue = queue
@@ -33,29 +67,8 @@ class SqlUnitOfWork(UnitOfWork):
     def __enter__(self) -> Self:
         with translated():
             connection = self._engine.connect()
-        self._connection = connection
-        self.tenants = SqlRepository(connection, mapping.TENANT)
-        self.contracts = SqlRepository(connection, mapping.CONTRACT)
-        self.requests = SqlRepository(connection, mapping.REQUEST)
-        self.refusals = SqlRepository(connection, mapping.REFUSAL)
-        self.hubs = SqlRepository(connection, mapping.HUB)
-        self.accounts = SqlRepository(connection, mapping.ACCOUNT)
-        self.deployments = SqlRepository(connection, mapping.DEPLOYMENT)
-        self.specs = SqlRepository(connection, mapping.SPEC)
-        self.runs = SqlRepository(connection, mapping.RUN)
-        self.calls = SqlRepository(connection, mapping.CALL)
-        self.evidence = SqlRepository(connection, mapping.EVIDENCE)
+        self.connection = connection
         self.run_events = SqlRunEvents(connection)
-        self.plans = SqlRepository(connection, mapping.PLAN)
-        self.approvals = SqlRepository(connection, mapping.APPROVAL)
-        self.barred = SqlRepository(connection, mapping.BARRED)
-        self.decisions = SqlRepository(connection, mapping.DECISION)
-        self.bundles = SqlRepository(connection, mapping.BUNDLE)
-        self.handovers = SqlRepository(connection, mapping.HANDOVER)
-        self.links = SqlRepository(connection, mapping.LINK)
-        self.receipts = SqlRepository(connection, mapping.RECEIPT)
-        self.idempotency = SqlRepository(connection, mapping.IDEMPOTENCY)
-        self.documents = SqlRepository(connection, mapping.DOCUMENT)
         self.timers = SqlTimers(connection)
         self.queries = SqlQueries(connection)
         self.audit = TransactionAuditLog(connection)
@@ -63,7 +76,7 @@ class SqlUnitOfWork(UnitOfWork):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()  # rolls back what was not committed
+        self.connection.close()  # rolls back what was not committed
 
     def commit(self) -> None:
         """Make everything of the block durable, or nothing.
@@ -72,14 +85,14 @@ class SqlUnitOfWork(UnitOfWork):
         """
         self.audit.write()
         with translated():
-            self._connection.commit()
+            self.connection.commit()
 
     def add(self, *entities: object) -> None:
         """Insert entities of whatever kinds together: all of them or none.
 
         Raises ``Conflict`` as ``Repository.add`` does; the transaction continues.
         """
-        add_rows(self._connection, *entities)
+        add_rows(self.connection, *entities)
 
     def serialize_on(self, name: str) -> None:
         """Wait until no other transaction holds ``name``; released at the end of this one.
@@ -87,4 +100,4 @@ class SqlUnitOfWork(UnitOfWork):
         Raises ``Unavailable`` after the session's lock timeout.
         """
         with translated():
-            self._connection.execute(_TAKE, {"name": name})
+            self.connection.execute(_TAKE, {"name": name})

@@ -169,6 +169,6 @@ def test_a_submission_writes_its_rows_and_its_events_in_few_statements(scene: Sc
         scene.api.created("/v1/provisioning-requests", Role.AUTOMATION, body)
     written_to = [text.split("INTO ")[1].split()[0] for text in asked if "INSERT INTO" in text]
     assert sorted(written_to) == [
-        "audit_disclosure", "audit_pending", "bundle", "contract", "idempotency_record", "timer",
+        "audit_disclosure", "audit_pending", "bundle", "contract", "idempotency_record",
     ], asked  # fmt: skip
-    assert len(asked) <= 13, asked
+    assert len(asked) <= 10, asked
