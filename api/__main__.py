@@ -29,6 +29,7 @@ from control_plane.workflows.core import Caller
 REPORT_SECONDS: Final = 15.0  # between looks whether refusals were suppressed
 ENTRIES_PER_LOOK: Final = 5_000  # about half a second of work
 WATCH_SHARE: Final = 0.2  # of the time, while logs are verified: requests have the rest
+LONGEST_PAUSE_SECONDS: Final = 1.0  # of the verification, in which it keeps its transaction open
 # how long a thread that computes may keep the others from going on: the one that verifies logs
 # would do so after each answer of the database, several times in a request
 SWITCH_SECONDS: Final = 0.0005
@@ -112,7 +113,7 @@ def _look_at_logs(parts: Parts, stopping: threading.Event) -> None:
     """Verify what was added to the logs; a fault is logged when it is first seen."""
 
     def pause(seconds: float) -> None:
-        stopping.wait(seconds * (1 / WATCH_SHARE - 1))
+        stopping.wait(min(seconds * (1 / WATCH_SHARE - 1), LONGEST_PAUSE_SECONDS))
 
     before = parts.trail.first_fault()
     try:

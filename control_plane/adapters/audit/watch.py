@@ -128,7 +128,7 @@ class LogWatch:
                         waiting.appendleft(part.tree)
                     self._last_tree = part.tree
                     entries -= max(part.end - part.start.size, 1)
-                if entries <= 0:
+                if entries <= 0 or not waiting:
                     return
                 pause(time.monotonic() - started)
 
