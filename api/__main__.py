@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -25,7 +26,9 @@ from control_plane.services.rules import record_rules
 from control_plane.workflows.core import Caller
 
 REPORT_SECONDS: Final = 15.0  # between looks whether refusals were suppressed
-ENTRIES_PER_LOOK: Final = 5_000  # about half a second
+ENTRIES_PER_LOOK: Final = 5_000  # about half a second of work
+WATCH_SHARE: Final = 0.2  # of the time, while logs are verified: requests have the rest
+LONGEST_PAUSE_SECONDS: Final = 1.0  # of the verification, in which it keeps its transaction open
 # how long a thread that computes may keep the others from going on: the one that verifies logs
 # would do so after each answer of the database, several times in a request
 SWITCH_SECONDS: Final = 0.0005
@@ -58,6 +61,10 @@ def main() -> int:
     parts.end_with_parent(os.getppid(), lambda: setattr(server, "should_exit", True))
     shared.identity.keys.problem()  # the keys are there before the first caller is
     sys.setswitchinterval(SWITCH_SECONDS)
+    # what is there now stays: looking through all of it again and again for what can be freed
+    # would stop every request for a tenth of a second
+    gc.collect()
+    gc.freeze()
     stopping = threading.Event()
     reporter = threading.Thread(
         target=_report, args=(parts, stopping), name="refusals", daemon=True
@@ -85,7 +92,7 @@ def _report(parts: Parts, stopping: threading.Event) -> None:
         except Exception as error:  # noqa: BLE001 - this thread also watches the audit logs
             log.warning("refusals.not_reported", error=_code(error))
         if not is_over:
-            _look_at_logs(parts)
+            _look_at_logs(parts, stopping)
 
 
 def _tell_rules(parts: Parts) -> bool:
@@ -101,11 +108,15 @@ def _code(error: Exception) -> str:
     return error.code if isinstance(error, DomainError) else type(error).__name__
 
 
-def _look_at_logs(parts: Parts) -> None:
+def _look_at_logs(parts: Parts, stopping: threading.Event) -> None:
     """Verify what was added to the logs; a fault is logged when it is first seen."""
+
+    def pause(seconds: float) -> None:
+        stopping.wait(min(seconds * (1 / WATCH_SHARE - 1), LONGEST_PAUSE_SECONDS))
+
     before = parts.trail.first_fault()
     try:
-        parts.trail.look_on(ENTRIES_PER_LOOK)
+        parts.trail.look_on(ENTRIES_PER_LOOK, pause)
     except Exception as error:  # noqa: BLE001 - an outage of any kind; `/readyz` tells of it
         log.warning("audit.not_verified", error=_code(error))
     fault = parts.trail.first_fault()

@@ -7,12 +7,14 @@ kept by ``api/keys.py``; what the claims mean is said in ``api/claims.py``.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
 
 from api.claims import TokenRefused, TokenRules, actor_of, is_number
@@ -21,6 +23,7 @@ from control_plane.domain.actor import Actor
 
 MAX_TOKEN: Final = 12 * 1024  # letters; room for 200 tenant ids and a long signature
 LEEWAY_SECONDS: Final = 30
+MOST_SEEN: Final = 2000  # tokens that are not verified again; then all are
 _TYPES: Final = frozenset({"at+jwt", "application/at+jwt"})
 _ID_STYLE_TYPES: Final = _TYPES | {"jwt", "application/jwt"}
 # a header may carry these and nothing else: a key in the token is a key of the caller's choice
@@ -31,15 +34,30 @@ _URL_SAFE: Final = bytes.maketrans(b"-_+/", b"+/~~")  # `+` and `/` are not of b
 _OF_ID_TOKENS: Final = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What a token said whose signature ``key`` verified: its bytes and the key decide that."""
+
+    key_id: str
+    key: Key
+    claims: Mapping[str, Any]
+    actor: Actor
+
+
 @dataclass
 class Identity:
-    """Turns a bearer token into an actor. ``fetch`` returns a JWKS document."""
+    """Turns a bearer token into an actor. ``fetch`` returns a JWKS document.
+
+    The signature of a token is verified once for each time that the issuer shows its key; the
+    times that a token names are compared with the clock at every use.
+    """
 
     rules: TokenRules
     fetch: Callable[[], Mapping[str, Any]]
     now: Callable[[], float] = time.time
     ticks: Callable[[], float] = time.monotonic
     keys: IssuerKeys = field(init=False)
+    _seen: dict[bytes, _Seen] = field(default_factory=dict)  # by digest of the token
 
     def __post_init__(self) -> None:
         """Keep the issuer's keys from now on; they are fetched when they are needed first."""
@@ -50,10 +68,21 @@ class Identity:
 
         Raises ``TokenRefused``, and ``Unavailable`` while the issuer's keys cannot be fetched.
         """
+        mark = _mark(token)
+        seen = self._seen.get(mark)
+        if seen is not None and any(key is seen.key for key in self.keys.find(seen.key_id)):
+            self._check(seen.claims)
+            return seen.actor
         header = self._header(token)
-        claims = self._claims(token, header)
+        key, claims = self._claims(token, header)
         self._check(claims)
-        return actor_of(claims, self.rules)
+        seen = _Seen(
+            key_id=str(header["kid"]), key=key, claims=claims, actor=actor_of(claims, self.rules)
+        )
+        if len(self._seen) >= MOST_SEEN:
+            self._seen.clear()
+        self._seen[mark] = seen
+        return seen.actor
 
     def known(self, token: str) -> Actor | None:
         """Return who holds the token if that can be said at once.
@@ -61,8 +90,9 @@ class Identity:
         None when the issuer would have to be asked first, or the token is refused.
         """
         try:
-            header = self._header(token)
-            return self.actor_of(token) if self.keys.has(str(header["kid"])) else None
+            seen = self._seen.get(_mark(token))
+            key_id = seen.key_id if seen is not None else str(self._header(token)["kid"])
+            return self.actor_of(token) if self.keys.has(key_id) else None
         except TokenRefused:
             return None
 
@@ -90,8 +120,8 @@ class Identity:
             raise TokenRefused("kid_missing")
         return header
 
-    def _claims(self, token: str, header: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the claims once the signature is verified with a key of the issuer."""
+    def _claims(self, token: str, header: Mapping[str, Any]) -> tuple[Key, dict[str, Any]]:
+        """Return the claims once their signature is verified, and the key that verified it."""
         key_id, algorithm = str(header["kid"]), str(header["alg"])
         # the library takes EdDSA for another algorithm, and warns of the name at each use
         model = JWSRegistry.algorithms["Ed25519" if algorithm == "EdDSA" else algorithm]
@@ -100,9 +130,10 @@ class Identity:
         keys = [key for key in self.keys.find(key_id) if key.key_type == model.key_type]
         if not keys:
             raise TokenRefused("key_unknown", key_id)
-        if not any(model.verify(signed.encode(), signature, key) for key in keys):
-            raise TokenRefused("signature", key_id)
-        return _parsed(signed.partition(".")[2], "claims")
+        for key in keys:
+            if model.verify(signed.encode(), signature, key):
+                return key, _parsed(signed.partition(".")[2], "claims")
+        raise TokenRefused("signature", key_id)
 
     def _check(self, claims: Mapping[str, Any]) -> None:
         """Refuse what a signature alone does not rule out. The caller learns only of its age."""
@@ -130,6 +161,11 @@ class Identity:
         if claims["exp"] - claims["iat"] > rules.max_life_seconds:
             most = rules.max_life_seconds / 3600
             raise TokenRefused("life", shown=f"the token is valid for more than {most:g} hours")
+
+
+def _mark(token: str) -> bytes:
+    """Return what tells tokens apart, so that none is kept."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def _kind_of_key(algorithm: Any) -> str | None:

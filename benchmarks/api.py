@@ -7,8 +7,10 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Self
 from urllib.parse import quote, urlsplit
 
@@ -17,6 +19,7 @@ import psutil
 from benchmarks.crowd import Crowd, Filler
 from benchmarks.figures import Figure
 from benchmarks.site import Site, request_body
+from control_plane.cli.serving import EmbeddedInstallation
 from control_plane.domain.actor import Role
 
 CALLERS: Final = 8
@@ -24,7 +27,7 @@ REQUESTS: Final = 1500
 CALLERS_OF_ONE_CONTRACT: Final = 12
 KEYS: Final = 200
 FEW, MANY = 100, 10_000  # tenants; each has ten runs and a hundred events
-LOOKS: Final = 200  # at each list
+LOOKS: Final = 400  # at each list of each side
 _WARM: Final = 150
 _SUBMIT: Final = "/v1/provisioning-requests"
 
@@ -200,12 +203,19 @@ LISTS: Final = (
 
 
 def lists(site: Site) -> list[Figure]:
-    """Measure every list over few rows and over many, the same page in both."""
-    filler = Filler(site)
-    try:
-        few, many = (_looks(site, filler.grow_to(tenants)) for tenants in (FEW, MANY))
-    finally:
-        filler.close()
+    """Measure every list over few rows and over many, the same page in both.
+
+    Few and many are in two installations that are asked in turn, so that both see the same of
+    whatever else the machine does.
+    """
+    own = site.running.settings
+    settings = own.model_copy(update={"home": own.home / "few", "port": 0})
+    with (
+        EmbeddedInstallation(settings, partial(print, "  few:")) as running,
+        closing(Filler(Site(running))) as small,
+        closing(Filler(site)) as large,
+    ):
+        few, many = _looks((small.site, small.grow_to(FEW)), (large.site, large.grow_to(MANY)))
     ratios = {look.name: _last(many[look.name]) / _last(few[look.name]) for look in LISTS}
     slowest = max(LISTS, key=lambda look: _last(many[look.name])).name
     steepest = max(ratios, key=lambda name: ratios[name])
@@ -227,8 +237,25 @@ def lists(site: Site) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _looks(site: Site, crowd: Crowd) -> Mapping[str, list[float]]:
-    """Return the seconds of looks at each list; all lists in turn, so that all see the same."""
+Seconds = Mapping[str, list[float]]  # of looks, by list
+
+
+def _looks(*sides: tuple[Site, Crowd]) -> Sequence[Seconds]:
+    """Return the seconds of looks at each list, by side; all in turn, so that all see the same."""
+    asks = [_asks(site, crowd) for site, crowd in sides]
+    found: list[dict[str, list[float]]] = [{look.name: [] for look in LISTS} for _ in sides]
+    for turn in range(-10, LOOKS):  # the first ten warm up
+        for look in LISTS:
+            for ask, seconds in zip(asks, found, strict=True):
+                started = time.perf_counter()
+                ask[look.name]()
+                if turn >= 0:
+                    seconds[look.name].append(time.perf_counter() - started)
+    return found
+
+
+def _asks(site: Site, crowd: Crowd) -> Mapping[str, Callable[[], object]]:
+    """Return what asks for each list, by its name."""
     spread = crowd.tenants[:: len(crowd.tenants) // 100 | 1]  # odd: tenants of every mode
     names = {"tenant": spread[50], "run": crowd.run}
     asks: dict[str, Callable[[], object]] = {}
@@ -238,20 +265,8 @@ def _looks(site: Site, crowd: Crowd) -> Mapping[str, list[float]]:
         if look.next_page:
             token = json.loads(caller.ask("GET", path))["next_page_token"]
             path = f"{path}&page_token={quote(token)}"
-        asks[look.name] = lambda caller=caller, path=path: caller.ask("GET", path)  # type: ignore[misc]  # bound now
-    found: dict[str, list[float]] = {look.name: [] for look in LISTS}
-    for name, seconds in _turns(asks, LOOKS):
-        found[name].append(seconds)
-    return found
-
-
-def _turns(asks: Mapping[str, Callable[[], object]], times: int) -> Iterator[tuple[str, float]]:
-    for turn in range(-10, times):  # the first ten warm up
-        for name, ask in asks.items():
-            started = time.perf_counter()
-            ask()
-            if turn >= 0:
-                yield name, time.perf_counter() - started
+        asks[look.name] = partial(caller.ask, "GET", path)
+    return asks
 
 
 def _middle(seconds: Sequence[float]) -> float:

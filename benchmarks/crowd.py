@@ -67,7 +67,7 @@ class Filler:
     """Adds tenants to an installation; Hubs and accounts come with the first of them."""
 
     def __init__(self, site: Site) -> None:
-        self._site = site
+        self.site = site
         self._ids = RandomIds()
         self._now = SystemClock().now()
         self._owner = connect(site.database_url_of("OWNER"), name="bench", connections=1)
@@ -259,7 +259,7 @@ class Filler:
 
     def _settle(self) -> None:
         """Wait until every event has its place and every log is signed; bring statistics up."""
-        url = self._site.database_url_of("AUDITOR")
+        url = self.site.database_url_of("AUDITOR")
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("SELECT set_config('tenantplane.trees', '*', false)")
             while connection.execute(
@@ -267,5 +267,5 @@ class Filler:
                 " SELECT FROM audit_tree WHERE unsigned_since IS NOT NULL LIMIT 1"
             ).rowcount:
                 time.sleep(0.5)
-        with psycopg.connect(self._site.database_url_of("OWNER"), autocommit=True) as connection:
+        with psycopg.connect(self.site.database_url_of("OWNER"), autocommit=True) as connection:
             connection.execute("VACUUM (ANALYZE)")

@@ -32,6 +32,7 @@ SALT_BYTES: Final = 32
 COMMITMENT_PREFIX: Final = b"tenantplane/field/v1\x00"
 _LISTED_BYTES: Final = 40 * 1024  # of all lists of an event together
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_AS_DIGITS: Final = str.maketrans(_CROCKFORD, "0123456789abcdefghijklmnopqrstuv")
 _MAX_TEXT: Final = 2000
 
 _EVENT_ID: Final = re.compile(r"evt_[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
@@ -142,10 +143,7 @@ def event_uuid(event_id: str) -> UUID:
     """Return the 128 bits of an event id as a UUID, the form its columns have."""
     if not _EVENT_ID.match(event_id):
         raise AuditEventInvalid("id: must be evt_ and a ULID")
-    number = 0
-    for character in event_id[4:]:
-        number = number << 5 | _CROCKFORD.index(character)
-    return UUID(int=number)
+    return UUID(int=int(event_id[4:].translate(_AS_DIGITS), 32))
 
 
 def event_id(uuid: UUID) -> str:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 MAX_INTEGER: Final = 2**53 - 1
@@ -62,7 +63,7 @@ def parse_canonical(content: bytes, *, closed_keys: bool = False) -> Any:
     ``NotCanonical``.
     """
     try:
-        value = _decode(content)
+        value = _decode(content.decode())
     except NotCanonical:
         raise
     except (ValueError, RecursionError) as exc:
@@ -75,12 +76,6 @@ def parse_canonical(content: bytes, *, closed_keys: bool = False) -> Any:
     if not is_canonical:
         raise NotCanonical("JSON, but not in its canonical form")
     return value
-
-
-def _decode(content: bytes) -> Any:
-    return json.loads(
-        content.decode(), parse_int=_bounded, parse_float=_refuse, parse_constant=_refuse
-    )
 
 
 def _check_closed(value: Any, depth: int) -> None:
@@ -112,6 +107,12 @@ def _refuse(_spelling: str) -> NoReturn:
     raise NotCanonical("floating point numbers have no canonical form; write them as strings")
 
 
+# made once: making it takes as long as reading an event
+_decode: Final = json.JSONDecoder(
+    parse_int=_bounded, parse_float=_refuse, parse_constant=_refuse
+).decode
+
+
 def _is_plain(value: Any, closed_keys: bool, depth: int) -> bool:
     """Tell whether the encoder itself writes a value in its canonical form.
 
@@ -120,12 +121,13 @@ def _is_plain(value: Any, closed_keys: bool, depth: int) -> bool:
     """
     kind = type(value)
     if kind is dict:
-        return depth <= MAX_DEPTH and all(
-            type(key) is str
-            and key.isascii()
-            and (not closed_keys or _CLOSED_KEY.match(key) is not None)
-            and (type(item) is str or _is_plain(item, closed_keys, depth + 1))
-            for key, item in value.items()
+        return (
+            depth <= MAX_DEPTH
+            and all(map(_is_closed if closed_keys else _is_ascii, value))
+            and all(
+                type(item) is str or _is_plain(item, closed_keys, depth + 1)
+                for item in value.values()
+            )
         )
     if kind is list or kind is tuple:
         return depth <= MAX_DEPTH and all(
@@ -134,6 +136,15 @@ def _is_plain(value: Any, closed_keys: bool, depth: int) -> bool:
     if kind is int:
         return -MAX_INTEGER <= int(value) <= MAX_INTEGER
     return kind in _ATOMS
+
+
+@lru_cache(maxsize=4096)  # the keys of events are few, and each event has dozens
+def _is_closed(key: Any) -> bool:
+    return type(key) is str and _CLOSED_KEY.match(key) is not None
+
+
+def _is_ascii(key: Any) -> bool:
+    return type(key) is str and key.isascii()
 
 
 def _ordered(value: Any, closed_keys: bool, depth: int) -> Any:

@@ -154,6 +154,24 @@ class Newest:
     bundle_error: Json | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class EnvelopeHistory:
+    """What became of an envelope before: its contract, and its refusals, newest first."""
+
+    contract_id: str | None
+    refusals: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedRun:
+    """A run and what it is for; ``tenant`` is None for a Hub of the platform."""
+
+    run: Run
+    deployment: Deployment
+    tenant: Tenant | None
+    is_newest: bool  # of its deployment
+
+
 class Queries(Protocol):
     """Named questions, one indexed statement each."""
 
@@ -162,6 +180,9 @@ class Queries(Protocol):
 
     def newest_runs(self, deployment_ids: Sequence[str]) -> Collection[str]:
         """Return the ids of the newest runs of some deployments."""
+
+    def placed_runs(self, run_ids: Sequence[str]) -> Mapping[str, PlacedRun]:
+        """Return some runs by id, each with its deployment and tenant."""
 
     def newest_bundles(self, deployment_ids: Sequence[str]) -> Collection[str]:
         """Return the ids of the newest bundles of some deployments."""
@@ -201,13 +222,17 @@ class Queries(Protocol):
     def slices(self, hub_ids: Sequence[str]) -> Mapping[str, int]:
         """Return the number of slices on each of some Hubs."""
 
+    def envelope(self, provider: str, envelope_id: str, *, refusals: int) -> EnvelopeHistory:
+        """Return what became of an envelope before, with at most so many refusals."""
+
     def newest_of_tenants(self, tenant_ids: Sequence[str]) -> Mapping[str, Newest]:
         """Return each tenant's newest run and newest bundle."""
 
     def claim_key(self, mine: IdempotencyRecord, *, dead_before: datetime) -> bool:
         """Take a key that nobody has, that has expired, or whose holder died; tell whether.
 
-        A holder without an answer that took it before ``dead_before`` has died.
+        A holder without an answer that took it before ``dead_before`` has died. It is durable at
+        once, so it comes first in its unit of work.
         """
 
     def answer_key(self, answered: IdempotencyRecord) -> bool:

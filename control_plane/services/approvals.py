@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from control_plane.domain.actor import ActorKind, Role
-from control_plane.domain.approval import Approval, ApprovalStatus, Decision, outcome
+from control_plane.domain.approval import (
+    Approval,
+    ApprovalStatus,
+    Decision,
+    ExcludedApprover,
+    outcome,
+)
 from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import (
@@ -104,8 +110,27 @@ def open_to_caller(act: Act, found: Sequence[Approval], newest: Collection[str])
 
     ``newest`` are runs that no other takes the place of.
     """
+    ids = tuple(approval.id for approval in found)
+    if not ids:
+        return frozenset()
+    decisions, barred = (
+        act.uow.decisions.find(approval_id=ids),
+        act.uow.barred.find(approval_id=ids),
+    )
+    return _open(act, found, newest, decisions, barred)
+
+
+def _open(
+    act: Act,
+    found: Sequence[Approval],
+    newest: Collection[str],
+    decisions: Sequence[Decision],
+    barred: Sequence[ExcludedApprover],
+) -> frozenset[str]:
     actor, now = act.caller.actor, act.now()
-    ids = tuple(
+    closed = {each.approval_id for each in barred if each.subject in actor.subjects}
+    closed |= {each.approval_id for each in decisions if each.person == actor.person}
+    return frozenset(
         approval.id
         for approval in found
         if approval.status is ApprovalStatus.WAITING
@@ -113,13 +138,8 @@ def open_to_caller(act: Act, found: Sequence[Approval], newest: Collection[str])
         and approval.run_id in newest
         and actor.kind is ActorKind.USER
         and actor.has(*map(Role, approval.roles))
+        and approval.id not in closed
     )
-    if not ids:
-        return frozenset()
-    barred = act.uow.barred.find(approval_id=ids, subject=actor.subjects)
-    decided = act.uow.decisions.find(approval_id=ids, person=actor.person)
-    closed = {each.approval_id for each in barred} | {each.approval_id for each in decided}
-    return frozenset(ids) - closed
 
 
 def _check_words(verdict: str, reason: str) -> None:
@@ -252,26 +272,23 @@ def list_approvals(
 
 
 def _details(act: Act, found: Sequence[Approval]) -> list[ApprovalDetails]:
-    """Read what belongs to some approvals, with one statement for each kind of thing."""
+    """Read what belongs to some approvals, with few statements for however many."""
     if not found:
         return []
     uow = act.uow
     ids = tuple(approval.id for approval in found)
-    runs = {run.id: run for run in uow.runs.find(id=tuple({a.run_id for a in found}))}
-    places = tuple({run.deployment_id for run in runs.values()})
-    deployments = {d.id: d for d in uow.deployments.find(id=places)}
-    owners = tuple({a.tenant_id for a in found if a.tenant_id is not None})
-    tenants = {t.id: t for t in uow.tenants.find(id=owners)} if owners else {}
+    runs = uow.queries.placed_runs([approval.run_id for approval in found])
     plans = uow.queries.plan_heads([approval.plan_id for approval in found])
-    are_open = open_to_caller(act, found, uow.queries.newest_runs(places))
     decisions, barred = uow.decisions.find(approval_id=ids), uow.barred.find(approval_id=ids)
+    newest = {run_id for run_id, placed in runs.items() if placed.is_newest}
+    are_open = _open(act, found, newest, decisions, barred)
     return [
         ApprovalDetails(
             approval=approval,
             plan=plans[approval.plan_id],
-            run=runs[approval.run_id],
-            deployment=deployments[runs[approval.run_id].deployment_id],
-            tenant=tenants.get(approval.tenant_id or ""),
+            run=runs[approval.run_id].run,
+            deployment=runs[approval.run_id].deployment,
+            tenant=runs[approval.run_id].tenant,
             decisions=tuple(d for d in decisions if d.approval_id == approval.id),
             barred=tuple((b.subject, b.reason) for b in barred if b.approval_id == approval.id),
             is_open=approval.id in are_open,

@@ -118,7 +118,6 @@ def _claim(core: Core, mine: IdempotencyRecord) -> IdempotencyRecord | None:
     """Take the key, or return who has it; a dead holder's key is taken over."""
     with core.uow() as uow:
         if uow.queries.claim_key(mine, dead_before=mine.created_at - STALE):
-            uow.commit()
             return None
         found = uow.idempotency.get(mine.id)
     if found is None:  # its life ended just now

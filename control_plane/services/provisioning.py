@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -31,7 +31,7 @@ from control_plane.domain.tenant import (
     Tenant,
     TenantStatus,
 )
-from control_plane.ports.rows import UnitOfWork
+from control_plane.ports.rows import EnvelopeHistory, UnitOfWork
 from control_plane.services.permission import READ_TENANTS, listed, require_role, require_visibility
 from control_plane.services.standing import Standing, standings
 from control_plane.services.starting import Start, begin, first_start
@@ -104,9 +104,7 @@ def dry_run_request(act: Act, body: Mapping[str, Any]) -> ModeDecision:
     require_role(act, *SUBMITTERS, wanted="provisioning_requests.preview")
     contract, uow = body["contract"], act.uow
     provider = contract["provider"]
-    same = uow.contracts.find(provider=provider, envelope_id=contract["envelope_id"])
-    if same:
-        _replay_existing(act, same[0], digest(dict(body)))
+    if _known(act, body, _history(act, body)) is not None:
         return _resolved(act.core, body)[1]
     if uow.contracts.find(provider=provider, contract_id=contract["contract_id"]):
         raise _contract_used(uow, act.caller, provider, contract["contract_id"])
@@ -168,7 +166,8 @@ def record_refusal(
 
 
 def _accept(act: Act, body: Mapping[str, Any]) -> Accepted:
-    known = _known(act, body)
+    history = _history(act, body)
+    known = _known(act, body, history)
     if known is not None:
         return known
     resolved = _resolved(act.core, body)
@@ -177,17 +176,23 @@ def _accept(act: Act, body: Mapping[str, Any]) -> Accepted:
         return new
     if not body.get("additional_tenant"):
         _require_first(act.uow, act.caller, new.tenant.domain, new.tenant.id)
-    _record_acceptance(act, new, resolved[1])
+    _record_acceptance(act, new, resolved[1], history.refusals)
     return _begun(act, new)
 
 
-def _known(act: Act, body: Mapping[str, Any]) -> Accepted | None:
-    """Return what the envelope's contract became before, if it is known."""
+def _history(act: Act, body: Mapping[str, Any]) -> EnvelopeHistory:
     contract = body["contract"]
-    found = act.uow.contracts.find(
-        provider=contract["provider"], envelope_id=contract["envelope_id"]
+    return act.uow.queries.envelope(
+        contract["provider"], contract["envelope_id"], refusals=_REFUSALS_NAMED
     )
-    return _replay_existing(act, found[0], digest(dict(body))) if found else None
+
+
+def _known(act: Act, body: Mapping[str, Any], history: EnvelopeHistory) -> Accepted | None:
+    """Return what the envelope's contract became before, if it is known."""
+    if history.contract_id is None:
+        return None
+    contract = act.uow.contracts.need(history.contract_id)
+    return _replay_existing(act, contract, digest(dict(body)))
 
 
 def _replay_existing(act: Act, contract: Contract, body_digest: str) -> Accepted:
@@ -253,7 +258,7 @@ def _store(act: Act, body: Mapping[str, Any], resolved: Resolved) -> _New | Acce
         except Conflict as conflict:
             constraint = conflict.data.get("constraint")
             if constraint in _SAME_CONTRACT:
-                known = _known(act, body)
+                known = _known(act, body, _history(act, body))
                 if known is not None:
                     return known
                 raise _contract_used(
@@ -347,11 +352,12 @@ def _contract_used(
     )
 
 
-def _record_acceptance(act: Act, new: _New, decision: ModeDecision) -> None:
+def _record_acceptance(
+    act: Act, new: _New, decision: ModeDecision, refusals: Sequence[str]
+) -> None:
     request, tenant = new.request, new.tenant
     contract = request.body["contract"]
     envelope = {"provider": contract["provider"], "envelope_id": contract["envelope_id"]}
-    refusals = act.uow.refusals.page(limit=_REFUSALS_NAMED, **envelope)
     are_all = len(refusals) < _REFUSALS_NAMED
     personal = {
         f"contacts.{number}.{name}": value
@@ -367,7 +373,7 @@ def _record_acceptance(act: Act, new: _New, decision: ModeDecision) -> None:
         body_digest=request.body_digest, slug=tenant.slug,
         subscription=contract["subscription"], country=tenant.country,
         environment=request.body["environment"],
-        earlier_requests=[refused.id for refused in reversed(refusals)],
+        earlier_requests=refusals[::-1],
         count=len(refusals) if are_all else act.uow.refusals.count(**envelope),
     )  # fmt: skip
     record_decision(act, tenant, decision)

@@ -12,7 +12,7 @@ from control_plane.domain.owner_status import Holding
 from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.spec import bundle_variables
 from control_plane.domain.tenant import Tenant
-from control_plane.domain.timers import TimerKind
+from control_plane.domain.timers import Timer, TimerKind
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act, Caller
 from control_plane.workflows.ending import end_run
@@ -41,7 +41,11 @@ class Start:
     @property
     def rows(self) -> tuple[object, ...]:
         """What is to be stored before ``begin``."""
-        return (self.deployment, self.bundle) if self.bundle is not None else (self.deployment,)
+        bundle = self.bundle
+        if bundle is None or bundle.expires_at is None:
+            return (self.deployment,)
+        expiry = Timer(kind=TimerKind.BUNDLE_EXPIRY, subject=bundle.id, due_at=bundle.expires_at)
+        return (self.deployment, bundle, expiry)
 
     @property
     def holding(self) -> Holding:
@@ -76,9 +80,6 @@ def begin(act: Act, start: Start) -> Run | None:
     bundle = start.bundle
     if bundle is None:
         return request_run(act, start.deployment)
-    act.uow.timers.set(
-        TimerKind.BUNDLE_EXPIRY, bundle.id, bundle.created_at + act.core.limits.bundle_life
-    )
     record_bundle(act, "bundle.queued", bundle, region=start.deployment.region)
     return None
 

@@ -13,7 +13,7 @@ from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.engine import Operation
 from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import BlockedOn, Run, RunStatus
-from control_plane.ports.rows import Newest
+from control_plane.ports.rows import EnvelopeHistory, Newest, PlacedRun
 from tests.contracts.rows import store
 from tests.entities import Entities
 from tests.storage import Storage
@@ -85,6 +85,27 @@ def test_blocked_runs_are_found_by_what_they_wait_for_longest_first(
         assert blocked(BlockedOn.FOREIGN_LOCK, limit=9) == []
 
 
+def test_runs_come_with_what_they_are_for(storage: Storage, make: Entities, scene: Scene) -> None:
+    hub = make.hub()
+    place = make.deployment(None, kind=DeploymentKind.HUB, hub_id=hub.id)
+    store(storage, "hubs", hub)
+    store(storage, "deployments", place)
+    older, newer = (scene.run(scene.mine, number=number) for number in (1, 2))
+    of_platform = scene.run(place, tenant_id=None)
+    scene.run(scene.other)
+    asked = [newer.id, of_platform.id, older.id, "run_unknown"]
+    with storage.unit_of_work() as uow:
+        tenant = uow.tenants.need(scene.mine.tenant_id)
+        assert uow.queries.placed_runs(asked) == {
+            older.id: PlacedRun(run=older, deployment=scene.mine, tenant=tenant, is_newest=False),
+            newer.id: PlacedRun(run=newer, deployment=scene.mine, tenant=tenant, is_newest=True),
+            of_platform.id: PlacedRun(
+                run=of_platform, deployment=place, tenant=None, is_newest=True
+            ),
+        }
+        assert uow.queries.placed_runs([]) == {}
+
+
 def test_plan_heads_say_how_much_changes_and_what_cannot_be_undone(
     storage: Storage, make: Entities, scene: Scene
 ) -> None:
@@ -110,6 +131,45 @@ def test_plan_heads_say_how_much_changes_and_what_cannot_be_undone(
         }
         assert heads[plans[0].id].irreversible == plans[0].irreversible
         assert uow.queries.plan_heads([]) == {}
+
+
+# --- requests ----------------------------------------------------------------------------------
+def test_an_envelope_has_its_contract_and_its_newest_refusals(
+    storage: Storage, make: Entities, scene: Scene
+) -> None:
+    tenant = make.tenant()
+    contract = make.contract(tenant, envelope_id="envelope-1")
+    refusals = [make.refusal(envelope_id="envelope-1") for _ in range(3)]
+    others = make.refusal(envelope_id="envelope-2"), make.refusal(provider="adobe")
+    store(storage, "tenants", tenant)
+    store(storage, "contracts", contract)
+    store(storage, "refusals", *refusals, *others)
+    newest_first = [refused.id for refused in reversed(refusals)]
+    with storage.unit_of_work() as uow:
+        ask = uow.queries.envelope
+        assert ask("docusign", "envelope-1", refusals=2) == EnvelopeHistory(
+            contract_id=contract.id, refusals=newest_first[:2]
+        )
+        assert ask("docusign", "envelope-1", refusals=9).refusals == newest_first
+        assert ask("docusign", "envelope-2", refusals=9) == EnvelopeHistory(
+            contract_id=None, refusals=[others[0].id]
+        )
+        assert ask("docusign", "unknown", refusals=9) == EnvelopeHistory(
+            contract_id=None, refusals=[]
+        )
+
+
+def test_a_key_that_was_taken_is_durable_at_once(storage: Storage, make: Entities) -> None:
+    mine = make.idempotency()
+    with storage.unit_of_work() as uow:
+        assert uow.queries.claim_key(mine, dead_before=mine.created_at)
+    with storage.unit_of_work() as uow:
+        assert not uow.queries.claim_key(mine, dead_before=mine.created_at)
+        assert uow.idempotency.get(mine.id) == mine
+    with storage.unit_of_work() as uow:  # the connection is one with transactions again
+        uow.tenants.add(make.tenant())
+    with storage.unit_of_work() as uow:
+        assert uow.tenants.count() == 0
 
 
 # --- engine calls ------------------------------------------------------------------------------

@@ -269,10 +269,10 @@ def test_verification_shows_its_progress_and_its_limits(world: World) -> None:
 def test_back_pressure_tells_which_part_is_behind(world: World) -> None:
     def freshness() -> reading.Freshness:
         with world.auditor.connect() as connection:
-            reading.limit_to(connection, reading.ALL_TREES)
             return reading.freshness(connection)
 
-    assert freshness().problem() is None
+    for _ in range(12):  # as often as it takes until the server keeps the statement and its plan
+        assert freshness().problem() is None
     assert freshness().oldest_pending == timedelta(0)
     world.record(2)
     assert freshness().problem() is None

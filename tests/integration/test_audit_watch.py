@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from psycopg import Cursor
 from sqlalchemy import Connection, delete, event, update
 
 from control_plane.adapters.audit.trail import SqlTrail
+from control_plane.adapters.audit.watch import PORTION
 from control_plane.adapters.db.audit_tables import audit_entry
 from control_plane.adapters.db.engine import connect
 from control_plane.domain.errors import Unavailable
@@ -55,6 +57,23 @@ def test_a_look_reads_only_what_was_added(world: World, trail: SqlTrail) -> None
     world.settle()
     trail.look_on(1000)
     assert len(read) == looked + 1
+    assert trail.first_fault() == ""
+
+
+def test_a_look_pauses_between_portions_of_few_entries(world: World, trail: SqlTrail) -> None:
+    world.grow(ACME, 2 * PORTION + 10)
+    world.grow(OTHER, 20)
+    read: list[int] = []
+    pauses: list[int] = []  # how much was read before each
+
+    def note(_c: object, cursor: Cursor[object], statement: str, *_: object) -> None:
+        if "FROM audit_entry" in statement:
+            read.append(cursor.rowcount)
+
+    event.listen(world.auditor, "after_cursor_execute", note)
+    trail.look_on(1000, lambda _: pauses.append(sum(read)))
+    assert pauses == [PORTION, 2 * PORTION]
+    assert read == [PORTION, PORTION, 10 + 20]
     assert trail.first_fault() == ""
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, text, union
+from sqlalchemy import Connection, Text, select, text, true, union
 from sqlalchemy.dialects.postgresql import insert
 
+from control_plane.adapters.audit.given import rows_given
 from control_plane.adapters.audit.merkle import inclusion_proof
 from control_plane.adapters.audit.tiles import TreeHashes, parse_tile_path
 from control_plane.adapters.db.audit_grants import TREES_SETTING
@@ -32,15 +33,17 @@ ALL_TREES: Final = ("*",)
 MAX_PAGE: Final = 1000
 PENDING_LIMIT: Final = timedelta(seconds=60)
 UNSIGNED_LIMIT: Final = timedelta(minutes=5)
-_FRESHNESS: Final = """
+_FRESHNESS: Final = text("""
     SELECT
-        (SELECT clock_timestamp() - min(enqueued_at) FROM audit_pending WHERE tenant_id NOT IN
-            (SELECT tenant_id FROM audit_tree WHERE held IS NOT NULL)),
-        (SELECT clock_timestamp() - min(unsigned_since) FROM audit_tree
-            WHERE unsigned_since IS NOT NULL AND held IS NULL),
-        (SELECT jsonb_object_agg(tenant_id, held) FROM audit_tree WHERE held IS NOT NULL)
-"""
-_FRESHNESS_OF_ALL: Final = f"SELECT set_config('{TREES_SETTING}', '*', true);{_FRESHNESS}"
+        CASE WHEN set_config(:setting, '*', true) = '*' THEN
+            (SELECT clock_timestamp() - min(enqueued_at) FROM audit_pending WHERE tenant_id NOT IN
+                (SELECT tenant_id FROM audit_tree WHERE held IS NOT NULL)) END,
+        CASE WHEN set_config(:setting, '*', true) = '*' THEN
+            (SELECT clock_timestamp() - min(unsigned_since) FROM audit_tree
+                WHERE unsigned_since IS NOT NULL AND held IS NULL) END,
+        CASE WHEN set_config(:setting, '*', true) = '*' THEN
+            (SELECT jsonb_object_agg(tenant_id, held) FROM audit_tree WHERE held IS NOT NULL) END
+""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +131,23 @@ def newest_checkpoint(
     return None if row is None else StoredCheckpoint(**row._mapping)
 
 
+def newest_checkpoints(connection: Connection, trees: Sequence[str]) -> dict[str, StoredCheckpoint]:
+    """Return the newest checkpoint of each of some trees; none for a tree that has none."""
+    given = rows_given([(tree,) for tree in trees], tree=Text)
+    newest = (
+        select(audit_checkpoint.c.size, audit_checkpoint.c.note, audit_checkpoint.c.signed_at)
+        .where(audit_checkpoint.c.tenant_id == given.c.tree)
+        .order_by(audit_checkpoint.c.size.desc())
+        .limit(1)
+        .lateral("newest")
+    )
+    rows = connection.execute(select(given.c.tree, newest).join_from(given, newest, true()))
+    return {
+        row.tree: StoredCheckpoint(size=row.size, note=row.note, signed_at=row.signed_at)
+        for row in rows
+    }
+
+
 def mark_served(connection: Connection, tree: str, size: int) -> None:
     """Note that somebody is given the checkpoint of that size, who may keep it."""
     connection.execute(
@@ -197,24 +217,13 @@ def tile(connection: Connection, tree: str, path: str) -> bytes | None:
 
 
 def freshness(connection: Connection) -> Freshness:
-    """Return how far the logs are behind, by the clock of the database."""
-    return _freshness(connection.execute(text(_FRESHNESS)).one())
+    """Return how far all logs are behind, by the clock of the database; outside of a transaction.
 
-
-def freshness_of_all(connection: Connection) -> Freshness:
-    """Return what ``freshness`` does for all trees, outside of a transaction.
-
-    Every mutation asks this, so it is one message with two statements: the database takes both as
-    one transaction, and what the first one sets ends with it.
+    Every mutation asks this, so it is one statement that the server has prepared: CASE has the
+    setting made before it looks at a table, and with the statement the setting ends.
     """
-    alone = connection.execution_options(isolation_level="AUTOCOMMIT", no_parameters=True)
-    cursor = alone.exec_driver_sql(_FRESHNESS_OF_ALL).cursor
-    cursor.nextset()
-    return _freshness(cursor.fetchone() or (None, None, None))
-
-
-def _freshness(row: Sequence[Any]) -> Freshness:
-    pending, unsigned, held = row
+    alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+    pending, unsigned, held = alone.execute(_FRESHNESS, {"setting": TREES_SETTING}).one()
     return Freshness(
         oldest_pending=pending or timedelta(0), oldest_unsigned=unsigned or timedelta(0),
         held=held or {},

@@ -10,7 +10,6 @@ from sqlalchemy import (
     ARRAY,
     Connection,
     Engine,
-    LargeBinary,
     Text,
     Uuid,
     bindparam,
@@ -21,13 +20,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from control_plane.adapters.audit.given import Bytes
 from control_plane.adapters.db.audit_tables import audit_disclosure, audit_pending
 from control_plane.domain.audit import SALT_BYTES, AuditEvent, encode_body, event_uuid
 from control_plane.domain.canonical import canonical_json
 from control_plane.domain.errors import AuditUnavailable
 
 DEADLINE_MS: Final = 2000
-_COLUMNS: Final = {"event_id": Uuid, "tenant_id": Text, "body": LargeBinary}
+_COLUMNS: Final = {"event_id": Uuid, "tenant_id": Text, "body": Bytes}
 # one text for any number of events, made once: every mutation writes some
 _INSERT: Final = audit_pending.insert().from_select(
     list(_COLUMNS),

@@ -40,7 +40,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from control_plane.adapters.audit.given import rows_given
+from control_plane.adapters.audit.given import Bytes, rows_given
 from control_plane.adapters.audit.merkle import Frontier, leaf_hash
 from control_plane.adapters.audit.tiles import keep_subtrees
 from control_plane.adapters.db.audit_tables import (
@@ -183,7 +183,7 @@ class _Batch:
         fork one.
         """
         given = rows_given(
-            self._moves, tree=Text, old_size=BigInteger, size=BigInteger, frontier=LargeBinary
+            self._moves, tree=Text, old_size=BigInteger, size=BigInteger, frontier=Bytes
         )
         moved = connection.execute(
             update(audit_tree)
@@ -197,8 +197,8 @@ class _Batch:
         if moved.rowcount != len(self._moves):
             raise TreeMoved
         entries = rows_given(
-            self._entries, tree=Text, idx=BigInteger, event=Uuid, entry=LargeBinary,
-            leaf=LargeBinary,
+            self._entries, tree=Text, idx=BigInteger, event=Uuid, entry=Bytes,
+            leaf=Bytes,
         )  # fmt: skip
         names = ["tenant_id", "idx", "event_id", "entry", "leaf"]
         connection.execute(insert(audit_entry).from_select(names, select(entries)))

@@ -42,8 +42,10 @@ class SqlTrail:
         """Return the first fault that ``look_on`` has found and that is there still, or ''."""
         return next(iter(list(self._watch.faults.values())), self._key_fault)
 
-    def look_on(self, entries: int) -> None:
+    def look_on(self, entries: int, pause: Callable[[float], object] = lambda _: None) -> None:
         """Verify at most ``entries`` more, from where the last look ended; never a whole log again.
+
+        ``pause`` is called now and then with the seconds of work since it was called last.
 
         Without the signer's public key the database names the keys itself, which is a fault: then
         anyone who can write the database can sign it again.
@@ -54,12 +56,12 @@ class SqlTrail:
             self._key_fault = ""
         except KeyFileUnusable as error:
             self._key_fault = f"{error}: the logs are compared with keys from the database alone"
-        self._watch.look_on(entries, keys)
+        self._watch.look_on(entries, keys, pause)
 
     def pressure(self) -> Pressure:
         """Return what must wait for the logs now."""
         with translated(), self._engine().connect() as connection:
-            found = reading.freshness_of_all(connection)
+            found = reading.freshness(connection)
         return Pressure(behind=found.problem() or "", held=found.held)
 
     def events(

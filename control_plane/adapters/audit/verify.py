@@ -8,11 +8,23 @@ without them the database vouches for itself, and the report says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Connection,
+    Engine,
+    Row,
+    Text,
+    any_,
+    func,
+    literal,
+    select,
+    true,
+)
 
 from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.checks import (
@@ -22,6 +34,7 @@ from control_plane.adapters.audit.checks import (
     StoredEntry,
     check_checkpoint,
 )
+from control_plane.adapters.audit.given import rows_given
 from control_plane.adapters.audit.merkle import Frontier
 from control_plane.adapters.audit.note import (
     Checkpoint,
@@ -43,6 +56,7 @@ from control_plane.domain.audit import event_id
 from control_plane.domain.deployment import PLATFORM
 
 _PAGE: Final = 2000
+_ENTRY: Final = (audit_entry.c.idx, audit_entry.c.event_id, audit_entry.c.entry, audit_entry.c.leaf)
 _HOST: Final = re.compile(r"[a-z0-9.-]{1,253}")
 
 
@@ -118,7 +132,8 @@ def _verify_tree(
 ) -> TreeReport:
     origin = tree_origin(host, tree)
     findings = Findings()
-    keys = keys_of(connection, tree, origin, public_keys)
+    stored = stored_keys(connection, [tree]).get(tree, ())
+    keys = keys_in_force(stored, origin, public_keys)
     heads = _heads(connection, tree, origin, keys, findings)
     pin_heads = _pin_heads(pins, origin, keys, public_keys, findings)
     check = LogCheck(tree, heads.values(), pin_heads, findings, now=datetime.now(UTC))
@@ -126,8 +141,8 @@ def _verify_tree(
         select(audit_tree.c.size, audit_tree.c.frontier).where(audit_tree.c.tenant_id == tree)
     ).one_or_none()
     total = 0 if end is None else end.size
-    for stored in stored_entries(connection, tree):
-        check.add(stored)
+    for entry in _stored_entries(connection, tree):
+        check.add(entry)
     root = check.finish()
     if check.entries == 0 and not heads:
         findings.add(Verdict.GAP, "the log does not exist")
@@ -171,13 +186,21 @@ def _pins_by_tree(host: str, pins: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def keys_of(
-    connection: Connection, tree: str, origin: str, public_keys: Sequence[bytes] | None
+def stored_keys(connection: Connection, trees: Sequence[str]) -> dict[str, list[Row[Any]]]:
+    """Return what the table says of the keys of some trees."""
+    query = select(audit_key).where(audit_key.c.tenant_id == any_(literal(trees, ARRAY(Text))))
+    found: dict[str, list[Row[Any]]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.tenant_id, []).append(row)
+    return found
+
+
+def keys_in_force(
+    stored: Iterable[Row[Any]], origin: str, public_keys: Sequence[bytes] | None
 ) -> list[KeyInForce]:
     """Return the keys in force: what the table says of them, and of trusted keys alone."""
-    rows = connection.execute(select(audit_key).where(audit_key.c.tenant_id == tree)).all()
     found = []
-    for row in rows:
+    for row in stored:
         try:
             key = VerifierKey.parse(row.vkey)
         except NoteInvalid:
@@ -227,28 +250,41 @@ def _pin_heads(
     return heads
 
 
-def stored_entries(
-    connection: Connection, tree: str, start: int = 0, end: int | None = None
-) -> Iterator[StoredEntry]:
-    """Read the entries of a tree from index ``start`` up to, not including, ``end``."""
-    query = (
-        select(audit_entry.c.idx, audit_entry.c.event_id, audit_entry.c.entry, audit_entry.c.leaf)
-        .where(audit_entry.c.tenant_id == tree)
-        .order_by(audit_entry.c.idx)
-    )
-    if end is None or end - start > _PAGE:  # few come at once: a cursor is three messages more
-        query = query.execution_options(yield_per=_PAGE)
-    if start:
-        query = query.where(audit_entry.c.idx >= start)
-    if end is not None:
-        query = query.where(audit_entry.c.idx < end)
-    for row in connection.execute(query):
-        yield StoredEntry(
-            idx=row.idx,
-            event_id=event_id(row.event_id),
-            entry=bytes(row.entry),
-            leaf=bytes(row.leaf),
+def _stored_entries(connection: Connection, tree: str) -> Iterator[StoredEntry]:
+    """Read the entries of a tree."""
+    query = select(*_ENTRY).where(audit_entry.c.tenant_id == tree).order_by(audit_entry.c.idx)
+    for row in connection.execute(query.execution_options(yield_per=_PAGE)):
+        yield _stored_entry(row)
+
+
+def entries_between(
+    connection: Connection, spans: Sequence[tuple[str, int, int]]
+) -> dict[str, list[StoredEntry]]:
+    """Return entries by tree: of each span's tree from an index up to, not including, another."""
+    given = rows_given(spans, tree=Text, start=BigInteger, end=BigInteger)
+    of_span = (
+        select(*_ENTRY)
+        .where(
+            audit_entry.c.tenant_id == given.c.tree,
+            audit_entry.c.idx >= given.c.start,
+            audit_entry.c.idx < given.c.end,
         )
+        .lateral("of_span")
+    )
+    query = select(given.c.tree, of_span).join_from(given, of_span, true())
+    found: dict[str, list[StoredEntry]] = {}
+    for row in connection.execute(query.order_by(given.c.tree, of_span.c.idx)):
+        found.setdefault(row.tree, []).append(_stored_entry(row))
+    return found
+
+
+def _stored_entry(row: Any) -> StoredEntry:
+    return StoredEntry(
+        idx=row.idx,
+        event_id=event_id(row.event_id),
+        entry=bytes(row.entry),
+        leaf=bytes(row.leaf),
+    )
 
 
 def _is_frontier(size: int, content: bytes, root: bytes) -> bool:

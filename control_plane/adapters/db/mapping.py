@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import Row, Table
+from sqlalchemy import Table
 
 from control_plane.adapters.db import run_tables, tables
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover
@@ -18,6 +19,7 @@ from control_plane.domain.plan import Plan
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import Run, RunEvent
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
+from control_plane.domain.timers import Timer
 from control_plane.ports.rows import IdempotencyRecord
 
 T = TypeVar("T")
@@ -37,8 +39,8 @@ class Mapped(Generic[T]):
         """Return the row of an entity; the columns' types convert its values."""
         return {name: getattr(entity, name) for name in self.names}
 
-    def to_entity(self, row: Row[Any]) -> T:
-        """Return the entity of a row."""
+    def to_entity(self, row: Sequence[Any]) -> T:
+        """Return the entity of a row: the values of its columns in their order."""
         return self.entity(**dict(zip(self.names, row, strict=True)))
 
 
@@ -64,9 +66,10 @@ LINK: Final = Mapped(DownloadLink, tables.download_link)
 RECEIPT: Final = Mapped(Receipt, tables.receipt)
 IDEMPOTENCY: Final = Mapped(IdempotencyRecord, tables.idempotency_record)
 DOCUMENT: Final = Mapped(LoadedDocument, tables.rules_document)
+TIMER: Final = Mapped(Timer, run_tables.timer)
 
 MAPPED: Final[tuple[Mapped[Any], ...]] = (
     TENANT, CONTRACT, REQUEST, REFUSAL, HUB, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL, EVIDENCE,
     RUN_EVENT, PLAN, APPROVAL, BARRED, DECISION, BUNDLE, HANDOVER, LINK, RECEIPT, IDEMPOTENCY,
-    DOCUMENT,
+    DOCUMENT, TIMER,
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Delete,
     FromClause,
     Integer,
+    Row,
     Select,
     Table,
     Text,
@@ -41,7 +43,7 @@ from control_plane.domain.deployment import DeploymentKind
 from control_plane.domain.engine import Operation
 from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import BlockedOn, Run, RunStatus
-from control_plane.ports.rows import IdempotencyRecord, Newest
+from control_plane.ports.rows import EnvelopeHistory, IdempotencyRecord, Newest, PlacedRun
 
 T = TypeVar("T")
 _run, _call, _bundle = run_tables.run, run_tables.engine_call, tables.bundle
@@ -70,6 +72,29 @@ def _newest_of_tenants() -> Select[Any]:
     query = select(_OWNERS.c.value, run.c.id, run.c.error, bundle.c.id, bundle.c.error)
     rows = _OWNERS.outerjoin(run, true()).outerjoin(bundle, true())
     return query.select_from(rows)
+
+
+def _placed_runs() -> Select[Any]:
+    run, place, tenant = _run, tables.deployment, tables.tenant
+    others = _run.alias("other")
+    newer = select(others.c.id).where(
+        others.c.deployment_id == run.c.deployment_id, others.c.number > run.c.number
+    )
+    rows = _OWNERS.join(run, run.c.id == _OWNERS.c.value)
+    rows = rows.join(place, place.c.id == run.c.deployment_id)
+    rows = rows.outerjoin(tenant, tenant.c.id == run.c.tenant_id)
+    return select(~newer.exists(), *run.c, *place.c, *tenant.c).select_from(rows)
+
+
+def _envelope() -> Select[Any]:
+    contract, refused = tables.contract, tables.refused_request
+    given = bindparam("provider", type_=Text), bindparam("envelope_id", type_=Text)
+    known, newest = (
+        select(table.c.id).where(table.c.provider == given[0], table.c.envelope_id == given[1])
+        for table in (contract, refused)
+    )
+    newest = newest.order_by(refused.c.id.desc()).limit(bindparam("refusals", type_=Integer))
+    return select(known.scalar_subquery(), func.array(newest.scalar_subquery()))
 
 
 def _claim() -> Any:
@@ -147,6 +172,23 @@ _NEWEST: Final = _newest_of_tenants()
 _TO_STOP: Final = _to_stop()
 _SLICES: Final = _slices()
 _FORGET_CALLS: Final = _forget_calls()
+_PLACED_RUNS: Final = _placed_runs()
+_ENVELOPE: Final = _envelope()
+
+
+def _placed_run(row: Row[Any]) -> PlacedRun:
+    values = iter(row)
+    is_newest = next(values)
+    run, place, tenant = (
+        list(islice(values, len(mapped.names)))
+        for mapped in (mapping.RUN, mapping.DEPLOYMENT, mapping.TENANT)
+    )
+    return PlacedRun(
+        run=mapping.RUN.to_entity(run),
+        deployment=mapping.DEPLOYMENT.to_entity(place),
+        tenant=mapping.TENANT.to_entity(tenant) if tenant[0] is not None else None,
+        is_newest=is_newest,
+    )
 
 
 class SqlQueries:
@@ -163,6 +205,12 @@ class SqlQueries:
     def newest_runs(self, deployment_ids: Sequence[str]) -> Collection[str]:
         """Return the ids of the newest runs of some deployments."""
         return self._newest(_run, deployment_ids)
+
+    def placed_runs(self, run_ids: Sequence[str]) -> Mapping[str, PlacedRun]:
+        """Return some runs by id, each with its deployment and tenant."""
+        with translated():
+            rows = self._connection.execute(_PLACED_RUNS, {"owners": list(run_ids)}).all()
+        return {placed.run.id: placed for placed in map(_placed_run, rows)}
 
     def newest_bundles(self, deployment_ids: Sequence[str]) -> Collection[str]:
         """Return the ids of the newest bundles of some deployments."""
@@ -245,6 +293,13 @@ class SqlQueries:
             found: dict[str, int] = {str(hub): int(count) for hub, count in rows}
         return {hub_id: found.get(hub_id, 0) for hub_id in hub_ids}
 
+    def envelope(self, provider: str, envelope_id: str, *, refusals: int) -> EnvelopeHistory:
+        """Return what became of an envelope before, with at most so many refusals."""
+        given = {"provider": provider, "envelope_id": envelope_id, "refusals": refusals}
+        with translated():
+            known, refused = self._connection.execute(_ENVELOPE, given).one()
+        return EnvelopeHistory(contract_id=known, refusals=refused)
+
     def newest_of_tenants(self, tenant_ids: Sequence[str]) -> Mapping[str, Newest]:
         """Return each tenant's newest run and newest bundle."""
         with translated():
@@ -255,11 +310,13 @@ class SqlQueries:
     def claim_key(self, mine: IdempotencyRecord, *, dead_before: datetime) -> bool:
         """Take a key that nobody has, that has expired, or whose holder died; tell whether.
 
-        A holder without an answer that took it before ``dead_before`` has died.
+        A holder without an answer that took it before ``dead_before`` has died. It is durable at
+        once, without a commit: one message in place of three.
         """
         given = {**_values_of(mine), "dead_before": dead_before}
         with translated():
-            return self._connection.execute(_CLAIM, given).one_or_none() is not None
+            alone = self._connection.execution_options(isolation_level="AUTOCOMMIT")
+            return alone.execute(_CLAIM, given).one_or_none() is not None
 
     def answer_key(self, answered: IdempotencyRecord) -> bool:
         """Keep the answer of a key if it is still that of ``answered``; tell whether it is."""

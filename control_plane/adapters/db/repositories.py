@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum
 from functools import cache
@@ -47,6 +48,23 @@ _OF: Final[Mapping[type[Any], Mapped[Any]]] = {mapped.entity: mapped for mapped 
 Known = dict[tuple[str, str], Any]
 
 
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """Let what is refused in the block undo the block alone: the transaction continues.
+
+    SQLAlchemy's ``begin_nested`` does the same with statements that cost more to prepare than to
+    do. The savepoint ends with its transaction, or is hidden by the next one: to release it would
+    be one message more for each row that is written.
+    """
+    connection.exec_driver_sql("SAVEPOINT alone")
+    try:
+        yield
+    except BaseException:
+        if not connection.invalidated:
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT alone")
+        raise
+
+
 def add_rows(connection: Connection, known: Known, *entities: Any) -> None:
     """Insert entities of whatever kinds in as few statements as it takes.
 
@@ -61,7 +79,10 @@ def add_rows(connection: Connection, known: Known, *entities: Any) -> None:
                 for name, value in mapped.to_row(entity).items()
             }
             connection.execute(_insertion(kinds), values)
-    known.update({(_OF[type(entity)].table.name, entity.id): entity for entity in entities})
+    for entity in entities:
+        mapped = _OF[type(entity)]
+        if "id" in mapped.names:
+            known[mapped.table.name, entity.id] = entity
 
 
 def _portions(entities: Sequence[object]) -> Iterator[list[tuple[Mapped[Any], object]]]:

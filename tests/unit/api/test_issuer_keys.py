@@ -173,6 +173,29 @@ def test_who_calls_is_said_at_once_only_while_the_key_is_here() -> None:
     assert identity.known(good) is None
 
 
+def test_a_token_that_was_good_is_refused_when_its_key_or_its_time_is_gone() -> None:
+    ticks, now, shown = [0.0], [time.time()], [[public(ED)]]
+    identity = Identity(
+        rules=RULES, fetch=lambda: {"keys": shown[0]}, ticks=lambda: ticks[0], now=lambda: now[0]
+    )
+    good = token(ED, "Ed25519")
+    actor = identity.actor_of(good)
+    assert identity.actor_of(good) == identity.known(good) == actor
+    now[0] += 100 * 3600
+    with pytest.raises(TokenRefused, match="expired"):
+        identity.actor_of(good)
+    assert identity.known(good) is None
+    now[0] -= 100 * 3600
+    assert identity.actor_of(good) == actor
+    # the issuer takes the key back, and shows another one under the same id
+    shown[0] = [public(OKPKey.generate_key("Ed25519", {"kid": str(ED.kid)}))]
+    ticks[0] += KEYS_LIFE_SECONDS
+    with pytest.raises(TokenRefused) as refused:
+        identity.actor_of(good)
+    assert refused.value.reason == "signature"
+    assert identity.known(good) is None
+
+
 def test_two_keys_may_have_one_id() -> None:
     other = RSAKey.generate_key(2048, {"kid": "same"})
     first = RSAKey.import_key(RSA.as_dict(private=True), {"kid": "same"})
