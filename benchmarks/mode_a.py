@@ -20,7 +20,6 @@ import psutil
 
 from benchmarks.figures import Figure, median_and_range
 from benchmarks.site import REGION, Site, request_body
-from stacks.engine.backend import engine_url
 
 _MANY = 16
 _AT_ONCE = 2
@@ -115,8 +114,11 @@ class _Sides:
         return seconds
 
     def wait_until_ready(self, tenant_id: str) -> dict[str, Any]:
-        """Ask until the tenant is ready, and return it."""
-        while True:
+        """Follow the tenant's run to its end, as `tenantctl run watch` does; return the tenant."""
+        run_id = self._site.automation.get(f"/v1/tenants/{tenant_id}")["run_id"]
+        for _ in self._site.ops.events(run_id):
+            pass
+        while True:  # the run has ended: this is for the moment until the tenant says so
             tenant: dict[str, Any] = self._site.automation.get(f"/v1/tenants/{tenant_id}")
             if tenant["status"] == "ready":
                 return tenant
@@ -144,7 +146,8 @@ class _Sides:
             "stack": f"bare{number}.production.a",
             "program": "mode_a.slice",
             "spec": slice_spec(f"bare{number}", self._site.hub()),
-            "backend_url": engine_url(f"file://{self._folder / 'bare-state'}"),
+            # without notes beside each file, which would only cost it time
+            "backend_url": f"file://{self._folder / 'bare-state'}?metadata=skip",
             "folder": str(self._folder / "bare" / str(number)),
             "cli": str(self._site.parts._cli()),
             "passphrase": "bench-passphrase",

@@ -24,7 +24,7 @@ from control_plane.domain.errors import SettingInvalid
 from control_plane.production import refuse_in_production, refuse_open_transport
 
 PREFIX = "TENANTPLANE_"
-STATE_SCHEMES: Final = ("file://", "s3://", "postgres://")
+STATE_SCHEMES: Final = ("file://", "s3://", "postgres://", "postgresql://")
 OBJECTS_SCHEMES: Final = ("file:///", "s3://")
 _LONGEST_NAME: Final = 60
 _WORKER_ID: Final = rf"^[A-Za-z0-9_.-]{{3,{_LONGEST_NAME}}}$"
@@ -201,10 +201,6 @@ class Settings(BaseSettings):
     def _is_a_backend(cls, url: SecretStr | None) -> SecretStr | None:
         if url is None or url.get_secret_value().startswith(STATE_SCHEMES):
             return url
-        if url.get_secret_value().startswith("postgresql://"):
-            raise ValueError(
-                "the engine takes postgresql:// for a URL of its cloud service; write postgres://"
-            )
         raise ValueError(f"a state backend must start with one of {', '.join(STATE_SCHEMES)}")
 
     @field_validator("objects_url")

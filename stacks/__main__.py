@@ -1,7 +1,8 @@
 """``python -m stacks``: serve one request of the control plane; see ``stacks.runner``.
 
-With ``--serve SECONDS [sandbox]`` it is the parent that forks such runners; see
-``stacks.forkserver``.
+- ``--serve SECONDS [sandbox]``: be the parent that forks such runners, see ``stacks.forkserver``.
+- ``--read``: serve a state to a person's `pulumi`, see ``stacks.engine.keeper``.
+- ``--convert``: take over a state of an earlier release, see ``stacks.engine.converting``.
 """
 
 import gc
@@ -19,5 +20,13 @@ if __name__ == "__main__":
         from stacks.forkserver import serve
 
         serve(idle_seconds=float(sys.argv[2]), sandbox=sys.argv[3:] == ["sandbox"])
+    elif sys.argv[1:] == ["--read"]:
+        from stacks.engine.keeper import serve_reader
+
+        serve_reader()
+    elif sys.argv[1:] == ["--convert"]:
+        from stacks.engine.converting import convert_one
+
+        convert_one()
     else:
         exit_now(main())

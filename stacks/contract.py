@@ -99,14 +99,6 @@ class Secrets(Message):
     hmac_key: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class Mark(Message):
-    """An earlier call of the deployment: where it ran and which processes may hold its lock."""
-
-    call_id: str
-    host: str
-    pids: tuple[int, ...] = ()
-
-
 class Request(Message):
     """The first line."""
 
@@ -117,19 +109,17 @@ class Request(Message):
     program: Program
     spec: dict[str, Any] = Field(default_factory=dict)
     cloud: Cloud
-    backend_url: str = Field(pattern=r"^(file|s3|postgres)://")  # never Pulumi Cloud
+    backend_url: str = Field(pattern=r"^(file|s3|postgres(ql)?)://")  # never Pulumi Cloud
     work_folder: str  # private folder of the call, mode 0700, made and removed by the runner
     cli: str  # path of the pulumi binary
     cli_version: str  # what it says of itself, such as v3.259.0
     secrets: Secrets
-    stack_salt: str | None = None
-    encrypted_key: str | None = None
+    has_state: bool = False  # the stack was applied before: a backend without it is another one
     gate: bool = False  # `up`: wait for the answer to `planned`
     verify: bool = True  # `up`: afterwards do what `look` does
     deadlines: Deadlines = Deadlines()
-    break_locks: tuple[str, ...] = ()  # clean_up: uuids that a dead call of ours left
+    break_locks: tuple[str, ...] = ()  # clean_up: what a dead call of ours left
     end_calls: tuple[str, ...] = ()  # clean_up: call ids whose processes are ended first
-    marks: tuple[Mark, ...] = ()  # inspect: earlier calls, by which their locks are told
 
 
 class PropertyChange(Message):
@@ -196,11 +186,7 @@ class PlannedParts(Message):
 
 
 class Event(Message):
-    """Progress. ``kind``: phase, resource, diagnostic, engine, detail.
-
-    ``engine`` is {pid, host} of a process that can take the stack's lock, sent as soon as it
-    exists; ``detail`` is everything else that the engine reports.
-    """
+    """Progress. ``kind``: phase, resource, diagnostic, detail, which is everything else."""
 
     message: Literal["event"] = "event"
     seq: int
@@ -218,8 +204,6 @@ class Planned(Message):
     operations: tuple[PlannedOperation, ...]
     resources: tuple[PlannedResource, ...]
     outputs: tuple[OutputChange, ...] = ()
-    stack_salt: str | None
-    encrypted_key: str | None
 
 
 class Applied(Message):
@@ -251,7 +235,7 @@ class Look(Message):
 
 
 class Lock(Message):
-    """A lock of the stack. ``call_id`` is the marked call that made it.
+    """Who holds the stack: the call, and its process that writes the state.
 
     ``alive`` says whether the process that holds it exists, None when that is unknown.
     """
@@ -304,8 +288,6 @@ class Result(Message):
     resolved: tuple[Resolved, ...] = ()
     ended_pids: tuple[int, ...] = ()
     broken_locks: tuple[str, ...] = ()
-    stack_salt: str | None = None
-    encrypted_key: str | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
 
 

@@ -36,6 +36,7 @@ _MODULES: Final = (
     "stacks.engine.cleaning",
     "stacks.engine.looking",
     "stacks.engine.inspecting",
+    "stacks.engine.keeper",
     "stacks.engine.resolving",
     "stacks.sandbox.provider",
 )

@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,9 +102,11 @@ def _request(line: bytes) -> Request:
 
 def _run(request: Request, channel: Channel, guard: Guard) -> Result:
     from stacks.engine import processes  # noqa: PLC0415 - after the fork
-    from stacks.engine.backend import backend_for, salt_of  # noqa: PLC0415
+    from stacks.engine.backend import backend_for  # noqa: PLC0415
     from stacks.engine.call import Call  # noqa: PLC0415
+    from stacks.engine.failures import CallFailed  # noqa: PLC0415
     from stacks.engine.folder import make_folder, write_folder  # noqa: PLC0415
+    from stacks.engine.sealing import Sealer  # noqa: PLC0415
 
     inbox = Inbox()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -119,18 +122,26 @@ def _run(request: Request, channel: Channel, guard: Guard) -> Result:
         stop_seconds=request.deadlines.stop_seconds,
     )
     make_folder(root, request.call_id)
-    spared = {guard.pid}
     call: Call | None = None
     try:
-        backend = backend_for(request.backend_url, request.stack, endpoint=request.cloud.endpoint)
-        salt = salt_of(backend.state())
-        call = Call(request, channel, inbox, write_folder(request, salt), backend, guard)
-        call.cli.spared |= spared
+        sealer = Sealer(request.secrets.passphrase, request.stack)
+        backend = backend_for(
+            request.backend_url,
+            request.stack,
+            engine=request.cli_version,
+            key_mark=sealer.mark,
+            endpoint=request.cloud.endpoint,
+        )
+        call = Call(request, channel, inbox, write_folder(request), backend, guard, sealer)
+        call.cli.spared.add(guard.pid)
         return operation(call)
     finally:
         if call is not None and call.host is not None:
             call.host.close()
-        processes.end_descendants(spare=spared)
+        processes.end_descendants(spare={guard.pid} if call is None else call.cli.spared)
+        if call is not None:
+            with suppress(CallFailed):  # the guard sees to it again
+                call.give_back()
         remove_folder(root, request.call_id)
 
 

@@ -142,7 +142,7 @@ class Entities:
         now = self.clock.now()
         facts = {
             "id": f"{run.id}.{number}", "run_id": run.id, "deployment_id": run.deployment_id,
-            "number": number, "worker": "worker-1", "host": "host-a", "pids": (4711,),
+            "number": number, "worker": "worker-1", "host": "host-a",
             "begun_at": now, "deadline_at": now + timedelta(hours=1),
         }  # fmt: skip
         return CallRecord(**self._facts(facts, changes))

@@ -7,11 +7,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from typing import Any, Final, Literal
 
 from control_plane.domain.engine import (
-    CallMark,
     Check,
     LockInfo,
     Look,
@@ -48,7 +48,6 @@ from tests.scripted_stacks import (
     plan_of,
     refuse_protected,
     refuse_unfit,
-    seen,
 )
 
 HOST: Final = "host-a"
@@ -185,17 +184,17 @@ class ScriptedEngine:
             on_events([("phase", {"phase": "verify", "status": "started"})])
             return self._look(stack)
 
-    def inspect(self, call: EngineCall, *, marks: Sequence[CallMark]) -> StackInspection:
+    def inspect(self, call: EngineCall) -> StackInspection:
         """Tell, without changing anything, what earlier calls have left on the stack."""
         with self._called("inspect", call) as stack:
             if stack is None:
                 return StackInspection()
             return StackInspection(
                 locks=tuple(
-                    seen(lock, marks, alive=self.alive if lock.host == HOST else None)
+                    replace(lock, alive=self.alive if lock.host == HOST else None)
                     for lock in stack.locks.values()
                 ),
-                state_digest=stack.state_digest(),
+                state_digest=stack.state_digest() if stack.exists else None,
                 written_by=stack.written_by,
             )
 
@@ -266,7 +265,10 @@ class ScriptedEngine:
             if self.outages:
                 raise self.outages.popleft()
             self.during(what, call)
-            yield self.stacks.get(call.stack)
+            stack = self.stacks.get(call.stack)
+            if call.has_state and (stack is None or not stack.exists):
+                raise EngineFailed("the state backend has nothing of this stack", reason="backend")
+            yield stack
         finally:
             with self._mutex:
                 self._running.discard(call.call_id)
@@ -292,7 +294,6 @@ class ScriptedEngine:
     ) -> Iterator[None]:
         """Hold a stack for a change; a process that dies leaves its lock behind."""
         pid = next(self._pids)
-        on_events([("engine", {"pid": pid, "host": HOST})])
         lock = self._take_lock(stack, call.call_id, host=HOST, user="us", pid=pid)
         is_dead = False
         try:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from control_plane.domain.canonical import digest
 from control_plane.domain.engine import (
-    CallMark,
     LockInfo,
     Operation,
     OutputChange,
@@ -36,6 +35,11 @@ class ScriptedStack:
     lost: set[str] = field(default_factory=set)  # in the state, and not in the cloud any more
     updates: int = 0
     written_by: str | None = None  # call whose update left this state; None: no call of ours
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a state: a plan makes none."""
+        return bool(self.updates or self.resources or self.pending)
 
     def state_digest(self) -> str:
         """Return the digest of everything but the locks."""
@@ -79,8 +83,6 @@ def plan_of(
             "program": digest([call.program, program_version]),
             "versions": digest({"engine": VERSION}),
         },
-        stack_salt=call.stack_salt or f"v1:{digest(call.stack)[7:23]}",
-        encrypted_key=call.encrypted_key,
     )
 
 
@@ -123,12 +125,6 @@ def refuse_protected(stack: ScriptedStack, plan: EnginePlan) -> None:
     kept = [urn for urn in taken if stack.resources[urn]["protect"]]
     if kept:
         raise EngineFailed(f"the plan takes what is protected: {kept[0]}", reason="protected")
-
-
-def seen(lock: LockInfo, marks: Sequence[CallMark], *, alive: bool | None) -> LockInfo:
-    """Return a lock as an inspection tells it: of a call whose mark has its process, or of none."""
-    found = (mark for mark in marks if mark.host == lock.host and lock.pid in mark.pids)
-    return replace(lock, call_id=next((mark.call_id for mark in found), None), alive=alive)
 
 
 def failed(

@@ -14,7 +14,7 @@ from api.schemas.views import DecisionView, OutputsView, Page, RequestView, Tena
 from api.strict_json import StrictRoute
 from control_plane.domain.facts import Facts
 from control_plane.domain.tenant import TenantStatus
-from control_plane.services import provisioning, tenants
+from control_plane.services import modes, provisioning, tenants
 from control_plane.services.performing import perform
 from control_plane.workflows.core import Act, Caller
 
@@ -87,7 +87,7 @@ def get_request(have: SharedDep, who: CallerDep, request_id: str) -> RequestView
 def resolve_mode(have: SharedDep, who: CallerDep, body: bodies.Facts) -> DecisionView:
     """Show which mode the given facts lead to, and why; nothing is stored."""
     facts = Facts.from_document(bodies.plain(body))
-    return DecisionView(**perform(have.core, who, provisioning.resolve_mode, facts).to_document())
+    return DecisionView(**perform(have.core, who, modes.resolve_mode, facts).to_document())
 
 
 @router.get("/tenants")

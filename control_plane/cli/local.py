@@ -9,10 +9,10 @@ import getpass
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,6 +28,7 @@ from control_plane.domain.errors import NotFound, SettingInvalid, Unavailable
 
 if TYPE_CHECKING:
     from control_plane.bootstrap import Parts
+    from control_plane.workflows.core import Caller
 
 keys = typer.Typer(no_args_is_help=True, help="Keys of an installation.")
 stack = typer.Typer(no_args_is_help=True, help="Stacks, for the plain `pulumi` command.")
@@ -248,36 +249,85 @@ def create_keys(
         typer.echo(f"{key:<7} {'made' if key in made else 'kept'}  {home.key(key)}")
 
 
-@stack.command("passphrase")
-def passphrase(
+@stack.command("open", context_settings={"ignore_unknown_options": True})
+def open_stack(
     deployment: Annotated[str, typer.Argument(help="Deployment id or stack name.")],
-    to: Annotated[Path | None, typer.Option(help="New file to write it to, mode 0600.")] = None,
-    show: Annotated[bool, typer.Option("--show", help="Print it even to a terminal.")] = False,
+    command: Annotated[
+        list[str] | None, typer.Argument(help="What to run, after `--`; a shell if it is left out.")
+    ] = None,
 ) -> None:
-    """Print the passphrase of a stack, for the plain `pulumi` command; the log records it.
+    """Serve the state of a stack to the plain `pulumi` command, for reading; the log records it.
 
-    Run it where a worker runs, with its settings: it needs the master secret and the database.
+    Run it where a worker runs, with its settings: it needs the master secret and the database. The
+    state is served on loopback as long as the command runs, and only to that.
     """
-    if to is None and sys.stdout.isatty() and not show:
-        refuse("a passphrase is not printed on a terminal: use --to FILE, a pipe, or --show", USAGE)
-    if to is not None and to.exists():
-        refuse(f"{to} already exists; name a new file", USAGE)
     parts = parts_of_this_installation()
-    from control_plane.adapters.private_files import create_once  # noqa: PLC0415 - as above
-    from control_plane.domain.actor import Actor, ActorKind  # noqa: PLC0415 - as above
-    from control_plane.services.passphrases import disclose  # noqa: PLC0415 - as above
+    from control_plane.adapters.pulumi.reader import served  # noqa: PLC0415 - as above
+    from control_plane.bootstrap import SOURCE  # noqa: PLC0415 - as above
+    from control_plane.services.operating_stacks import open_stack as opening  # noqa: PLC0415
     from control_plane.services.performing import perform  # noqa: PLC0415 - as above
-    from control_plane.workflows.core import Caller  # noqa: PLC0415 - as above
 
     parts.home.require(is_written=False)
     CONNECTIONS.callback(parts.app_engine.dispose)
-    operator = Actor(id=f"local:{getpass.getuser()}", kind=ActorKind.USER, tenants=("*",))
     with database_faults():
-        found = perform(parts.core, Caller(actor=operator), disclose, deployment)
-    if to is None:
-        typer.echo(found)
-    else:
-        create_once(to, found.encode() + b"\n")
+        found = perform(parts.core, _operator(), opening, deployment)
+    order = parts.engine.order_to_read(found.id, found.stack)
+    with served(order, source=SOURCE, environment=_of_runners(parts)) as added:
+        program = parts.engine.command().parent
+        added["PATH"] = f"{program}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        asked = command or [os.environ.get("SHELL", "/bin/sh")]
+        try:
+            code = subprocess.run(asked, env={**os.environ, **added}, check=False).returncode
+        except OSError as error:
+            refuse(f"{asked[0]} could not be run: {error.strerror}", USAGE)
+    raise typer.Exit(code)
+
+
+@stack.command("convert")
+def convert_stacks(as_json: Json = False) -> None:
+    """Take over the states of all stacks that an earlier release wrote, after an upgrade.
+
+    Run it where a worker runs, with its settings, while no worker runs. A stack that has a state of
+    this release is left alone; the old states are not changed.
+    """
+    parts = parts_of_this_installation()
+    from control_plane.adapters.pulumi.converting import converted  # noqa: PLC0415 - as above
+    from control_plane.bootstrap import SOURCE  # noqa: PLC0415 - as above
+    from control_plane.services.operating_stacks import all_stacks, record_conversion  # noqa: PLC0415
+    from control_plane.services.performing import perform  # noqa: PLC0415 - as above
+
+    parts.home.require(is_written=False)
+    CONNECTIONS.callback(parts.app_engine.dispose)
+    caller = _operator()
+    with database_faults():
+        stacks = perform(parts.core, caller, all_stacks)
+    found: dict[str, int | None] = {}
+    for each in stacks:
+        order = parts.engine.order_to_read(each.id, each.stack)
+        found[each.stack] = count = converted(
+            order, cli=parts.engine.command(), source=SOURCE, environment=_of_runners(parts)
+        )
+        if count is not None:
+            perform(parts.core, caller, record_conversion, each.id, count)
+        if not as_json:
+            what = "left as it is" if count is None else f"taken over, {count} resources"
+            typer.echo(f"{each.stack:<40} {what}")
+    if as_json:
+        output.as_json_text({"stacks": found})
+
+
+def _operator() -> Caller:
+    from control_plane.domain.actor import Actor, ActorKind  # noqa: PLC0415 - as above
+    from control_plane.workflows.core import Caller  # noqa: PLC0415 - as above
+
+    who = Actor(id=f"local:{getpass.getuser()}", kind=ActorKind.USER, tenants=("*",))
+    return Caller(actor=who)
+
+
+def _of_runners(parts: Parts) -> dict[str, str]:
+    from control_plane.adapters.pulumi.runner_process import runner_environment  # noqa: PLC0415
+
+    return runner_environment(sandbox=parts.settings.cloud != "aws")
 
 
 @database.command("roles")

@@ -195,7 +195,9 @@ _RUNS: Final = (
             stages=_EFFECT, lock=_T, call=_T),
     _schema("pending.resolved", "An interrupted create was imported or cleared with proof.",
             stages=_EFFECT, resources=_R),
-    _schema("stack.passphrase_disclosed", "An operator retrieved the passphrase of a stack.",
+    _schema("stack.converted", "The state that an earlier release wrote was taken over.",
+            stack=_T, resources=_I),
+    _schema("stack.opened", "An operator opened a stack to read it with the plain engine.",
             stack=_T),
     _schema("stack.foreign_update", "A stack was changed by something other than our runs.",
             stack=_T, state_digest=_T, previous_digest=_T),
@@ -302,6 +304,8 @@ RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset(
         # receipt.registered 1: without and with `corrects`
         "sha256:a5d92cb152cdad4f764593ff5f31118707fbd648ec8dd58fed3b1e204c85c33e",
         "sha256:18e0e759baac55319c31d45609d38b153e944311cdfcdcf1ac13215194ea85e8",
+        # stack.passphrase_disclosed
+        "sha256:74acf4f20c95d620e644dc7f486e6e5c861bdcfed7f8b8d08263c9c50c39ec0f",
     }
 )
 

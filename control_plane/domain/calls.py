@@ -19,8 +19,8 @@ class CallRecord:
     """One engine call of a run.
 
     ``number`` counts the calls of the deployment: what a call writes is refused when a higher one
-    exists. ``host`` and ``pids`` are those of the engine's processes, which is how its locks are
-    recognised. After ``deadline_at`` the call has stopped its engine, even if nobody can see it.
+    exists. ``host`` is where its processes are. After ``deadline_at`` the call has stopped its
+    engine, even if nobody can see it.
     """
 
     id: str
@@ -29,7 +29,6 @@ class CallRecord:
     number: int
     worker: str
     host: str
-    pids: tuple[int, ...] = ()
     begun_at: datetime
     deadline_at: datetime
     ended_at: datetime | None = None
@@ -40,10 +39,6 @@ class CallRecord:
     def is_unanswered(self) -> bool:
         """Whether its process died, or the one that began it has not said that it ended."""
         return self.outcome is not CallOutcome.ENDED
-
-    def with_pid(self, pid: int) -> CallRecord:
-        """Return the record with one more engine process."""
-        return replace(self, pids=(*self.pids, pid), version=self.version + 1)
 
     def until(self, deadline_at: datetime) -> CallRecord:
         """Return the record with another deadline, once more is known of what remains of the

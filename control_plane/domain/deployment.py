@@ -38,11 +38,10 @@ def stack_name(*parts: str) -> str:
 class Deployment:
     """What one owner has, in one environment.
 
-    ``tenant_id`` is None for the platform's own. ``stack_salt`` and ``encrypted_key`` are what the
-    engine needs to open its state in a fresh folder. ``state_digest`` is that of the last state
-    that a run of ours wrote or settled. ``is_unsettled``: an engine call that may change the stack
-    is under way or ended badly, or the last verification failed, so that the stack is inspected
-    before it is used.
+    ``tenant_id`` is None for the platform's own. ``state_digest`` is that of the last state that a
+    run of ours wrote or settled. ``is_unsettled``: an engine call that may change the stack is
+    under way or ended badly, or the last verification failed, so that the stack is inspected before
+    it is used.
     """
 
     id: str
@@ -57,8 +56,6 @@ class Deployment:
     applied_spec: int = 0  # the spec whose verification held last
     is_unsettled: bool = False
     evidence_id: str | None = None  # the newest verification
-    stack_salt: str | None = None
-    encrypted_key: str | None = None
     state_digest: str | None = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
     created_at: datetime

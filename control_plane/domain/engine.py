@@ -139,14 +139,3 @@ class Look(Documented):
     outputs: Mapping[str, Any] = field(default_factory=dict)
     secret_outputs: tuple[str, ...] = ()
     state_digest: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class CallMark(Documented):
-    """What is known of an earlier call: its host and the processes that may hold its lock."""
-
-    _readers: ClassVar[Readers] = {"pids": tuple}
-
-    call_id: str
-    host: str
-    pids: tuple[int, ...] = ()

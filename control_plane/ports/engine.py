@@ -9,7 +9,6 @@ from typing import ClassVar, Literal, Protocol
 
 from control_plane.domain.documents import Documented, Readers, tuple_of
 from control_plane.domain.engine import (
-    CallMark,
     LockInfo,
     Look,
     Operation,
@@ -35,8 +34,7 @@ class EngineCall:
     account_id: str
     role_arn: str | None = None
     external_id: str | None = None
-    stack_salt: str | None = None
-    encrypted_key: str | None = None
+    has_state: bool = False  # it was applied before: a backend without its state is another one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +55,6 @@ class EnginePlan(Documented):
     resources: tuple[PlannedResource, ...]
     outputs: tuple[OutputChange, ...]
     parts: Mapping[str, str]
-    stack_salt: str | None
-    encrypted_key: str | None
 
     @property
     def is_empty(self) -> bool:
@@ -172,7 +168,7 @@ class StackEngine(Protocol):
     def look(self, call: EngineCall, *, on_events: EventListener) -> Look:
         """Verify what exists by all checks; changes nothing."""
 
-    def inspect(self, call: EngineCall, *, marks: Sequence[CallMark]) -> StackInspection:
+    def inspect(self, call: EngineCall) -> StackInspection:
         """Tell, without changing anything, what earlier calls have left on the stack."""
 
     def clean_up(

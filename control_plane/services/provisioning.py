@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -16,11 +15,9 @@ from control_plane.domain.errors import (
     Conflict,
     ContractAlreadyUsed,
     DomainError,
-    InvalidInput,
     NotFound,
 )
-from control_plane.domain.facts import CONTRACT_FACTS, Facts, submitted_as
-from control_plane.domain.mode import Mode, ModeDecision, Outcome, resolve
+from control_plane.domain.mode import ModeDecision
 from control_plane.domain.owner_status import tenant_status
 from control_plane.domain.slug import candidates, slug_for
 from control_plane.domain.spellings import instant
@@ -32,6 +29,7 @@ from control_plane.domain.tenant import (
     TenantStatus,
 )
 from control_plane.ports.rows import EnvelopeHistory, UnitOfWork
+from control_plane.services.modes import Resolved, mode_of, record_decision, resolved_of
 from control_plane.services.permission import READ_TENANTS, listed, require_role, require_visibility
 from control_plane.services.standing import Standing, standings
 from control_plane.services.starting import Start, begin, first_start
@@ -39,9 +37,7 @@ from control_plane.workflows.core import Act, Caller, Core
 from control_plane.workflows.owners import record_status
 from control_plane.workflows.recording import leave_trace, record
 
-Resolved = tuple[Facts, ModeDecision]
 SUBMITTERS = (Role.AUTOMATION, Role.PLATFORM_ADMIN)
-AHEAD: Final = timedelta(days=1)  # local time with the mark of another zone is signed "tomorrow"
 _REFUSALS_NAMED: Final = 50  # the newest; the event counts all of them
 _SAME_CONTRACT: Final = frozenset(
     {"uq_contract_provider_envelope_id", "uq_contract_provider_contract_id"}
@@ -68,34 +64,6 @@ class Accepted:
         return self.standing.bundle_id
 
 
-def facts_of(body: Mapping[str, Any]) -> Facts:
-    """Return the resolver's facts of a request. Raises ``InvalidInput``."""
-    document = {**(body.get("requirements") or {})}
-    for name, signed_as in CONTRACT_FACTS.items():
-        document[name] = body["contract"].get(signed_as)
-    return Facts.from_document(document)
-
-
-def _resolved(core: Core, body: Mapping[str, Any]) -> Resolved:
-    """Return facts and decision of a request; what is wrong is named as the request has it."""
-    if instant(body["contract"]["signed_at"]) > core.clock.now() + AHEAD:
-        raise InvalidInput(
-            "The contract is signed in the future; send the instant of its last signature.",
-            field="contract.signed_at",
-        )
-    try:
-        facts = facts_of(body)
-        return facts, resolve(facts, core.rules.mode)
-    except InvalidInput as error:
-        raise error.renamed(submitted_as) from error
-
-
-def resolve_mode(act: Act, facts: Facts) -> ModeDecision:
-    """Answer which mode given facts lead to; stores nothing."""
-    require_role(act, *READ_TENANTS, wanted="mode_resolutions.create")
-    return resolve(facts, act.core.rules.mode)
-
-
 def dry_run_request(act: Act, body: Mapping[str, Any]) -> ModeDecision:
     """Validate a request and resolve its mode; stores nothing (``dry_run``).
 
@@ -105,12 +73,12 @@ def dry_run_request(act: Act, body: Mapping[str, Any]) -> ModeDecision:
     contract, uow = body["contract"], act.uow
     provider = contract["provider"]
     if _known(act, body, _history(act, body)) is not None:
-        return _resolved(act.core, body)[1]
+        return resolved_of(act.core, body)[1]
     if uow.contracts.find(provider=provider, contract_id=contract["contract_id"]):
         raise _contract_used(uow, act.caller, provider, contract["contract_id"])
     if not body.get("additional_tenant"):
         _require_first(uow, act.caller, body["company"]["domain"])
-    return _resolved(act.core, body)[1]
+    return resolved_of(act.core, body)[1]
 
 
 def may_submit(act: Act) -> None:
@@ -170,7 +138,7 @@ def _accept(act: Act, body: Mapping[str, Any]) -> Accepted:
     known = _known(act, body, history)
     if known is not None:
         return known
-    resolved = _resolved(act.core, body)
+    resolved = resolved_of(act.core, body)
     new = _store(act, body, resolved)
     if isinstance(new, Accepted):
         return new
@@ -377,26 +345,6 @@ def _record_acceptance(
         count=len(refusals) if are_all else act.uow.refusals.count(**envelope),
     )  # fmt: skip
     record_decision(act, tenant, decision)
-
-
-def record_decision(act: Act, tenant: Tenant, decision: ModeDecision) -> None:
-    """Record what the resolver found, with every rule that fired."""
-    action = "mode.resolved" if decision.outcome is Outcome.RESOLVED else "mode.conflict"
-    record(
-        act, action,
-        tree=tenant.id, targets=(("tenant", tenant.id),),
-        mode=str(decision.mode) if decision.mode else None,
-        required_mode=str(decision.required_min), region=decision.region,
-        rules=[fired.rule for fired in decision.fired], rules_digest=decision.rules_digest,
-        facts_digest=decision.input_digest,
-        needs_review=decision.outcome is Outcome.NEEDS_REVIEW,
-    )  # fmt: skip
-
-
-def mode_of(decision: ModeDecision) -> Mode | None:
-    """Return the mode that a decision starts, None when it waits for an architect."""
-    is_resolved = decision.outcome is Outcome.RESOLVED and decision.mode is not None
-    return decision.mode if is_resolved else None
 
 
 def get_request(act: Act, request_id: str) -> Accepted:

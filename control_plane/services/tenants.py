@@ -15,8 +15,8 @@ from control_plane.domain.mode import ModeDecision, confirm, resolve
 from control_plane.domain.slug import is_slug
 from control_plane.domain.tenant import Tenant, TenantStatus
 from control_plane.ports.rows import UnitOfWork
+from control_plane.services.modes import mode_of, record_decision
 from control_plane.services.permission import READ_TENANTS, listed, require_role, require_visibility
-from control_plane.services.provisioning import mode_of, record_decision
 from control_plane.services.standing import Standing, standings
 from control_plane.services.starting import begin, first_start
 from control_plane.workflows.core import Act

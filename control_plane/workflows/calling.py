@@ -60,8 +60,7 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
         account_id=deployment.account_id,
         role_arn=account.role_arn if account else None,
         external_id=account.external_id if account else None,
-        stack_salt=deployment.stack_salt,
-        encrypted_key=deployment.encrypted_key,
+        has_state=deployment.applied_spec > 0,
     )
 
 
@@ -108,11 +107,7 @@ def write(core: Core, call: EngineCall, do: Callable[[Act, Run, Deployment], T])
 
 
 class Listener:
-    """Keeps the engine's progress: lines for people, and the processes whose locks are ours.
-
-    Progress lines wait when the database is unavailable; a process enters the call's record before
-    the engine touches anything.
-    """
+    """Keeps the engine's progress; lines wait when the database is unavailable."""
 
     def __init__(self, core: Core, call: EngineCall) -> None:
         self._core = core
@@ -122,9 +117,6 @@ class Listener:
     def __call__(self, events: Sequence[EngineEvent]) -> None:
         """Store lines. Raises ``StaleCall`` when a newer call owns the stack."""
         self._waiting += events
-        if any(kind == "engine" for kind, _ in self._waiting):
-            patiently(self._store)
-            return
         try:
             self._store()
         except (Unavailable, Conflict):
@@ -137,11 +129,8 @@ class Listener:
     def _store(self) -> None:
         if not self._waiting:
             return
-        core, pids = self._core, [int(b["pid"]) for kind, b in self._waiting if kind == "engine"]
-        with core.act() as act:
-            record = require_newest(act.uow, self._call)
-            for pid in pids:
-                act.uow.calls.save(record := record.with_pid(pid))
+        with self._core.act() as act:
+            require_newest(act.uow, self._call)
             run = act.uow.runs.get(self._call.run_id)
             if run is not None and run.status not in TERMINAL_RUN:  # an end is the last line
                 progress(act, run.id, *self._waiting)

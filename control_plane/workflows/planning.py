@@ -53,12 +53,6 @@ def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deploym
         created_at=now,
     )
     act.uow.plans.add(plan)
-    deployment = deployment.changed(
-        now,
-        stack_salt=engine_plan.stack_salt or deployment.stack_salt,
-        encrypted_key=engine_plan.encrypted_key or deployment.encrypted_key,
-    )
-    act.uow.deployments.save(deployment)
     run = run.changed(now, plan_id=plan.id, state_before=parts["state"], failures=0)
     act.uow.runs.save(run)
     _record_plan(act, run, plan)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.deployment import Deployment
-from control_plane.domain.engine import CallMark, LockInfo
+from control_plane.domain.engine import LockInfo
 from control_plane.domain.errors import ForeignLock, PendingUnresolved, PlanMoved
 from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
@@ -41,8 +41,7 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
     died = any(c.run_id == call.run_id and c.id != call.call_id and c.is_unanswered for c in calls)
     earlier = [c.id for c in calls if c.id != call.call_id and c.host == core.here.host]
     ended = core.engine.clean_up(call, end_calls=earlier, break_locks=())
-    marks = [CallMark(call_id=c.id, host=c.host, pids=c.pids) for c in calls]
-    found = core.engine.inspect(call, marks=marks)
+    found = core.engine.inspect(call)
     held = [lock for lock in found.locks if not _may_break(lock, owners, core.clock.now())]
     if held:
         return write(core, call, partial(_held, held[0]))
@@ -58,7 +57,7 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
         resolved = core.engine.resolve(call, on_events=listener)
     except PendingUnresolved as error:
         return Obstacle(on=BlockedOn.PENDING_UNRESOLVED, error=error)
-    after = core.engine.inspect(call, marks=marks)
+    after = core.engine.inspect(call)
     # A resolved state holds what the cloud has now, whatever was applied, so a look at the cloud
     # agrees with it. Whether it is as it should be, only a plan tells.
     is_moved = is_verifying and not core.engine.plan(call, on_events=listener).is_empty

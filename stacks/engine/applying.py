@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from stacks.contract import Applied, Code, Look, Planned, PlannedParts, Result
 from stacks.engine import plan as plans
-from stacks.engine.backend import State, salt_of
+from stacks.engine.backend import HOLDER, State
 from stacks.engine.call import Call, Done
 from stacks.engine.failures import CallFailed, locked_failure, name_of, plan_violated
 from stacks.engine.sdk import VERSION, ProgramRun
@@ -29,10 +29,10 @@ Outcome = Literal["planned", "applied", "looked", "stopped", "canceled"]
 
 
 def preview(call: Call) -> Result:
-    """Plan and change nothing; a stack that does not exist yet is made, empty."""
+    """Plan and change nothing; the stack need not exist."""
     with call.phase("plan"):
         started = time.monotonic()
-        state = _ensure_stack(call)
+        state = _prepared(call)
         done = call.engine("plan", _PREVIEW, doing="plan the changes", seconds=_rest(call, started))
         planned = _planned(call, done, state)
     call.channel.send(planned)
@@ -44,7 +44,7 @@ def up(call: Call) -> Result:
     with ExitStack() as open_session:
         with call.phase("plan"):
             started = time.monotonic()
-            _ensure_stack(call)
+            _prepared(call)
             session = open_session.enter_context(Session(call))
             done = session.preview(seconds=_rest(call, started))
             # what the engine has previewed over: nobody else can write it meanwhile
@@ -72,7 +72,7 @@ def up(call: Call) -> Result:
         )
     )
     with suppress(CallFailed):  # the next apply does it
-        call.backend.trim_history()
+        call.backend.trim()
     canceled = done.failure is not None and done.failure.code is Code.CANCELED
     return _verified(call, planned, state, done.events.changes, applied=True, canceled=canceled)
 
@@ -90,8 +90,6 @@ def look(call: Call) -> Result:
         outcome="looked",
         state_digest=found.state_digest,
         look=found,
-        stack_salt=salt_of(state) or call.salt(),
-        encrypted_key=call.request.encrypted_key,
         seconds=call.seconds,
     )
 
@@ -129,7 +127,6 @@ def _verified(
         look=found,
         summary=dict(summary),
         changed=changed,
-        stack_salt=salt_of(state) or planned.stack_salt,
     )
 
 
@@ -138,31 +135,24 @@ def _result(call: Call, outcome: Outcome, planned: Planned, **more: Any) -> Resu
         **{
             "outcome": outcome,
             "summary": _counts(planned),
-            "stack_salt": planned.stack_salt,
-            "encrypted_key": planned.encrypted_key,
             "seconds": call.seconds,
             **more,
         }
     )
 
 
-def _ensure_stack(call: Call) -> State | None:
-    """Return the stack's state, making the stack when it is not there.
+def _prepared(call: Call) -> State | None:
+    """Return the stack's state, None when there is no stack, and start what the engine needs.
 
-    Meanwhile another thread imports the program and the provider starts.
+    Meanwhile another thread imports the program.
     """
     call.check_version()
+    call.keeping()
     state = call.state()
     _refuse_unfit(call, state)
     call.warm_provider(state)
     call.start_host()
-    if state is not None:
-        return state
-    if call.backend.is_laid_out:
-        call.backend.create()
-    else:
-        call.quick(call.create_stack_arguments(), doing="create the stack")
-    return call.state()
+    return state
 
 
 def _refuse_unfit(call: Call, state: State | None) -> None:
@@ -173,7 +163,7 @@ def _refuse_unfit(call: Call, state: State | None) -> None:
     """
     locks = call.backend.locks()
     if locks:
-        raise locked_failure([lock.model_dump(exclude={"call_id", "alive"}) for lock in locks])
+        raise locked_failure([lock.model_dump(include=HOLDER) for lock in locks])
     pending = pending_of(state)
     if pending:
         raise CallFailed(
@@ -191,11 +181,11 @@ def _planned(call: Call, done: Done, state: State | None) -> Planned:
     if done.events.summary is None:
         raise CallFailed(Code.ENGINE, "The engine succeeded, but sent no plan.")
     request = call.request
-    hide = call.hider(state).hide
+    hide = call.hider.hide
     seen = plans.Preview(steps=done.events.started, run=done.run, state=state)
     operations = plans.operations_of(seen)
     resources = plans.resources_of(seen)
-    outputs = plans.output_changes(seen, call.crypter(state).decrypt)
+    outputs = plans.output_changes(seen, call.sealer.decrypt)
     known_versions = versions(VERSION, request.cloud.provider)
     parts = PlannedParts(
         operations=plans.operations_digest(operations, resources, outputs, done.run, hide),
@@ -210,8 +200,6 @@ def _planned(call: Call, done: Done, state: State | None) -> Planned:
         operations=operations,
         resources=resources,
         outputs=outputs,
-        stack_salt=salt_of(state) or call.salt(),
-        encrypted_key=request.encrypted_key,
     )
 
 

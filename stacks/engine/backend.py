@@ -1,256 +1,383 @@
-"""A stack in its state backend: state, locks and history, read and written without the engine.
+"""A stack in its state backend: a log of records that are only ever added.
 
-Layout, from pulumi 3.259.0 (``pkg/backend/diy``), below ``.pulumi`` of any store:
-``stacks/<project>/<stack>.json[.gz]``, ``locks/organization/<project>/<stack>/<uuid>.json``,
-``history/<project>/<stack>/<stack>-<nanoseconds>.history.json`` and the same ``.checkpoint.json``.
+The records of a stack are numbered files below ``stacks/<stack>/``. Each is made at the next number
+unless that is taken, so of two that write at the same time one is refused, and an update that
+somebody has written past can write no more: the number is the fencing token. An update deletes the
+records that its last one makes needless, so who takes a stack looks again whether its own is the
+newest. There are three kinds:
+
+- ``open``: a call has taken the stack, and which process holds it;
+- ``entries``: steps of the engine's journal, recorded before it continues (``journal.py``);
+- ``close``: the state that the update has left, which gives the stack back.
+
+Who takes the stack from a dead holder writes the ``close`` that it did not write, with the state
+made from its entries.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-import time
-import urllib.parse
-from collections.abc import Mapping
+import os
+import pwd
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Literal
 
 from stacks.contract import Code, Lock
-from stacks.engine.failures import CallFailed
+from stacks.engine.failures import CallFailed, locked_failure
+from stacks.engine.journal import Entry, is_of_a_step, replay
 from stacks.engine.stores import Store, store_for
 
 PROJECT = "tenantplane"
 
 UPDATES_KEPT = 50  # of a stack: an older state is a thing for a backup
 
-_ROOT = ".pulumi"
-_MESSAGE = "tenantplane call "
-_CHECKPOINT_VERSION = 3
-
 State = Mapping[str, Any]
+Record = Mapping[str, Any]
+Result = Literal["succeeded", "failed", "canceled", "settled", "broken"]
+
+_DIGITS = 12
+_TRIES = 5
+_KEYS = {
+    "open": {"call", "time", "key", "host", "pid", "user"},
+    "entries": {"call", "opened", "key", "entries"},
+    "close": {"call", "time", "key", "state", "result"},
+}
+HOLDER = {"id", "host", "pid", "user", "time"}
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A stack in a store. Every method raises ``CallFailed`` when the store cannot be used."""
+    """A stack in a store. Every method raises ``CallFailed`` when the store cannot be used.
+
+    ``engine`` is the version of the engine that writes, ``key_mark`` tells the key by which the
+    secrets of the state are sealed.
+    """
 
     store: Store
     stack: str
+    engine: str
+    key_mark: str
 
-    # --- the state -----------------------------------------------------------------------------
     def state(self) -> State | None:
         """Return the stack's deployment with secrets encrypted, None when there is no stack.
 
-        Raises ``CallFailed`` when the file cannot be read as a state.
+        It is what an update under way has left so far. Raises ``CallFailed`` when the records
+        cannot be read, or when the secrets in them were sealed with another key.
         """
-        found = self._checkpoint()
-        if found is None:
-            return None
-        latest = found[1].get("checkpoint", {}).get("latest")
-        return latest if isinstance(latest, dict) else {}
+        return self._log().state
 
-    @property
-    def is_laid_out(self) -> bool:
-        """Whether the engine has used this store before, and has marked its layout there."""
-        return self.store.read(f"{_ROOT}/meta.yaml") is not None
-
-    def create(self) -> None:
-        """Make the stack, empty, unless it is there; the store must be laid out."""
-        checkpoint = {"stack": f"organization/{PROJECT}/{self.stack}"}
-        content = {"version": _CHECKPOINT_VERSION, "checkpoint": checkpoint}
-        self.store.create(f"{_ROOT}/stacks/{PROJECT}/{self.stack}.json", _packed("", content))
-
-    def write_state(self, state: State, *, call_id: str) -> None:
-        """Replace the stack's state, and sign it in the history as an update of ``call_id``.
-
-        The caller must hold the stack's lock: a process that dies in between leaves a lock that
-        says whose the state is. The engine's own ``stack import`` would forget every interrupted
-        operation and would leave no trace in the history.
-        """
-        found = self._checkpoint()
-        if found is None:
-            raise CallFailed(Code.BACKEND, "The stack does not exist in the state backend.")
-        path, document = found
-        checkpoint = {**document.get("checkpoint", {}), "latest": dict(state)}
-        content = _packed(path, {**document, "checkpoint": checkpoint})
-        self.store.write(f"{path}.bak", _packed(path, document))
-        self.store.write(path, content)
-        now = time.time_ns()
-        record = f"{self._history}/{self.stack}-{now}"
-        self.store.write(
-            f"{record}.checkpoint.json", _packed("", {**document, "checkpoint": checkpoint})
-        )
-        self.store.write(f"{record}.history.json", _packed("", _update(call_id, now // 10**9)))
-
-    def _checkpoint(self) -> tuple[str, dict[str, Any]] | None:
-        for name in (f"{self.stack}.json", f"{self.stack}.json.gz"):
-            path = f"{_ROOT}/stacks/{PROJECT}/{name}"
-            content = self.store.read(path)
-            if content is None:
-                continue
-            try:
-                return path, _document(path, content)
-            except (OSError, ValueError, EOFError) as error:
-                raise CallFailed(
-                    Code.BACKEND, "The state of the stack could not be read from its backend."
-                ) from error
-        return None
-
-    # --- its locks -----------------------------------------------------------------------------
     def locks(self) -> list[Lock]:
-        """Return the locks that exist, sorted by id; nothing says yet whose they are."""
-        found = []
-        for name in self.store.names(self._locks):
-            if not name.endswith(".json"):
-                continue
-            content = self.store.read(f"{self._locks}/{name}")
-            if content is not None:  # None: released meanwhile
-                found.append(_lock(name.removesuffix(".json"), content))
-        return found
+        """Return who holds the stack, if anybody does; nothing says yet whether they live."""
+        holder = self._log().holder
+        return [] if holder is None else [_lock(*holder)]
 
-    def put_lock(self, lock: Lock) -> None:
-        """Write a lock as the engine does; taking it is the business of ``locks.hold``."""
-        content = {
-            "pid": lock.pid, "username": lock.user, "hostname": lock.host, "timestamp": lock.time
-        }  # fmt: skip
-        self.store.write(f"{self._locks}/{lock.id}.json", json.dumps(content).encode())
+    def take(self, call_id: str) -> Update:
+        """Take the stack for an update, which ends with this process at the latest.
 
-    def break_lock(self, lock_id: str) -> bool:
-        """Delete exactly this lock; return whether it was there."""
-        if not lock_id or not set(lock_id) <= set("0123456789abcdef-"):
-            raise CallFailed(Code.BAD_REQUEST, f"{lock_id!r} is not a lock id.")
-        return self.store.delete(f"{self._locks}/{lock_id}.json")
+        Raises ``CallFailed`` when somebody else holds it.
+        """
+        for _ in range(_TRIES):
+            log = self._log()
+            if log.holder is not None:
+                raise locked_failure([_lock(*log.holder).model_dump(include=HOLDER)])
+            record = {
+                "record": "open",
+                "call": call_id,
+                "time": _now(),
+                "key": self.key_mark,
+                "host": os.uname().nodename,
+                "pid": os.getpid(),
+                "user": _user(),
+            }
+            if self.add(log.last + 1, record):
+                # an update of somebody else may have come and gone, and deleted its records
+                if self.newest == log.last + 1:
+                    return Update(self, record, opened=log.last + 1, base=log.state)
+                self.delete([log.last + 1])
+        raise CallFailed(Code.LOCKED, "Others write the stack all the time: try again.")
 
-    @property
-    def _locks(self) -> str:
-        return f"{_ROOT}/locks/organization/{PROJECT}/{self.stack}"
+    def break_lock(self, lock_id: str, *, by: str) -> bool:
+        """Take the stack from the holder of exactly this lock; return whether it was held.
+
+        The state is then what the holder's update has left, under the name of its call.
+        """
+        for _ in range(_TRIES):
+            log = self._log()
+            if log.holder is None or lock_id != _lock(*log.holder).id:
+                return False
+            record = self.closed(log.holder[1]["call"], log.state, "broken", by=by)
+            if self.add(log.last + 1, record):
+                return True
+        raise CallFailed(Code.LOCKED, "The holder of the stack is still writing.")
+
+    def closed(self, call_id: str, state: State | None, result: Result, **more: Any) -> Record:
+        """Return the record that gives the stack back."""
+        written = {"record": "close", "call": call_id, "time": _now(), "result": result}
+        return {**written, **more, "key": self.key_mark, "state": dict(state or {})}
 
     # --- its history ---------------------------------------------------------------------------
-    def history_digest(self) -> str | None:
-        """Return the digest of the newest update's record, None when there was no update."""
-        name = self._newest_record()
-        content = None if name is None else self.store.read(f"{self._history}/{name}")
-        return None if content is None else "sha256:" + hashlib.sha256(content).hexdigest()
+    def history(self) -> tuple[str | None, str | None]:
+        """Return the digest of the newest update's record, and its call if it left this state."""
+        log = self._log()
+        if log.closed is None:
+            return None, None
+        digest = "sha256:" + hashlib.sha256(_bytes(log.closed)).hexdigest()
+        return digest, None if log.holder else log.closed["call"]
 
-    def written_by(self) -> str | None:
-        """Return the call that made the newest update, if the state is exactly what it left.
+    def trim(self, keep: int = UPDATES_KEPT) -> None:
+        """Delete the records before the newest ``keep`` states.
 
-        The backend keeps a copy of the state beside the record of each update.
+        What an update under way has recorded is not counted: its last state stays.
         """
-        name = self._newest_record()
-        if name is None:
-            return None
-        record = self._history_document(name)
-        left = self._history_document(name.replace(".history.", ".checkpoint."))
-        call_id = call_of_message(str(record.get("message", "")))
-        return call_id if left.get("checkpoint", {}).get("latest") == self.state() else None
-
-    def trim_history(self, keep: int = UPDATES_KEPT) -> None:
-        """Delete the records of all updates but the newest ``keep``, and their copies of the state.
-
-        The engine deletes none, and reads the newest alone.
-        """
-        of_updates: dict[str, list[str]] = {}
-        for name in self.store.names(self._history):
-            update = name.partition(".history.")[0].partition(".checkpoint.")[0]
-            of_updates.setdefault(update, []).append(name)
-        for update in sorted(of_updates)[:-keep]:
-            for name in of_updates[update]:
-                self.store.delete(f"{self._history}/{name}")
-
-    def _history_document(self, name: str) -> dict[str, Any]:
-        content = self.store.read(f"{self._history}/{name}")
-        try:
-            return {} if content is None else _document(name, content)
-        except (OSError, ValueError, EOFError):
-            return {}
-
-    def _newest_record(self) -> str | None:
-        names = self.store.names(self._history)
-        records = [n for n in names if n.endswith((".history.json", ".history.json.gz"))]
-        return max(records, default=None)
+        closed = self._log().closed_at
+        ended = [n for n in self.store.names(self._folder) if _number(n) <= closed]
+        self.store.delete([f"{self._folder}/{name}" for name in ended[:-keep]])
 
     @property
-    def _history(self) -> str:
-        return f"{_ROOT}/history/{PROJECT}/{self.stack}"
+    def newest(self) -> int:
+        """The number of the newest record, 0 when there is none."""
+        found = self.store.newest(self._folder)
+        return 0 if found is None else _number(found[0])
+
+    # --- the records ---------------------------------------------------------------------------
+    def add(self, number: int, record: Record) -> bool:
+        """Make the record of this number unless there is one; return whether that is ours now."""
+        path, content = self._path(number), _bytes(record)
+        # one whose answer was lost has been made although it seems to be somebody else's
+        return self.store.create(path, content) or self.store.read(path) == content
+
+    def read(self, number: int) -> Record | None:
+        """Return the record of this number."""
+        content = self.store.read(self._path(number))
+        return None if content is None else _record(content)
+
+    def delete(self, numbers: Sequence[int]) -> None:
+        """Delete records of updates that have ended."""
+        self.store.delete([self._path(number) for number in numbers])
+
+    def _log(self) -> _Log:
+        for _ in range(_TRIES):
+            records = self._records()
+            if not records or records[0][0] == 1 or records[0][1]["record"] == "close":
+                break
+            # the update has ended meanwhile and deleted what it had recorded
+        else:
+            raise _unreadable()
+        if any(record["key"] != self.key_mark for _, record in records):
+            raise CallFailed(Code.PASSPHRASE, "The passphrase does not match the stack.")
+        return _Log(engine=self.engine, records=records)
+
+    def _records(self) -> list[tuple[int, Record]]:
+        """Return the records from the last state on, as far as they are there."""
+        found = self.store.newest(self._folder)
+        if found is None:
+            return []
+        number, record = _number(found[0]), _record(found[1])
+        records = [(number, record)]
+        while record["record"] != "close" and number > 1:
+            before = self.read(number - 1)
+            if before is None:
+                break
+            number, record = number - 1, before
+            records.insert(0, (number, record))
+        return records
+
+    def _path(self, number: int) -> str:
+        return f"{self._folder}/{number:0{_DIGITS}}.json"
+
+    @property
+    def _folder(self) -> str:
+        return f"stacks/{self.stack}"
 
 
-def backend_for(url: str, stack: str, *, endpoint: str | None = None) -> Backend:
+class Update:
+    """A stack that is taken. Every write raises ``CallFailed`` once somebody wrote past it."""
+
+    def __init__(
+        self, backend: Backend, record: Record, *, opened: int, base: State | None
+    ) -> None:
+        """``record`` is the one that has taken the stack, ``opened`` its number."""
+        self._backend = backend
+        self._record = record
+        self._call_id = str(record["call"])
+        self._opened = opened
+        self._base = base
+        self._next = opened + 1
+        self._entries: list[Entry] = []
+        self._unwritten: list[Entry] = []
+        self.is_open = True
+
+    @property
+    def state(self) -> State | None:
+        """The state so far."""
+        return _replayed(self._base, self._entries, self._backend.engine)
+
+    def record(self, entries: Sequence[Entry]) -> None:
+        """Record entries of the journal. Those of a failed attempt are written with the next.
+
+        What says nothing of a resource waits until something does: an update that was planned and
+        then not made leaves no trace.
+        """
+        self._entries += entries
+        self._unwritten += entries
+        if any(map(is_of_a_step, self._unwritten)):
+            self._write()
+
+    def close(self, result: Result, state: State | None = None) -> None:
+        """Give the stack back with the state that the entries say, or with this one."""
+        if not self.is_open:
+            return
+        left = self.state if state is None else state
+        self._write(self._backend.closed(self._call_id, left, result, opened=self._opened))
+        self.is_open = False
+        with suppress(CallFailed):  # they are trimmed later
+            self._backend.delete(range(self._opened, self._next - 1))
+
+    def give_back(self) -> None:
+        """Give the stack back; an update in which no step began leaves no trace."""
+        if not self.is_open:
+            return
+        if any(map(is_of_a_step, self._entries)):
+            self.close("broken")
+            return
+        # its number may be somebody else's by now, when the answer to the first try was lost
+        opened = self._backend.read(self._opened)
+        if opened is not None and opened == self._record:
+            self._backend.delete([self._opened])
+        self.is_open = False
+
+    def _write(self, closing: Record | None = None) -> None:
+        while True:
+            record = closing or {
+                "record": "entries",
+                "call": self._call_id,
+                "opened": self._opened,
+                "entries": self._unwritten,
+                "key": self._backend.key_mark,
+            }
+            if not self._backend.add(self._next, record):
+                # one whose answer was lost is this update's, though it says less by now
+                record = self._own(self._backend.read(self._next))
+            self._next += 1
+            if record["record"] == "close":
+                return
+            self._unwritten = self._unwritten[len(record["entries"]) :]
+            if closing is None and not self._unwritten:
+                return
+
+    def _own(self, record: Record | None) -> Record:
+        """Return a record of this update. Raises unless it is one."""
+        if record is None or record.get("opened") != self._opened or (
+            record["call"] != self._call_id
+        ):  # fmt: skip
+            self.is_open = False
+            raise CallFailed(Code.LOCKED, "Somebody else has taken over the stack.")
+        return record
+
+
+@dataclass(frozen=True)
+class _Log:
+    """The newest records of a stack with their numbers, from the last state on."""
+
+    engine: str
+    records: Sequence[tuple[int, Record]]
+
+    @property
+    def last(self) -> int:
+        """The number of the newest record, 0 when there is none."""
+        return self.records[-1][0] if self.records else 0
+
+    @property
+    def holder(self) -> tuple[int, Record] | None:
+        """The record by which the stack was taken, with its number, while it is."""
+        opened = [each for each in self.records if each[1]["record"] == "open"]
+        return opened[-1] if opened and self.records[-1][1]["record"] != "close" else None
+
+    @property
+    def closed_at(self) -> int:
+        """The number of the record with the last state, 0 when there is none."""
+        return next((number for number, r in self.records if r["record"] == "close"), 0)
+
+    @property
+    def closed(self) -> Record | None:
+        """The record with the last state."""
+        return next((r for _, r in self.records if r["record"] == "close"), None)
+
+    @cached_property
+    def state(self) -> State | None:
+        """The last state, with what was recorded since."""
+        base = self.closed["state"] if self.closed else None
+        entries = [e for _, r in self.records for e in r.get("entries") or ()]
+        return _replayed(base, entries, self.engine)
+
+
+def backend_for(
+    url: str, stack: str, *, engine: str, key_mark: str, endpoint: str | None = None
+) -> Backend:
     """Return the stack in the state backend of this URL; ``endpoint`` as in ``store_for``.
 
     Raises ``CallFailed`` for a URL that cannot be supported.
     """
-    return Backend(store=store_for(url, endpoint=endpoint), stack=stack)
+    store = store_for(url, endpoint=endpoint)
+    return Backend(store=store, stack=stack, engine=engine, key_mark=key_mark)
 
 
-def update_message(call_id: str) -> str:
-    """Return the message under which an update of a call enters the stack's history."""
-    return _MESSAGE + call_id
-
-
-def call_of_message(message: str) -> str | None:
-    """Return the call that an update's message names."""
-    return message.removeprefix(_MESSAGE) if message.startswith(_MESSAGE) else None
-
-
-def engine_url(url: str) -> str:
-    """Return the backend's URL as the engine gets it.
-
-    A ``file://`` backend keeps notes beside each file (``<name>.attrs``) that nobody needs, and
-    writes them in place: killed at that moment the engine leaves an empty one, and then cannot read
-    the state beside it ("failed to load checkpoint: EOF"). So it keeps none.
-    """
-    parsed = urllib.parse.urlparse(url)
-    if parsed.scheme != "file":
-        return url
-    options = dict(urllib.parse.parse_qsl(parsed.query)) | {"metadata": "skip"}
-    return parsed._replace(query=urllib.parse.urlencode(options)).geturl()
-
-
-def salt_of(state: State | None) -> str | None:
-    """Return the passphrase salt that a state was encrypted with."""
-    provider = (state or {}).get("secrets_providers") or {}
-    if provider.get("type") != "passphrase":
-        return None
-    salt = (provider.get("state") or {}).get("salt")
-    return salt if isinstance(salt, str) else None
-
-
-def _update(call_id: str, seconds: int) -> dict[str, Any]:
-    """Return a record of the history, of the kind that the engine writes for an import."""
-    return {
-        "kind": "resource-import",
-        "startTime": seconds,
-        "message": update_message(call_id),
-        "environment": {},
-        "config": {},
-        "version": 0,
-        "result": "succeeded",
-        "endTime": seconds,
-        "resourceChanges": {},
-    }
-
-
-def _document(name: str, content: bytes) -> dict[str, Any]:
-    document = json.loads(gzip.decompress(content) if name.endswith(".gz") else content)
-    return document if isinstance(document, dict) else {}
-
-
-def _packed(name: str, document: Mapping[str, Any]) -> bytes:
-    content = json.dumps(document, ensure_ascii=False).encode()
-    return gzip.compress(content) if name.endswith(".gz") else content
-
-
-def _lock(lock_id: str, content: bytes) -> Lock:
+def _replayed(base: State | None, entries: Sequence[Entry], engine: str) -> State | None:
+    if not entries:
+        return base
     try:
-        fields = json.loads(content)
-        return Lock(
-            id=lock_id,
-            host=fields.get("hostname"),
-            pid=fields.get("pid"),
-            user=fields.get("username"),
-            time=fields.get("timestamp"),
-        )
-    except (ValueError, AttributeError):  # being written, or damaged: it is a lock nevertheless
-        return Lock(id=lock_id)
+        return replay(base, entries, engine=engine)
+    except ValueError as error:
+        raise _unreadable() from error
+
+
+def _lock(number: int, record: Record) -> Lock:
+    return Lock(
+        id=str(number),
+        call_id=record["call"],
+        host=record["host"],
+        pid=record["pid"],
+        user=record["user"],
+        time=record["time"],
+    )
+
+
+def _number(name: str) -> int:
+    try:
+        return int(name.removesuffix(".json"))
+    except ValueError as error:
+        raise _unreadable() from error
+
+
+def _record(content: bytes) -> Record:
+    try:
+        record = json.loads(content)
+        if not _KEYS[record["record"]] <= record.keys():
+            raise ValueError("not a whole record")  # noqa: TRY301 - told below in one place
+    except (ValueError, TypeError, KeyError) as error:
+        raise _unreadable() from error
+    return record  # type: ignore[no-any-return] # checked as far as it is used
+
+
+def _bytes(record: Record) -> bytes:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _unreadable() -> CallFailed:
+    return CallFailed(Code.BACKEND, "The state of the stack could not be read from its backend.")
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user need not have a name
+        return str(os.getuid())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,19 +10,19 @@ from functools import partial
 from pathlib import Path
 
 from stacks.contract import Code, Request
-from stacks.engine.backend import PROJECT, Backend, State, salt_of, update_message
+from stacks.engine.backend import PROJECT, Backend, State, Update
 from stacks.engine.channel import Channel, Inbox
 from stacks.engine.cli import REASONS, Cli, CliProcess, Ended
 from stacks.engine.failures import CallFailed, Said, classify
 from stacks.engine.folder import CallFolder
 from stacks.engine.guard import Guard
-from stacks.engine.passphrase import Crypter, Hider
+from stacks.engine.keeper import OWNER
+from stacks.engine.keeping import Keeping
 from stacks.engine.recorder import Recorder
 from stacks.engine.sdk import VERSION, EngineHost, ProgramRun
+from stacks.engine.sealing import Hider, Sealer
 from stacks.engine.state import has_provider, state_digest
 from stacks.engine.warm import ProviderProcess
-
-_QUICK_SECONDS = 60.0  # for commands that only touch the backend
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,7 @@ class Call:
         folder: CallFolder,
         backend: Backend,
         guard: Guard,
+        sealer: Sealer,
     ) -> None:
         self.request = request
         self.channel = channel
@@ -63,7 +62,9 @@ class Call:
         self.host: EngineHost | None = None
         self._guard = guard
         self._warm: ProviderProcess | None = None
-        self._crypters: dict[str | None, Crypter] = {}
+        self._keeping: Keeping | None = None
+        self.sealer = sealer
+        self.hider = Hider(sealer, request.secrets.hmac_key)
         self._phase = "start"
 
     # --- progress ------------------------------------------------------------------------------
@@ -80,13 +81,6 @@ class Call:
             self.channel.event(
                 "phase", {"phase": name, "status": "ended", "seconds": self.seconds[name]}
             )
-
-    def tell_own_lock(self) -> None:
-        """Tell that this process takes the stack's lock itself."""
-        self._tell_holder(os.getpid())
-
-    def _tell_holder(self, pid: int) -> None:
-        self.channel.event("engine", {"pid": pid, "host": os.uname().nodename})
 
     def heed(self, *, until: float, doing: str, seconds: float = 0.0) -> None:
         """Wait so long, for what is done without the engine, and look whether it is to stop.
@@ -110,19 +104,19 @@ class Call:
         doing: str,
         seconds: float,
         program: bool = True,
-        locks: bool = False,
+        updates: bool = False,
     ) -> Done:
         """Run an engine command with its events recorded; its failure is returned, not raised.
 
-        ``program`` serves the inline program to it; ``locks`` says that it takes the stack's lock.
+        ``program`` serves the inline program to it; ``updates`` takes the stack for it.
         """
         events = self.recorder(phase)
-        process = self.start_engine(arguments, events, program=program, locks=locks)
+        process = self.start_engine(arguments, events, program=program, updates=updates)
         return self.done(self.cli.wait(process, seconds=seconds), events, doing=doing)
 
     def recorder(self, phase: str) -> Recorder:
         """Return what takes the events of one operation of the engine."""
-        # Without its backend the engine tries for half a minute to save each step, one by one.
+        # Without its backend the engine tries to save each step, one by one.
         return Recorder(
             phase=phase, emit=self.channel.event, stop=partial(self.inbox.put, "backend_gone")
         )
@@ -132,27 +126,28 @@ class Call:
         arguments: list[str],
         *operations: Recorder,
         program: bool = True,
-        locks: bool = False,
+        updates: bool = False,
         on_held: Callable[[], None] | None = None,
     ) -> CliProcess:
         """Start an engine command that does ``operations`` one after the other.
 
-        ``program`` and ``locks`` as in ``engine``, ``on_held`` as in ``EngineHost.expect``.
+        ``program`` and ``updates`` as in ``engine``, ``on_held`` as in ``EngineHost.expect``.
+        Raises ``CallFailed`` when the stack cannot be taken.
         """
+        keeping = self.keeping()
+        environment = {**keeping.environment, **self._attached()}
+        if keeping.pid is not None:
+            self.cli.spared.add(keeping.pid)
+        if updates:
+            keeping.take()
         host = self.start_host()
-        # Nothing of the program is registered before its holder is told.
-        told = threading.Event()
-        host.expect(*(each.take for each in operations), on_start=told.wait, on_held=on_held)
-        command = [*arguments, "--stack", self.request.stack, "--suppress-progress",
+        host.expect(*(each.take for each in operations), on_held=on_held)
+        stack = f"{OWNER}/{PROJECT}/{self.request.stack}"
+        command = [*arguments, "--stack", stack, "--suppress-progress",
                    "--suppress-outputs", "--event-log", f"tcp://{host.address}"]  # fmt: skip
         if program:
             command += [f"--client={host.address}", "--exec-kind", "auto.inline"]
-        process = self.cli.start(command, extra=self._attached())
-        if locks:
-            # A lock names its holder by host and process id: one that is left is known as ours.
-            self._tell_holder(process.pid)
-        told.set()
-        return process
+        return self.cli.start(command, extra=environment)
 
     def done(
         self, ended: Ended | None, events: Recorder, *, doing: str, operation: int = 0
@@ -183,19 +178,6 @@ class Call:
                 doing=doing,
             )
         return Done(ended=ended, events=events, failure=failure, run=host.run)
-
-    def quick(self, arguments: list[str], *, doing: str) -> Ended:
-        """Run a CLI command that only touches the backend. Raises ``CallFailed``."""
-        ended = self.cli.run(arguments, seconds=_QUICK_SECONDS)
-        self.check(ended, doing=doing)
-        return ended
-
-    def check(self, ended: Ended, *, doing: str) -> None:
-        """Raise ``CallFailed`` unless a CLI process ended well."""
-        if ended.stopped is not None:
-            raise stopped_failure(ended.stopped, phase=self._phase, doing=doing)
-        if ended.code != 0:
-            raise classify(Said(exit_code=ended.code, output=ended.output), doing=doing)
 
     def check_version(self) -> None:
         """Raise ``CallFailed`` unless the CLI is of the version that this code is written for."""
@@ -232,36 +214,43 @@ class Call:
 
     # --- the stack -----------------------------------------------------------------------------
     def state(self) -> State | None:
-        """Return the stack's state with secrets encrypted, None when there is no stack."""
-        return self.backend.state()
+        """Return the stack's state with secrets encrypted, None when there is no stack.
 
-    def crypter(self, state: State | None) -> Crypter:
-        """Return what decrypts the secrets of a state."""
-        salt = salt_of(state) or self.request.stack_salt or self.folder.read_salt()
-        if salt not in self._crypters:  # deriving the key takes as long as a start of the CLI
-            self._crypters[salt] = Crypter(self.request.secrets.passphrase, salt)
-        return self._crypters[salt]
+        Raises ``CallFailed`` when there must be one.
+        """
+        state = self.backend.state()
+        if state is None and self.request.has_state:
+            raise CallFailed(
+                Code.BACKEND,
+                "The state backend has nothing of this stack, which was applied before: does "
+                "TENANTPLANE_STATE_URL name another one? A state that an earlier release wrote "
+                "is taken over by `tenantctl stack convert`.",
+            )
+        return state
 
-    def hider(self, state: State | None) -> Hider:
-        """Return what hides the secrets of a state or of a plan made from it."""
-        return Hider(self.crypter(state), self.request.secrets.hmac_key)
+    @contextmanager
+    def taken(self) -> Iterator[Update]:
+        """Take the stack for an update that this process makes itself. Raises ``CallFailed``."""
+        update = self.backend.take(self.request.call_id)
+        try:
+            yield update
+        finally:
+            update.give_back()
 
     def digest_of(self, state: State | None) -> str:
         """Return the digest of a state."""
-        return state_digest(state, self.hider(state).hide)
+        return state_digest(state, self.hider.hide)
 
-    def salt(self) -> str | None:
-        """Return the salt of the stack as it is now."""
-        return self.folder.read_salt() or self.request.stack_salt
+    def keeping(self) -> Keeping:
+        """Have the state served to the engine."""
+        if self._keeping is None:
+            self._keeping = Keeping(self._guard, self.request, self.folder.root)
+        return self._keeping
 
-    def message(self) -> list[str]:
-        """Return the arguments that write this call's id into the stack's history."""
-        return ["--message", update_message(self.request.call_id)]
-
-    def create_stack_arguments(self) -> list[str]:
-        """Return the command that makes the stack."""
-        return ["stack", "init", f"organization/{PROJECT}/{self.request.stack}",
-                "--no-select", "--secrets-provider", "passphrase"]  # fmt: skip
+    def give_back(self) -> None:
+        """Give the stack back if it is still taken: what was started must have ended."""
+        if self._keeping is not None:
+            self._keeping.give_back()
 
 
 def stopped_failure(reason: Code, *, phase: str, doing: str) -> CallFailed:

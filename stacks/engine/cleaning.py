@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from stacks.contract import Code, Result
+from stacks.engine.backend import HOLDER
 from stacks.engine.call import Call
 from stacks.engine.failures import CallFailed, locked_failure
-from stacks.engine.locks import HOLDER, known_locks
+from stacks.engine.locks import known_locks
 from stacks.engine.processes import end_marked
 
 
@@ -35,6 +36,8 @@ def clean_up(call: Call) -> Result:
     return Result(
         outcome="cleaned",
         ended_pids=tuple(ended),
-        broken_locks=tuple(i for i in request.break_locks if call.backend.break_lock(i)),
+        broken_locks=tuple(
+            i for i in request.break_locks if call.backend.break_lock(i, by=request.call_id)
+        ),
         seconds=call.seconds,
     )

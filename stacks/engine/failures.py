@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stacks.contract import Code
-from stacks.engine.outages import tells_outage
 from stacks.engine.passwords import without_passwords
 
 STACK_TYPE = "pulumi:pulumi:Stack"
 
 _TEXT_LIMIT = 1500
+_NOTHING_RECORDED = frozenset({Code.BACKEND_UNAVAILABLE, Code.ENGINE_DIED})
 
-_LOCK_LINE = re.compile(
-    r"/(?P<id>[0-9a-f-]{36})\.json(?:\?\S*)?: created by (?P<user>[^@\s]*)@(?P<host>\S+) "
-    r"\(pid (?P<pid>\d+)\) at (?P<time>\S+)"
-)
+# What the keeper of the state answers, which the engine quotes.
+_KEEPER = re.compile(r"keeper of the state: (?P<code>[a-z_]+): (?P<text>[^\n]*)")
+# What the engine says when the keeper of its state is gone.
+_KEEPER_GONE = re.compile(r'"http://127\.0\.0\.1:\d+/api/[^"]*": ')
 # What the engine says of an operation outside its plan. It quotes values, so nothing after the
 # first words is ever passed on; it reaches to the end, since a value may have many lines.
 _OUTSIDE_PLAN = re.compile(
@@ -48,22 +48,6 @@ _PROVIDER_GONE = re.compile(
 _MONITOR_GONE = "Resource monitor has terminated"  # also a consequence of any other failure
 _CRASH = re.compile(r"^(?:panic: |fatal error: )", re.MULTILINE)  # of the Go runtime
 _CRASHED = 2  # its exit code then
-_BACKEND_TEXTS = (
-    "unable to open bucket",
-    "unable to open state ",  # directory or database
-    'read ".pulumi/',
-    "failed to load checkpoint",
-    "read checkpoint",
-    "problem logging in",
-    "unable to check if bucket",
-    "could not list bucket",
-    "error listing stacks",
-    "writing snapshot",
-    "saving update info",
-    "illegal prefix",
-    "could not get cloud url",
-    "failed to save snapshot",
-)
 # botocore; the Go SDK of the official provider; the older Go SDK
 _AWS_CODES = (
     re.compile(r"An error occurred \((?P<code>[A-Za-z0-9.]+)\) when calling"),
@@ -122,7 +106,7 @@ def classify(said: Said, *, doing: str) -> CallFailed:
     everything = "\n".join((*errors, said.output))
     return (
         _engine_died(said, doing)
-        or _by_text(errors, everything)
+        or _by_text(everything)
         or _outside_plan(said)
         or _provider_died([e for e in (*errors, said.output) if _PROVIDER_GONE.search(e)])
         or _by_resource(said)
@@ -157,30 +141,29 @@ def _engine_died(said: Said, doing: str) -> CallFailed | None:
     )
 
 
-def _by_text(errors: Sequence[str], everything: str) -> CallFailed | None:
-    if "the stack is currently locked by" in everything:
-        return _locked(everything)
-    if "incorrect passphrase" in everything:
-        return CallFailed(Code.PASSPHRASE, "The passphrase does not match the stack.")
+def _by_text(everything: str) -> CallFailed | None:
     protected = protected_urns(everything)
-    if protected:
-        return protected_failure(protected)
-    return _by_backend(errors, everything)
+    return protected_failure(protected) if protected else _by_keeper(everything)
+
+
+def said_by_keeper(failed: CallFailed) -> str:
+    """Return the words in which the keeper tells the engine what failed."""
+    return f"keeper of the state: {failed.code}: {failed.text}"
 
 
 def outage_of(message: str) -> CallFailed | None:
-    """Return the failure that the engine reports when its state backend is unavailable."""
-    failure = _by_backend([_clean(message)], message)
-    return failure if failure and failure.code is Code.BACKEND_UNAVAILABLE else None
+    """Return the failure that the engine reports when nothing that it does can be recorded."""
+    failure = _by_keeper(message)
+    return failure if failure and failure.code in _NOTHING_RECORDED else None
 
 
-def _by_backend(errors: Sequence[str], everything: str) -> CallFailed | None:
-    if not any(text in everything for text in _BACKEND_TEXTS):
-        return None
-    text = _first(errors, _BACKEND_TEXTS, everything)
-    if tells_outage(text):
-        return CallFailed(Code.BACKEND_UNAVAILABLE, "The state backend is not available: " + text)
-    return CallFailed(Code.BACKEND, "The state backend cannot be used: " + text)
+def _by_keeper(text: str) -> CallFailed | None:
+    found = _KEEPER.search(text)
+    if found is not None:
+        return CallFailed(Code(found["code"]), found["text"].strip())
+    if _KEEPER_GONE.search(text):
+        return CallFailed(Code.ENGINE_DIED, "The keeper of the state exited while it was needed.")
+    return None
 
 
 def _outside_plan(said: Said) -> CallFailed | None:
@@ -306,12 +289,6 @@ def type_of(urn: str) -> str:
     return parts[2].rsplit("$", 1)[-1] if len(parts) == 4 else ""
 
 
-def _locked(text: str) -> CallFailed:
-    return locked_failure(
-        [{**match.groupdict(), "pid": int(match["pid"])} for match in _LOCK_LINE.finditer(text)]
-    )
-
-
 def _program(error: ProgramError) -> CallFailed:
     where = f" at {error.file}:{error.line}" if error.file else ""
     return CallFailed(
@@ -356,9 +333,3 @@ def _clean(text: str) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= _TEXT_LIMIT else text[:_TEXT_LIMIT] + " …"
-
-
-def _first(errors: Sequence[str], texts: Sequence[str], everything: str) -> str:
-    candidates = (*errors, *everything.splitlines())
-    found = next((c for c in candidates if any(t in c for t in texts)), "no reason given")
-    return _short(_clean(found))

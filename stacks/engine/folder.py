@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stacks.contract import Code, Request
 from stacks.engine.backend import PROJECT
 from stacks.engine.failures import CallFailed
@@ -56,13 +54,8 @@ class CallFolder:
 
     @property
     def settings(self) -> Path:
-        """The stack's settings: salt, key and config."""
+        """The stack's settings: its config."""
         return self.project / f"Pulumi.{self.stack}.yaml"
-
-    def read_salt(self) -> str | None:
-        """Return the salt that the settings hold now; the engine writes a new stack's there."""
-        salt = yaml.safe_load(self.settings.read_bytes()).get("encryptionsalt")
-        return salt if isinstance(salt, str) else None
 
 
 def make_folder(root: Path, call_id: str) -> None:
@@ -82,13 +75,10 @@ def make_folder(root: Path, call_id: str) -> None:
         ) from error
 
 
-def write_folder(request: Request, salt: str | None) -> CallFolder:
+def write_folder(request: Request) -> CallFolder:
     """Write project and settings of a call into its folder.
 
-    ``salt`` is that of the stack's state: with another one the engine would encrypt everything
-    again and a wrong passphrase would not be noticed. The files are JSON, which is YAML. No secret
-    is among them: salt and encrypted key are useless without the passphrase, a spec holds
-    references.
+    The files are JSON, which is YAML. No secret is among them: a spec holds references.
     """
     folder = CallFolder(root=Path(request.work_folder), stack=request.stack)
     folder.home.mkdir()
@@ -105,11 +95,11 @@ def write_folder(request: Request, salt: str | None) -> CallFolder:
     else:
         _link_plugins(folder.home)
     _write(folder.project / "Pulumi.yaml", project)
-    _write(folder.settings, _settings(request, salt or request.stack_salt))
+    _write(folder.settings, _settings(request))
     return folder
 
 
-def _settings(request: Request, salt: str | None) -> dict[str, Any]:
+def _settings(request: Request) -> dict[str, Any]:
     config: dict[str, Any] = {
         f"{PROJECT}:program": str(request.program),
         f"{PROJECT}:spec": json.dumps(request.spec, sort_keys=True, separators=(",", ":")),
@@ -120,12 +110,7 @@ def _settings(request: Request, salt: str | None) -> dict[str, Any]:
         config[f"{PROJECT}:roleArn"] = request.cloud.role_arn
     if request.cloud.external_id:
         config[f"{PROJECT}:externalId"] = request.cloud.external_id
-    settings: dict[str, Any] = {"config": config}
-    if salt:
-        settings["encryptionsalt"] = salt
-    if request.encrypted_key:
-        settings["encryptedkey"] = request.encrypted_key
-    return settings
+    return {"config": config}
 
 
 def _link_plugins(home: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from stacks.contract import Result
-from stacks.engine.backend import salt_of
 from stacks.engine.call import Call
 from stacks.engine.locks import known_locks
 from stacks.engine.state import pending_of
@@ -13,16 +12,15 @@ def inspect(call: Call) -> Result:
     """Return locks, pending operations and digests; change nothing and start nothing."""
     request = call.request
     # Before the state: a holder that ends in between has written its state by then.
-    locks = known_locks(call.backend, marks=request.marks, engine=request.cli)
+    locks = known_locks(call.backend, engine=request.cli)
     state = call.state()
+    history_digest, written_by = call.backend.history()
     return Result(
         outcome="inspected",
         state_digest=None if state is None else call.digest_of(state),
-        history_digest=call.backend.history_digest(),
-        written_by=call.backend.written_by(),
+        history_digest=history_digest,
+        written_by=written_by,
         locks=locks,
         pending=tuple(pending_of(state)),
-        stack_salt=salt_of(state) or call.salt(),
-        encrypted_key=request.encrypted_key,
         seconds=call.seconds,
     )

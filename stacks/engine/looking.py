@@ -132,7 +132,7 @@ class _Looks:
         self._state = state
         self._until = until
         self._closing = closing
-        self._secrets = _Secrets(call.crypter(state).decrypt)
+        self._secrets = _Secrets(call.sealer.decrypt)
         self._providers: list[Provider] = []
         self._pool = ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0)) * _PER_CORE)
         closing.callback(self._pool.shutdown, wait=False, cancel_futures=True)

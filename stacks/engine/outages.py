@@ -21,7 +21,7 @@ _PASSING_CODES = frozenset(
     {
         *("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded"),
         *("ServiceUnavailable", "InternalError", "InternalFailure", "RequestTimeout"),
-        "OperationAborted",
+        *("OperationAborted", "ConditionalRequestConflict"),
     }
 )
 _SERVER_ERRORS = 500
@@ -34,23 +34,6 @@ _REFUSED = re.compile(
 )
 _REFUSED_STATES = ("28", "3D")  # classes of SQLSTATE: who and which database
 _READ_ONLY = "25006"  # a standby that is about to take over
-# What the engine, its drivers and its operating system say (pulumi 3.259.0, lib/pq, aws-sdk-go-v2).
-_SAID = re.compile(
-    r"unable to open state directory[^\n]*no such file or directory"  # a volume that is gone
-    r"|connection (?:refused|reset|timed out|aborted)|connect: no such file or directory"
-    r"|broken pipe|no such host|server misbehaving"
-    r"|(?:network|host) is (?:unreachable|down)|no route to host|i/o timeout|handshake timeout"
-    r"|context deadline exceeded|unexpected EOF|bad connection|connection is already closed"
-    r"|StatusCode: (?:0|429|5\d\d)\b|api error (?:SlowDown|ServiceUnavailable|InternalError"
-    r"|Throttling\w*|RequestTimeout)\b"
-    r"|the database system is (?:starting up|shutting down|in recovery mode|not yet accepting)"
-    r"|is not currently accepting connections|too many (?:clients|connections)"
-    r"|remaining connection slots|terminating connection"
-    r"|read-only transaction|stale (?:NFS )?file handle|input/output error"
-    r"|no space left on device|disk quota exceeded|read-only file system|too many open files"
-    r"|resource temporarily unavailable|transport endpoint is not connected",
-    re.IGNORECASE,
-)
 
 
 def is_outage(error: Exception) -> bool:
@@ -60,11 +43,6 @@ def is_outage(error: Exception) -> bool:
     if type(error).__module__.startswith("psycopg"):
         return _is_outage_of_a_table(error)
     return _is_outage_of_a_bucket(error)
-
-
-def tells_outage(text: str) -> bool:
-    """Tell whether what the engine says of its backend is that it may pass."""
-    return _SAID.search(text) is not None and _REFUSED.search(text) is None
 
 
 def _is_outage_of_a_table(error: Exception) -> bool:

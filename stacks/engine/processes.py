@@ -22,7 +22,6 @@ import psutil
 
 CALL_ID = "TENANTPLANE_CALL_ID"
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL_SECONDS = 0.05
 _SECOND_INTERRUPT_SECONDS = 5.0
@@ -40,15 +39,6 @@ def adopt_orphans() -> None:
     """
     if _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
-
-
-def interrupt_when_parent_dies() -> None:
-    """Ask the kernel to interrupt this process when the thread that started it ends.
-
-    Runs in the child between fork and exec, so it does nothing else. A second net only: the guard
-    and the end of the program connection are the first ones.
-    """
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
 
 
 def mark_this(call_id: str) -> None:
@@ -90,20 +80,22 @@ def end_marked(
 ) -> list[int]:
     """End every process of the given calls; return the ids of those that were there.
 
-    A runner that still lives is asked to stop; the engine of a dead one was interrupted by its
-    death. Either gets ``grace_seconds`` to finish the steps in progress, to write the state and to
-    end its providers. Then the engine is interrupted again, which makes it give up what hangs and
-    its lock, and what is left is killed, repeatedly until a look finds nothing.
+    A runner that still lives is asked to stop; the engine of a dead one is interrupted once: the
+    second time it gives up the steps in progress. Either gets ``grace_seconds`` to finish them, to
+    have them recorded and to end its providers. Then the engine is interrupted again, and what is
+    left is killed, repeatedly until a look finds nothing.
     """
     seen: set[int] = set()
     look = functools.partial(_look, call_ids, spare, seen)
-    for process in look():
-        if _is_runner(process):
-            _signal(process, signal.SIGTERM)
+    present = look()
+    ours = {os.getpid(), *(p.pid for p in present)}
+    runners = [p for p in present if _is_runner(p, ours)]
+    for process in runners:
+        _signal(process, signal.SIGTERM)
+    if not runners:
+        _interrupt(present, engine)
     if not _engine_ends(look, engine, grace_seconds):
-        for process in look():
-            if _runs(process, engine):
-                _signal(process, signal.SIGINT)
+        _interrupt(look(), engine)
         _engine_ends(look, engine, min(grace_seconds, _SECOND_INTERRUPT_SECONDS))
     for _ in range(_KILL_ROUNDS):
         present = look()
@@ -178,6 +170,12 @@ def _look(
     return present
 
 
+def _interrupt(processes: Collection[psutil.Process], engine: str) -> None:
+    for process in processes:
+        if _runs(process, engine):
+            _signal(process, signal.SIGINT)
+
+
 def _engine_ends(look: Callable[[], list[psutil.Process]], engine: str, seconds: float) -> bool:
     end = time.monotonic() + seconds
     while any(_runs(p, engine) for p in look()):
@@ -194,12 +192,15 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _is_runner(process: psutil.Process) -> bool:
+def _is_runner(process: psutil.Process, ours: Collection[int]) -> bool:
+    """Tell a runner from what it has forked: that has the same command, but a parent of ours."""
     try:
-        command = process.cmdline()
+        command, parent = process.cmdline(), process.ppid()
     except psutil.Error:
         return False
-    return any(pair == ("-m", "stacks") for pair in itertools.pairwise(command))
+    return parent not in ours and any(
+        pair == ("-m", "stacks") for pair in itertools.pairwise(command)
+    )
 
 
 def _runs(process: psutil.Process, executable: str) -> bool:

@@ -24,7 +24,7 @@ _ENVELOPE = ("sequence", "timestamp", "preludeEvent", "cancelEvent")
 class Recorder:
     """The events of one CLI process. Fed by one thread, read after the process has ended.
 
-    ``stop`` is called once, when the engine says that its state backend is unavailable.
+    ``stop`` is called once, when the engine says that nothing it does can be recorded.
     """
 
     phase: str

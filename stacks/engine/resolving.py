@@ -19,11 +19,10 @@ from typing import Any
 
 from stacks.contract import Code, Resolved, Result
 from stacks.engine.applying import touched
-from stacks.engine.backend import State, salt_of
+from stacks.engine.backend import State
 from stacks.engine.call import Call
 from stacks.engine.failures import CallFailed, name_of
 from stacks.engine.identities import SETTINGS
-from stacks.engine.locks import hold
 from stacks.engine.looking_up import Cloud, Verdict, is_of_the_state_alone
 from stacks.engine.state import has_provider, ids_of, is_unknown, pending_creates, pending_of
 
@@ -67,11 +66,9 @@ def resolve(call: Call) -> Result:
     return Result(
         outcome="resolved",
         state_digest=None if after is None else call.digest_of(after),
-        history_digest=call.backend.history_digest(),
+        history_digest=call.backend.history()[0],
         changed=call.digest_of(state) != call.digest_of(after),
         resolved=tuple(resolved),
-        stack_salt=salt_of(after),
-        encrypted_key=call.request.encrypted_key,
         seconds=call.seconds,
     )
 
@@ -200,15 +197,12 @@ def _write(call: Call, state: State, more: Mapping[str, Any], entries: Sequence[
     made = [_existing(e.resource, e.verdict.id) for e in entries if e.verdict.id is not None]
     urns = {r["urn"] for r in made}
     olds = [{**r, "delete": True} if r["urn"] in urns else r for r in state.get("resources") or ()]
-    call.tell_own_lock()
-    with hold(call.backend):
-        if call.state() != state:
+    with call.taken() as update:
+        if update.state != state:
             raise CallFailed(
                 Code.LOCKED, "Somebody else changed the stack in the meantime: nothing was settled."
             )
-        call.backend.write_state(
-            {**state, **more, "resources": [*olds, *made]}, call_id=call.request.call_id
-        )
+        update.close("settled", {**state, **more, "resources": [*olds, *made]})
 
 
 def _existing(resource: Resource, identity: str) -> dict[str, Any]:
@@ -223,11 +217,11 @@ def _refresh(call: Call, resolved: Sequence[Resolved]) -> None:
     with call.phase("refresh"):
         done = call.engine(
             "refresh",
-            [*_REFRESH, *call.message()],
+            _REFRESH,
             doing="read what was settled",
             seconds=call.request.deadlines.apply_seconds,
             program=False,
-            locks=True,
+            updates=True,
         )
     if done.failure is not None:
         raise touched(call, done)

@@ -75,7 +75,6 @@ class EngineHost:
         self._import_failed: ProgramError | None = None
         self._streams: list[_Stream] = []
         self._begun = 0  # of the streams
-        self._on_start: Callable[[], bool] = lambda: True
         self._on_held: Callable[[], None] | None = None
         self._released = threading.Event()
         self._imported = threading.Event()
@@ -96,18 +95,16 @@ class EngineHost:
     def expect(
         self,
         *on_event: OnEvent,
-        on_start: Callable[[], bool],
         on_held: Callable[[], None] | None = None,
     ) -> None:
         """Prepare for the next CLI process.
 
         Each ``on_event`` gets the events of one of its operations, in order: of the preview and
-        then of the update, where it does both. ``on_start`` is called when it is about to run the
-        program, that is, after it has taken the stack's lock. With ``on_held`` the run that is not
-        a preview is held: it is called then, and the program is run after ``release``.
+        then of the update, where it does both. With ``on_held`` the run that is not a preview is
+        held: it is called then, and the program is run after ``release``.
         """
         self._streams, self._begun = [_Stream(each) for each in on_event], 0
-        self._on_start, self._on_held = on_start, on_held
+        self._on_held = on_held
         self._released.clear()
         self.run = ProgramRun()
 
@@ -137,7 +134,6 @@ class EngineHost:
             self._imported.set()
 
     def _run(self, data: bytes) -> bytes:
-        self._on_start()
         self._imported.wait()
         from pulumi.runtime.proto import language_pb2  # noqa: PLC0415 - imported meanwhile
 

@@ -2,13 +2,12 @@
 
 ``up --strict`` previews, and then constrains its update to exactly what it previewed. The language
 host is ours: it does not begin the second run of the program, the one that may register something,
-before the gate has judged the first. The stack's lock is held from the preview to the end, so the
-state cannot change in between.
+before the gate has judged the first. The stack is taken from the preview to the end, so the state
+cannot change in between.
 """
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -33,10 +32,10 @@ class Session:
         self._planning, self._applying = call.recorder("plan"), call.recorder("apply")
         self._is_applied = False
         self._process = call.start_engine(
-            [*_UP, *call.message()],
+            _UP,
             self._planning,
             self._applying,
-            locks=True,
+            updates=True,
             on_held=partial(call.inbox.put, *HELD),
         )
 
@@ -57,11 +56,8 @@ class Session:
             return
         self._process.kill()
         self._process.ended(None)
-        host = os.uname().nodename
-        with suppress(CallFailed):  # a lock that is left is known as this call's
-            for lock in self._call.backend.locks():
-                if (lock.host, lock.pid) == (host, self._process.pid):
-                    self._call.backend.break_lock(lock.id)
+        with suppress(CallFailed):  # it is tried again as the call ends
+            self._call.give_back()
 
     def preview(self, *, seconds: float) -> Done:
         """Wait for the preview; the engine is held when it succeeded."""

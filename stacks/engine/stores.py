@@ -1,19 +1,17 @@
-"""Where a state backend keeps its files: a folder, a bucket or a table.
+"""Where a state backend keeps its records: a folder, a bucket or a table.
 
-The engine lays the same tree of small files out in all of them (pulumi 3.259.0, ``pkg/backend/diy``
-over ``gocloud.dev/blob``): as files below the folder, as objects below the prefix of the bucket, as
-rows of a table whose keys begin with the name of the database. Paths here are those of the tree,
-``/`` between their parts.
+The same tree of small files is laid out in all of them: as files below the folder, as objects below
+the prefix of the bucket, as rows of a table. Paths here are those of the tree, ``/`` between their
+parts.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import urllib.parse
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,10 +22,15 @@ from stacks.engine.outages import is_outage
 
 _CONNECT_SECONDS = 10
 _ANSWER_SECONDS = 60
-_TABLE = "pulumi_state"
+_TABLE = "stack_record"
+_TABLE_OF_RECORDS = (
+    'CREATE TABLE {} (key text COLLATE "C" PRIMARY KEY, content bytea NOT NULL,'
+    " made_at timestamptz NOT NULL DEFAULT now())"
+)
+_LAST = "\U0010ffff"  # after every name
+_DELETED_AT_ONCE = 1000  # the most that S3 takes
 
-# What the engine's s3:// URLs may say, and what of it is understood here. Anything else would make
-# the two look at different objects, or be refused by the engine with less to go by.
+# What an s3:// URL may say, by the names that the engine's own have.
 _S3_OPTIONS = frozenset(
     {
         *("region", "endpoint", "profile", "prefix", "awssdk", "ssetype", "kmskeyid"),
@@ -38,28 +41,34 @@ _S3_OPTIONS = frozenset(
 
 
 class Store(Protocol):
-    """A tree of small files. Every method raises ``CallFailed`` when the store cannot be used."""
+    """A tree of small files that never change once they are made.
+
+    Every method raises ``CallFailed`` when the store cannot be used.
+    """
+
+    def newest(self, folder: str) -> tuple[str, bytes] | None:
+        """Return name and content of the last file of a folder by name, None when it is empty."""
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files of a folder, which has no folders in it, sorted."""
 
     def read(self, path: str) -> bytes | None:
         """Return the content of a file, None when there is none."""
 
-    def names(self, folder: str) -> list[str]:
-        """Return the names of the files directly in a folder, sorted."""
-
-    def write(self, path: str, content: bytes) -> None:
-        """Make or replace a file at one go."""
-
     def create(self, path: str, content: bytes) -> bool:
-        """Make a file at one go unless it is there; return whether it was made."""
+        """Make a file at one go unless it is there; return whether it was made.
 
-    def delete(self, path: str) -> bool:
-        """Delete a file; return whether it was there."""
+        After a failure it may have been made all the same.
+        """
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete files; one that is not there is as good as deleted."""
 
 
 def store_for(url: str, *, endpoint: str | None = None) -> Store:
     """Return the store that the URL of a state backend names.
 
-    ``endpoint`` is that of the emulated cloud, which the engine takes for a bucket's as well.
+    ``endpoint`` is that of the emulated cloud, which has a bucket as well.
     Raises ``CallFailed`` for a URL that cannot be supported.
     """
     parsed = urllib.parse.urlsplit(url)
@@ -69,7 +78,7 @@ def store_for(url: str, *, endpoint: str | None = None) -> Store:
             return FolderStore(Path(path).expanduser().absolute())
         case "s3":
             return _bucket(parsed, endpoint)
-        case "postgres":
+        case "postgres" | "postgresql":
             return _table(parsed)
     raise _refused(f"a state backend is a file://, s3:// or postgres:// URL, not {parsed.scheme}:")
 
@@ -81,6 +90,19 @@ class FolderStore:
 
     root: Path
 
+    def newest(self, folder: str) -> tuple[str, bytes] | None:
+        """See ``Store``."""
+        return _newest(self, folder)
+
+    def names(self, folder: str) -> list[str]:
+        """See ``Store``."""
+        with _told(OSError):
+            try:
+                found = [p.name for p in (self.root / folder).iterdir() if p.is_file()]
+            except FileNotFoundError:
+                return []
+        return sorted(name for name in found if not name.startswith("."))
+
     def read(self, path: str) -> bytes | None:
         """See ``Store``."""
         with _told(OSError):
@@ -89,52 +111,29 @@ class FolderStore:
             except FileNotFoundError:
                 return None
 
-    def names(self, folder: str) -> list[str]:
-        """See ``Store``."""
-        with _told(OSError):
-            try:
-                return sorted(p.name for p in (self.root / folder).iterdir() if p.is_file())
-            except FileNotFoundError:
-                return []
-
-    def write(self, path: str, content: bytes) -> None:
-        """See ``Store``."""
-        with _told(OSError), self._draft(path, content) as draft:
-            draft.replace(self.root / path)
-
     def create(self, path: str, content: bytes) -> bool:
         """See ``Store``."""
-        with _told(OSError), self._draft(path, content) as draft:
+        target = self.root / path
+        draft = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
+        with _told(OSError):
+            target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                (self.root / path).hardlink_to(draft)
+                with draft.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                target.hardlink_to(draft)
             except FileExistsError:
                 return False
-            return True
+            finally:
+                draft.unlink(missing_ok=True)
+        return True
 
-    @contextmanager
-    def _draft(self, path: str, content: bytes) -> Iterator[Path]:
-        target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            with draft.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            yield draft
-        finally:
-            draft.unlink(missing_ok=True)
-
-    def delete(self, path: str) -> bool:
+    def delete(self, paths: Sequence[str]) -> None:
         """See ``Store``."""
         with _told(OSError):
-            try:
-                (self.root / path).unlink()
-            except FileNotFoundError:
-                return False
-            # notes that a bucket made of files keeps, if somebody's engine wrote them
-            (self.root / f"{path}.attrs").unlink(missing_ok=True)
-            return True
+            for path in paths:
+                (self.root / path).unlink(missing_ok=True)
 
 
 # --- a bucket --------------------------------------------------------------------------------
@@ -147,14 +146,9 @@ class BucketStore:
     prefix: str
     encryption: Mapping[str, str] = field(default_factory=dict)
 
-    def read(self, path: str) -> bytes | None:
+    def newest(self, folder: str) -> tuple[str, bytes] | None:
         """See ``Store``."""
-        with _told(*_aws_errors()):
-            try:
-                answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path)
-                return bytes(answer["Body"].read())
-            except self.client.exceptions.NoSuchKey:
-                return None
+        return _newest(self, folder)
 
     def names(self, folder: str) -> list[str]:
         """See ``Store``."""
@@ -166,12 +160,14 @@ class BucketStore:
             keys = [str(each["Key"]) for page in pages for each in page.get("Contents", ())]
         return sorted(key.removeprefix(start) for key in keys)
 
-    def write(self, path: str, content: bytes) -> None:
+    def read(self, path: str) -> bytes | None:
         """See ``Store``."""
         with _told(*_aws_errors()):
-            self.client.put_object(
-                Bucket=self.bucket, Key=self.prefix + path, Body=content, **self.encryption
-            )
+            try:
+                answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path)
+                return bytes(answer["Body"].read())
+            except self.client.exceptions.NoSuchKey:
+                return None
 
     def create(self, path: str, content: bytes) -> bool:
         """See ``Store``."""
@@ -185,15 +181,17 @@ class BucketStore:
                 if error.response["Error"]["Code"] != "PreconditionFailed":
                     raise
                 return False
-            return True
-
-    def delete(self, path: str) -> bool:
-        """See ``Store``."""
-        if self.read(path) is None:
-            return False
-        with _told(*_aws_errors()):
-            self.client.delete_object(Bucket=self.bucket, Key=self.prefix + path)
         return True
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """See ``Store``."""
+        with _told(*_aws_errors()):
+            keys = [{"Key": self.prefix + path} for path in paths]
+            for start in range(0, len(keys), _DELETED_AT_ONCE):
+                some = keys[start : start + _DELETED_AT_ONCE]
+                self.client.delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": some, "Quiet": True}
+                )
 
 
 def _bucket(url: urllib.parse.SplitResult, endpoint: str | None) -> BucketStore:
@@ -211,7 +209,7 @@ def _bucket(url: urllib.parse.SplitResult, endpoint: str | None) -> BucketStore:
     if place and "://" not in place:
         place = f"{'https' if secure else 'http'}://{place}"
     by_path = _is_true(options, "s3ForcePathStyle") or _is_true(options, "use_path_style")
-    # The engine takes AWS_REGION first; boto3 does not know it.
+    # AWS_REGION comes first for the tools of AWS; boto3 does not know it.
     region = options.get("region") or os.environ.get("AWS_REGION")
     with _told(*_aws_errors()):
         session: Any = boto3.session.Session(profile_name=options.get("profile"))
@@ -237,70 +235,95 @@ def _bucket(url: urllib.parse.SplitResult, endpoint: str | None) -> BucketStore:
 
 
 # --- a table ---------------------------------------------------------------------------------
-@dataclass(frozen=True)
 class TableStore:
-    """Rows of a table of PostgreSQL: ``key``, and ``data`` as ``{"data": <base64>}``."""
+    """Rows of a table of PostgreSQL, which is made when the first one is written.
 
-    conninfo: str = field(repr=False)  # may hold a password
-    table: str
-    prefix: str
+    It keeps its connection, and makes a new one when that was closed while nobody used it.
+    """
 
-    def read(self, path: str) -> bytes | None:
+    def __init__(self, *, conninfo: str, table: str) -> None:
+        """``conninfo`` may hold a password."""
+        self.table = table
+        self._conninfo = conninfo
+        self._connection: Any = None
+
+    def __del__(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def newest(self, folder: str) -> tuple[str, bytes] | None:
         """See ``Store``."""
-        rows = self._run("SELECT data FROM {} WHERE key = %s", self.prefix + path)
-        return base64.b64decode(rows[0][0]["data"]) if rows else None
+        start = f"{folder}/"
+        rows = self._run(
+            "SELECT key, content FROM {} WHERE key > %s AND key < %s ORDER BY key DESC LIMIT 1",
+            start, start + _LAST,
+        )  # fmt: skip
+        return next(((str(key).removeprefix(start), bytes(content)) for key, content in rows), None)
 
     def names(self, folder: str) -> list[str]:
         """See ``Store``."""
-        start = f"{self.prefix}{folder}/"
-        rows = self._run("SELECT key FROM {} WHERE starts_with(key, %s)", start)
-        below = [str(key).removeprefix(start) for (key,) in rows]
-        return sorted(name for name in below if "/" not in name)
-
-    def write(self, path: str, content: bytes) -> None:
-        """See ``Store``."""
-        from psycopg.types.json import Json  # noqa: PLC0415 - see ``_run``
-
-        self._run(
-            "INSERT INTO {} (key, data, updated_at) VALUES (%s, %s, now()) ON CONFLICT (key)"
-            " DO UPDATE SET data = excluded.data, updated_at = excluded.updated_at",
-            self.prefix + path,
-            Json({"data": base64.b64encode(content).decode()}),
+        start = f"{folder}/"
+        rows = self._run(
+            "SELECT key FROM {} WHERE key > %s AND key < %s ORDER BY key", start, start + _LAST
         )
+        return [str(key).removeprefix(start) for (key,) in rows]
+
+    def read(self, path: str) -> bytes | None:
+        """See ``Store``."""
+        rows = self._run("SELECT content FROM {} WHERE key = %s", path)
+        return bytes(rows[0][0]) if rows else None
 
     def create(self, path: str, content: bytes) -> bool:
         """See ``Store``."""
-        from psycopg.types.json import Json  # noqa: PLC0415 - see ``_run``
-
-        made = self._run(
-            "INSERT INTO {} (key, data, updated_at) VALUES (%s, %s, now())"
-            " ON CONFLICT (key) DO NOTHING RETURNING key",
-            self.prefix + path,
-            Json({"data": base64.b64encode(content).decode()}),
+        insert = (
+            "INSERT INTO {} (key, content) VALUES (%s, %s) ON CONFLICT (key) DO NOTHING"
+            " RETURNING key"
         )
-        return bool(made)
+        return bool(self._run(insert, path, content, make=True))
 
-    def delete(self, path: str) -> bool:
+    def delete(self, paths: Sequence[str]) -> None:
         """See ``Store``."""
-        return bool(self._run("DELETE FROM {} WHERE key = %s RETURNING key", self.prefix + path))
+        if paths:
+            self._run("DELETE FROM {} WHERE key = ANY(%s)", list(paths))
 
-    def _run(self, text: str, *values: Any) -> list[Any]:
+    def _run(self, text: str, *values: Any, make: bool = False) -> list[Any]:
         import psycopg  # noqa: PLC0415 - calls on other backends do without
         from psycopg import sql  # noqa: PLC0415
 
-        statement = sql.SQL(text).format(sql.Identifier(self.table))
-        with _told(psycopg.Error), psycopg.connect(self.conninfo, autocommit=True) as connection:
+        table = sql.Identifier(self.table)
+        with _told(psycopg.Error):
             try:
-                cursor = connection.execute(statement, values)
+                return self._fetch(sql.SQL(text).format(table), values)
             except psycopg.errors.UndefinedTable:
-                return []  # the engine makes it when it makes the first stack
+                if not make:
+                    return []
+            with suppress(psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation):
+                self._fetch(sql.SQL(_TABLE_OF_RECORDS).format(table), ())  # or another made it
+            return self._fetch(sql.SQL(text).format(table), values)
+
+    def _fetch(self, statement: Any, values: Sequence[Any]) -> list[Any]:
+        import psycopg  # noqa: PLC0415 - see ``_run``
+
+        is_new = self._connection is None
+        if is_new:
+            self._connection = psycopg.connect(self._conninfo, autocommit=True)
+        try:
+            cursor = self._connection.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
+        except psycopg.OperationalError:
+            if not self._connection.broken:
+                raise
+            self._connection = None
+            if is_new:
+                raise
+        return self._fetch(statement, values)
 
 
 def _table(url: urllib.parse.SplitResult) -> TableStore:
     database = urllib.parse.unquote(url.path.strip("/"))
     if not database or "/" in database:
-        raise _refused("its postgres:// URL must name the database, by which all keys begin")
+        raise _refused("its postgres:// URL must name the database")
     options = _options(url)
     table = options.pop("table", _TABLE)
     defaults = {
@@ -308,11 +331,11 @@ def _table(url: urllib.parse.SplitResult) -> TableStore:
         "tcp_user_timeout": str(_ANSWER_SECONDS * 1000),
     }
     if "PGSSLMODE" not in os.environ:
-        defaults["sslmode"] = "require"  # the engine's driver does so unless it is told otherwise
+        defaults["sslmode"] = "require"
     query = urllib.parse.urlencode({**defaults, **options}, quote_via=urllib.parse.quote)
     conninfo = url._replace(query=query, fragment="").geturl()
     _check_conninfo(conninfo)
-    return TableStore(conninfo=conninfo, table=table, prefix=f"{database}/")
+    return TableStore(conninfo=conninfo, table=table)
 
 
 def _check_conninfo(conninfo: str) -> None:
@@ -327,6 +350,15 @@ def _check_conninfo(conninfo: str) -> None:
 
 
 # --- what they share -------------------------------------------------------------------------
+def _newest(store: Store, folder: str) -> tuple[str, bytes] | None:
+    """See ``Store.newest``. One that is deleted meanwhile was not the newest any more."""
+    while names := store.names(folder):
+        content = store.read(f"{folder}/{names[-1]}")
+        if content is not None:
+            return names[-1], content
+    return None
+
+
 def _options(url: urllib.parse.SplitResult) -> dict[str, str]:
     return dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from control_plane.adapters.pulumi.engine import Cloud, PulumiEngine
 from control_plane.adapters.pulumi.runner_parent import RunnerParent
 from control_plane.adapters.pulumi.runner_process import runner_environment
 from control_plane.adapters.secrets import FileSecretStore, create_secret
-from control_plane.domain.engine import CallMark, Look
+from control_plane.domain.engine import Look
 from control_plane.ports import Json
 from control_plane.ports.engine import (
     EngineCall,
@@ -27,14 +26,16 @@ from control_plane.ports.engine import (
     StackEngine,
     StackInspection,
 )
+from stacks.engine.backend import backend_for
+from stacks.engine.sealing import Sealer
 from tests.scripted_engine import ScriptedEngine
 from tests.scripted_faults import Fault
 from tests.scripted_resources import outputs_of, resource, resources_of
+from tests.stacks.runner_calls import hold as hold_stack
 from tests.stacks.runner_calls import is_provider, processes_of
 from tests.stacks.sample_specs import ACCOUNT, REGION, hub, hub_outputs, slice_of
 
 ROOT = Path(__file__).resolve().parents[2]
-FOREIGN = "0f8fad5b-d9cb-469f-a165-70867728950e"
 NUMBERS = itertools.count(1)
 SUBNET = "aws:ec2/subnet:Subnet"
 
@@ -89,8 +90,8 @@ class Bench:
     def look(self) -> Look:
         return self.engine.look(self.call(), on_events=self.listen)
 
-    def inspect(self, *marks: CallMark) -> StackInspection:
-        return self.engine.inspect(self.call(), marks=marks)
+    def inspect(self) -> StackInspection:
+        return self.engine.inspect(self.call())
 
     def state_digest(self) -> str | None:
         return self.inspect().state_digest
@@ -145,11 +146,10 @@ def pulumi_bench(
     engine = pulumi_engine(cli, endpoint, folder, runners=runners)
 
     def hold(stack: str) -> str:
-        locks = folder / "state" / ".pulumi" / "locks" / "organization" / "tenantplane" / stack
-        locks.mkdir(parents=True, exist_ok=True)
-        content = {"pid": 1, "username": "joe", "hostname": "elsewhere", "timestamp": "2026-11-20"}
-        (locks / f"{FOREIGN}.json").write_text(json.dumps(content))
-        return FOREIGN
+        secrets = FileSecretStore(folder / "master.key")
+        sealer = Sealer(secrets.passphrase(bench.call().deployment_id), stack)
+        state = f"file://{folder / 'state'}"
+        return hold_stack(backend_for(state, stack, engine="v0", key_mark=sealer.mark), pid=1)
 
     def dying(who: str, call: EngineCall) -> EventListener:
         killed = threading.Event()

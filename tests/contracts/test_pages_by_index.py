@@ -12,7 +12,7 @@ from sqlalchemy import Connection, event, text
 from control_plane.adapters.db.engine import connect
 from control_plane.adapters.db.mapping import APPROVAL, BUNDLE, REQUEST, RUN, TENANT, Mapped
 from control_plane.adapters.db.queries import SqlQueries
-from control_plane.adapters.db.repositories import SqlRepository
+from control_plane.adapters.db.repositories import Known, SqlRepository
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.bundle import BundleStatus
 from control_plane.domain.run import RunStatus
@@ -85,7 +85,7 @@ def test_a_page_of_a_filter_is_read_in_order(
     connection: Connection, mapped: Mapped[Any], equals: dict[str, Any], before: str | None
 ) -> None:
     with Asked(connection) as asked:
-        SqlRepository(connection, mapped).page(limit=5, before=before, **equals)
+        SqlRepository(connection, mapped, Known()).page(limit=5, before=before, **equals)
     assert [is_exact(scan) for scan in asked.scans(mapped.table.name)] == [True]
     assert "Sort" not in {node["Node Type"] for node in asked.nodes}
 
@@ -96,7 +96,7 @@ def test_a_page_of_several_tenants_takes_the_newest_of_each(
     connection: Connection, mapped: Mapped[Any], tenants: tuple[str | None, ...]
 ) -> None:
     with Asked(connection) as asked:
-        SqlRepository(connection, mapped).page(limit=5, tenant_id=tenants)
+        SqlRepository(connection, mapped, Known()).page(limit=5, tenant_id=tenants)
     scans = asked.scans(mapped.table.name)
     # one of those that belong to tenants, one of those that belong to none, and one for the rows
     assert len(scans) == (3 if None in tenants and mapped.table.c.tenant_id.nullable else 2)

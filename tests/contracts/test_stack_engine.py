@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from control_plane.domain.engine import CallMark, OutputChange
+from control_plane.domain.engine import OutputChange
 from control_plane.domain.errors import EngineFailed, ForeignLock
 from control_plane.ports.engine import (
     Applied,
@@ -32,9 +32,8 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(bench: Bench) -> None:
     assert "region" in {output.name for output in plan.outputs}
     assert set(plan.parts) == {"operations", "state", "program", "versions"}
     assert all(digest.startswith("sha256:") for digest in plan.parts.values())
-    assert plan.stack_salt
     assert [o.urn for o in plan.operations] == [r.urn for r in plan.resources]
-    again = bench.plan(stack_salt=plan.stack_salt)
+    again = bench.plan()
     assert again.parts == plan.parts
     assert again.operations == plan.operations
     seen = bench.inspect()
@@ -182,9 +181,6 @@ def test_an_apply_asks_its_gate_does_it_tells_it_and_verifies_it(bench: Bench) -
         call.call_id,
         (),
     )
-    # who may hold the lock was told before the first resource
-    kinds = [kind for kind, _ in bench.events]
-    assert kinds.index("engine") < kinds.index("resource")
     after = bench.plan()
     assert {operation.op for operation in after.operations} == {"same"}
     assert after.outputs == ()
@@ -252,8 +248,20 @@ def test_a_look_at_nothing_is_refused(bench: Bench) -> None:
 
 def test_an_inspection_of_nothing_finds_nothing(bench: Bench) -> None:
     assert bench.inspect() == StackInspection()
-    planned = bench.plan()  # makes the stack, empty
-    assert bench.state_digest() == planned.parts["state"]
+    bench.plan()
+    assert bench.inspect() == StackInspection()
+
+
+def test_a_backend_without_a_state_that_was_applied_is_another_one(bench: Bench) -> None:
+    """Planned from nothing, everything would be made again."""
+    for act in (bench.engine.plan, bench.engine.look, bench.engine.resolve):
+        with pytest.raises(EngineFailed) as refused:
+            act(bench.call(has_state=True), on_events=bench.listen)
+        assert refused.value.data["reason"] == "backend"
+    with pytest.raises(EngineFailed):
+        bench.engine.inspect(bench.call(has_state=True))
+    bench.apply()
+    assert bench.plan(has_state=True).is_empty
 
 
 @pytest.mark.parametrize("listener", ["gate", "on_applied", "on_events"])
@@ -261,7 +269,7 @@ def test_a_listener_that_raises_stops_the_call_and_is_heard(bench: Bench, listen
     before = bench.plan().parts["state"]
 
     def hear(heard: object) -> GateAnswer:
-        if listener != "on_events" or any(kind == "engine" for kind, _ in cast("Any", heard)):
+        if listener != "on_events" or any(kind == "phase" for kind, _ in cast("Any", heard)):
             raise LookupError("the database is away")
         return GateAnswer.PROCEED
 
@@ -296,9 +304,6 @@ def test_a_stack_held_by_somebody_else_is_left_alone(bench: Bench) -> None:
     (found,) = bench.inspect().locks
     assert (found.id, found.call_id, found.alive) == (lock, None, None)
     assert (found.user, found.host, found.pid) == ("joe", "elsewhere", 1)
-    mark = CallMark(call_id="run_0.1", host="elsewhere", pids=(2, 1))
-    (found,) = bench.inspect(mark).locks
-    assert found.call_id == "run_0.1"
 
 
 def test_exactly_the_named_locks_are_broken(bench: Bench) -> None:

@@ -13,7 +13,6 @@ import pytest
 
 from control_plane.adapters.pulumi.answers import failed_of
 from control_plane.adapters.pulumi.runner_process import living_calls
-from control_plane.domain.engine import CallMark
 from control_plane.domain.errors import EngineFailed, EngineUnavailable
 from control_plane.ports.engine import Applied, CleanedUp, EngineEvent, EnginePlan, GateAnswer
 from tests.contracts.engine_bench import GOOD, Bench, applies, checks, pulumi_bench, pulumi_engine
@@ -136,7 +135,7 @@ def test_the_state_that_a_stopped_call_left_is_known_as_its_own(bench: Bench) ->
     bench.engine.stop_all()
     stopped.set()
     assert not returned.wait(1)  # seconds; it never does
-    seen = bench.later().inspect(bench.call(), marks=())
+    seen = bench.later().inspect(bench.call())
     assert (seen.written_by, seen.locks) == (call.call_id, ())
 
 
@@ -165,7 +164,7 @@ def test_a_stop_ends_the_processes_of_every_call(
     assert list((bench.folder / "calls").iterdir()) == []
     assert not returned.is_set()  # nobody records anything about a call that was cut
     later = pulumi_engine(lambda: pulumi_cli, bench.endpoint, bench.folder)
-    seen = later.inspect(bench.call(), marks=())
+    seen = later.inspect(bench.call())
     assert seen.written_by == call.call_id
     assert seen.locks == ()
 
@@ -176,11 +175,7 @@ def test_a_death_is_told_and_its_run_can_go_on(bench: Bench, who: str) -> None:
     with pytest.raises(EngineFailed) as died:
         bench.apply(call, on_events=bench.dying(who, call))
     assert died.value.data["reason"] == f"{who}_died"
-    holders = [body for kind, body in bench.events if kind == "engine"]
-    mark = CallMark(
-        call_id=call.call_id, host=holders[0]["host"], pids=tuple(h["pid"] for h in holders)
-    )
-    locks = bench.inspect(mark).locks
+    locks = bench.inspect().locks
     assert {(lock.call_id, lock.alive) for lock in locks} <= {(call.call_id, False)}
     cleaned = bench.engine.clean_up(
         bench.call(), end_calls=[call.call_id], break_locks=[lock.id for lock in locks]

@@ -157,7 +157,7 @@ def test_every_kind_of_row_comes_back_as_it_was(storage: Storage, make: Entities
     hub = make.hub(outputs={"vpc": "vpc-1", "subnets": ["a", "b"], "none": None})
     deployment = make.deployment(
         tenant, hub_id=hub.id, spec_number=2, applied_spec=1, is_unsettled=True,
-        stack_salt="v1:a", encrypted_key="v1:b", state_digest="sha256:1", outputs={"a": [1]},
+        state_digest="sha256:1", outputs={"a": [1]},
     )  # fmt: skip
     run = make.run(
         deployment, status=RunStatus.BLOCKED, blocked_on=BlockedOn.NO_ACCOUNT,
@@ -223,9 +223,9 @@ def test_values_inside_a_plan_come_back_as_they_were(
 def test_a_call_is_changed_until_it_is_over(
     storage: Storage, make: Entities, waiting: Waiting
 ) -> None:
-    call = make.call(waiting.run, pids=())
+    call = make.call(waiting.run)
     store(storage, "calls", call)
-    later = call.with_pid(4711).with_pid(4712).until(make.clock.advance(hours=2))
+    later = call.until(make.clock.advance(hours=2))
     over = replace(later, version=2).ended(CallOutcome.ENDED, make.clock.now())
     with storage.unit_of_work() as uow:
         uow.calls.save(replace(later, version=2))
@@ -233,7 +233,6 @@ def test_a_call_is_changed_until_it_is_over(
         uow.commit()
     with storage.unit_of_work() as uow:
         assert uow.calls.get(call.id) == over
-        assert over.pids == (4711, 4712)
 
 
 def test_rows_may_be_written_in_any_order(storage: Storage, make: Entities) -> None:

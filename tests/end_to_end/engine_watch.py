@@ -121,7 +121,8 @@ class EngineWatch:
 
 def _stack(words: list[str]) -> str:
     changes = len(words) > _COMMAND and words[_COMMAND] in _CHANGING
-    return words[words.index("--stack") + 1] if changes and "--stack" in words else ""
+    named = words[words.index("--stack") + 1] if changes and "--stack" in words else ""
+    return named.rpartition("/")[2]  # organization/project/stack
 
 
 def _pid_on_host(pid: int) -> int:

@@ -173,21 +173,16 @@ class Production:
         assert done.returncode == 0, (arguments, done.stdout, done.stderr)
         return done.stdout
 
-    def pulumi(self, *arguments: str, stack: str, secret: Path, fails: bool = False) -> str:
+    def pulumi(self, *arguments: str, stack: str, fails: bool = False) -> str:
         """Run the plain `pulumi` command as an operator does, and return what it said."""
-        settings = {
-            "PULUMI_BACKEND_URL": f"file://{self.folder / 'state'}",
-            "PULUMI_CONFIG_PASSPHRASE_FILE": str(secret),
-            "PULUMI_HOME": str(self.folder / "pulumi-home"),
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-        }
-        project = self.folder / "project"  # as the product's own folder, where config is written
+        project = self.folder / "project"  # as the product's own folder
         project.mkdir(exist_ok=True)
         shutil.copy(ROOT / "Pulumi.yaml", project)
         done = subprocess.run(
-            [str(self.cli), *arguments, "--stack", stack, "--non-interactive"],
-            env=self._environment(settings), cwd=project, capture_output=True, text=True,
-            timeout=120, check=False,
+            [sys.executable, "-m", "control_plane.cli", "stack", "open", stack, "--", "pulumi",
+             *arguments, "--non-interactive"],
+            env=self._environment(self.settings("worker")), cwd=project, capture_output=True,
+            text=True, timeout=120, check=False,
         )  # fmt: skip
         assert (done.returncode != 0) is fails, (arguments, done.stderr)
         return done.stderr if fails else done.stdout

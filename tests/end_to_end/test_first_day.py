@@ -89,8 +89,7 @@ def planned_again(served: Served) -> dict[str, set[str]]:
                         spec=spec,
                         region=stack.region,
                         account_id=stack.account_id,
-                        stack_salt=stack.stack_salt,
-                        encrypted_key=stack.encrypted_key,
+                        has_state=True,
                     ),
                     on_events=lambda *_: None,
                 ).operations

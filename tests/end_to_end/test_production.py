@@ -7,7 +7,6 @@ rehearsal that it announces.
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -60,7 +59,7 @@ def test_a_hub_and_a_tenant_of_each_mode(production: Production) -> None:
     outputs = automation.get(f"/v1/tenants/{shared['tenant']['id']}/outputs")["items"][0]["outputs"]
     assert admin.get(f"/v1/hubs/{outputs['hub_id']}")["id"] == hub["id"]
     the_logs_verify(production, [r["tenant"]["id"] for r in (shared, dedicated, customer)])
-    a_passphrase_is_given_out_and_recorded(production, dedicated["tenant"])
+    a_stack_is_opened_for_reading_alone_and_that_is_recorded(production, dedicated["tenant"])
     each_process_has_its_own_keys_alone(production)
 
 
@@ -136,31 +135,23 @@ def the_logs_verify(production: Production, tenants: list[str]) -> None:
     assert {"account.added", "run.unblocked", "hub.ready"} | started <= set(actions)
 
 
-def a_passphrase_is_given_out_and_recorded(production: Production, tenant: Any) -> None:
+def a_stack_is_opened_for_reading_alone_and_that_is_recorded(
+    production: Production, tenant: Any
+) -> None:
     stack = production.api("crm").get(f"/v1/tenants/{tenant['id']}/outputs")["items"][0]["stack"]
-    file = production.folder / "passphrase"
-    said = production.tenantctl(
-        "stack", "passphrase", stack, "--to", str(file), settings=production.settings("worker")
-    )
-    assert said == ""
-    assert len(file.read_text().strip()) == 43
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert json.loads(production.pulumi("stack", "output", "--json", stack=stack, secret=file))
-    production.pulumi("config", "refresh", stack=stack, secret=file)
-    production.pulumi("config", "set", "--secret", "probe", "x", stack=stack, secret=file)
-    assert production.pulumi("config", "get", "probe", stack=stack, secret=file) == "x\n"
-    (production.folder / "wrong").write_text("wrong")
-    refused = production.pulumi(
-        "config", "get", "probe", stack=stack, secret=production.folder / "wrong", fails=True
-    )
-    assert "incorrect passphrase" in refused
+    assert json.loads(production.pulumi("stack", "output", "--json", stack=stack))
+    exported = json.loads(production.pulumi("stack", "export", stack=stack))
+    assert len(exported["deployment"]["resources"]) > 40
+    assert stack in production.pulumi("stack", "ls", stack=stack)
+    refused = production.pulumi("refresh", "--yes", "--skip-preview", stack=stack, fails=True)
+    assert "for reading alone" in refused
     path = f"/v1/tenants/{tenant['id']}/audit/events"
 
     def recorded() -> Any:
-        found = production.api("audrey").get(path, action="stack.passphrase_disclosed")["items"]
+        found = production.api("audrey").get(path, action="stack.opened")["items"]
         return found[0]["body"] if found else None
 
-    body = production.until(recorded, "the log names who has the passphrase")
+    body = production.until(recorded, "the log names who opened the stack")
     assert body["data"] == {"stack": stack}
     assert body["actor"]["id"].startswith("local:")
 

@@ -149,6 +149,7 @@ def applied_once(hosts: TwoHosts, run_id: str) -> Facts:
     hosts.exists_once(run_id)
     facts = hosts.facts(run_id)
     assert facts.acts_of_people == 0, facts
+    assert facts.engines_at_once >= 1, facts
     # where no lock was broken the backend let one engine in at a time: a second process has given
     # its lock back and ends, or is refused
     assert facts.engines_at_once == 1 or (

@@ -40,9 +40,9 @@ FILL = """
             updated_at, version)
         SELECT 'run_' || n, 'dep_' || n, 1, 'provision', 'applied', 1, 'somebody', '[]', now(),
             n % 2 = 0, '[]', 1, 0, 0, false, now(), 1 FROM generate_series(1, 10000) n;
-    INSERT INTO engine_call (id, run_id, deployment_id, number, worker, host, pids, begun_at,
+    INSERT INTO engine_call (id, run_id, deployment_id, number, worker, host, begun_at,
             deadline_at, ended_at, outcome, version)
-        SELECT 'call_' || n, 'run_' || n, 'dep_' || n, 1, 'one', 'host', '[]', now(), now(),
+        SELECT 'call_' || n, 'run_' || n, 'dep_' || n, 1, 'one', 'host', now(), now(),
             now(), 'ended', 1 FROM generate_series(1, 10000) n;
     INSERT INTO idempotency_record (id, body_digest, response_headers, created_at, expires_at)
         SELECT 'key-' || n, 'digest', '{}', now(), now() + interval '1 day'

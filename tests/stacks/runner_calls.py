@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -18,7 +19,9 @@ from typing import Any, Self
 
 import psutil
 
+from stacks.engine.backend import Backend, backend_for
 from stacks.engine.sdk import VERSION
+from stacks.engine.sealing import Sealer
 from stacks.sandbox.provider import PROCESS
 from tests.stacks.sample_specs import ACCOUNT, REGION, hub_outputs, slice_of
 
@@ -26,7 +29,6 @@ ROOT = Path(__file__).resolve().parents[2]
 CALL_SECONDS = 180.0
 PASSPHRASE = "a passphrase for tests only"
 STACK = "acme.production.a"
-PROJECT_FOLDER = Path("organization") / "tenantplane"
 
 Message = dict[str, Any]
 
@@ -60,26 +62,40 @@ class Desk:
         return self.root / "work"
 
     @property
-    def lock_folder(self) -> Path:
-        return self.backend / ".pulumi" / "locks" / PROJECT_FOLDER / self.stack
+    def sealer(self) -> Sealer:
+        """What opens the secrets of the stack's state."""
+        return Sealer(PASSPHRASE, self.stack)
 
     @property
-    def state_file(self) -> Path:
-        return self.backend / ".pulumi" / "stacks" / "tenantplane" / f"{self.stack}.json"
+    def stored(self) -> Backend:
+        """The stack in its backend, read and written beside the runner."""
+        return backend_for(
+            self.backend_url or f"file://{self.backend}",
+            self.stack,
+            engine=f"v{VERSION}",
+            key_mark=self.sealer.mark,
+            endpoint=self.endpoint,
+        )
+
+    @property
+    def records(self) -> Path:
+        """Where the records of the stack lie in a folder."""
+        return self.backend / "stacks" / self.stack
 
     def state(self) -> Message:
         """Return the state as it lies in the backend."""
-        latest = json.loads(self.state_file.read_text())["checkpoint"]["latest"]
-        return dict(latest)
+        return dict(self.stored.state() or {})
+
+    def write_state(self, state: Message, *, call_id: str = "somebody.1") -> None:
+        """Put another state into the backend, as an update of somebody."""
+        self.stored.take(call_id).close("settled", state)
 
     def locks(self) -> list[str]:
-        return sorted(p.stem for p in self.lock_folder.glob("*.json"))
+        return [lock.id for lock in self.stored.locks()]
 
-    def hold_lock(self, lock_id: str, *, pid: int = 4242) -> None:
-        self.lock_folder.mkdir(parents=True, exist_ok=True)
-        content = {"pid": pid, "username": "joe", "hostname": "elsewhere",
-                   "timestamp": "2026-11-20T08:00:00Z"}  # fmt: skip
-        (self.lock_folder / f"{lock_id}.json").write_text(json.dumps(content))
+    def hold_lock(self, **changes: Any) -> str:
+        """Take the stack as somebody of another host has it; return the lock's id."""
+        return hold(self.stored, **changes)
 
     def request(self, operation: str, **changes: Any) -> Message:
         call_id = changes.pop("call_id", f"run_{os.urandom(4).hex()}.{next(self.numbers)}")
@@ -244,15 +260,10 @@ class RunnerCall:
             seconds=time.monotonic() - self._started,
         )
 
-    @property
-    def mark(self) -> Message:
-        """What the control plane keeps of this call: the processes that may hold its lock."""
-        told = self.of("engine")
-        return {
-            "call_id": self.call_id,
-            "host": os.uname().nodename,
-            "pids": [body["pid"] for body in told],
-        }
+    def engines(self) -> list[psutil.Process]:
+        """Return the living commands of the engine that this call has started."""
+        cli = Path(self.request["cli"])
+        return [p for p in processes_of(self.call_id) if Path(p.exe()).samefile(cli)]
 
     def noise(self) -> str:
         return "".join(self._noise)
@@ -267,11 +278,28 @@ class RunnerCall:
 
 def take_over(desk: Desk, dead: RunnerCall) -> None:
     """Do what a control plane does before it resolves: end what is left, break our own locks."""
-    left = desk.result("inspect", marks=[dead.mark])
+    left = desk.result("inspect")
     assert {lock["call_id"] for lock in left["locks"]} <= {dead.call_id}
     locks = [lock["id"] for lock in left["locks"]]
     cleaned = desk.result("clean_up", break_locks=locks, end_calls=[dead.call_id])
     assert cleaned["broken_locks"] == locks
+
+
+def hold(backend: Backend, **changes: Any) -> str:
+    """Take a stack as somebody of another host has it; return the lock's id."""
+    number = backend.newest + 1
+    record = {
+        "record": "open",
+        "call": None,
+        "host": "elsewhere",
+        "pid": 4242,
+        "user": "joe",
+        "time": "2026-11-20T08:00:00Z",
+        "key": backend.key_mark,
+        **changes,
+    }
+    assert backend.add(number, record)
+    return str(number)
 
 
 def environment(call_id: str) -> dict[str, str]:
@@ -317,13 +345,14 @@ def gone(call_id: str, *, within_seconds: float) -> bool:
 def kill_everything(call_id: str) -> None:
     """Kill engine, providers, runner and guard of a call at one go: a machine that lost power.
 
-    The engine first: told of a dead provider, it would write that nothing was created.
+    All are stopped before, the engine first: told of a dead provider, it would write that nothing
+    was created, and a keeper that outlives the guard would give the stack back.
     """
-    for process in sorted(processes_of(call_id), key=lambda p: "pulumi" not in p.name()):
-        try:
-            process.kill()
-        except psutil.Error:
-            continue
+    found = sorted(processes_of(call_id), key=lambda p: "pulumi" not in p.name())
+    for act in (psutil.Process.suspend, psutil.Process.kill):
+        for process in found:
+            with suppress(psutil.Error):
+                act(process)
 
 
 def begun(message: Message, resource_type: str = "aws:", *, phase: str = "apply") -> bool:

@@ -136,13 +136,13 @@ def test_what_is_still_to_be_deleted_or_made_is_asked_about_as_the_engine_does(
     tape = recording(tmp_path / "tape", program=THINGS)
     desk = make_desk(source=tape.tree)
     desk.result("up", verify=False)
-    kept = json.loads(desk.state_file.read_text())
-    resources = kept["checkpoint"]["latest"]["resources"]
+    state = desk.state()
+    resources = state["resources"]
     (old,) = [dict(r) for r in resources if r["urn"].endswith("::two")]
     (waiting,) = [r for r in resources if r["urn"].endswith("::log")]
     waiting |= {"delete": True, "pendingReplacement": True}
     resources.append({**old, "delete": True})
-    desk.state_file.write_text(json.dumps(kept))
+    desk.write_state(state)
     tape.asked()
     look = desk.result("look")["look"]
     assert {c["name"]: c["detail"] for c in look["checks"] if not c["ok"]} == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,10 +16,9 @@ import pytest
 from psycopg import sql
 
 from control_plane.adapters.postgres import SUPERUSER, EmbeddedPostgres
-from stacks.contract import Lock
-from stacks.engine.backend import UPDATES_KEPT, Backend, backend_for
+from stacks.engine.backend import UPDATES_KEPT
 from stacks.engine.failures import CallFailed
-from stacks.engine.locks import hold, known_locks
+from stacks.engine.locks import known_locks
 from stacks.engine.stores import TableStore, store_for
 from tests.databases import new_database
 from tests.stacks.cloud_process import REGION, CloudProcess
@@ -35,7 +35,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 MakeDesk = Callable[..., Desk]
 
-FOREIGN = "0f8fad5b-d9cb-469f-a165-70867728950e"
 KEY = "aws:kms/key:Key"
 
 
@@ -68,15 +67,6 @@ def stored(
     return replace(desk, backend_url=url or f"file://{desk.backend}")
 
 
-def backend_of(desk: Desk) -> Backend:
-    return backend_for(desk.backend_url, desk.stack, endpoint=desk.endpoint)
-
-
-def put_foreign_lock(desk: Desk) -> None:
-    held = Lock(id=FOREIGN, host="elsewhere", pid=4242, user="joe", time="2026-11-20T08:00:00Z")
-    backend_of(desk).put_lock(held)
-
-
 @pytest.fixture(autouse=True)
 def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set the credentials that the runner has, for what a test reads beside it."""
@@ -91,7 +81,7 @@ def test_a_crash_is_cleaned_up_settled_and_the_stack_goes_on(stored: Desk) -> No
         kill_everything(running.call_id)
         running.process.kill()
         assert gone(running.call_id, within_seconds=60)
-    left = stored.result("inspect", marks=[running.mark])
+    left = stored.result("inspect")
     assert [(lock["call_id"], lock["alive"]) for lock in left["locks"]] == [
         (running.call_id, False)
     ]
@@ -111,18 +101,17 @@ def test_a_crash_is_cleaned_up_settled_and_the_stack_goes_on(stored: Desk) -> No
 
 def test_a_lock_of_another_host_is_told_and_stays(stored: Desk) -> None:
     stored.result("up", verify=False)
-    put_foreign_lock(stored)
-    (lock,) = stored.result("inspect", marks=[{"call_id": "run_1.1", "host": "h", "pids": [1]}])[
-        "locks"
-    ]
-    assert (lock["id"], lock["call_id"], lock["alive"]) == (FOREIGN, None, None)
+    foreign = stored.hold_lock()
+    (lock,) = stored.result("inspect")["locks"]
+    assert (lock["id"], lock["call_id"], lock["alive"]) == (foreign, None, None)
     assert (lock["host"], lock["pid"], lock["user"]) == ("elsewhere", 4242, "joe")
     refused = stored.failure("up")
     assert (refused["code"], refused["data"]["holders"][0]["host"]) == ("locked", "elsewhere")
-    absent = "11111111-2222-3333-4444-555555555555"
-    assert stored.result("clean_up", break_locks=[absent])["broken_locks"] == []
-    assert stored.result("clean_up", break_locks=[FOREIGN])["broken_locks"] == [FOREIGN]
+    for absent in ("4711", str(int(foreign) - 1)):
+        assert stored.result("clean_up", break_locks=[absent])["broken_locks"] == []
+    assert stored.result("clean_up", break_locks=[foreign])["broken_locks"] == [foreign]
     assert stored.result("inspect")["locks"] == []
+    assert {o["op"] for o in stored.plan()["operations"]} == {"same"}
 
 
 def test_the_lock_of_a_living_process_is_not_broken(stored: Desk) -> None:
@@ -130,7 +119,7 @@ def test_the_lock_of_a_living_process_is_not_broken(stored: Desk) -> None:
         running.until(lambda m: begun(m, KEY))
         for process in processes_of(running.call_id):
             process.suspend()
-        (lock,) = stored.result("inspect", marks=[running.mark])["locks"]
+        (lock,) = stored.result("inspect")["locks"]
         refused = stored.failure("clean_up", break_locks=[lock["id"]])
         for process in processes_of(running.call_id):
             process.resume()
@@ -142,73 +131,50 @@ def test_the_lock_of_a_living_process_is_not_broken(stored: Desk) -> None:
 
 def test_a_lock_that_is_taken_keeps_others_out_and_goes_with_its_holder(stored: Desk) -> None:
     stored.result("up", verify=False)
-    backend = backend_of(stored)
-    with hold(backend):
-        (lock,) = known_locks(backend, engine=str(stored.cli))
-        assert (lock.pid, lock.host) == (os.getpid(), os.uname().nodename)
-        assert stored.failure("up")["code"] == "locked"
-        with pytest.raises(CallFailed, match="locked"), hold(backend):
-            raise AssertionError("two hold the lock")
-    assert backend.locks() == []
+    update = stored.stored.take("somebody.1")
+    (lock,) = known_locks(stored.stored, engine=str(stored.cli))
+    assert (lock.pid, lock.host, lock.call_id) == (os.getpid(), os.uname().nodename, "somebody.1")
+    assert stored.failure("up")["code"] == "locked"
+    with pytest.raises(CallFailed, match="locked"):
+        stored.stored.take("somebody.2")
+    update.give_back()
+    assert stored.locks() == []
+    assert stored.result("up", verify=False)["changed"] is False
 
 
 def test_a_state_that_is_written_is_signed_and_read_by_the_engine(stored: Desk) -> None:
     stored.result("up", verify=False)
-    backend = backend_of(stored)
-    state = backend.state()
-    assert state is not None
-    before = backend.history_digest()
+    state, before = stored.state(), stored.stored.history()
     kept = [r for r in state["resources"] if r["type"] != "aws:ssm/parameter:Parameter"]
-    with hold(backend):
-        backend.write_state({**state, "resources": kept}, call_id="run_w.1")
-    assert backend.written_by() == "run_w.1"
-    assert backend.history_digest() != before
+    stored.write_state({**state, "resources": kept}, call_id="run_w.1")
+    digest, written_by = stored.stored.history()
+    assert written_by == "run_w.1"
+    assert digest != before[0]
     assert {o["op"] for o in stored.plan()["operations"]} == {"same", "create"}
 
 
-def test_a_stack_is_made_once_and_never_over_another(stored: Desk) -> None:
-    stored.plan()  # the engine itself lays out a store that nobody has used
-    backend = backend_of(stored)
-    assert backend.is_laid_out
-    other = replace(backend, stack=f"other-{os.urandom(3).hex()}.production.a")
-    assert other.state() is None
-    other.create()
-    assert other.state() == {}
-    stored.result("up", verify=False)
-    before = stored.state_digest()
-    backend.create()
-    assert stored.state_digest() == before
-
-
 def test_of_the_history_the_newest_updates_are_kept(stored: Desk) -> None:
-    backend = backend_of(stored)
-    folder = f".pulumi/history/tenantplane/{stored.stack}"
     for number in range(UPDATES_KEPT + 5):
-        for kind in ("history.json", "checkpoint.json"):
-            record = f"{folder}/{stored.stack}-{10**18 + number}.{kind}"
-            backend.store.write(record, b"{}")
+        stored.write_state({}, call_id=f"run_{number}.1")
     stored.result("up", verify=False, call_id="run_h.1")
-    names = backend.store.names(folder)
-    updates = sorted(name for name in names if ".history." in name)
-    assert len(updates) == UPDATES_KEPT
-    assert updates[0] == f"{stored.stack}-{10**18 + 6}.history.json"
-    assert len(names) == 2 * UPDATES_KEPT
-    assert backend.written_by() == "run_h.1"
-    assert backend.store.names(f".pulumi/backups/tenantplane/{stored.stack}") == []
+    backend, folder = stored.stored, f"stacks/{stored.stack}"
+    found = [backend.read(int(name.split(".")[0])) for name in backend.store.names(folder)]
+    calls = [f"run_{number}.1" for number in range(6, UPDATES_KEPT + 5)]
+    assert [each["call"] for each in found if each] == [*calls, "run_h.1"]
+    assert {each["record"] for each in found if each} == {"close"}
+    assert backend.history()[1] == "run_h.1"
 
 
-def test_a_state_that_somebody_else_wrote_is_nobodys(stored: Desk) -> None:
+def test_a_state_that_somebody_else_wrote_is_theirs(stored: Desk) -> None:
     made = stored.call("up", call_id="run_x.1", verify=False).last
     before = stored.result("inspect")
     assert (before["written_by"], before["state_digest"]) == ("run_x.1", made["state_digest"])
-    backend = backend_of(stored)
-    path = f".pulumi/stacks/tenantplane/{stored.stack}.json"
-    content = backend.store.read(path)
-    assert content is not None
-    backend.store.write(path, content.replace(b"tenants/", b"elsewhere/"))
+    text = json.dumps(stored.state()).replace("tenants/", "elsewhere/")
+    stored.write_state(json.loads(text), call_id="somebody.1")
     after = stored.result("inspect")
-    assert after["written_by"] is None
+    assert after["written_by"] == "somebody.1"
     assert after["state_digest"] != before["state_digest"]
+    assert after["history_digest"] != before["history_digest"]
 
 
 @pytest.mark.parametrize(
@@ -246,27 +212,35 @@ def test_a_backend_that_cannot_be_used_is_told_without_its_password(desk: Desk, 
     assert "hunter2" not in str(refused)
 
 
-GOES_DOWN = """#!/bin/sh
-# a server that goes away between the runner's first look and the start of the command
-case " $* " in *" {command} "*)
-PULUMI_BACKEND_URL=$(echo "$PULUMI_BACKEND_URL" | sed 's/port=[0-9]*/port=1/')
-export PULUMI_BACKEND_URL;; esac
+WAITS = """#!/bin/sh
+# held between the runner's first look and the start of the command
+touch "{started}"
+while ! test -e "{go}"; do sleep 0.05; done
 exec "{cli}" "$@"
 """
 
 
 @pytest.mark.parametrize("command", ["preview", "up"])
 def test_a_table_that_goes_away_during_a_call_is_told_without_its_password(
-    make_desk: MakeDesk, states_table: str, tmp_path: Path, command: str
+    make_desk: MakeDesk,
+    states_table: str,
+    postgres_server: EmbeddedPostgres,
+    tmp_path: Path,
+    command: str,
 ) -> None:
     desk = make_desk(stack=f"acme-{os.urandom(3).hex()}.production.a")
     url = states_table.replace("@", ":hunter2hunter2@", 1)
-    wrapped = tmp_path / "pulumi"
-    wrapped.write_text(GOES_DOWN.format(cli=desk.cli, command=command))
+    wrapped, started, go = (tmp_path / name for name in ("pulumi", "started", "go"))
+    wrapped.write_text(WAITS.format(cli=desk.cli, started=started, go=go))
     wrapped.chmod(0o755)
-    outcome = desk.call(command, cli=str(wrapped), backend_url=url, verify=False)
+    with desk.start(command, cli=str(wrapped), backend_url=url, verify=False) as running:
+        while not started.exists():
+            time.sleep(0.05)
+        with shut(postgres_server, states_table):
+            go.touch()
+            outcome = running.finish()
     assert (outcome.last["code"], outcome.last["changed"]) == ("backend_unavailable", False)
-    assert "unable to open state database" in outcome.last["text"]
+    assert "state backend is not available" in outcome.last["text"]
     assert "hunter2" not in str(outcome)
 
 
@@ -286,7 +260,6 @@ def shut(server: EmbeddedPostgres, url: str) -> Iterator[None]:
 def test_an_engine_whose_backend_goes_away_during_an_apply_is_stopped(
     make_desk: MakeDesk, states_table: str, postgres_server: EmbeddedPostgres
 ) -> None:
-    """Left alone it tries for half a minute to save each step, one after the other."""
     stack = f"acme-{os.urandom(3).hex()}.production.a"
     desk = replace(make_desk(stack=stack), backend_url=states_table)
     with desk.start("up", deadlines={"stop_seconds": 2}) as running:
@@ -294,10 +267,13 @@ def test_an_engine_whose_backend_goes_away_during_an_apply_is_stopped(
         with shut(postgres_server, states_table):
             ended = running.finish()
     assert (ended.last["code"], ended.last["changed"]) == ("backend_unavailable", True)
-    assert "not currently accepting connections" in ended.last["text"]
-    told = [e for e in ended.events if e["kind"] == "diagnostic"]
-    assert len([e for e in told if "failed to save snapshot" in e["body"]["text"]]) == 1
-
+    assert "state backend is not available" in ended.last["text"]
+    told = [e["body"] for e in ended.events if e["kind"] == "resource"]
+    done = {b["urn"] for b in told if (b["phase"], b["status"]) == ("apply", "done")}
+    left = desk.state()
+    # none, if the keeper could still write what the engine had said
+    began = {p["resource"]["urn"] for p in left.get("pending_operations") or ()}
+    assert done <= {r["urn"] for r in left["resources"]} | began  # nothing is unknown to the state
     take_over(desk, running)
     resolved = desk.result("resolve", call_id="run_r.1")
     assert resolved["outcome"]
@@ -309,7 +285,7 @@ def test_a_table_without_encryption_is_used_only_when_it_is_asked_for() -> None:
     for url, mode in {"": "require", "?sslmode=disable": "disable"}.items():
         store = store_for(f"postgres://joe:hunter2@host/states{url}")
         assert isinstance(store, TableStore)
-        assert f"sslmode={mode}" in store.conninfo
+        assert f"sslmode={mode}" in store._conninfo
         assert "hunter2" not in repr(store)
     with pytest.raises(CallFailed):
         store_for("gs://states")

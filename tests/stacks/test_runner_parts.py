@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import errno
-import gzip
 import json
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,16 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from stacks.contract import Code
-from stacks.engine.backend import (
-    backend_for,
-    call_of_message,
-    engine_url,
-    salt_of,
-    update_message,
-)
-from stacks.engine.failures import CallFailed, ProgramError, Said, classify
+from stacks.engine.failures import CallFailed, ProgramError, Said, classify, said_by_keeper
 from stacks.engine.guard import CALL_FILE, remove_folder
-from stacks.engine.outages import is_outage, tells_outage
-from stacks.engine.passphrase import Crypter, Hider
+from stacks.engine.outages import is_outage
 from stacks.engine.passwords import passwords_of, without_passwords
 from stacks.engine.plan import Preview, operations_digest, operations_of
 from stacks.engine.sdk import ProgramRun
+from stacks.engine.sealing import Hider, Sealer
 from stacks.engine.sources import program_digest, program_files
 from stacks.engine.state import state_digest
+from stacks.engine.stores import store_for
 from stacks.engine.values import SECRET, SIGNATURE, bared, masked, opened, secret_names
 from tests.stacks.runner_calls import ROOT, environment
 
@@ -47,46 +41,43 @@ def error(message: str, urn: str = "") -> dict[str, Any]:
 
 
 # --- encryption ------------------------------------------------------------------------------
-def test_what_the_engine_encrypts_is_decrypted_in_memory(pulumi_cli: Path, tmp_path: Path) -> None:
-    (tmp_path / "Pulumi.yaml").write_text("name: tenantplane\nruntime: python\n")
-    variables = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "PULUMI_HOME": str(tmp_path / "home"),
-        "PULUMI_BACKEND_URL": f"file://{tmp_path}",
-        "PULUMI_CONFIG_PASSPHRASE": "pass phrase é",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-    }
-    for command in (
-        ["stack", "init", "x.y.a", "--secrets-provider", "passphrase", "--no-select"],
-        ["config", "set", "--secret", "word", "a secret é", "--stack", "x.y.a"],
+def test_what_is_sealed_is_opened_by_the_same_key_alone() -> None:
+    sealer = Sealer("pass phrase é", "x.y.a")
+    ciphertext = sealer.encrypt("a secret é".encode())
+    assert Sealer("pass phrase é", "x.y.a").decrypt(ciphertext) == "a secret é".encode()
+    assert sealer.decrypt(sealer.encrypt(b"")) == b""
+    assert sealer.encrypt("a secret é".encode()) != ciphertext
+    assert b"secret" not in base64.b64decode(ciphertext)
+    sealed = bytearray(base64.b64decode(ciphertext))
+    sealed[-1] ^= 1
+    others = {Sealer("another", "x.y.a"), Sealer("pass phrase é", "x.y.b")}
+    assert sealer.mark not in {other.mark for other in others}
+    for opener, given in (
+        *((other, ciphertext) for other in others),
+        (sealer, base64.b64encode(sealed).decode()),
+        (sealer, base64.b64encode(b"v2" + sealed[2:]).decode()),
+        (sealer, ciphertext[:8]),
+        (sealer, "v1:no:base64"),
+        (sealer, ""),
     ):
-        subprocess.run(
-            [str(pulumi_cli), "--non-interactive", *command],
-            cwd=tmp_path, env=variables, check=True, capture_output=True, timeout=60,
-        )  # fmt: skip
-    settings = (tmp_path / "Pulumi.x.y.a.yaml").read_text()
-    salt = settings.split("encryptionsalt: ")[1].split("\n")[0]
-    ciphertext = settings.split("secure: ")[1].split("\n")[0]
-    assert Crypter("pass phrase é", salt).decrypt(ciphertext) == "a secret é".encode()
-    backend = backend_for(f"file://{tmp_path}", "x.y.a")
-    assert salt_of(backend.state()) == salt
-    with pytest.raises(CallFailed) as wrong:
-        Crypter("another", salt).decrypt(ciphertext)
-    assert wrong.value.code is Code.PASSPHRASE
-    with pytest.raises(CallFailed) as damaged:
-        Crypter("pass phrase é", salt).decrypt(ciphertext[:-4] + "AAA=")
-    assert damaged.value.code is Code.BACKEND
-    hidden = Hider(Crypter("pass phrase é", salt), "ab" * 32).hide(secret(ciphertext))
-    assert hidden.startswith("hmac-sha256:")
-    assert "secret" not in hidden
-
-
-def test_a_salt_that_is_none_is_a_matter_of_the_backend() -> None:
-    for salt in (None, "", "v2:a:b", "v1:!:v1:a:b"):
         with pytest.raises(CallFailed) as failed:
-            Crypter("whatever it is", salt).decrypt("v1:a:b")
-        assert failed.value.code in (Code.BACKEND, Code.PASSPHRASE)
+            opener.decrypt(given)
+        assert failed.value.code is Code.BACKEND
+        assert "secret é" not in str(failed.value)
+
+
+def test_a_secret_is_hidden_as_what_tells_it_from_another() -> None:
+    sealer = Sealer("pass phrase é", "x.y.a")
+
+    def hidden(text: str, key: str = "ab" * 32) -> str | bool:
+        return Hider(sealer, key).hide(secret(sealer.encrypt(text.encode())))
+
+    one = hidden('"a secret"')
+    assert str(one).startswith("hmac-sha256:")
+    assert "secret" not in str(one)
+    assert one == hidden('"a secret"') == Hider(sealer, "ab" * 32).hide(marked(value="a secret"))
+    assert len({one, hidden('"another"'), hidden('"a secret"', "cd" * 32)}) == 3
+    assert Hider(sealer, "ab" * 32).hide(marked()) is True
 
 
 # --- values and states -----------------------------------------------------------------------
@@ -166,34 +157,6 @@ def test_the_digest_of_a_state_binds_interrupted_operations() -> None:
     )
 
 
-def test_states_are_read_plain_and_compressed(tmp_path: Path) -> None:
-    folder = tmp_path / ".pulumi" / "stacks" / "tenantplane"
-    folder.mkdir(parents=True)
-    backend = backend_for(f"file://{tmp_path}?no_tmp_dir=true", "x.y.a")
-    assert backend.state() is None
-    text = json.dumps({"version": 3, "checkpoint": {"latest": {"resources": []}}})
-    (folder / "x.y.a.json.gz").write_bytes(gzip.compress(text.encode()))
-    assert backend.state() == {"resources": []}
-
-
-@pytest.mark.parametrize(
-    ("given", "used"),
-    [
-        ("file:///a/b%20c", "file:///a/b%20c?metadata=skip"),
-        ("file:///a?no_tmp_dir=true", "file:///a?no_tmp_dir=true&metadata=skip"),
-        ("s3://bucket?region=eu-west-1", "s3://bucket?region=eu-west-1"),
-        ("postgres://user@host/state", "postgres://user@host/state"),
-    ],
-)
-def test_a_folder_as_backend_keeps_no_notes_beside_its_files(given: str, used: str) -> None:
-    assert engine_url(given) == used
-
-
-def test_an_update_is_known_by_its_message() -> None:
-    assert call_of_message(update_message("run_1.2")) == "run_1.2"
-    assert call_of_message("by hand") is None
-
-
 # --- plans -----------------------------------------------------------------------------------
 def step(op: str, **more: Any) -> dict[str, Any]:
     return {"op": op, "urn": URN, "type": "aws:ssm/parameter:Parameter",
@@ -238,15 +201,23 @@ def test_the_digest_of_the_operations_binds_what_the_program_registers() -> None
     ("said", "code", "data"),
     [
         (
-            Said(exit_code=1, output="error: the stack is currently locked by 1 lock(s). Either …\n"
-                 "  file:///x/.pulumi/locks/organization/tenantplane/s/0f8fad5b-d9cb-469f-a165-"
-                 "70867728950e.json?no_tmp_dir=true: created by joe@far (pid 7) at "
-                 "2026-11-20T08:00:00Z"),
-            Code.LOCKED,
-            {"holders": [{"id": "0f8fad5b-d9cb-469f-a165-70867728950e", "user": "joe",
-                          "host": "far", "pid": 7, "time": "2026-11-20T08:00:00Z"}]},
+            Said(exit_code=255, output="error: [424] keeper of the state: locked: "
+                 "Somebody else has taken over the stack."),
+            Code.LOCKED, {},
         ),
-        (Said(exit_code=1, output="error: incorrect passphrase"), Code.PASSPHRASE, {}),
+        (
+            Said(exit_code=1, diagnostics=[error(
+                "saving journal entries: [424] keeper of the state: backend_unavailable: "
+                "The state backend is not available (57P01): check that it is reachable.", URN)]),
+            Code.BACKEND_UNAVAILABLE, {},
+        ),
+        (
+            Said(exit_code=1, failed=[{"urn": URN, "op": "create"}], diagnostics=[error(
+                "pre-step event returned an error: performing HTTP request: Patch "
+                '"http://127.0.0.1:44573/api/stacks/o/p/s/update/update/journalentries": dial tcp '
+                "127.0.0.1:44573: connect: connection refused", URN)]),
+            Code.ENGINE_DIED, {},
+        ),
         (
             Said(exit_code=1, diagnostics=[error(f"resource {URN} violates plan: properties")]),
             Code.PLAN_VIOLATED,
@@ -277,7 +248,8 @@ def test_the_digest_of_the_operations_binds_what_the_program_registers() -> None
             {"file": "stacks/a.py", "line": 3, "kind": "KeyError"},
         ),
         (
-            Said(exit_code=1, output="error: unable to open bucket file:///x: no such folder"),
+            Said(exit_code=255, output="error: [424] keeper of the state: backend: The state of "
+                 "the stack could not be read from its backend.\n"),
             Code.BACKEND, {},
         ),
         (
@@ -315,40 +287,27 @@ def test_what_the_engine_says_gets_a_stable_code(
         ("file:///dev/null/states", Code.BACKEND),
     ],
 )
-def test_what_the_engine_says_of_its_backend_is_classified_and_holds_no_password(
-    pulumi_cli: Path, tmp_path: Path, url: str, code: Code
+def test_what_a_store_says_is_classified_and_holds_no_password(
+    monkeypatch: pytest.MonkeyPatch, url: str, code: Code
 ) -> None:
-    (tmp_path / "Pulumi.yaml").write_text("name: tenantplane\nruntime: python\n")
-    told = subprocess.run(
-        [str(pulumi_cli), "--non-interactive", "stack", "ls"],
-        cwd=tmp_path, capture_output=True, timeout=60, check=False, text=True,
-        env={
-            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PULUMI_BACKEND_URL": url,
-            "PULUMI_CONFIG_PASSPHRASE": "x", "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-        },
-    )  # fmt: skip
-    failure = classify(Said(exit_code=told.returncode, output=told.stderr), doing="list")
-    assert failure.code is code, failure
-    assert "hunter2" not in failure.text
-
-
-@pytest.mark.parametrize(
-    ("said", "passes"),
-    [
-        ('pq: password authentication failed for user "joe"', False),
-        ('pq: database "states" does not exist', False),
-        ("pq: the database system is starting up", True),
-        ("pq: sorry, too many clients already", True),
-        ("operation error S3: GetObject, https response error StatusCode: 503, SlowDown", True),
-        ("operation error S3: GetObject, https response error StatusCode: 403, x", False),
-        ("EOF", False),
-    ],
-)
-def test_what_passes_is_told_from_what_stays(said: str, passes: bool) -> None:
-    output = f"error: failed to load checkpoint: {said}"
-    failure = classify(Said(exit_code=255, output=output), doing="plan")
-    assert failure.code is (Code.BACKEND_UNAVAILABLE if passes else Code.BACKEND)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    store = store_for(url)
+    for use in (
+        partial(store.newest, "stacks/x"),
+        partial(store.names, "stacks/x"),
+        partial(store.read, "stacks/x/1"),
+        partial(store.create, "stacks/x/1", b""),
+        partial(store.delete, ["stacks/x/1"]),
+    ):
+        with pytest.raises(CallFailed) as failed:
+            use()
+        assert failed.value.code is code
+        assert "hunter2" not in str(failed.value)
+    # and is the same when the engine says it again
+    said = Said(exit_code=255, output=f"error: [424] {said_by_keeper(failed.value)}\n")
+    again = classify(said, doing="plan")
+    assert (again.code, again.text) == (code, failed.value.text)
 
 
 def test_an_error_of_a_store_passes_only_when_nobody_has_to_change_anything() -> None:
@@ -359,20 +318,20 @@ def test_an_error_of_a_store_passes_only_when_nobody_has_to_change_anything() ->
     passing: list[Exception] = [
         OSError(errno.EIO, "x"), OSError(errno.ENOSPC, "x"), answered(503, "SlowDown"),
         EndpointConnectionError(endpoint_url="http://x"),
+        answered(409, "ConditionalRequestConflict"),
         psycopg.OperationalError("connection refused"), psycopg.errors.AdminShutdown("x"),
+        psycopg.OperationalError("FATAL:  the database system is starting up"),
+        psycopg.OperationalError("FATAL:  sorry, too many clients already"),
     ]  # fmt: skip
     staying: list[Exception] = [
         PermissionError(errno.EACCES, "x"), NotADirectoryError(errno.ENOTDIR, "x"),
         answered(403, "AccessDenied"), answered(404, "NoSuchBucket"), NoCredentialsError(),
         psycopg.OperationalError('FATAL:  password authentication failed for user "joe"'),
+        psycopg.OperationalError('FATAL:  database "states" does not exist'),
         psycopg.errors.InvalidPassword("x"), psycopg.errors.InsufficientPrivilege("x"),
     ]  # fmt: skip
     assert [e for e in passing if not is_outage(e)] == []
     assert [e for e in staying if is_outage(e)] == []
-    gone = "unable to open state directory: open /state: no such file or directory"
-    assert (tells_outage(gone), tells_outage(gone.replace("no such file or", "not a"))) == (
-        True, False,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from control_plane.adapters.pulumi.reader import served
 from stacks.contract import UNKNOWN
 from stacks.sandbox.provider import write_plugin
 from tests.stacks import sample_specs
@@ -64,10 +65,14 @@ def test_two_previews_of_an_existing_stack_have_the_same_digest(desk: Desk) -> N
 
 
 def test_a_preview_changes_nothing(desk: Desk) -> None:
-    before = desk.plan()["parts"]["state"]
+    desk.plan()
     seen = desk.result("inspect")
-    assert seen["state_digest"] == before
-    assert seen["history_digest"] is None
+    assert (seen["state_digest"], seen["history_digest"], seen["written_by"]) == (None, None, None)
+    assert list(desk.backend.rglob("*")) == []
+    made = desk.result("up", verify=False)
+    before = {path: path.read_bytes() for path in desk.records.iterdir()}
+    assert desk.plan()["parts"]["state"] == made["state_digest"]
+    assert {path: path.read_bytes() for path in desk.records.iterdir()} == before
 
 
 def test_a_plan_names_what_changes_and_what_is_protected(desk: Desk) -> None:
@@ -160,29 +165,32 @@ def test_an_operator_sees_no_change_right_after_an_apply(desk: Desk, tmp_path: P
     project.mkdir()
     (project / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
     (project / "stacks").symlink_to(ROOT / "stacks")
-    variables = {
-        **environment("by-hand"),
-        "PATH": f"{plugin}:{os.environ['PATH']}",
-        "AWS_ENDPOINT_URL": desk.endpoint,
-        "PULUMI_HOME": str(tmp_path / "home"),
-        "PULUMI_BACKEND_URL": f"file://{desk.backend}",
-        "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    request = desk.request("preview")
+    settings = {"tenantplane:program": desk.program, "tenantplane:spec": json.dumps(desk.spec)}
+    (project / f"Pulumi.{desk.stack}.yaml").write_text(json.dumps({"config": settings}))
+    order = {
+        **{key: request[key] for key in ("call_id", "stack", "backend_url")},
+        "endpoint": desk.endpoint,
+        "engine": request["cli_version"],
+        "passphrase": PASSPHRASE,
     }
-
-    def run(*command: str) -> str:
+    before = desk.state()
+    with served(order, source=ROOT, environment=environment("by-hand")) as reading:
+        variables = {
+            **environment("by-hand"),
+            **reading,
+            "PATH": f"{plugin}:{os.environ['PATH']}",
+            "AWS_ENDPOINT_URL": desk.endpoint,
+        }
         done = subprocess.run(
-            command, cwd=project, env=variables, capture_output=True, text=True, timeout=120,
-            check=False,
+            [sys.executable, "-c", OPERATOR, str(ROOT), str(tools.parent), str(project),
+             reading["PULUMI_STACK"]],
+            cwd=project, env=variables, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    run(str(desk.cli), "--non-interactive", "config", "refresh", "--force", "-s", desk.stack)
-    shown = run(
-        sys.executable, "-c", OPERATOR, str(ROOT), str(tools.parent), str(project), desk.stack
-    )
-    assert json.loads(shown.splitlines()[-1]) == {"same": len(applied["look"]["resources"])}
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = json.loads(done.stdout.splitlines()[-1])
+    assert shown == {"same": len(applied["look"]["resources"])}
+    assert desk.state() == before
 
 
 def test_the_project_at_the_root_names_the_program_and_no_plugin() -> None:

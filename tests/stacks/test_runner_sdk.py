@@ -65,11 +65,10 @@ def test_the_runner_serves_these_methods() -> None:
     ("command", "options"),
     [
         ("preview", ["--save-plan", "--event-log", "--skip-plugin-pre-install"]),
-        ("up", ["--message", "--strict", "--event-log",
-                "--skip-plugin-pre-install"]),
-        ("refresh", ["--message", "--skip-preview", "--event-log", "--skip-plugin-pre-install"]),
+        ("up", ["--strict", "--event-log", "--skip-plugin-pre-install"]),
+        ("refresh", ["--skip-preview", "--event-log", "--skip-plugin-pre-install"]),
     ],
-)  # fmt: skip
+)
 def test_the_command_has_these_options(
     pulumi_cli: Path, tmp_path: Path, command: str, options: list[str]
 ) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.signals import signal_another_thread
@@ -60,12 +58,12 @@ def test_an_apply_that_is_canceled_keeps_what_it_made_however_often_it_is_asked(
 def test_who_may_hold_the_lock_is_told_before_anything_is_made(desk: Desk) -> None:
     with desk.start("up") as running:
         running.until(lambda m: begun(m, KEY))
-        pids = running.mark["pids"]
-        engines = [p.pid for p in processes_of(running.call_id) if is_engine(p, desk.cli)]
-        (lock,) = [json.loads(p.read_text()) for p in desk.lock_folder.glob("*.json")]
+        (lock,) = desk.stored.locks()
+        living = {p.pid for p in processes_of(running.call_id)}
+        others = {running.process.pid, *(p.pid for p in running.engines())}
         running.finish()
-    assert engines == [lock["pid"]]
-    assert lock["pid"] in pids
+    assert lock.call_id == running.call_id
+    assert lock.pid in living - others
     assert running.last["message"] == "result"
 
 
@@ -158,7 +156,7 @@ def test_a_runner_that_is_killed_as_it_looks_leaves_no_provider(
 def test_a_killed_engine_is_told_and_its_providers_are_ended(desk: Desk) -> None:
     with desk.start("up") as running:
         running.until(lambda m: begun(m, KEY))
-        engine = next(p for p in processes_of(running.call_id) if is_engine(p, desk.cli))
+        (engine,) = running.engines()
         engine.kill()
         last = running.finish().last
     assert last["code"] == "engine_died"
@@ -166,26 +164,36 @@ def test_a_killed_engine_is_told_and_its_providers_are_ended(desk: Desk) -> None
     assert last["state_digest"] == desk.state_digest()
     assert gone(running.call_id, within_seconds=5)
     assert list(desk.work.iterdir()) == []
-    assert len(desk.locks()) == 1  # nobody could take it away: the next call does, by name
+    assert desk.locks() == []  # the keeper has given the stack back, with what the engine told it
+    seen = desk.result("inspect")
+    assert seen["written_by"] == running.call_id
+    assert seen["pending"] != []  # the create that it had begun
+    assert desk.failure("up")["code"] == "pending_unresolved"
 
 
-def test_clean_up_ends_a_dead_call_and_breaks_its_lock_alone(desk: Desk) -> None:
+def test_clean_up_ends_a_dead_call_and_breaks_its_lock_by_name_alone(desk: Desk) -> None:
     with desk.start("up") as running:
         running.until(lambda m: begun(m, KEY))
         kill_everything(running.call_id)
         running.process.wait(timeout=30)
     ours = desk.locks()
     assert len(ours) == 1
-    foreign = "0f8fad5b-d9cb-469f-a165-70867728950e"
-    desk.hold_lock(foreign)
-    left = desk.result("inspect", marks=[running.mark])
-    assert {lock["id"]: (lock["call_id"], lock["alive"]) for lock in left["locks"]} == {
-        ours[0]: (running.call_id, False),
-        foreign: (None, None),
-    }
-    absent = "11111111-2222-3333-4444-555555555555"
-    cleaned = desk.result("clean_up", break_locks=[*ours, absent], end_calls=[running.call_id])
+    left = desk.result("inspect")
+    assert [(lock["id"], lock["call_id"], lock["alive"]) for lock in left["locks"]] == [
+        (ours[0], running.call_id, False)
+    ]
+    assert left["written_by"] is None
+    absent = "4711"
+    cleaned = desk.result("clean_up", break_locks=[absent], end_calls=[running.call_id])
+    assert cleaned["broken_locks"] == []
+    assert desk.locks() == ours
+    cleaned = desk.result("clean_up", break_locks=[absent, *ours], end_calls=[running.call_id])
     assert cleaned["broken_locks"] == ours
+    after = desk.result("inspect")
+    assert (after["locks"], after["written_by"]) == ([], running.call_id)
+    assert (after["state_digest"], after["pending"]) == (left["state_digest"], left["pending"])
+    foreign = desk.hold_lock()
+    assert desk.result("clean_up", break_locks=ours)["broken_locks"] == []
     assert desk.locks() == [foreign]
 
 
@@ -203,17 +211,45 @@ def test_clean_up_ends_processes_that_still_run(desk: Desk) -> None:
         assert gone(running.call_id, within_seconds=1)
 
 
+def test_clean_up_has_a_living_call_finish_the_steps_in_progress(desk: Desk) -> None:
+    with desk.start("up") as running:
+        running.until(lambda m: begun(m, KEY))
+        cleaned = desk.result(
+            "clean_up", end_calls=[running.call_id], deadlines={"stop_seconds": 30.0}
+        )
+        assert running.process.pid in cleaned["ended_pids"]
+        assert gone(running.call_id, within_seconds=10)
+    left = desk.result("inspect")
+    assert (left["locks"], left["pending"]) == ([], [])
+    assert left["written_by"] == running.call_id
+    assert KEY in {r["type"] for r in desk.state()["resources"]}
+    assert desk.result("up")["outcome"] == "applied"
+
+
 def test_a_call_cannot_end_itself(desk: Desk) -> None:
     refused = desk.failure("clean_up", call_id="run_1.1", end_calls=["run_1.1"])
     assert refused["code"] == "bad_request"
 
 
-def test_what_is_no_lock_id_is_not_deleted(desk: Desk, tmp_path: Path) -> None:
+def test_what_is_no_lock_id_breaks_nothing(desk: Desk, tmp_path: Path) -> None:
+    desk.result("up", verify=False)
+    lock = desk.hold_lock()
     victim = tmp_path / "victim.json"
     victim.write_text("{}")
-    for name in (str(victim.with_suffix("")), "../../victim", ""):
-        assert desk.failure("clean_up", break_locks=[name])["code"] == "bad_request"
+    files = sorted(desk.records.iterdir())
+    others = (
+        str(victim.with_suffix("")),
+        "../../victim",
+        "",
+        f"0{lock}",
+        f" {lock}",
+        files[-1].name,
+    )
+    cleaned = desk.result("clean_up", break_locks=others)
+    assert cleaned["broken_locks"] == []
     assert victim.exists()
+    assert sorted(desk.records.iterdir()) == files
+    assert desk.locks() == [lock]
 
 
 def test_secrets_are_on_no_command_line(desk: Desk) -> None:
@@ -241,10 +277,3 @@ def test_secrets_are_on_no_command_line(desk: Desk) -> None:
     assert not [line for line in seen if any(s in line for s in secrets)]
     said = str([outcome.planned, outcome.last, outcome.events]) + outcome.noise
     assert not [s for s in secrets if s in said]
-
-
-def is_engine(process: psutil.Process, cli: Path) -> bool:
-    try:
-        return Path(process.exe()).samefile(cli)
-    except (psutil.Error, OSError):
-        return False

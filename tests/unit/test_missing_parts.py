@@ -12,7 +12,10 @@ import pytest
 from tests.missing_parts import WITHOUT
 
 ROOT = Path(__file__).parents[2]
-ENCRYPTION = "test_what_the_engine_encrypts_is_decrypted_in_memory"
+OF_THE_ENGINE = (
+    "tests/stacks/test_runner_sdk.py"
+    "::test_sdk_and_command_are_of_the_version_that_the_code_was_written_for"
+)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +32,7 @@ def test_tests_without_the_engine_fail_unless_that_was_chosen(
     told = {WITHOUT: without, "TENANTPLANE_PULUMI": str(tmp_path / "pulumi")}
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
-         f"tests/stacks/test_runner_parts.py::{ENCRYPTION}"],
+         OF_THE_ENGINE],
         cwd=ROOT, env={**os.environ, **told}, capture_output=True, text=True, timeout=300,
         check=False,
     )  # fmt: skip

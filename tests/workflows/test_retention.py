@@ -56,7 +56,8 @@ def test_an_ended_run_loses_its_lines_after_their_life(world: World) -> None:
     assert kept(world, run_id) == 0
     after = world.storage.everything()
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"run_event"}  # the plan with its digest, decisions, evidence: all there
+    # the plan with its digest, decisions, evidence: all there
+    assert changed == {"run_event", "timer"}
     assert world.events()  # and so is the log
 
 

@@ -18,7 +18,7 @@ from control_plane.services import (
     bundles,
     handovers,
     hubs,
-    passphrases,
+    operating_stacks,
     provisioning,
     receipts,
     runs,
@@ -219,11 +219,19 @@ def remove_account(who: Caller, *, used: bool = False) -> Prepare:
     return prepare
 
 
-def disclose(key: str | None = None) -> Prepare:
+def opened_stack(key: str | None = None) -> Prepare:
     def prepare(scene: Scene) -> Act:
         run = scene.waiting_b()
         wanted = key or run.deployment_id
-        return lambda: perform(scene.core, OPS, passphrases.disclose, wanted)
+        return lambda: perform(scene.core, OPS, operating_stacks.open_stack, wanted)
+
+    return prepare
+
+
+def converted_stack(key: str | None = None) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        wanted = key or scene.waiting_b().deployment_id
+        return lambda: perform(scene.core, OPS, operating_stacks.record_conversion, wanted, 7)
 
     return prepare
 

@@ -31,6 +31,8 @@ from control_plane.services import (
     bundles,
     handovers,
     hubs,
+    modes,
+    operating_stacks,
     permission,
     provisioning,
     runs,
@@ -45,15 +47,16 @@ from tests.workflows.use_case_scenes import (
     Scene,
     account,
     change_account,
+    converted_stack,
     decide,
     decide_late,
     decide_mode,
     decide_twice,
-    disclose,
     download,
     edit,
     hub,
     on_bundle,
+    opened_stack,
     read_log,
     read_proof,
     read_tile,
@@ -200,10 +203,15 @@ MUTATING: dict[str, tuple[Case, ...]] = {
              events=("account.refused:denied",)),
         Case(prepare=remove_account(OPS), error=NotAllowed, events=DENIED_ROLE),
     ),
-    "passphrases.disclose": (
-        Case(prepare=disclose(), events=("stack.passphrase_disclosed:completed",)),
-        Case(prepare=disclose("no.such.stack"), error=NotFound,
-             events=("stack.passphrase_disclosed:denied",)),
+    "operating_stacks.open_stack": (
+        Case(prepare=opened_stack(), events=("stack.opened:completed",)),
+        Case(prepare=opened_stack("no.such.stack"), error=NotFound,
+             events=("stack.opened:denied",)),
+    ),
+    "operating_stacks.record_conversion": (
+        Case(prepare=converted_stack(), events=("stack.converted:completed",)),
+        Case(prepare=converted_stack("no.such.stack"), error=NotFound,
+             events=("stack.converted:denied",)),
     ),
     "hubs.request_hub": (
         Case(prepare=hub(ADMIN), events=("hub.requested:completed", "run.requested:completed")),
@@ -303,18 +311,19 @@ PARTS = {
     "auditing.report_reads",
     "bundles.taken_up",
     "idempotency.once",
+    "modes.record_decision",
+    "modes.resolved_of",
     "performing.admitted",
     "performing.perform",
     "performing.perform_with",
+    "permission.listed",
     "permission.record_bounded",
     "permission.refused",
     "permission.report_suppressed",
-    "permission.listed",
     "permission.visible",
     "permission.within_budget",
     "processes.record_schema",
     "processes.record_worker",
-    "provisioning.record_decision",
     "provisioning.record_refusal",
     "rules.record_rules",
     "starting.begin",
@@ -333,6 +342,9 @@ READING: dict[str, Read] = {
     ),
     "bundles.may_change": lambda s, _, __, bundle: perform(
         s.core, EVERYBODY, bundles.may_change, bundle, "edit"
+    ),
+    "operating_stacks.all_stacks": lambda s, *_: perform(
+        s.core, EVERYBODY, operating_stacks.all_stacks
     ),
     "hubs.may_request": lambda s, *_: perform(s.core, EVERYBODY, hubs.may_request),
     "provisioning.may_submit": lambda s, *_: perform(s.core, EVERYBODY, provisioning.may_submit),
@@ -379,8 +391,8 @@ READING: dict[str, Read] = {
     "hubs.list_hubs": lambda s, *_: perform(
         s.core, EVERYBODY, hubs.list_hubs, limit=5, before=None
     ),
-    "provisioning.resolve_mode": lambda s, *_: perform(
-        s.core, EVERYBODY, provisioning.resolve_mode, provisioning.facts_of(request_body("B"))
+    "modes.resolve_mode": lambda s, *_: perform(
+        s.core, EVERYBODY, modes.resolve_mode, modes.facts_of(request_body("B"))
     ),
     "provisioning.dry_run_request": lambda s, *_: perform(
         s.core, EVERYBODY, provisioning.dry_run_request, request_body("B")

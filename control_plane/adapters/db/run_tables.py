@@ -101,7 +101,6 @@ engine_call = Table(
     Column("number", Integer, nullable=False),
     words("worker"),
     words("host"),
-    json_list("pids"),
     moment("begun_at"),
     moment("deadline_at"),
     moment("ended_at", nullable=True),

@@ -165,8 +165,6 @@ deployment = Table(
     Column("applied_spec", Integer, nullable=False),
     Column("is_unsettled", Boolean, nullable=False),
     reference("evidence_id", "evidence", nullable=True, cyclic=True),
-    words("stack_salt", nullable=True),
-    words("encrypted_key", nullable=True),
     words("state_digest", nullable=True),
     json_object("outputs"),
     moment("created_at"),

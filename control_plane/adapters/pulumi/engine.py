@@ -22,7 +22,7 @@ from control_plane.adapters.pulumi.runner_process import (
     Messages,
     RunnerProcess,
 )
-from control_plane.domain.engine import CallMark, Look, Resolved
+from control_plane.domain.engine import Look, Resolved
 from control_plane.domain.errors import EngineFailed, EngineUnavailable, PendingUnresolved
 from control_plane.ports import Json
 from control_plane.ports.engine import (
@@ -151,10 +151,9 @@ class PulumiEngine:
         last = self._result(call, "look", _Listener(on_events=on_events))
         return Look.from_document(last["look"])
 
-    def inspect(self, call: EngineCall, *, marks: Sequence[CallMark]) -> StackInspection:
+    def inspect(self, call: EngineCall) -> StackInspection:
         """Tell, without changing anything, what earlier calls have left on the stack."""
-        known = [mark.to_document() for mark in marks]
-        last = self._result(call, "inspect", _Listener(), marks=known)
+        last = self._result(call, "inspect", _Listener())
         return StackInspection.from_document(last)
 
     def clean_up(
@@ -180,6 +179,21 @@ class PulumiEngine:
                 raise PendingUnresolved(last["text"], resources=last["data"].get("resources", []))
             raise error_of(last)
         return tuple(Resolved.from_document(each) for each in last["resolved"])
+
+    def command(self) -> Path:
+        """Return the pulumi command."""
+        return self._cli().path
+
+    def order_to_read(self, deployment_id: str, stack: str) -> dict[str, Any]:
+        """Return what a keeper needs to serve a stack's state; see ``reader.served``."""
+        return {
+            "call_id": "",
+            "stack": stack,
+            "backend_url": self._backend_url,
+            "endpoint": self._cloud.endpoint,
+            "engine": self._cli().version,
+            "passphrase": self._secrets.passphrase(deployment_id),
+        }
 
     def cancel(self, call_id: str) -> bool:
         """Ask a running call of this process to stop, once; returns whether there was one."""
@@ -317,8 +331,7 @@ class PulumiEngine:
                 "passphrase": self._secrets.passphrase(call.deployment_id),
                 "hmac_key": self._secrets.hmac_key(call.deployment_id).hex(),
             },
-            "stack_salt": call.stack_salt,
-            "encrypted_key": call.encrypted_key,
+            "has_state": call.has_state,
             "deadlines": self._deadlines,
             **more,
         }
@@ -377,8 +390,8 @@ class _Listener:
 
 
 def _waited_for(message: Json) -> bool:
-    """Tell whether somebody waits: for an answer, or for the holder of a lock to be known."""
-    return bool(message["message"] != "event" or message["kind"] == "engine")
+    """Tell whether somebody waits for an answer."""
+    return bool(message["message"] != "event")
 
 
 def _guarded(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 import signal
 import socket
@@ -191,32 +190,14 @@ def test_a_further_host_in_production_gets_no_key_that_is_not_its_own(
     assert {file.name for file in (home / "keys").iterdir()} == copied
 
 
-def test_a_passphrase_needs_the_home_with_its_master_secret(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("command", [("open", "dep_1"), ("convert",)])
+def test_a_stack_needs_the_home_with_its_master_secret(
+    home: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("TENANTPLANE_DATABASE_URL", "postgresql://someone@127.0.0.1:1/x")
-    answer = run("stack", "passphrase", "dep_1")
+    answer = run("stack", *command)
     assert (answer.code, answer.out) == (2, "")
     assert "not a home folder" in answer.err
-
-
-def test_a_passphrase_is_not_printed_on_a_terminal(home: Path) -> None:
-    ours, theirs = os.openpty()
-    command = [sys.executable, "-m", "control_plane.cli", "stack", "passphrase", "dep_1"]
-    with os.fdopen(theirs, "wb") as terminal:
-        done = subprocess.run(
-            command, stdout=terminal, stderr=subprocess.PIPE, timeout=60, check=False
-        )
-    os.close(ours)
-    assert done.returncode == 2
-    assert b"not printed on a terminal" in done.stderr
-
-
-def test_a_passphrase_replaces_no_file(home: Path, tmp_path: Path) -> None:
-    file = tmp_path / "kept"
-    file.write_text("something else")
-    answer = run("stack", "passphrase", "dep_1", "--to", str(file))
-    assert (answer.code, file.read_text()) == (2, "something else")
 
 
 @pytest.mark.parametrize(
