@@ -29,7 +29,7 @@ from typing import Any, Literal
 
 from stacks.contract import Code, Lock
 from stacks.engine.failures import CallFailed, locked_failure
-from stacks.engine.journal import Entry, is_of_a_step, replay
+from stacks.engine.journal import Entry, begins_in_the_cloud, replay
 from stacks.engine.stores import Store, store_for
 
 PROJECT = "tenantplane"
@@ -210,6 +210,7 @@ class Update:
         self._next = opened + 1
         self._entries: list[Entry] = []
         self._unwritten: list[Entry] = []
+        self._in_the_cloud: set[int] = set()  # operations
         self.is_open = True
 
     @property
@@ -220,12 +221,13 @@ class Update:
     def record(self, entries: Sequence[Entry]) -> None:
         """Record entries of the journal. Those of a failed attempt are written with the next.
 
-        What says nothing of a resource waits until something does: an update that was planned and
-        then not made leaves no trace.
+        What is of the state alone waits for what is of the cloud: a resource that stays the same is
+        not worth a write, and an update that was planned and then not made leaves no trace.
         """
         self._entries += entries
         self._unwritten += entries
-        if any(map(is_of_a_step, self._unwritten)):
+        self._in_the_cloud |= {e["operationID"] for e in entries if begins_in_the_cloud(e)}
+        if any(each.get("operationID") in self._in_the_cloud for each in self._unwritten):
             self._write()
 
     def close(self, result: Result, state: State | None = None) -> None:
@@ -242,7 +244,7 @@ class Update:
         """Give the stack back; an update in which no step began leaves no trace."""
         if not self.is_open:
             return
-        if any(map(is_of_a_step, self._entries)):
+        if self._in_the_cloud:
             self.close("broken")
             return
         # its number may be somebody else's by now, when the answer to the first try was lost

@@ -40,7 +40,7 @@ class Kind(IntEnum):
     SNIPPETS = 9
 
 
-# They say of a resource what was done with it; all others only how the state is kept.
+# What says of a resource what was done with it.
 _OF_STEPS = frozenset({Kind.BEGIN, Kind.SUCCESS, Kind.FAILURE, Kind.REFRESHED, Kind.OUTPUTS})
 
 
@@ -65,9 +65,9 @@ def replay(base: State | None, entries: Iterable[Entry], *, engine: str) -> dict
     return state
 
 
-def is_of_a_step(entry: Entry) -> bool:
-    """Tell whether an entry says something of a resource."""
-    return entry.get("kind") in _OF_STEPS
+def begins_in_the_cloud(entry: Entry) -> bool:
+    """Tell whether an entry begins a step that may change something outside of the state."""
+    return entry.get("kind") == Kind.BEGIN and entry.get("operation") is not None
 
 
 class _Journal:

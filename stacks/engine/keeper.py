@@ -17,6 +17,7 @@ import hmac
 import json
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -184,6 +185,11 @@ class _Server(ThreadingHTTPServer):
         self.keeper = keeper
         self.token = token
         self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of an engine that ended in the middle of a question."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -228,6 +228,22 @@ def test_an_update_in_which_no_step_began_leaves_no_record(open_stack: Open) -> 
     assert open_stack().history()[1] == "run_b.1"
 
 
+def test_what_is_of_the_state_alone_waits_for_what_is_of_the_cloud(open_stack: Open) -> None:
+    backend = open_stack()
+    update = backend.take("run_a.1")
+    stays = [{**began(1), "operation": None}, made(1)]
+    update.record(stays)
+    assert [kind for _, kind in records(backend)] == ["open"]
+    update.record([began(2)])
+    assert [kind for _, kind in records(backend)] == ["open", "entries"]
+    assert (ids(backend.state()), pending(backend.state())) == (["1"], [urn("r2")])
+    update.record([made(2)])
+    update.record([{**began(3), "operation": None}, made(3)])
+    assert ids(backend.state()) == ["1", "2"]
+    update.close("succeeded")
+    assert ids(backend.state()) == ["1", "2", "3"]
+
+
 def test_an_update_that_ends_without_a_word_is_given_back_as_far_as_it_came(
     backend: Backend,
 ) -> None:
@@ -515,7 +531,7 @@ def test_a_record_that_is_missing_is_told(backend: Backend) -> None:
 
 def test_entries_that_do_not_fit_are_told(backend: Backend) -> None:
     update = backend.take("run_a.1")
-    update.record([{**made(1), "removeOld": 7}])
+    update.record([began(1), {**made(1), "removeOld": 7}])
     unreadable([backend.state, lambda: update.state, lambda: update.close("succeeded")])
     assert len(backend.locks()) == 1  # for people: nothing may be made of it
 
