@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -123,11 +124,17 @@ def cpu_shares(groups: Mapping[str, Sequence[psutil.Process]]) -> dict[str, floa
     started = time.monotonic()
     time.sleep(WATCH_SECONDS)
     seconds = time.monotonic() - started
+    after = {name: _cpu_seconds(group) for name, group in groups.items()}
     return {
-        name: 100 * (_cpu_seconds(group) - before[name]) / seconds for name, group in groups.items()
+        name: 100 * sum(used - before[name][pid] for pid, used in after[name].items()) / seconds
+        for name in groups
     }
 
 
-def _cpu_seconds(group: Sequence[psutil.Process]) -> float:
-    """Return the CPU time of processes with all their threads."""
-    return sum(sum(process.cpu_times()[:2]) for process in group)
+def _cpu_seconds(group: Sequence[psutil.Process]) -> dict[int, float]:
+    """Return the CPU time of processes with all their threads, of those that live."""
+    found = {}
+    for process in group:
+        with suppress(psutil.NoSuchProcess):  # a session of the database that has ended
+            found[process.pid] = sum(process.cpu_times()[:2])
+    return found
