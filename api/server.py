@@ -8,7 +8,7 @@ from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from control_plane.domain.errors import Unavailable
 
@@ -19,15 +19,16 @@ KEEP_ALIVE_SECONDS: Final = 5
 STOP_SECONDS: Final = 5
 
 
-class BoundedProtocol(H11Protocol):
-    """Closes a connection on which no whole request arrives in time.
+class BoundedProtocol(HttpToolsProtocol):
+    """Closes a connection on which no whole request arrives in time, and refuses a large head.
 
     uvicorn's own timer guards an idle connection and ends with the first byte of a request, so one
-    byte now and then would hold a connection forever.
+    byte now and then would hold a connection forever. The parser keeps a head of any size.
     """
 
     header_seconds = HEADER_SECONDS
     _deadline: asyncio.TimerHandle | None = None
+    _head_bytes = 0  # arrived of the head that is not whole yet, with what came before it
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first request."""
@@ -36,8 +37,30 @@ class BoundedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived; the time for headers ends when they are whole."""
+        self._head_bytes += len(data)
         super().data_received(data)
+        if self._head_bytes > MAX_HEADERS and not self.transport.is_closing():
+            self.send_400_response("The headers of the request are too large.")
         self._watch()
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer. Raises ``ValueError`` for too many headers, which the parser reports."""
+        if (
+            len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            > MAX_HEADERS
+        ):
+            raise ValueError("the headers of the request are too large")
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._head_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take the end of a request; the next head may begin in what has arrived."""
+        self._head_bytes = 0
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the rest of a body that nobody wants."""
@@ -87,7 +110,7 @@ def server_of(
             proxy_headers=bool(trusted_proxies),
             forwarded_allow_ips=trusted_proxies or "",
             limit_concurrency=MAX_CONNECTIONS,
-            h11_max_incomplete_event_size=MAX_HEADERS,
+            loop="uvloop",
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
             lifespan="off",

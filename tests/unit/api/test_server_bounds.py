@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,57 +15,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.app import create_app
-from api.server import MAX_CONNECTIONS, MAX_HEADERS, BoundedProtocol, listen, server_of
+from api.server import MAX_CONNECTIONS, MAX_HEADERS, listen, server_of
 from control_plane.adapters.home import Home
 from control_plane.adapters.home import Key as HomeKey
 from control_plane.domain.actor import Role
 from control_plane.domain.errors import Unavailable
 from tests.unit.api.scene import ROOT, Api
+from tests.unit.api.served import Served, answer_of, everything_of
 from tests.world import World
 
 BODY = b'{"region": "eu-west-1", "cell": "c1"}'
-
-
-class Hasty(BoundedProtocol):
-    """A protocol whose deadline is short enough to wait for."""
-
-    header_seconds = 0.4
-
-
-class Served:
-    """An API behind the real server, on a free port."""
-
-    def __init__(self, api: Api, *, body_seconds: float = 0.4) -> None:
-        self.api = api
-        app = create_app(api.shared, body_seconds=body_seconds)
-        (made,) = listen("127.0.0.1", 0)
-        self.port: int = made.getsockname()[1]
-        self.server = server_of(
-            app, host="127.0.0.1", port=self.port, trusted_proxies=None, protocol=Hasty
-        )
-        self._thread = threading.Thread(target=self._run, args=(made,))
-        self._thread.start()
-
-    def _run(self, made: socket.socket) -> None:
-        asyncio.run(self.server._serve([made]))  # without signals: this is not the main thread
-
-    def stop(self) -> None:
-        """Stop serving."""
-        self.server.should_exit = True
-        self._thread.join()
-
-    def connect(self) -> socket.socket:
-        """Return a connection."""
-        made = socket.create_connection(("127.0.0.1", self.port))
-        made.settimeout(10)
-        return made
-
-    def request(self, headers: str, body: bytes = b"") -> socket.socket:
-        """Send a request and return its connection."""
-        made = self.connect()
-        made.sendall(f"{headers}\r\nHost: api\r\n\r\n".encode() + body)
-        return made
 
 
 @pytest.fixture
@@ -76,15 +33,6 @@ def served(world: World, tmp_path: Path) -> Iterator[Served]:
     found = Served(Api(world, tmp_path))
     yield found
     found.stop()
-
-
-def _read(connection: socket.socket) -> bytes:
-    """Return all that comes until the server closes."""
-    found = b""
-    with connection:
-        while piece := connection.recv(4096):
-            found += piece
-    return found
 
 
 def _bytes_taken(connection: socket.socket) -> int:
@@ -98,16 +46,6 @@ def _bytes_taken(connection: socket.socket) -> int:
     return 200
 
 
-def _answer(connection: socket.socket) -> bytes:
-    """Read one whole answer of /healthz; its head and body may come in two pieces."""
-    found = b""
-    while not found.endswith(b'{"status":"ok"}'):
-        piece = connection.recv(4096)
-        assert piece, found
-        found += piece
-    return found
-
-
 def _seconds(act: Callable[[], object]) -> float:
     started = time.monotonic()
     act()
@@ -118,7 +56,7 @@ def _seconds(act: Callable[[], object]) -> float:
 def test_headers_that_do_not_arrive_end_the_connection(served: Served, start: bytes) -> None:
     connection = served.connect()
     connection.sendall(start)
-    assert 0.2 < _seconds(lambda: _read(connection)) < 5
+    assert 0.2 < _seconds(lambda: everything_of(connection)) < 5
 
 
 def test_one_byte_now_and_then_does_not_hold_a_connection(served: Served) -> None:
@@ -131,12 +69,12 @@ def test_one_byte_now_and_then_does_not_hold_a_connection(served: Served) -> Non
 
 def test_a_second_request_has_its_time_too(served: Served) -> None:
     connection = served.request("GET /healthz HTTP/1.1")
-    assert _answer(connection).startswith(b"HTTP/1.1 200")
+    assert answer_of(connection).startswith(b"HTTP/1.1 200")
     time.sleep(0.1)
     connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: api\r\n\r\n")
-    assert _answer(connection).startswith(b"HTTP/1.1 200")
+    assert answer_of(connection).startswith(b"HTTP/1.1 200")
     connection.sendall(b"GET /heal")
-    assert _seconds(lambda: _read(connection)) < 5
+    assert _seconds(lambda: everything_of(connection)) < 5
 
 
 def test_a_body_that_does_not_arrive_is_answered_for(served: Served) -> None:
@@ -146,7 +84,7 @@ def test_a_body_that_does_not_arrive_is_answered_for(served: Served) -> None:
         f"Content-Type: application/json\r\nContent-Length: {len(BODY)}",
         BODY[:5],
     )
-    found = _read(connection)
+    found = everything_of(connection)
     assert found.startswith(b"HTTP/1.1 408")
     assert b"/problems/request_timeout" in found
 
@@ -168,7 +106,7 @@ def test_a_strangers_body_is_not_waited_for(
 def test_headers_without_end_are_refused(served: Served) -> None:
     connection = served.connect()
     connection.sendall(b"GET /healthz HTTP/1.1\r\nX-A: " + b"x" * (MAX_HEADERS + 10))
-    assert _read(connection).startswith(b"HTTP/1.1 400")
+    assert everything_of(connection).startswith(b"HTTP/1.1 400")
 
 
 def test_a_token_with_two_hundred_tenants_fits_into_the_headers(served: Served) -> None:
