@@ -222,7 +222,7 @@ def _store(act: Act, body: Mapping[str, Any], resolved: Resolved) -> _New | Acce
     for slug in candidates(base, tenant_id):
         new = _new(act, body, resolved, tenant_id, slug)
         try:
-            act.uow.add(*new.rows)
+            act.uow.begin_with(*new.rows)
         except Conflict as conflict:
             constraint = conflict.data.get("constraint")
             if constraint in _SAME_CONTRACT:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -55,6 +57,20 @@ def test_threads_never_get_the_same_id() -> None:
         parts = pool.map(lambda _: [ids.new("event") for _ in range(1000)], range(8))
     made = [one for part in parts for one in part]
     assert len(set(made)) == len(made)
+
+
+def test_a_forked_process_makes_ids_of_its_own() -> None:
+    ids = RandomIds()
+    ids.new("run")
+    time.sleep(0.002)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, ids.new("run").encode())
+        os._exit(0)
+    own, theirs = ids.new("run"), os.read(reading, 100).decode()
+    os.waitpid(child, 0)
+    assert own[14:] != theirs[14:]
 
 
 def test_a_random_id_carries_the_present_time() -> None:

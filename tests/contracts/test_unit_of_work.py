@@ -98,6 +98,22 @@ def test_rows_that_are_refused_together_let_the_transaction_continue(
         assert uow.hubs.find() == []
 
 
+def test_what_is_refused_at_the_beginning_is_followed_by_a_new_transaction(
+    storage: Storage, make: Entities
+) -> None:
+    there, other = make.tenant(slug="taken"), make.tenant()
+    store(storage, "tenants", there)
+    with storage.unit_of_work() as uow:
+        with pytest.raises(Conflict) as refused:
+            uow.begin_with(other, make.tenant(slug="taken"))
+        assert refused.value.data["constraint"] == "uq_tenant_slug"
+        assert uow.tenants.find() == [there]
+        uow.begin_with(other)
+        uow.commit()
+    with storage.unit_of_work() as uow:
+        assert {tenant.id for tenant in uow.tenants.find()} == {there.id, other.id}
+
+
 def test_nothing_is_committed_after_a_refused_row(storage: Storage, make: Entities) -> None:
     taken = make.tenant(slug="taken")
     store(storage, "tenants", taken)

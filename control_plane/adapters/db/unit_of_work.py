@@ -21,6 +21,7 @@ from control_plane.adapters.db.repositories import (
     alone,
 )
 from control_plane.adapters.db.timers import SqlTimers
+from control_plane.domain.errors import Conflict
 from control_plane.ports.rows import RunQueue, UnitOfWork
 
 T = TypeVar("T")
@@ -107,6 +108,20 @@ class SqlUnitOfWork(UnitOfWork):
         """
         with translated(), alone(self.connection):
             add_rows(self.connection, self.known, *entities)
+
+    def begin_with(self, *entities: object) -> None:
+        """Insert entities as the first that this transaction writes or locks: all of them or none.
+
+        Raises ``Conflict`` as ``Repository.add`` does; what follows is in a new transaction, so
+        that no savepoint is needed.
+        """
+        try:
+            with translated():
+                add_rows(self.connection, self.known, *entities)
+        except Conflict:
+            self.connection.rollback()
+            self.known.clear()
+            raise
 
     def serialize_on(self, name: str) -> None:
         """Wait until no other transaction holds ``name``; released at the end of this one.
