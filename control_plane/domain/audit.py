@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
@@ -233,29 +234,48 @@ def _like(pattern: re.Pattern[str]) -> Check:
     return lambda value: isinstance(value, str) and pattern.match(value) is not None
 
 
+# loops, not generators: each event has dozens of values, and each mutation some events
 def _closed(required: Mapping[str, Check], optional: Mapping[str, Check]) -> Check:
     fields = {**required, **optional}
 
     def check(value: Any) -> bool:
-        return (
-            isinstance(value, Mapping)
-            and required.keys() <= value.keys() <= fields.keys()
-            and all(fields[key](item) for key, item in value.items())
-        )
+        if not isinstance(value, Mapping) or not required.keys() <= value.keys():
+            return False
+        for key, item in value.items():
+            found = fields.get(key)
+            if found is None or not found(item):
+                return False
+        return True
 
     return check
 
 
 def _map(key: re.Pattern[str], item: Check) -> Check:
-    return lambda value: (
-        isinstance(value, Mapping)
-        and all(isinstance(k, str) and key.match(k) is not None for k in value)
-        and all(item(v) for v in value.values())
-    )
+    @lru_cache(maxsize=4096)  # the names are few, and come again with each event
+    def is_name(name: Any) -> bool:
+        return isinstance(name, str) and key.match(name) is not None
+
+    def check(value: Any) -> bool:
+        if not isinstance(value, Mapping):
+            return False
+        for name, content in value.items():  # noqa: SIM110 - see above
+            if not is_name(name) or not item(content):
+                return False
+        return True
+
+    return check
 
 
 def _list(item: Check) -> Check:
-    return lambda value: isinstance(value, list | tuple) and all(item(v) for v in value)
+    def check(value: Any) -> bool:
+        if not isinstance(value, list | tuple):
+            return False
+        for content in value:  # noqa: SIM110 - see above
+            if not item(content):
+                return False
+        return True
+
+    return check
 
 
 def _fact(value: Any) -> bool:
@@ -273,6 +293,15 @@ _KINDS: Final[Mapping[DataKind, Check]] = {
     DataKind.FACTS: _facts,
     DataKind.ROWS: _list(_facts),
 }
+
+
+def _any_kind(value: Any) -> bool:
+    for check in _KINDS.values():  # noqa: SIM110 - see above
+        if check(value):
+            return True
+    return False
+
+
 _REQUIRED: Final[Mapping[str, Check]] = MappingProxyType(
     {
         "specversion": lambda value: value == BODY_VERSION,
@@ -297,7 +326,7 @@ _REQUIRED: Final[Mapping[str, Check]] = MappingProxyType(
         "action": _like(_PATH),
         "target": _list(_closed({"type": _like(_WORD), "id": _text}, {})),
         "pii": _map(_PATH, _like(_DIGEST)),
-        "data": _map(_PATH, lambda value: any(check(value) for check in _KINDS.values())),
+        "data": _map(_PATH, _any_kind),
     }
 )
 _OPTIONAL: Final[Mapping[str, Check]] = MappingProxyType(

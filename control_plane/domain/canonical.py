@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NoReturn
 
@@ -120,22 +120,23 @@ def _is_plain(value: Any, closed_keys: bool, depth: int) -> bool:
     ``_ordered``, which takes every other value, and says what is wrong with it.
     """
     kind = type(value)
-    if kind is dict:
-        return (
-            depth <= MAX_DEPTH
-            and all(map(_is_closed if closed_keys else _is_ascii, value))
-            and all(
-                type(item) is str or _is_plain(item, closed_keys, depth + 1)
-                for item in value.values()
-            )
-        )
-    if kind is list or kind is tuple:
-        return depth <= MAX_DEPTH and all(
-            type(item) is str or _is_plain(item, closed_keys, depth + 1) for item in value
-        )
     if kind is int:
         return -MAX_INTEGER <= int(value) <= MAX_INTEGER
-    return kind in _ATOMS
+    if kind in _ATOMS:
+        return True
+    if depth > MAX_DEPTH:
+        return False
+    if kind is dict:
+        is_good = _is_closed if closed_keys else _is_ascii
+        return all(map(is_good, value)) and _are_plain(value.values(), closed_keys, depth + 1)
+    return (kind is list or kind is tuple) and _are_plain(value, closed_keys, depth + 1)
+
+
+def _are_plain(values: Iterable[Any], closed_keys: bool, depth: int) -> bool:
+    for value in values:  # a generator would take twice as long
+        if type(value) is not str and not _is_plain(value, closed_keys, depth):
+            return False
+    return True
 
 
 @lru_cache(maxsize=4096)  # the keys of events are few, and each event has dozens
@@ -143,6 +144,7 @@ def _is_closed(key: Any) -> bool:
     return type(key) is str and _CLOSED_KEY.match(key) is not None
 
 
+@lru_cache(maxsize=4096)
 def _is_ascii(key: Any) -> bool:
     return type(key) is str and key.isascii()
 
