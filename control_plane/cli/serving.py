@@ -1,8 +1,8 @@
 """``tenantctl serve``: everything of an embedded installation in one go.
 
-It starts, in this order: PostgreSQL, the emulated cloud, the audit log's signer, a worker and the
-API, each its own process with the settings of its role alone; says one line per part; and ends all
-of them on Ctrl-C. A part that exits unexpectedly is restarted, a few times at most. Every child
+It starts PostgreSQL and the emulated cloud side by side, then the audit log's signer, a worker and
+the API, each its own process with the settings of its role alone; says one line per part; and ends
+all of them on Ctrl-C. A part that exits unexpectedly is restarted, a few times at most. Every child
 watches its parent too, so that nothing is left when this process is killed.
 """
 
@@ -122,9 +122,12 @@ class EmbeddedInstallation:
         logs.mkdir(mode=0o700, exist_ok=True)
         self.environment = _clean_environment(self.settings, home.folder)
         self._keys(home)
-        self._database(home.folder)
+        cloud, started = None, time.monotonic()
         if self.settings.cloud == "sandbox" and self.settings.sandbox_url is None:
-            self._cloud(home.folder, logs)
+            cloud = self._cloud(home.folder, logs)  # starts while the database does
+        self._database(home.folder)
+        if cloud is not None:
+            self._know_cloud(cloud, started)
         self._stack.callback(_let_calls_end, home.part("calls"))
         prepare_accounts(Parts(self._child_settings()))
         self._processes(logs)
@@ -160,17 +163,19 @@ class EmbeddedInstallation:
         prepare_database(server.url(roles.OWNER, roles.DATABASE))
         self.say(f"database    PostgreSQL, embedded, pid {server.pid}{_took(started)}")
 
-    def _cloud(self, home: Path, logs: Path) -> None:
+    def _cloud(self, home: Path, logs: Path) -> Child:
         journal = home / "cloud" / "journal.jsonl"
         journal.parent.mkdir(mode=0o700, exist_ok=True)
         command = [sys.executable, "-m", "stacks.sandbox.cloud",
-                   "--journal", str(journal), "--parent-stdin"]  # fmt: skip
-        started = time.monotonic()
-        child = self._launch("cloud", [*command, "--port", "0"], None, logs)
+                   "--journal", str(journal), "--parent-stdin", "--port", "0"]  # fmt: skip
+        return self._launch("cloud", command, None, logs)
+
+    def _know_cloud(self, child: Child, started: float) -> None:
+        """Wait until the emulated cloud is ready; the others learn its address."""
         child.wait_until_ready()
         endpoint = str(json.loads(child.line)["endpoint"])
-        # the others know its address: it comes back there
-        child.command = [*command, "--port", str(urlsplit(endpoint).port)]
+        # a new start must come back at this address
+        child.command = [*child.command[:-1], str(urlsplit(endpoint).port)]
         self.environment[PREFIX + "SANDBOX_URL"] = endpoint
         self.say(f"cloud       emulated, {endpoint}{_took(started)}")
 

@@ -27,10 +27,11 @@ from control_plane.adapters.terraform.attestation import (
     PREDICATE_TYPE,
     pre_authentication,
 )
-from control_plane.adapters.terraform.commands import Answer, Running, TerraformCommands
+from control_plane.adapters.terraform.commands import Answer, TerraformCommands
 from control_plane.adapters.terraform.minisign import MinisignKey, SignatureInvalid, verify
 from control_plane.adapters.terraform.packing import pack, read_tree, sums, unpack, write_tree
 from control_plane.adapters.terraform.review import review_files
+from control_plane.adapters.terraform.running import Running
 from control_plane.adapters.terraform.toolchain import USUAL_PLATFORMS, Toolchain, find_toolchain
 from control_plane.domain.errors import BundleInvalid, InvalidInput, Unavailable
 from tests.terraform.shipped import ABSENT, GUIDE, MODULES, Shipped, builder, order, passes

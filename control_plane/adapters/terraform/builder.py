@@ -15,13 +15,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file
 from control_plane.adapters.terraform.attestation import envelope, statement
-from control_plane.adapters.terraform.commands import Running, TerraformCommands
+from control_plane.adapters.terraform.commands import TerraformCommands
 from control_plane.adapters.terraform.minisign import MinisignKey
 from control_plane.adapters.terraform.packing import (
     content_digest,
@@ -32,6 +32,7 @@ from control_plane.adapters.terraform.packing import (
 )
 from control_plane.adapters.terraform.rehearsal import OVERRIDE, QuickRehearsal
 from control_plane.adapters.terraform.review import review_files
+from control_plane.adapters.terraform.running import Running
 from control_plane.adapters.terraform.toolchain import (
     USUAL_PLATFORMS,
     Toolchain,
@@ -110,6 +111,8 @@ class TerraformBundleBuilder:
             files["SHA256SUMS"] = sums(files).encode()
             name = f"hub-{order.tenant_slug}-{order.number}"
             archive = pack(files, name)
+            if toolchain is not None and (installed := toolchain.installed_in(folder / "stage")):
+                toolchain = replace(toolchain, mirror=installed)
             checks = self._rehearsed(
                 archive, folder / "rehearsal", toolchain, order, why, on_events
             )
@@ -167,10 +170,12 @@ class TerraformBundleBuilder:
         write_tree(files, folder)
         commands = TerraformCommands(folder, toolchain, self.running)
         self._require("init", commands.init_offline(locked=False), on_events)
-        # Hashes of other platforms are wanted, not needed: what could not be had is said.
+        # ``init`` has locked the hash of our own platform. Those of others are wanted, not needed:
+        # what could not be had is said.
+        own = (toolchain.platform,)
         platforms = toolchain.lock_platforms
-        if commands.lock(platforms).code != 0:
-            platforms = (toolchain.platform,)
+        if platforms != own and commands.lock(platforms).code != 0:
+            platforms = own
         shutil.copyfile(folder / "ops" / OVERRIDE, folder / OVERRIDE)
         answer, plan = commands.plan_json()
         self._require("offline_plan", answer, on_events)

@@ -10,19 +10,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from python_terraform import IsFlagged, Terraform
 
+from control_plane.adapters.terraform.provider import LESS_COLLECTING, shared_provider
+from control_plane.adapters.terraform.running import Running, end_group
 from control_plane.adapters.terraform.toolchain import Toolchain
 
 COMMAND_SECONDS: Final = 300.0
@@ -57,69 +56,6 @@ class Answer:
         return (errors or lines[-1:] or ["no output"])[0]
 
 
-class Running:
-    """What the builds of one builder have running: their commands and folders."""
-
-    def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._processes: set[subprocess.Popen[str]] = set()
-        self._folders: set[Path] = set()
-        self._ending = threading.Event()
-
-    @contextmanager
-    def process(self, process: subprocess.Popen[str]) -> Iterator[None]:
-        """Keep a process for as long as the block lasts."""
-        with self._mutex:
-            self._processes.add(process)
-            if self._ending.is_set():
-                end_group(process.pid)
-        try:
-            yield
-        finally:
-            with self._mutex:
-                self._processes.discard(process)
-
-    @contextmanager
-    def folder(self, folder: Path) -> Iterator[Path]:
-        """Keep a folder for as long as the block lasts, and remove it then."""
-        with self._mutex:
-            self._folders.add(folder)
-        try:
-            yield folder
-        except Exception:
-            self.wait_if_ending()  # its files went with ``end_all``
-            raise
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            with self._mutex:
-                self._folders.discard(folder)
-
-    def end_all(self) -> None:
-        """End every command with its providers, at once: nothing in the world depends on them.
-
-        This process is about to end: a thread that waits for one of the commands waits forever;
-        what it would record about a build that was cut is less true than the rows are.
-        """
-        self._ending.set()
-        with self._mutex:
-            for process in self._processes:
-                end_group(process.pid)
-            folders = tuple(self._folders)
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def wait_if_ending(self) -> None:
-        """Return at once, or never after ``end_all``."""
-        if self._ending.is_set():
-            threading.Event().wait()
-
-
-def end_group(pid: int) -> None:
-    """End a process and everything it started in its session."""
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-
-
 class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships no types
     """The commands a bundle is built and rehearsed with; ``running`` knows those that run."""
 
@@ -132,6 +68,17 @@ class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships n
         self._folder = folder
         self._toolchain = toolchain
         self._running = running
+        self._shared: dict[str, str] = {}
+
+    @contextmanager
+    def one_provider(self) -> Iterator[None]:
+        """Let the commands of the block share a provider, which no other command has spoken to."""
+        with shared_provider(self._folder, self._toolchain, self._running) as shared:
+            self._shared = shared
+            try:
+                yield
+            finally:
+                self._shared = {}
 
     def cmd(self, cmd: str, *args: str, **options: Any) -> tuple[int, str, str]:
         """Run a command to its end and return code, output, errors; see ``run``."""
@@ -146,7 +93,7 @@ class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships n
         process = subprocess.Popen(
             command,
             cwd=self._folder,
-            env=self._toolchain.child_environment(os.environ),
+            env=self._toolchain.child_environment(os.environ) | LESS_COLLECTING | self._shared,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -183,10 +130,11 @@ class TerraformCommands(Terraform):  # type: ignore[misc]  # the library ships n
 
     def plan_json(self) -> tuple[Answer, Mapping[str, Any]]:
         """Plan without AWS and return how it went and the plan's JSON (empty when it failed)."""
-        planned = self.run("plan", input=False, no_color=IsFlagged, out="offline.plan")
-        if planned.code != 0:
-            return planned, {}
-        shown = self.run("show", "offline.plan", json=IsFlagged)
+        with self.one_provider():
+            planned = self.run("plan", input=False, no_color=IsFlagged, out="offline.plan")
+            if planned.code != 0:
+                return planned, {}
+            shown = self.run("show", "offline.plan", json=IsFlagged)
         if shown.code != 0:
             return shown, {}
         return planned, json.loads(shown.out)

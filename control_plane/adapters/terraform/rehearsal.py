@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from python_terraform import IsFlagged
 
-from control_plane.adapters.terraform.commands import Answer, Running, TerraformCommands
+from control_plane.adapters.terraform.commands import Answer, TerraformCommands
 from control_plane.adapters.terraform.packing import read_tree, sums, unpack
+from control_plane.adapters.terraform.running import Running
 from control_plane.adapters.terraform.toolchain import Toolchain
 from control_plane.domain.evaluation import Evaluation
 
@@ -58,7 +59,7 @@ class QuickRehearsal:
     def _validate_and_test(self) -> None:
         """Run both side by side: they read the same files, write none, and wait a lot."""
         commands = self._commands
-        with ThreadPoolExecutor(max_workers=2) as both:
+        with commands.one_provider(), ThreadPoolExecutor(max_workers=2) as both:
             validated = both.submit(commands.run, "validate", no_color=IsFlagged)
             tested = both.submit(commands.run, "test", no_color=IsFlagged, filter=TESTS)
             self._keep("validate", validated.result())

@@ -82,6 +82,11 @@ class Flavour(StrEnum):
             return "registry.terraform.io"
         return "registry.opentofu.org"
 
+    @property
+    def provider_address(self) -> str:
+        """Return the address of the AWS provider, which is its folder in a mirror too."""
+        return f"{self.registry_host}/hashicorp/aws"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderMirror:
@@ -106,6 +111,16 @@ class Toolchain:
     version: str
     platform: str
     mirror: ProviderMirror | None
+
+    def installed_in(self, folder: Path) -> ProviderMirror | None:
+        """Return the provider that ``init`` put into ``folder``; None before that.
+
+        It is a mirror to install from again: unpacked or downloaded once, it is linked then. None
+        too where there are several: the lock file names the right one, and we do not read it.
+        """
+        providers = folder.absolute() / ".terraform" / "providers"
+        is_one = len(list(_providers(providers / self.flavour.provider_address))) == 1
+        return _best_in(providers, self.flavour, self.platform) if is_one else None
 
     @property
     def lock_platforms(self) -> tuple[str, ...]:
@@ -235,7 +250,7 @@ def _usual_places(environment: Mapping[str, str]) -> Iterator[Path]:
 
 def _best_in(folder: Path, flavour: Flavour, platform: str) -> ProviderMirror | None:
     """Return the newest provider of a mirror that the modules accept."""
-    providers = folder / flavour.registry_host / "hashicorp" / "aws"
+    providers = folder / flavour.provider_address
     fitting = [
         found
         for found in _providers(providers)
