@@ -6,18 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 from control_plane.domain import spec as specs
-from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import (
     PLATFORM,
     Account,
     Deployment,
     DeploymentKind,
     DeploymentSpec,
-    Desired,
+    spec_digest,
 )
 from control_plane.domain.errors import HubUnavailable, NoAccount
 from control_plane.domain.hub import Hub, HubStatus
-from control_plane.domain.run import Run, RunKind
+from control_plane.domain.kinds import KINDS
+from control_plane.domain.run import Run
 from control_plane.domain.slug import short_name
 from control_plane.ports.rows import UnitOfWork
 from control_plane.ports.stores import PolicyScope
@@ -46,8 +46,10 @@ def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
         deployment = replace(deployment, account_id=account.account_id)
     document = _document(act, deployment, hub)
     act.core.specs.validate(specs.PROGRAMS[deployment.kind], document)
+    desired = KINDS[run.kind].desired
+    wanted = spec_digest(document, desired)
     newest = spec_of(act.uow, deployment) if deployment.spec_number else None
-    if newest is None or digest(dict(newest.document)) != digest(document):
+    if newest is None or newest.content_digest != wanted:
         number = deployment.spec_number + 1
         act.uow.specs.add(
             DeploymentSpec(
@@ -55,8 +57,8 @@ def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
                 deployment_id=deployment.id,
                 number=number,
                 document=document,
-                digest=digest(document),
-                desired=Desired.PRESENT,
+                digest=wanted,
+                desired=desired,
                 made_by=run.requested_by,
                 made_at=act.now(),
             )
@@ -70,13 +72,6 @@ def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
 def spec_of(uow: UnitOfWork, deployment: Deployment, number: int | None = None) -> DeploymentSpec:
     """Return a spec of a deployment, the newest unless ``number`` says another."""
     return uow.specs.need(f"{deployment.id}.{number or deployment.spec_number}")
-
-
-def kind_of(deployment: Deployment, desired: Desired) -> RunKind:
-    """Return what a run is called: computed from what there is and what is wanted."""
-    if desired is Desired.ABSENT:
-        return RunKind.DESTROY
-    return RunKind.UPDATE if deployment.applied_spec else RunKind.PROVISION
 
 
 def policy_scope(uow: UnitOfWork, deployment: Deployment) -> PolicyScope:
