@@ -10,7 +10,7 @@ from control_plane.domain.errors import DomainError
 from control_plane.domain.kinds import kind_between
 from control_plane.domain.mode import Mode
 from control_plane.domain.owner_status import Holding
-from control_plane.domain.run import Run, RunStatus
+from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus
 from control_plane.domain.spec import bundle_variables
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import Timer, TimerKind
@@ -115,7 +115,7 @@ def request_run(
         requesters=_requesters(act.uow, act.caller, deployment, newest),
         requested_at=now,
         retry_of=retry_of.id if retry_of else None,
-        supersedes=newest.id if newest is not None and newest.status in _WAITING else None,
+        supersedes=newest.id if newest is not None and newest.status not in TERMINAL_RUN else None,
         updated_at=now,
     )
     act.uow.runs.add(run)

@@ -19,6 +19,7 @@ from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.kinds import KINDS
 from control_plane.domain.run import Run
 from control_plane.domain.slug import short_name
+from control_plane.domain.tenant import Tenant
 from control_plane.ports.rows import UnitOfWork
 from control_plane.ports.stores import PolicyScope
 from control_plane.workflows.core import Act
@@ -44,7 +45,7 @@ def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
     elif not deployment.account_id:
         account = _claim_account(act, run, deployment)
         deployment = replace(deployment, account_id=account.account_id)
-    document = _document(act, deployment, hub)
+    document = spec_document(act, deployment, hub=hub)
     act.core.specs.validate(specs.PROGRAMS[deployment.kind], document)
     desired = KINDS[run.kind].desired
     wanted = spec_digest(document, desired)
@@ -173,13 +174,20 @@ def _account_of(uow: UnitOfWork, hub: Hub) -> str:
     return own[0].account_id
 
 
-def _document(act: Act, deployment: Deployment, hub: Hub | None) -> dict[str, Any]:
+def spec_document(
+    act: Act, deployment: Deployment, *, hub: Hub | None = None, tenant: Tenant | None = None
+) -> dict[str, Any]:
+    """Return what a deployment that has its place should be, from the facts of its owner.
+
+    ``hub`` and ``tenant`` are read unless they are given, as they are or as they would be.
+    """
     zones = act.core.rules.regions.availability_zones(deployment.region)
     if deployment.kind is DeploymentKind.HUB:
-        hub = act.uow.hubs.need(deployment.hub_id)
+        hub = hub or act.uow.hubs.need(deployment.hub_id)
         return specs.hub_spec(deployment, cell=hub.cell, zones=zones)
-    tenant = act.uow.tenants.need(deployment.tenant_id)
-    if hub is not None:
+    tenant = tenant or act.uow.tenants.need(deployment.tenant_id)
+    if deployment.kind is DeploymentKind.SLICE:
+        hub = hub or act.uow.hubs.need(deployment.hub_id)
         return specs.slice_spec(deployment, tenant_slug=tenant.slug, hub_outputs=hub.outputs)
     return specs.dedicated_spec(
         deployment,
