@@ -44,6 +44,8 @@ STATUS: Final[dict[str, int]] = {
     "run_superseded": 409,
     "stale_call": 409,
     "mode_conflict": 409,
+    "mode_would_change": 409,
+    "run_in_progress": 409,
     "hub_unavailable": 409,
     "no_account": 409,
     "plan_out_of_date": 409,

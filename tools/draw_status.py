@@ -12,14 +12,22 @@ from typing import Any, Final
 
 from control_plane.domain.approval import APPROVAL_TRANSITIONS
 from control_plane.domain.bundle import BUNDLE_TRANSITIONS
+from control_plane.domain.kinds import KINDS
+from control_plane.domain.kinds.kind import Kind, Shown
 from control_plane.domain.next_step import RULES, Rule, StepKind
-from control_plane.domain.owner_status import OF_BUNDLE, OF_RUN
-from control_plane.domain.run import NEXT_ACTION, RUN_TRANSITIONS, RunStatus
+from control_plane.domain.owner_status import DECIDES_FIRST, OF_BUNDLE
+from control_plane.domain.run import (
+    LOOK_TRANSITIONS,
+    NEXT_ACTION,
+    RUN_TRANSITIONS,
+    RunStatus,
+)
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "status.md"
 Table = Mapping[Any, frozenset[Any]]  # of one enum of statuses
 TABLES: Final[Mapping[str, tuple[str, Table]]] = {
     "Run": ("One attempt of the engine on a deployment.", RUN_TRANSITIONS),
+    "Run that refreshes": ("It changes nothing, so nobody approves it.", LOOK_TRANSITIONS),
     "Approval": ("A request for a decision on one plan digest.", APPROVAL_TRANSITIONS),
     "Bundle": ("One version of a Mode C hand-over.", BUNDLE_TRANSITIONS),
 }
@@ -40,21 +48,40 @@ combination is without a next event, a person's action or a timer.
 | status | when | step | because |
 | --- | --- | --- | --- |
 """
+_KINDS: Final = """## Kinds of runs
+
+What a run needs, and what it means for the owner of its deployment, depends on its kind
+(`domain/kinds`). The kind follows from the spec that was applied last and the one that is wanted;
+a refresh is asked for by name. Approval rules may ask for more people than a kind needs at least.
+Nothing requests a `refresh` or a `destroy` yet.
+
+| kind | what it does | wants | people at least | checks of the engine afterwards |
+| --- | --- | --- | --- | --- |
+"""
 _OWNERS: Final = """## Tenants and Hubs
 
-A deployment is ready when the newest verification held, for the state that its stack has now. Until
-then its newest run decides, or its newest bundle in Mode C; once a customer has applied a bundle
-the tenant is ready. The worst deployment of a tenant decides; a tenant whose mode is undecided is
-`mode_conflict` and waits on an architect.
+What decides is the newest run of each deployment, or its newest bundle in Mode C; once a customer
+has applied a bundle the tenant is ready. A deployment is verified while there is evidence that held
+for the state that its stack has now. Of several deployments of a tenant, the one whose status comes
+first in this order decides: {order}. A tenant whose mode is undecided is `mode_conflict` and waits
+on an architect.
 
-| newest run or bundle | tenant | waits on |
+With `yes` under gives back, the account of the deployment or its place in a Hub is given back,
+unless something was ever applied there. Everything else that a run has is kept when it ends.
+
+"""
+_BUNDLES: Final = """| newest bundle | tenant | waits on |
 | --- | --- | --- |
+"""
+_OF_KIND: Final = """| newest run | verified | not verified | gives back |
+| --- | --- | --- | --- |
 """
 
 
 def page() -> str:
     """Return the whole page."""
     parts = [_HEAD, _STEPS + "\n".join(map(_step, RULES)) + "\n"]
+    parts.append(_KINDS + "\n".join(map(_needs, KINDS.values())) + "\n")
     parts += [_section(name, text, table) for name, (text, table) in TABLES.items()]
     parts += [_owners(), _blocked()]
     return "\n".join(parts)
@@ -77,13 +104,32 @@ def _value(value: Any) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
+def _needs(kind: Kind) -> str:
+    checks = ", ".join(f"`{check}`" for check in kind.checks)
+    return (
+        f"| `{kind.kind}` | {kind.purpose} | {kind.desired} | {kind.decisions or ''} | {checks} |"
+    )
+
+
 def _owners() -> str:
+    text = _OWNERS.format(order=", ".join(f"`{status}`" for status in DECIDES_FIRST))
+    for kind in KINDS.values():
+        rows = [
+            f"| {kind.kind} `{status}` | {_shown(means.verified)} | {_shown(means.otherwise)} "
+            f"| {'yes' if means.gives_back else ''} |"
+            for status, means in kind.means.items()
+        ]
+        text += _OF_KIND + "\n".join(rows) + "\n\n"
     rows = [
-        f"| {what} `{status}` | `{tenant}` | {waiting_on or ''} |"
-        for what, table in (("run", OF_RUN), ("bundle", OF_BUNDLE))
-        for status, (tenant, waiting_on) in table.items()
+        f"| `{status}` | `{tenant}` | {waiting_on or ''} |"
+        for status, (tenant, waiting_on) in OF_BUNDLE.items()
     ]
-    return _OWNERS + "\n".join(rows) + "\n"
+    return text + _BUNDLES + "\n".join(rows) + "\n"
+
+
+def _shown(shown: Shown) -> str:
+    status, waiting_on = shown
+    return f"`{status}`" + (f", waits on {waiting_on}" if waiting_on else "")
 
 
 def _section(name: str, text: str, table: Table) -> str:

@@ -237,6 +237,24 @@ class ModeDecision(Body):
         return self
 
 
+class ChangedFacts(Body):
+    """Facts to change; omitted ones stay, null clears one."""
+
+    seats: Seats | None = None
+    ip_allow_list: Networks | None = None
+
+
+class TenantChange(Body):
+    """A change of a tenant within its mode."""
+
+    facts: ChangedFacts
+    reason: Reason
+
+    def changed(self) -> dict[str, Any]:
+        """Return the facts that were sent, as plain JSON."""
+        return self.facts.model_dump(mode="json", exclude_unset=True)
+
+
 class Hub(Body):
     """A shared Hub to be built; ``capacity`` counts slices.
 

@@ -19,6 +19,7 @@ from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunKind, RunSt
 from control_plane.domain.tenant import Tenant, TenantStatus, WaitingOn
 from control_plane.services import tenants as tenant_service
 from control_plane.services.approvals import ApprovalDetails
+from control_plane.services.changes import Change
 from control_plane.services.provisioning import Accepted
 from control_plane.services.standing import Standing
 
@@ -121,6 +122,43 @@ class DecisionView(View):
     rules_digest: str
     input_digest: str
     provisional: bool
+
+
+class DifferenceView(View):
+    """One value in which the spec differs from the applied one; null where it has none."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+class ChangeView(View):
+    """What a change of a tenant comes to."""
+
+    tenant_id: str
+    mode: str | None
+    status: TenantStatus
+    waiting_on: WaitingOn | None
+    changed: list[str]
+    spec: list[DifferenceView]
+    needs_run: bool
+    run_id: str | None
+    supersedes: str | None
+    summary: str
+
+    @classmethod
+    def of(cls, change: Change) -> Self:
+        """Return the view of a change, made or not."""
+        tenant = change.tenant
+        return cls.like(
+            change,
+            tenant_id=tenant.id,
+            mode=tenant.mode,
+            status=tenant.status,
+            waiting_on=tenant.waiting_on,
+            changed=list(change.changed),
+            spec=[DifferenceView.like(each) for each in change.spec],
+        )
 
 
 class HubView(View):

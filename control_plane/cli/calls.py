@@ -157,6 +157,29 @@ def decide_mode(
     output.show(found, as_json=as_json, fields=TENANT)
 
 
+@tenant.command("change")
+def change_tenant(
+    key: str,
+    reason: Annotated[str, typer.Option(help="Reason, recorded in the audit log.")],
+    facts: Annotated[Path, typer.Option(help="JSON of the facts to change; - for stdin.")],
+    dry_run: Annotated[bool, typer.Option(help="Only show what would change.")] = False,
+    idempotency_key: Annotated[
+        str | None, typer.Option("--key", help="Idempotency key (default: a new one).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Change seats or the IP allow list of a tenant within its mode."""
+    found = from_environment().post(
+        f"/v1/tenants/{segment(key)}/changes", {"reason": reason, "facts": read_json(facts)},
+        key=idempotency_key, dry_run="true" if dry_run else None,
+    )  # fmt: skip
+    output.show(found, as_json=as_json, fields=(
+        "tenant_id", "status", "changed", "run_id", "supersedes", "summary",
+    ))  # fmt: skip
+    if not as_json:
+        output.table(found["spec"], as_json=False, fields=("path", "before", "after"), empty="")
+
+
 @hub.command("create")
 def create_hub(
     region: str,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
 from control_plane.domain.deployment import DeploymentKind
+from control_plane.domain.kinds import KINDS
 from control_plane.domain.run import RunKind
 
 
@@ -56,7 +57,16 @@ class ApprovalRules:
     def rule_for(
         self, deployment: DeploymentKind, run: RunKind, *, irreversible: bool
     ) -> ApprovalRule:
-        """Return the rule for a run; one that needs a decision where no rule matches."""
+        """Return the rule for a run; one that needs a decision where no rule matches.
+
+        It needs no fewer people than runs of that kind always need.
+        """
+        rule = self._named(deployment, run, irreversible=irreversible)
+        return replace(rule, needed=max(rule.needed, KINDS[run].decisions))
+
+    def _named(
+        self, deployment: DeploymentKind, run: RunKind, *, irreversible: bool
+    ) -> ApprovalRule:
         for rule in self.rules:
             if deployment in rule.deployments and run in rule.runs:
                 if rule.irreversible_only and not irreversible:

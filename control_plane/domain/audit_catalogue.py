@@ -132,6 +132,10 @@ _REQUESTS: Final = (
             previous_facts_digest=_T),
     _schema("mode.refused", "A confirmation of a mode was refused.",
             version=2, stages=_DENIED),
+    _schema("change.requested", "Facts of a tenant were changed, or are to be applied again.",
+            facts_digest=_T, previous_facts_digest=_T, spec=_L, supersedes=_T),
+    _schema("change.refused", "A change of a tenant was refused; nothing was stored.",
+            stages=_DENIED),
     _schema("tenant.status_changed", "The tenant's provisioning status changed."),
     _schema("rules.loaded", "A rules document took effect.", document=_T),
 )  # fmt: skip

@@ -9,6 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from control_plane.domain.canonical import digest
+
 
 class DeploymentKind(StrEnum):
     """What is built; each kind has one program and one spec schema."""
@@ -74,6 +76,13 @@ class Desired(StrEnum):
     ABSENT = "absent"
 
 
+def spec_digest(document: Mapping[str, Any], desired: Desired) -> str:
+    """Return the digest of a spec; one that wants nothing to exist never equals one that does."""
+    if desired is Desired.PRESENT:
+        return digest(dict(document))
+    return digest({"desired": str(desired), "document": dict(document)})
+
+
 @dataclass(frozen=True, kw_only=True)
 class DeploymentSpec:
     """What a deployment should be; never changed. A run goes from one spec to the next."""
@@ -86,6 +95,14 @@ class DeploymentSpec:
     desired: Desired
     made_by: str
     made_at: datetime
+
+    @property
+    def content_digest(self) -> str:
+        """Digest of what it wants, as plans and approvals are bound to it.
+
+        While that is present, it is the digest of the document, as earlier releases took it.
+        """
+        return spec_digest(self.document, self.desired)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -184,6 +184,22 @@ class ModeConflict(DomainError):
     remedy = "A solutions architect confirms a mode or corrects the facts."
 
 
+class ModeWouldChange(DomainError):
+    """The changed facts lead to another mode, another region, or a review of the mode."""
+
+    code = "mode_would_change"
+    title = "The change needs another deployment mode"
+    remedy = "Change only what the tenant's mode allows. A mode is not changed this way."
+
+
+class RunInProgress(DomainError):
+    """A run of the deployment changes the cloud now, or removes it; `run` names it."""
+
+    code = "run_in_progress"
+    title = "A run of this tenant is in progress"
+    remedy = "Wait until the run that `run` names has ended, then send the change again."
+
+
 class HubUnavailable(DomainError):
     """No ready Hub cell in the region."""
 

@@ -17,6 +17,8 @@ class HubStatus(StrEnum):
     PROVISIONING = "provisioning"
     READY = "ready"  # takes slices while it has room
     FAILED = "failed"
+    DEPROVISIONING = "deprovisioning"
+    DEPROVISIONED = "deprovisioned"
 
 
 @dataclass(frozen=True, kw_only=True)

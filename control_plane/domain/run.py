@@ -12,7 +12,7 @@ from control_plane.domain.transitions import move, terminal
 
 
 class RunKind(StrEnum):
-    """What a run is for."""
+    """What a run is for; ``domain/kinds`` has what each kind needs and means."""
 
     PROVISION = "provision"
     UPDATE = "update"
@@ -86,6 +86,24 @@ RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
          _S.CANCELED, _S.ERRORED}
     ),
 }  # fmt: skip
+# a run that only looks: it plans and applies nothing, so that nobody approves it
+LOOK_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
+    _S.REQUESTED: frozenset({_S.VERIFYING, _S.BLOCKED, _S.CANCELED, _S.SUPERSEDED, _S.ERRORED}),
+    _S.VERIFYING: frozenset({_S.NO_CHANGES, _S.BLOCKED, _S.CANCELED, _S.SUPERSEDED, _S.ERRORED}),
+    _S.NO_CHANGES: frozenset(),
+    _S.SUPERSEDED: frozenset(),
+    _S.CANCELED: frozenset(),
+    _S.ERRORED: frozenset(),
+    _S.BLOCKED: frozenset(
+        {_S.REQUESTED, _S.VERIFYING, _S.CANCELED, _S.SUPERSEDED, _S.ERRORED}
+    ),
+}  # fmt: skip
+TRANSITIONS_OF: Final[Mapping[RunKind, Mapping[RunStatus, frozenset[RunStatus]]]] = {
+    RunKind.PROVISION: RUN_TRANSITIONS,
+    RunKind.UPDATE: RUN_TRANSITIONS,
+    RunKind.REFRESH: LOOK_TRANSITIONS,
+    RunKind.DESTROY: RUN_TRANSITIONS,
+}
 TERMINAL_RUN: Final = terminal(RUN_TRANSITIONS)
 HOLDS_SLOT: Final = frozenset({_S.APPLYING, _S.VERIFYING})  # one a deployment, by the schema
 
@@ -141,9 +159,10 @@ class Run:
     def moved(self, status: RunStatus, now: datetime, **changes: Any) -> Run:
         """Return the run in ``status``; the only way that its status changes.
 
-        ``changes`` are other fields that change with it. Raises ``IllegalTransition``.
+        ``changes`` are other fields that change with it. Raises ``IllegalTransition``, also for a
+        move that runs of its kind do not make.
         """
-        move(RUN_TRANSITIONS, self.status, status, subject=self.id)
+        move(TRANSITIONS_OF[self.kind], self.status, status, subject=self.id)
         if status is RunStatus.BLOCKED:
             changes.setdefault("blocked_from", self.status)
         else:

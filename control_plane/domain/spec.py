@@ -8,7 +8,7 @@ The schemas are those under ``stacks/schemas``; ``ports.Specs`` validates agains
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from control_plane.domain.deployment import PLATFORM, Deployment, DeploymentKind
@@ -50,6 +50,28 @@ def sizing_for(seats: int | None) -> Sizing:
     if seats is not None and seats > 1000:
         return Sizing(instance_class="db.r6g.large", storage_gb=200)
     return Sizing()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One value in which two specs differ; None where one does not have it."""
+
+    path: str  # network.client_cidrs
+    before: Any
+    after: Any
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """Return in what two specs differ, by path; a list is one value."""
+    found: list[Difference] = []
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            deeper = differences(old, new)
+            found += (replace(each, path=f"{name}.{each.path}") for each in deeper)
+        elif old != new:
+            found.append(Difference(path=name, before=old, after=new))
+    return tuple(found)
 
 
 def _owner(deployment: Deployment, tenant_slug: str) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from control_plane.domain.approval import (
     ExcludedApprover,
     outcome,
 )
-from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import (
     AlreadyDecided,
@@ -28,6 +27,7 @@ from control_plane.domain.errors import (
     RunSuperseded,
     SeparationOfDuties,
 )
+from control_plane.domain.kinds import KINDS
 from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.tenant import Tenant
@@ -168,7 +168,7 @@ def _decide(act: Act, asked: Approval, verdict: str, plan_digest: str, reason: s
     if verdict == "approve":
         _require_unmoved(act, run, deployment)
     _store(act, approval, run, verdict, reason)
-    if verdict == "reject":
+    if verdict == "reject" and KINDS[run.kind].means[RunStatus.REJECTED].gives_back:
         give_back(act, run, deployment)
 
 
@@ -186,7 +186,7 @@ def _require_unmoved(act: Act, run: Run, deployment: Deployment) -> None:
     """Refuse what can be seen to have moved without asking the engine; the apply looks at all."""
     plan = act.uow.plans.need(run.plan_id)
     present = {
-        "spec": digest(dict(spec_of(act.uow, deployment, run.spec_number).document)),
+        "spec": spec_of(act.uow, deployment, run.spec_number).content_digest,
         "policies": act.core.policies.digest(),
         "rules": act.core.rules.approvals.digest,
     }

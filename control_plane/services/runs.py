@@ -9,6 +9,7 @@ from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import IllegalTransition, NotFound, RunSuperseded
 from control_plane.domain.evidence import Evidence
+from control_plane.domain.kinds import KINDS
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunEvent, RunStatus
 from control_plane.services.approvals import open_to_caller
@@ -141,7 +142,8 @@ def _retry(act: Act, run: Run, deployment: Deployment) -> Run:
         )
         act.uow.runs.save(run)
         return unblock(act, run, action="run.retried")
-    fresh = request_run(act, deployment, retry_of=run)
+    desired = KINDS[run.kind].desired
+    fresh = request_run(act, deployment, desired=desired, retry_of=run)
     record_run(act, "run.retried", run, new_run=fresh.id)
     return fresh
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
 from control_plane.domain.deployment import Deployment, DeploymentKind, Desired, stack_name
 from control_plane.domain.errors import DomainError
+from control_plane.domain.kinds import kind_between
 from control_plane.domain.mode import Mode
 from control_plane.domain.owner_status import Holding
-from control_plane.domain.run import Run, RunStatus
+from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus
 from control_plane.domain.spec import bundle_variables
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import Timer, TimerKind
@@ -19,7 +20,7 @@ from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import enqueue_present_turn
 from control_plane.workflows.owners import sync_owner
-from control_plane.workflows.placing import kind_of
+from control_plane.workflows.placing import spec_of
 from control_plane.workflows.recording import record_bundle, record_run
 
 # runs that wait for somebody and apply nothing: a newer run takes their place at once
@@ -88,11 +89,13 @@ def request_run(
     act: Act,
     deployment: Deployment,
     *,
+    desired: Desired = Desired.PRESENT,
     retry_of: Run | None = None,
 ) -> Run:
     """Add a run, enqueue its first turn, and let the runs that wait give way to it.
 
-    Who asked for the runs since the last one that was applied has asked for this one as well.
+    Its kind follows from the spec that was applied last and from ``desired``. Who asked for the
+    runs since the last one that was applied has asked for this one as well.
     """
     gives_way = [  # locked before the deployment, as everywhere
         act.uow.runs.need(waiting.id, lock=True)
@@ -105,14 +108,14 @@ def request_run(
         deployment_id=deployment.id,
         tenant_id=deployment.tenant_id,
         number=newest.number + 1 if newest is not None else 1,
-        kind=kind_of(deployment, Desired.PRESENT),
+        kind=kind_between(_applied(act.uow, deployment), desired),
         status=RunStatus.REQUESTED,
         requested_by=act.caller.actor.id,
         on_behalf_of=act.caller.actor.on_behalf_of,
         requesters=_requesters(act.uow, act.caller, deployment, newest),
         requested_at=now,
         retry_of=retry_of.id if retry_of else None,
-        supersedes=newest.id if newest is not None and newest.status in _WAITING else None,
+        supersedes=newest.id if newest is not None and newest.status not in TERMINAL_RUN else None,
         updated_at=now,
     )
     act.uow.runs.add(run)
@@ -126,6 +129,11 @@ def request_run(
     enqueue_present_turn(act, run)
     sync_owner(act, deployment.id, run=run)
     return run
+
+
+def _applied(uow: UnitOfWork, deployment: Deployment) -> Desired | None:
+    number = deployment.applied_spec
+    return spec_of(uow, deployment, number).desired if number else None
 
 
 def _requesters(

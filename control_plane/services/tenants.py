@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from control_plane.domain.actor import Actor, Role
 from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import IllegalTransition, InvalidInput, NotFound
 from control_plane.domain.facts import CONTRACT_FACTS, Facts
-from control_plane.domain.mode import ModeDecision, confirm, resolve
+from control_plane.domain.mode import Mode, ModeDecision, confirm, resolve
 from control_plane.domain.slug import is_slug
 from control_plane.domain.tenant import Tenant, TenantStatus
 from control_plane.ports.rows import UnitOfWork
@@ -24,6 +24,10 @@ from control_plane.workflows.owners import sync_tenant
 from control_plane.workflows.recording import record, refused_as
 
 Shown = tuple[Tenant, Standing]
+CHANGERS: Final = (Role.AUTOMATION, Role.PLATFORM_ADMIN)
+CHANGEABLE_STATUS: Final = frozenset(
+    {TenantStatus.PENDING, TenantStatus.READY, TenantStatus.FAILED}
+)
 
 
 def get_tenant(act: Act, key: str) -> Tenant:
@@ -85,7 +89,11 @@ def deployments_of(act: Act, key: str) -> list[Deployment]:
 def allowed_actions(tenant: Tenant, actor: Actor) -> list[str]:
     """Return what somebody may ask of a tenant in its current status."""
     is_open = tenant.status is TenantStatus.MODE_CONFLICT
-    return ["mode-decision"] if is_open and actor.has(Role.SOLUTIONS_ARCHITECT) else []
+    if is_open and actor.has(Role.SOLUTIONS_ARCHITECT):
+        return ["mode-decision"]
+    is_ours = tenant.mode in {Mode.A, Mode.B}  # the customer applies what is in Mode C
+    is_changeable = is_ours and tenant.status in CHANGEABLE_STATUS
+    return ["change"] if is_changeable and actor.has(*CHANGERS) else []
 
 
 def decide_mode(

@@ -11,6 +11,7 @@ from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.errors import DomainError
 from control_plane.domain.evaluation import Violation
+from control_plane.domain.kinds import KINDS
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.timers import TimerKind
@@ -28,8 +29,6 @@ _APPROVAL_OF: Final[Mapping[RunStatus, ApprovalStatus]] = {
     RunStatus.CANCELED: ApprovalStatus.CANCELED,
     RunStatus.ERRORED: ApprovalStatus.CANCELED,
 }
-# ends after which nobody but a person's retry goes on: what was claimed for them is free
-_GIVES_BACK: Final = frozenset({RunStatus.CANCELED, RunStatus.EXPIRED, RunStatus.POLICY_FAILED})
 _FIRST_PAUSE: Final = timedelta(seconds=5)
 _LONGEST_PAUSE: Final = timedelta(minutes=10)
 
@@ -63,7 +62,7 @@ def end_run(
         act, run, status, action=action, stage=stage, data=data, error=error,
         is_working=False,
     )  # fmt: skip
-    if status in _GIVES_BACK or was is RunStatus.REQUESTED:
+    if KINDS[run.kind].means[status].gives_back or was is RunStatus.REQUESTED:
         give_back(act, run, deployment)
     done = status in {RunStatus.APPLIED, RunStatus.NO_CHANGES}
     if done and deployment.kind is DeploymentKind.HUB:

@@ -62,11 +62,12 @@ def holding_of(uow: UnitOfWork, deployment: Deployment) -> Holding:
         )
     newest = uow.queries.newest_run(deployment.id)
     return Holding(
-        is_ready=is_ready(uow, deployment), run=newest.status if newest is not None else None
+        is_verified=is_verified(uow, deployment),
+        run=(newest.kind, newest.status) if newest is not None else None,
     )
 
 
-def is_ready(uow: UnitOfWork, deployment: Deployment) -> bool:
+def is_verified(uow: UnitOfWork, deployment: Deployment) -> bool:
     """Tell whether there is evidence that held for the state that the stack has now."""
     if deployment.is_unsettled or deployment.evidence_id is None:
         return False

@@ -6,19 +6,20 @@ from dataclasses import replace
 from typing import Any
 
 from control_plane.domain import spec as specs
-from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import (
     PLATFORM,
     Account,
     Deployment,
     DeploymentKind,
     DeploymentSpec,
-    Desired,
+    spec_digest,
 )
 from control_plane.domain.errors import HubUnavailable, NoAccount
 from control_plane.domain.hub import Hub, HubStatus
-from control_plane.domain.run import Run, RunKind
+from control_plane.domain.kinds import KINDS
+from control_plane.domain.run import Run
 from control_plane.domain.slug import short_name
+from control_plane.domain.tenant import Tenant
 from control_plane.ports.rows import UnitOfWork
 from control_plane.ports.stores import PolicyScope
 from control_plane.workflows.core import Act
@@ -44,10 +45,12 @@ def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
     elif not deployment.account_id:
         account = _claim_account(act, run, deployment)
         deployment = replace(deployment, account_id=account.account_id)
-    document = _document(act, deployment, hub)
+    document = spec_document(act, deployment, hub=hub)
     act.core.specs.validate(specs.PROGRAMS[deployment.kind], document)
+    desired = KINDS[run.kind].desired
+    wanted = spec_digest(document, desired)
     newest = spec_of(act.uow, deployment) if deployment.spec_number else None
-    if newest is None or digest(dict(newest.document)) != digest(document):
+    if newest is None or newest.content_digest != wanted:
         number = deployment.spec_number + 1
         act.uow.specs.add(
             DeploymentSpec(
@@ -55,8 +58,8 @@ def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
                 deployment_id=deployment.id,
                 number=number,
                 document=document,
-                digest=digest(document),
-                desired=Desired.PRESENT,
+                digest=wanted,
+                desired=desired,
                 made_by=run.requested_by,
                 made_at=act.now(),
             )
@@ -70,13 +73,6 @@ def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
 def spec_of(uow: UnitOfWork, deployment: Deployment, number: int | None = None) -> DeploymentSpec:
     """Return a spec of a deployment, the newest unless ``number`` says another."""
     return uow.specs.need(f"{deployment.id}.{number or deployment.spec_number}")
-
-
-def kind_of(deployment: Deployment, desired: Desired) -> RunKind:
-    """Return what a run is called: computed from what there is and what is wanted."""
-    if desired is Desired.ABSENT:
-        return RunKind.DESTROY
-    return RunKind.UPDATE if deployment.applied_spec else RunKind.PROVISION
 
 
 def policy_scope(uow: UnitOfWork, deployment: Deployment) -> PolicyScope:
@@ -178,13 +174,20 @@ def _account_of(uow: UnitOfWork, hub: Hub) -> str:
     return own[0].account_id
 
 
-def _document(act: Act, deployment: Deployment, hub: Hub | None) -> dict[str, Any]:
+def spec_document(
+    act: Act, deployment: Deployment, *, hub: Hub | None = None, tenant: Tenant | None = None
+) -> dict[str, Any]:
+    """Return what a deployment that has its place should be, from the facts of its owner.
+
+    ``hub`` and ``tenant`` are read unless they are given, as they are or as they would be.
+    """
     zones = act.core.rules.regions.availability_zones(deployment.region)
     if deployment.kind is DeploymentKind.HUB:
-        hub = act.uow.hubs.need(deployment.hub_id)
+        hub = hub or act.uow.hubs.need(deployment.hub_id)
         return specs.hub_spec(deployment, cell=hub.cell, zones=zones)
-    tenant = act.uow.tenants.need(deployment.tenant_id)
-    if hub is not None:
+    tenant = tenant or act.uow.tenants.need(deployment.tenant_id)
+    if deployment.kind is DeploymentKind.SLICE:
+        hub = hub or act.uow.hubs.need(deployment.hub_id)
         return specs.slice_spec(deployment, tenant_slug=tenant.slug, hub_outputs=hub.outputs)
     return specs.dedicated_spec(
         deployment,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from control_plane.domain.approval import Approval, ApprovalStatus, ExcludedApprover
 from control_plane.domain.audit import Stage
-from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.plan import Plan, plan_digest, summarize
 from control_plane.domain.run import Run, RunStatus
@@ -23,7 +22,7 @@ def present_parts(
     """Return the digests of all parts of a plan, as things stand now."""
     return {
         **engine_plan.parts,
-        "spec": digest(dict(spec_of(act.uow, deployment, run.spec_number).document)),
+        "spec": spec_of(act.uow, deployment, run.spec_number).content_digest,
         "policies": act.core.policies.digest(),
         "rules": act.core.rules.approvals.digest,
     }

@@ -10,13 +10,13 @@ from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.engine import Check, Look
 from control_plane.domain.errors import VerificationFailed
 from control_plane.domain.evidence import Evidence
+from control_plane.domain.kinds import KINDS
 from control_plane.domain.run import Run
 from control_plane.ports.engine import Applied, EngineCall
 from control_plane.workflows.core import Act
 from control_plane.workflows.placing import policy_scope
 from control_plane.workflows.recording import record_run
 
-ENGINE_CHECKS = ("outputs_present", "answers_in_cloud", "as_applied", "nothing_unknown")
 _NAMED = 5  # violations named in the detail of a check
 ISOLATION = "isolation"  # the policy rule whose verdict is a check of its own
 
@@ -29,7 +29,7 @@ def keep_evidence(act: Act, run: Run, call: EngineCall, look: Look) -> Run:
     """
     deployment = act.uow.deployments.need(run.deployment_id, lock=True)
     now = act.now()
-    checks = _checks(act, deployment, look)
+    checks = _checks(act, run, deployment, look)
     evidence = Evidence(
         id=act.new_id("evidence"),
         deployment_id=deployment.id,
@@ -77,11 +77,11 @@ def failure_of(evidence: Evidence) -> VerificationFailed:
     return VerificationFailed(f"{', '.join(names)}: {detail or 'failed'}", checks=names)
 
 
-def _checks(act: Act, deployment: Deployment, look: Look) -> tuple[Check, ...]:
+def _checks(act: Act, run: Run, deployment: Deployment, look: Look) -> tuple[Check, ...]:
     by_engine = {check.name: check for check in look.checks}
     missing = [
         Check(name=name, ok=False, detail="the engine did not run this check")
-        for name in ENGINE_CHECKS
+        for name in KINDS[run.kind].checks
         if name not in by_engine
     ]
     judged = act.core.policies.evaluate_state(look.resources, policy_scope(act.uow, deployment))

@@ -17,7 +17,7 @@ from control_plane.domain.errors import (
     PlanOutOfDate,
     SeparationOfDuties,
 )
-from control_plane.domain.run import RunStatus
+from control_plane.domain.run import LOOK_TRANSITIONS, RunKind, RunStatus
 from tests.contracts.rows import conflict_of, refused_save, run_all, store
 from tests.entities import ASKER, Entities, Waiting
 from tests.storage import Storage
@@ -148,6 +148,57 @@ def test_a_run_that_asked_applies_only_with_its_approval(
         uow.approvals.save(approved.moved(ApprovalStatus.CONSUMED, now))
         uow.runs.save(applying)
         uow.commit()
+
+
+@pytest.mark.parametrize("needed", [1, 2])
+def test_a_destroy_applies_only_after_two_people_approved(
+    storage: Storage, make: Entities, waiting: Waiting, needed: int
+) -> None:
+    now = make.clock.now()
+    run = make.run(waiting.deployment, kind=RunKind.DESTROY, status=RunStatus.APPROVED)
+    plan = make.plan(run)
+    asked = make.approval(plan, needed=needed)
+    planned = replace(run, plan_id=plan.id)
+    with storage.unit_of_work() as uow:
+        uow.runs.add(planned)
+        uow.plans.add(plan)
+        uow.commit()
+    unasked = planned.moved(RunStatus.APPLYING, now)
+    assert refused_save(storage, "runs", unasked) == "run_needs_approval"
+    store(storage, "approvals", asked)
+    with storage.unit_of_work() as uow:
+        for name in ("olga", "petra")[:needed]:
+            uow.decisions.add(make.decision(asked, actor_id=f"user:{name}", person=name))
+        uow.approvals.save(asked.moved(ApprovalStatus.APPROVED, now))
+        uow.commit()
+    applying = planned.moved(RunStatus.APPLYING, now, approval_id=asked.id)
+    if needed == 1:
+        assert refused_save(storage, "runs", applying) == "run_needs_approval"
+        return
+    with storage.unit_of_work() as uow:
+        uow.runs.save(applying)
+        uow.commit()
+
+
+@pytest.mark.parametrize("status", set(RunStatus) - {RunStatus.BLOCKED})
+def test_a_look_is_never_where_something_is_planned_or_applied(
+    storage: Storage, make: Entities, waiting: Waiting, status: RunStatus
+) -> None:
+    look = make.run(waiting.deployment, kind=RunKind.REFRESH, status=status)
+    if status in LOOK_TRANSITIONS:
+        store(storage, "runs", look)
+    else:
+        assert conflict_of(storage, "runs", look) == "ck_run_status_of_refresh"
+
+
+def test_a_run_keeps_its_kind_and_its_deployment(
+    storage: Storage, make: Entities, waiting: Waiting
+) -> None:
+    other = make.deployment(waiting.tenant)
+    store(storage, "deployments", other)
+    for change in ({"kind": RunKind.UPDATE}, {"deployment_id": other.id}):
+        changed = waiting.run.changed(make.clock.now(), **change)
+        assert refused_save(storage, "runs", changed) == "run_keeps_its_kind"
 
 
 def test_of_two_people_who_decide_at_once_one_does(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Any
 
 import psutil
 import pytest
@@ -58,11 +59,31 @@ def test_three_contracts_become_three_tenants(served: Served) -> None:
     assert counts[2] == 0
     assert planned_again(served) == {"hub": {"same"}, "slice": {"same"}, "dedicated": {"same"}}
 
+    changed_by_a_plan_of_exactly_that(served, dedicated)
+
     children = served.descendants()
     assert served.stop() == 0
     assert served.written_elsewhere() == []
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
+
+
+def changed_by_a_plan_of_exactly_that(served: Served, dedicated: dict[str, Any]) -> None:
+    """Change the allow list of a ready tenant; the engine opens that and does nothing else."""
+    path = f"/v1/tenants/{dedicated['tenant']['id']}/changes"
+    body = {"facts": {"ip_allow_list": ["203.0.113.0/24"]}, "reason": "a new office"}
+    automation = served.api("crm", Role.AUTOMATION)
+    assert automation.post(path, body, dry_run="true")["run_id"] is None
+    found = automation.post(path, body)
+    assert [each["path"] for each in found["spec"]] == ["network.client_cidrs"]
+    approve(served, found["run_id"])
+    assert ended(served, found["run_id"])["status"] == "applied"
+    plan = automation.get(f"/v1/runs/{found['run_id']}/plan")
+    changes = [(o["op"], o["name"]) for o in plan["operations"] if o["op"] != "same"]
+    assert changes == [("create", "app-from-203.0.113.0-24")]
+    assert status(served, dedicated) == "ready"
+    again = automation.post(path, body)
+    assert (again["needs_run"], again["run_id"]) == (False, None)
 
 
 def planned_again(served: Served) -> dict[str, set[str]]:

@@ -22,7 +22,7 @@ from control_plane.domain.deployment import Desired
 from control_plane.domain.run import RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.workflows import PHASES
-from control_plane.workflows.owners import is_ready
+from control_plane.workflows.owners import is_verified
 from control_plane.workflows.timers import fire_due
 from tests.databases import Database, drop_database, new_database
 from tests.integration.before_0002 import EXPIRES, MADE, ROWS, fill
@@ -120,7 +120,7 @@ def test_specs_become_rows(upgraded: Storage) -> None:
 def test_what_was_verified_stays_ready_unless_an_apply_came_after(upgraded: Storage) -> None:
     with upgraded.unit_of_work() as uow:
         found = {number: uow.deployments.get(_id("dep", number)) for number in range(1, 10)}
-        ready = {n for n, each in found.items() if each is not None and is_ready(uow, each)}
+        ready = {n for n, each in found.items() if each is not None and is_verified(uow, each)}
         assert ready == {1, 8}
         applied = {n: each.applied_spec for n, each in found.items() if each and each.applied_spec}
         assert applied == {1: 1, 7: 1, 8: 1}  # of 8 the second spec waits for its decision

@@ -2,57 +2,134 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from pathlib import Path
 
 import pytest
 
 from control_plane.domain.bundle import BundleStatus
-from control_plane.domain.hub import HubStatus
-from control_plane.domain.owner_status import Holding, hub_status, tenant_status
-from control_plane.domain.run import RunStatus
+from control_plane.domain.kinds import KINDS
+from control_plane.domain.owner_status import DECIDES_FIRST, Holding, hub_status, tenant_status
+from control_plane.domain.run import TERMINAL_RUN, TRANSITIONS_OF, RunKind, RunStatus
 from control_plane.domain.tenant import TenantStatus, WaitingOn
 
+T, R, K = TenantStatus, RunStatus, RunKind
+CELLS = [(kind, status) for kind in RunKind for status in TRANSITIONS_OF[kind]]
 HOLDINGS = [
-    Holding(is_ready=is_ready, run=run, bundle=bundle, was_applied=was_applied)
-    for is_ready, run, bundle, was_applied in itertools.product(
-        (False, True), (None, *RunStatus), (None, *BundleStatus), (False, True)
-    )
+    Holding(run=run, is_verified=is_verified)
+    for run in (None, *CELLS)
+    for is_verified in (False, True)
+] + [
+    Holding(bundle=bundle, was_applied=was_applied)
+    for bundle in (None, *BundleStatus)
+    for was_applied in (False, True)
 ]
+# from here on the engine may have been called, or will be
+APPROVED = {R.APPROVED, R.APPLYING, R.VERIFYING}
+
+
+def shown(holding: Holding) -> tuple[TenantStatus, WaitingOn | None]:
+    return tenant_status(is_resolved=True, holdings=[holding])
 
 
 def status_of(*holdings: Holding) -> TenantStatus:
     return tenant_status(is_resolved=True, holdings=holdings)[0]
 
 
-@pytest.mark.parametrize("run", RunStatus)
-def test_no_run_makes_a_tenant_ready_without_evidence(run: RunStatus) -> None:
-    assert status_of(Holding(run=run)) is not TenantStatus.READY
-    assert hub_status(Holding(run=run)) is not HubStatus.READY
+def test_every_kind_means_something_in_every_status_that_its_runs_can_have() -> None:
+    assert {(kind, status) for kind in KINDS for status in KINDS[kind].means} == set(CELLS)
+    assert len(CELLS) == 3 * len(RunStatus) + 7
 
 
-@pytest.mark.parametrize("run", RunStatus)
-def test_what_is_ready_stays_so_while_a_later_run_has_touched_nothing(run: RunStatus) -> None:
-    assert status_of(Holding(run=run, is_ready=True)) is TenantStatus.READY
-    assert hub_status(Holding(run=run, is_ready=True)) is HubStatus.READY
+@pytest.mark.parametrize("holding", HOLDINGS)
+def test_every_combination_has_a_status(holding: Holding) -> None:
+    status, waiting_on = shown(holding)
+    assert status in DECIDES_FIRST
+    assert str(hub_status(holding)) == str(status)
+    if status in {T.PENDING, T.PROVISIONING, T.FAILED}:
+        assert waiting_on is not None
 
 
-def test_every_combination_has_a_status() -> None:
-    for holding in HOLDINGS:
-        status, waiting_on = tenant_status(is_resolved=True, holdings=[holding])
-        assert (status is TenantStatus.READY) == (holding.is_ready or holding.was_applied)
-        assert waiting_on is None or status is not TenantStatus.READY
-        assert hub_status(holding) in HubStatus
+@pytest.mark.parametrize(("kind", "run"), CELLS)
+def test_a_tenant_is_ready_only_with_evidence(kind: RunKind, run: RunStatus) -> None:
+    status, waiting_on = shown(Holding(run=(kind, run)))
+    assert status not in {T.READY, T.DEPROVISIONED}
+    assert waiting_on is not None
 
 
-def test_the_worst_deployment_decides() -> None:
-    ready = Holding(is_ready=True, run=RunStatus.APPLIED)
-    failed = Holding(run=RunStatus.ERRORED)
-    applying = Holding(run=RunStatus.APPLYING)
-    assert status_of(ready, applying) is TenantStatus.PROVISIONING
-    assert status_of(ready, failed, applying) is TenantStatus.FAILED
-    assert status_of(ready, ready) is TenantStatus.READY
+@pytest.mark.parametrize("run", TRANSITIONS_OF[K.PROVISION])
+def test_a_provision_that_is_verified_is_ready_and_waits_on_nobody(run: RunStatus) -> None:
+    assert shown(Holding(run=(K.PROVISION, run), is_verified=True)) == (T.READY, None)
+
+
+@pytest.mark.parametrize("kind", [K.UPDATE, K.REFRESH])
+def test_what_is_ready_stays_so_while_an_update_or_a_look_has_changed_nothing(
+    kind: RunKind,
+) -> None:
+    for run in TRANSITIONS_OF[kind]:
+        assert status_of(Holding(run=(kind, run), is_verified=True)) is T.READY
+
+
+@pytest.mark.parametrize("kind", [K.UPDATE, K.DESTROY])
+def test_a_ready_tenant_says_who_a_change_of_it_waits_on_until_that_ends(kind: RunKind) -> None:
+    for run in TRANSITIONS_OF[kind]:
+        _, waiting_on = shown(Holding(run=(kind, run), is_verified=True))
+        expected = (
+            None
+            if run in TERMINAL_RUN - {R.SUPERSEDED}
+            else WaitingOn.OPS
+            if run is R.AWAITING_APPROVAL
+            else WaitingOn.PLATFORM
+        )
+        assert waiting_on is expected, run
+
+
+def test_an_update_that_is_applied_but_not_verified_is_as_a_first_build() -> None:
+    for run in TRANSITIONS_OF[K.UPDATE]:
+        assert shown(Holding(run=(K.UPDATE, run))) == shown(Holding(run=(K.PROVISION, run)))
+    assert status_of(Holding(run=(K.UPDATE, R.APPLYING))) is T.PROVISIONING
+
+
+@pytest.mark.parametrize("run", TRANSITIONS_OF[K.DESTROY])
+def test_a_tenant_is_deprovisioning_from_the_approved_destroy_on(run: RunStatus) -> None:
+    verified = status_of(Holding(run=(K.DESTROY, run), is_verified=True))
+    otherwise = status_of(Holding(run=(K.DESTROY, run)))
+    if run in APPROVED:
+        assert verified is otherwise is T.DEPROVISIONING
+    elif run in {R.APPLIED, R.NO_CHANGES}:  # evidence that nothing is left, or none
+        assert (verified, otherwise) == (T.DEPROVISIONED, T.DEPROVISIONING)
+    else:
+        assert verified is T.READY
+        assert otherwise in {T.PENDING, T.FAILED, T.DEPROVISIONING}
+
+
+def test_a_destroy_that_ended_half_way_is_for_people_to_resume() -> None:
+    for run in (R.ERRORED, R.CANCELED, R.EXPIRED):
+        assert shown(Holding(run=(K.DESTROY, run))) == (T.DEPROVISIONING, WaitingOn.OPS)
+
+
+def test_places_are_given_back_by_ends_alone_and_never_by_an_update() -> None:
+    gives_back = {(kind, status) for kind, status in CELLS if KINDS[kind].means[status].gives_back}
+    assert gives_back == {
+        *((K.PROVISION, each) for each in (R.REJECTED, R.CANCELED, R.EXPIRED, R.POLICY_FAILED)),
+        *((K.DESTROY, each) for each in (R.APPLIED, R.NO_CHANGES)),
+    }
+    assert {status for _, status in gives_back} <= TERMINAL_RUN
+
+
+def test_the_first_in_the_order_of_statuses_decides() -> None:
+    ready = Holding(is_verified=True, run=(K.PROVISION, R.APPLIED))
+    failed = Holding(run=(K.PROVISION, R.ERRORED))
+    applying = Holding(run=(K.PROVISION, R.APPLYING))
+    leaving = Holding(run=(K.DESTROY, R.APPLYING))
+    gone = Holding(is_verified=True, run=(K.DESTROY, R.APPLIED))
+    assert status_of(ready, applying) is T.PROVISIONING
+    assert status_of(ready, failed, applying) is T.FAILED
+    assert status_of(ready, ready) is T.READY
+    assert status_of(leaving, ready) is T.READY
+    assert status_of(gone, leaving) is T.DEPROVISIONING
+    assert status_of(gone, gone) is T.DEPROVISIONED
+    assert set(DECIDES_FIRST) == set(T) - {T.MODE_CONFLICT}  # that one needs no deployment
 
 
 def test_a_mode_that_is_not_settled_waits_on_an_architect() -> None:

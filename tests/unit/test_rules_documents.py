@@ -98,7 +98,7 @@ def test_every_policy_rule_has_its_enforcement():
 @pytest.mark.parametrize("deployment", [DeploymentKind.DEDICATED, DeploymentKind.HUB])
 def test_mode_b_and_hubs_need_an_approval(deployment, run):
     rule = load_rules(FOLDER).approvals.rule_for(deployment, run, irreversible=False)
-    assert rule.needed == 1
+    assert rule.needed == (2 if run is RunKind.DESTROY else 1)
     assert rule.roles == ("ops_approver",)
     assert rule.expires_after == timedelta(hours=72)
 

@@ -14,10 +14,13 @@ from control_plane.domain.bundle import BUNDLE_TRANSITIONS, BundleStatus
 from control_plane.domain.errors import IllegalTransition
 from control_plane.domain.run import (
     HOLDS_SLOT,
+    LOOK_TRANSITIONS,
     NEXT_ACTION,
     RUN_TRANSITIONS,
     TERMINAL_RUN,
+    TRANSITIONS_OF,
     BlockedOn,
+    RunKind,
     RunStatus,
 )
 from control_plane.domain.transitions import terminal
@@ -26,6 +29,7 @@ from tools import draw_status
 
 TABLES: Mapping[str, tuple[type[StrEnum], Mapping[Any, frozenset[Any]]]] = {
     "run": (RunStatus, RUN_TRANSITIONS),
+    "look": (RunStatus, LOOK_TRANSITIONS),
     "approval": (ApprovalStatus, APPROVAL_TRANSITIONS),
     "bundle": (BundleStatus, BUNDLE_TRANSITIONS),
 }
@@ -33,10 +37,19 @@ MOVES = [
     (kind, current, target)
     for kind, (statuses, _) in TABLES.items()
     for current, target in itertools.product(statuses, repeat=2)
+    if current in TABLES[kind][1]
 ]
+S = RunStatus
+# what plans and applies nothing is never in these
+NEVER: Mapping[str, set[Any]] = {
+    "look": {S.PLANNING, S.POLICY_FAILED, S.AWAITING_APPROVAL, S.APPROVED, S.APPLYING, S.APPLIED,
+             S.REJECTED, S.EXPIRED},
+}  # fmt: skip
+KINDS_OF = {"run": RunKind.PROVISION, "look": RunKind.REFRESH}
 TERMINAL = {
     "run": {"policy_failed", "applied", "no_changes", "rejected", "expired", "superseded",
             "canceled", "errored"},
+    "look": {"no_changes", "superseded", "canceled", "errored"},
     "approval": {"rejected", "expired", "superseded", "canceled", "consumed"},
     "bundle": {"applied"},
 }  # fmt: skip
@@ -48,15 +61,23 @@ def _entity(kind: str, status: StrEnum) -> Any:
     deployment = make.deployment(tenant)
     if kind == "bundle":
         return make.bundle(deployment, status=status)
-    run = make.run(deployment, status=status if kind == "run" else RunStatus.AWAITING_APPROVAL)
-    return run if kind == "run" else make.approval(make.plan(run), status=status)
+    if kind in KINDS_OF:
+        return make.run(deployment, kind=KINDS_OF[kind], status=status)
+    run = make.run(deployment, status=RunStatus.AWAITING_APPROVAL)
+    return make.approval(make.plan(run), status=status)
 
 
 @pytest.mark.parametrize("kind", TABLES)
 def test_a_table_knows_every_status_and_no_other(kind: str) -> None:
     statuses, table = TABLES[kind]
-    assert set(table) == set(statuses)
-    assert set().union(*table.values()) <= set(statuses)
+    assert set(table) == set(statuses) - NEVER.get(kind, set())
+    assert set().union(*table.values()) <= set(table)
+
+
+def test_every_kind_of_run_has_its_moves_and_ends_where_runs_end() -> None:
+    assert set(TRANSITIONS_OF) == set(RunKind)
+    for table in TRANSITIONS_OF.values():
+        assert terminal(table) == TERMINAL_RUN & set(table)
 
 
 @pytest.mark.parametrize(("kind", "current", "target"), MOVES)
@@ -83,10 +104,10 @@ def test_what_is_terminal_is_what_the_design_says(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", TABLES)
 def test_every_status_is_reached_from_the_first_and_reaches_an_end(kind: str) -> None:
-    statuses, table = TABLES[kind]
-    assert _reached(table, next(iter(statuses))) == set(statuses)
+    _, table = TABLES[kind]
+    assert _reached(table, next(iter(table))) == set(table)
     ends = terminal(table)
-    for status in statuses:
+    for status in table:
         assert ends & _reached(table, status), f"nothing leads from {status} to an end"
 
 

@@ -16,6 +16,7 @@ from control_plane.services import (
     approvals,
     auditing,
     bundles,
+    changes,
     handovers,
     hubs,
     operating_stacks,
@@ -297,6 +298,16 @@ def decide_mode(who: Caller, **changed: Any) -> Prepare:
             tenant.id,
             changed_facts=changed or None,
             reason="agreed",
+        )
+
+    return prepare
+
+
+def change(who: Caller = AUTOMATION, **facts: Any) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        tenant_id = scene.waiting_b().tenant_id
+        return lambda: perform(
+            scene.core, who, changes.request_change, tenant_id, facts=facts, reason="it grows"
         )
 
     return prepare

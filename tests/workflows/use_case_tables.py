@@ -17,6 +17,7 @@ from control_plane.domain.errors import (
     LinkExpired,
     MachineMayNotDecide,
     ModeConflict,
+    ModeWouldChange,
     NotAllowed,
     NotFound,
     PlanOutOfDate,
@@ -29,6 +30,7 @@ from control_plane.services import (
     approvals,
     auditing,
     bundles,
+    changes,
     handovers,
     hubs,
     modes,
@@ -46,6 +48,7 @@ from tests.workflows.use_case_scenes import (
     Case,
     Scene,
     account,
+    change,
     change_account,
     converted_stack,
     decide,
@@ -136,6 +139,21 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         ),
         Case(prepare=edit("accepted", -1), error=PreconditionFailed,
              events=("bundle.refused:denied",)),
+    ),
+    "changes.request_change": (
+        Case(
+            prepare=change(seats=2000),
+            events=("change.requested:completed", "mode.resolved:completed",
+                    "run.requested:completed", "approval.superseded:completed",
+                    "run.superseded:completed", "tenant.status_changed:completed"),
+        ),
+        Case(prepare=change(seats=101),
+             events=("change.requested:completed", "mode.resolved:completed")),
+        Case(prepare=change(seats=100), events=()),  # as it is already
+        Case(prepare=change(seats=6000), error=ModeWouldChange,
+             events=("change.refused:denied",)),
+        Case(prepare=change(segment="x"), error=InvalidInput, events=("change.refused:denied",)),
+        Case(prepare=change(OPS, seats=2000), error=NotAllowed, events=DENIED_ROLE),
     ),
     "handovers.revoke_link": (
         Case(prepare=revoke(), events=("link.revoked:completed",)),
@@ -342,6 +360,12 @@ READING: dict[str, Read] = {
     ),
     "bundles.may_change": lambda s, _, __, bundle: perform(
         s.core, EVERYBODY, bundles.may_change, bundle, "edit"
+    ),
+    "changes.may_change": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, changes.may_change, tenant
+    ),
+    "changes.dry_run_change": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, changes.dry_run_change, tenant, {"seats": 2000}
     ),
     "operating_stacks.all_stacks": lambda s, *_: perform(
         s.core, EVERYBODY, operating_stacks.all_stacks

@@ -38,7 +38,13 @@ from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.calls import CallOutcome
 from control_plane.domain.engine import Check, Operation, OutputChange, PlannedResource
 from control_plane.domain.evaluation import Evaluation
-from control_plane.domain.run import HOLDS_SLOT, BlockedOn, RunKind, RunStatus
+from control_plane.domain.run import (
+    HOLDS_SLOT,
+    LOOK_TRANSITIONS,
+    BlockedOn,
+    RunKind,
+    RunStatus,
+)
 from control_plane.domain.timers import TimerKind
 
 run = Table(
@@ -76,6 +82,9 @@ run = Table(
     Column("version", Integer, nullable=False),
     UniqueConstraint("deployment_id", "number"),
     CheckConstraint("(status = 'blocked') = (blocked_on IS NOT NULL)", name="blocked_names_what"),
+    CheckConstraint(
+        f"kind <> 'refresh' OR status IN ({quoted(LOOK_TRANSITIONS)})", name="status_of_refresh"
+    ),
     CheckConstraint("turn >= 1 AND deaths >= 0 AND failures >= 0", name="counts"),
 )
 Index(

@@ -200,6 +200,7 @@ class Scene:
             "provisioning-requests": request_body("A", number),
             "mode-resolutions": {"subscription": "enterprise"},
             "mode-decision": {"facts": None, "reason": "talked to them"},
+            "changes": {"facts": {"seats": 2000}, "reason": "the contract was amended"},
             "hubs": {"region": "eu-west-1", "cell": f"c{number}"},
             "accounts": {"account_id": f"{3 * 10**11 + number:012d}"},
             "{account_id}": {"role_arn": f"arn:aws:iam::{ACCOUNT}:role/provision"},

@@ -14,6 +14,7 @@ ADMIN, ARCHITECT, OPS = Role.PLATFORM_ADMIN, Role.SOLUTIONS_ARCHITECT, Role.OPS_
 WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/provisioning-requests"): Role.AUTOMATION,
     ("POST", "/v1/tenants/{key}/mode-decision"): ARCHITECT,
+    ("POST", "/v1/tenants/{key}/changes"): Role.AUTOMATION,
     ("POST", "/v1/hubs"): ADMIN,
     ("POST", "/v1/accounts"): ADMIN,
     ("PATCH", "/v1/accounts/{account_id}"): ADMIN,

@@ -69,6 +69,18 @@ def test_an_architect_decides_a_mode_that_is_in_conflict(tenantctl: Terminal) ->
     assert tenantctl("tenant", "list", "--status", "mode_conflict").out == "no tenants\n"
 
 
+def test_a_change_is_shown_before_it_is_made(tenantctl: Terminal) -> None:
+    slug = tenantctl.submit("B")["tenant"]["slug"]
+    tenantctl.world.work()
+    change = ("tenant", "change", slug, *REASON, "--facts", tenantctl.file({"seats": 2000}))
+    dry = tenantctl(*change, "--dry-run", who=ADMIN).out
+    assert re.search(r"database.storage_gb +50 +200", dry)
+    assert len(tenantctl("run", "list", "--json", who=OPS).json) == 1
+    made = tenantctl(*change, "--json", who=ADMIN).json
+    assert made["run_id"] == tenantctl("run", "list", "--json", who=OPS).json[0]["id"]
+    assert tenantctl(*change, who=ADMIN).out.count(made["run_id"]) == 2  # it is on its way
+
+
 def _hub(tenantctl: Terminal) -> Any:
     made = tenantctl("hub", "create", "eu-west-1", "--capacity", "5", "--json", who=ADMIN).json
     tenantctl.world.work()
