@@ -8,7 +8,6 @@ or types, so nothing is gained by making its derivation slow.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -62,7 +61,7 @@ class Sealer:
         """Return a secret as a state holds it, in base64. Raises as ``open`` does."""
         try:
             return self.open(base64.b64decode(ciphertext, validate=True))
-        except binascii.Error as error:
+        except ValueError as error:
             raise CallFailed(
                 Code.BACKEND, "A secret of the stack's state cannot be decrypted."
             ) from error
