@@ -274,6 +274,14 @@ class TableStore:
         rows = self._run("SELECT content FROM {} WHERE key = %s", path)
         return bytes(rows[0][0]) if rows else None
 
+    def has(self, path: str) -> bool:
+        """Tell whether there is a file, in a table of the engine's as well."""
+        return bool(self._run("SELECT key FROM {} WHERE key = %s", path))
+
+    def beside(self, table: str) -> TableStore:
+        """Return another table of the same database."""
+        return TableStore(conninfo=self._conninfo, table=table)
+
     def create(self, path: str, content: bytes) -> bool:
         """See ``Store``."""
         insert = (
