@@ -38,7 +38,7 @@ def convert_one() -> None:
         order.backend_url,
         order.stack,
         engine=order.engine,
-        key_mark=sealer.mark,
+        sealer=sealer,
         endpoint=order.endpoint,
     )
     said: dict[str, Any] = {"resources": None}

@@ -56,7 +56,7 @@ class Keeper:
             order.backend_url,
             order.stack,
             engine=order.engine,
-            key_mark=self.sealer.mark,
+            sealer=self.sealer,
             endpoint=order.endpoint,
         )
         self._update: Update | None = None

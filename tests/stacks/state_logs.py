@@ -14,12 +14,13 @@ from control_plane.adapters.postgres import EmbeddedPostgres
 from stacks.contract import Code
 from stacks.engine.backend import Backend
 from stacks.engine.failures import CallFailed
+from stacks.engine.sealing import Sealer
 from stacks.engine.stores import Store, store_for
 from tests.databases import new_database
 from tests.stacks.cloud_process import REGION, CloudProcess
 
 ENGINE = "v3.259.0"
-MARK = "0123456789abcdef"
+SEALER = Sealer("a passphrase for tests only", "of logs")
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +57,7 @@ Open = Callable[[], Backend]
 def open_stack(store_url: str) -> Open:
     """Open the stack of a test once more, as another process would."""
     stack = f"acme-{os.urandom(3).hex()}.production.a"
-    return lambda: Backend(store=store_for(store_url), stack=stack, engine=ENGINE, key_mark=MARK)
+    return lambda: Backend(store=store_for(store_url), stack=stack, engine=ENGINE, sealer=SEALER)
 
 
 @pytest.fixture

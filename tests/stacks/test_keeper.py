@@ -54,7 +54,7 @@ def stored(tmp_path: Path) -> Backend:
         f"file://{tmp_path}/states",
         STACK,
         engine=f"v{VERSION}",
-        key_mark=Sealer(PASSPHRASE, STACK).mark,
+        sealer=Sealer(PASSPHRASE, STACK),
     )
 
 

@@ -15,10 +15,11 @@ from control_plane.adapters.postgres import SUPERUSER, EmbeddedPostgres
 from stacks.contract import Code
 from stacks.engine.backend import Backend
 from stacks.engine.failures import CallFailed
+from stacks.engine.sealing import Sealer
 from stacks.engine.stores import FolderStore, TableStore, store_for
 from tests.stacks.state_logs import (
     ENGINE,
-    MARK,
+    SEALER,
     SECRETS,
     Open,
     began,
@@ -145,7 +146,7 @@ def test_the_newest_states_are_kept_whatever_an_update_under_way_has_recorded(
 # --- what cannot be read ---------------------------------------------------------------------
 def test_another_key_is_refused_wherever_something_may_be_sealed(open_stack: Open) -> None:
     backend = open_stack()
-    other = replace(open_stack(), key_mark="fedcba9876543210")
+    other = replace(open_stack(), sealer=Sealer("another passphrase", "of logs"))
 
     def use(act: Callable[[], Any]) -> None:
         with pytest.raises(CallFailed) as failed:
@@ -220,7 +221,7 @@ def test_a_file_is_made_once_and_never_changed(store_url: str) -> None:
 
 
 def test_a_folder_has_records_alone(tmp_path: Path) -> None:
-    backend = Backend(store=FolderStore(tmp_path), stack="s", engine=ENGINE, key_mark=MARK)
+    backend = Backend(store=FolderStore(tmp_path), stack="s", engine=ENGINE, sealer=SEALER)
     written(backend, "run_a.1", 1)
     assert backend.add(2, {"record": "open"}) is True
     assert backend.add(2, {"record": "other"}) is False
@@ -235,7 +236,7 @@ def test_a_connection_that_was_closed_while_idle_is_renewed(
     store = store_for(table_url)
     assert isinstance(store, TableStore)
     backend = Backend(
-        store=store, stack=f"idle-{os.urandom(3).hex()}", engine=ENGINE, key_mark=MARK
+        store=store, stack=f"idle-{os.urandom(3).hex()}", engine=ENGINE, sealer=SEALER
     )
 
     def close_all() -> None:
@@ -254,3 +255,83 @@ def test_a_connection_that_was_closed_while_idle_is_renewed(
     close_all()
     update.close("succeeded")
     assert (ids(backend.state()), backend.locks()) == (["1"], [])
+
+
+# --- what was written without the key --------------------------------------------------------
+def edited(backend: Backend, number: int, old: str, new: str, *, at: int | None = None) -> None:
+    """Change the text of a record in its store, or make a changed one at another number."""
+    paths = [f"stacks/{backend.stack}/{n:012}.json" for n in (number, at or number)]
+    content = backend.store.read(paths[0])
+    assert content is not None
+    text = content.decode()
+    assert old in text
+    if at is None:
+        backend.store.delete(paths[:1])
+    assert backend.store.create(paths[1], text.replace(old, new).encode())
+
+
+def test_a_state_that_somebody_edited_is_read_and_is_nobody_s(open_stack: Open) -> None:
+    backend = open_stack()
+    written(backend, "run_a.1", 1)
+    before = backend.history()
+    assert before[1] == "run_a.1"
+    edited(backend, backend.newest, '"id":"1"', '"id":"7"')
+    assert ids(backend.state()) == ["7"]
+    digest, call = backend.history()
+    assert call is None
+    assert digest != before[0]
+    written(backend, "run_b.1", 2)
+    assert (ids(backend.state()), backend.history()[1]) == (["2", "7"], "run_b.1")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"call":"run_a.1"', '"call":"run_b.1"'),
+        ('"result":"succeeded"', '"result":"failed"'),
+        ('"mac":"', '"mac":"0'),
+        ('"mac":"', '"max":"'),
+        ('{"mac":"', '{ "mac":"'),
+        ('"mac":"', '"mac":"","other":"'),
+        ("}", "} "),
+    ],
+)
+def test_a_record_that_is_not_as_it_was_written_is_nobody_s(
+    backend: Backend, old: str, new: str
+) -> None:
+    written(backend, "run_a.1", 1)
+    edited(backend, backend.newest, old, new)
+    assert (ids(backend.state()), backend.history()[1]) == (["1"], None)
+
+
+def test_an_old_state_that_is_put_on_top_is_nobody_s(backend: Backend) -> None:
+    written(backend, "run_a.1", 1)
+    first = backend.newest
+    written(backend, "run_b.1", 2)
+    edited(backend, first, "", "", at=backend.newest + 1)
+    assert (ids(backend.state()), backend.history()[1]) == (["1"], None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        ("entries", '"id":"1"', '"id":"7"'),
+        ("open", '"pid":', '"pid":1'),
+        ("open", "run_a", "run_b"),
+    ],
+)
+def test_an_update_whose_records_were_edited_is_nobody_s(
+    open_stack: Open, kind: str, old: str, new: str
+) -> None:
+    backend, other = open_stack(), open_stack()
+    update = backend.take("run_a.1")
+    update.record([began(1), made(1)])
+    assert [lock.call_id for lock in other.locks()] == ["run_a.1"]
+    (number,) = (n for n, found in records(backend) if found == kind)
+    edited(backend, number, old, new)
+    (lock,) = other.locks()
+    assert lock.call_id is None
+    left = other.state()
+    assert other.break_lock(lock.id, by="run_b.1") is True
+    assert timeless(other.state()) == timeless(left)
+    assert (other.history()[1], other.locks()) == (None, [])
