@@ -230,6 +230,29 @@ def test_a_folder_has_records_alone(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_record_in_a_folder_and_the_way_to_it_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a power loss would leave cannot be tried: these are the calls that it rests on."""
+    synced: list[tuple[str, list[str]]] = []
+
+    def sync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        is_folder = path.is_dir()
+        synced.append((path.name, sorted(p.name for p in path.iterdir()) if is_folder else []))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    store = FolderStore(tmp_path / "states")
+    assert store.create("stacks/s/1", b"one")
+    (draft, _), record = synced[-2:]
+    assert draft.startswith(".1.")
+    assert record == ("s", ["1"])
+    assert synced[:-2] == [(tmp_path.name, ["states"]), ("states", ["stacks"]), ("stacks", ["s"])]
+    synced.clear()
+    assert store.create("stacks/s/2", b"two")
+    assert [name for name, _ in synced[1:]] == ["s"]
+
+
 def test_a_connection_that_was_closed_while_idle_is_renewed(
     table_url: str, postgres_server: EmbeddedPostgres
 ) -> None:
