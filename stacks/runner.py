@@ -129,7 +129,7 @@ def _run(request: Request, channel: Channel, guard: Guard) -> Result:
             request.backend_url,
             request.stack,
             engine=request.cli_version,
-            key_mark=sealer.mark,
+            sealer=sealer,
             endpoint=request.cloud.endpoint,
         )
         call = Call(request, channel, inbox, write_folder(request), backend, guard, sealer)

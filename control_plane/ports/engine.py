@@ -109,7 +109,8 @@ class StackInspection(Documented):
 
     ``state_digest`` is that of the current state, None when there is no stack. ``written_by`` is
     the id of the call whose update left exactly this state: proof that nobody else wrote since,
-    also when the process that should have heard of it was dead by then.
+    also when the process that should have heard of it was dead by then. It is None for a state
+    that somebody edited where it is stored.
     """
 
     _readers: ClassVar[Readers] = {"locks": tuple_of(LockInfo)}

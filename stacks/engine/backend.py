@@ -12,14 +12,19 @@ newest. There are three kinds:
 
 Who takes the stack from a dead holder writes the ``close`` that it did not write, with the state
 made from its entries.
+
+A record is signed with the key of the stack, over its number too. One that is not, or was edited,
+is read as well, but belongs to no call: nobody can say who has written it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import pwd
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +35,7 @@ from typing import Any, Literal
 from stacks.contract import Code, Lock
 from stacks.engine.failures import CallFailed, locked_failure
 from stacks.engine.journal import Entry, begins_in_the_cloud, replay
+from stacks.engine.sealing import Sealer
 from stacks.engine.stores import Store, store_for
 
 PROJECT = "tenantplane"
@@ -40,6 +46,7 @@ State = Mapping[str, Any]
 Record = Mapping[str, Any]
 Result = Literal["succeeded", "failed", "canceled", "settled", "broken"]
 
+_SIGNED = re.compile(rb'\{"mac":"([0-9a-f]{64})",')  # how a record begins
 _DIGITS = 12
 _TRIES = 5
 _KEYS = {
@@ -54,14 +61,13 @@ HOLDER = {"id", "host", "pid", "user", "time"}
 class Backend:
     """A stack in a store. Every method raises ``CallFailed`` when the store cannot be used.
 
-    ``engine`` is the version of the engine that writes, ``key_mark`` tells the key by which the
-    secrets of the state are sealed.
+    ``engine`` is the version of the engine that writes, ``sealer`` has the key of the stack.
     """
 
     store: Store
     stack: str
     engine: str
-    key_mark: str
+    sealer: Sealer
 
     def state(self) -> State | None:
         """Return the stack's deployment with secrets encrypted, None when there is no stack.
@@ -89,7 +95,7 @@ class Backend:
                 "record": "open",
                 "call": call_id,
                 "time": _now(),
-                "key": self.key_mark,
+                "key": self.sealer.mark,
                 "host": os.uname().nodename,
                 "pid": os.getpid(),
                 "user": _user(),
@@ -115,10 +121,12 @@ class Backend:
                 return True
         raise CallFailed(Code.LOCKED, "The holder of the stack is still writing.")
 
-    def closed(self, call_id: str, state: State | None, result: Result, **more: Any) -> Record:
+    def closed(
+        self, call_id: str | None, state: State | None, result: Result, **more: Any
+    ) -> Record:
         """Return the record that gives the stack back."""
         written = {"record": "close", "call": call_id, "time": _now(), "result": result}
-        return {**written, **more, "key": self.key_mark, "state": dict(state or {})}
+        return {**written, **more, "key": self.sealer.mark, "state": dict(state or {})}
 
     # --- its history ---------------------------------------------------------------------------
     def history(self) -> tuple[str | None, str | None]:
@@ -147,14 +155,14 @@ class Backend:
     # --- the records ---------------------------------------------------------------------------
     def add(self, number: int, record: Record) -> bool:
         """Make the record of this number unless there is one; return whether that is ours now."""
-        path, content = self._path(number), _bytes(record)
+        path, content = self._path(number), self._signed(number, record)
         # one whose answer was lost has been made although it seems to be somebody else's
         return self.store.create(path, content) or self.store.read(path) == content
 
     def read(self, number: int) -> Record | None:
         """Return the record of this number."""
         content = self.store.read(self._path(number))
-        return None if content is None else _record(content)
+        return None if content is None else self._record(number, content)
 
     def delete(self, numbers: Sequence[int]) -> None:
         """Delete records of updates that have ended."""
@@ -168,7 +176,7 @@ class Backend:
             # the update has ended meanwhile and deleted what it had recorded
         else:
             raise _unreadable()
-        if any(record["key"] != self.key_mark for _, record in records):
+        if any(record["key"] != self.sealer.mark for _, record in records):
             raise CallFailed(Code.PASSPHRASE, "The passphrase does not match the stack.")
         return _Log(engine=self.engine, records=records)
 
@@ -177,7 +185,8 @@ class Backend:
         found = self.store.newest(self._folder)
         if found is None:
             return []
-        number, record = _number(found[0]), _record(found[1])
+        number = _number(found[0])
+        record = self._record(number, found[1])
         records = [(number, record)]
         while record["record"] != "close" and number > 1:
             before = self.read(number - 1)
@@ -186,6 +195,20 @@ class Backend:
             number, record = number - 1, before
             records.insert(0, (number, record))
         return records
+
+    def _signed(self, number: int, record: Record) -> bytes:
+        content = _bytes(record)
+        mac = self.sealer.sign(b"%d\n%b" % (number, content))
+        return b'{"mac":"%b",%b' % (mac.encode(), content[1:])
+
+    def _record(self, number: int, content: bytes) -> Record:
+        record = _parsed(content)
+        mac = str(record.pop("mac", "")).encode()
+        found = _SIGNED.match(content)
+        signed = b"%d\n{%b" % (number, content[found.end() :] if found else b"")
+        if not hmac.compare_digest(mac, self.sealer.sign(signed).encode()):
+            record["call"] = None
+        return record
 
     def _path(self, number: int) -> str:
         return f"{self._folder}/{number:0{_DIGITS}}.json"
@@ -260,7 +283,7 @@ class Update:
                 "call": self._call_id,
                 "opened": self._opened,
                 "entries": self._unwritten,
-                "key": self._backend.key_mark,
+                "key": self._backend.sealer.mark,
             }
             if not self._backend.add(self._next, record):
                 # one whose answer was lost is this update's, though it says less by now
@@ -296,9 +319,17 @@ class _Log:
 
     @property
     def holder(self) -> tuple[int, Record] | None:
-        """The record by which the stack was taken, with its number, while it is."""
-        opened = [each for each in self.records if each[1]["record"] == "open"]
-        return opened[-1] if opened and self.records[-1][1]["record"] != "close" else None
+        """The record by which the stack was taken, with its number, while it is.
+
+        Its call is None unless all that was recorded since is that call's.
+        """
+        since = [each for each in self.records if each[1]["record"] != "close"]
+        opened = [each for each in since if each[1]["record"] == "open"]
+        if not opened or self.records[-1][1]["record"] == "close":
+            return None
+        number, record = opened[-1]
+        is_whole = all(each["call"] is not None for _, each in since)
+        return number, record if is_whole else {**record, "call": None}
 
     @property
     def closed_at(self) -> int:
@@ -319,14 +350,14 @@ class _Log:
 
 
 def backend_for(
-    url: str, stack: str, *, engine: str, key_mark: str, endpoint: str | None = None
+    url: str, stack: str, *, engine: str, sealer: Sealer, endpoint: str | None = None
 ) -> Backend:
     """Return the stack in the state backend of this URL; ``endpoint`` as in ``store_for``.
 
     Raises ``CallFailed`` for a URL that cannot be supported.
     """
     store = store_for(url, endpoint=endpoint)
-    return Backend(store=store, stack=stack, engine=engine, key_mark=key_mark)
+    return Backend(store=store, stack=stack, engine=engine, sealer=sealer)
 
 
 def _replayed(base: State | None, entries: Sequence[Entry], engine: str) -> State | None:
@@ -356,7 +387,7 @@ def _number(name: str) -> int:
         raise _unreadable() from error
 
 
-def _record(content: bytes) -> Record:
+def _parsed(content: bytes) -> dict[str, Any]:
     try:
         record = json.loads(content)
         if not _KEYS[record["record"]] <= record.keys():

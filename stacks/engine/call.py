@@ -16,8 +16,8 @@ from stacks.engine.cli import REASONS, Cli, CliProcess, Ended
 from stacks.engine.failures import CallFailed, Said, classify
 from stacks.engine.folder import CallFolder
 from stacks.engine.guard import Guard
-from stacks.engine.keeper import OWNER
 from stacks.engine.keeping import Keeping
+from stacks.engine.protocol import OWNER
 from stacks.engine.recorder import Recorder
 from stacks.engine.sdk import VERSION, EngineHost, ProgramRun
 from stacks.engine.sealing import Hider, Sealer

@@ -220,7 +220,8 @@ def environment(request: Request, folder: CallFolder) -> dict[str, str]:
         "PULUMI_AUTOMATION_API": "true",
         "PULUMI_DEBUG_COMMANDS": "true",  # --event-log exists only with it
         # The engine waits until a step is recorded, and gathers entries of the journal meanwhile;
-        # its own 50 ms are for a service far away.
+        # its own 50 ms are for a service far away. With 10 a no-op of 200 resources takes a tenth
+        # less of the engine's processor time, and an apply of 21 a seventh longer.
         "PULUMI_JOURNALING_BATCH_PERIOD": "1",
         # A start of the CLI is mostly the set-up of libraries that it does not use; with fewer
         # collections meanwhile it takes 0.19 s instead of 0.29. The limit takes 40 MB off a run at

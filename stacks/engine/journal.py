@@ -40,6 +40,9 @@ class Kind(IntEnum):
     SNIPPETS = 9
 
 
+_KINDS = frozenset(Kind)
+_OBJECTS = ("state", "operation", "secretsProvider", "newSnapshot")
+
 # What says of a resource what was done with it.
 _OF_STEPS = frozenset({Kind.BEGIN, Kind.SUCCESS, Kind.FAILURE, Kind.REFRESHED, Kind.OUTPUTS})
 
@@ -53,9 +56,9 @@ def replay(base: State | None, entries: Iterable[Entry], *, engine: str) -> dict
     try:
         for entry in sorted(entries, key=lambda e: int(e["sequenceID"])):
             journal.add(entry)
-    except (LookupError, TypeError) as error:
+        state = journal.state()
+    except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"the journal does not fit the state: {error!r}") from error
-    state = journal.state()
     # the engine refuses a state whose magic is another one
     state["manifest"] = {
         "time": datetime.now(UTC).isoformat(),
@@ -63,6 +66,16 @@ def replay(base: State | None, entries: Iterable[Entry], *, engine: str) -> dict
         "version": engine,
     }
     return state
+
+
+def is_entry(value: Any) -> bool:
+    """Tell whether a value has the form of an entry, whatever it says."""
+    return (
+        isinstance(value, dict)
+        and all(type(value.get(key)) is int for key in ("kind", "sequenceID", "operationID"))
+        and value["kind"] in _KINDS
+        and all(isinstance(value.get(key), dict | None) for key in _OBJECTS)
+    )
 
 
 def begins_in_the_cloud(entry: Entry) -> bool:

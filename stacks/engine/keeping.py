@@ -70,12 +70,13 @@ class Keeping:
             connection.request("POST", path, headers={"Authorization": f"token {self._token}"})
             answer = connection.getresponse()
             document = json.loads(answer.read() or b"{}")
-        except (OSError, http.client.HTTPException) as error:
+            failed = None if answer.status == http.HTTPStatus.OK else document["failed"]
+        except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
             raise CallFailed(Code.ENGINE, "The keeper of the state does not answer.") from error
         finally:
             connection.close()
-        if answer.status != http.HTTPStatus.OK:
-            raise _failed(document["failed"])
+        if failed is not None:
+            raise _failed(failed)
 
     def _wait(self) -> int:
         end = time.monotonic() + _START_SECONDS

@@ -8,7 +8,6 @@ or types, so nothing is gained by making its derivation slow.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -34,6 +33,7 @@ class Sealer:
 
     def __init__(self, passphrase: str, stack: str) -> None:
         self._cipher = AESGCM(_derived(passphrase, f"state of {stack}"))
+        self._records = _derived(passphrase, f"records of {stack}")
         self.mark = _derived(passphrase, f"mark of {stack}")[:8].hex()  # tells one key from another
 
     def seal(self, plain: bytes) -> bytes:
@@ -54,6 +54,10 @@ class Sealer:
                 Code.BACKEND, "A secret of the stack's state cannot be decrypted."
             ) from error
 
+    def sign(self, content: bytes) -> str:
+        """Return what only the owner of this key can say of this content: HMAC-SHA256, in hex."""
+        return hmac.new(self._records, content, hashlib.sha256).hexdigest()
+
     def encrypt(self, plain: bytes) -> str:
         """Return a secret as a state holds it, in base64."""
         return base64.b64encode(self.seal(plain)).decode()
@@ -62,7 +66,7 @@ class Sealer:
         """Return a secret as a state holds it, in base64. Raises as ``open`` does."""
         try:
             return self.open(base64.b64decode(ciphertext, validate=True))
-        except binascii.Error as error:
+        except ValueError as error:
             raise CallFailed(
                 Code.BACKEND, "A secret of the stack's state cannot be decrypted."
             ) from error

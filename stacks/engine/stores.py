@@ -116,7 +116,7 @@ class FolderStore:
         target = self.root / path
         draft = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
         with _told(OSError):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make(target.parent)
             try:
                 with draft.open("wb") as file:
                     file.write(content)
@@ -127,6 +127,7 @@ class FolderStore:
                 return False
             finally:
                 draft.unlink(missing_ok=True)
+            _sync(target.parent)
         return True
 
     def delete(self, paths: Sequence[str]) -> None:
@@ -134,6 +135,23 @@ class FolderStore:
         with _told(OSError):
             for path in paths:
                 (self.root / path).unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, and have it outlive a loss of power as what is put into it does."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Write through to the disk which files a folder has."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 # --- a bucket --------------------------------------------------------------------------------
@@ -273,6 +291,14 @@ class TableStore:
         """See ``Store``."""
         rows = self._run("SELECT content FROM {} WHERE key = %s", path)
         return bytes(rows[0][0]) if rows else None
+
+    def has(self, path: str) -> bool:
+        """Tell whether there is a file, in a table of the engine's as well."""
+        return bool(self._run("SELECT key FROM {} WHERE key = %s", path))
+
+    def beside(self, table: str) -> TableStore:
+        """Return another table of the same database."""
+        return TableStore(conninfo=self._conninfo, table=table)
 
     def create(self, path: str, content: bytes) -> bool:
         """See ``Store``."""

@@ -149,7 +149,7 @@ def pulumi_bench(
         secrets = FileSecretStore(folder / "master.key")
         sealer = Sealer(secrets.passphrase(bench.call().deployment_id), stack)
         state = f"file://{folder / 'state'}"
-        return hold_stack(backend_for(state, stack, engine="v0", key_mark=sealer.mark), pid=1)
+        return hold_stack(backend_for(state, stack, engine="v0", sealer=sealer), pid=1)
 
     def dying(who: str, call: EngineCall) -> EventListener:
         killed = threading.Event()

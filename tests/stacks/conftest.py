@@ -11,6 +11,13 @@ import pytest
 from tests.stacks.cloud_process import CloudProcess
 from tests.stacks.made_stacks import World, make_world
 from tests.stacks.runner_calls import Desk, tree_with_program
+from tests.stacks.state_logs import (  # noqa: F401 - fixtures, asked for by name
+    backend,
+    bucket_url,
+    open_stack,
+    store_url,
+    table_url,
+)
 
 MakeDesk = Callable[..., Desk]
 

@@ -73,7 +73,7 @@ class Desk:
             self.backend_url or f"file://{self.backend}",
             self.stack,
             engine=f"v{VERSION}",
-            key_mark=self.sealer.mark,
+            sealer=self.sealer,
             endpoint=self.endpoint,
         )
 
@@ -295,7 +295,7 @@ def hold(backend: Backend, **changes: Any) -> str:
         "pid": 4242,
         "user": "joe",
         "time": "2026-11-20T08:00:00Z",
-        "key": backend.key_mark,
+        "key": backend.sealer.mark,
         **changes,
     }
     assert backend.add(number, record)

@@ -328,6 +328,8 @@ def test_what_is_said_of_the_whole_state_enters_it() -> None:
         {"kind": 4, "operationID": 1, "removeNew": 4, "state": A},
         {"kind": 5, "operationID": 0, "newSnapshot": None},
         {"kind": 6, "operationID": 0},
+        {"kind": 1, "operationID": 1, "isRefresh": True, "state": {"type": "x"}},
+        {"kind": 5, "operationID": 0, "newSnapshot": {"pending_operations": ["x"]}},
     ],
     ids=str,
 )

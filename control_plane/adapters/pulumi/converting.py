@@ -21,8 +21,11 @@ def converted(
     """Make the state of an earlier release the first one of this; return how many resources it has.
 
     None when there is none, or when the stack has a state of this release. The old one is left as
-    it is. ``order`` and ``environment`` as in ``reader.served``. Raises ``EngineFailed``.
+    it is, and a backend without one, too. ``order`` and ``environment`` as in ``reader.served``.
+    Raises ``EngineFailed``.
     """
+    if not _asked(order, source, environment)["is_wanted"]:
+        return None
     with tempfile.TemporaryDirectory() as home:
         old = {
             "PULUMI_BACKEND_URL": order["backend_url"],
@@ -37,12 +40,21 @@ def converted(
         if "no stack named" in exported.stderr:
             return None
         raise EngineFailed(f"{order['stack']} cannot be exported: {_last(exported)}", reason="cli")
-    document = {"order": order, "deployment": json.loads(exported.stdout)["deployment"]}
-    ended = _run([sys.executable, "-m", "stacks", "--convert"], source, environment, document)
+    found = _asked(order, source, environment, deployment=json.loads(exported.stdout)["deployment"])
+    count: int | None = found["resources"]
+    return count
+
+
+def _asked(
+    order: Mapping[str, Any], source: Path, environment: Mapping[str, str], **more: Any
+) -> dict[str, Any]:
+    command = [sys.executable, "-m", "stacks", "--convert"]
+    ended = _run(command, source, environment, {"order": order, **more})
     if ended.returncode != 0:
-        raise EngineFailed(f"{order['stack']} cannot be written: {_last(ended)}", reason="backend")
-    found: int | None = json.loads(ended.stdout)["resources"]
-    return found
+        raise EngineFailed(
+            f"{order['stack']} cannot be converted: {_last(ended)}", reason="backend"
+        )
+    return dict(json.loads(ended.stdout))
 
 
 def _run(
