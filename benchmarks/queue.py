@@ -20,6 +20,7 @@ import psycopg
 from benchmarks.figures import Figure
 from benchmarks.site import REGION, Site, request_body
 from benchmarks.stand_in import HOLD, STARTED
+from benchmarks.under_way import wait_until_idle
 from control_plane.adapters.db.listening import PHASES, start_listening
 from control_plane.bootstrap import SOURCE
 from control_plane.cli.children import Child
@@ -109,7 +110,10 @@ def _request(site: Site, key: str) -> str:
 
 @contextmanager
 def _worker(site: Site, *, hold_seconds: float) -> Iterator[Path]:
-    """Let the stand-in work in place of the installation's worker; gives the file of its notes."""
+    """Let the stand-in work in place of the installation's worker; gives the file of its notes.
+
+    It ends what was enqueued for it: the worker has an engine, which would plan all of that.
+    """
     own = next(child for child in site.running.children if child.name == "worker")
     own.stop()
     notes = site.parts.home.folder / STARTED
@@ -121,6 +125,7 @@ def _worker(site: Site, *, hold_seconds: float) -> Iterator[Path]:
     try:
         stand_in.wait_until_ready()
         yield notes
+        wait_until_idle(site)
     finally:
         stand_in.stop()
         own.start()

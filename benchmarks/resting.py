@@ -9,10 +9,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 import psutil
-import psycopg
 
 from benchmarks.figures import Figure
 from benchmarks.site import Site
+from benchmarks.under_way import done_so_far, wait_until_idle
 from control_plane.adapters.audit.recorder import SqlAuditLog
 from control_plane.adapters.db import mapping
 from control_plane.adapters.db.engine import connect
@@ -29,7 +29,6 @@ from control_plane.domain.timers import TimerKind
 WAITING: Final = 10_000
 SETTLE_SECONDS: Final = 10.0
 WATCH_SECONDS: Final = 60.0  # two sweeps of the signer
-_SIGNED_WITHIN: Final = 600.0
 _LIFE: Final = timedelta(days=60)
 _KINDS: Final[tuple[Mapped[Any], ...]] = (mapping.TENANT, mapping.DEPLOYMENT, mapping.BUNDLE)
 
@@ -38,9 +37,11 @@ def measure(site: Site) -> list[Figure]:
     """Measure what worker and signer use of a core each while many bundles wait.
 
     The tenants' logs are real ones: the signer gives their events places and signs their heads.
+    It waits first until nothing is under way, such as runs that another area has left.
     """
     add_waiting_bundles(site.database_url, WAITING)
-    _wait_until_signed(site)
+    waited = wait_until_idle(site, timers_within=SETTLE_SECONDS + WATCH_SECONDS)
+    before = done_so_far(site)
     shares = cpu_shares(
         {
             "worker": [site.process("worker")],
@@ -48,11 +49,13 @@ def measure(site: Site) -> list[Figure]:
             "PostgreSQL": site.server,
         }
     )
+    if done_so_far(site) != before:
+        raise SystemExit("a phase was started or an event recorded during the watch")
     return [
         Figure(
             name=f"{name} at rest, 10,000 tenants",
             value=share, unit="% CPU", target=None if name == "PostgreSQL" else 2,
-            detail="each has a log and a bundle that waits",
+            detail=f"each has a log and a bundle that waits; before that {waited}",
         )
         for name, share in shares.items()
     ]  # fmt: skip
@@ -79,21 +82,6 @@ def _event(bundle: Bundle, action: str) -> AuditEvent:
         time=bundle.created_at, actor=system("bench"), targets=(("bundle", bundle.id),),
         data={"number": bundle.number},
     )  # fmt: skip
-
-
-def _wait_until_signed(site: Site) -> None:
-    """Wait until every event has its place, and every tree a checkpoint of its size."""
-    query = """
-        SELECT EXISTS (SELECT FROM audit_pending)
-            OR EXISTS (SELECT FROM audit_tree WHERE unsigned_since IS NOT NULL)
-    """
-    end = time.monotonic() + _SIGNED_WITHIN
-    with psycopg.connect(site.running.environment["TENANTPLANE_DATABASE_SEQUENCER_URL"]) as asking:
-        asking.autocommit = True
-        while asking.execute(query).fetchone() != (False,):
-            if time.monotonic() > end:
-                raise SystemExit("the signer did not sign the logs")
-            time.sleep(0.5)
 
 
 def _waiting(number: int) -> tuple[Tenant, Deployment, Bundle]:

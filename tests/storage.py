@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,9 +20,11 @@ from control_plane.adapters.db.audit_tables import audit_disclosure, audit_pendi
 from control_plane.adapters.db.engine import connect
 from control_plane.adapters.db.mapping import MAPPED, RUN_EVENT
 from control_plane.adapters.db.roles import APP
+from control_plane.adapters.db.timers import SqlTimers
 from control_plane.adapters.db.unit_of_work import SqlUnitOfWork
 from control_plane.adapters.dbos.queue import DbosQueue
 from control_plane.adapters.postgres import EmbeddedPostgres
+from control_plane.workflows.moving import watch
 from tests.databases import (
     Database,
     drop_database,
@@ -33,16 +36,17 @@ from tests.databases import (
 
 _TABLES: Final = {mapped.table.name: mapped for mapped in (*MAPPED, RUN_EVENT)}
 _RIGHT_TO_RECORD: Final = "INSERT (event_id, tenant_id, body) ON audit_pending"
-# the order in which DBOS takes what waits; the place in the table orders one millisecond
+# the oldest of what waits; the place in the table orders one millisecond
 _CLAIM: Final = """
-    UPDATE dbos.workflow_status s SET status = 'SUCCESS'
+    UPDATE dbos.workflow_status s SET status = 'PENDING'
     WHERE workflow_uuid = (
         SELECT workflow_uuid FROM dbos.workflow_status WHERE status = 'ENQUEUED'
         ORDER BY priority, created_at, ctid LIMIT 1 FOR UPDATE SKIP LOCKED
     )
-    RETURNING name,
+    RETURNING workflow_uuid, name,
         (SELECT i.inputs FROM dbos.workflow_input i WHERE i.workflow_uuid = s.workflow_uuid)
 """
+_END: Final = "UPDATE dbos.workflow_status SET status = :status WHERE workflow_uuid = :phase"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +144,7 @@ class Storage:
         raise AssertionError("nobody waits")
 
     # --- what a worker does, and what befalls a database --------------------------------------
-    def work(self, do: Callable[[str, str], object]) -> None:
+    def work(self, do: Callable[[str, str], object], *, now: Callable[[], datetime]) -> None:
         """Take each phase that waits and do it, until none waits; one caller at a time does.
 
         A phase that raises has left the queue; what follows it waits for the next call.
@@ -148,18 +152,26 @@ class Storage:
         if not self._working.acquire(blocking=False):
             return
         try:
-            while (claimed := self._claim()) is not None:
-                do(*claimed)
+            while (claimed := self._claim(now())) is not None:
+                phase, name, subject = claimed
+                status = "ERROR"
+                try:
+                    do(name, subject)
+                    status = "SUCCESS"
+                finally:
+                    with self._admin.begin() as connection:
+                        connection.execute(text(_END), {"status": status, "phase": phase})
         finally:
             self._working.release()
 
-    def _claim(self) -> tuple[str, str] | None:
+    def _claim(self, now: datetime) -> tuple[str, str, str] | None:
         with self._admin.begin() as connection:
             row = connection.execute(text(_CLAIM)).one_or_none()
-        if row is None:
-            return None
-        (subject,) = json.loads(row.inputs)["positionalArgs"]
-        return str(row.name), str(subject)
+            if row is None:
+                return None
+            (subject,) = json.loads(row.inputs)["positionalArgs"]
+            watch(SqlTimers(connection), row.name, subject, now)
+        return str(row.workflow_uuid), str(row.name), str(subject)
 
     @contextmanager
     def without_log(self) -> Iterator[None]:

@@ -154,7 +154,9 @@ class World:
 
     def work(self, do: Callable[[str, str], object] | None = None) -> None:
         """Do every phase that is enqueued, and those that these enqueue; ``do`` does one."""
-        self.storage.work(do or (lambda phase, subject: PHASES[phase](self.core, subject)))
+        self.storage.work(
+            do or (lambda phase, subject: PHASES[phase](self.core, subject)), now=self.clock.now
+        )
 
     def rows(self, table: str) -> dict[Any, Any]:
         """Return the entities of a table by their ids, oldest first."""

@@ -11,7 +11,7 @@ class TimerKind(StrEnum):
     """What a timer is about; ``workflows/timers.py`` has what each does."""
 
     RUN_TURN = "run_turn"  # a run goes on: after a transient error, or to look at a lock again
-    RUN_WATCH = "run_watch"  # a run that works is still in the queue
+    RUN_WATCH = "run_watch"  # a run that a worker took up is still in the queue
     APPROVAL_EXPIRY = "approval_expiry"
     BUNDLE_EXPIRY = "bundle_expiry"
     BUNDLE_WATCH = "bundle_watch"  # a build ends in time

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol, Self, TypeVar
 
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover
@@ -108,6 +109,13 @@ class AuditLog(Protocol):
         """Write the event in the caller's transaction, with all its others when it commits."""
 
 
+class QueuePlace(StrEnum):
+    """Where a phase is that has not ended."""
+
+    WAITING = "waiting"
+    TAKEN = "taken"  # up, by a worker that lives or not
+
+
 class RunQueue(Protocol):
     """The durable queue of phases."""
 
@@ -121,8 +129,8 @@ class RunQueue(Protocol):
         wait longest since one of theirs started is next.
         """
 
-    def holds(self, phase: str, subject_id: str, *, attempt: int) -> bool:
-        """Tell whether this phase waits or runs, in whatever worker."""
+    def place(self, phase: str, subject_id: str, *, attempt: int) -> QueuePlace | None:
+        """Return where this phase is; None if it has ended, or was never enqueued."""
 
     def forget(self, before: datetime, *, limit: int) -> int:
         """Delete what is kept of phases that ended before ``before``; returns how many."""

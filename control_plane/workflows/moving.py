@@ -7,7 +7,7 @@ locked by who has its run alone, so nobody waits for one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from control_plane.domain.approval import ApprovalStatus
@@ -23,13 +23,13 @@ from control_plane.domain.run import (
 )
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.engine import EngineEvent
-from control_plane.ports.rows import UnitOfWork
+from control_plane.ports.rows import Timers, UnitOfWork
 from control_plane.workflows.core import WORKER, Act
 from control_plane.workflows.owners import sync_owner
 from control_plane.workflows.recording import record, record_run
 
 PHASE: Final = "advance_run"
-WATCH_AFTER: Final = timedelta(seconds=30)  # a run that works is looked for in the queue
+_WATCH_AFTER: Final = timedelta(seconds=30)
 
 
 def locked_run(uow: UnitOfWork, run_id: str) -> tuple[Run, Deployment]:
@@ -56,7 +56,15 @@ def enqueue_present_turn(act: Act, run: Run) -> None:
         PHASE, run.id,
         partition=run.deployment_id, owner=run.tenant_id or PLATFORM, attempt=run.turn,
     )  # fmt: skip
-    act.uow.timers.set(TimerKind.RUN_WATCH, run.id, act.now() + WATCH_AFTER)
+
+
+def watch(timers: Timers, phase: str, subject_id: str, now: datetime) -> None:
+    """Let what a worker takes up be looked for in the queue, in the transaction that claims it.
+
+    Before that it is a row of the queue, which cannot get lost: what merely waits has no timer.
+    """
+    if phase == PHASE:
+        timers.set(TimerKind.RUN_WATCH, subject_id, now + _WATCH_AFTER)
 
 
 def move_run(

@@ -12,20 +12,21 @@ from typing import Final
 
 from control_plane.domain.errors import DomainError
 from control_plane.domain.next_step import ACTIVE, StepKind, next_step
-from control_plane.domain.run import TERMINAL_RUN, RunStatus
+from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus
 from control_plane.domain.timers import Timer, TimerKind
 from control_plane.logging import get_logger
+from control_plane.ports.rows import QueuePlace
 from control_plane.workflows.bundle import expire_bundle, fail_stale_build
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings, facts_of
 from control_plane.workflows.moving import (
     PHASE,
-    WATCH_AFTER,
     enqueue,
     locked_run,
     record_resumed,
     unblock,
+    watch,
 )
 
 log = get_logger()
@@ -65,24 +66,36 @@ def _run_turn(act: Act, run_id: str) -> None:
     run, _ = locked_run(act.uow, run_id)
     if run.status is RunStatus.BLOCKED:
         unblock(act, run, action=None)
-    elif run.status in ACTIVE and act.uow.queue.holds(PHASE, run.id, attempt=run.turn):
-        # the phase that asked for this turn has not ended yet
-        act.uow.timers.set(TimerKind.RUN_TURN, run.id, act.now() + _TURN_AGAIN)
-    elif run.status in ACTIVE:
-        enqueue(act, run)
+        return
+    if run.status not in ACTIVE:
+        return
+    match _place(act, run):
+        case QueuePlace.TAKEN:  # the phase that asked for this turn has not ended yet
+            act.uow.timers.set(TimerKind.RUN_TURN, run.id, act.now() + _TURN_AGAIN)
+        case None:
+            enqueue(act, run)
 
 
 def _run_watch(act: Act, run_id: str) -> None:
-    """A run that works, and is not in the queue, fell out of it: its phase ended with a fault."""
+    """A run that works, and is not in the queue, fell out of it: its phase ended with a fault.
+
+    One that waits there again is left to its next claim, which sets this timer again.
+    """
     run, _ = locked_run(act.uow, run_id)
     if run.status not in ACTIVE:
         return
-    if act.uow.queue.holds(PHASE, run.id, attempt=run.turn):
-        act.uow.timers.set(TimerKind.RUN_WATCH, run.id, act.now() + WATCH_AFTER)
-        return
-    deaths = run.deaths + 1 if run.is_working else run.deaths
-    run = enqueue(act, run, deaths=deaths)
-    record_resumed(act, run)
+    match _place(act, run):
+        case QueuePlace.TAKEN:
+            watch(act.uow.timers, PHASE, run.id, act.now())
+        case None:
+            deaths = run.deaths + 1 if run.is_working else run.deaths
+            run = enqueue(act, run, deaths=deaths)
+            record_resumed(act, run)
+
+
+def _place(act: Act, run: Run) -> QueuePlace | None:
+    """Return where the run's present turn is; one that waits is watched when it is taken up."""
+    return act.uow.queue.place(PHASE, run.id, attempt=run.turn)
 
 
 def _approval_expiry(act: Act, approval_id: str) -> None:

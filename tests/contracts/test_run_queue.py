@@ -8,11 +8,16 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from control_plane.ports.rows import QueuePlace
 from tests.storage import Storage
 
 pytestmark = pytest.mark.timeout(120)
 
-WAITS = ("ENQUEUED", "PENDING", "DELAYED")
+PLACES = {
+    "ENQUEUED": QueuePlace.WAITING,
+    "DELAYED": QueuePlace.WAITING,
+    "PENDING": QueuePlace.TAKEN,
+}
 ENDED = ("SUCCESS", "ERROR", "CANCELLED")
 
 
@@ -25,9 +30,11 @@ def enqueue(storage: Storage, *subjects: str, attempt: int = 1) -> None:
         uow.commit()
 
 
-def holds(storage: Storage, subject: str, attempt: int = 1, phase: str = "advance_run") -> bool:
+def place(
+    storage: Storage, subject: str, attempt: int = 1, phase: str = "advance_run"
+) -> QueuePlace | None:
     with storage.unit_of_work() as uow:
-        return uow.queue.holds(phase, subject, attempt=attempt)
+        return uow.queue.place(phase, subject, attempt=attempt)
 
 
 def forget(storage: Storage, before: datetime, limit: int = 100) -> int:
@@ -66,32 +73,33 @@ def later(**units: float) -> datetime:
     return datetime.now(UTC) + timedelta(**units)
 
 
-def test_a_phase_is_held_from_its_enqueuing_on(storage: Storage) -> None:
-    assert not holds(storage, "run_1")
+def test_a_phase_has_a_place_from_its_enqueuing_on(storage: Storage) -> None:
+    assert place(storage, "run_1") is None
     with storage.unit_of_work() as uow:
         uow.queue.enqueue("advance_run", "run_1", partition="dep_1", owner="ten_1")
-        assert uow.queue.holds("advance_run", "run_1", attempt=1)  # in the caller's transaction
-        assert not holds(storage, "run_1")
+        own = uow.queue.place("advance_run", "run_1", attempt=1)  # in the caller's transaction
+        assert own is QueuePlace.WAITING
+        assert place(storage, "run_1") is None
         uow.commit()
-    assert holds(storage, "run_1")
-    assert not holds(storage, "run_1", attempt=2)
-    assert not holds(storage, "run_2")
-    assert not holds(storage, "run_1", phase="build_bundle")
+    assert place(storage, "run_1") is QueuePlace.WAITING
+    assert place(storage, "run_1", attempt=2) is None
+    assert place(storage, "run_2") is None
+    assert place(storage, "run_1", phase="build_bundle") is None
 
 
-@pytest.mark.parametrize("status", [*WAITS, *ENDED, "MAX_RECOVERY_ATTEMPTS_EXCEEDED"])
-def test_a_phase_is_held_until_it_ends_however_it_does(storage: Storage, status: str) -> None:
+@pytest.mark.parametrize("status", [*PLACES, *ENDED, "MAX_RECOVERY_ATTEMPTS_EXCEEDED"])
+def test_a_phase_has_a_place_until_it_ends_however_it_does(storage: Storage, status: str) -> None:
     enqueue(storage, "run_1")
     set_status(storage, status)
-    assert holds(storage, "run_1") == (status in WAITS)
+    assert place(storage, "run_1") is PLACES.get(status)
 
 
-@pytest.mark.parametrize("status", WAITS)
+@pytest.mark.parametrize("status", PLACES)
 def test_what_waits_or_runs_is_never_forgotten(storage: Storage, status: str) -> None:
     enqueue(storage, "run_1")
     set_status(storage, status)
     assert forget(storage, later(days=365)) == 0
-    assert holds(storage, "run_1")
+    assert place(storage, "run_1") is PLACES[status]
 
 
 @pytest.mark.parametrize("status", [*ENDED, "MAX_RECOVERY_ATTEMPTS_EXCEEDED"])
@@ -100,8 +108,8 @@ def test_what_ended_is_forgotten_with_all_that_belongs_to_it(storage: Storage, s
     set_status(storage, status, "run_1")
     assert forget(storage, later(days=-1)) == 0  # it ended only now
     assert forget(storage, later(minutes=1)) == 1
-    assert not holds(storage, "run_1")
-    assert holds(storage, "run_2")
+    assert place(storage, "run_1") is None
+    assert place(storage, "run_2") is PLACES["ENQUEUED"]
     set_status(storage, status, "run_2")
     assert forget(storage, later(minutes=1)) == 1
     assert kept(storage) == {}
@@ -117,7 +125,7 @@ def test_what_was_forgotten_can_be_enqueued_again(storage: Storage) -> None:
     enqueue(storage, "run_1")
     set_status(storage, "SUCCESS")
     enqueue(storage, "run_1")
-    assert not holds(storage, "run_1")  # the same attempt is enqueued once
+    assert place(storage, "run_1") is None  # the same attempt is enqueued once
     forget(storage, later(minutes=1))
     enqueue(storage, "run_1")
-    assert holds(storage, "run_1")
+    assert place(storage, "run_1") is QueuePlace.WAITING

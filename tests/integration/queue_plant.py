@@ -165,6 +165,12 @@ class Plant:
         assert row is not None
         return int(row[0])
 
+    def timers(self) -> list[tuple[str, str]]:
+        """Return the kinds and subjects of the timers that are set, sorted."""
+        with psycopg.connect(self.database.app) as connection:
+            rows = connection.execute("SELECT kind, subject FROM timer ORDER BY 1, 2").fetchall()
+        return [(str(kind), str(subject)) for kind, subject in rows if kind != "retention"]
+
     def close(self) -> None:
         """End the workers and the connections."""
         for worker in self._workers:

@@ -150,7 +150,7 @@ LOOKS: dict[str, Callable[[Database], None]] = {
     "stops": with_rows(lambda uow: uow.queries.calls_to_stop("one")),
     "ended phases": with_rows(lambda uow: uow.queue.forget(NOW - timedelta(days=7), limit=1000)),
     "answers": with_rows(lambda uow: uow.queries.forget_answers(NOW, limit=1000)),
-    "held": with_rows(lambda uow: uow.queue.holds("advance_run", "run_1", attempt=1)),
+    "place": with_rows(lambda uow: uow.queue.place("advance_run", "run_1", attempt=1)),
     "claim": with_claims(lambda claims: claims.claim()),
     "take back": with_claims(lambda claims: claims.take_back("nobody")),
     "busy workers": busy_workers,

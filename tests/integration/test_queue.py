@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from control_plane.adapters.dbos.claiming import Claims
+from control_plane.ports.rows import QueuePlace
 from tests.integration.queue_plant import Plant
 from tests.integration.queue_worker import (
     AT_A_TIME,
@@ -55,20 +56,20 @@ def test_what_would_never_run_is_refused(
 def test_the_queue_holds_what_a_worker_does_until_it_is_done_and_then_forgets_it(
     plant: Plant,
 ) -> None:
-    def holds() -> bool:
+    def place() -> QueuePlace | None:
         with plant.transaction() as queue:
-            return queue.holds("advance_run", "hold-a", attempt=1)
+            return queue.place("advance_run", "hold-a", attempt=1)
 
     plant.enqueue(("hold-a", "p"))
     plant.work("one")
     plant.wait_for(lambda: len(plant.ran()) == 1)
-    assert holds()
+    assert place() is QueuePlace.TAKEN
     assert plant.rows("status = 'PENDING'") == 1
     with plant.transaction() as queue:
         assert queue.forget(datetime.now(UTC) + timedelta(days=1), limit=9) == 0
     plant.let_go()
     plant.wait_done(1)
-    assert not holds()
+    assert place() is None
     with plant.transaction() as queue:
         assert queue.forget(datetime.now(UTC) + timedelta(days=1), limit=9) == 1
     with psycopg.connect(plant.database.app) as connection:
@@ -131,6 +132,20 @@ def test_owners_take_turns_and_each_has_its_oldest_phase_first(plant: Plant) -> 
     assert order == [
         f"{subject}:1" for subject in ("a.0", "b.0", "c.0", "a.1", "b.1", "a.2", "b.2", "a.3")
     ]
+
+
+def test_a_run_is_looked_for_from_its_claim_on_and_not_while_it_waits(plant: Plant) -> None:
+    plant.enqueue(("0-a", "p"), ("0-b", "q"))
+    with plant.transaction() as queue:
+        queue.enqueue("build_bundle", "0-c", partition="r", owner="r")
+    claims = Claims(plant.engine, "one", globally=100)
+    assert plant.timers() == []
+    claims.claim()
+    assert plant.timers() == [("run_watch", "0-a")]
+    assert claims.take_back("one") == ["advance_run:0-a:1"]
+    while claims.claim() is not None:  # again, and the others: a build has its own timer
+        pass
+    assert plant.timers() == [("run_watch", "0-a"), ("run_watch", "0-b")]
 
 
 def test_of_a_deployment_one_phase_is_claimed_whoever_asks(plant: Plant) -> None:

@@ -27,14 +27,14 @@ def deployment_of(world: World, run_id: str | None) -> object:
 
 
 def test_a_turn_that_falls_due_before_its_phase_has_ended_is_not_lost(world: World) -> None:
-    run_id = world.submit("B").run_id or ""  # its phase waits in the queue
-    with world.core.act() as act:
-        act.uow.timers.cancel(TimerKind.RUN_WATCH, run_id)
-        act.uow.timers.set(TimerKind.RUN_TURN, run_id, act.now())
-        act.uow.commit()
-    assert fire_due(world.core) == 1
+    run_id = world.submit("B").run_id or ""
 
     def outage(phase: str, subject: str) -> None:
+        with world.core.act() as act:
+            act.uow.timers.cancel(TimerKind.RUN_WATCH, run_id)
+            act.uow.timers.set(TimerKind.RUN_TURN, run_id, act.now())
+            act.uow.commit()
+        assert fire_due(world.core) == 1
         raise Unavailable
 
     with pytest.raises(Unavailable):

@@ -15,8 +15,11 @@ from typing import Final
 from sqlalchemy import Engine, text
 
 from control_plane.adapters.db.listening import PHASES as PHASES_CHANNEL
-from control_plane.adapters.dbos.queue import APPLICATION_VERSION, QUEUE
+from control_plane.adapters.db.timers import SqlTimers
+from control_plane.adapters.dbos.queue import APPLICATION_VERSION, QUEUE, phase_and_subject
+from control_plane.adapters.system import SystemClock
 from control_plane.workflows import PHASES
+from control_plane.workflows.moving import watch
 
 # A worker that is suspended with its turn loses it.
 _TURN: Final = text("""
@@ -93,7 +96,11 @@ class Claims:
         with self._engine.begin() as connection:
             connection.execute(_TURN)
             claimed = connection.execute(_CLAIM, values).scalar_one_or_none()
-        return None if claimed is None else (str(claimed), token)
+            if claimed is None:
+                return None
+            phase, subject_id = phase_and_subject(str(claimed))
+            watch(SqlTimers(connection), phase, subject_id, SystemClock().now())
+        return str(claimed), token
 
     def take_back(self, worker_id: str, *, but: Collection[str] = ()) -> list[str]:
         """Enqueue again what a worker claimed, but for the claims with those tokens."""

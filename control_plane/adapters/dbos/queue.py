@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, text
 
 from control_plane.adapters.db.listening import PHASES as PHASES_CHANNEL
+from control_plane.ports.rows import QueuePlace
 from control_plane.workflows import PHASES
 
 QUEUE: Final = "runs"
@@ -25,7 +27,11 @@ _ENQUEUE: Final = text("""
         queue_name => :queue, queue_partition_key => :partition, authenticated_user => :owner
     )
 """)
-_WAITS: Final = ("ENQUEUED", "PENDING", "DELAYED")
+_PLACES: Final[Mapping[str, QueuePlace]] = {
+    "ENQUEUED": QueuePlace.WAITING,
+    "DELAYED": QueuePlace.WAITING,
+    "PENDING": QueuePlace.TAKEN,
+}
 # what a phase was given and what it gave lies in tables that refer to it without a foreign key
 _FORGET: Final = """
     WITH ended AS (
@@ -50,6 +56,12 @@ _FORGET: Final = """
 def workflow_id(phase: str, subject_id: str, attempt: int) -> str:
     """Return the id under which a phase is enqueued once."""
     return f"{phase}:{subject_id}:{attempt}"
+
+
+def phase_and_subject(workflow_id: str) -> tuple[str, str]:
+    """Return what ``workflow_id`` was made of, but for the attempt."""
+    phase, _, rest = workflow_id.partition(":")
+    return phase, rest.rpartition(":")[0]
 
 
 class DbosQueue:
@@ -83,21 +95,16 @@ class DbosQueue:
             },
         )
 
-    def holds(self, phase: str, subject_id: str, *, attempt: int) -> bool:
-        """Tell whether this phase waits or runs, in whatever worker."""
-        query = text(
-            "SELECT EXISTS (SELECT FROM dbos.workflow_status WHERE workflow_uuid = :id"
-            " AND status = ANY (:waits))"
-        )
-        found = self._connection.execute(
-            query, {"id": workflow_id(phase, subject_id, attempt), "waits": list(_WAITS)}
-        )
-        return bool(found.scalar_one())
+    def place(self, phase: str, subject_id: str, *, attempt: int) -> QueuePlace | None:
+        """Return where this phase is; None if it has ended, or was never enqueued."""
+        query = text("SELECT status FROM dbos.workflow_status WHERE workflow_uuid = :id")
+        found = self._connection.execute(query, {"id": workflow_id(phase, subject_id, attempt)})
+        return _PLACES.get(str(found.scalar_one_or_none()))
 
     def forget(self, before: datetime, *, limit: int) -> int:
         """Delete what is kept of phases that ended before ``before``; returns how many."""
         milliseconds = int(before.timestamp() * 1000)
         gone = self._connection.execute(
-            text(_FORGET), {"before": milliseconds, "waits": list(_WAITS), "limit": limit}
+            text(_FORGET), {"before": milliseconds, "waits": list(_PLACES), "limit": limit}
         )
         return int(gone.scalar_one())
