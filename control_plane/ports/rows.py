@@ -230,6 +230,9 @@ class Queries(Protocol):
     def slices(self, hub_ids: Sequence[str]) -> Mapping[str, int]:
         """Return the number of slices on each of some Hubs."""
 
+    def live_tenants(self, domain: str) -> Mapping[str, str]:
+        """Return the slugs of a company's tenants that are not deprovisioned, by id."""
+
     def envelope(self, provider: str, envelope_id: str, *, refusals: int) -> EnvelopeHistory:
         """Return what became of an envelope before, with at most so many refusals."""
 

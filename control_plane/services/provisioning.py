@@ -184,13 +184,11 @@ def _require_first(uow: UnitOfWork, caller: Caller, domain: str, own: str | None
     Others of the company wait here until this transaction ends, and see its tenant then.
     """
     uow.serialize_on(f"company:{domain}")
-    for other in uow.tenants.find(domain=domain):
-        if other.id != own and other.status is not TenantStatus.DEPROVISIONED:
-            if not caller.actor.sees(other.id):
+    for other, slug in uow.queries.live_tenants(domain).items():
+        if other != own:
+            if not caller.actor.sees(other):
                 raise CompanyHasTenant(f"{domain} already has a live tenant")
-            raise CompanyHasTenant(
-                f"{domain} already has the live tenant {other.slug}", tenant_id=other.id
-            )
+            raise CompanyHasTenant(f"{domain} already has the live tenant {slug}", tenant_id=other)
 
 
 def _accepted(uow: UnitOfWork, request: ProvisioningRequest, tenant: Tenant) -> Accepted:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from psycopg import Cursor
-from sqlalchemy import Connection, delete, event, update
+from sqlalchemy import Connection, delete, event, insert, update
 
 from control_plane.adapters.audit.trail import SqlTrail
 from control_plane.adapters.audit.watch import PORTION
-from control_plane.adapters.db.audit_tables import audit_entry
+from control_plane.adapters.db.audit_tables import audit_entry, audit_tree
 from control_plane.adapters.db.engine import connect
 from control_plane.domain.errors import Unavailable
 from tests.integration.audit_attacker import (
@@ -166,3 +166,21 @@ def test_a_fault_that_was_mended_goes_away(world: World, trail: SqlTrail) -> Non
         lambda c: c.execute(update(audit_entry).where(of_acme(audit_entry)).values(leaf=bytes(32)))
     )
     assert trail.first_fault() == ""  # it tells what looks found, and reads nothing itself
+
+
+def test_what_must_wait_for_the_logs_is_asked_once_for_many_mutations(
+    world: World, tmp_path: Path
+) -> None:
+    key = tmp_path / "audit.key.pub"
+    patient, hasty = (
+        SqlTrail(lambda: world.auditor, host=HOST, public_key=key, pressure_seconds=seconds)
+        for seconds in (60.0, 0.0)
+    )
+    assert not patient.pressure().held
+    world.database.attack(
+        lambda connection: connection.execute(
+            insert(audit_tree).values(tenant_id=ACME, size=0, frontier=b"", held="damaged")
+        )
+    )
+    assert not patient.pressure().held
+    assert hasty.pressure().held == {ACME: "damaged"}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
@@ -17,15 +18,28 @@ from control_plane.adapters.db.faults import translated
 from control_plane.domain.errors import NotFound
 from control_plane.ports.stores import Pressure
 
+# The signer looks no more often, so nothing newer could be known by asking for each mutation.
+PRESSURE_SECONDS: Final = 0.1
+
 
 class SqlTrail:
     """Reads as the auditor role: row level security shows only the tree that is asked for."""
 
-    def __init__(self, engine: Callable[[], Engine], *, host: str, public_key: Path) -> None:
+    def __init__(
+        self,
+        engine: Callable[[], Engine],
+        *,
+        host: str,
+        public_key: Path,
+        pressure_seconds: float = PRESSURE_SECONDS,
+    ) -> None:
         """``public_key`` is the signer's public key file: not the database's word for it.
 
         ``engine`` gives connections of the auditor role; it is asked when something is read first.
+        What ``pressure`` has found holds for ``pressure_seconds``.
         """
+        self._pressure_seconds = pressure_seconds
+        self._pressure: tuple[float, Pressure] | None = None
         self._engine = engine
         self._public_key = public_key
         self._key_fault = ""
@@ -59,10 +73,15 @@ class SqlTrail:
         self._watch.look_on(entries, keys, pause)
 
     def pressure(self) -> Pressure:
-        """Return what must wait for the logs now."""
+        """Return what must wait for the logs now, or a moment ago."""
+        known, asked = self._pressure, time.monotonic()
+        if known is not None and asked - known[0] < self._pressure_seconds:
+            return known[1]
         with translated(), self._engine().connect() as connection:
             found = reading.freshness(connection)
-        return Pressure(behind=found.problem() or "", held=found.held)
+        pressure = Pressure(behind=found.problem() or "", held=found.held)
+        self._pressure = (asked, pressure)
+        return pressure
 
     def events(
         self, tree: str, *, after: int, limit: int, action: str | None

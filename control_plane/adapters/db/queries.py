@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONPATH, insert
 
 from control_plane.adapters.db import mapping, run_tables, tables
-from control_plane.adapters.db.columns import Documents, texts_given
+from control_plane.adapters.db.columns import KEY, Documents, texts_given
 from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.mapping import Mapped
 from control_plane.domain.bundle import Bundle, BundleStatus
@@ -43,6 +43,7 @@ from control_plane.domain.deployment import DeploymentKind
 from control_plane.domain.engine import Operation
 from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import BlockedOn, Run, RunStatus
+from control_plane.domain.tenant import TenantStatus
 from control_plane.ports.rows import EnvelopeHistory, IdempotencyRecord, Newest, PlacedRun
 
 T = TypeVar("T")
@@ -174,6 +175,14 @@ _SLICES: Final = _slices()
 _FORGET_CALLS: Final = _forget_calls()
 _PLACED_RUNS: Final = _placed_runs()
 _ENVELOPE: Final = _envelope()
+_LIVE_TENANTS: Final = (
+    select(tables.tenant.c.id, tables.tenant.c.slug)
+    .where(
+        tables.tenant.c.domain == bindparam("domain", type_=KEY),
+        tables.tenant.c.status != TenantStatus.DEPROVISIONED,
+    )
+    .order_by(tables.tenant.c.id)
+)
 
 
 def _placed_run(row: Row[Any]) -> PlacedRun:
@@ -292,6 +301,12 @@ class SqlQueries:
             rows = self._connection.execute(_SLICES, {"hubs": list(hub_ids)})
             found: dict[str, int] = {str(hub): int(count) for hub, count in rows}
         return {hub_id: found.get(hub_id, 0) for hub_id in hub_ids}
+
+    def live_tenants(self, domain: str) -> Mapping[str, str]:
+        """Return the slugs of a company's tenants that are not deprovisioned, by id."""
+        with translated():
+            rows = self._connection.execute(_LIVE_TENANTS, {"domain": domain})
+            return {str(tenant_id): str(slug) for tenant_id, slug in rows}
 
     def envelope(self, provider: str, envelope_id: str, *, refusals: int) -> EnvelopeHistory:
         """Return what became of an envelope before, with at most so many refusals."""
