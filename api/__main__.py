@@ -6,12 +6,14 @@ import gc
 import os
 import sys
 import threading
+import time
 from typing import Final
 
 from api.app import create_app
 from api.auth import Identity
 from api.claims import PERSON_EVIDENCE, TokenRules
 from api.dependencies import Shared
+from api.edge import Traffic
 from api.recent import Readiness
 from api.server import STOP_SECONDS, listen, server_of
 from api.streams import Streams
@@ -27,8 +29,10 @@ from control_plane.workflows.core import Caller
 
 REPORT_SECONDS: Final = 15.0  # between looks whether refusals were suppressed
 ENTRIES_PER_LOOK: Final = 5_000  # about half a second of work
-WATCH_SHARE: Final = 0.2  # of the time, while logs are verified: requests have the rest
-LONGEST_PAUSE_SECONDS: Final = 1.0  # of the verification, in which it keeps its transaction open
+WATCH_SHARE: Final = 0.2  # of the time, while logs are verified and nobody waits for an answer
+# of the verification, while somebody waits for an answer; it keeps its transaction open
+LONGEST_PAUSE_SECONDS: Final = 1.0
+_LOOK_AGAIN_SECONDS: Final = 0.01
 # how long a thread that computes may keep the others from going on: the one that verifies logs
 # would do so after each answer of the database, several times in a request
 SWITCH_SECONDS: Final = 0.0005
@@ -67,7 +71,7 @@ def main() -> int:
     gc.freeze()
     stopping = threading.Event()
     reporter = threading.Thread(
-        target=_report, args=(parts, stopping), name="refusals", daemon=True
+        target=_report, args=(parts, shared.traffic, stopping), name="refusals", daemon=True
     )
     reporter.start()
     server.run(sockets)
@@ -76,7 +80,7 @@ def main() -> int:
     return 0 if server.started else 5
 
 
-def _report(parts: Parts, stopping: threading.Event) -> None:
+def _report(parts: Parts, traffic: Traffic, stopping: threading.Event) -> None:
     """Record what was suppressed also when no more refusals come, and when the process ends.
 
     The same thread verifies what was added to the audit logs, and records at the start which rules
@@ -92,7 +96,7 @@ def _report(parts: Parts, stopping: threading.Event) -> None:
         except Exception as error:  # noqa: BLE001 - this thread also watches the audit logs
             log.warning("refusals.not_reported", error=_code(error))
         if not is_over:
-            _look_at_logs(parts, stopping)
+            _look_at_logs(parts, traffic, stopping)
 
 
 def _tell_rules(parts: Parts) -> bool:
@@ -108,11 +112,19 @@ def _code(error: Exception) -> str:
     return error.code if isinstance(error, DomainError) else type(error).__name__
 
 
-def _look_at_logs(parts: Parts, stopping: threading.Event) -> None:
+def let_requests_go_first(seconds: float, traffic: Traffic, stopping: threading.Event) -> None:
+    """Pause after so many seconds of computing, which make each request wait: at most a second."""
+    longest = time.monotonic() + LONGEST_PAUSE_SECONDS
+    stopping.wait(min(seconds * (1 / WATCH_SHARE - 1), LONGEST_PAUSE_SECONDS))
+    while traffic.waiting and time.monotonic() < longest and not stopping.is_set():
+        stopping.wait(_LOOK_AGAIN_SECONDS)
+
+
+def _look_at_logs(parts: Parts, traffic: Traffic, stopping: threading.Event) -> None:
     """Verify what was added to the logs; a fault is logged when it is first seen."""
 
     def pause(seconds: float) -> None:
-        stopping.wait(min(seconds * (1 / WATCH_SHARE - 1), LONGEST_PAUSE_SECONDS))
+        let_requests_go_first(seconds, traffic, stopping)
 
     before = parts.trail.first_fault()
     try:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
 from api.dependencies import Shared
-from api.edge import BODY_SECONDS, Edge
+from api.edge import BODY_SECONDS, Edge, Traffic
 from api.routes import accounts, approvals, audit, bundles, health, hubs, provisioning, runs
 from api.schemas.problems import Problem
 
@@ -84,6 +84,7 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     for module in (provisioning, hubs, accounts, runs, approvals, bundles, audit, health):
         app.include_router(module.router)
     errors.install(app)
-    app.add_middleware(Edge, body_seconds=body_seconds)
+    traffic = shared.traffic if shared is not None else Traffic()
+    app.add_middleware(Edge, traffic=traffic, body_seconds=body_seconds)
     app.add_middleware(Rehearsal)
     return app

@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth import Identity
 from api.claims import TokenRefused
+from api.edge import Traffic
 from api.figures import figures_of
 from api.recent import Recent
 from api.streams import Streams
@@ -49,6 +50,7 @@ class Shared:
     page_key: bytes
     readiness: Callable[[], dict[str, str]]
     background: Callable[[], dict[str, str]] = dict  # parts that requests do without
+    traffic: Traffic = field(default_factory=Traffic)
     notice: str = ""  # what every answer announces
     streams: Streams = field(default_factory=Streams)
     figures: Recent[str] = field(init=False)

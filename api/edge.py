@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -32,6 +33,13 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
+@dataclass
+class Traffic:
+    """How many requests wait for their answer now; one whose answer has begun does not."""
+
+    waiting: int = 0  # only the thread of the event loop changes it
+
+
 class Edge:
     """Request id, size limit, clean addresses, security headers and one log line per request.
 
@@ -43,9 +51,11 @@ class Edge:
         self,
         app: Callable[[Scope, Receive, Send], Awaitable[None]],
         *,
+        traffic: Traffic,
         body_seconds: float = BODY_SECONDS,
     ) -> None:
         self._app = app
+        self._traffic = traffic
         self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,10 +68,13 @@ class Edge:
         request_id = given if _REQUEST_ID.match(given) else f"rq-{secrets.token_hex(8)}"
         scope.setdefault("state", {})["request_id"] = request_id
         started, status = time.monotonic(), 0
+        self._traffic.waiting += 1
 
         async def answer(message: MutableMapping[str, Any]) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
+                if not status:
+                    self._traffic.waiting -= 1
                 status = message["status"]
                 extra = [*_SECURITY, (b"x-request-id", request_id.encode())]
                 message["headers"] = [*message["headers"], *extra]
@@ -75,6 +88,8 @@ class Edge:
                 raise
             await errors.of_fact(Request(scope), DomainError())(scope, receive, answer)
         finally:
+            if not status:
+                self._traffic.waiting -= 1
             log.info(
                 "request.answered", method=scope["method"], path=scope["path"], status=status,
                 request_id=request_id, ms=round((time.monotonic() - started) * 1000, 1),

@@ -171,7 +171,7 @@ LISTS: Final = (
     Look(name="tenants of the token", path="/v1/tenants?limit=50", is_limited=True),
     Look(name="tenants, next page", path="/v1/tenants?limit=50", next_page=True),
     Look(name="tenants by status", path="/v1/tenants?limit=20&status=pending"),
-    Look(name="tenants by a rare status", path="/v1/tenants?limit=50&status=failed"),
+    Look(name="tenants by a status of none", path="/v1/tenants?limit=50&status=mode_conflict"),
     Look(name="tenants by domain", path="/v1/tenants?domain=bench-k7.example.com"),
     Look(name="tenants by contract", path="/v1/tenants?contract_id=c-k7"),
     Look(name="tenants by envelope", path="/v1/tenants?envelope_id=e-k7"),
@@ -198,7 +198,7 @@ LISTS: Final = (
     Look(name="events by action", role=_AUDITOR,
          path="/v1/tenants/{tenant}/audit/events?limit=10&action=run.verified"),
     Look(name="events of the platform", role=Role.PLATFORM_AUDITOR,
-         path="/v1/audit/platform/events?limit=50"),
+         path="/v1/audit/platform/events?limit=10"),
 )  # fmt: skip
 
 
