@@ -1,12 +1,14 @@
-"""Figures of one run of ``make bench``: each with its target, as a table and as JSON."""
+"""Figures of ``make bench``: each with its target, as a table and as JSON."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 
@@ -44,14 +46,29 @@ class Figure:
         return f"{self.name:58}{value:>8} {self.unit:8}{target:16}{verdict:8}{self.detail}".rstrip()
 
 
-def write(path: Path, figures: Sequence[Figure]) -> None:
-    """Write the figures with what they were measured on; nothing names the machine."""
-    content = {
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "figures": [{**asdict(figure), "missed": figure.is_missed} for figure in figures],
-    }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+def write(path: Path, measured: Mapping[str, Sequence[Figure]]) -> None:
+    """Write the figures of areas with what they were measured on; other areas stay as they are.
+
+    Nothing names the machine.
+    """
+    areas = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for area, figures in measured.items():
+        areas[area] = {
+            "date": datetime.now(UTC).date().isoformat(),
+            "commit": _commit(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "figures": [{**asdict(figure), "missed": figure.is_missed} for figure in figures],
+        }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(areas, indent=1) + "\n", encoding="utf-8")
+
+
+def _commit() -> str:
+    """Return the commit that was measured, marked when the tree has other changes."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip()
 
 
 def median_and_range(values: Sequence[float]) -> str:
