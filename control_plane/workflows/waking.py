@@ -1,7 +1,7 @@
-"""Waking what waits: slices for a Hub with room, deployments for an account or an end of holds.
+"""Waking what waits: for room on a Hub, for an account, for the release of a hold.
 
 A transaction that finds no room takes the same name (``serialize_on``) as one that makes room, so
-that neither misses the other.
+that neither misses the other. For holds that is the lock of their owner.
 """
 
 from __future__ import annotations
