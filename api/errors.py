@@ -48,6 +48,8 @@ STATUS: Final[dict[str, int]] = {
     "run_in_progress": 409,
     "hub_unavailable": 409,
     "no_account": 409,
+    "on_hold": 409,
+    "needs_another_person": 403,
     "plan_out_of_date": 409,
     "plan_moved": 409,
     "separation_of_duties": 403,

@@ -26,6 +26,7 @@ from control_plane.domain.engine import (
 )
 from control_plane.domain.evaluation import Evaluation, Violation
 from control_plane.domain.evidence import Evidence
+from control_plane.domain.hold import Applying, Hold, HoldKind
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import Run, RunEvent, RunKind, RunStatus
@@ -100,6 +101,16 @@ class Entities:
             "capacity": 10, "status": HubStatus.REQUESTED, "created_at": now, "updated_at": now,
         }  # fmt: skip
         return Hub(**self._facts(facts, changes))
+
+    def hold(self, owner: Tenant | Hub, **changes: Any) -> Hold:
+        is_tenant = isinstance(owner, Tenant)
+        facts = {
+            "id": self.ids.new("hold"), "tenant_id": owner.id if is_tenant else None,
+            "hub_id": None if is_tenant else owner.id, "kind": HoldKind.LEGAL,
+            "applying": Applying.STOPS, "reason": "a court asked for it", "placed_by": ASKER,
+            "placers": (ASKER, "asks"), "placed_at": self.clock.now(),
+        }  # fmt: skip
+        return Hold(**self._facts(facts, changes))
 
     def account(self, **changes: Any) -> Account:
         facts = {

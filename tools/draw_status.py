@@ -95,6 +95,8 @@ def _step(rule: Rule) -> str:
     step = f"`{rule.step.kind}`"
     if rule.step.end is not None:
         step += f" `{rule.step.end}`"
+    if rule.step.on is not None:
+        step += f" on `{rule.step.on}`"
     if rule.step.kind is StepKind.WAIT:
         step += " for " + ", ".join(sorted(rule.step.wakers))
     return f"| {', '.join(statuses)} | {', '.join(when)} | {step} | {rule.because} |"

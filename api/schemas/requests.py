@@ -255,6 +255,20 @@ class TenantChange(Body):
         return self.facts.model_dump(mode="json", exclude_unset=True)
 
 
+class Hold(Body):
+    """A hold; `applying` says whether an apply that began before it finishes or stops."""
+
+    kind: Literal["legal", "compliance", "safety", "pause"]
+    applying: Literal["finishes", "stops"] = "finishes"
+    reason: Reason
+
+
+class HoldRelease(Body):
+    """The release of a hold."""
+
+    reason: Reason
+
+
 class Hub(Body):
     """A shared Hub to be built; ``capacity`` counts slices.
 

@@ -170,6 +170,7 @@ class HubView(View):
     capacity: int
     slices: int
     status: HubStatus
+    hold: bool
     run_id: str | None
     outputs: dict[str, Any]
     created_at: datetime

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from control_plane.cli import output
+from control_plane.cli import holds, output
 from control_plane.cli.client import ENDED, from_environment, segment
 from control_plane.cli.errors import FAILED, REFUSED, USAGE, ctrl_c_ends_at_once
 from control_plane.cli.plans import show_plan
@@ -18,7 +18,7 @@ from control_plane.cli.refusing import Json, refuse
 
 Brief = Annotated[bool, typer.Option("--brief", help="Omit the values.")]
 Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="Maximum number of items.")]
-TENANT = ("id", "slug", "mode", "region", "status", "waiting_on")
+TENANT = ("id", "slug", "mode", "region", "status", "waiting_on", "hold")
 TENANTS = ("slug", "mode", "region", "status", "waiting_on", "id")
 RUN = ("id", "stack", "kind", "status", "blocked_on", "requested_at")
 RUNS = ("id", "kind", "status+blocked_on", "stack", "requested_at")
@@ -30,6 +30,12 @@ tenant = typer.Typer(no_args_is_help=True, help="Tenants.")
 hub = typer.Typer(no_args_is_help=True, help="Shared Hubs.")
 run = typer.Typer(no_args_is_help=True, help="Runs, their plans and progress.")
 approval = typer.Typer(no_args_is_help=True, help="Approvals and decisions.")
+tenant.command("hold")(holds.hold_tenant)
+tenant.command("holds")(holds.list_tenant_holds)
+tenant.command("release")(holds.release_hold)
+hub.command("hold")(holds.hold_hub)
+hub.command("holds")(holds.list_hub_holds)
+hub.command("release")(holds.release_hold)
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -205,7 +211,7 @@ def list_hubs(limit: Most = 50, as_json: Json = False) -> None:
 def show_hub(hub_id: str, as_json: Json = False) -> None:
     """Show a Hub."""
     found = from_environment().get(f"/v1/hubs/{segment(hub_id)}")
-    fields = ("id", "region", "cell", "slices", "capacity", "status", "outputs")
+    fields = ("id", "region", "cell", "slices", "capacity", "status", "hold", "outputs")
     output.show(found, as_json=as_json, fields=fields)
 
 

@@ -140,6 +140,15 @@ _REQUESTS: Final = (
     _schema("rules.loaded", "A rules document took effect.", document=_T),
 )  # fmt: skip
 
+_HOLDS: Final = (
+    _schema("hold.placed", "A hold was placed on a tenant or a Hub: nothing begins to be applied.",
+            kind=_T, applying=_T),
+    _schema("hold.released", "A hold was released; `standing` counts those that still stand.",
+            kind=_T, standing=_I),
+    _schema("hold.refused", "The placing or the release of a hold was refused.",
+            stages=_DENIED, wanted=_T, kind=_T),
+)  # fmt: skip
+
 _PLATFORM: Final = (
     _schema("database.upgraded", "A worker found the database upgraded to another schema.",
             revision=_T, previous_revision=_T),
@@ -273,7 +282,7 @@ _SECURITY: Final = (
 ACTIONS: Final[Mapping[str, ActionSchema]] = MappingProxyType(
     {
         schema.name: schema
-        for group in (_REQUESTS, _PLATFORM, _RUNS, _DECISIONS, _BUNDLES, _SECURITY)
+        for group in (_REQUESTS, _HOLDS, _PLATFORM, _RUNS, _DECISIONS, _BUNDLES, _SECURITY)
         for schema in group
     }
 )

@@ -216,6 +216,23 @@ class NoAccount(DomainError):
     remedy = "Add one with `tenantctl account add`; the run continues automatically."
 
 
+# --- holds ------------------------------------------------------------------------------------
+class OnHold(DomainError):
+    """A hold stands, so that nothing is applied; `holds` names those that stand."""
+
+    code = "on_hold"
+    title = "A hold stands, so nothing is applied"
+    remedy = "Wait until every hold is released; the run continues automatically."
+
+
+class NeedsAnotherPerson(DomainError):
+    """The hold is not released by a machine, or by somebody who stands behind its placing."""
+
+    code = "needs_another_person"
+    title = "This hold is released by another person than the one who placed it"
+    remedy = "Ask another person with the role platform_admin."
+
+
 # --- plans and decisions ----------------------------------------------------------------------
 class PlanOutOfDate(DomainError):
     """The decision quotes another digest than that of the waiting plan."""

@@ -33,6 +33,7 @@ class Hub:
     cell: str
     capacity: int
     status: HubStatus
+    hold: bool = False
     outputs: Mapping[str, Any] = field(default_factory=dict)
     requesters: tuple[str, ...] = ()
     created_at: datetime

@@ -32,6 +32,14 @@ class ApprovalFact(StrEnum):
     GIVEN = "given"
 
 
+class HoldFact(StrEnum):
+    """What the holds that stand on the run's owner let an apply do; the strictest one counts."""
+
+    NONE = "none"  # no hold stands
+    FINISHES = "finishes"  # what began to apply before goes on, nothing else begins
+    STOPS = "stops"
+
+
 class EvidenceFact(StrEnum):
     """What the verification of this run found."""
 
@@ -70,6 +78,7 @@ class RunFacts:
     approval: ApprovalFact = ApprovalFact.NOT_NEEDED
     late: bool = False
     moved: bool = False
+    hold: HoldFact = HoldFact.NONE
     obstacle: BlockedOn | None = None
     error: ErrorFact = ErrorFact.NONE
     evidence: EvidenceFact = EvidenceFact.NONE
@@ -87,7 +96,7 @@ class StepKind(StrEnum):
     APPROVE = "approve"  # the approval rules need no decision, or it was given
     APPLY = "apply"  # or resume an interrupted apply
     VERIFY = "verify"
-    BLOCK = "block"  # wait for the obstacle that was found
+    BLOCK = "block"  # wait for the obstacle that was found, or for what the step names
     RETRY_LATER = "retry_later"
     END = "end"
 
@@ -101,15 +110,20 @@ class Waker(StrEnum):
     TIMER = "timer"
     HUB_READY = "hub_ready"
     ACCOUNT_ADDED = "account_added"
+    HOLD_RELEASED = "hold_released"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step. ``end`` is the status that END gives the run."""
+    """One step. ``end`` is the status that END gives the run.
+
+    ``on`` is what BLOCK waits for, where the table says that and not what the turn ran into.
+    """
 
     kind: StepKind
     end: RunStatus | None = None
     wakers: frozenset[Waker] = frozenset()
+    on: BlockedOn | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +169,9 @@ def _blocked(on: BlockedOn, because: str, *wakers: Waker) -> Rule:
     )  # fmt: skip
 
 
+# what a turn can run into; that a hold stands is a fact of its own
+_OBSTACLES: Final = frozenset(BlockedOn) - {BlockedOn.HOLD}
+_HELD: Final = Step(kind=_K.BLOCK, on=BlockedOn.HOLD)
 _YES: Final = frozenset({True})
 _NO: Final = frozenset({False})
 
@@ -167,6 +184,9 @@ RULES: Final[tuple[Rule, ...]] = (
          step=_end(_S.CANCELED), because="Somebody canceled it, and no engine is working on it."),
     Rule(statuses=_one(_S.AWAITING_APPROVAL, _S.APPROVED, _S.APPLYING), when={"late": _YES},
          step=_end(_S.EXPIRED), because="It was not started, or not resumed, in time."),
+    Rule(statuses=_one(_S.BLOCKED), when={"blocked_on": _one(BlockedOn.HOLD), "late": _YES},
+         step=_end(_S.EXPIRED),
+         because="A hold stood until its approval expired; a retry makes a new plan."),
     # --- blocked ------------------------------------------------------------------------------
     _blocked(BlockedOn.HUB_UNAVAILABLE, "No Hub in the region has capacity left.", Waker.HUB_READY),
     _blocked(BlockedOn.NO_ACCOUNT, "The account pool has no free account.",
@@ -177,6 +197,8 @@ RULES: Final[tuple[Rule, ...]] = (
              Waker.RETRY),
     _blocked(BlockedOn.STATE_MOVED, "The approval no longer matches; a retry makes a new plan.",
              Waker.RETRY),
+    _blocked(BlockedOn.HOLD, "A hold stands; the run continues when the last one is released.",
+             Waker.HOLD_RELEASED),
     # --- what this turn ran into --------------------------------------------------------------
     Rule(statuses=_one(_S.VERIFYING), when={"evidence": _one(EvidenceFact.FAILED)},
          step=_end(_S.ERRORED), because="A check of the verification failed."),
@@ -191,7 +213,7 @@ RULES: Final[tuple[Rule, ...]] = (
          step=Step(kind=_K.RETRY_LATER), because="The same call may succeed later."),
     Rule(statuses=_one(_S.APPROVED, _S.APPLYING), when={"moved": _YES},
          step=Step(kind=_K.BLOCK), because="A part of the approved plan has changed."),
-    Rule(statuses=ACTIVE, when={"obstacle": frozenset(BlockedOn)},
+    Rule(statuses=ACTIVE, when={"obstacle": _OBSTACLES},
          step=Step(kind=_K.BLOCK), because="An obstacle prevents the next engine call."),
     # --- the way of a run ---------------------------------------------------------------------
     Rule(statuses=_one(_S.REQUESTED), step=Step(kind=_K.PLACE),
@@ -214,6 +236,11 @@ RULES: Final[tuple[Rule, ...]] = (
          because="It waits for decisions; a timer expires it."),
     Rule(statuses=_one(_S.APPLYING), when={"plan": _one(PlanFact.EMPTY)},
          step=Step(kind=_K.VERIFY), because="Nothing of the approved plan remains."),
+    Rule(statuses=_one(_S.APPROVED), when={"hold": _one(HoldFact.FINISHES, HoldFact.STOPS)},
+         step=_HELD, because="A hold stands: nothing begins to be applied."),
+    Rule(statuses=_one(_S.APPLYING), when={"hold": _one(HoldFact.STOPS)},
+         step=_HELD,
+         because="A hold stands that stops what began before it: it is not resumed."),
     Rule(statuses=_one(_S.APPROVED, _S.APPLYING), step=Step(kind=_K.APPLY),
          because="The approved plan is applied, or what remains of it."),
     Rule(statuses=_one(_S.VERIFYING), when={"evidence": _one(EvidenceFact.NONE)},

@@ -48,6 +48,7 @@ class BlockedOn(StrEnum):
     FOREIGN_LOCK = "foreign_lock"
     PENDING_UNRESOLVED = "pending_unresolved"
     STATE_MOVED = "state_moved"
+    HOLD = "hold"
 
 
 NEXT_ACTION: Final[Mapping[BlockedOn, str]] = {
@@ -56,6 +57,7 @@ NEXT_ACTION: Final[Mapping[BlockedOn, str]] = {
     BlockedOn.FOREIGN_LOCK: "retry",  # a timer looks again as well
     BlockedOn.PENDING_UNRESOLVED: "retry",
     BlockedOn.STATE_MOVED: "retry",  # a fresh plan supersedes this run
+    BlockedOn.HOLD: "wait",  # goes on by itself when the hold is released
 }
 
 _S = RunStatus
@@ -83,7 +85,7 @@ RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
     _S.ERRORED: frozenset(),
     _S.BLOCKED: frozenset(
         {_S.REQUESTED, _S.PLANNING, _S.APPROVED, _S.APPLYING, _S.VERIFYING, _S.SUPERSEDED,
-         _S.CANCELED, _S.ERRORED}
+         _S.CANCELED, _S.EXPIRED, _S.ERRORED}
     ),
 }  # fmt: skip
 # a run that only looks: it plans and applies nothing, so that nobody approves it

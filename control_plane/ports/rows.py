@@ -14,6 +14,7 @@ from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
+from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan, PlanHead
 from control_plane.domain.rules import LoadedDocument
@@ -264,6 +265,7 @@ class UnitOfWork(Protocol):
     requests: Repository[ProvisioningRequest]
     refusals: Repository[RefusedRequest]
     hubs: Repository[Hub]
+    holds: Repository[Hold]
     accounts: Repository[Account]
     deployments: Repository[Deployment]
     specs: Repository[DeploymentSpec]

@@ -12,6 +12,7 @@ from control_plane.domain.timers import TimerKind
 from control_plane.services.bundles import get_bundle, taken_up
 from control_plane.services.permission import refused
 from control_plane.workflows.core import Act, Core
+from control_plane.workflows.holding import clocks_stand_still
 from control_plane.workflows.owners import sync_tenant
 from control_plane.workflows.recording import record, record_bundle
 
@@ -176,7 +177,7 @@ def download_by_link(
     link = act.uow.links.get(link_id, lock=True)
     # a link that somebody made up costs one look, and not one for each thing that it names
     bundle = act.uow.bundles.get(bundle_id) if link is not None else None
-    reason = _link_fault(act.core, link, bundle, secret)
+    reason = _link_fault(act, link, bundle, secret)
     if reason or link is None or bundle is None:
         # a stranger who names a bundle or a link has no business in the log of its tenant
         is_real = reason not in {"unknown", "wrong_secret"}
@@ -197,18 +198,25 @@ def download_by_link(
     return download
 
 
-def _link_fault(core: Core, link: DownloadLink | None, bundle: Bundle | None, secret: str) -> str:
+def _link_fault(act: Act, link: DownloadLink | None, bundle: Bundle | None, secret: str) -> str:
     if link is None or bundle is None or link.bundle_id != bundle.id:
         return "unknown"
     if hashlib.sha256(secret.encode()).hexdigest() != link.token_hash:
         return "wrong_secret"
     if link.revoked_at is not None:
         return "revoked"
-    if core.clock.now() >= link.expires_at:
+    if _has_expired(act, link, bundle):
         return "expired"
     if bundle.status not in {BundleStatus.HANDED_OVER, BundleStatus.APPLIED}:
         return str(bundle.status)
     return ""
+
+
+def _has_expired(act: Act, link: DownloadLink, bundle: Bundle) -> bool:
+    """Tell whether a link's date has passed; it does not while some holds stand."""
+    return act.now() >= link.expires_at and not clocks_stand_still(
+        act.uow, act.uow.tenants.need(bundle.tenant_id)
+    )
 
 
 def download_as_architect(

@@ -84,14 +84,19 @@ def _store(act: Act, region: str, cell: str, capacity: int) -> tuple[Hub, Run]:
     return hub, run
 
 
-def get_hub(act: Act, hub_id: str) -> HubDetails:
-    """Return a Hub. Raises ``NotFound``."""
+def find_hub(act: Act, hub_id: str) -> Hub:
+    """Return a Hub alone. Raises ``NotFound``."""
     require_role(act, *READERS, wanted="hubs.read")
     require_visibility(act, None, wanted="hubs.read")
     hub = act.uow.hubs.get(hub_id)
     if hub is None:
         raise NotFound("there is no such Hub")
-    return _details(act, [hub])[0]
+    return hub
+
+
+def get_hub(act: Act, hub_id: str) -> HubDetails:
+    """Return a Hub. Raises ``NotFound``."""
+    return _details(act, [find_hub(act, hub_id)])[0]
 
 
 def list_hubs(act: Act, *, limit: int, before: str | None) -> list[HubDetails]:

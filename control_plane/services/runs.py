@@ -38,6 +38,8 @@ FAILED = frozenset(
     {RunStatus.ERRORED, RunStatus.CANCELED, RunStatus.EXPIRED, RunStatus.REJECTED,
      RunStatus.POLICY_FAILED}
 )  # fmt: skip
+# what only others clear: there is nothing to retry until then
+_NEVER_RETRIED = frozenset({BlockedOn.HUB_UNAVAILABLE, BlockedOn.HOLD})
 _WAYS_TO_SAY = {"cancel": "canceled", "retry": "retried"}
 
 
@@ -74,7 +76,7 @@ def _possible(run: Run) -> list[str]:
 
 
 def _waits_for_retry(run: Run) -> bool:
-    return run.status is RunStatus.BLOCKED and run.blocked_on is not BlockedOn.HUB_UNAVAILABLE
+    return run.status is RunStatus.BLOCKED and run.blocked_on not in _NEVER_RETRIED
 
 
 def cancel_run(act: Act, run_id: str) -> Run:

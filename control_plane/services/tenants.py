@@ -11,6 +11,7 @@ from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import IllegalTransition, InvalidInput, NotFound
 from control_plane.domain.facts import CONTRACT_FACTS, Facts
+from control_plane.domain.hold import PLACERS
 from control_plane.domain.mode import Mode, ModeDecision, confirm, resolve
 from control_plane.domain.slug import is_slug
 from control_plane.domain.tenant import Tenant, TenantStatus
@@ -89,11 +90,14 @@ def deployments_of(act: Act, key: str) -> list[Deployment]:
 def allowed_actions(tenant: Tenant, actor: Actor) -> list[str]:
     """Return what somebody may ask of a tenant in its current status."""
     is_open = tenant.status is TenantStatus.MODE_CONFLICT
-    if is_open and actor.has(Role.SOLUTIONS_ARCHITECT):
-        return ["mode-decision"]
     is_ours = tenant.mode in {Mode.A, Mode.B}  # the customer applies what is in Mode C
     is_changeable = is_ours and tenant.status in CHANGEABLE_STATUS
-    return ["change"] if is_changeable and actor.has(*CHANGERS) else []
+    possible = {
+        "mode-decision": is_open and actor.has(Role.SOLUTIONS_ARCHITECT),
+        "change": is_changeable and actor.has(*CHANGERS),
+        "hold": actor.has(*PLACERS),
+    }
+    return [action for action, is_possible in possible.items() if is_possible]
 
 
 def decide_mode(

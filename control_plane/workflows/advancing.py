@@ -34,6 +34,7 @@ from control_plane.workflows.core import Act, Core
 from control_plane.workflows.ending import end_run, retry_later
 from control_plane.workflows.facts import Findings, Obstacle, facts_of
 from control_plane.workflows.gate import Gate, approve_by_rule, begin_verifying
+from control_plane.workflows.holding import on_hold
 from control_plane.workflows.moving import as_json, block_run, locked_run, move_run
 from control_plane.workflows.placing import place
 from control_plane.workflows.planning import ask_for_decision, keep_plan
@@ -127,6 +128,8 @@ def _do_in_rows(act: Act, findings: Findings, run: Run, deployment: Deployment, 
             return True
         case StepKind.ASK:
             ask_for_decision(act, run, deployment)
+        case StepKind.BLOCK if step.on is BlockedOn.HOLD:
+            block_run(act, run, BlockedOn.HOLD, on_hold(act.uow, deployment))
         case StepKind.BLOCK:
             if findings.obstacle is None:
                 raise LookupError(run.id)

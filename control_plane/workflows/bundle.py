@@ -14,6 +14,7 @@ from control_plane.ports.bundles import BuiltBundle, BundleOrder
 from control_plane.ports.engine import EngineEvent
 from control_plane.workflows.calling import patiently
 from control_plane.workflows.core import Act, Core
+from control_plane.workflows.holding import CHECKED_AGAIN, clocks_stand_still
 from control_plane.workflows.moving import as_json
 from control_plane.workflows.owners import sync_tenant
 from control_plane.workflows.recording import record_bundle
@@ -148,6 +149,9 @@ def expire_bundle(act: Act, bundle_id: str) -> None:
         return
     if bundle.expires_at > now:
         act.uow.timers.set(TimerKind.BUNDLE_EXPIRY, bundle.id, bundle.expires_at)
+        return
+    if clocks_stand_still(act.uow, act.uow.tenants.need(bundle.tenant_id)):
+        act.uow.timers.set(TimerKind.BUNDLE_EXPIRY, bundle.id, now + CHECKED_AGAIN)
         return
     act.uow.bundles.save(bundle.moved(BundleStatus.EXPIRED, now))
     record_bundle(act, "bundle.expired", bundle)

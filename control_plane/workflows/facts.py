@@ -20,6 +20,7 @@ from control_plane.domain.plan import Plan
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act
+from control_plane.workflows.holding import hold_fact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,7 @@ def facts_of(
         approval=_approval_fact(act, run, deployment, plan),
         late=_is_late(act, run),
         moved=moved,
+        hold=hold_fact(act.uow, run, deployment),
         obstacle=findings.obstacle.on if findings.obstacle else None,
         error=findings.error_fact,
         evidence=EvidenceFact.NONE

@@ -7,6 +7,7 @@ called.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from control_plane.domain.approval import ApprovalStatus
@@ -20,6 +21,7 @@ from control_plane.ports.engine import EngineCall, EnginePlan, GateAnswer
 from control_plane.workflows.calling import require_newest, write
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Findings, Obstacle, facts_of
+from control_plane.workflows.holding import hold_fact
 from control_plane.workflows.moving import close_approval, move_run
 from control_plane.workflows.planning import keep_plan, present_parts
 from control_plane.workflows.recording import record_run
@@ -49,9 +51,13 @@ class Gate:
     def _planned(self, act: Act, run: Run, engine_plan: EnginePlan) -> GateAnswer:
         """A first plan, in a call that may apply it at once."""
         run, deployment, plan = keep_plan(act, run, engine_plan)
-        step = next_step(facts_of(act, run, deployment, self._findings))
+        facts = facts_of(act, run, deployment, self._findings)
+        step = next_step(facts)
         if step.kind is StepKind.APPROVE:
             run = approve_by_rule(act, run, plan)
+            hold = hold_fact(act.uow, run, deployment)
+            step = next_step(replace(facts, status=run.status, hold=hold))
+        if step.kind is StepKind.APPLY:
             record_attempt(act, run, deployment, plan, self._call)
             return GateAnswer.PROCEED
         if step.kind is StepKind.VERIFY:

@@ -20,6 +20,7 @@ from control_plane.workflows.bundle import expire_bundle, fail_stale_build
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings, facts_of
+from control_plane.workflows.holding import CHECKED_AGAIN, clocks_stand_still, owner_of
 from control_plane.workflows.moving import (
     PHASE,
     enqueue,
@@ -127,8 +128,11 @@ def _run_details(act: Act, run_id: str) -> None:
     The plan's row with its digest stays, and so does what the audit log says. A run that could
     continue keeps everything.
     """
-    run, _ = locked_run(act.uow, run_id)
+    run, deployment = locked_run(act.uow, run_id)
     if run.status not in TERMINAL_RUN:
+        return
+    if clocks_stand_still(act.uow, owner_of(act.uow, deployment)):
+        act.uow.timers.set(TimerKind.RUN_DETAILS, run.id, act.now() + CHECKED_AGAIN)
         return
     act.uow.run_events.forget(run.id)
 

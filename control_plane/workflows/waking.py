@@ -1,16 +1,19 @@
-"""Waking what waits: slices for a Hub with room, deployments for an account.
+"""Waking what waits: for room on a Hub, for an account, for the release of a hold.
 
 A transaction that finds no room takes the same name (``serialize_on``) as one that makes room, so
-that neither misses the other.
+that neither misses the other. For holds that is the lock of their owner.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from control_plane.domain.deployment import DeploymentKind
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.run import BlockedOn, RunStatus
+from control_plane.domain.tenant import Tenant
 from control_plane.workflows.core import WORKER, Act
+from control_plane.workflows.holding import Owner
 from control_plane.workflows.moving import unblock
 
 ACCOUNT_POOL: Final = "account-pool"
@@ -48,6 +51,26 @@ def wake_for_account(act: Act) -> int:
     places = None if any(account.shared for account in free) else len(free)
     waiting = act.uow.queries.blocked_runs(BlockedOn.NO_ACCOUNT, limit=places)
     return sum(_wake(act, run_id) for run_id in waiting)
+
+
+def wake_for_release(act: Act, owner: Owner, *, is_free: bool) -> None:
+    """Let runs that a hold of an owner blocked continue; the owner is locked.
+
+    While other holds stand (not ``is_free``) they are checked again: these may allow more.
+    """
+    own = (
+        act.uow.deployments.find(tenant_id=owner.id)
+        if isinstance(owner, Tenant)
+        else act.uow.deployments.find(hub_id=owner.id, kind=DeploymentKind.HUB)
+    )
+    waiting = act.uow.runs.find(
+        deployment_id=tuple(each.id for each in own),
+        status=RunStatus.BLOCKED, blocked_on=BlockedOn.HOLD,
+    )  # fmt: skip
+    for found in waiting:
+        run = act.uow.runs.need(found.id, lock=True)
+        if run.blocked_on is BlockedOn.HOLD:
+            unblock(act.by(WORKER), run, action="run.unblocked" if is_free else None)
 
 
 def _wake(act: Act, run_id: str) -> bool:

@@ -171,6 +171,7 @@ def test_every_kind_of_row_comes_back_as_it_was(storage: Storage, make: Entities
     tenant = make.tenant(waiting_on=WaitingOn.OPS, mode="B", hold=True)
     contract = make.contract(tenant)
     hub = make.hub(outputs={"vpc": "vpc-1", "subnets": ["a", "b"], "none": None})
+    hold = make.hold(tenant)
     deployment = make.deployment(
         tenant, hub_id=hub.id, spec_number=2, applied_spec=1, is_unsettled=True,
         state_digest="sha256:1", outputs={"a": [1]},
@@ -187,7 +188,7 @@ def test_every_kind_of_row_comes_back_as_it_was(storage: Storage, make: Entities
     handover = make.handover(bundle)
     rows: dict[str, Any] = {
         "tenants": tenant, "contracts": contract, "requests": make.request(contract),
-        "refusals": make.refusal(), "hubs": hub,
+        "refusals": make.refusal(), "hubs": hub, "holds": hold,
         "deployments": deployment, "accounts": make.account(claimed_by=deployment.id),
         "specs": make.spec(deployment, 2, document={"a": {"b": [True, 1]}}, desired=Desired.ABSENT),
         "calls": make.call(run, outcome=CallOutcome.DIED, ended_at=make.clock.now()),

@@ -31,7 +31,8 @@ CATALOG = {
     "constraints": """
         SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
         FROM pg_constraint WHERE connamespace = 'public'::regnamespace
-            AND contype <> 'n'  -- named by the server in the order of creation; columns have them
+            -- not null is named by the server, and columns have it; triggers are only in the SQL
+            AND contype NOT IN ('n', 't')
         ORDER BY 1, 2""",
     "indexes": """
         SELECT tablename, indexname, indexdef

@@ -17,6 +17,7 @@ from control_plane.domain.next_step import (
     ApprovalFact,
     ErrorFact,
     EvidenceFact,
+    HoldFact,
     PlanFact,
     RunFacts,
     Step,
@@ -38,7 +39,8 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "approval": tuple(ApprovalFact),
     "late": (False, True),
     "moved": (False, True),
-    "obstacle": (None, *BlockedOn),
+    "hold": tuple(HoldFact),
+    "obstacle": (None, *(on for on in BlockedOn if on is not BlockedOn.HOLD)),
     "error": tuple(ErrorFact),
     "evidence": tuple(EvidenceFact),
 }
@@ -58,9 +60,10 @@ LEADS_TO = {
 def combinations(status: RunStatus, blocked_on: BlockedOn | None) -> Iterator[RunFacts]:
     """Yield all facts of a run in one status."""
     for values in itertools.product(*VALUES.values()):
-        yield RunFacts(
-            status=status, blocked_on=blocked_on, **dict(zip(VALUES, values, strict=True))
-        )
+        # millions of them: the attributes are set at once, as the initializer sets them
+        facts = object.__new__(RunFacts)
+        vars(facts).update(zip(VALUES, values, strict=True), status=status, blocked_on=blocked_on)
+        yield facts
 
 
 def hold(facts: RunFacts, step: Step) -> None:
@@ -69,6 +72,12 @@ def hold(facts: RunFacts, step: Step) -> None:
         assert not facts.moved
         assert not facts.late
         assert not facts.cancel_requested
+        assert facts.settled
+        may_finish = facts.status is S.APPLYING and facts.hold is HoldFact.FINISHES
+        assert facts.hold is HoldFact.NONE or may_finish
+    if step.on is BlockedOn.HOLD:  # nobody but the release of a hold wakes it then
+        assert facts.hold is not HoldFact.NONE
+        assert facts.status in {S.APPROVED, S.APPLYING}
         assert facts.settled
     if step.kind is K.APPROVE and facts.status is S.PLANNING:
         assert facts.approval is ApprovalFact.NOT_NEEDED
@@ -110,14 +119,14 @@ def test_every_combination_has_one_step_and_none_is_stuck(
         else:
             for leads_to in LEADS_TO.get(step.kind, set()):
                 assert leads_to in RUN_TRANSITIONS[status], because
-    assert sum(count for _, count in found.values()) == 2**7 * 3 * 4 * 6 * 4 * 3
+    assert sum(count for _, count in found.values()) == 2**7 * 3 * 4 * 3 * 6 * 4 * 3
 
 
 def test_the_number_of_combinations() -> None:
     each = 1
     for values in VALUES.values():
         each *= len(values)
-    assert each * len(PLACES) == 2_101_248
+    assert each * len(PLACES) == 6_635_520
 
 
 def test_every_rule_decides_something() -> None:
@@ -138,6 +147,14 @@ WAY = [
     (RunFacts(status=S.APPLYING, plan=PlanFact.CHANGES, settled=False), K.SETTLE),
     (RunFacts(status=S.APPLYING, plan=PlanFact.CHANGES), K.APPLY),
     (RunFacts(status=S.APPLYING, plan=PlanFact.EMPTY), K.VERIFY),
+    (RunFacts(status=S.PLANNING, hold=HoldFact.STOPS), K.PLAN),
+    (RunFacts(status=S.APPROVED, hold=HoldFact.FINISHES), K.BLOCK),
+    (RunFacts(status=S.APPLYING, hold=HoldFact.FINISHES), K.APPLY),
+    (RunFacts(status=S.APPLYING, hold=HoldFact.STOPS), K.BLOCK),
+    (RunFacts(status=S.APPLYING, hold=HoldFact.STOPS, plan=PlanFact.EMPTY), K.VERIFY),
+    (RunFacts(status=S.VERIFYING, hold=HoldFact.STOPS), K.VERIFY),
+    (RunFacts(status=S.BLOCKED, blocked_on=BlockedOn.HOLD), K.WAIT),
+    (RunFacts(status=S.BLOCKED, blocked_on=BlockedOn.HOLD, late=True), K.END),
     (RunFacts(status=S.VERIFYING, plan=PlanFact.CHANGES), K.VERIFY),
     (RunFacts(status=S.VERIFYING, error=ErrorFact.TRANSIENT), K.RETRY_LATER),
     (RunFacts(status=S.VERIFYING, obstacle=BlockedOn.STATE_MOVED), K.BLOCK),

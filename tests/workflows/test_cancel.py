@@ -14,10 +14,11 @@ import pytest
 from control_plane.domain.actor import Role
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.errors import IllegalTransition
+from control_plane.domain.hold import HoldKind
 from control_plane.domain.hub import HubStatus
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.domain.tenant import TenantStatus
-from control_plane.services import accounts, approvals, hubs, runs
+from control_plane.services import accounts, approvals, holds, hubs, runs
 from control_plane.services.performing import perform
 from control_plane.workflows.releasing import calls_to_stop
 from control_plane.workflows.timers import fire_due
@@ -60,6 +61,10 @@ class Canceled:
     def go(self) -> None:
         """Request the run and go as far as it goes; people approve what waits for them."""
         self.request()
+        self.proceed()
+
+    def proceed(self) -> None:
+        """Go as far as the run goes; people approve what waits for them."""
         self.world.work()
         if self.run.status is RunStatus.AWAITING_APPROVAL:
             self.world.approve(self.run_id, OTTO)
@@ -347,12 +352,28 @@ def state_moved(canceled: Canceled) -> Callable[[], object]:
     return lambda: None
 
 
+def held(canceled: Canceled) -> Callable[[], object]:
+    core, reason = canceled.world.core, "somebody asked for it"
+    canceled.request()
+    tenant_id = canceled.run.tenant_id
+    if tenant_id is None:
+        hub_id = list(canceled.world.rows("hub"))[-1]
+        hold = perform(core, OPS, holds.place_on_hub, hub_id, kind=HoldKind.PAUSE, reason=reason)
+    else:
+        hold = perform(
+            core, OPS, holds.place_on_tenant, tenant_id, kind=HoldKind.PAUSE, reason=reason
+        )
+    canceled.proceed()
+    return lambda: perform(core, OPS, holds.release_hold, hold.id, reason=reason)
+
+
 BLOCKED: Final = [
     (BlockedOn.HUB_UNAVAILABLE, "slice", no_room),
     *((BlockedOn.NO_ACCOUNT, mode, no_account) for mode in PEOPLE_DECIDE),
     *((BlockedOn.FOREIGN_LOCK, mode, foreign_lock) for mode in MODES),
     *((BlockedOn.PENDING_UNRESOLVED, mode, pending_unresolved) for mode in MODES),
     *((BlockedOn.STATE_MOVED, mode, state_moved) for mode in PEOPLE_DECIDE),
+    *((BlockedOn.HOLD, mode, held) for mode in MODES),
 ]
 
 

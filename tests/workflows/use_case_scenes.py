@@ -10,6 +10,7 @@ from control_plane.domain.actor import Role
 from control_plane.domain.errors import (
     DomainError,
 )
+from control_plane.domain.hold import HoldKind
 from control_plane.domain.run import BlockedOn
 from control_plane.services import (
     accounts,
@@ -18,6 +19,7 @@ from control_plane.services import (
     bundles,
     changes,
     handovers,
+    holds,
     hubs,
     operating_stacks,
     provisioning,
@@ -82,6 +84,14 @@ class Scene(World):
         bundle_id = self.bundle(upto="accepted")
         perform(self.core, ARCHITECT, bundles.build_bundle, bundle_id)
         return bundle_id
+
+    def legal_hold(self, tenant_id: str, who: Caller = OPS) -> str:
+        """Place a legal hold on a tenant and return its id."""
+        placed = perform(
+            self.core, who, holds.place_on_tenant, tenant_id,
+            kind=HoldKind.LEGAL, reason="a court asked for it",
+        )  # fmt: skip
+        return placed.id
 
     def receipt(self, bundle_id: str) -> dict[str, Any]:
         """Return the receipt of a bundle's apply."""
@@ -309,6 +319,48 @@ def change(who: Caller = AUTOMATION, **facts: Any) -> Prepare:
         return lambda: perform(
             scene.core, who, changes.request_change, tenant_id, facts=facts, reason="it grows"
         )
+
+    return prepare
+
+
+def hold(who: Caller = OPS, reason: str = "a court asked for it") -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        tenant_id = scene.waiting_b().tenant_id
+        return lambda: perform(
+            scene.core, who, holds.place_on_tenant, tenant_id,
+            kind=HoldKind.LEGAL, reason=reason,
+        )  # fmt: skip
+
+    return prepare
+
+
+def hold_hub(who: Caller = OPS) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        hub_id = scene.ready_hub()
+        return lambda: perform(
+            scene.core, who, holds.place_on_hub, hub_id, kind=HoldKind.SAFETY, reason="not now"
+        )
+
+    return prepare
+
+
+def release(
+    who: Caller, placer: Caller = OPS, *, waits: bool = False, twice: bool = False
+) -> Prepare:
+    """Release a legal hold; ``waits``: an approved run waits for that."""
+
+    def prepare(scene: Scene) -> Act:
+        run = scene.waiting_b()
+        hold_id = scene.legal_hold(run.tenant_id, placer)
+
+        def act() -> object:
+            return perform(scene.core, who, holds.release_hold, hold_id, reason="settled")
+
+        if waits:
+            scene.approve(run.id)
+        if twice:
+            act()
+        return act
 
     return prepare
 

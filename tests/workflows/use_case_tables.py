@@ -18,6 +18,7 @@ from control_plane.domain.errors import (
     MachineMayNotDecide,
     ModeConflict,
     ModeWouldChange,
+    NeedsAnotherPerson,
     NotAllowed,
     NotFound,
     PlanOutOfDate,
@@ -32,6 +33,7 @@ from control_plane.services import (
     bundles,
     changes,
     handovers,
+    holds,
     hubs,
     modes,
     operating_stacks,
@@ -57,6 +59,8 @@ from tests.workflows.use_case_scenes import (
     decide_twice,
     download,
     edit,
+    hold,
+    hold_hub,
     hub,
     on_bundle,
     opened_stack,
@@ -64,6 +68,7 @@ from tests.workflows.use_case_scenes import (
     read_proof,
     read_tile,
     receipt,
+    release,
     remove_account,
     retry_blocked,
     revoke,
@@ -154,6 +159,25 @@ MUTATING: dict[str, tuple[Case, ...]] = {
              events=("change.refused:denied",)),
         Case(prepare=change(segment="x"), error=InvalidInput, events=("change.refused:denied",)),
         Case(prepare=change(OPS, seats=2000), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "holds.place_on_tenant": (
+        Case(prepare=hold(), events=("hold.placed:completed",)),
+        Case(prepare=hold(ARCHITECT), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=hold(reason=" "), error=InvalidInput, events=("hold.refused:denied",)),
+    ),
+    "holds.place_on_hub": (
+        Case(prepare=hold_hub(), events=("hold.placed:completed",)),
+        Case(prepare=hold_hub(ARCHITECT), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "holds.release_hold": (
+        Case(prepare=release(ADMIN), events=("hold.released:completed",)),
+        Case(prepare=release(ADMIN, waits=True),
+             events=("hold.released:completed", "run.unblocked:completed")),
+        Case(prepare=release(OPS), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=release(ADMIN, placer=ADMIN), error=NeedsAnotherPerson,
+             events=("hold.refused:denied",)),
+        Case(prepare=release(ADMIN, twice=True), error=IllegalTransition,
+             events=("hold.refused:denied",)),
     ),
     "handovers.revoke_link": (
         Case(prepare=revoke(), events=("link.revoked:completed",)),
@@ -370,6 +394,24 @@ READING: dict[str, Read] = {
     "operating_stacks.all_stacks": lambda s, *_: perform(
         s.core, EVERYBODY, operating_stacks.all_stacks
     ),
+    "holds.may_place_on_tenant": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, holds.may_place_on_tenant, tenant
+    ),
+    "holds.may_place_on_hub": lambda s, *_: perform(
+        s.core, EVERYBODY, holds.may_place_on_hub, next(iter(s.rows("hub")))
+    ),
+    "holds.may_release": lambda s, *_: perform(
+        s.core, EVERYBODY, holds.may_release, next(iter(s.rows("hold")))
+    ),
+    "holds.get_hold": lambda s, *_: perform(
+        s.core, EVERYBODY, holds.get_hold, next(iter(s.rows("hold")))
+    ),
+    "holds.holds_on_tenant": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, holds.holds_on_tenant, tenant
+    ),
+    "holds.holds_on_hub": lambda s, *_: perform(
+        s.core, EVERYBODY, holds.holds_on_hub, next(iter(s.rows("hub")))
+    ),
     "hubs.may_request": lambda s, *_: perform(s.core, EVERYBODY, hubs.may_request),
     "provisioning.may_submit": lambda s, *_: perform(s.core, EVERYBODY, provisioning.may_submit),
     "bundles.allowed_actions": lambda s, _, __, bundle: perform(
@@ -408,6 +450,9 @@ READING: dict[str, Read] = {
     ),
     "bundles.list_bundles": lambda s, *_: perform(
         s.core, EVERYBODY, bundles.list_bundles, limit=5, before=None, status=None
+    ),
+    "hubs.find_hub": lambda s, *_: perform(
+        s.core, EVERYBODY, hubs.find_hub, next(iter(s.rows("hub")))
     ),
     "hubs.get_hub": lambda s, *_: perform(
         s.core, EVERYBODY, hubs.get_hub, next(iter(s.rows("hub")))

@@ -14,6 +14,7 @@ from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
+from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan
 from control_plane.domain.rules import LoadedDocument
@@ -49,6 +50,7 @@ CONTRACT: Final = Mapped(Contract, tables.contract)
 REQUEST: Final = Mapped(ProvisioningRequest, tables.provisioning_request)
 REFUSAL: Final = Mapped(RefusedRequest, tables.refused_request)
 HUB: Final = Mapped(Hub, tables.hub)
+HOLD: Final = Mapped(Hold, tables.hold)
 SPEC: Final = Mapped(DeploymentSpec, tables.deployment_spec)
 ACCOUNT: Final = Mapped(Account, tables.account)
 DEPLOYMENT: Final = Mapped(Deployment, tables.deployment)
@@ -69,7 +71,7 @@ DOCUMENT: Final = Mapped(LoadedDocument, tables.rules_document)
 TIMER: Final = Mapped(Timer, run_tables.timer)
 
 MAPPED: Final[tuple[Mapped[Any], ...]] = (
-    TENANT, CONTRACT, REQUEST, REFUSAL, HUB, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL, EVIDENCE,
+    TENANT, CONTRACT, REQUEST, REFUSAL, HUB, HOLD, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL, EVIDENCE,
     RUN_EVENT, PLAN, APPROVAL, BARRED, DECISION, BUNDLE, HANDOVER, LINK, RECEIPT, IDEMPOTENCY,
     DOCUMENT, TIMER,
 )  # fmt: skip

@@ -44,8 +44,10 @@ from control_plane.adapters.db.run_tables import (
     run_event,
     timer,
 )
+from control_plane.domain.actor import ActorKind
 from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
 from control_plane.domain.deployment import DeploymentKind, Desired
+from control_plane.domain.hold import BY_ANOTHER, Applying, HoldKind
 from control_plane.domain.hub import HubStatus
 from control_plane.domain.tenant import TenantStatus, WaitingOn
 
@@ -141,6 +143,7 @@ hub = Table(
     words("cell"),
     Column("capacity", Integer, nullable=False),
     choice("status", HubStatus),
+    Column("hold", Boolean, nullable=False),
     json_object("outputs"),
     json_list("requesters"),
     moment("created_at"),
@@ -149,6 +152,39 @@ hub = Table(
     UniqueConstraint("region", "cell"),
     CheckConstraint("capacity >= 0", name="capacity"),
 )
+
+hold = Table(
+    "hold",
+    metadata,
+    key(),
+    reference("tenant_id", "tenant", nullable=True),
+    reference("hub_id", "hub", nullable=True),
+    choice("kind", HoldKind),
+    choice("applying", Applying),
+    words("reason"),
+    words("placed_by"),
+    json_list("placers"),
+    moment("placed_at"),
+    words("released_by", nullable=True),
+    words("released_person", nullable=True),
+    choice("released_kind", ActorKind, nullable=True),
+    words("release_reason", nullable=True),
+    moment("released_at", nullable=True),
+    Column("version", Integer, nullable=False),
+    CheckConstraint("(tenant_id IS NULL) <> (hub_id IS NULL)", name="one_owner"),
+    CheckConstraint(
+        "num_nulls(released_by, released_person, released_kind, release_reason, released_at)"
+        " IN (0, 5)",
+        name="released_by_somebody",
+    ),
+    CheckConstraint(
+        f"kind NOT IN ({quoted(BY_ANOTHER)}) OR released_at IS NULL OR released_kind = 'user'"
+        " AND NOT placers ? released_by AND NOT placers ? released_person",
+        name="another_person",
+    ),
+)
+Index("ix_hold_tenant_id", hold.c.tenant_id, hold.c.id)
+Index("ix_hold_hub_id", hold.c.hub_id, hold.c.id)
 
 deployment = Table(
     "deployment",
@@ -304,8 +340,8 @@ rules_document = Table(
 )
 
 BUSINESS_TABLES: Final = (
-    tenant, contract, provisioning_request, refused_request, hub, deployment, deployment_spec,
-    account, run,
+    tenant, contract, provisioning_request, refused_request, hub, hold, deployment,
+    deployment_spec, account, run,
     engine_call, evidence, timer, run_event, plan, approval, barred, decision, bundle, handover,
     download_link, receipt, idempotency_record, rules_document,
 )  # fmt: skip

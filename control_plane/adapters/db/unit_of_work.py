@@ -51,6 +51,7 @@ class SqlUnitOfWork(UnitOfWork):
     requests = _Rows(mapping.REQUEST)
     refusals = _Rows(mapping.REFUSAL)
     hubs = _Rows(mapping.HUB)
+    holds = _Rows(mapping.HOLD)
     accounts = _Rows(mapping.ACCOUNT)
     deployments = _Rows(mapping.DEPLOYMENT)
     specs = _Rows(mapping.SPEC)

@@ -20,7 +20,8 @@ from api.dependencies import Shared
 from api.openapi import document
 from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer, create_issuer_key
 from control_plane.domain.actor import Role
-from control_plane.services import accounts, bundles
+from control_plane.domain.hold import HoldKind
+from control_plane.services import accounts, bundles, holds
 from control_plane.services.performing import perform
 from tests.receipts import receipt_of
 from tests.world import ACCOUNT, ARCHITECT, World, request_body
@@ -148,6 +149,10 @@ class Scene:
             world.core, ARCHITECT, bundles.edit_bundle, taken.id,
             inputs={"account_id": "210987654321"}, if_version=taken.version,
         )  # fmt: skip
+        hold = perform(
+            world.core, WORLD_ADMIN, holds.place_on_tenant, customer.tenant.id,
+            kind=HoldKind.SAFETY, reason="somebody called",
+        )  # fmt: skip
         self.slice_run_id = slice_.run_id or ""
         self.ids: dict[str, str] = {
             "request_id": dedicated.request.id,
@@ -158,6 +163,7 @@ class Scene:
             "approval_id": run.approval_id,
             "bundle_id": bundle.id,
             "link_id": "lnk_01JD3ZK4Q0V8X2M6N7P9R5T1WY",
+            "hold_id": hold.id,
             "tree": dedicated.tenant.id,
             "path": "checkpoint",
         }
@@ -201,6 +207,8 @@ class Scene:
             "mode-resolutions": {"subscription": "enterprise"},
             "mode-decision": {"facts": None, "reason": "talked to them"},
             "changes": {"facts": {"seats": 2000}, "reason": "the contract was amended"},
+            "holds": {"kind": "safety", "reason": "something is wrong"},
+            "release": {"reason": "it is right again"},
             "hubs": {"region": "eu-west-1", "cell": f"c{number}"},
             "accounts": {"account_id": f"{3 * 10**11 + number:012d}"},
             "{account_id}": {"role_arn": f"arn:aws:iam::{ACCOUNT}:role/provision"},
