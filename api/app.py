@@ -11,7 +11,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import errors
 from api.dependencies import Shared
 from api.edge import BODY_SECONDS, Edge
-from api.routes import accounts, approvals, audit, bundles, health, hubs, provisioning, runs
+from api.routes import (
+    accounts,
+    approvals,
+    audit,
+    bundles,
+    drift,
+    health,
+    hubs,
+    provisioning,
+    runs,
+)
 from api.schemas.problems import Problem
 
 _PROBLEM: Final[dict[str, Any]] = {
@@ -81,7 +91,7 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
     )
     app.state.shared = shared
-    for module in (provisioning, hubs, accounts, runs, approvals, bundles, audit, health):
+    for module in (provisioning, drift, hubs, accounts, runs, approvals, bundles, audit, health):
         app.include_router(module.router)
     errors.install(app)
     app.add_middleware(Edge, body_seconds=body_seconds)

@@ -35,6 +35,8 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("GET", "/v1/tenants/{key}/outputs"): TENANT_READERS,
     ("POST", "/v1/tenants/{key}/mode-decision"): {ARCHITECT},
     ("POST", "/v1/tenants/{key}/changes"): {AUTOMATION, ADMIN},
+    ("POST", "/v1/tenants/{key}/drift-checks"): {OPS, ADMIN},
+    ("GET", "/v1/tenants/{key}/findings"): TENANT_READERS,
     ("POST", "/v1/hubs"): {ADMIN},
     ("GET", "/v1/hubs"): HUB_READERS,
     ("GET", "/v1/hubs/{hub_id}"): HUB_READERS,
