@@ -16,6 +16,7 @@ from api.routes import (
     approvals,
     audit,
     bundles,
+    drift,
     health,
     holds,
     hubs,
@@ -92,7 +93,7 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     )
     app.state.shared = shared
     for module in (
-        provisioning, holds, hubs, accounts, runs, approvals, bundles, audit, health,
+        provisioning, drift, holds, hubs, accounts, runs, approvals, bundles, audit, health,
     ):  # fmt: skip
         app.include_router(module.router)
     errors.install(app)

@@ -169,6 +169,7 @@ class Parts:
                 approval_life=timedelta(hours=hours) if hours else None,
                 link_life=timedelta(hours=settings.link_hours),
                 details_life=timedelta(days=settings.run_details_days),
+                look_every=timedelta(hours=settings.drift_hours) if settings.drift_hours else None,
                 call_life=timedelta(seconds=self.engine.longest_seconds),
                 apply_life=timedelta(seconds=self.engine.longest_apply_seconds),
             ),

@@ -141,6 +141,13 @@ class Settings(BaseSettings):
     approval_hours: float | None = _setting(
         None, "overrides the approval rules' expiry", *_SERVING, gt=0
     )
+    drift_hours: float = _setting(
+        24,
+        "hours between two looks at a deployment, whether it drifted; 0 turns them off",
+        *_SERVING,
+        ge=0,
+        le=24 * 30,
+    )
     run_details_days: float = _setting(
         90, "days that progress lines outlive a run", *_SERVING, ge=1, le=3650
     )

@@ -224,10 +224,28 @@ class Check(Message):
     detail: str = ""
 
 
+class Drift(Message):
+    """One thing in which the cloud is not as it was applied; secrets are ``{"secret": true}``.
+
+    ``subject`` is a URN of the state; of ``foreign`` things, which are in no state, what AWS calls
+    it and its id. ``path`` is that of the property of ``changed``. ``expected`` is what was
+    applied, ``actual`` what is there, both null where there is nothing.
+    """
+
+    kind: Literal["changed", "missing", "foreign"]
+    subject: str
+    type: str
+    path: str = ""
+    expected: Any = None
+    actual: Any = None
+
+
 class Look(Message):
-    """What a verification found."""
+    """What a verification found; ``unanswered`` says why ``drift`` may not be all there is."""
 
     checks: tuple[Check, ...]
+    drift: tuple[Drift, ...] = ()
+    unanswered: str = ""
     resources: tuple[PlannedResource, ...]
     outputs: dict[str, Any] = Field(default_factory=dict)  # secrets masked
     secret_outputs: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ from control_plane.domain.engine import (
 )
 from control_plane.domain.evaluation import Evaluation, Violation
 from control_plane.domain.evidence import Evidence
+from control_plane.domain.finding import Finding, FindingKind
 from control_plane.domain.hold import Applying, Hold, HoldKind
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
@@ -166,6 +167,18 @@ class Entities:
             "looked_at": self.clock.now(),
         }  # fmt: skip
         return Evidence(**self._facts(facts, changes))
+
+    def finding(self, run: Run, **changes: Any) -> Finding:
+        now = self.clock.now()
+        facts = {
+            "id": self.ids.new("finding"), "deployment_id": run.deployment_id,
+            "tenant_id": run.tenant_id, "kind": FindingKind.CHANGED,
+            "subject": "urn:pulumi:acme::tenantplane::aws:s3/bucket:Bucket::data",
+            "type": "aws:s3/bucket:Bucket", "path": f"tags.t{self.count}", "expected": "private",
+            "actual": {"public": [True, 1]}, "first_seen_by": run.id, "first_seen_at": now,
+            "last_seen_by": run.id, "last_seen_at": now,
+        }  # fmt: skip
+        return Finding(**self._facts(facts, changes))
 
     def event(self, run: Run, seq: int, **changes: Any) -> RunEvent:
         facts = {

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from control_plane.domain.engine import (
     Check,
+    Drift,
     LockInfo,
     Look,
     Resolved,
@@ -60,9 +61,10 @@ class ScriptedEngine:
 
     ``faults`` happen one per apply, in order; ``outages`` are raised one per call of the engine.
     ``failing_checks`` are names of checks that a look finds wrong, ``skipped_checks`` of those that
-    it does not make. ``program_version`` is part of every plan, as the program's files are of a
-    real one. ``during`` is told what goes on: each call of the port, and of an apply also
-    ``change``, once the gate has let it through, and ``verify``.
+    it does not make. ``drift`` is what a look finds to be otherwise, beside what was lost, and
+    ``unanswered`` why it cannot tell. ``program_version`` is part of every plan, as the program's
+    files are of a real one. ``during`` is told what goes on: each call of the port, and of an apply
+    also ``change``, once the gate has let it through, and ``verify``.
     """
 
     def __init__(
@@ -76,6 +78,8 @@ class ScriptedEngine:
         self.outages: deque[Exception] = deque()
         self.failing_checks: set[str] = set()
         self.skipped_checks: set[str] = set()
+        self.drift: tuple[Drift, ...] = ()
+        self.unanswered = ""
         self.ambiguous = False  # interrupted creates cannot be told to be ours
         self.alive: bool | None = False  # of processes that hold locks of ours
         self.unavailable = False
@@ -389,16 +393,27 @@ class ScriptedEngine:
         lost = [stack.resources[urn]["name"] for urn in sorted(stack.lost)]
         missing = "not in the cloud: " + ", ".join(lost) if lost else ""
         rest = "not applied: " + ", ".join(planned) if planned else ""
+        by_hand = {
+            kind: ", ".join(each.subject for each in self.drift if each.kind == kind)
+            for kind in ("changed", "foreign")
+        }
         faults = {
-            "as_applied": "; ".join(filter(None, (missing, rest))),
-            "answers_in_cloud": missing,
+            "as_applied": "; ".join(filter(None, (missing, by_hand["changed"], rest))),
+            "answers_in_cloud": "; ".join(filter(None, (missing, self.unanswered))),
+            "nothing_unknown": by_hand["foreign"],
         } | dict.fromkeys(self.failing_checks, "made to fail")
+        gone = [
+            Drift(kind="missing", subject=urn, type=stack.resources[urn]["type"])
+            for urn in sorted(stack.lost)
+        ]
         return Look(
             checks=tuple(
                 Check(name=name, ok=not faults.get(name), detail=faults.get(name, ""))
                 for name in CHECKS
                 if name not in self.skipped_checks
             ),
+            drift=(*gone, *self.drift),
+            unanswered=self.unanswered,
             resources=tuple(described(item, "same") for _, item in sorted(stack.resources.items())),
             outputs=stack.outputs,
             state_digest=stack.state_digest(),

@@ -53,18 +53,18 @@ _KINDS: Final = """## Kinds of runs
 What a run needs, and what it means for the owner of its deployment, depends on its kind
 (`domain/kinds`). The kind follows from the spec that was applied last and the one that is wanted;
 a refresh is asked for by name. Approval rules may ask for more people than a kind needs at least.
-Nothing requests a `refresh` or a `destroy` yet.
+Nothing requests a `destroy` yet.
 
 | kind | what it does | wants | people at least | checks of the engine afterwards |
 | --- | --- | --- | --- | --- |
 """
 _OWNERS: Final = """## Tenants and Hubs
 
-What decides is the newest run of each deployment, or its newest bundle in Mode C; once a customer
-has applied a bundle the tenant is ready. A deployment is verified while there is evidence that held
-for the state that its stack has now. Of several deployments of a tenant, the one whose status comes
-first in this order decides: {order}. A tenant whose mode is undecided is `mode_conflict` and waits
-on an architect.
+What decides is the newest run of each deployment that changes something, or its newest bundle in
+Mode C; a look decides nothing. Once a customer has applied a bundle the tenant is ready. A
+deployment is verified while there is evidence that held for the state that its stack has now. Of
+several deployments of a tenant, the one whose status comes first in this order decides: {order}. A
+tenant whose mode is undecided is `mode_conflict` and waits on an architect.
 
 With `yes` under gives back, the account of the deployment or its place in a Hub is given back,
 unless something was ever applied there. Everything else that a run has is kept when it ends.

@@ -106,11 +106,13 @@ def list_tenants(
     domain: bodies.Domain | None = None,
     contract_id: bodies.Identifier | None = None,
     envelope_id: bodies.Identifier | None = None,
+    drifted: Annotated[bool | None, Query()] = None,
 ) -> Page[TenantView]:
     """List the tenants of the caller's token, newest first; by company or contract if asked."""
     found = perform(
         have.core, who, tenants.list_tenants, limit=page.limit, before=page.before,
         status=status, domain=domain, contract_id=contract_id, envelope_id=envelope_id,
+        drifted=drifted,
     )  # fmt: skip
     items = [TenantView.of(*item, who.actor) for item in found]
     return Page(items=items, next_page_token=page.token(item.id for item in items))

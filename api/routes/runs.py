@@ -39,7 +39,7 @@ def list_runs(
         found = runs.list_runs(
             act, limit=page.limit, before=page.before, tenant_id=tenant_id, status=status
         )
-        return _views(act, *found)
+        return views(act, *found)
 
     items = perform(have.core, who, do)
     return Page(items=items, next_page_token=page.token(item.id for item in items))
@@ -52,7 +52,7 @@ def get_run(have: SharedDep, who: CallerDep, run_id: str, response: Response) ->
     def do(act: Act) -> RunView:
         run = runs.get_run(act, run_id)
         response.headers["ETag"] = etag(run.version)
-        return _views(act, run)[0]
+        return views(act, run)[0]
 
     return perform(have.core, who, do)
 
@@ -66,7 +66,7 @@ def get_plan(have: SharedDep, who: CallerDep, run_id: str) -> PlanView:
 @router.post("/{run_id}/cancel")
 def cancel_run(have: SharedDep, who: WriterDep, run_id: str) -> RunView:
     """Cancel: at once while nothing is applied, otherwise when the engine has stopped."""
-    return perform(have.core, who, lambda act: _views(act, runs.cancel_run(act, run_id))[0])
+    return perform(have.core, who, lambda act: views(act, runs.cancel_run(act, run_id))[0])
 
 
 @router.post("/{run_id}/retry", status_code=202, response_model=RunView)
@@ -74,7 +74,7 @@ def retry_run(have: SharedDep, who: KeyedDep, run_id: str) -> JSONResponse:
     """Retry; returns the run that continues, which may be a new one."""
 
     def do(act: Act) -> RunView:
-        return _views(act, runs.retry_run(act, run_id))[0]
+        return views(act, runs.retry_run(act, run_id))[0]
 
     def may(act: Act) -> None:
         runs.may_steer(act, run_id, "retry")
@@ -129,7 +129,8 @@ def _number(text: str, name: str) -> int:
     return int(text)
 
 
-def _views(act: Act, *found: Run) -> list[RunView]:
+def views(act: Act, *found: Run) -> list[RunView]:
+    """Return the views of runs for whom they are shown to."""
     deployments, evidence = runs.deployments_of(act, *found), runs.evidence_of(act, *found)
     actions = runs.allowed_actions(act, *found)
     return [

@@ -13,6 +13,7 @@ from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.deployment import Account, Deployment
 from control_plane.domain.documents import Documented
 from control_plane.domain.evidence import Evidence
+from control_plane.domain.finding import Finding, FindingKind
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunKind, RunStatus
@@ -294,6 +295,34 @@ class PlanView(View):
             resources=documents(plan.resources),
             evaluation=plan.evaluation.to_document(),
         )
+
+
+class FindingView(View):
+    """One thing in which the cloud is not as it was applied; secrets are `{"secret": true}`.
+
+    ``path`` is that of the property that changed, empty for the thing as a whole. ``expected`` was
+    applied, ``actual`` was there when it was seen last; null where there is nothing.
+    """
+
+    id: str
+    deployment_id: str
+    kind: FindingKind
+    subject: str
+    type: str
+    path: str
+    expected: Any
+    actual: Any
+    first_seen_by: str
+    first_seen_at: datetime
+    last_seen_by: str
+    last_seen_at: datetime
+    closed_by: str | None
+    closed_at: datetime | None
+
+    @classmethod
+    def of(cls, finding: Finding) -> Self:
+        """Return the view of a finding."""
+        return cls.like(finding)
 
 
 class ApprovalView(View):

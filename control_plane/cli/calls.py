@@ -20,6 +20,7 @@ Brief = Annotated[bool, typer.Option("--brief", help="Omit the values.")]
 Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="Maximum number of items.")]
 TENANT = ("id", "slug", "mode", "region", "status", "waiting_on", "hold")
 TENANTS = ("slug", "mode", "region", "status", "waiting_on", "id")
+FINDINGS = ("kind", "what", "path", "expected", "actual", "first_seen_at", "closed_at")
 RUN = ("id", "stack", "kind", "status", "blocked_on", "requested_at")
 RUNS = ("id", "kind", "status+blocked_on", "stack", "requested_at")
 BUNDLE = ("id", "tenant=inputs.owner.tenant", "number", "status", "rehearsal", "archive_digest")
@@ -113,13 +114,14 @@ def list_tenants(
     domain: Annotated[str | None, typer.Option(help="Only of the company's domain.")] = None,
     contract: Annotated[str | None, typer.Option(help="Only of this contract_id.")] = None,
     envelope: Annotated[str | None, typer.Option(help="Only of this envelope_id.")] = None,
+    drifted: Annotated[bool, typer.Option("--drifted", help="Only with open findings.")] = False,
     limit: Most = 50,
     as_json: Json = False,
 ) -> None:
     """List tenants, newest first; find one by its company or its contract."""
     found = from_environment().pages(
         "/v1/tenants", most=limit, status=status, domain=domain, contract_id=contract,
-        envelope_id=envelope,
+        envelope_id=envelope, drifted="true" if drifted else None,
     )  # fmt: skip
     output.table(found, as_json=as_json, fields=TENANTS, empty="no tenants")
 
@@ -129,7 +131,8 @@ def show_tenant(key: str, as_json: Json = False) -> None:
     """Show a tenant by id or slug, what its newest run says, and the reasons for its mode."""
     found = from_environment().get(f"/v1/tenants/{segment(key)}")
     output.show(found, as_json=as_json, fields=(
-        *TENANT, "run_id", "bundle_id", "error.message", "decision.summary", "allowed_actions",
+        *TENANT, "drifted", "run_id", "bundle_id", "error.message", "decision.summary",
+        "allowed_actions",
     ))  # fmt: skip
     if not as_json:
         _show_reasons(found["decision"])
@@ -184,6 +187,37 @@ def change_tenant(
     ))  # fmt: skip
     if not as_json:
         output.table(found["spec"], as_json=False, fields=("path", "before", "after"), empty="")
+
+
+@tenant.command("check-drift")
+def check_drift(key: str, as_json: Json = False) -> None:
+    """Look whether the cloud is as it was applied: a run that changes nothing (ops)."""
+    found = from_environment().post(f"/v1/tenants/{segment(key)}/drift-checks")
+    output.show(found, as_json=as_json, fields=("id", "kind", "status"))
+
+
+@tenant.command("findings")
+def list_findings(
+    key: str,
+    with_closed: Annotated[
+        bool, typer.Option("--all", help="Also what is as it was applied again.")
+    ] = False,
+    limit: Most = 50,
+    as_json: Json = False,
+) -> None:
+    """List what is not as it was applied, with both values; secrets are masked."""
+    found = from_environment().pages(
+        f"/v1/tenants/{segment(key)}/findings", most=limit,
+        with_closed="true" if with_closed else None,
+    )  # fmt: skip
+    shown = found if as_json else [{**item, "what": _what(item)} for item in found]
+    output.table(shown, as_json=as_json, fields=FINDINGS, empty="no findings")
+
+
+def _what(finding: Mapping[str, Any]) -> str:
+    """Return what a finding is about: of a URN, which is long, the type and the name."""
+    _, colons, name = finding["subject"].rpartition("::")
+    return f"{finding['type']} {name}" if colons else str(finding["subject"])
 
 
 @hub.command("create")

@@ -125,16 +125,40 @@ class Resolved(Documented):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drift(Documented):
+    """One thing in which the cloud is not as it was applied.
+
+    ``kind`` is ``changed``, ``missing`` or ``foreign``. ``subject`` is a URN of the state; of
+    ``foreign`` things, which are in no state, what AWS calls it and its id. ``path`` is that of the
+    property of ``changed``, otherwise empty. ``expected`` is what was applied and ``actual`` what
+    is there, with secrets as ``{"secret": true}``; both are None where there is nothing.
+    """
+
+    kind: str
+    subject: str
+    type: str
+    path: str = ""
+    expected: Any = None
+    actual: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Look(Documented):
-    """What a verification found; changes nothing. Secrets are masked in ``outputs``."""
+    """What a verification found; changes nothing. Secrets are masked.
+
+    ``unanswered`` says why ``drift`` may not be all there is; empty when it is.
+    """
 
     _readers: ClassVar[Readers] = {
         "checks": tuple_of(Check),
+        "drift": tuple_of(Drift),
         "resources": tuple_of(PlannedResource),
         "secret_outputs": tuple,
     }
 
     checks: tuple[Check, ...]
+    drift: tuple[Drift, ...] = ()
+    unanswered: str = ""
     resources: tuple[PlannedResource, ...]
     outputs: Mapping[str, Any] = field(default_factory=dict)
     secret_outputs: tuple[str, ...] = ()

@@ -61,6 +61,7 @@ class ErrorFact(StrEnum):
 class RunFacts:
     """Everything that decides what a run does next.
 
+    ``looks``: the run is of a kind that plans and applies nothing.
     ``settled``: the stack is as our records say; an engine call that ended badly, or a failed
     verification, leaves it unsettled. ``late``: the time in which the apply may start, or resume
     after an interruption, has passed. ``moved``: what would be applied is not what was approved.
@@ -68,6 +69,7 @@ class RunFacts:
     """
 
     status: RunStatus
+    looks: bool = False
     blocked_on: BlockedOn | None = None
     superseded: bool = False
     cancel_requested: bool = False
@@ -180,6 +182,9 @@ RULES: Final[tuple[Rule, ...]] = (
     # --- what makes a run give way ------------------------------------------------------------
     Rule(statuses=_BEFORE_APPLY | {_S.BLOCKED}, when={"superseded": _YES},
          step=_end(_S.SUPERSEDED), because="A newer run of the deployment supersedes it."),
+    Rule(statuses=_one(_S.VERIFYING),
+         when={"looks": _YES, "superseded": _YES, "evidence": _one(EvidenceFact.NONE)},
+         step=_end(_S.SUPERSEDED), because="A run that changes something goes before a look."),
     Rule(statuses=_BEFORE_APPLY | {_S.BLOCKED, _S.APPLYING}, when={"cancel_requested": _YES},
          step=_end(_S.CANCELED), because="Somebody canceled it, and no engine is working on it."),
     Rule(statuses=_one(_S.AWAITING_APPROVAL, _S.APPROVED, _S.APPLYING), when={"late": _YES},
@@ -200,6 +205,9 @@ RULES: Final[tuple[Rule, ...]] = (
     _blocked(BlockedOn.HOLD, "A hold stands; the run continues when the last one is released.",
              Waker.HOLD_RELEASED),
     # --- what this turn ran into --------------------------------------------------------------
+    Rule(statuses=_one(_S.VERIFYING),
+         when={"looks": _YES, "evidence": _one(EvidenceFact.HELD, EvidenceFact.FAILED)},
+         step=_end(_S.NO_CHANGES), because="It has looked; what differs is in the findings."),
     Rule(statuses=_one(_S.VERIFYING), when={"evidence": _one(EvidenceFact.FAILED)},
          step=_end(_S.ERRORED), because="A check of the verification failed."),
     Rule(statuses=ACTIVE, when={"worn_out": _YES},
@@ -216,9 +224,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(statuses=ACTIVE, when={"obstacle": _OBSTACLES},
          step=Step(kind=_K.BLOCK), because="An obstacle prevents the next engine call."),
     # --- the way of a run ---------------------------------------------------------------------
+    Rule(statuses=_one(_S.REQUESTED), when={"looks": _YES}, step=Step(kind=_K.VERIFY),
+         because="A look needs neither a place nor a plan."),
     Rule(statuses=_one(_S.REQUESTED), step=Step(kind=_K.PLACE),
          because="It needs a Hub or an account, and a spec."),
-    Rule(statuses=_one(_S.PLANNING, _S.APPROVED, _S.APPLYING, _S.VERIFYING), when={"settled": _NO},
+    Rule(statuses=_one(_S.PLANNING, _S.APPROVED, _S.APPLYING, _S.VERIFYING),
+         when={"looks": _NO, "settled": _NO},
          step=Step(kind=_K.SETTLE), because="An earlier call may have left something behind."),
     Rule(statuses=_one(_S.PLANNING), when={"plan": _one(PlanFact.NONE)},
          step=Step(kind=_K.PLAN), because="The engine plans what would change."),

@@ -14,6 +14,7 @@ from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
+from control_plane.domain.finding import Finding
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan, PlanHead
@@ -178,17 +179,23 @@ class PlacedRun:
     run: Run
     deployment: Deployment
     tenant: Tenant | None
-    is_newest: bool  # of its deployment
+    is_newest: bool  # of those of its deployment that change something
 
 
 class Queries(Protocol):
     """Named questions, one indexed statement each."""
 
     def newest_run(self, deployment_id: str) -> Run | None:
-        """Return the deployment's newest run."""
+        """Return the deployment's newest run of a kind that changes something."""
+
+    def open_look(self, deployment_id: str) -> Run | None:
+        """Return the look at a deployment that has not ended."""
+
+    def last_number(self, deployment_id: str) -> int:
+        """Return the number of the run of a deployment that was requested last, 0 if none was."""
 
     def newest_runs(self, deployment_ids: Sequence[str]) -> Collection[str]:
-        """Return the ids of the newest runs of some deployments."""
+        """Return the ids of the newest runs of some deployments, as ``newest_run`` does."""
 
     def placed_runs(self, run_ids: Sequence[str]) -> Mapping[str, PlacedRun]:
         """Return some runs by id, each with its deployment and tenant."""
@@ -238,7 +245,7 @@ class Queries(Protocol):
         """Return what became of an envelope before, with at most so many refusals."""
 
     def newest_of_tenants(self, tenant_ids: Sequence[str]) -> Mapping[str, Newest]:
-        """Return each tenant's newest run and newest bundle."""
+        """Return each tenant's newest run, as ``newest_run`` does, and newest bundle."""
 
     def claim_key(self, mine: IdempotencyRecord, *, dead_before: datetime) -> bool:
         """Take a key that nobody has, that has expired, or whose holder died; tell whether.
@@ -272,6 +279,7 @@ class UnitOfWork(Protocol):
     runs: Repository[Run]
     calls: Repository[CallRecord]
     evidence: Repository[Evidence]
+    findings: Repository[Finding]
     run_events: RunEvents
     plans: Repository[Plan]
     approvals: Repository[Approval]

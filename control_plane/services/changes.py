@@ -25,7 +25,12 @@ from control_plane.ports.rows import UnitOfWork
 from control_plane.services.modes import record_decision
 from control_plane.services.permission import require_role
 from control_plane.services.starting import request_run
-from control_plane.services.tenants import CHANGEABLE_STATUS, CHANGERS, get_tenant
+from control_plane.services.tenants import (
+    CHANGEABLE_STATUS,
+    CHANGERS,
+    deployment_of,
+    get_tenant,
+)
 from control_plane.workflows.core import Act
 from control_plane.workflows.placing import spec_document, spec_of
 from control_plane.workflows.recording import record, refused_as
@@ -100,7 +105,7 @@ def _resolved(
     act: Act, tenant: Tenant, facts: Mapping[str, Any], *, lock: bool = False
 ) -> tuple[Change, Deployment]:
     """Return what a change comes to. With ``lock`` run, deployment and tenant stay as they are."""
-    deployment = _deployment_of(act.uow, tenant)
+    deployment = deployment_of(act.uow, tenant)
     newest = act.uow.queries.newest_run(deployment.id) if deployment else None
     if lock and deployment is not None:  # in the order in which they are locked everywhere
         newest = _locked_newest(act.uow, newest)
@@ -132,13 +137,6 @@ def _locked_newest(uow: UnitOfWork, newest: Run | None) -> Run | None:
     if locked is not None and present is not None and present.id != locked.id:
         raise Conflict("another run was requested meanwhile", constraint="version")
     return locked
-
-
-def _deployment_of(uow: UnitOfWork, tenant: Tenant) -> Deployment | None:
-    found = uow.deployments.find(tenant_id=tenant.id)
-    if len(found) > 1:
-        raise LookupError(f"{tenant.id} has several deployments")  # nothing makes a second one
-    return found[0] if found else None
 
 
 def _require_changeable(

@@ -120,7 +120,7 @@ def listed(act: Act, *, owner: str = "tenant_id", **wanted: object) -> dict[str,
     None is among the owners for a caller who sees what belongs to no tenant.
     """
     actor = act.caller.actor
-    equals = {name: value for name, value in wanted.items() if value}
+    equals = {name: value for name, value in wanted.items() if value is not None}
     if "*" not in actor.tenants:
         equals[owner] = (*actor.tenants, None) if actor.sees(None) else actor.tenants
     return equals

@@ -70,7 +70,8 @@ def _possible(run: Run) -> list[str]:
         run.status is RunStatus.APPLYING and not run.cancel_requested
     ):
         actions.append("cancel")
-    if run.status in FAILED or _waits_for_retry(run):
+    is_repeatable = not KINDS[run.kind].looks  # another look is as good
+    if is_repeatable and (run.status in FAILED or _waits_for_retry(run)):
         actions.append("retry")
     return actions
 

@@ -107,7 +107,7 @@ def request_run(
         id=act.new_id("run"),
         deployment_id=deployment.id,
         tenant_id=deployment.tenant_id,
-        number=newest.number + 1 if newest is not None else 1,
+        number=act.uow.queries.last_number(deployment.id) + 1,
         kind=kind_between(_applied(act.uow, deployment), desired),
         status=RunStatus.REQUESTED,
         requested_by=act.caller.actor.id,

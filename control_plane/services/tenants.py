@@ -26,6 +26,7 @@ from control_plane.workflows.recording import record, refused_as
 
 Shown = tuple[Tenant, Standing]
 CHANGERS: Final = (Role.AUTOMATION, Role.PLATFORM_ADMIN)
+CHECKERS: Final = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
 CHANGEABLE_STATUS: Final = frozenset(
     {TenantStatus.PENDING, TenantStatus.READY, TenantStatus.FAILED}
 )
@@ -64,13 +65,14 @@ def list_tenants(
     domain: str | None = None,
     contract_id: str | None = None,
     envelope_id: str | None = None,
+    drifted: bool | None = None,
 ) -> list[Shown]:
     """Return the tenants of the caller's token and where they stand, newest first.
 
     ``contract_id`` and ``envelope_id`` are those of the contract that a tenant was made from.
     """
     require_role(act, *READ_TENANTS, wanted="tenants.read")
-    equals = listed(act, owner="id", status=status, domain=domain)
+    equals = listed(act, owner="id", status=status, domain=domain, drifted=drifted)
     contract = {"contract_id": contract_id, "envelope_id": envelope_id}
     wanted = {name: value for name, value in contract.items() if value is not None}
     if wanted:
@@ -87,14 +89,24 @@ def deployments_of(act: Act, key: str) -> list[Deployment]:
     return act.uow.deployments.find(tenant_id=tenant.id)
 
 
+def deployment_of(uow: UnitOfWork, tenant: Tenant) -> Deployment | None:
+    """Return the one deployment of a tenant, None before it has one."""
+    found = uow.deployments.find(tenant_id=tenant.id)
+    if len(found) > 1:
+        raise LookupError(f"{tenant.id} has several deployments")  # nothing makes a second one
+    return found[0] if found else None
+
+
 def allowed_actions(tenant: Tenant, actor: Actor) -> list[str]:
     """Return what somebody may ask of a tenant in its current status."""
     is_open = tenant.status is TenantStatus.MODE_CONFLICT
     is_ours = tenant.mode in {Mode.A, Mode.B}  # the customer applies what is in Mode C
     is_changeable = is_ours and tenant.status in CHANGEABLE_STATUS
+    is_there = is_ours and tenant.status is TenantStatus.READY
     possible = {
         "mode-decision": is_open and actor.has(Role.SOLUTIONS_ARCHITECT),
         "change": is_changeable and actor.has(*CHANGERS),
+        "check-drift": is_there and actor.has(*CHECKERS),
         "hold": actor.has(*PLACERS),
     }
     return [action for action, is_possible in possible.items() if is_possible]

@@ -209,6 +209,9 @@ def _call_engine(turn: Turn, step: Callable[[Turn, EngineCall, Listener], None])
     except StaleCall:
         raise
     except ForeignLock as error:
+        if turn.looks:  # nothing of it waits for the lock, and the next look comes by itself
+            turn.findings.error = error
+            return
         patiently(lambda: _unsettle(turn, look_again=AGAIN_FOREIGN))
         turn.findings.obstacle = Obstacle(on=BlockedOn.FOREIGN_LOCK, error=error)
     except DomainError as error:
@@ -216,7 +219,7 @@ def _call_engine(turn: Turn, step: Callable[[Turn, EngineCall, Listener], None])
         if reason in _DEATHS:
             died = as_json(error)
             patiently(lambda: _count_death(turn, died))
-        elif reason == _UNSETTLED:
+        elif reason == _UNSETTLED and not turn.looks:
             patiently(lambda: _unsettle(turn))
         elif reason == "canceled":
             turn.findings.was_canceled = True

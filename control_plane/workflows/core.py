@@ -32,6 +32,7 @@ class Limits:
     bundle_life: timedelta = timedelta(days=60)
     build_life: timedelta = timedelta(minutes=30)  # of one build of a bundle
     details_life: timedelta = timedelta(days=90)  # of the details of a run, after its end
+    look_every: timedelta | None = timedelta(days=1)  # at each deployment; None: only when asked
     call_life: timedelta = timedelta(hours=2)
     apply_life: timedelta = timedelta(hours=1, minutes=30)
     deaths: int = 5  # of a run's processes, before it ends with an error

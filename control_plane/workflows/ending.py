@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.audit import Stage
-from control_plane.domain.deployment import Deployment, DeploymentKind
+from control_plane.domain.deployment import Deployment, DeploymentKind, Desired
 from control_plane.domain.errors import DomainError
 from control_plane.domain.evaluation import Violation
 from control_plane.domain.kinds import KINDS
@@ -16,6 +16,7 @@ from control_plane.domain.plan import Plan
 from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.workflows.core import Act
+from control_plane.workflows.drift import set_next_look
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import as_json, close_approval, move_run
 from control_plane.workflows.placing import give_back
@@ -62,9 +63,14 @@ def end_run(
         act, run, status, action=action, stage=stage, data=data, error=error,
         is_working=False,
     )  # fmt: skip
-    if KINDS[run.kind].means[status].gives_back or was is RunStatus.REQUESTED:
-        give_back(act, run, deployment)
+    kind = KINDS[run.kind]
     done = status in {RunStatus.APPLIED, RunStatus.NO_CHANGES}
+    if kind.looks or (done and kind.desired is Desired.PRESENT):
+        set_next_look(act, run.deployment_id, after=run.id)
+    if kind.looks:
+        return run
+    if kind.means[status].gives_back or was is RunStatus.REQUESTED:
+        give_back(act, run, deployment)
     if done and deployment.kind is DeploymentKind.HUB:
         wake_for_hub(act, act.uow.hubs.need(deployment.hub_id))
     return run

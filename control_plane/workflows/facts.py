@@ -9,6 +9,7 @@ from typing import Any
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import DomainError
+from control_plane.domain.kinds import KINDS
 from control_plane.domain.next_step import (
     ApprovalFact,
     ErrorFact,
@@ -72,6 +73,7 @@ def facts_of(
     evidence = act.uow.evidence.get(run.evidence_id) if run.evidence_id else None
     return RunFacts(
         status=run.status,
+        looks=KINDS[run.kind].looks,
         blocked_on=run.blocked_on,
         superseded=_is_superseded(act.uow, run),
         cancel_requested=run.cancel_requested,

@@ -18,6 +18,7 @@ from control_plane.logging import get_logger
 from control_plane.ports.rows import QueuePlace
 from control_plane.workflows.bundle import expire_bundle, fail_stale_build
 from control_plane.workflows.core import Act, Core
+from control_plane.workflows.drift import look_when_due
 from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings, facts_of
 from control_plane.workflows.holding import CHECKED_AGAIN, clocks_stand_still, owner_of
@@ -145,4 +146,5 @@ _HANDLERS: Final[Mapping[TimerKind, Callable[[Act, str], None]]] = {
     TimerKind.BUNDLE_WATCH: fail_stale_build,
     TimerKind.RETENTION: _retention,
     TimerKind.RUN_DETAILS: _run_details,
+    TimerKind.DRIFT_LOOK: look_when_due,
 }

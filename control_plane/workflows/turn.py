@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from control_plane.domain.calls import CallOutcome, CallRecord
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import StaleCall
+from control_plane.domain.kinds import KINDS
 from control_plane.domain.next_step import ACTIVE
 from control_plane.domain.run import Run
 from control_plane.ports.engine import EngineCall
@@ -24,13 +25,14 @@ class Turn:
     ``newest`` is the deployment's newest call as far as the turn knows. One after it is that of a
     worker which took the run over: nothing more of this turn is written then. ``found`` stores what
     the engine found last; it waits for the turn's next transaction. ``always_asks``: no plan of the
-    run is applied without a decision.
+    run is applied without a decision. ``looks``: the run plans and applies nothing.
     """
 
     core: Core
     run_id: str
     newest: CallRecord | None
     always_asks: bool
+    looks: bool = False
     findings: Findings = field(default_factory=Findings)
     found: Callable[[Act, Run, Deployment], object] | None = None
     call: EngineCall | None = None
@@ -77,7 +79,8 @@ def begin_turn(core: Core, run_id: str) -> Turn | None:
         act.uow.runs.save(run.changed(core.clock.now(), is_working=True, deaths=deaths))
         act.uow.commit()
     always_asks = core.rules.approvals.always_asks(deployment.kind, run.kind)
-    return Turn(core=core, run_id=run_id, newest=newest, always_asks=always_asks)
+    looks = KINDS[run.kind].looks
+    return Turn(core=core, run_id=run_id, newest=newest, always_asks=always_asks, looks=looks)
 
 
 def _number(call: CallRecord | None) -> int:

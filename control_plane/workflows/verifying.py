@@ -8,25 +8,31 @@ from __future__ import annotations
 from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.engine import Check, Look
-from control_plane.domain.errors import VerificationFailed
+from control_plane.domain.errors import EngineFailed, VerificationFailed
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.kinds import KINDS
 from control_plane.domain.run import Run
 from control_plane.ports.engine import Applied, EngineCall
 from control_plane.workflows.core import Act
+from control_plane.workflows.drift import keep_findings
 from control_plane.workflows.placing import policy_scope
-from control_plane.workflows.recording import record_run
+from control_plane.workflows.recording import record_foreign_update, record_run
 
 _NAMED = 5  # violations named in the detail of a check
 ISOLATION = "isolation"  # the policy rule whose verdict is a check of its own
 
 
 def keep_evidence(act: Act, run: Run, call: EngineCall, look: Look) -> Run:
-    """Store what a look found as the newest evidence of the run's deployment.
+    """Store what a verification found, and what differs as findings.
 
-    A look that found a fault leaves the stack unsettled: the next run brings the state to what the
-    cloud holds before it plans.
+    It is the newest evidence of the run's deployment, unless the run only looks: such a run leaves
+    the deployment as it was. A verification that found a fault leaves the stack unsettled: the next
+    run brings the state to what the cloud holds before it plans. Raises ``EngineFailed`` for a run
+    that only looks and could not look at everything.
     """
+    looks = KINDS[run.kind].looks
+    if looks and look.unanswered:
+        raise EngineFailed(f"the look is not complete: {look.unanswered}", reason="unanswered")
     deployment = act.uow.deployments.need(run.deployment_id, lock=True)
     now = act.now()
     checks = _checks(act, run, deployment, look)
@@ -42,16 +48,10 @@ def keep_evidence(act: Act, run: Run, call: EngineCall, look: Look) -> Run:
         looked_at=now,
     )
     act.uow.evidence.add(evidence)
-    act.uow.deployments.save(
-        deployment.changed(
-            now,
-            outputs=public_outputs(look),
-            state_digest=look.state_digest,
-            evidence_id=evidence.id,
-            applied_spec=run.spec_number if evidence.ok else deployment.applied_spec,
-            is_unsettled=not evidence.ok,
-        )
-    )
+    if not looks:
+        _take_over(act, deployment, evidence, look)
+    elif not deployment.is_unsettled and look.state_digest != deployment.state_digest:
+        record_foreign_update(act, run, deployment, look.state_digest)
     run = run.changed(now, evidence_id=evidence.id, failures=0)
     act.uow.runs.save(run)
     failed = [check.name for check in checks if not check.ok]
@@ -61,7 +61,23 @@ def keep_evidence(act: Act, run: Run, call: EngineCall, look: Look) -> Run:
         checks=[{"name": check.name, "ok": check.ok} for check in checks],
         failed=failed, state_digest=look.state_digest,
     )  # fmt: skip
+    if not look.unanswered:
+        keep_findings(act, run, look)
     return run
+
+
+def _take_over(act: Act, deployment: Deployment, evidence: Evidence, look: Look) -> None:
+    """Let a deployment have what its verification found."""
+    act.uow.deployments.save(
+        deployment.changed(
+            act.now(),
+            outputs=public_outputs(look),
+            state_digest=look.state_digest,
+            evidence_id=evidence.id,
+            applied_spec=evidence.spec_number if evidence.ok else deployment.applied_spec,
+            is_unsettled=not evidence.ok,
+        )
+    )
 
 
 def public_outputs(look: Look | Applied) -> dict[str, object]:

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from stacks.contract import Code
+from stacks.contract import Code, PropertyChange
 from stacks.engine.backend import State
 from stacks.engine.call import Call
+from stacks.engine.drifting import UNHEALTHY, changed, unwell
 from stacks.engine.failures import CallFailed, Said, classify, name_of, type_of
 from stacks.engine.provider import Provider, ProviderError
 from stacks.engine.recorder import Recorder
@@ -49,11 +50,14 @@ Properties = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What was found of one resource. ``differs`` are paths, or what else is not as applied."""
+    """What was found of one resource. ``differs`` are paths, or what else is not as applied;
+    ``changes`` says it with values, as ``drifting.changed`` does.
+    """
 
     is_missing: bool = False
     error: str | None = None
     differs: tuple[str, ...] = ()
+    changes: tuple[PropertyChange, ...] = ()
     replaces: bool = False
 
 
@@ -202,14 +206,18 @@ def _look(
         if found is None:
             return Seen(is_missing=True)
         if resource.get("external"):
-            return Seen(differs=found.reasons)
+            return Seen(differs=found.reasons, changes=unwell(found.reasons, secrets.hide))
         difference = provider.differences(resource, found, inputs)
     except ProviderError as error:
         return Seen(error=secrets.hide(str(error)))
+    changes = changed(
+        difference.kinds, found=found, inputs=inputs, outputs=outputs, hide=secrets.hide
+    )
     hidden = {name for name, value in inputs.items() if is_secret(value)}
     paths = {name if (name := _first(path)) in hidden else path for path in difference.paths}
     return Seen(
-        differs=(*sorted(paths), *("unhealthy" for _ in found.reasons[:1])),
+        differs=(*sorted(paths), *(UNHEALTHY for _ in found.reasons[:1])),
+        changes=(*changes, *unwell(found.reasons, secrets.hide)),
         replaces=difference.replaces,
     )
 

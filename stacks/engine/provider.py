@@ -52,10 +52,18 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """The paths at which a resource differs from its inputs, and whether that replaces it."""
+    """The paths at which a resource differs from its inputs, and whether that replaces it.
 
-    paths: tuple[str, ...]
+    ``kinds`` says of each path what it takes to be as the inputs: ``add``, ``update``, ``delete``.
+    """
+
+    kinds: Mapping[str, str]
     replaces: bool
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths, sorted."""
+        return tuple(sorted(self.kinds))
 
 
 class Provider:
@@ -157,13 +165,16 @@ class Provider:
                 ignoreChanges=resource.get("ignoreChanges") or (),
             ),
         )
-        paths: set[str] = set()
+        kinds: dict[str, str] = {}
         if answer.changes == _DIFF.DIFF_SOME:
-            paths = set(answer.detailedDiff) or {*answer.diffs, *answer.replaces} or {"unknown"}
+            kinds = {path: _kind(told.kind) for path, told in answer.detailedDiff.items()}
+            names = {*answer.diffs, *answer.replaces} or {"unknown"}
+            kinds = kinds or dict.fromkeys(names, "update")
         elif answer.changes == _DIFF.DIFF_UNKNOWN:  # then the engine compares the inputs itself
             names = {*found.inputs, *inputs} - set(resource.get("ignoreChanges") or ())
-            paths = {n for n in names if bared(found.inputs.get(n)) != bared(inputs.get(n))}
-        return Difference(paths=tuple(sorted(paths)), replaces=bool(answer.replaces))
+            names = {n for n in names if bared(found.inputs.get(n)) != bared(inputs.get(n))}
+            kinds = dict.fromkeys(names, "update")
+        return Difference(kinds=kinds, replaces=bool(answer.replaces))
 
     def _struct(self, properties: Properties) -> Any:
         return ParseDict(properties if self._keeps_secrets else bared(properties), Struct())
@@ -182,6 +193,11 @@ class Provider:
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                 return None
             raise _said(error) from error
+
+
+def _kind(kind: Any) -> str:
+    """Return ``add``, ``update`` or ``delete``, whether that replaces the resource or not."""
+    return str(provider_pb2.PropertyDiff.Kind.Name(kind)).partition("_")[0].lower()
 
 
 def _named(resource: Mapping[str, Any]) -> dict[str, Any]:

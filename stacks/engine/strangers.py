@@ -3,7 +3,8 @@ know: what a dead provider made twice, or somebody by hand.
 
 The tagging service finds by one question most of what carries the deployment's tag. It knows
 neither what has no tags nor, among others, roles, endpoints and groups of RDS; those are listed by
-their own services; only those services are asked that the state has something of.
+their own services; only those services are asked that the state has something of. What was put
+into things of the state is looked for in these (``inside.py``).
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stacks.engine.backend import State
 from stacks.engine.identities import GOING, Client, listed
+from stacks.engine.inside import INSIDE
 from stacks.engine.looking_up import DEPLOYMENT_TAG, Cloud
+from stacks.engine.things import Fact, Thing, of_arn
 
 if TYPE_CHECKING:
     from stacks.contract import Request
@@ -37,27 +41,11 @@ class _Owner:
         return name == self.short or name.startswith((f"{self.short}-", f"{self.short}/"))
 
 
-@dataclass(frozen=True)
-class _Thing:
-    """Something that is there: ``kind`` as in ARNs, its id or name, and its ARN if it is known."""
-
-    kind: str
-    id: str
-    arn: str = ""
-
-    @property
-    def facts(self) -> set[Fact]:
-        """What tells it from all others; an id of EC2 says by itself of what kind it is."""
-        identity: Fact = self.id if self.kind.startswith("ec2:") else (self.kind, self.id)
-        return {identity, self.arn} if self.arn else {identity}
+Lister = Callable[[Client, _Owner], Iterator[Thing]]
 
 
-Fact = str | tuple[str, str]  # an ARN, an id of EC2, or a kind and a name
-Lister = Callable[[Client, _Owner], Iterator[_Thing]]
-
-
-def strangers(request: Request, state: State | None) -> list[str]:
-    """Return what belongs to a request's deployment and is not in the state, as texts, sorted.
+def strangers(request: Request, state: State | None) -> list[Thing]:
+    """Return what belongs to a request's deployment and is not in the state, sorted.
 
     What AWS creates itself, snapshots and backups, and what is being deleted, is expected. Raises
     botocore's errors when a service does not answer, ``CallFailed`` for a role that cannot be
@@ -65,10 +53,12 @@ def strangers(request: Request, state: State | None) -> list[str]:
     """
     cloud = Cloud(request)
     ours = _owner(request.spec)
-    asked = [_LISTERS[s] for s in sorted(_services(state) & _LISTERS.keys())]
+    listers = [_tagged, *(_LISTERS[s] for s in sorted(_services(state) & _LISTERS.keys()))]
+    asked = [partial(lister, cloud.client, ours) for lister in listers]
+    asked += [partial(inside, cloud.client, state) for inside in INSIDE]
     known = _known(state)
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
-        found = pool.map(lambda lister: list(lister(cloud.client, ours)), [_tagged, *asked])
+        found = pool.map(lambda ask: list(ask()), asked)
         unknown = {
             (thing.kind, thing.id): thing
             for things in found
@@ -76,7 +66,7 @@ def strangers(request: Request, state: State | None) -> list[str]:
             if known.isdisjoint(thing.facts)
         }
         there = pool.map(lambda t: (t, _is_there(cloud.client, t)), unknown.values())
-        return sorted(f"{thing.kind} {thing.id}" for thing, present in there if present)
+        return sorted((thing for thing, present in there if present), key=str)
 
 
 def _owner(spec: Mapping[str, Any]) -> _Owner:
@@ -98,95 +88,84 @@ def _known(state: State | None) -> set[Fact]:
     """Return the facts of what a state holds; all that can be a stranger has an ARN."""
     resources = (r for r in (state or {}).get("resources") or () if r["type"].startswith("aws:"))
     arns = ((r.get("outputs") or {}).get("arn") for r in resources)
-    things = (_of_arn(arn) for arn in arns if isinstance(arn, str) and arn.startswith("arn:"))
+    things = (of_arn(arn) for arn in arns if isinstance(arn, str) and arn.startswith("arn:"))
     return {fact for thing in things for fact in thing.facts}
 
 
 # --- what carries the tag --------------------------------------------------------------------
-def _tagged(client: Client, owner: _Owner) -> Iterator[_Thing]:
+def _tagged(client: Client, owner: _Owner) -> Iterator[Thing]:
     wanted = [{"Key": DEPLOYMENT_TAG, "Values": [owner.deployment]}]
     answer = ("get_resources", "ResourceTagMappingList")
     for each in listed(client, _TAGGING, *answer, TagFilters=wanted):
-        thing = _of_arn(str(each["ResourceARN"]))
+        thing = of_arn(str(each["ResourceARN"]))
         if "snapshot" not in thing.kind and thing.kind != "rds:auto-backup":
             yield thing
 
 
-def _of_arn(arn: str) -> _Thing:
-    """Return what an ARN names: ``service:kind/id``, ``kind:id``, or a bucket's bare name."""
-    _, _, service, _, _, rest = arn.removesuffix(":*").split(":", 5)
-    kind, _, identity = rest.partition("/" if "/" in rest.split(":")[0] else ":")
-    if not identity:
-        kind, identity = "bucket", rest
-    if service == "ssm":  # the slash that begins a parameter's name is the one of the ARN
-        identity = f"/{identity}"
-    return _Thing(f"{service}:{kind}", identity, arn)
-
-
-def _ec2(client: Client, owner: _Owner) -> Iterator[_Thing]:
+def _ec2(client: Client, owner: _Owner) -> Iterator[Thing]:
     wanted = [
         {"Name": "key", "Values": [DEPLOYMENT_TAG]},
         {"Name": "value", "Values": [owner.deployment]},
     ]
     for tag in listed(client, "ec2", "describe_tags", "Tags", Filters=wanted):
         if tag["ResourceType"] != "snapshot":
-            yield _Thing(f"ec2:{tag['ResourceType']}", tag["ResourceId"])
+            yield Thing(f"ec2:{tag['ResourceType']}", tag["ResourceId"])
 
 
 # --- what has the name -----------------------------------------------------------------------
-def _iam(client: Client, owner: _Owner) -> Iterator[_Thing]:
+def _iam(client: Client, owner: _Owner) -> Iterator[Thing]:
     for role in listed(client, "iam", "list_roles", "Roles"):
         if owner.names(role["RoleName"]):
-            yield _of_arn(role["Arn"])
+            yield of_arn(role["Arn"])
     for policy in listed(client, "iam", "list_policies", "Policies", Scope="Local"):
         if owner.names(policy["PolicyName"]):
-            yield _of_arn(policy["Arn"])
+            yield of_arn(policy["Arn"])
 
 
-def _kms(client: Client, owner: _Owner) -> Iterator[_Thing]:
+def _kms(client: Client, owner: _Owner) -> Iterator[Thing]:
     for alias in listed(client, "kms", "list_aliases", "Aliases"):
         if owner.names(alias["AliasName"].removeprefix("alias/")):
-            yield _of_arn(alias["AliasArn"])
+            yield of_arn(alias["AliasArn"])
 
 
-def _s3(client: Client, owner: _Owner) -> Iterator[_Thing]:
+def _s3(client: Client, owner: _Owner) -> Iterator[Thing]:
     for bucket in client("s3").list_buckets()["Buckets"]:
         if owner.names(bucket["Name"]):
-            yield _Thing("s3:bucket", bucket["Name"])
+            yield Thing("s3:bucket", bucket["Name"])
 
 
-def _cloudwatch(client: Client, owner: _Owner) -> Iterator[_Thing]:
+def _cloudwatch(client: Client, owner: _Owner) -> Iterator[Thing]:
     groups = ("describe_log_groups", "logGroups")
     for group in listed(client, "logs", *groups, logGroupNamePrefix=owner.logs):
         if group["logGroupName"].removeprefix(owner.logs).startswith("tenants/"):
             continue  # a slice's, among those of its Hub
-        yield _Thing("logs:log-group", group["logGroupName"])
+        yield Thing("logs:log-group", group["logGroupName"])
     alarms = ("describe_alarms", "MetricAlarms")
     for alarm in listed(client, "cloudwatch", *alarms, AlarmNamePrefix=f"{owner.short}-"):
-        yield _Thing("cloudwatch:alarm", alarm["AlarmName"])
+        yield Thing("cloudwatch:alarm", alarm["AlarmName"])
 
 
-def _secretsmanager(client: Client, owner: _Owner) -> Iterator[_Thing]:
+def _secretsmanager(client: Client, owner: _Owner) -> Iterator[Thing]:
     wanted = [{"Key": "name", "Values": [f"{owner.short}/"]}]
     for secret in listed(client, "secretsmanager", "list_secrets", "SecretList", Filters=wanted):
         if owner.names(secret["Name"]):
-            yield _of_arn(secret["ARN"])
+            yield of_arn(secret["ARN"])
 
 
-def _ssm(client: Client, owner: _Owner) -> Iterator[_Thing]:
+def _ssm(client: Client, owner: _Owner) -> Iterator[Thing]:
     wanted = [{"Key": "Name", "Option": "BeginsWith", "Values": [f"/tenantplane/{owner.short}/"]}]
     answer = ("describe_parameters", "Parameters")
     for parameter in listed(client, "ssm", *answer, ParameterFilters=wanted):
-        yield _Thing("ssm:parameter", parameter["Name"])
+        yield Thing("ssm:parameter", parameter["Name"])
 
 
-def _dynamodb(client: Client, owner: _Owner) -> Iterator[_Thing]:
+def _dynamodb(client: Client, owner: _Owner) -> Iterator[Thing]:
     for name in listed(client, "dynamodb", "list_tables", "TableNames"):
         if owner.names(name):
-            yield _Thing("dynamodb:table", name)
+            yield Thing("dynamodb:table", name)
 
 
-def _rds(client: Client, owner: _Owner) -> Iterator[_Thing]:
+def _rds(client: Client, owner: _Owner) -> Iterator[Thing]:
     for operation, answer, kind, name in (
         ("describe_db_instances", "DBInstances", "db", "DBInstanceIdentifier"),
         ("describe_db_subnet_groups", "DBSubnetGroups", "subgrp", "DBSubnetGroupName"),
@@ -194,7 +173,7 @@ def _rds(client: Client, owner: _Owner) -> Iterator[_Thing]:
     ):
         for each in listed(client, "rds", operation, answer):
             if owner.names(each[name]) and each.get("DBInstanceStatus") != "deleting":
-                yield _Thing(f"rds:{kind}", each[name])
+                yield Thing(f"rds:{kind}", each[name])
 
 
 _LISTERS: Mapping[str, Lister] = {
@@ -225,7 +204,7 @@ _EC2_IDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _is_there(client: Client, thing: _Thing) -> bool:
+def _is_there(client: Client, thing: Thing) -> bool:
     """Tell whether something exists and is not being deleted; asked only for strangers."""
     from botocore.exceptions import ClientError  # noqa: PLC0415 - loaded by now
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stacks.contract import UNKNOWN, Check, Code, Look, Planned, Program
 from stacks.engine.backend import State
+from stacks.engine.drifting import drift_of
 from stacks.engine.failures import CallFailed, name_of
 from stacks.engine.looking_up import code_of
 from stacks.engine.state import outputs_of, resources_of, unfinished
 from stacks.engine.strangers import strangers
+from stacks.engine.things import Thing
 
 if TYPE_CHECKING:
     from stacks.engine.call import Call
@@ -34,11 +37,11 @@ def verify(call: Call, state: State | None, *, planned: Planned | None = None) -
 
     until = time.monotonic() + call.request.deadlines.verify_seconds
     with call.phase("verify"):
-        search = ThreadPoolExecutor(max_workers=1)  # beside the look
-        unknown = search.submit(strangers, call.request, state)
-        search.shutdown(wait=False)
+        searching = ThreadPoolExecutor(max_workers=1)  # beside the look
+        unknown = searching.submit(strangers, call.request, state)
+        searching.shutdown(wait=False)
         sight = look_at(call, state, until=until)
-        nothing_unknown = _nothing_unknown(call, unknown, until=until)
+        search = _searched(call, unknown, until=until)
     outputs, secret_outputs = outputs_of(state)
     exported = call.host.run.exported if call.host is not None else ()
     return Look(
@@ -46,8 +49,10 @@ def verify(call: Call, state: State | None, *, planned: Planned | None = None) -
             _answers_in_cloud(sight),
             _as_applied(sight, unfinished(state), planned),
             _outputs_present(call.request.program, exported, outputs),
-            nothing_unknown,
+            _nothing_unknown(search),
         ),
+        drift=drift_of(sight, search.found),
+        unanswered=_unanswered(sight, search),
         resources=tuple(resources_of(state)),
         outputs=outputs,
         secret_outputs=secret_outputs,
@@ -97,26 +102,54 @@ def _planned(planned: Planned | None) -> list[str]:
     return operations + [f"output {o.name} ({o.kind})" for o in planned.outputs]
 
 
-def _nothing_unknown(call: Call, unknown: Future[list[str]], *, until: float) -> Check:
-    """Nothing in the cloud belongs to the deployment and is not in its state."""
+@dataclass(frozen=True)
+class _Search:
+    """What belongs to the deployment and is in no state; ``failure`` says why nobody knows."""
+
+    found: Sequence[Thing] = ()
+    failure: str = ""
+
+
+def _searched(call: Call, unknown: Future[list[Thing]], *, until: float) -> _Search:
+    """Wait for the search. Raises ``CallFailed`` when there is no answer at all."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - loaded by now
 
     from stacks.engine.looking import NO_ANSWER, completed  # noqa: PLC0415 - see above
 
-    name = "nothing_unknown"
     try:
         for _ in completed(call, [unknown], until=until):
             pass
-        found = unknown.result()
+        return _Search(unknown.result())
     except CallFailed as failed:
         if failed.code in NO_ANSWER:
             raise
         late = failed.code is Code.DEADLINE
-        detail = "the cloud was not searched within the deadline" if late else failed.text
-        return Check(name=name, ok=False, detail=detail)
+        text = "the cloud was not searched within the deadline" if late else failed.text
+        return _Search(failure=text)
     except (BotoCoreError, ClientError) as error:
-        return Check(name=name, ok=False, detail=f"the cloud cannot be searched: {code_of(error)}")
-    return _check(name, [("not in the state", found)], good="nothing unknown")
+        return _Search(failure=f"the cloud cannot be searched: {code_of(error)}")
+
+
+def _nothing_unknown(search: _Search) -> Check:
+    """Nothing in the cloud belongs to the deployment and is not in its state."""
+    name = "nothing_unknown"
+    if search.failure:
+        return Check(name=name, ok=False, detail=search.failure)
+    return _check(name, [("not in the state", [*map(str, search.found)])], good="nothing unknown")
+
+
+def _unanswered(sight: Sight, search: _Search) -> str:
+    """Say why what was found may not be all there is; empty when it is."""
+    looked = _check(
+        "",
+        [
+            ("did not respond", _names(sight.named(lambda seen: seen.error is not None))),
+            ("not checked", _names(sight.unasked)),
+        ],
+        failure=sight.failure,
+        good="",
+    )
+    return "; ".join(filter(None, (looked.detail, search.failure)))
 
 
 def _outputs_present(

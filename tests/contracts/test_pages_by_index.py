@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import pytest
 from sqlalchemy import Connection, event, text
 
 from control_plane.adapters.db.engine import connect
-from control_plane.adapters.db.mapping import APPROVAL, BUNDLE, REQUEST, RUN, TENANT, Mapped
+from control_plane.adapters.db.mapping import (
+    APPROVAL,
+    BUNDLE,
+    FINDING,
+    REQUEST,
+    RUN,
+    TENANT,
+    Mapped,
+)
 from control_plane.adapters.db.queries import SqlQueries
 from control_plane.adapters.db.repositories import Known, SqlRepository
 from control_plane.domain.approval import ApprovalStatus
@@ -23,6 +31,7 @@ TENANTS = ("ten_1", "ten_2")
 PAGES: list[tuple[Mapped[Any], dict[str, Any]]] = [
     (TENANT, {"status": TenantStatus.PENDING}),
     (TENANT, {"domain": "acme.example.com"}),
+    (TENANT, {"drifted": True}),
     (REQUEST, {"tenant_id": "ten_1"}),
     (RUN, {"status": RunStatus.BLOCKED}),
     (RUN, {"tenant_id": "ten_1"}),
@@ -30,6 +39,8 @@ PAGES: list[tuple[Mapped[Any], dict[str, Any]]] = [
     (APPROVAL, {"tenant_id": "ten_1"}),
     (BUNDLE, {"status": BundleStatus.BUILT}),
     (BUNDLE, {"tenant_id": "ten_1"}),
+    (FINDING, {"tenant_id": "ten_1"}),
+    (FINDING, {"tenant_id": "ten_1", "closed_at": None}),
 ]
 OF_SEVERAL = [REQUEST, RUN, APPROVAL, BUNDLE]
 
@@ -79,7 +90,7 @@ def is_exact(scan: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("before", [None, "zzz"])
 @pytest.mark.parametrize(
     ("mapped", "equals"),
-    [pytest.param(*page, id=f"{page[0].table.name}-{next(iter(page[1]))}") for page in PAGES],
+    [pytest.param(*page, id="-".join((page[0].table.name, *page[1]))) for page in PAGES],
 )
 def test_a_page_of_a_filter_is_read_in_order(
     connection: Connection, mapped: Mapped[Any], equals: dict[str, Any], before: str | None
@@ -110,3 +121,24 @@ def test_where_tenants_stand_is_one_step_down_an_index_each(connection: Connecti
         True, True,
     ]  # fmt: skip
     assert "Sort" not in {node["Node Type"] for node in asked.nodes}
+
+
+def test_the_newest_run_an_open_look_and_open_findings_of_a_tenant_are_found_by_an_index(
+    connection: Connection,
+) -> None:
+    queries = SqlQueries(connection)
+    asks: list[Callable[[], object]] = [
+        lambda: queries.newest_run("dep_1"),
+        lambda: queries.newest_runs(["dep_1", "dep_2"]),
+        lambda: queries.open_look("dep_1"),
+        lambda: queries.last_number("dep_1"),
+        lambda: SqlRepository(connection, FINDING, Known()).count(
+            tenant_id="ten_1", closed_at=None
+        ),
+    ]
+    for ask in asks:
+        with Asked(connection) as asked:
+            ask()
+        scans = [*asked.scans("run"), *asked.scans("finding")]
+        assert scans
+        assert all(map(is_exact, scans)), scans

@@ -12,7 +12,7 @@ from control_plane.domain.calls import CallOutcome
 from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.engine import Operation
 from control_plane.domain.plan import PlanHead
-from control_plane.domain.run import BlockedOn, Run, RunStatus
+from control_plane.domain.run import BlockedOn, Run, RunKind, RunStatus
 from control_plane.ports.rows import EnvelopeHistory, Newest, PlacedRun
 from tests.contracts.rows import store
 from tests.entities import Entities
@@ -63,6 +63,30 @@ def test_the_newest_run_is_that_with_the_highest_number(storage: Storage, scene:
     with storage.unit_of_work() as uow:
         assert uow.queries.newest_run(scene.mine.id) == second
         assert uow.queries.newest_run("dep_unknown") is None
+
+
+def test_a_look_is_never_the_newest_run_and_has_a_number_of_its_own(
+    storage: Storage, make: Entities, scene: Scene
+) -> None:
+    change = scene.run(scene.mine, number=1)
+    look = scene.run(
+        scene.mine, number=2, kind=RunKind.REFRESH, requested_at=make.clock.advance(hours=1)
+    )
+    ended = scene.run(
+        scene.other, number=4, kind=RunKind.REFRESH, status=RunStatus.NO_CHANGES
+    )  # fmt: skip
+    with storage.unit_of_work() as uow:
+        ask = uow.queries
+        assert ask.newest_run(scene.mine.id) == change
+        assert ask.newest_run(scene.other.id) is None
+        assert ask.newest_runs([scene.mine.id, scene.other.id]) == {change.id}
+        newest = ask.newest_of_tenants([str(scene.mine.tenant_id), str(scene.other.tenant_id)])
+        assert [each.run_id for each in newest.values()] == [change.id, None]
+        placed = ask.placed_runs([change.id, ended.id])
+        assert [placed[run.id].is_newest for run in (change, ended)] == [True, True]
+        assert [ask.open_look(each.id) for each in (scene.mine, scene.other)] == [look, None]
+        numbers = [ask.last_number(each) for each in (scene.mine.id, scene.other.id, "dep_unknown")]
+        assert numbers == [2, 4, 0]
 
 
 def test_blocked_runs_are_found_by_what_they_wait_for_longest_first(

@@ -10,7 +10,7 @@ import pytest
 
 from control_plane.domain.bundle import BundleStatus
 from control_plane.domain.errors import Conflict
-from control_plane.domain.run import BlockedOn, RunStatus
+from control_plane.domain.run import BlockedOn, RunKind, RunStatus
 from control_plane.domain.tenant import TenantStatus
 from tests.contracts.rows import conflict_of, refused_save, run_all, store
 from tests.entities import Entities, Waiting
@@ -70,6 +70,34 @@ def test_one_run_per_deployment_applies(storage: Storage, make: Entities, waitin
         uow.runs.save(done.moved(RunStatus.APPLIED, make.clock.now()))
         uow.runs.save(waits.moved(RunStatus.APPLYING, make.clock.now()))
         uow.commit()
+
+
+def test_a_look_takes_no_slot_and_one_of_a_deployment_is_open(
+    storage: Storage, make: Entities, waiting: Waiting
+) -> None:
+    deployment = waiting.deployment
+    store(storage, "runs", make.run(deployment, status=RunStatus.APPLYING))
+    look = make.run(deployment, kind=RunKind.REFRESH, status=RunStatus.VERIFYING)
+    store(storage, "runs", look)
+    another = make.run(deployment, kind=RunKind.REFRESH)
+    assert conflict_of(storage, "runs", another) == "uq_run_one_look_per_deployment"
+    with storage.unit_of_work() as uow:
+        uow.runs.save(look.moved(RunStatus.NO_CHANGES, make.clock.now()))
+        uow.runs.add(another)
+        uow.commit()
+
+
+def test_one_finding_of_a_thing_is_open(storage: Storage, make: Entities, waiting: Waiting) -> None:
+    first = make.finding(waiting.run, path="acl")
+    again = make.finding(waiting.run, path="acl")
+    store(storage, "findings", first, make.finding(waiting.run, path="tags"))
+    assert conflict_of(storage, "findings", again) == "uq_finding_one_is_open"
+    with storage.unit_of_work() as uow:
+        uow.findings.save(first.closed(waiting.run.id, make.clock.now()))
+        uow.findings.add(again)
+        uow.commit()
+    half = replace(again, closed_by=waiting.run.id, version=2)
+    assert refused_save(storage, "findings", half) == "ck_finding_closed_by_a_run"
 
 
 def test_one_version_of_a_bundle_is_live(

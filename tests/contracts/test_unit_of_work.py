@@ -193,6 +193,7 @@ def test_every_kind_of_row_comes_back_as_it_was(storage: Storage, make: Entities
         "specs": make.spec(deployment, 2, document={"a": {"b": [True, 1]}}, desired=Desired.ABSENT),
         "calls": make.call(run, outcome=CallOutcome.DIED, ended_at=make.clock.now()),
         "evidence": make.evidence(run, ok=False, state_digest=None),
+        "findings": make.finding(run, expected=None, actual=[{"a": [1, None, False]}]),
         "runs": run, "plans": plan, "approvals": approval, "barred": make.barred(approval),
         "decisions": make.decision(approval), "bundles": bundle, "handovers": handover,
         "links": make.link(handover), "receipts": make.receipt(bundle),

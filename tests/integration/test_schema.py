@@ -88,6 +88,7 @@ def owner(storage: Storage) -> Iterator[Owner]:
         uow.hubs.add(make.hub())
         uow.timers.set(TimerKind.RUN_TURN, waiting.run.id, make.clock.now())
         uow.evidence.add(make.evidence(waiting.run))
+        uow.findings.add(make.finding(waiting.run))
         uow.commit()
     with psycopg.connect(storage.database.owner, autocommit=True) as connection:
         yield Owner(connection, waiting, make)
@@ -281,7 +282,7 @@ def test_every_immutable_table_has_its_trigger_and_no_other(owner: Owner) -> Non
         ("tenant", "status"), ("tenant", "waiting_on"), ("tenant", "mode"),
         ("deployment", "kind"), ("run", "status"), ("run", "kind"), ("run", "blocked_from"),
         ("approval", "status"), ("bundle", "status"), ("bundle", "rehearsal"),
-        ("hub", "status"), ("engine_call", "outcome"), ("timer", "kind"),
+        ("hub", "status"), ("engine_call", "outcome"), ("timer", "kind"), ("finding", "kind"),
     ],
 )  # fmt: skip
 def test_a_word_that_no_enumeration_has_is_refused(owner: Owner, table: str, column: str) -> None:
@@ -349,7 +350,8 @@ def test_every_table_has_a_primary_key_and_indexed_references(owner: Owner) -> N
     assert set(rows) == {
         ("run", "plan_id"), ("run", "approval_id"), ("run", "evidence_id"), ("run", "supersedes"),
         ("run", "retry_of"), ("deployment", "evidence_id"), ("plan", "deployment_id"),
-        ("download_link", "handover_id"),
+        ("download_link", "handover_id"), ("finding", "first_seen_by"),
+        ("finding", "last_seen_by"), ("finding", "closed_by"),
     }  # fmt: skip
     keyed = owner.connection.execute(
         "SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'p'"

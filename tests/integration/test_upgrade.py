@@ -178,6 +178,7 @@ def test_what_waits_falls_due(upgraded: Storage) -> None:
         (TimerKind.APPROVAL_EXPIRY, _id("apr", 2)), (TimerKind.APPROVAL_EXPIRY, _id("apr", 8)),
         (TimerKind.BUNDLE_EXPIRY, _id("bnd", 3)),
         *((TimerKind.RUN_DETAILS, _id("run", ended)) for ended in (1, 5, 6, 7)),
+        *((TimerKind.DRIFT_LOOK, _id("dep", applied)) for applied in (1, 7, 8)),
     }  # fmt: skip
     assert {(timer.kind, timer.subject) for timer in (*found, *later)} >= _RETENTION
     assert made < expires

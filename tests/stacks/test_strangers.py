@@ -31,7 +31,7 @@ def found(made: Made, *, without: str = "") -> list[str]:
     request = Request.model_validate(made.desk.request("look"))
     state = made.desk.state()
     state["resources"] = [r for r in state["resources"] if r["type"] != without]
-    return strangers(request, state)
+    return [*map(str, strangers(request, state))]
 
 
 def test_every_type_that_the_programs_make_can_be_looked_up(world: World) -> None:
@@ -162,9 +162,96 @@ def alias(cloud: CloudProcess, made: Made, _tags: list[dict[str, str]]) -> tuple
     return name, lambda: kms.delete_alias(AliasName=f"alias/{name}")
 
 
+def rule(cloud: CloudProcess, made: Made, _tags: list[dict[str, str]]) -> tuple[str, Any]:
+    ec2, group = cloud.client("ec2"), made.outputs["app_security_group_id"]
+    opened = ec2.authorize_security_group_ingress(
+        GroupId=group,
+        IpPermissions=[{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22,
+                        "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}],
+    )  # fmt: skip
+    identity = opened["SecurityGroupRules"][0]["SecurityGroupRuleId"]
+    return identity, lambda: ec2.revoke_security_group_ingress(
+        GroupId=group, SecurityGroupRuleIds=[identity]
+    )
+
+
+def default_rule(cloud: CloudProcess, made: Made, _tags: list[dict[str, str]]) -> tuple[str, Any]:
+    """Open the group that AWS makes with a network."""
+    ec2 = cloud.client("ec2")
+    groups = ec2.describe_security_groups(
+        Filters=[{"Name": "vpc-id", "Values": [made.outputs["vpc_id"]]},
+                 {"Name": "group-name", "Values": ["default"]}]
+    )["SecurityGroups"]  # fmt: skip
+    group = groups[0]["GroupId"]
+    everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    opened = ec2.authorize_security_group_egress(GroupId=group, IpPermissions=everything)
+    identity = opened["SecurityGroupRules"][0]["SecurityGroupRuleId"]
+    return identity, lambda: ec2.revoke_security_group_egress(
+        GroupId=group, SecurityGroupRuleIds=[identity]
+    )
+
+
+def route(cloud: CloudProcess, made: Made, _tags: list[dict[str, str]]) -> tuple[str, Any]:
+    ec2, vpc_id = cloud.client("ec2"), made.outputs["vpc_id"]
+    tables = ec2.describe_route_tables(
+        Filters=[{"Name": "vpc-id", "Values": [vpc_id]},
+                 {"Name": "tag:tenantplane:deployment",
+                  "Values": [made.desk.spec["owner"]["deployment"]]}]
+    )["RouteTables"]  # fmt: skip
+    table = tables[0]["RouteTableId"]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc_id)
+    way_out = {"RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0"}
+    ec2.create_route(**way_out, GatewayId=gateway)
+
+    def remove() -> None:
+        ec2.delete_route(**way_out)
+        ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc_id)
+        ec2.delete_internet_gateway(InternetGatewayId=gateway)
+
+    return f"{table}/0.0.0.0/0", remove
+
+
+def role_policy(cloud: CloudProcess, made: Made, _tags: list[dict[str, str]]) -> tuple[str, Any]:
+    iam, role = cloud.client("iam"), _role_of(made)
+    anything = (
+        '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*",'
+        ' "Resource": "*"}]}'
+    )
+    iam.put_role_policy(RoleName=role, PolicyName="by-hand", PolicyDocument=anything)
+    return f"{role}:by-hand", lambda: iam.delete_role_policy(RoleName=role, PolicyName="by-hand")
+
+
+def attachment(cloud: CloudProcess, made: Made, _tags: list[dict[str, str]]) -> tuple[str, Any]:
+    iam, role = cloud.client("iam"), _role_of(made)
+    arn = made.outputs["boundary_arn"]
+    iam.attach_role_policy(RoleName=role, PolicyArn=arn)
+    return f"{role}/{arn}", lambda: iam.detach_role_policy(RoleName=role, PolicyArn=arn)
+
+
+def _role_of(made: Made) -> str:
+    return str(made.outputs["app_role_arn"]).rpartition("/")[2]
+
+
 @pytest.mark.parametrize(
     "make",
-    [vpc, endpoint, address, key, bucket, role, secret, log_group, subnet_group, alias],
+    [
+        vpc,
+        endpoint,
+        address,
+        key,
+        bucket,
+        role,
+        secret,
+        log_group,
+        subnet_group,
+        alias,
+        rule,
+        default_rule,
+        route,
+        role_policy,
+        attachment,
+    ],
     ids=lambda make: str(make.__name__),
 )
 def test_a_stranger_is_named_until_it_is_gone(

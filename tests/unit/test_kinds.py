@@ -38,6 +38,7 @@ def test_every_kind_is_declared_under_its_name() -> None:
         assert kind.checks
         assert set(kind.means) == set(kind.transitions)
     assert KINDS[RunKind.REFRESH].transitions is LOOK_TRANSITIONS
+    assert [name for name, kind in KINDS.items() if kind.looks] == [RunKind.REFRESH]
     assert KINDS[RunKind.DESTROY].transitions is RUN_TRANSITIONS
 
 

@@ -18,6 +18,7 @@ from control_plane.services import (
     auditing,
     bundles,
     changes,
+    drift,
     handovers,
     holds,
     hubs,
@@ -363,6 +364,22 @@ def release(
         return act
 
     return prepare
+
+
+def check_drift(who: Caller = OPS, *, applied: bool = True) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        run = scene.waiting_b()
+        if applied:
+            scene.approve(run.id)
+        return lambda: perform(scene.core, who, drift.request_check, run.tenant_id)
+
+    return prepare
+
+
+def check_drift_again(scene: Scene) -> Act:
+    act = check_drift()(scene)
+    act()
+    return act
 
 
 def read_log(who: Caller, tree: str = "") -> Prepare:

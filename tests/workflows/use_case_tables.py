@@ -32,6 +32,7 @@ from control_plane.services import (
     auditing,
     bundles,
     changes,
+    drift,
     handovers,
     holds,
     hubs,
@@ -52,6 +53,8 @@ from tests.workflows.use_case_scenes import (
     account,
     change,
     change_account,
+    check_drift,
+    check_drift_again,
     converted_stack,
     decide,
     decide_late,
@@ -178,6 +181,13 @@ MUTATING: dict[str, tuple[Case, ...]] = {
              events=("hold.refused:denied",)),
         Case(prepare=release(ADMIN, twice=True), error=IllegalTransition,
              events=("hold.refused:denied",)),
+    ),
+    "drift.request_check": (
+        Case(prepare=check_drift(), events=("run.requested:completed",)),
+        Case(prepare=check_drift_again, events=()),  # one has not ended
+        Case(prepare=check_drift(applied=False), error=IllegalTransition,
+             events=("run.refused:denied",)),
+        Case(prepare=check_drift(AUTOMATION), error=NotAllowed, events=DENIED_ROLE),
     ),
     "handovers.revoke_link": (
         Case(prepare=revoke(), events=("link.revoked:completed",)),
@@ -390,6 +400,10 @@ READING: dict[str, Read] = {
     ),
     "changes.dry_run_change": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, changes.dry_run_change, tenant, {"seats": 2000}
+    ),
+    "drift.may_check": lambda s, tenant, *_: perform(s.core, EVERYBODY, drift.may_check, tenant),
+    "drift.list_findings": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, drift.list_findings, tenant, limit=5, before=None
     ),
     "operating_stacks.all_stacks": lambda s, *_: perform(
         s.core, EVERYBODY, operating_stacks.all_stacks

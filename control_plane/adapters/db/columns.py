@@ -130,6 +130,11 @@ def json_object(name: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, JSONB(none_as_null=True), nullable=nullable)
 
 
+def json_value(name: str) -> Column[Any]:
+    """Return a column of any JSON value; None is SQL's null."""
+    return Column(name, JSONB(none_as_null=True), nullable=True)
+
+
 def json_list(name: str) -> Column[Any]:
     """Return a column of tuples."""
     return Column(name, Converted(list, tuple), nullable=False)

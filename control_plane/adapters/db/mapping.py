@@ -14,6 +14,7 @@ from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
+from control_plane.domain.finding import Finding
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan
@@ -57,6 +58,7 @@ DEPLOYMENT: Final = Mapped(Deployment, tables.deployment)
 RUN: Final = Mapped(Run, run_tables.run)
 CALL: Final = Mapped(CallRecord, run_tables.engine_call)
 EVIDENCE: Final = Mapped(Evidence, run_tables.evidence)
+FINDING: Final = Mapped(Finding, run_tables.finding)
 RUN_EVENT: Final = Mapped(RunEvent, run_tables.run_event)
 PLAN: Final = Mapped(Plan, run_tables.plan)
 APPROVAL: Final = Mapped(Approval, run_tables.approval)
@@ -71,7 +73,7 @@ DOCUMENT: Final = Mapped(LoadedDocument, tables.rules_document)
 TIMER: Final = Mapped(Timer, run_tables.timer)
 
 MAPPED: Final[tuple[Mapped[Any], ...]] = (
-    TENANT, CONTRACT, REQUEST, REFUSAL, HUB, HOLD, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL, EVIDENCE,
-    RUN_EVENT, PLAN, APPROVAL, BARRED, DECISION, BUNDLE, HANDOVER, LINK, RECEIPT, IDEMPOTENCY,
-    DOCUMENT, TIMER,
+    TENANT, CONTRACT, REQUEST, REFUSAL, HUB, HOLD, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL,
+    EVIDENCE, FINDING, RUN_EVENT, PLAN, APPROVAL, BARRED, DECISION, BUNDLE, HANDOVER, LINK, RECEIPT,
+    IDEMPOTENCY, DOCUMENT, TIMER,
 )  # fmt: skip

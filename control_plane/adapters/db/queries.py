@@ -26,8 +26,10 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
+    literal_column,
     or_,
     select,
+    text,
     true,
     type_coerce,
 )
@@ -42,7 +44,7 @@ from control_plane.domain.calls import CallRecord
 from control_plane.domain.deployment import DeploymentKind
 from control_plane.domain.engine import Operation
 from control_plane.domain.plan import PlanHead
-from control_plane.domain.run import BlockedOn, Run, RunStatus
+from control_plane.domain.run import BlockedOn, Run, RunKind, RunStatus
 from control_plane.domain.tenant import TenantStatus
 from control_plane.ports.rows import EnvelopeHistory, IdempotencyRecord, Newest, PlacedRun
 
@@ -50,24 +52,66 @@ T = TypeVar("T")
 _run, _call, _bundle = run_tables.run, run_tables.engine_call, tables.bundle
 
 
+def _changes(run: FromClause) -> ColumnElement[bool]:
+    """Return what holds of runs that change something: the words of an index, not a parameter."""
+    return run.c.kind != literal_column(f"'{RunKind.REFRESH}'")
+
+
+def _deciding(table: Table) -> ColumnElement[bool] | None:
+    """Return what holds of the rows among which the newest decides, None for all of a table."""
+    return _changes(table) if table is _run else None
+
+
+def _newest_run() -> Select[Any]:
+    owner = _run.c.deployment_id
+    query = select(_run).where(owner == bindparam("deployment", type_=owner.type), _changes(_run))
+    return query.order_by(_run.c.number.desc()).limit(1)
+
+
+def _open_look() -> Select[Any]:
+    owner = _run.c.deployment_id
+    query = select(_run).where(owner == bindparam("deployment", type_=owner.type))
+    return query.where(text(run_tables.LOOK_IS_OPEN))
+
+
+def _last_number() -> Select[Any]:
+    owner = _run.c.deployment_id
+    return select(func.max(_run.c.number)).where(owner == bindparam("deployment", type_=owner.type))
+
+
 def _newest(
-    owner: ColumnElement[str], order: Sequence[ColumnElement[Any]], *found: Any
+    owner: ColumnElement[str],
+    order: Sequence[ColumnElement[Any]],
+    *found: Any,
+    among: ColumnElement[bool] | None = None,
 ) -> FromClause:
-    """Return the last row of each owner: one step down an index, however many rows it has."""
+    """Return the last row of each owner: one step down an index, however many rows it has.
+
+    ``among`` holds of the rows that count.
+    """
     descending = [each.desc() for each in order]
-    query = select(*found).where(owner == _OWNERS.c.value).order_by(*descending).limit(1)
+    query = select(*found).where(owner == _OWNERS.c.value)
+    query = query if among is None else query.where(among)
+    query = query.order_by(*descending).limit(1)
     return query.lateral()
 
 
 @cache
 def _newest_of(table: Table) -> Select[tuple[str]]:
-    newest = _newest(table.c.deployment_id, [table.c.number], table.c.id)
+    among = _deciding(table)
+    newest = _newest(table.c.deployment_id, [table.c.number], table.c.id, among=among)
     return select(newest.c.id).join_from(_OWNERS, newest, true())
 
 
 def _newest_of_tenants() -> Select[Any]:
     run, bundle = (
-        _newest(table.c.tenant_id, [table.c[time], table.c.id], table.c.id, table.c.error)
+        _newest(
+            table.c.tenant_id,
+            [table.c[time], table.c.id],
+            table.c.id,
+            table.c.error,
+            among=_deciding(table),
+        )
         for table, time in ((_run, "requested_at"), (_bundle, "created_at"))
     )
     query = select(_OWNERS.c.value, run.c.id, run.c.error, bundle.c.id, bundle.c.error)
@@ -79,7 +123,9 @@ def _placed_runs() -> Select[Any]:
     run, place, tenant = _run, tables.deployment, tables.tenant
     others = _run.alias("other")
     newer = select(others.c.id).where(
-        others.c.deployment_id == run.c.deployment_id, others.c.number > run.c.number
+        others.c.deployment_id == run.c.deployment_id,
+        others.c.number > run.c.number,
+        _changes(others),
     )
     rows = _OWNERS.join(run, run.c.id == _OWNERS.c.value)
     rows = rows.join(place, place.c.id == run.c.deployment_id)
@@ -170,6 +216,9 @@ _CLAIM: Final = _claim()
 _ANSWER: Final = _answer()
 _OWNERS: Final = texts_given("owners")
 _NEWEST: Final = _newest_of_tenants()
+_NEWEST_RUN: Final = _newest_run()
+_OPEN_LOOK: Final = _open_look()
+_LAST_NUMBER: Final = _last_number()
 _TO_STOP: Final = _to_stop()
 _SLICES: Final = _slices()
 _FORGET_CALLS: Final = _forget_calls()
@@ -208,11 +257,26 @@ class SqlQueries:
 
     # --- runs ----------------------------------------------------------------------------------
     def newest_run(self, deployment_id: str) -> Run | None:
-        """Return the deployment's newest run."""
-        return next(iter(self._of_deployment(mapping.RUN, deployment_id, limit=1)), None)
+        """Return the deployment's newest run of a kind that changes something."""
+        return self._one_run(_NEWEST_RUN, deployment_id)
+
+    def open_look(self, deployment_id: str) -> Run | None:
+        """Return the look at a deployment that has not ended."""
+        return self._one_run(_OPEN_LOOK, deployment_id)
+
+    def last_number(self, deployment_id: str) -> int:
+        """Return the number of the run of a deployment that was requested last, 0 if none was."""
+        with translated():
+            found = self._connection.execute(_LAST_NUMBER, {"deployment": deployment_id})
+            return int(found.scalar() or 0)
+
+    def _one_run(self, query: Select[Any], deployment_id: str) -> Run | None:
+        with translated():
+            row = self._connection.execute(query, {"deployment": deployment_id}).one_or_none()
+        return mapping.RUN.to_entity(row) if row is not None else None
 
     def newest_runs(self, deployment_ids: Sequence[str]) -> Collection[str]:
-        """Return the ids of the newest runs of some deployments."""
+        """Return the ids of the newest runs of some deployments, as ``newest_run`` does."""
         return self._newest(_run, deployment_ids)
 
     def placed_runs(self, run_ids: Sequence[str]) -> Mapping[str, PlacedRun]:
@@ -316,7 +380,7 @@ class SqlQueries:
         return EnvelopeHistory(contract_id=known, refusals=refused)
 
     def newest_of_tenants(self, tenant_ids: Sequence[str]) -> Mapping[str, Newest]:
-        """Return each tenant's newest run and newest bundle."""
+        """Return each tenant's newest run, as ``newest_run`` does, and newest bundle."""
         with translated():
             rows = self._connection.execute(_NEWEST, {"owners": list(tenant_ids)})
             return {row[0]: Newest(*row[1:]) for row in rows}

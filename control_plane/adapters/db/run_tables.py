@@ -1,9 +1,11 @@
-"""Tables of runs: engine calls, evidence, timers, progress, plans, approvals and decisions.
+"""Tables of runs: engine calls, evidence, findings, timers, progress, plans and decisions.
 
 As in ``tables.py``, a column is a field of the domain's dataclass.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -25,6 +27,7 @@ from control_plane.adapters.db.columns import (
     documents,
     json_list,
     json_object,
+    json_value,
     key,
     moment,
     one_of,
@@ -38,9 +41,11 @@ from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.calls import CallOutcome
 from control_plane.domain.engine import Check, Operation, OutputChange, PlannedResource
 from control_plane.domain.evaluation import Evaluation
+from control_plane.domain.finding import FindingKind
 from control_plane.domain.run import (
     HOLDS_SLOT,
     LOOK_TRANSITIONS,
+    TERMINAL_RUN,
     BlockedOn,
     RunKind,
     RunStatus,
@@ -87,18 +92,34 @@ run = Table(
     ),
     CheckConstraint("turn >= 1 AND deaths >= 0 AND failures >= 0", name="counts"),
 )
+# of runs that change something, not of looks: the newest of those is what decides
+CHANGES: Final = f"kind <> '{RunKind.REFRESH}'"
+LOOK_IS_OPEN: Final = (
+    f"kind = '{RunKind.REFRESH}' AND status IN ({quoted(LOOK_TRANSITIONS.keys() - TERMINAL_RUN)})"
+)
 Index(
     "uq_run_one_applies_per_deployment",
     run.c.deployment_id,
     unique=True,
     # a run that is blocked in its apply keeps the slot: its state is half way
     postgresql_where=text(
-        f"status IN ({quoted(HOLDS_SLOT)})"
-        f" OR status = 'blocked' AND blocked_from IN ({quoted(HOLDS_SLOT)})"
+        f"{CHANGES} AND (status IN ({quoted(HOLDS_SLOT)})"
+        f" OR status = 'blocked' AND blocked_from IN ({quoted(HOLDS_SLOT)}))"
     ),
 )
+Index(
+    "uq_run_one_look_per_deployment",
+    run.c.deployment_id,
+    unique=True,
+    postgresql_where=text(LOOK_IS_OPEN),
+)
+Index(
+    "ix_run_changing", run.c.deployment_id, run.c.number, postgresql_where=text(CHANGES)
+)  # fmt: skip
 Index("ix_run_tenant_id", run.c.tenant_id, run.c.id)
-Index("ix_run_newest", run.c.tenant_id, run.c.requested_at, run.c.id)
+Index(
+    "ix_run_newest", run.c.tenant_id, run.c.requested_at, run.c.id, postgresql_where=text(CHANGES)
+)
 Index("ix_run_status", run.c.status, run.c.id)
 
 engine_call = Table(
@@ -136,6 +157,42 @@ evidence = Table(
 )
 Index("ix_evidence_deployment_id", evidence.c.deployment_id)
 Index("ix_evidence_run_id", evidence.c.run_id)
+
+finding = Table(
+    "finding",
+    metadata,
+    key(),
+    reference("deployment_id", "deployment"),
+    reference("tenant_id", "tenant", nullable=True),
+    choice("kind", FindingKind),
+    words("subject"),
+    words("type"),
+    words("path"),
+    json_value("expected"),
+    json_value("actual"),
+    reference("first_seen_by", "run"),
+    moment("first_seen_at"),
+    reference("last_seen_by", "run"),
+    moment("last_seen_at"),
+    reference("closed_by", "run", nullable=True),
+    moment("closed_at", nullable=True),
+    Column("version", Integer, nullable=False),
+    CheckConstraint("(closed_by IS NULL) = (closed_at IS NULL)", name="closed_by_a_run"),
+)
+Index(
+    "uq_finding_one_is_open",
+    finding.c.deployment_id,
+    finding.c.kind,
+    finding.c.subject,
+    finding.c.path,
+    unique=True,
+    postgresql_where=text("closed_at IS NULL"),
+)
+Index("ix_finding_deployment_id", finding.c.deployment_id)
+Index("ix_finding_tenant_id", finding.c.tenant_id, finding.c.id)
+Index(
+    "ix_finding_open", finding.c.tenant_id, finding.c.id, postgresql_where=text("closed_at IS NULL")
+)
 
 timer = Table(
     "timer",

@@ -39,6 +39,7 @@ from control_plane.adapters.db.run_tables import (
     decision,
     engine_call,
     evidence,
+    finding,
     plan,
     run,
     run_event,
@@ -80,6 +81,7 @@ tenant = Table(
 # a page of a list is the newest ids of a status, a tenant or a company: each index ends with the id
 Index("ix_tenant_status", tenant.c.status, tenant.c.id)
 Index("ix_tenant_domain", tenant.c.domain, tenant.c.id)
+Index("ix_tenant_drifted", tenant.c.drifted, tenant.c.id)
 
 contract = Table(
     "contract",
@@ -341,9 +343,10 @@ rules_document = Table(
 
 BUSINESS_TABLES: Final = (
     tenant, contract, provisioning_request, refused_request, hub, hold, deployment,
-    deployment_spec, account, run,
-    engine_call, evidence, timer, run_event, plan, approval, barred, decision, bundle, handover,
-    download_link, receipt, idempotency_record, rules_document,
+    deployment_spec,
+    account, run,
+    engine_call, evidence, finding, timer, run_event, plan, approval, barred, decision, bundle,
+    handover, download_link, receipt, idempotency_record, rules_document,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name

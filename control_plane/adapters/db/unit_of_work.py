@@ -58,6 +58,7 @@ class SqlUnitOfWork(UnitOfWork):
     runs = _Rows(mapping.RUN)
     calls = _Rows(mapping.CALL)
     evidence = _Rows(mapping.EVIDENCE)
+    findings = _Rows(mapping.FINDING)
     plans = _Rows(mapping.PLAN)
     approvals = _Rows(mapping.APPROVAL)
     barred = _Rows(mapping.BARRED)

@@ -33,14 +33,16 @@ class Kind:
 
     ``desired`` is what its spec wants, ``decisions`` how many people approve its plan at least,
     whatever the approval rules say. ``checks`` are the engine's checks that its evidence needs; one
-    that the engine did not run counts as failed. ``means`` has every status that such a run can
-    have.
+    that the engine did not run counts as failed. Runs of a kind that ``looks`` plan and apply
+    nothing: they supersede no other and say nothing of the owner. ``means`` has every status that
+    such a run can have.
     """
 
     kind: RunKind
     purpose: str
     desired: Desired
     decisions: int = 0
+    looks: bool = False
     checks: tuple[str, ...]
     means: Mapping[RunStatus, Meaning]
 

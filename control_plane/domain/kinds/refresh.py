@@ -13,6 +13,7 @@ REFRESH: Final = Kind(
     kind=RunKind.REFRESH,
     purpose="compares what exists with what was applied",
     desired=Desired.PRESENT,
+    looks=True,
     checks=OF_WHAT_EXISTS,
     means={  # a look says nothing of its own: what was verified is ready
         status: Meaning(

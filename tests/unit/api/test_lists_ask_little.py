@@ -9,6 +9,7 @@ import pytest
 from control_plane.domain.actor import Role
 from control_plane.domain.run import RunStatus
 from control_plane.ports.rows import UnitOfWork
+from tests.entities import Entities
 from tests.statements import counted_statements
 from tests.unit.api.scene import Api, Scene, written
 
@@ -24,6 +25,7 @@ READERS = {
     "/v1/provisioning-requests": Role.OPS_APPROVER,
     "/v1/tenants": Role.OPS_APPROVER,
     "/v1/tenants/{key}/outputs": Role.OPS_APPROVER,
+    "/v1/tenants/{key}/findings": Role.OPS_APPROVER,
     "/v1/runs": Role.OPS_APPROVER,
     "/v1/runs/{run_id}/events": Role.OPS_APPROVER,
     "/v1/approvals": Role.OPS_APPROVER,
@@ -35,7 +37,13 @@ READERS = {
     "/v1/accounts": Role.PLATFORM_ADMIN,
 }
 FILTERS: dict[str, list[str]] = {
-    "/v1/tenants": ["status=pending", "domain=many.example.com", "contract_id=C-MANY"],
+    "/v1/tenants": [
+        "status=pending",
+        "domain=many.example.com",
+        "contract_id=C-MANY",
+        "drifted=true",
+    ],
+    "/v1/tenants/{key}/findings": ["with_closed=true"],
     "/v1/runs": ["status=awaiting_approval", "tenant_id={key}"],
     "/v1/approvals": ["status=waiting"],
     "/v1/bundles": ["status=awaiting_architect"],
@@ -77,11 +85,13 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
     request, bundle = uow.requests.find(tenant_id=tenant.id)[0], uow.bundles.find()[0]
     hub, account = uow.hubs.find()[0], uow.accounts.find()[0]
     hub_home = uow.deployments.find(hub_id=hub.id, tenant_id=None)[0]
+    make = Entities(ids=scene.world.ids)
     assert (run.status, plan.digest) == (RunStatus.AWAITING_APPROVAL, approval.plan_digest)
     for number in range(MANY + 5):
         name = f"many-{number}"
         # a second run each is of one tenant, so that the filter by tenant has a full page too
-        owner = replace(tenant, id=new("tenant"), slug=name, domain="many.example.com")
+        owner = replace(tenant, id=new("tenant"), slug=name, domain="many.example.com",
+                        drifted=True)  # fmt: skip
         place = replace(deployment, id=new("deployment"), tenant_id=owner.id, stack=name)
         own_contract = replace(
             contract, id=new("contract"), tenant_id=owner.id, envelope_id=name,
@@ -107,6 +117,7 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
                 plan_id=new("plan"), approval_id=new("approval"),
             )  # fmt: skip
             uow.runs.add(own_run)
+            uow.findings.add(make.finding(own_run, deployment_id=at, subject=f"urn:{number}"))
             uow.plans.add(replace(plan, id=str(own_run.plan_id), run_id=own_run.id))
             uow.approvals.add(
                 replace(
@@ -137,8 +148,9 @@ def test_a_page_of_fifty_takes_the_statements_of_a_page_of_one(
     tenants = tuple(tenant for tenant in crowded.world.rows("tenant"))
     limited = crowded.api.token(READERS[path], tenants=tenants)
     for who in (READERS[path], limited):
-        one, few = asked_for(crowded.api, path, who, f"{query}&limit=1")
-        fifty, many = asked_for(crowded.api, path, who, f"{query}&limit={MANY}")
+        address = path.format(**crowded.ids)
+        one, few = asked_for(crowded.api, address, who, f"{query}&limit=1")
+        fifty, many = asked_for(crowded.api, address, who, f"{query}&limit={MANY}")
         assert (one, fifty) == (1, MANY)
         assert len(few) == len(many) <= 8, many
 

@@ -18,6 +18,7 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/tenants/{key}/holds"): OPS,
     ("POST", "/v1/hubs/{hub_id}/holds"): OPS,
     ("POST", "/v1/holds/{hold_id}/release"): OPS,
+    ("POST", "/v1/tenants/{key}/drift-checks"): OPS,
     ("POST", "/v1/hubs"): ADMIN,
     ("POST", "/v1/accounts"): ADMIN,
     ("PATCH", "/v1/accounts/{account_id}"): ADMIN,
@@ -65,6 +66,10 @@ class Ready:
     def _retry(self) -> None:
         self.scene.ask("POST", "/v1/runs/{run_id}/cancel", OPS)
 
+    def _drift_checks(self) -> None:
+        """What was applied can be looked at."""
+        self.scene.world.approve(self.ids["run_id"])
+
     def _accept(self) -> None:
         self.ids["bundle_id"] = self.scene.world.submit("C", 77).bundle_id or ""
 
@@ -87,7 +92,7 @@ class Ready:
 
     def call(self, who: Role | str | None = None, **more: Any) -> Any:
         more.setdefault("json", self.body)
-        ends = ("cancel", "retry", "accept", "build", "revoke")
+        ends = ("cancel", "retry", "accept", "build", "revoke", "drift-checks")
         if self.pair[1].endswith(ends) or self.pair[0] == "DELETE":
             more["json"] = None
         return self.scene.ask(*self.pair, who or WHO[self.pair], ids=self.ids, **more)

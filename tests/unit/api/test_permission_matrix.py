@@ -41,6 +41,8 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("GET", "/v1/hubs/{hub_id}/holds"): HUB_READERS,
     ("GET", "/v1/holds/{hold_id}"): RUN_READERS,
     ("POST", "/v1/holds/{hold_id}/release"): {OPS, ADMIN},
+    ("POST", "/v1/tenants/{key}/drift-checks"): {OPS, ADMIN},
+    ("GET", "/v1/tenants/{key}/findings"): TENANT_READERS,
     ("POST", "/v1/hubs"): {ADMIN},
     ("GET", "/v1/hubs"): HUB_READERS,
     ("GET", "/v1/hubs/{hub_id}"): HUB_READERS,

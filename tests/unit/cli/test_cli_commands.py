@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 
 from control_plane.cli.errors import HIDDEN, REFUSED, USAGE
 from control_plane.domain.actor import Role
+from control_plane.domain.engine import Drift
 from control_plane.domain.receipt import sample_receipt
 from tests.unit.cli.terminal import Terminal, run
 from tests.world import request_body
@@ -79,6 +80,35 @@ def test_a_change_is_shown_before_it_is_made(tenantctl: Terminal) -> None:
     made = tenantctl(*change, "--json", who=ADMIN).json
     assert made["run_id"] == tenantctl("run", "list", "--json", who=OPS).json[0]["id"]
     assert tenantctl(*change, who=ADMIN).out.count(made["run_id"]) == 2  # it is on its way
+
+
+def test_drift_is_looked_for_and_shown_with_both_values(tenantctl: Terminal) -> None:
+    made = tenantctl.submit("B")
+    slug = made["tenant"]["slug"]
+    tenantctl.world.work()
+    tenantctl.world.approve(made["run_id"])
+    assert tenantctl("tenant", "findings", slug).out == "no findings\n"
+    tenantctl.world.engine.drift = (
+        Drift(kind="changed", subject="urn:pulumi:a::tenantplane::aws:kms/key:Key::data",
+              type="aws:kms/key:Key", path="tags.a", expected="1", actual="2"),
+        Drift(kind="foreign", subject="ec2:security-group-rule sgr-1",
+              type="ec2:security-group-rule", actual={"fromPort": 22}),
+    )  # fmt: skip
+    look = tenantctl("tenant", "check-drift", slug, "--json", who=OPS).json
+    assert look["kind"] == "refresh"
+    with tenantctl.working():
+        assert "no_changes" in tenantctl("run", "watch", look["id"], who=OPS).out
+    shown = tenantctl("tenant", "findings", slug).out
+    assert re.search(r"changed +aws:kms/key:Key data +tags.a +1 +2 ", shown)
+    assert re.search(r"foreign +ec2:security-group-rule sgr-1 +- +- +fromPort 22 ", shown)
+    assert re.search(r"drifted +yes", tenantctl("tenant", "show", slug).out)
+    assert slug in tenantctl("tenant", "list", "--drifted").out
+    tenantctl.world.engine.drift = ()
+    tenantctl("tenant", "check-drift", slug, who=OPS)
+    tenantctl.world.work()
+    assert tenantctl("tenant", "list", "--drifted").out == "no tenants\n"
+    closed = tenantctl("tenant", "findings", slug, "--all", "--json").json
+    assert [item["closed_by"] is None for item in closed] == [False, False]
 
 
 def _hub(tenantctl: Terminal) -> Any:
