@@ -117,6 +117,7 @@ class Request(Message):
     has_state: bool = False  # the stack was applied before: a backend without it is another one
     gate: bool = False  # `up`: wait for the answer to `planned`
     verify: bool = True  # `up`: afterwards do what `look` does
+    compare: bool = False  # `up`: look again at what the plan touches, before `planned` is sent
     deadlines: Deadlines = Deadlines()
     break_locks: tuple[str, ...] = ()  # clean_up: what a dead call of ours left
     end_calls: tuple[str, ...] = ()  # clean_up: call ids whose processes are ended first
@@ -176,6 +177,22 @@ class PlannedResource(Message):
     provider: str | None = None
 
 
+class CloudDifference(Message):
+    """Something in the cloud that is not as the state has it over which the plan was made.
+
+    ``changed`` has the property with both values, secrets as ``{"secret": true}``, null where one
+    side has none; ``missing`` and ``unhealthy`` are of the whole resource.
+    """
+
+    urn: str
+    type: str
+    name: str
+    kind: Literal["changed", "missing", "unhealthy"]
+    path: str = ""
+    in_plan: Any = None
+    in_cloud: Any = None
+
+
 class PlannedParts(Message):
     """Digests, ``sha256:<hex>``, of the parts that the runner knows."""
 
@@ -195,7 +212,10 @@ class Event(Message):
 
 
 class Planned(Message):
-    """What would be done. ``digest`` is what ``proceed`` must quote."""
+    """What would be done. ``digest`` is what ``proceed`` must quote.
+
+    ``differences``: what the cloud has otherwise, of what the plan touches. No part of the digest.
+    """
 
     message: Literal["planned"] = "planned"
     digest: str
@@ -204,6 +224,7 @@ class Planned(Message):
     operations: tuple[PlannedOperation, ...]
     resources: tuple[PlannedResource, ...]
     outputs: tuple[OutputChange, ...] = ()
+    differences: tuple[CloudDifference, ...] = ()  # with `compare`, sorted by URN and path
 
 
 class Applied(Message):

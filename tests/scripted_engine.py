@@ -44,6 +44,7 @@ from tests.scripted_stacks import (
     carry_out,
     compare,
     described,
+    differences_of,
     failed,
     output_changes,
     plan_of,
@@ -64,7 +65,7 @@ class ScriptedEngine:
     it does not make. ``drift`` is what a look finds to be otherwise, beside what was lost, and
     ``unanswered`` why it cannot tell. ``program_version`` is part of every plan, as the program's
     files are of a real one. ``during`` is told what goes on: each call of the port, and of an apply
-    also ``change``, once the gate has let it through, and ``verify``.
+    ``compare``, ``change``, once the gate has let it through, and ``verify``.
     """
 
     def __init__(
@@ -122,6 +123,12 @@ class ScriptedEngine:
         found.updates += 1
         found.written_by = None
 
+    def change(self, stack: str, resource: str, **values: Any) -> None:
+        """Change inputs of a resource, ``TYPE::NAME``, in the cloud behind the state's back."""
+        for urn in self._stack(stack).resources:
+            if urn.endswith(f"::{resource}"):
+                self._stack(stack).changed.setdefault(urn, {}).update(values)
+
     def lose(self, stack: str, name: str) -> None:
         """Delete a resource in the cloud behind the state's back."""
         self._stack(stack).lost |= {
@@ -144,11 +151,15 @@ class ScriptedEngine:
         gate: Gate,
         on_applied: OnApplied,
         on_events: EventListener,
+        compares: bool,
     ) -> EngineResult:
         """Preview, ask ``gate``, apply, and verify."""
         with self._called("apply", call):
             plan = self._preview(call, on_events)
             stack = self._stack(call.stack)
+            if compares:
+                self.during("compare", call)
+                plan = replace(plan, differences=differences_of(stack, plan))
             if call.call_id in self._canceled:
                 return canceled(stack, {})
             answer = gate(plan)
@@ -236,11 +247,15 @@ class ScriptedEngine:
                     )
                 )  # fmt: skip
                 on_events([("diagnostic", {"text": f"{found[0]} {urn}"})])
+            for urn, values in stack.changed.items():
+                read = stack.resources[urn]
+                stack.resources[urn] = made({**read, "inputs": {**read["inputs"], **values}})
             for urn in stack.lost:
                 stack.resources.pop(urn, None)
-            if resolved or stack.lost:
+            if resolved or stack.lost or stack.changed:
                 stack.written_by = call.call_id
             stack.lost.clear()
+            stack.changed.clear()
             stack.pending.clear()
             return tuple(resolved)
 
@@ -392,13 +407,18 @@ class ScriptedEngine:
         """Compare the cloud with the state; ``planned`` is what the call has not applied."""
         lost = [stack.resources[urn]["name"] for urn in sorted(stack.lost)]
         missing = "not in the cloud: " + ", ".join(lost) if lost else ""
+        differing = [
+            f"{stack.resources[urn]['name']} ({', '.join(sorted(values))})"
+            for urn, values in sorted(stack.changed.items())
+        ]
+        changed = "differs from what was applied: " + ", ".join(differing) if differing else ""
         rest = "not applied: " + ", ".join(planned) if planned else ""
         by_hand = {
             kind: ", ".join(each.subject for each in self.drift if each.kind == kind)
             for kind in ("changed", "foreign")
         }
         faults = {
-            "as_applied": "; ".join(filter(None, (missing, by_hand["changed"], rest))),
+            "as_applied": "; ".join(filter(None, (missing, by_hand["changed"], changed, rest))),
             "answers_in_cloud": "; ".join(filter(None, (missing, self.unanswered))),
             "nothing_unknown": by_hand["foreign"],
         } | dict.fromkeys(self.failing_checks, "made to fail")

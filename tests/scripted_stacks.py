@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from control_plane.domain.canonical import digest
 from control_plane.domain.engine import (
+    CloudDifference,
     LockInfo,
     Operation,
     OutputChange,
@@ -15,6 +16,7 @@ from control_plane.domain.engine import (
     PropertyChange,
 )
 from control_plane.domain.errors import EngineFailed, ForeignLock
+from control_plane.domain.plan import CHANGING
 from control_plane.ports import Json
 from control_plane.ports.engine import EngineCall, EnginePlan, EngineResult
 from policies import annotate
@@ -33,6 +35,7 @@ class ScriptedStack:
     locks: dict[str, LockInfo] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)  # in the state, and not in the cloud any more
+    changed: dict[str, dict[str, Any]] = field(default_factory=dict)  # inputs, in the cloud alone
     updates: int = 0
     written_by: str | None = None  # call whose update left this state; None: no call of ours
 
@@ -84,6 +87,27 @@ def plan_of(
             "versions": digest({"engine": VERSION}),
         },
     )
+
+
+def differences_of(stack: ScriptedStack, plan: EnginePlan) -> tuple[CloudDifference, ...]:
+    """Return what the cloud has otherwise, of what exists and a plan touches."""
+    touched = [o for o in plan.operations if o.op in CHANGING and o.urn in stack.resources]
+    return tuple(
+        difference
+        for operation in touched
+        for difference in _differences(stack, operation.urn, stack.resources[operation.urn])
+    )
+
+
+def _differences(stack: ScriptedStack, urn: str, item: Json) -> Iterator[CloudDifference]:
+    named = {"urn": urn, "type": str(item["type"]), "name": str(item["name"])}
+    if urn in stack.lost:
+        yield CloudDifference(**named, kind="missing")
+        return
+    for path, value in sorted(stack.changed.get(urn, {}).items()):
+        yield CloudDifference(
+            **named, kind="changed", path=path, in_plan=item["inputs"].get(path), in_cloud=value
+        )
 
 
 def described(resource: Json, operation: str) -> PlannedResource:

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from api.answers import etag, keyed
 from api.dependencies import CallerDep, Credentials, KeyedDep, PagingDep, SharedDep, WriterDep
+from api.schemas.plan_views import PlanComparisonView
 from api.schemas.views import Page, PlanView, RunEventView, RunView
 from api.streams import ProgressResponse
 from api.strict_json import StrictRoute
@@ -60,7 +61,17 @@ def get_run(have: SharedDep, who: CallerDep, run_id: str, response: Response) ->
 @router.get("/{run_id}/plan")
 def get_plan(have: SharedDep, who: CallerDep, run_id: str) -> PlanView:
     """Show what the run would change, irreversible operations first."""
-    return PlanView.of(perform(have.core, who, runs.get_plan, run_id))
+
+    def do(act: Act) -> PlanView:
+        return PlanView.of(runs.get_plan(act, run_id), runs.replaced_run(act, run_id))
+
+    return perform(have.core, who, do)
+
+
+@router.get("/{run_id}/plan/comparison")
+def compare_plans(have: SharedDep, who: CallerDep, run_id: str) -> PlanComparisonView:
+    """Show how the plan differs from that of the run that this one supersedes or repeats."""
+    return PlanComparisonView.of(*perform(have.core, who, runs.compare_plans, run_id))
 
 
 @router.post("/{run_id}/cancel")

@@ -235,6 +235,7 @@ class RunView(View):
     plan_id: str | None
     approval_id: str | None
     retry_of: str | None
+    supersedes: str | None
     cancel_requested: bool
     checks: list[dict[str, Any]]
     error: dict[str, Any] | None
@@ -269,7 +270,8 @@ class PlanView(View):
     """What a run would change, with values: secrets masked, policy documents in full.
 
     ``irreversible`` first, then every operation; ``outputs`` are those of the stack that change,
-    ``resources`` the inputs of every resource as it would be.
+    ``resources`` the inputs of every resource as it would be. ``replaces`` is the run whose plan
+    this one takes the place of, see ``PlanComparisonView``.
     """
 
     id: str
@@ -282,10 +284,11 @@ class PlanView(View):
     outputs: list[dict[str, Any]]
     resources: list[dict[str, Any]]
     evaluation: dict[str, Any]
+    replaces: str | None
     created_at: datetime
 
     @classmethod
-    def of(cls, plan: Plan) -> Self:
+    def of(cls, plan: Plan, replaced: Run | None) -> Self:
         """Return the view of a plan."""
         return cls.like(
             plan,
@@ -294,6 +297,7 @@ class PlanView(View):
             outputs=documents(plan.outputs),
             resources=documents(plan.resources),
             evaluation=plan.evaluation.to_document(),
+            replaces=replaced.id if replaced is not None else None,
         )
 
 

@@ -12,6 +12,7 @@ import typer
 
 from control_plane.cli import holds, output
 from control_plane.cli.client import ENDED, from_environment, segment
+from control_plane.cli.comparing import show_comparison, show_differences
 from control_plane.cli.errors import FAILED, REFUSED, USAGE, ctrl_c_ends_at_once
 from control_plane.cli.plans import show_plan
 from control_plane.cli.refusing import Json, refuse
@@ -280,6 +281,7 @@ def show_run(run_id: str, as_json: Json = False) -> None:
     output.show(found, as_json=as_json, fields=fields)
     if not as_json:
         _show_checks(found)
+        show_differences((found["error"] or {}).get("data", {}).get("differences", []))
 
 
 @run.command("plan")
@@ -290,6 +292,16 @@ def show_run_plan(run_id: str, brief: Brief = False, as_json: Json = False) -> N
         output.show(found, as_json=True)
     else:
         show_plan(found, brief=brief)
+
+
+@run.command("compare")
+def compare_run_plan(run_id: str, as_json: Json = False) -> None:
+    """Show how a run's plan differs from the one whose place it takes; secrets are masked."""
+    found = from_environment().get(f"/v1/runs/{segment(run_id)}/plan/comparison")
+    if as_json:
+        output.show(found, as_json=True)
+    else:
+        show_comparison(found)
 
 
 @run.command("watch")
@@ -360,7 +372,10 @@ def show_approval(approval_id: str, brief: Brief = False, as_json: Json = False)
             output.say(f"excluded    {item['subject']} ({item['reason']})")
         for item in found["decisions"]:
             output.say(f"{item['decision']:<10}  by {item['by']}: {item['reason']}")
-        show_plan(api.get(f"/v1/runs/{found['run_id']}/plan"), brief=brief)
+        plan = api.get(f"/v1/runs/{found['run_id']}/plan")
+        show_plan(plan, brief=brief)
+        if plan["replaces"]:
+            show_comparison(api.get(f"/v1/runs/{found['run_id']}/plan/comparison"))
         if found["allowed_actions"]:
             typer.echo(
                 f"\ntenantctl approval approve {found['id']} --digest {found['plan_digest']} "

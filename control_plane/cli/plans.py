@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from control_plane.cli.output import GROUPING, say, text
 
-_SIGNS: Final = {"create": "+", "update": "~", "delete": "-", "same": " "}
+SIGNS: Final = {"create": "+", "update": "~", "delete": "-", "same": " "}
 _UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # the engine's mark of a value not known
 _TAGS: Final = ("tags", "tagsAll", "defaultTags")
 _WIDE: Final = 100  # longer values go on lines of their own
@@ -29,7 +29,7 @@ def show_plan(found: Mapping[str, Any], *, brief: bool = False) -> None:
     say(f"parts    {parts}")
     say(f"summary  {text(found['summary'])}")
     for item in found["irreversible"]:
-        say(f"  CANNOT BE UNDONE  {item['op']}  {_name(item)}  {item['type']}")
+        say(f"  CANNOT BE UNDONE  {item['op']}  {name_of(item)}  {item['type']}")
     inputs = {(r["urn"], r["operation"]): r["inputs"] for r in found["resources"]}
     common = _common_tags(found["resources"])
     if common and not brief:
@@ -40,10 +40,10 @@ def show_plan(found: Mapping[str, Any], *, brief: bool = False) -> None:
         if item["op"] != "same" or item["options"] or item["changes"]
     ]
     real = [item for item in changing if not item["type"].startswith(GROUPING)]
-    width = max((len(_name(item)) for item in real), default=0)
+    width = max((len(name_of(item)) for item in real), default=0)
     for item in real:
         changed = "" if item["op"] == "create" else f"  [{', '.join(item['diffs'])}]"
-        say(f"  {_SIGNS.get(item['op'], '±')} {_name(item):<{width}}  {item['type']}"
+        say(f"  {SIGNS.get(item['op'], '±')} {name_of(item):<{width}}  {item['type']}"
             f"{changed if item['diffs'] else ''}{_marks(item)}")  # fmt: skip
         if not brief:
             for line in _values(item, inputs.get((item["urn"], item["op"]), {}), common):
@@ -51,7 +51,7 @@ def show_plan(found: Mapping[str, Any], *, brief: bool = False) -> None:
     if len(changing) > len(real):
         say(f"  and {len(changing) - len(real)} internal to the engine (components, provider)")
     for output in found["outputs"]:
-        say(f"  output {output['name']}: {_change(output)}")
+        say(f"  output {output['name']}: {change_of(output)}")
     _violations(found["evaluation"].get("violations", []))
 
 
@@ -69,28 +69,30 @@ def _values(
 ) -> Iterator[str]:
     if item["op"] != "create":
         for change in item["changes"]:
-            yield from _lines(change["path"], _change(change))
+            yield from lines_of(change["path"], change_of(change))
         return
     for name, value in sorted(inputs.items()):
         if name in _TAGS and isinstance(value, Mapping):
             value = {key: tag for key, tag in value.items() if common.get(key) != tag}  # noqa: PLW2901 - the part that is this resource's own
         if not name.startswith("__") and value not in (None, "", [], {}):
-            yield from _lines(name, _shown(value))
+            yield from lines_of(name, shown_value(value))
 
 
-def _change(change: Mapping[str, Any]) -> str:
-    before = _shown(change["before"]) if change.get("before_known", True) else "(not reported)"
+def change_of(change: Mapping[str, Any]) -> str:
+    """Return what a property, or an output, was and will be."""
+    before = shown_value(change["before"]) if change.get("before_known", True) else "(not reported)"
     match change["kind"].removesuffix("-replace"):
         case "add":
-            shown = _shown(change["after"])
+            shown = shown_value(change["after"])
         case "delete":
             shown = f"{before} -> (removed)"
         case _:
-            shown = f"{before} -> {_shown(change['after'])}"
+            shown = f"{before} -> {shown_value(change['after'])}"
     return shown + ("  forces a replacement" if change["kind"].endswith("-replace") else "")
 
 
-def _lines(name: str, shown: str) -> Iterator[str]:
+def lines_of(name: str, shown: str) -> Iterator[str]:
+    """Yield a name with its value, a wide or long one on lines of its own."""
     if len(shown) <= _WIDE and "\n" not in shown:
         yield f"{name}: {shown}"
         return
@@ -99,7 +101,7 @@ def _lines(name: str, shown: str) -> Iterator[str]:
         yield f"    {line}"
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
     """Return a value in full: documents indented, secrets and unknown values as such."""
     if value == {"secret": True}:
         return "(secret)"
@@ -138,7 +140,7 @@ def _common_tags(resources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {key: value for (key, value), count in sorted(counts.items()) if count > len(tagged) / 2}
 
 
-def _name(item: Mapping[str, Any]) -> str:
+def name_of(item: Mapping[str, Any]) -> str:
     """Return a resource's name with the component that it belongs to."""
     kinds = str(item["urn"]).split("::")[-2].split("$")
     component = kinds[-2].rpartition(":")[2] if len(kinds) > 1 else ""

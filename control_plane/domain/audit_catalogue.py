@@ -192,8 +192,8 @@ _RUNS: Final = (
             checks=_R, failed=_L, state_digest=_T),
     _schema("run.no_changes", "The run had nothing to apply.", plan=_T, plan_digest=_T),
     _schema("run.canceled", "The run was canceled.", stages=_EFFECT, during=_T),
-    _schema("run.blocked", "The run is blocked by the named condition.", blocked_on=_T, part=_T,
-            next_action=_T),
+    _schema("run.blocked", "The run is blocked by the named condition.",
+            version=2, blocked_on=_T, part=_T, next_action=_T, resources=_L),
     _schema("run.unblocked", "The blocking condition cleared.", blocked_on=_T),
     _schema("run.errored", "The run failed.", version=2, phase=_T),
     _schema("run.retried", "A retry of the run was requested.", new_run=_T, blocked_on=_T),
@@ -321,6 +321,8 @@ RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset(
         # receipt.registered 1: without and with `corrects`
         "sha256:a5d92cb152cdad4f764593ff5f31118707fbd648ec8dd58fed3b1e204c85c33e",
         "sha256:18e0e759baac55319c31d45609d38b153e944311cdfcdcf1ac13215194ea85e8",
+        # run.blocked 1: without `resources`
+        "sha256:4b3c1d445b662d603da1938ef75f387bf4e5bcde9b218d2d0a33e97f4332a9bc",
         # stack.passphrase_disclosed
         "sha256:74acf4f20c95d620e644dc7f486e6e5c861bdcfed7f8b8d08263c9c50c39ec0f",
     }

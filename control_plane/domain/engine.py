@@ -89,6 +89,24 @@ class PlannedResource(Documented):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CloudDifference(Documented):
+    """Something in the cloud that is not as the state has it over which a plan was made.
+
+    ``kind`` is ``changed``, with the property and its values, or of the whole resource:
+    ``missing``, ``unhealthy``. Secrets are ``{"secret": true}``; a value is None where there is
+    none.
+    """
+
+    urn: str
+    type: str
+    name: str
+    kind: str
+    path: str = ""
+    in_plan: Any = None
+    in_cloud: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Check(Documented):
     """A named check of what exists, with what it found."""
 

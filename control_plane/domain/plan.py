@@ -12,6 +12,7 @@ from control_plane.domain.engine import Operation, OutputChange, PlannedResource
 from control_plane.domain.evaluation import Evaluation
 
 PARTS: Final = ("operations", "spec", "state", "program", "policies", "rules", "versions")
+CLOUD: Final = "cloud"  # beside these: what exists is not what the plan was made over
 CHANGING: Final = frozenset({"create", "update", "replace", "delete", "import"})
 
 _UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # the engine's mark of a value it awaits

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, Protocol
 
 from control_plane.domain.documents import Documented, Readers, tuple_of
 from control_plane.domain.engine import (
+    CloudDifference,
     LockInfo,
     Look,
     Operation,
@@ -41,7 +42,8 @@ class EngineCall:
 class EnginePlan(Documented):
     """What the engine says it would do.
 
-    ``outputs`` are the outputs of the stack that change. ``parts`` are the digests ``operations``,
+    ``outputs`` are the outputs of the stack that change. ``differences`` is in what the cloud
+    differs from the state, where that was asked for. ``parts`` are the digests ``operations``,
     ``state``, ``program`` and ``versions``; the control plane adds its own.
     """
 
@@ -49,12 +51,14 @@ class EnginePlan(Documented):
         "operations": tuple_of(Operation),
         "resources": tuple_of(PlannedResource),
         "outputs": tuple_of(OutputChange),
+        "differences": tuple_of(CloudDifference),
     }
 
     operations: tuple[Operation, ...]
     resources: tuple[PlannedResource, ...]
     outputs: tuple[OutputChange, ...]
     parts: Mapping[str, str]
+    differences: tuple[CloudDifference, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -157,10 +161,13 @@ class StackEngine(Protocol):
         gate: Gate,
         on_applied: OnApplied,
         on_events: EventListener,
+        compares: bool,
     ) -> EngineResult:
         """Preview, ask ``gate``, apply exactly what was previewed, and verify.
 
-        The stack is locked from the preview to the end of the apply.
+        The stack is locked from the preview to the end of the apply. With ``compares``, for a
+        plan that was made in an earlier call, what it touches is read again from the cloud before
+        ``gate`` is asked.
 
         ``on_applied`` is called when the apply has ended well, before the verification begins.
         Whatever ``gate``, ``on_applied`` or ``on_events`` raises stops the call and is raised.

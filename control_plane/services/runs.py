@@ -11,6 +11,7 @@ from control_plane.domain.errors import IllegalTransition, NotFound, RunSupersed
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.kinds import KINDS
 from control_plane.domain.plan import Plan
+from control_plane.domain.plan_comparison import PlanComparison, compare
 from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunEvent, RunStatus
 from control_plane.services.approvals import open_to_caller
 from control_plane.services.permission import (
@@ -164,6 +165,32 @@ def get_plan(act: Act, run_id: str) -> Plan:
     if plan is None:
         raise NotFound("the run has no plan yet")
     return plan
+
+
+def replaced_run(act: Act, run_id: str) -> Run | None:
+    """Return the run whose plan that of a run takes the place of, None where there is none.
+
+    That is the one that it supersedes or repeats, or the next before that has a plan.
+    """
+    run: Run | None = get_run(act, run_id)
+    while run is not None:
+        named = run.supersedes or run.retry_of
+        run = act.uow.runs.get(named) if named is not None else None
+        if run is not None and run.plan_id is not None:
+            return run
+    return None
+
+
+def compare_plans(act: Act, run_id: str) -> tuple[Run | None, PlanComparison]:
+    """Return the run whose plan that of a run takes the place of, and how the two plans differ.
+
+    Without such a run it is None, and the plan is compared with no plan. Raises ``NotFound`` while
+    there is no plan.
+    """
+    plan = get_plan(act, run_id)
+    earlier = replaced_run(act, run_id)
+    older = act.uow.plans.need(earlier.plan_id) if earlier is not None else None
+    return earlier, compare(older, plan)
 
 
 def list_runs(

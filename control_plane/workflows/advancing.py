@@ -161,19 +161,23 @@ def _settle(turn: Turn, call: EngineCall, listener: Listener) -> None:
 def _plan(turn: Turn, call: EngineCall, listener: Listener) -> None:
     """Preview; in one call with the apply where the rules may let it apply at once."""
     if not turn.always_asks:
-        _apply(turn, call, listener)
+        _apply(turn, call, listener, is_planned=False)
         return
     turn.found = partial(_keep_plan, turn.core.engine.plan(call, on_events=listener))
 
 
-def _apply(turn: Turn, call: EngineCall, listener: Listener) -> None:
-    """Apply what the gate lets through; of an interrupted apply what remains."""
+def _apply(turn: Turn, call: EngineCall, listener: Listener, *, is_planned: bool = True) -> None:
+    """Apply what the gate lets through; of an interrupted apply what remains.
+
+    Of a plan that was made in an earlier call the cloud is asked whether it still holds.
+    """
     core = turn.core
     result = core.engine.apply(
         call,
         gate=Gate(core, call, turn.findings),
         on_applied=lambda applied: write(core, call, partial(_keep_applied, applied)),
         on_events=listener,
+        compares=is_planned,
     )
     if result.look is not None:
         turn.found = partial(_keep_look, call, result.look)

@@ -30,6 +30,8 @@ _APPROVAL_OF: Final[Mapping[RunStatus, ApprovalStatus]] = {
     RunStatus.CANCELED: ApprovalStatus.CANCELED,
     RunStatus.ERRORED: ApprovalStatus.CANCELED,
 }
+# ends of a run that say why it was blocked, or waited
+_KEEPS_ERROR: Final = frozenset({RunStatus.CANCELED, RunStatus.SUPERSEDED})
 _FIRST_PAUSE: Final = timedelta(seconds=5)
 _LONGEST_PAUSE: Final = timedelta(minutes=10)
 
@@ -116,7 +118,7 @@ def _error(
             "data": plan.evaluation.summary(),
         }
     if status is not RunStatus.ERRORED:
-        return run.error if status is RunStatus.CANCELED else None
+        return run.error if status in _KEEPS_ERROR else None
     evidence = act.uow.evidence.get(run.evidence_id) if run.evidence_id else None
     if evidence is not None and not evidence.ok:
         return as_json(failure_of(evidence))

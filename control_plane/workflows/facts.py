@@ -17,7 +17,7 @@ from control_plane.domain.next_step import (
     PlanFact,
     RunFacts,
 )
-from control_plane.domain.plan import Plan
+from control_plane.domain.plan import CLOUD, Plan
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act
@@ -78,7 +78,7 @@ def facts_of(
         superseded=_is_superseded(act.uow, run),
         cancel_requested=run.cancel_requested,
         worn_out=run.deaths >= act.core.limits.deaths or run.failures >= act.core.limits.failures,
-        settled=not deployment.is_unsettled,
+        settled=not deployment.is_unsettled and not _must_read_cloud(act.uow, run),
         plan=remaining if remaining is not None else _plan_fact(plan),
         violated=plan is not None and not plan.evaluation.ok,
         approval=_approval_fact(act, run, deployment, plan),
@@ -99,6 +99,29 @@ def _plan_fact(plan: Plan | None) -> PlanFact:
     if plan is None:
         return PlanFact.NONE
     return PlanFact.EMPTY if plan.is_empty else PlanFact.CHANGES
+
+
+def run_before(uow: UnitOfWork, run: Run) -> Run | None:
+    """Return the run that a run supersedes or repeats, else the one before it."""
+    if run.number == 1:
+        return None
+    named = run.supersedes or run.retry_of
+    if named is not None:
+        return uow.runs.get(named)
+    found = uow.runs.find(deployment_id=run.deployment_id, number=run.number - 1)
+    return found[0] if found else None
+
+
+def _must_read_cloud(uow: UnitOfWork, run: Run) -> bool:
+    """Tell whether the state is to be brought to what the cloud has before the run plans over it.
+
+    The run before found the cloud to differ from the state. Settling leaves the state's digest.
+    """
+    if run.status is not RunStatus.PLANNING or run.plan_id or run.state_before:
+        return False
+    before = run_before(uow, run)
+    error = before.error if before is not None else None
+    return error is not None and CLOUD in (error.get("data") or {}).get("parts", ())
 
 
 def _is_superseded(uow: UnitOfWork, run: Run) -> bool:

@@ -7,15 +7,17 @@ called.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment
+from control_plane.domain.engine import CloudDifference
 from control_plane.domain.errors import PlanMoved
 from control_plane.domain.next_step import PlanFact, StepKind, next_step
-from control_plane.domain.plan import Plan, moved_parts, operations_outside
+from control_plane.domain.plan import CLOUD, Plan, moved_parts, operations_outside
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.ports.engine import EngineCall, EnginePlan, GateAnswer
 from control_plane.workflows.calling import require_newest, write
@@ -28,6 +30,7 @@ from control_plane.workflows.recording import record_run
 
 # what an interrupted apply leaves may differ in these; the rest binds as before
 _RESUME_MAY_MOVE = frozenset({"operations", "state"})
+_NAMED: Final = 5  # differences named in the text of an error; its data has all
 
 
 class Gate:
@@ -89,7 +92,7 @@ class Gate:
             begin_verifying(act, run)
             return GateAnswer.LOOK
         if moved:
-            error = PlanMoved(f"changed since the approval: {', '.join(moved)}", parts=list(moved))
+            error = _plan_moved(moved, engine_plan.differences)
             self._findings.obstacle = Obstacle(on=BlockedOn.STATE_MOVED, error=error)
         return GateAnswer.STOP
 
@@ -101,13 +104,28 @@ def _moved(
     plan: Plan,
     engine_plan: EnginePlan,
 ) -> tuple[str, ...]:
-    """Name the parts that are not what was approved."""
+    """Name the parts that are not what was approved; the cloud is one more than the digest has."""
     moved = moved_parts(plan.parts, present_parts(act, run, deployment, engine_plan))
+    cloud = (CLOUD,) if engine_plan.differences else ()
     if run.status is not RunStatus.APPLYING:
-        return moved
+        return (*moved, *cloud)
     rest = tuple(part for part in moved if part not in _RESUME_MAY_MOVE)
     outside = operations_outside(plan, engine_plan.operations, engine_plan.resources)
-    return rest or (("operations",) if outside else ())
+    return (*(rest or (("operations",) if outside else ())), *cloud)
+
+
+def _plan_moved(parts: Sequence[str], found: Sequence[CloudDifference]) -> PlanMoved:
+    """Return the error of a plan that is no longer what was approved, with every difference."""
+    text = f"changed since the approval: {', '.join(parts)}"
+    if not found:
+        return PlanMoved(text, parts=list(parts))
+    names = list(dict.fromkeys(f"{each.name} ({each.path or each.kind})" for each in found))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return PlanMoved(
+        f"{text}; in the cloud differ: {', '.join(names[:_NAMED])}{more}",
+        parts=list(parts),
+        differences=[each.to_document() for each in found],
+    )
 
 
 def approve_by_rule(act: Act, run: Run, plan: Plan) -> Run:

@@ -132,6 +132,7 @@ def block_run(
 ) -> Run:
     """Let a run wait for something named; the same obstacle as before is recorded once."""
     parts = error.data.get("parts")
+    moved = [str(each["urn"]) for each in error.data.get("differences", ())]
     is_known = run.error == as_json(error)
     return move_run(
         act, run, RunStatus.BLOCKED,
@@ -139,6 +140,7 @@ def block_run(
         data={
             "blocked_on": str(blocked_on), "part": str(parts[0]) if parts else None,
             "code": error.code, "next_action": NEXT_ACTION[blocked_on],
+            **({"resources": sorted(set(moved))} if moved else {}),
         },
         blocked_on=blocked_on, error=as_json(error),
     )  # fmt: skip

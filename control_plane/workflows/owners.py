@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from control_plane.domain.deployment import Deployment, DeploymentKind
+from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import HubStatus
 from control_plane.domain.mode import Outcome
 from control_plane.domain.owner_status import Holding, hub_status, tenant_status
@@ -68,11 +69,28 @@ def holding_of(uow: UnitOfWork, deployment: Deployment) -> Holding:
 
 
 def is_verified(uow: UnitOfWork, deployment: Deployment) -> bool:
-    """Tell whether there is evidence that held for the state that the stack has now."""
+    """Tell whether there is evidence that held for the state that the stack has now.
+
+    Or for the one that it had until a run read the cloud again.
+    """
     if deployment.is_unsettled or deployment.evidence_id is None:
         return False
     evidence = uow.evidence.need(deployment.evidence_id)
-    return evidence.ok and evidence.state_digest == deployment.state_digest
+    if not evidence.ok or evidence.state_digest == deployment.state_digest:
+        return evidence.ok
+    return _was_only_read(uow, deployment, evidence)
+
+
+def _was_only_read(uow: UnitOfWork, deployment: Deployment, evidence: Evidence) -> bool:
+    """Tell whether runs since the evidence have only read the cloud into the state.
+
+    That something else changed a resource takes from nobody what was verified.
+    """
+    verified = uow.runs.need(evidence.run_id)
+    since = [r for r in uow.runs.find(deployment_id=deployment.id) if r.number > verified.number]
+    states = {state for run in since for state in run.states_written}
+    is_ours = {evidence.state_digest, deployment.state_digest} <= states
+    return is_ours and all(run.started_at is None for run in since)
 
 
 def _sync_hub(act: Act, deployment: Deployment, run: Run | None) -> None:

@@ -156,6 +156,9 @@ def _settled(
     deployment = act.uow.deployments.need(run.deployment_id, lock=True)
     if is_ours:
         _remember(act, run, state_digest)
+    if run.status is RunStatus.PLANNING:  # it has read the cloud, see ``_must_read_cloud``
+        run = act.uow.runs.need(run.id)
+        act.uow.runs.save(run.changed(act.now(), state_before=state_digest))
     act.uow.deployments.save(
         deployment.changed(act.now(), is_unsettled=False, state_digest=state_digest)
     )

@@ -34,7 +34,7 @@ def preview(call: Call) -> Result:
         started = time.monotonic()
         state = _prepared(call)
         done = call.engine("plan", _PREVIEW, doing="plan the changes", seconds=_rest(call, started))
-        planned = _planned(call, done, state)
+        planned = _planned(call, _previewed(done, state))
     call.channel.send(planned)
     return _result(call, "planned", planned, state_digest=planned.parts.state)
 
@@ -48,7 +48,10 @@ def up(call: Call) -> Result:
             session = open_session.enter_context(Session(call))
             done = session.preview(seconds=_rest(call, started))
             # what the engine has previewed over: nobody else can write it meanwhile
-            planned = _planned(call, done, call.state() if done.failure is None else None)
+            seen = _previewed(done, call.state() if done.failure is None else None)
+            planned = _planned(call, seen)
+        if call.request.compare:
+            planned = _compared(call, session, seen, planned)
         call.channel.send(planned)
         answer = _gate(call, planned, session) if call.request.gate else "proceed"
         if answer == "proceed":
@@ -174,22 +177,26 @@ def _refuse_unfit(call: Call, state: State | None) -> None:
         )
 
 
-def _planned(call: Call, done: Done, state: State | None) -> Planned:
-    """Return what a preview over ``state`` said. Raises its failure."""
+def _previewed(done: Done, state: State | None) -> plans.Preview:
+    """Return what was said in a preview over ``state``. Raises its failure."""
     if done.failure is not None:
         raise done.failure
     if done.events.summary is None:
         raise CallFailed(Code.ENGINE, "The engine succeeded, but sent no plan.")
+    return plans.Preview(steps=done.events.started, run=done.run, state=state)
+
+
+def _planned(call: Call, seen: plans.Preview) -> Planned:
+    """Return what a preview would do."""
     request = call.request
     hide = call.hider.hide
-    seen = plans.Preview(steps=done.events.started, run=done.run, state=state)
     operations = plans.operations_of(seen)
     resources = plans.resources_of(seen)
     outputs = plans.output_changes(seen, call.sealer.decrypt)
     known_versions = versions(VERSION, request.cloud.provider)
     parts = PlannedParts(
-        operations=plans.operations_digest(operations, resources, outputs, done.run, hide),
-        state=call.digest_of(state),
+        operations=plans.operations_digest(operations, resources, outputs, seen.run, hide),
+        state=call.digest_of(seen.state),
         program=program_digest(str(request.program)),
         versions=digest(known_versions),
     )
@@ -201,6 +208,16 @@ def _planned(call: Call, done: Done, state: State | None) -> Planned:
         resources=resources,
         outputs=outputs,
     )
+
+
+def _compared(call: Call, session: Session, seen: plans.Preview, planned: Planned) -> Planned:
+    """Return a plan with what the cloud has otherwise. Raises ``CallFailed``."""
+    from stacks.engine.comparing import differences  # noqa: PLC0415 - not for a first build
+
+    found = differences(call, seen, planned.operations)
+    if session.has_ended:  # what told its end may have been read meanwhile
+        raise session.lost()
+    return planned.model_copy(update={"differences": found})
 
 
 def _gate(call: Call, planned: Planned, session: Session) -> Literal["proceed", "look", "stop"]:

@@ -41,6 +41,18 @@ def secretness_changes(before: Values, after: Values) -> tuple[PropertyChange, .
     return property_changes(dict.fromkeys(paths, "update"), [before], [after])
 
 
+def values_at(path: str, some: Sequence[Values], others: Sequence[Values]) -> tuple[Any, Any]:
+    """Return the values at a path on two sides, None where a side has none.
+
+    Each side is where its value is looked for, the first place that has one wins. What is secret
+    anywhere is masked on both.
+    """
+    every = list(_found(path, (*some, *others)))
+    found = (_first(path, some), _first(path, others))
+    first, second = (None if v is _ABSENT else _veiled(v, every) for v in found)
+    return first, second
+
+
 def path_steps(path: str) -> list[str | int]:
     """Return the steps of a property path such as ``rules[0].tags["a.b"]``.
 

@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 from stacks.contract import Code, PropertyChange
 from stacks.engine.backend import State
@@ -46,6 +46,7 @@ _SHORTEST_SECRET = 3  # shorter ones are in every word
 
 Resource = Mapping[str, Any]
 Properties = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +99,9 @@ def look_at(call: Call, state: State | None, *, until: float) -> Sight:
     sight = Sight(asked=sorted({r["urn"] for r in resources}))
     recorder = Recorder(phase="verify", emit=call.channel.event, stop=lambda: None)
     with ExitStack() as closing:
-        asking = _Looks(call, state, until, closing)
+        asking = Looks(call, state, until, closing)
         try:
-            looks = asking.begin(resources)
+            looks = asking.begin(resources, _look)
             for done in completed(call, looks, until=until):
                 _keep(sight, recorder, looks[done]["urn"], done.result())
         except CallFailed as failed:
@@ -119,37 +120,52 @@ def look_at(call: Call, state: State | None, *, until: float) -> Sight:
     return sight
 
 
-def completed(call: Call, futures: Iterable[Future[Any]], *, until: float) -> Iterator[Future[Any]]:
+def completed(
+    call: Call, futures: Iterable[Future[Any]], *, until: float, doing: str = DOING
+) -> Iterator[Future[Any]]:
     """Yield futures as they end. Raises ``CallFailed`` when the call is to stop, see ``heed``."""
     left = set(futures)
     while left:
         done, left = wait(left, timeout=_HEED_SECONDS, return_when=FIRST_COMPLETED)
         yield from done
-        call.heed(until=until if left else inf, doing=DOING)
+        call.heed(until=until if left else inf, doing=doing)
 
 
-class _Looks:
+class Looks:
     """Begins to look; ``closing`` ends what it has opened, and what is still under way."""
 
-    def __init__(self, call: Call, state: State | None, until: float, closing: ExitStack) -> None:
+    def __init__(
+        self,
+        call: Call,
+        state: State | None,
+        until: float,
+        closing: ExitStack,
+        *,
+        doing: str = DOING,
+    ) -> None:
         self._call = call
         self._state = state
         self._until = until
         self._closing = closing
-        self._secrets = _Secrets(call.sealer.decrypt)
+        self._doing = doing
+        self._secrets = Secrets(call.sealer.decrypt)
         self._providers: list[Provider] = []
         self._pool = ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0)) * _PER_CORE)
         closing.callback(self._pool.shutdown, wait=False, cancel_futures=True)
 
-    def begin(self, resources: Sequence[Resource]) -> dict[Future[Seen], Resource]:
-        """Look at each resource by its provider, which is a process of its own."""
-        looks: dict[Future[Seen], Resource] = {}
+    def begin(
+        self,
+        resources: Sequence[Resource],
+        ask: Callable[[Provider, Resource, Properties, Properties, Secrets], T],
+    ) -> dict[Future[T], Resource]:
+        """Ask the provider of each resource, which is a process of its own, as ``ask`` does."""
+        looks: dict[Future[T], Resource] = {}
         for reference in sorted({str(r.get("provider")) for r in resources}):
             provider = self._provider(reference)
             for resource in resources:
                 if str(resource.get("provider")) == reference:
                     opened_up = (self._open(resource, "inputs"), self._open(resource, "outputs"))
-                    look = self._pool.submit(_look, provider, resource, *opened_up, self._secrets)
+                    look = self._pool.submit(ask, provider, resource, *opened_up, self._secrets)
                     looks[look] = resource
         return looks
 
@@ -169,18 +185,18 @@ class _Looks:
         inputs = self._open(resource, "inputs")
         process = self._call.provider_process(str(inputs.get("version", "")))
         port = process.port(
-            lambda seconds: self._call.heed(until=self._until, doing=DOING, seconds=seconds)
+            lambda seconds: self._call.heed(until=self._until, doing=self._doing, seconds=seconds)
         )
         provider = Provider(port)
         self._providers.append(provider)
         self._closing.callback(provider.close)
         configured = self._pool.submit(provider.configure, resource, inputs)
         try:
-            for done in completed(self._call, [configured], until=self._until):
+            for done in completed(self._call, [configured], until=self._until, doing=self._doing):
                 done.result()
         except ProviderError as error:
             said = {"severity": "error", "message": self._secrets.hide(str(error))}
-            raise classify(Said(exit_code=1, diagnostics=[said]), doing=DOING) from None
+            raise classify(Said(exit_code=1, diagnostics=[said]), doing=self._doing) from None
         return provider
 
     def _open(self, resource: Resource, key: str) -> Properties:
@@ -196,7 +212,7 @@ def _look(
     resource: Resource,
     inputs: Properties,
     outputs: Properties,
-    secrets: _Secrets,
+    secrets: Secrets,
 ) -> Seen:
     """Read a resource and compare it, as the engine's refresh does."""
     if resource.get("pendingReplacement"):
@@ -235,7 +251,7 @@ def _keep(sight: Sight, recorder: Recorder, urn: str, seen: Seen) -> None:
         recorder.take({"resOutputsEvent": {"metadata": {**metadata, "op": op}}})
 
 
-class _Secrets:
+class Secrets:
     """Opens values, and keeps what was secret in them out of messages."""
 
     def __init__(self, decrypt: Decrypt) -> None:

@@ -32,7 +32,8 @@ _REPLACEMENT = frozenset(
 )
 # steps that change nothing in the cloud
 _LOOKING = frozenset({"refresh", "discard", "discard-replaced", "remove-pending-replace"})
-_UNCHANGING = frozenset({"same", "read"})
+# steps of a resource that stays as it is
+UNCHANGING = frozenset({"same", "read"})
 # how the SDK speaks to the engine
 _OF_THE_SDK = frozenset(
     {
@@ -207,7 +208,7 @@ def is_empty(operations: Sequence[PlannedOperation], outputs: Sequence[OutputCha
 
     The engine's counts cannot tell: an option or an output that changes is a ``same`` in them.
     """
-    return not outputs and all(o.op in _UNCHANGING and not o.options for o in operations)
+    return not outputs and all(o.op in UNCHANGING and not o.options for o in operations)
 
 
 def _bound(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,11 @@ class Session:
             raise CallFailed(Code.ENGINE, "The engine ended without asking for the program again.")
         return done
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the engine ended while it was held."""
+        return self._process.join(0)
+
     def lost(self) -> CallFailed:
         """Return the failure of an engine that ended while it was held."""
         done = self._call.done(

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+import boto3
+
 from control_plane.adapters.pulumi.engine import Cloud, PulumiEngine
 from control_plane.adapters.pulumi.runner_parent import RunnerParent
 from control_plane.adapters.pulumi.runner_process import runner_environment
@@ -52,6 +54,7 @@ class Bench:
     hold: Callable[[str], str]  # stack -> id of the lock of joe@elsewhere, process 1
     dying: Callable[[str, EngineCall], EventListener]
     later: Callable[[], StackEngine]  # the engine as a process has it that starts later
+    change_log_days: Callable[[int], None]  # of its log group, in the cloud alone
     folder: Path
     endpoint: str = ""  # of the emulated cloud, if the engine has one
     events: list[tuple[str, Json]] = field(default_factory=list)
@@ -84,6 +87,7 @@ class Bench:
     def apply(self, call: EngineCall | None = None, **changes: Any) -> EngineResult:
         more: dict[str, Any] = {"gate": lambda _: GateAnswer.PROCEED,
                                 "on_applied": lambda _: None, "on_events": self.listen,
+                                "compares": False,
                                 **changes}  # fmt: skip
         return self.engine.apply(call or self.call(), **more)
 
@@ -162,11 +166,21 @@ def pulumi_bench(
 
         return listen
 
+    def change_log_days(days: int) -> None:
+        spec = bench.call().spec
+        group = f"{spec['hub']['log_group_prefix']}/tenants/{spec['owner']['short']}/app"
+        logs = boto3.client(
+            "logs", region_name=REGION, endpoint_url=endpoint,
+            aws_access_key_id="test", aws_secret_access_key="test",
+        )  # fmt: skip
+        logs.put_retention_policy(logGroupName=group, retentionInDays=days)
+
     bench = Bench(
         engine=engine,
         hold=hold,
         dying=dying,
         later=lambda: pulumi_engine(cli, endpoint, folder),
+        change_log_days=change_log_days,
         folder=folder,
         endpoint=endpoint,
     )
@@ -199,6 +213,9 @@ def scripted_bench(folder: Path, *, unavailable: bool = False) -> Bench:
         hold=lambda stack: engine.hold_lock(stack, "joe@elsewhere", pid=1),
         dying=dying,
         later=lambda: engine,
+        change_log_days=lambda days: engine.change(
+            bench.stack, "aws:cloudwatch/logGroup:LogGroup::app", retentionInDays=days
+        ),
         folder=folder,
     )
     return bench

@@ -89,7 +89,7 @@ def replaced_name(plan: EnginePlan) -> str:
 def test_a_plan_has_what_it_deletes_as_it_is(bench: Bench) -> None:
     bench.engine.apply(
         bench.hub_call("a", "b", "c"), gate=lambda _: GateAnswer.PROCEED,
-        on_applied=lambda _: None, on_events=bench.listen,
+        on_applied=lambda _: None, on_events=bench.listen, compares=False,
     )  # fmt: skip
     plan = bench.engine.plan(bench.hub_call("a", "b"), on_events=bench.listen)
     assert [(o.urn, o.op) for o in plan.operations] == [
@@ -316,3 +316,43 @@ def test_exactly_the_named_locks_are_broken(bench: Bench) -> None:
     cleaned = bench.engine.clean_up(bench.call(), end_calls=(), break_locks=[lock])
     assert cleaned == CleanedUp(broken_locks=(lock,))
     assert {operation.op for operation in bench.plan().operations} == {"same"}
+
+
+@pytest.mark.parametrize("compares", [False, True])
+def test_a_plan_is_told_what_the_cloud_has_otherwise_where_that_is_asked(
+    bench: Bench, compares: bool
+) -> None:
+    bench.apply()
+    other = bench.call(spec=bench.other_spec(), has_state=True)
+    bench.change_log_days(7)
+    planned: list[EnginePlan] = []
+
+    def gate(plan: EnginePlan) -> GateAnswer:
+        planned.append(plan)
+        return GateAnswer.STOP
+
+    bench.apply(other, gate=gate, compares=compares)
+    (plan,) = planned
+    assert plan.parts["state"] == bench.state_digest()  # no look is written down
+    if not compares:
+        assert plan.differences == ()
+        return
+    (found,) = plan.differences
+    assert (found.type, found.name, found.kind) == (
+        "aws:cloudwatch/logGroup:LogGroup", "app", "changed"
+    )  # fmt: skip
+    assert (found.path, found.in_plan, found.in_cloud) == ("retentionInDays", 365, 7)
+    assert type(found).from_document(json.loads(json.dumps(found.to_document()))) == found
+
+
+def test_a_plan_over_what_was_settled_has_the_values_of_the_cloud(bench: Bench) -> None:
+    bench.apply()
+    bench.change_log_days(7)
+    bench.engine.resolve(bench.call(has_state=True), on_events=bench.listen)
+    plan = bench.plan(spec=bench.other_spec(), has_state=True)
+    (changed,) = [operation for operation in plan.operations if operation.op != "same"]
+    (change,) = changed.changes
+    assert (change.path, change.before, change.after) == ("retentionInDays", 7, 30)
+    call = bench.call(spec=bench.other_spec(), has_state=True)
+    done = bench.apply(call, compares=True)
+    assert (done.outcome, checks(done.look)) == ("applied", GOOD)

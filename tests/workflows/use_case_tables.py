@@ -488,6 +488,8 @@ READING: dict[str, Read] = {
     ),
     "runs.get_run": lambda s, _, run, __: perform(s.core, EVERYBODY, runs.get_run, run),
     "runs.get_plan": lambda s, _, run, __: perform(s.core, EVERYBODY, runs.get_plan, run),
+    "runs.replaced_run": lambda s, _, run, __: perform(s.core, EVERYBODY, runs.replaced_run, run),
+    "runs.compare_plans": lambda s, _, run, __: perform(s.core, EVERYBODY, runs.compare_plans, run),
     "runs.list_runs": lambda s, *_: perform(
         s.core, EVERYBODY, runs.list_runs, limit=5, before=None, tenant_id=None, status=None
     ),

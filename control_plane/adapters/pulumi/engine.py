@@ -120,8 +120,11 @@ class PulumiEngine:
         gate: Gate,
         on_applied: OnApplied,
         on_events: EventListener,
+        compares: bool,
     ) -> EngineResult:
         """Preview, ask ``gate``, apply exactly what was previewed, and verify.
+
+        With ``compares`` what the plan touches is read again from the cloud before.
 
         ``on_applied`` is called when the apply has ended well, before the verification begins.
         Whatever ``gate``, ``on_applied`` or ``on_events`` raises stops the call and is raised.
@@ -141,6 +144,7 @@ class PulumiEngine:
                 on_applied=lambda message: on_applied(Applied.from_document(message)),
             ),
             gate=True,
+            compare=compares,
         )
         if last["message"] == "failure":
             return failed_of(last, begun=GateAnswer.PROCEED in answers)

@@ -54,6 +54,7 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("GET", "/v1/runs"): RUN_READERS,
     ("GET", "/v1/runs/{run_id}"): RUN_READERS,
     ("GET", "/v1/runs/{run_id}/plan"): RUN_READERS,
+    ("GET", "/v1/runs/{run_id}/plan/comparison"): RUN_READERS,
     ("GET", "/v1/runs/{run_id}/events"): RUN_READERS,
     ("POST", "/v1/runs/{run_id}/cancel"): {OPS, ADMIN},
     ("POST", "/v1/runs/{run_id}/retry"): {OPS, ADMIN},
