@@ -69,14 +69,23 @@ def test_three_contracts_become_three_tenants(served: Served) -> None:
 
 
 def changed_by_a_plan_of_exactly_that(served: Served, dedicated: dict[str, Any]) -> None:
-    """Change the allow list of a ready tenant; the engine opens that and does nothing else."""
+    """Change the allow list of a ready tenant; the engine opens that and does nothing else.
+
+    A hold delays it: the approved plan is applied when that is released.
+    """
     path = f"/v1/tenants/{dedicated['tenant']['id']}/changes"
     body = {"facts": {"ip_allow_list": ["203.0.113.0/24"]}, "reason": "a new office"}
     automation = served.api("crm", Role.AUTOMATION)
     assert automation.post(path, body, dry_run="true")["run_id"] is None
     found = automation.post(path, body)
+    ops = served.api("otto", Role.OPS_APPROVER)
+    body_of_hold = {"kind": "pause", "reason": "a demonstration of the customer"}
+    hold = ops.post(f"/v1/tenants/{dedicated['tenant']['id']}/holds", body_of_hold)
     assert [each["path"] for each in found["spec"]] == ["network.client_cidrs"]
     approve(served, found["run_id"])
+    held = ended(served, found["run_id"])
+    assert (held["blocked_on"], held["next_action"], held["started_at"]) == ("hold", "wait", None)
+    ops.post(f"/v1/holds/{hold['id']}/release", {"reason": "it is over"})
     assert ended(served, found["run_id"])["status"] == "applied"
     plan = automation.get(f"/v1/runs/{found['run_id']}/plan")
     changes = [(o["op"], o["name"]) for o in plan["operations"] if o["op"] != "same"]
