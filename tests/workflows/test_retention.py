@@ -21,7 +21,7 @@ LIFE = timedelta(days=7)
 @pytest.fixture
 def world(storage: Storage) -> World:
     """A world in which the details of a run live for a week."""
-    return World(storage, details_life=LIFE)
+    return World(storage, details_life=LIFE, look_every=None)
 
 
 def kept(world: World, run_id: str) -> int:
