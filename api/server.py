@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from control_plane.domain.errors import Unavailable
 
@@ -17,6 +19,7 @@ MAX_HEADERS: Final = 32 * 1024  # bytes of a request's line and headers
 HEADER_SECONDS: Final = 10.0  # for the headers of a request to arrive
 KEEP_ALIVE_SECONDS: Final = 5
 STOP_SECONDS: Final = 5
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -29,6 +32,8 @@ class BoundedProtocol(HttpToolsProtocol):
     header_seconds = HEADER_SECONDS
     _deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0  # arrived of the head that is not whole yet, with what came before it
+    _begun: RequestResponseCycle | None = None  # the request that is being answered, or was last
+    _is_over = False  # what arrives is not read any more
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first request."""
@@ -37,6 +42,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived; the time for headers ends when they are whole."""
+        if self._is_over:
+            return
         self._head_bytes += len(data)
         super().data_received(data)
         if self._head_bytes > MAX_HEADERS and not self.transport.is_closing():
@@ -44,13 +51,32 @@ class BoundedProtocol(HttpToolsProtocol):
         self._watch()
 
     def on_headers_complete(self) -> None:
-        """Begin to answer. Raises ``ValueError`` for too many headers, which the parser reports."""
-        if (
-            len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-            > MAX_HEADERS
-        ):
+        """Begin to answer. Raises ``ValueError`` for a head that is refused."""
+        fields = sum(len(name) + len(value) for name, value in self.headers)
+        if len(self.url) + fields > MAX_HEADERS:
             raise ValueError("the headers of the request are too large")
+        version, names = self.parser.get_http_version(), Counter(name for name, _ in self.headers)
+        coding = dict(self.headers).get(b"transfer-encoding", b"chunked")
+        if (
+            version not in _VERSIONS
+            or names[b"host"] > 1
+            or (version == "1.1" and not names[b"host"])  # RFC 9112, section 3.2
+            or names[b"authorization"] > 1  # which of them would count?
+            or coding.lower() != b"chunked"
+        ):
+            raise ValueError("the head of the request can be read in two ways")
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse; what came whole before is answered first, and is then the connection's last."""
+        if self.pipeline and self.pipeline[0][0].more_body:
+            self.pipeline.popleft()  # this is the one that is refused
+        last = self.pipeline[0][0] if self.pipeline else self._begun
+        if last is None or last.response_complete or last.more_body:
+            super().send_400_response(msg)
+        else:
+            last.keep_alive = False
+        self._is_over = True
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
@@ -71,6 +97,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Stop the clock."""
         self._stop_clock()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._begun = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _watch(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:

@@ -39,16 +39,19 @@ def served(world: World, tmp_path: Path) -> Iterator[Served]:
         GET + b"X-A: b\r\n continued\r\n",
         GET + b"X-A: a\x00b\r\n",
         GET + b"X A: b\r\n",
-        b"GET  /healthz HTTP/1.1\r\nHost: api\r\n",
         b"GET /healthz HTTP/9.9\r\nHost: api\r\n",
         b"get /healthz HTTP/1.1\r\nHost: api\r\n",
         b"GET /h\xc3\xa4 HTTP/1.1\r\nHost: api\r\n",
-        b"GET * HTTP/1.1\r\nHost: api\r\n",
+        b"GET /healthz HTTP/2.0\r\nHost: api\r\n",
+        b"GET /healthz HTTP/1.1\r\nAccept: text/plain\r\n",
+        GET + b"Host: other\r\n",
+        GET + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n",
+        POST + b"Transfer-Encoding: gzip, chunked\r\n",
     ],
 )
 def test_a_head_that_can_be_read_in_two_ways_is_refused(served: Served, head: bytes) -> None:
     with served.connect() as connection:
-        connection.sendall(head + b"\r\n{}")
+        connection.sendall(head + b"\r\n" + (b"{}" if head.startswith(b"POST") else b""))
         assert everything_of(connection).startswith(b"HTTP/1.1 400")
 
 
@@ -78,6 +81,34 @@ def test_requests_that_come_together_are_answered_in_their_order(served: Served)
         connection.sendall((GET + b"\r\n") * 2 + last)
         found = everything_of(connection)
     assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"200", b"200", b"404"]
+
+
+@pytest.mark.parametrize("rest", [b"GARBAGE\r\n\r\n", GET + b"X A: b\r\n\r\n"])
+def test_what_came_whole_is_answered_before_what_follows_is_refused(
+    served: Served, rest: bytes
+) -> None:
+    with served.connect() as connection:
+        connection.sendall((GET + b"\r\n") * 2 + rest)
+        found = everything_of(connection)
+    assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"200", b"200"]
+    assert found.count(b"connection: close") == 1
+
+
+def test_a_body_longer_than_its_length_does_not_cost_the_answer(served: Served) -> None:
+    known = f"Authorization: Bearer {served.api.token(Role.PLATFORM_ADMIN)}\r\n".encode()
+    body = b'{"region": "eu-west-1", "cell": "c1"}'
+    head = b"Idempotency-Key: k-1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    with served.connect() as connection:
+        connection.sendall(POST + known + head % len(body) + body + b"and more\r\n\r\n")
+        assert everything_of(connection).startswith(b"HTTP/1.1 202")
+
+
+def test_after_a_body_that_is_refused_in_the_middle_nothing_is_done(served: Served) -> None:
+    known = f"Authorization: Bearer {served.api.token(Role.PLATFORM_ADMIN)}\r\n".encode()
+    with served.connect() as connection:
+        connection.sendall(POST + known + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nx\r\n")
+        assert everything_of(connection).startswith(b"HTTP/1.1 400")
+    assert not served.api.world.rows("hub")
 
 
 def test_large_heads_one_after_the_other_are_each_within_the_limit(served: Served) -> None:
