@@ -175,9 +175,13 @@ class Backend:
                 break
             # the update has ended meanwhile and deleted what it had recorded
         else:
-            raise _unreadable()
+            raise CallFailed(Code.BACKEND, f"Records of the stack {self.stack} are missing.")
         if any(record["key"] != self.sealer.mark for _, record in records):
-            raise CallFailed(Code.PASSPHRASE, "The passphrase does not match the stack.")
+            raise CallFailed(
+                Code.PASSPHRASE,
+                f"The state of {self.stack} was written with a different key: it is that of a "
+                "different stack, or this installation has a different master key.",
+            )
         return _Log(engine=self.engine, records=records)
 
     def _records(self) -> list[tuple[int, Record]]:
@@ -202,7 +206,10 @@ class Backend:
         return b'{"mac":"%b",%b' % (mac.encode(), content[1:])
 
     def _record(self, number: int, content: bytes) -> Record:
-        record = _parsed(content)
+        try:
+            record = _parsed(content)
+        except ValueError as error:
+            raise _damaged(self._path(number)) from error
         mac = str(record.pop("mac", "")).encode()
         found = _SIGNED.match(content)
         signed = b"%d\n{%b" % (number, content[found.end() :] if found else b"")
@@ -366,7 +373,9 @@ def _replayed(base: State | None, entries: Sequence[Entry], engine: str) -> Stat
     try:
         return replay(base, entries, engine=engine)
     except ValueError as error:
-        raise _unreadable() from error
+        raise CallFailed(
+            Code.BACKEND, "The steps that were recorded last do not fit the state before them."
+        ) from error
 
 
 def _lock(number: int, record: Record) -> Lock:
@@ -384,17 +393,19 @@ def _number(name: str) -> int:
     try:
         return int(name.removesuffix(".json"))
     except ValueError as error:
-        raise _unreadable() from error
+        raise _damaged(name) from error
 
 
 def _parsed(content: bytes) -> dict[str, Any]:
+    """Return a record. Raises ``ValueError`` for what is none."""
     try:
-        record = json.loads(content)
-        if not _KEYS[record["record"]] <= record.keys():
-            raise ValueError("not a whole record")  # noqa: TRY301 - told below in one place
-    except (ValueError, TypeError, KeyError) as error:
-        raise _unreadable() from error
-    return record  # type: ignore[no-any-return] # checked as far as it is used
+        record: dict[str, Any] = json.loads(content)
+        is_whole = _KEYS[record["record"]] <= record.keys()
+    except (TypeError, KeyError) as error:
+        raise ValueError("not a record") from error
+    if not is_whole:
+        raise ValueError("not a whole record")
+    return record
 
 
 def _bytes(record: Record) -> bytes:
@@ -405,8 +416,11 @@ def _now() -> str:
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _unreadable() -> CallFailed:
-    return CallFailed(Code.BACKEND, "The state of the stack could not be read from its backend.")
+def _damaged(path: str) -> CallFailed:
+    return CallFailed(
+        Code.BACKEND,
+        f"The record {path} of the state backend is damaged: restore it from a backup.",
+    )
 
 
 def _user() -> str:

@@ -99,6 +99,13 @@ class Keeper:
                     raise
             time.sleep(_PAUSE_SECONDS)
 
+    def require_state(self) -> None:
+        """Raise ``CallFailed`` when the store has nothing of the stack."""
+        if self._backend.state() is None:
+            raise CallFailed(
+                Code.BACKEND, f"The state backend has nothing of the stack {self.stack}."
+            )
+
     def require_taken(self) -> None:
         """Raise ``CallFailed`` unless the stack is taken for an update."""
         with self._mutex:
@@ -110,13 +117,21 @@ class Keeper:
         return self._update
 
 
-def serve(order: Order, orders: int, announce: Callable[[Mapping[str, Any]], None]) -> None:
+def serve(
+    order: Order,
+    orders: int,
+    announce: Callable[[Mapping[str, Any]], None],
+    *,
+    needs_state: bool = False,
+) -> None:
     """Announce the port, or why it cannot serve, and serve until ``orders``, a pipe, is closed.
 
     Then give the stack back.
     """
     try:
         keeper = Keeper(order)
+        if needs_state:
+            keeper.require_state()
         server = Server(keeper, order.token)
     except CallFailed as failed:
         announce(asdict(failed))
@@ -149,7 +164,7 @@ def serve_reader() -> None:
     The port is printed as one line of JSON. Nothing asks to take the stack, so it is not changed.
     It ends with the end of the input.
     """
-    serve(_read(0), 0, _say)
+    serve(_read(0), 0, _say, needs_state=True)
 
 
 def _read(pipe: int) -> Order:

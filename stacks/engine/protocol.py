@@ -21,6 +21,7 @@ from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
 from stacks.engine.backend import PROJECT
 from stacks.engine.failures import CallFailed, said_by_keeper
@@ -177,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._check_token()
             body = self._body()
-            route = _route(self.command, self.path)
+            route = _route(self.command, self.path, self.server.keeper.stack)
             if route is None:
                 raise Refused(HTTPStatus.NOT_FOUND, f"{self.command} {self.path}")  # noqa: TRY301
             self._send(HTTPStatus.OK, route(self.server, body))
@@ -329,6 +330,7 @@ def _give_back(server: Server, _body: Body) -> Mapping[str, Any]:
 
 
 _STACK = r"/api/stacks/[^/]+/[^/]+/[^/]+"
+_NAMED = re.compile(r"/api/stacks/[^/]+/[^/]+/([^/]+)")
 _UPDATE = _STACK + r"/(?:preview|update|refresh|destroy)"
 _DRY = "dry-run"
 _ROUTES: tuple[tuple[str, re.Pattern[str], Route], ...] = tuple(
@@ -360,6 +362,10 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], Route], ...] = tuple(
 )
 
 
-def _route(method: str, path: str) -> Route | None:
+def _route(method: str, path: str, stack: str) -> Route | None:
+    """Return what answers a request. Raises ``Refused`` for another stack than the one served."""
     path = path.partition("?")[0]
+    named = _NAMED.match(path)
+    if named and unquote(named[1]) != stack:
+        raise Refused(HTTPStatus.NOT_FOUND, f"only the stack {stack} is served")
     return next((r for m, p, r in _ROUTES if m == method and p.fullmatch(path)), None)

@@ -71,11 +71,13 @@ def order(folder: Path, *, call_id: str = "run_a.1", **changes: Any) -> Order:
 
 
 @contextmanager
-def keeping(asked: Order) -> Iterator[Served]:
+def keeping(asked: Order, *, needs_state: bool = False) -> Iterator[Served]:
     """Serve what is ordered, until the end of the context."""
     reading, writing = os.pipe()
     said: queue.Queue[Any] = queue.Queue()
-    thread = threading.Thread(target=serve, args=(asked, reading, said.put))
+    thread = threading.Thread(
+        target=serve, args=(asked, reading, said.put), kwargs={"needs_state": needs_state}
+    )
     thread.start()
     try:
         announced = said.get(timeout=60)

@@ -252,6 +252,25 @@ def test_one_that_cannot_serve_says_why(tmp_path: Path) -> None:
         raise AssertionError("it serves")
 
 
+def test_a_reader_is_not_shown_an_empty_stack_where_there_is_none(
+    tmp_path: Path, stored: Backend
+) -> None:
+    missing = f"nothing of the stack {STACK}"
+    with pytest.raises(CallFailed, match=missing), keeping(order(tmp_path), needs_state=True):
+        raise AssertionError("it serves")
+    stored.take("run_0.1").close("settled", {"resources": []})
+    with keeping(order(tmp_path), needs_state=True) as served:
+        assert served.get(f"{PLACE}/export")["deployment"]["resources"] == []
+
+
+@pytest.mark.parametrize("path", ["", "/export", "/encrypt", "/update", "/import"])
+def test_no_other_stack_is_answered_for(keeper: Served, path: str) -> None:
+    other = PLACE.replace(STACK, "hub.eu-west-1.c1")
+    for method in ("GET", "POST"):
+        status, said = keeper.ask(method, f"{other}{path}")
+        assert (status, said["message"]) == (404, f"only the stack {STACK} is served")
+
+
 # --- when others die -------------------------------------------------------------------------
 def keeper_of(desk: Desk) -> psutil.Process:
     """Return the keeper of the call that has taken the stack."""

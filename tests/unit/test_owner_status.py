@@ -26,6 +26,8 @@ HOLDINGS = [
 ]
 # from here on the engine may have been called, or will be
 APPROVED = {R.APPROVED, R.APPLYING, R.VERIFYING}
+# ends after which somebody has to do something about it
+FAILED = {R.POLICY_FAILED, R.ERRORED}
 
 
 def shown(holding: Holding) -> tuple[TenantStatus, WaitingOn | None]:
@@ -72,7 +74,7 @@ def test_what_is_ready_stays_so_while_an_update_or_a_look_has_changed_nothing(
 
 @pytest.mark.parametrize("kind", [K.UPDATE, K.DESTROY])
 def test_a_ready_tenant_says_who_a_change_of_it_waits_on_until_that_ends(kind: RunKind) -> None:
-    for run in TRANSITIONS_OF[kind]:
+    for run in set(TRANSITIONS_OF[kind]) - FAILED:
         _, waiting_on = shown(Holding(run=(kind, run), is_verified=True))
         expected = (
             None
@@ -82,6 +84,11 @@ def test_a_ready_tenant_says_who_a_change_of_it_waits_on_until_that_ends(kind: R
             else WaitingOn.PLATFORM
         )
         assert waiting_on is expected, run
+
+
+@pytest.mark.parametrize("run", sorted(FAILED))
+def test_a_ready_tenant_whose_change_failed_waits_on_ops(run: RunStatus) -> None:
+    assert shown(Holding(run=(K.UPDATE, run), is_verified=True)) == (T.READY, WaitingOn.OPS)
 
 
 def test_an_update_that_is_applied_but_not_verified_is_as_a_first_build() -> None:

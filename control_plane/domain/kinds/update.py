@@ -24,11 +24,11 @@ _READY: Final[Mapping[RunStatus, Shown]] = {
     _S.VERIFYING: (_T.READY, _W.PLATFORM),
     _S.APPLIED: (_T.READY, None),
     _S.NO_CHANGES: (_T.READY, None),
-    _S.POLICY_FAILED: (_T.READY, None),
+    _S.POLICY_FAILED: (_T.READY, _W.OPS),  # somebody wanted a change, and has it not
     _S.REJECTED: (_T.READY, None),
     _S.EXPIRED: (_T.READY, None),
     _S.CANCELED: (_T.READY, None),
-    _S.ERRORED: (_T.READY, None),
+    _S.ERRORED: (_T.READY, _W.OPS),
 }
 
 UPDATE: Final = Kind(
