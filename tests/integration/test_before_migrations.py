@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from api.__main__ import _report, _tell_rules
+from api.edge import Traffic
 from control_plane.adapters.home import Home, Key
 from control_plane.adapters.postgres import EmbeddedPostgres
 from control_plane.bootstrap import Parts, prepare_database
@@ -37,7 +38,7 @@ def test_an_api_that_starts_first_watches_its_logs_once_the_tables_are_there(
     parts = Parts(Settings(home=tmp_path, database_url=bare.app, database_auditor_url=bare.auditor))
     is_over = threading.Event()
     is_over.set()
-    _report(parts, is_over)  # one round
+    _report(parts, Traffic(), is_over)  # one round
     assert not _tell_rules(parts)
     prepare_database(bare.owner)
     assert _tell_rules(parts)

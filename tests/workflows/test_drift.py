@@ -12,9 +12,10 @@ import pytest
 from control_plane.domain.actor import Role
 from control_plane.domain.engine import Drift
 from control_plane.domain.errors import EngineFailed, EngineUnavailable, IllegalTransition
+from control_plane.domain.hold import HoldKind
 from control_plane.domain.run import BlockedOn, RunKind, RunStatus
 from control_plane.domain.tenant import TenantStatus
-from control_plane.services import approvals, changes, drift, runs, tenants
+from control_plane.services import approvals, changes, drift, holds, runs, tenants
 from control_plane.services.performing import perform
 from control_plane.workflows.timers import fire_due
 from tests.storage import Storage
@@ -278,10 +279,10 @@ def test_a_look_leaves_a_plan_that_waits_to_be_decided_on(looked: Looked) -> Non
 
 
 def test_a_held_tenant_is_looked_at(looked: Looked) -> None:
-    with looked.world.core.uow() as uow:
-        tenant = uow.tenants.need(looked.tenant_id)
-        uow.tenants.save(replace(tenant, hold=True, version=tenant.version + 1))
-        uow.commit()
+    perform(
+        looked.world.core, OPS, holds.place_on_tenant, looked.tenant_id,
+        kind=HoldKind.LEGAL, reason="a court asked for it",
+    )  # fmt: skip
     assert looked.look().status is S.NO_CHANGES
 
 
