@@ -90,6 +90,21 @@ class Desk:
         """Put another state into the backend, as an update of somebody."""
         self.stored.take(call_id).close("settled", state)
 
+    def until_pending(self, *, within_seconds: float = 20, stays_seconds: float = 1) -> None:
+        """Wait, in a cloud that is silent, until the state has steps that have begun and stay so.
+
+        The engine says that a step begins before it lets the state know. What the cloud answered
+        before it fell silent ends meanwhile, and something else begins.
+        """
+        deadline = time.monotonic() + within_seconds
+        since, seen = time.monotonic(), None
+        while not seen or time.monotonic() - since < stays_seconds:
+            assert time.monotonic() < deadline, "no step has begun and stays so"
+            time.sleep(0.05)
+            found = self.state().get("pending_operations")
+            if found != seen:
+                since, seen = time.monotonic(), found
+
     def locks(self) -> list[str]:
         return [lock.id for lock in self.stored.locks()]
 

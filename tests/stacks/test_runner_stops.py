@@ -153,12 +153,16 @@ def test_a_runner_that_is_killed_as_it_looks_leaves_no_provider(
     assert list(desk.work.iterdir()) == []
 
 
-def test_a_killed_engine_is_told_and_its_providers_are_ended(desk: Desk) -> None:
+def test_a_killed_engine_is_told_and_its_providers_are_ended(
+    desk: Desk, runner_cloud: CloudProcess
+) -> None:
     with desk.start("up") as running:
         running.until(lambda m: begun(m, KEY))
-        (engine,) = running.engines()
-        engine.kill()
-        last = running.finish().last
+        with silent(runner_cloud):
+            desk.until_pending()
+            (engine,) = running.engines()
+            engine.kill()
+            last = running.finish().last
     assert last["code"] == "engine_died"
     assert last["changed"]
     assert last["state_digest"] == desk.state_digest()
