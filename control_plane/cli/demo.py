@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,11 +14,13 @@ import typer
 
 from control_plane.adapters.audit.verify import verify
 from control_plane.bootstrap import Parts, read_settings
+from control_plane.cli import demo_life as life
 from control_plane.cli import output
 from control_plane.cli.client import ENDED, Api, download_link
 from control_plane.cli.inventory import tagged_resources
 from control_plane.cli.plans import show_plan
 from control_plane.cli.serving import EmbeddedInstallation
+from control_plane.cli.telling import chapter, say
 from control_plane.config import Settings
 from control_plane.domain.actor import Role
 from control_plane.domain.receipt import sample_receipt
@@ -76,12 +77,6 @@ def demo_settings() -> Settings:
     return read_settings(**own | {"home": HOME, "port": 0, "log_level": "warning"})
 
 
-def say(line: str) -> None:
-    """Print a line at once."""
-    typer.echo(line)
-    sys.stdout.flush()
-
-
 @dataclass
 class Row:
     """A line of the closing table."""
@@ -90,6 +85,7 @@ class Row:
     tenant: dict[str, Any]
     request: dict[str, Any]
     bundle: dict[str, Any] | None = None
+    seconds: str = "-"  # from the request to ready
 
 
 @dataclass
@@ -121,10 +117,18 @@ class Demo:
                 self._submit(mode)
         with chapter("Mode A: a slice of the Hub, immediately"):
             self._follow(self.rows[0].request["run_id"])
+            self._time(self.rows[0])
         with chapter("Mode B: olga reads the plan and approves exactly that plan"):
-            self._approve(self.rows[1].request["run_id"], shown=True)
+            self.approve(self.rows[1].request["run_id"], shown=True)
+            self._time(self.rows[1])
         with chapter("Mode C: sam (architect) adjusts, builds, rehearses and hands over"):
             self._bundle(self.rows[2])
+            self._time(self.rows[2])
+        with chapter("A change: the B tenant grows, and olga approves what that takes"):
+            life.change(self, self.rows[1].tenant)
+        with chapter("Drift: something is done behind the product's back, and found"):
+            endpoint = self.running.environment["TENANTPLANE_SANDBOX_URL"]
+            life.drift(self, self.rows[1].tenant, endpoint=endpoint, region=REGION)
         with chapter("The audit logs are verified"):
             self._verify()
         with chapter("What exists in the emulated cloud, queried with boto3"):
@@ -133,13 +137,14 @@ class Demo:
 
     def _hub(self) -> None:
         hub = self.api["admin"].post("/v1/hubs", {"region": REGION, "cell": "c1", "capacity": 50})
-        self._approve(hub["run_id"], shown=False)
+        self.approve(hub["run_id"], shown=False)
 
-    def _approve(self, run_id: str, *, shown: bool) -> None:
+    def approve(self, run_id: str, *, shown: bool) -> None:
+        """Approve a run's plan, shown without its values, and follow it to its end."""
         ops = self.api["ops"]
-        run = self._until(lambda: ops.get(f"/v1/runs/{run_id}"), {"awaiting_approval", *ENDED})
+        run = self.until(lambda: ops.get(f"/v1/runs/{run_id}"), {"awaiting_approval", *ENDED})
         if run["status"] != "awaiting_approval":
-            self._fault(f"run {run_id} is {run['status']}: {run['error']}")
+            self.fault(f"run {run_id} is {run['status']}: {run['error']}")
             return
         if shown:
             show_plan(ops.get(f"/v1/runs/{run_id}/plan"), brief=True)
@@ -198,7 +203,7 @@ class Demo:
                 say(f"  {output.event(event)}")
         run = self.api["ops"].get(f"/v1/runs/{run_id}")
         if run["status"] != "applied":
-            self._fault(f"run {run_id} ended {run['status']}: {run['error']}")
+            self.fault(f"run {run_id} ended {run['status']}: {run['error']}")
         for check in run["checks"]:
             say(f"    {'ok  ' if check['ok'] else 'FAIL'} {check['name']}")
 
@@ -218,9 +223,9 @@ class Demo:
             told.tell(found["checks"])
             return found
 
-        bundle = self._until(look, {"built", "build_failed"})
+        bundle = self.until(look, {"built", "build_failed"})
         if bundle["status"] != "built":
-            self._fault(f"the bundle is {bundle['status']}: {bundle['error']}")
+            self.fault(f"the bundle is {bundle['status']}: {bundle['error']}")
             return
         if bundle["rehearsal"] == "none":
             say("  SKIPPED: hand-over, since Terraform is not installed here to rehearse with")
@@ -236,6 +241,13 @@ class Demo:
         architect.post(f"/v1/bundles/{bundle_id}/receipts", {"receipt": receipt})
         say("  the customer's receipt is registered (the customer's apply is not part of the demo)")
         row.bundle = architect.get(f"/v1/bundles/{bundle_id}")
+
+    def _time(self, row: Row) -> None:
+        tenant = self.api["automation"].get(f"/v1/tenants/{row.tenant['id']}")
+        if tenant["status"] == "ready":
+            begun = datetime.fromisoformat(row.request["created_at"])
+            ended = datetime.fromisoformat(tenant["updated_at"])
+            row.seconds = f"{(ended - begun).total_seconds():.1f}"
 
     def _verify(self) -> None:
         trees = ["platform", *(row.tenant["id"] for row in self.rows)]
@@ -269,7 +281,7 @@ class Demo:
                     "tenant": tenant["slug"],
                     "mode": row.mode,
                     "status": tenant["status"],
-                    "seconds to ready": _seconds(row, tenant),
+                    "seconds to ready": row.seconds,
                     "resources": len(found),
                     "audit entries": self.entries[tenant["id"]],
                 }
@@ -280,23 +292,25 @@ class Demo:
     def _judge(self, row: Row, tenant: dict[str, Any], found: list[str]) -> None:
         rehearsed = row.bundle is None or row.bundle["rehearsal"] != "none"
         if tenant["status"] != "ready" and rehearsed:
-            self._fault(f"{tenant['slug']} is {tenant['status']}")
+            self.fault(f"{tenant['slug']} is {tenant['status']}")
         least = {"A": 5, "B": 30, "C": 0}[row.mode]
         if len(found) < least or (row.mode == "C" and found):
-            self._fault(f"{tenant['slug']} has {len(found)} tagged resources in the cloud")
+            self.fault(f"{tenant['slug']} has {len(found)} tagged resources in the cloud")
 
-    def _until(self, look: Callable[[], dict[str, Any]], wanted: set[str]) -> dict[str, Any]:
+    def until(self, look: Callable[[], dict[str, Any]], wanted: set[str]) -> dict[str, Any]:
+        """Ask until what is found is in a wanted status, and return it; a fault after minutes."""
         deadline = time.monotonic() + 300
         while True:
             found = look()
             if found["status"] in wanted:
                 return found
             if time.monotonic() > deadline:
-                self._fault(f"{found['id']} is still {found['status']} after five minutes")
+                self.fault(f"{found['id']} is still {found['status']} after five minutes")
                 return found
             time.sleep(0.2)
 
-    def _fault(self, text: str) -> None:
+    def fault(self, text: str) -> None:
+        """Print and keep what did not come out as it must."""
         say(f"  FAULT: {text}")
         self.faults.append(text)
 
@@ -305,20 +319,3 @@ def _secret(url: str) -> Any:
     from pydantic import SecretStr  # noqa: PLC0415 - the settings' type
 
     return SecretStr(url)
-
-
-def _seconds(row: Row, tenant: dict[str, Any]) -> str:
-    if tenant["status"] != "ready":
-        return "-"
-    begun = datetime.fromisoformat(row.request["created_at"])
-    ended = datetime.fromisoformat(tenant["updated_at"])
-    return f"{(ended - begun).total_seconds():.1f}"
-
-
-@contextmanager
-def chapter(title: str) -> Iterator[None]:
-    """Print a chapter with the seconds it took."""
-    say(f"\n== {title}")
-    started = time.monotonic()
-    yield
-    say(f"   ({time.monotonic() - started:.1f} s)")

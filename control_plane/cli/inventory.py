@@ -16,11 +16,7 @@ def tagged_resources(endpoint: str | None, region: str, slug: str) -> list[str]:
     ``endpoint`` is that of the emulated cloud, None for AWS. The tagging service is asked first;
     what it does not know everywhere (parts of EC2, IAM, logs, parameters) is asked by itself.
     """
-    session: Any = boto3.Session(
-        region_name=region,
-        aws_access_key_id="testing" if endpoint else None,
-        aws_secret_access_key="testing" if endpoint else None,
-    )
+    session = session_of(endpoint, region)
 
     def client(service: str) -> Any:
         return session.client(service, endpoint_url=endpoint)
@@ -32,6 +28,15 @@ def tagged_resources(endpoint: str | None, region: str, slug: str) -> list[str]:
     # EC2 answers with ids, the tagging service with ARNs that end in them
     by_id = {name.rpartition("/")[2] if ":ec2:" in name else name: name for name in found}
     return sorted(by_id.values())
+
+
+def session_of(endpoint: str | None, region: str) -> Any:
+    """Return a session of boto3: with this machine's credentials, or those of an emulated cloud."""
+    return boto3.Session(
+        region_name=region,
+        aws_access_key_id="testing" if endpoint else None,
+        aws_secret_access_key="testing" if endpoint else None,
+    )
 
 
 def _tagging(client: Callable[[str], Any], slug: str) -> Iterator[str]:
