@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from stacks.engine.applying import touched
 from stacks.engine.backend import State
 from stacks.engine.call import Call
 from stacks.engine.failures import CallFailed, name_of
+from stacks.engine.finishing import finish
 from stacks.engine.identities import SETTINGS
 from stacks.engine.looking_up import Cloud, Verdict, is_of_the_state_alone
 from stacks.engine.state import has_provider, ids_of, is_unknown, pending_creates, pending_of
@@ -95,8 +96,10 @@ def _settle_pending(
     verdicts = cloud.verdicts(state, creates, heed=heed)
     _refuse_unsure(verdicts)
     if creates:
-        entries = [_Entry(r, v) for r, v in zip(creates, verdicts, strict=True)]
         heed()
+        entries = [_Entry(r, v) for r, v in zip(creates, verdicts, strict=True)]
+        entries = _finished(cloud, entries)
+        verdicts = [e.verdict for e in entries]
         _write(call, state, {"pending_operations": _others(state)}, entries)
     read_again = [
         Resolved(
@@ -109,6 +112,14 @@ def _settle_pending(
         if p.operation != "creating"
     ]
     return [_resolved(v, "imported") for v in verdicts] + read_again
+
+
+def _finished(cloud: Cloud, entries: Sequence[_Entry]) -> list[_Entry]:
+    """Do the last step of what enters the state, before it does: a resolve that dies in between
+    does it again."""
+    done = [replace(e, verdict=finish(cloud.client, e.resource, e.verdict)) for e in entries]
+    _refuse_unsure([e.verdict for e in done])
+    return done
 
 
 def _others(state: State) -> list[Mapping[str, Any]]:
@@ -135,6 +146,7 @@ def _adopt(call: Call, cloud: Cloud, heed: Callable[..., None]) -> list[Resolved
             _refuse_unsure([_orphaned(e.verdict) for e in found])
             break
         heed()
+        whole = _finished(cloud, whole)
         _write(call, state or {}, {}, whole)
         adopted += [_resolved(e.verdict, "adopted") for e in whole]
         state = call.state()

@@ -226,6 +226,47 @@ def test_what_was_lost_and_may_be_somebody_elses_is_named_and_left(
     assert desk.state() == before
 
 
+GROUP = """
+import pulumi
+import pulumi_aws as aws
+
+
+def build(spec, provider):
+    opts = pulumi.ResourceOptions(provider=provider)
+    vpc = aws.ec2.Vpc("v", cidr_block="10.9.0.0/16", opts=opts)
+    aws.ec2.SecurityGroup("g", name=f"{spec.owner.short}-g", vpc_id=vpc.id, opts=opts)
+    return {"region": spec.region}
+"""
+
+
+@pytest.mark.parametrize("lose", [make_pending, forget])
+def test_a_group_that_was_half_made_lets_nothing_out(
+    make_desk: MakeDesk,
+    runner_cloud: CloudProcess,
+    lose: Callable[[Desk], list[dict[str, Any]]],
+) -> None:
+    desk = make_desk(program=GROUP)
+    desk.result("up", verify=False)
+    group = next(r["id"] for r in lose(desk) if r["type"].endswith(":SecurityGroup"))
+    ec2 = runner_cloud.client("ec2")
+    ec2.authorize_security_group_egress(  # as AWS makes a group
+        GroupId=group, IpPermissions=[{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    )
+    ec2.authorize_security_group_egress(  # and what somebody added
+        GroupId=group,
+        IpPermissions=[
+            {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443,
+             "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+        ],
+    )  # fmt: skip
+    resolved = desk.result("resolve")["resolved"]
+    proof = next(r["proof"] for r in resolved if r["type"].endswith(":SecurityGroup"))
+    assert "was taken away" in proof
+    rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])
+    assert [r["FromPort"] for r in rules["SecurityGroupRules"]] == [443]
+    assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
+
+
 REPLACED = """
 import pulumi
 import pulumi_aws as aws
