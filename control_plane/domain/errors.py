@@ -406,6 +406,22 @@ class Unavailable(DomainError):
     remedy = "Retry later. Operators find the cause in /readyz."
 
 
+class DataUnreadable(DomainError):
+    """A store of a tenant refuses what a copy needs."""
+
+    code = "data_unreadable"
+    title = "A store refuses to be read or written"
+    remedy = "Give the control plane's role in the account the right that is named, then retry."
+
+
+class DataDiffers(DomainError):
+    """What was copied is not what the source has."""
+
+    code = "data_differs"
+    title = "The copy differs from its source"
+    remedy = "Nothing was switched. Retry: what differs is copied and compared again."
+
+
 class SettingInvalid(DomainError):
     """A setting is invalid; the sentence names its environment variable."""
 
