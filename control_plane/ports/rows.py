@@ -22,6 +22,7 @@ from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import BlockedOn, Run, RunEvent
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer, TimerKind
+from control_plane.domain.transfer import Copied, Kind
 from control_plane.ports import Json
 
 T = TypeVar("T")
@@ -152,6 +153,25 @@ class Timers(Protocol):
 
     def cancel(self, kind: TimerKind, subject: str) -> None:
         """Remove a timer, if there is one."""
+
+
+class Transfers(Protocol):
+    """What was copied for a saga that moves a tenant's data, until the saga ends."""
+
+    def put(self, saga_id: str, copied: Sequence[Copied]) -> None:
+        """Keep what was copied; a thing that was copied again takes the place of its row."""
+
+    def known(self, saga_id: str, kind: Kind) -> dict[str, Copied]:
+        """Return what was copied of a kind, by name."""
+
+    def forget(self, saga_id: str, kind: Kind, names: Sequence[str]) -> None:
+        """Delete rows of things that are gone."""
+
+    def forget_all(self, saga_id: str) -> None:
+        """Delete every row of a saga."""
+
+    def sums(self, saga_id: str) -> dict[Kind, tuple[int, int]]:
+        """Return how many things and bytes were copied, by kind."""
 
 
 @dataclass(frozen=True)
@@ -292,6 +312,7 @@ class UnitOfWork(Protocol):
     idempotency: Repository[IdempotencyRecord]
     documents: Repository[LoadedDocument]
     timers: Timers
+    transfers: Transfers
     queries: Queries
     audit: AuditLog
     queue: RunQueue

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from control_plane.domain.actor import Actor, Role
 from control_plane.domain.canonical import digest
-from control_plane.domain.deployment import Deployment
+from control_plane.domain.deployment import Deployment, Position
 from control_plane.domain.errors import IllegalTransition, InvalidInput, NotFound
 from control_plane.domain.facts import CONTRACT_FACTS, Facts
 from control_plane.domain.hold import PLACERS
@@ -90,10 +90,10 @@ def deployments_of(act: Act, key: str) -> list[Deployment]:
 
 
 def deployment_of(uow: UnitOfWork, tenant: Tenant) -> Deployment | None:
-    """Return the one deployment of a tenant, None before it has one."""
-    found = uow.deployments.find(tenant_id=tenant.id)
+    """Return the deployment that a tenant has now, None before it has one."""
+    found = uow.deployments.find(tenant_id=tenant.id, position=Position.CURRENT)
     if len(found) > 1:
-        raise LookupError(f"{tenant.id} has several deployments")  # nothing makes a second one
+        raise LookupError(f"{tenant.id} has several deployments")  # one for each environment
     return found[0] if found else None
 
 

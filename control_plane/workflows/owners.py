@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from control_plane.domain.deployment import Deployment, DeploymentKind
+from control_plane.domain.deployment import Deployment, DeploymentKind, Position
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import HubStatus
 from control_plane.domain.mode import Outcome
@@ -28,7 +28,8 @@ def sync_owner(act: Act, deployment_id: str, *, run: Run | None = None) -> None:
 def sync_tenant(act: Act, tenant_id: str, *, run: Run | None = None) -> Tenant:
     """Bring a tenant's status up to date and return the tenant."""
     tenant = act.uow.tenants.need(tenant_id, lock=True)
-    holdings = [holding_of(act.uow, d) for d in act.uow.deployments.find(tenant_id=tenant_id)]
+    current = act.uow.deployments.find(tenant_id=tenant_id, position=Position.CURRENT)
+    holdings = [holding_of(act.uow, deployment) for deployment in current]
     status, waiting_on = tenant_status(
         is_resolved=tenant.decision.get("outcome") == Outcome.RESOLVED, holdings=holdings
     )

@@ -47,7 +47,7 @@ from control_plane.adapters.db.run_tables import (
 )
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
-from control_plane.domain.deployment import DeploymentKind, Desired
+from control_plane.domain.deployment import DeploymentKind, Desired, Position
 from control_plane.domain.hold import BY_ANOTHER, Applying, HoldKind
 from control_plane.domain.hub import HubStatus
 from control_plane.domain.tenant import TenantStatus, WaitingOn
@@ -205,6 +205,9 @@ deployment = Table(
     reference("evidence_id", "evidence", nullable=True, cyclic=True),
     words("state_digest", nullable=True),
     json_object("outputs"),
+    choice("position", Position),
+    json_object("transfer"),
+    json_object("inherited"),
     moment("created_at"),
     moment("updated_at"),
     Column("version", Integer, nullable=False),
@@ -212,6 +215,10 @@ deployment = Table(
     CheckConstraint("applied_spec BETWEEN 0 AND spec_number", name="applied_spec"),
 )
 Index("ix_deployment_tenant_id", deployment.c.tenant_id)
+Index(
+    "uq_deployment_one_is_current", deployment.c.tenant_id, deployment.c.environment, unique=True,
+    postgresql_where=text("tenant_id IS NOT NULL AND position = 'current'"),
+)  # fmt: skip
 Index("ix_deployment_hub_id", deployment.c.hub_id, deployment.c.kind)
 
 deployment_spec = Table(

@@ -21,6 +21,7 @@ from control_plane.adapters.db.repositories import (
     alone,
 )
 from control_plane.adapters.db.timers import SqlTimers
+from control_plane.adapters.db.transfers import SqlTransfers
 from control_plane.domain.errors import Conflict
 from control_plane.ports.rows import RunQueue, UnitOfWork
 
@@ -81,6 +82,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.known = Known()
         self.run_events = SqlRunEvents(connection)
         self.timers = SqlTimers(connection)
+        self.transfers = SqlTransfers(connection)
         self.queries = SqlQueries(connection)
         self.audit = TransactionAuditLog(connection)
         self.queue = self._make_queue(connection)
