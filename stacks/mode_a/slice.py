@@ -95,6 +95,7 @@ def build(spec: SliceSpec, provider: aws.Provider) -> Mapping[str, pulumi.Input[
             data_class=DataClass.CUSTOMER,
             policy=document(*key_statements(part), *transfer_statements(spec, names)),
             deletion_days=spec.retention.key_deletion_days,
+            protection=spec.protection,
         ),
         opts,
     )
@@ -122,7 +123,11 @@ def build(spec: SliceSpec, provider: aws.Provider) -> Mapping[str, pulumi.Input[
             policy=document(statement("Frozen", WRITE_ACTIONS, ["*"], effect="Deny")),
             opts=pulumi.ResourceOptions(providers=[provider], depends_on=[role]),
         )
-    shells = SecretShells("secrets", SecretShellsConfig(names=names, key_arn=key.arn), opts)
+    shells = SecretShells(
+        "secrets",
+        SecretShellsConfig(names=names, key_arn=key.arn, protection=spec.protection),
+        opts,
+    )
     LogGroups(
         "log-groups",
         LogGroupsConfig(

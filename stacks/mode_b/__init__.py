@@ -72,7 +72,12 @@ def build(spec: DedicatedSpec, provider: aws.Provider) -> Mapping[str, pulumi.In
     )
     storage = Storage(
         "storage",
-        StorageConfig(names=names, retention=spec.retention, data_key_arn=keys.data.arn),
+        StorageConfig(
+            names=names,
+            retention=spec.retention,
+            data_key_arn=keys.data.arn,
+            protection=spec.protection,
+        ),
         opts,
     )
     database = Database(
@@ -85,11 +90,14 @@ def build(spec: DedicatedSpec, provider: aws.Provider) -> Mapping[str, pulumi.In
             app_group_id=network.app_group_id,
             data_key_arn=keys.data.arn,
             secrets_key_arn=keys.secrets.arn,
+            protection=spec.protection,
         ),
         opts,
     )
     shells = SecretShells(
-        "secrets", SecretShellsConfig(names=names, key_arn=keys.secrets.arn), opts
+        "secrets",
+        SecretShellsConfig(names=names, key_arn=keys.secrets.arn, protection=spec.protection),
+        opts,
     )
     inherited = spec.inherited.model_dump() if spec.inherited is not None else {}
     if inherited:
@@ -136,6 +144,7 @@ def _keys(spec: DedicatedSpec, names: Names, opts: pulumi.ResourceOptions) -> Ke
             data_class=data_class,
             policy=policy,
             deletion_days=spec.retention.key_deletion_days,
+            protection=spec.protection,
         )
         return Key(purpose, config, opts)
 
