@@ -213,7 +213,9 @@ class ModePathMissing(DomainError):
 
     code = "mode_path_missing"
     title = "This change of mode is not automated"
-    remedy = "Set up the new mode as an additional tenant, and move the data by docs/mode-changes.md."
+    remedy = (
+        "Set up the new mode as an additional tenant, and move the data by docs/mode-changes.md."
+    )
 
 
 class ModeConfirmed(DomainError):

@@ -51,9 +51,7 @@ def resolve_confirmation(facts: Mapping[str, Any], rules: ModeRules) -> Resolved
     Raises ``ModeConflict`` where facts and contract contradict each other by now.
     """
     given = Facts.from_document(dict(facts))
-    return Resolved(
-        way=Way.CONFIRM, facts=given, decision=confirm(resolve(given, rules))
-    )
+    return Resolved(way=Way.CONFIRM, facts=given, decision=confirm(resolve(given, rules)))
 
 
 def resolve_raise(
@@ -85,9 +83,7 @@ def resolve_raise(
     given = Facts.from_document({**facts, **asked})
     decision = resolve(given, rules)
     if decision.outcome is Outcome.MODE_CONFLICT:
-        raise ModeConflict(
-            decision.summary, rules=[fired.rule for fired in decision.fired]
-        )
+        raise ModeConflict(decision.summary, rules=[fired.rule for fired in decision.fired])
     return Resolved(
         way=Way.UPGRADE if upgrade else Way.REPLACE, facts=given, decision=confirm(decision)
     )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from control_plane.domain.deployment import Deployment, Desired, Position
+from control_plane.domain.engine import protected_name
 from control_plane.domain.errors import DomainError, VerificationFailed
 from control_plane.domain.run import TERMINAL_RUN, Run, RunKind, RunStatus
 from control_plane.domain.saga import Saga, SagaStep
@@ -19,7 +20,7 @@ from control_plane.workflows.ending import cancel
 from control_plane.workflows.holding import CHECKED_AGAIN, clocks_stand_still
 from control_plane.workflows.moving import as_json, locked_run
 from control_plane.workflows.owners import is_verified, sync_tenant
-from control_plane.workflows.placing import account_of, protected_names
+from control_plane.workflows.placing import account_of
 from control_plane.workflows.recording import record
 from control_plane.workflows.requesting import request_run
 from control_plane.workflows.saga_steps import (
@@ -93,9 +94,7 @@ def _prepare(act: Act, saga: Saga, step: SagaStep) -> Outcome:
     out = source_of(act.uow, saga).outputs
     target = act.uow.deployments.need(target_of(act.uow, saga).id, lock=True)
     inherited = {name: str(out[name]) for name in ("data_prefix", "leading_key")}
-    act.uow.deployments.save(
-        target.changed(act.now(), position=Position.NEXT, inherited=inherited)
-    )
+    act.uow.deployments.save(target.changed(act.now(), position=Position.NEXT, inherited=inherited))
     return Ended(result={"deployment": target.id})
 
 
@@ -137,9 +136,17 @@ def _given_up(act: Act, target: Deployment) -> Outcome:
 
 def _unprotected(act: Act, saga: Saga, deployment: Deployment) -> Run:
     deployment = act.uow.deployments.need(deployment.id, lock=True)
-    names = protected_names(deployment.kind)
+    names = _protected(act.uow, deployment)
     act.uow.deployments.save(deployment.changed(act.now(), unprotected=names))
     return request_run(act, deployment, saga=saga)
+
+
+def _protected(uow: UnitOfWork, deployment: Deployment) -> tuple[str, ...]:
+    """Return the names of what is protected, by its newest plan, or was before it lost that."""
+    planned = [run.plan_id for run in uow.runs.find(deployment_id=deployment.id) if run.plan_id]
+    plan = uow.plans.need(planned[-1])
+    found = {protected_name(each.type, each.name) for each in plan.resources if each.protect}
+    return tuple(sorted(found | set(deployment.unprotected)))
 
 
 def _wait(run: Run) -> Waits:
