@@ -43,7 +43,7 @@ class Deployment:
     ``tenant_id`` is None for the platform's own. ``state_digest`` is that of the last state that a
     run of ours wrote or settled. ``is_unsettled``: an engine call that may change the stack is
     under way or ended badly, or the last verification failed, so that the stack is inspected before
-    it is used.
+    it is used. ``unprotected`` names what its specs take protection away from, for its removal.
     """
 
     id: str
@@ -60,6 +60,8 @@ class Deployment:
     evidence_id: str | None = None  # the newest verification
     state_digest: str | None = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    unprotected: tuple[str, ...] = ()
+    removed_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
     version: int = 1

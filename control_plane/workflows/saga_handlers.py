@@ -1,0 +1,12 @@
+"""What does the steps of each kind of saga."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from control_plane.domain.saga import SagaKind
+from control_plane.workflows.removing import STEPS
+from control_plane.workflows.saga_steps import Handler
+
+HANDLERS: Final[Mapping[SagaKind, Mapping[str, Handler]]] = {SagaKind.REMOVAL: STEPS}
