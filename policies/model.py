@@ -244,7 +244,8 @@ class Parameters:
     """What the rules compare with: the parameters document and what one deployment adds.
 
     The deployment adds ``allowed_regions``, ``tag_values`` (tag key to the value it must have),
-    ``account_id`` and, for a slice of a shared Hub, its short name ``slice_short``.
+    ``account_id``, ``unprotected`` (names, as ``protected_name`` makes them, of what its spec takes
+    out of protection) and, for a slice of a shared Hub, its short name ``slice_short``.
     ``encryption`` maps a kind to ``provider_key`` where no ``customer_key`` is wanted. Lengths of
     prefixes are in bits, retention is in days.
     """
@@ -253,6 +254,7 @@ class Parameters:
     tag_values: Mapping[str, str] = field(default_factory=dict)
     account_id: str = ""
     slice_short: str | None = None
+    unprotected: tuple[str, ...] = ()
     required_tags: tuple[str, ...] = ()
     forbidden_tags: tuple[str, ...] = ()
     log_retention_days_min: int = 1

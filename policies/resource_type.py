@@ -95,6 +95,14 @@ class TypeFacts:
         return False
 
 
+def protected_name(token: str, name: str) -> str:
+    """Return how a spec names a resource whose protection it takes away: ``bucket.data``.
+
+    ``token`` is Pulumi's name of its type, ``name`` its logical name.
+    """
+    return f"{token.rpartition(':')[2].lower()}.{name}"
+
+
 def snake(name: str) -> str:
     """Return a name in camel case with underscores."""
     return _HUMP.sub("_", name).lower()

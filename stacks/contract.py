@@ -36,6 +36,14 @@ class Operation(StrEnum):
     INSPECT = "inspect"  # locks, pending operations, digest of the state; change nothing
     CLEAN_UP = "clean_up"  # end dead calls' processes and break exactly the named locks
     RESOLVE = "resolve"  # settle what interrupted operations have left
+    CONTENTS = "contents"  # count what the data stores hold; change nothing
+
+
+class Desired(StrEnum):
+    """Whether the stack's resources are to exist."""
+
+    PRESENT = "present"
+    ABSENT = "absent"  # none of them: the program is run as one with nothing in it
 
 
 class Program(StrEnum):
@@ -108,6 +116,7 @@ class Request(Message):
     stack: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,98}[a-z0-9]$")
     program: Program
     spec: dict[str, Any] = Field(default_factory=dict)
+    desired: Desired = Desired.PRESENT
     cloud: Cloud
     backend_url: str = Field(pattern=r"^(file|s3|postgres(ql)?)://")  # never Pulumi Cloud
     work_folder: str  # private folder of the call, mode 0700, made and removed by the runner
@@ -160,6 +169,7 @@ class PlannedOperation(Message):
     secrets: tuple[str, ...] = ()  # names of secret properties
     holds_data: bool = False
     irreversible: bool = False  # it destroys what cannot be made again
+    on_removal: str = ""  # of a delete: what becomes of what it holds, and what stays behind
 
 
 class PlannedResource(Message):
@@ -261,8 +271,24 @@ class Drift(Message):
     actual: Any = None
 
 
+class Remaining(Message):
+    """What a removal has to leave for a time: a key that waits for its deletion, a snapshot …
+
+    ``kind`` as in ARNs. ``until``: ISO 8601 in UTC, None when somebody has to delete it.
+    """
+
+    kind: str
+    id: str
+    arn: str = ""
+    until: str | None = None
+    why: str
+
+
 class Look(Message):
-    """What a verification found; ``unanswered`` says why ``drift`` may not be all there is."""
+    """What a verification found; ``unanswered`` says why ``drift`` may not be all there is.
+
+    ``remaining`` is what a look for nothing found that has to remain.
+    """
 
     checks: tuple[Check, ...]
     drift: tuple[Drift, ...] = ()
@@ -271,6 +297,26 @@ class Look(Message):
     outputs: dict[str, Any] = Field(default_factory=dict)  # secrets masked
     secret_outputs: tuple[str, ...] = ()
     state_digest: str
+    remaining: tuple[Remaining, ...] = ()
+
+
+class Store(Message):
+    """What a data store holds: ``place`` is what AWS calls it, or the part of it that is meant.
+
+    ``urn`` is empty where the store is of another stack: a slice has a part of its Hub's. ``items``
+    and ``bytes`` are None where they cannot be counted; ``countable`` is that of ``items``, and
+    ``detail`` says why not, or what is counted.
+    """
+
+    urn: str = ""
+    type: str
+    name: str
+    place: str
+    data_class: str = ""  # customer, secret, operational
+    items: int | None = None
+    bytes: int | None = None
+    countable: bool = True
+    detail: str = ""
 
 
 class Lock(Message):
@@ -314,8 +360,9 @@ class Result(Message):
 
     message: Literal["result"] = "result"
     outcome: Literal[
-        "planned", "applied", "looked", "stopped", "canceled", "inspected", "cleaned", "resolved"
-    ]
+        "planned", "applied", "looked", "stopped", "canceled", "inspected", "cleaned", "resolved",
+        "counted",
+    ]  # fmt: skip
     state_digest: str | None = None
     summary: dict[str, int] = Field(default_factory=dict)
     changed: bool = False  # whether the call changed a resource, an option of one or an output
@@ -327,6 +374,7 @@ class Result(Message):
     resolved: tuple[Resolved, ...] = ()
     ended_pids: tuple[int, ...] = ()
     broken_locks: tuple[str, ...] = ()
+    stores: tuple[Store, ...] = ()  # contents
     seconds: dict[str, float] = Field(default_factory=dict)
 
 

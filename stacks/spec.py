@@ -7,10 +7,13 @@ generated from these models.
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+
+from stacks.protection import PROTECTED, Protection
 
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
 AccountId = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
@@ -23,6 +26,33 @@ LogDays = Literal[  # the periods that CloudWatch Logs offers
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545,
     731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 ]  # fmt: skip
+
+
+def _known(program: str) -> AfterValidator:
+    """Return the check that names are those of protected resources of ``program``."""
+    known = PROTECTED[program]
+
+    def check(names: tuple[str, ...]) -> tuple[str, ...]:
+        for number, name in enumerate(names):
+            if name not in known:  # which is not quoted: nobody knows what it is
+                (nearest,) = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+                raise ValueError(
+                    f"the entry {number} names no protected resource of this program; the nearest "
+                    f"name is {nearest}, all are {', '.join(sorted(known))}"
+                )
+        return tuple(sorted(set(names)))
+
+    return AfterValidator(check)
+
+
+def _listed(program: str) -> WithJsonSchema:
+    names = {"type": "string", "enum": sorted(PROTECTED[program])}
+    return WithJsonSchema({"type": "array", "items": names, "default": []})
+
+
+UnprotectOfHub = Annotated[tuple[str, ...], _known("mode_a.hub"), _listed("mode_a.hub")]
+UnprotectOfSlice = Annotated[tuple[str, ...], _known("mode_a.slice"), _listed("mode_a.slice")]
+UnprotectOfDedicated = Annotated[tuple[str, ...], _known("mode_b"), _listed("mode_b")]
 
 
 class Part(BaseModel):
@@ -79,6 +109,7 @@ class Database(Part):
     storage_gb: int = Field(default=50, ge=20, le=16384)
     multi_az: bool = True
     backup_days: int = Field(default=14, ge=7, le=35)
+    skip_final_snapshot: bool = False  # what a removal takes away with the database
 
 
 class Retention(Part):
@@ -99,6 +130,12 @@ class HubSpec(Part):
     cell: str = Field(pattern=r"^[a-z0-9]{1,8}$")
     network: Network
     retention: Retention = Retention()
+    unprotect: UnprotectOfHub = ()  # loses its protection, so that it can be removed
+
+    @property
+    def protection(self) -> Protection:
+        """What is registered with protection."""
+        return Protection(frozenset(self.unprotect))
 
     @model_validator(mode="after")
     def _zones_are_of_the_region(self) -> Self:
@@ -137,6 +174,12 @@ class SliceSpec(Part):
     account_id: AccountId
     hub: SharedHub
     retention: Retention = Retention()
+    unprotect: UnprotectOfSlice = ()  # loses its protection, so that it can be removed
+
+    @property
+    def protection(self) -> Protection:
+        """What is registered with protection."""
+        return Protection(frozenset(self.unprotect))
 
 
 class DedicatedSpec(Part):
@@ -149,6 +192,12 @@ class DedicatedSpec(Part):
     network: Network
     database: Database = Database()
     retention: Retention = Retention()
+    unprotect: UnprotectOfDedicated = ()  # loses its protection, so that it can be removed
+
+    @property
+    def protection(self) -> Protection:
+        """What is registered with protection."""
+        return Protection(frozenset(self.unprotect))
 
     @model_validator(mode="after")
     def _zones_are_of_the_region(self) -> Self:

@@ -11,12 +11,14 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, Final, Literal
 
+from control_plane.domain.deployment import Desired
 from control_plane.domain.engine import (
     Check,
     Drift,
     LockInfo,
     Look,
     Resolved,
+    Store,
 )
 from control_plane.domain.errors import (
     EngineFailed,
@@ -37,6 +39,7 @@ from control_plane.ports.engine import (
     StackInspection,
 )
 from tests.scripted_faults import Fault, ProcessDied
+from tests.scripted_removal import look_for_nothing, stores_of
 from tests.scripted_resources import made, outputs_of, resources_of
 from tests.scripted_stacks import (
     ScriptedStack,
@@ -63,9 +66,11 @@ class ScriptedEngine:
     ``faults`` happen one per apply, in order; ``outages`` are raised one per call of the engine.
     ``failing_checks`` are names of checks that a look finds wrong, ``skipped_checks`` of those that
     it does not make. ``drift`` is what a look finds to be otherwise, beside what was lost, and
-    ``unanswered`` why it cannot tell. ``program_version`` is part of every plan, as the program's
-    files are of a real one. ``during`` is told what goes on: each call of the port, and of an apply
-    ``compare``, ``change``, once the gate has let it through, and ``verify``.
+    ``unanswered`` why it cannot tell. ``left`` is what a look for nothing finds, ``stores`` what
+    the data stores hold, if it is not to be the secrets without values. ``program_version`` is part
+    of every plan, as the program's files are of a real one. ``during`` is told what goes on: each
+    call of the port, and of an apply ``compare``, ``change``, once the gate has let it through, and
+    ``verify``.
     """
 
     def __init__(
@@ -81,6 +86,8 @@ class ScriptedEngine:
         self.skipped_checks: set[str] = set()
         self.drift: tuple[Drift, ...] = ()
         self.unanswered = ""
+        self.left: tuple[Drift, ...] = ()
+        self.stores: tuple[Store, ...] | None = None
         self.ambiguous = False  # interrupted creates cannot be told to be ours
         self.alive: bool | None = False  # of processes that hold locks of ours
         self.unavailable = False
@@ -193,11 +200,17 @@ class ScriptedEngine:
     def look(self, call: EngineCall, *, on_events: EventListener) -> Look:
         """Verify what exists by all checks; changes nothing."""
         with self._called("look", call) as stack:
-            if stack is None:
+            if stack is None and call.desired is Desired.PRESENT:
                 raise EngineFailed("there is no such stack", reason="backend")
-            refuse_unfit(stack)
+            found = stack or ScriptedStack()
+            refuse_unfit(found)
             on_events([("phase", {"phase": "verify", "status": "started"})])
-            return self._look(stack)
+            return self._look(found, call)
+
+    def contents(self, call: EngineCall) -> tuple[Store, ...]:
+        """Count what the data stores of the stack hold; changes nothing."""
+        with self._called("contents", call) as stack:
+            return stores_of(stack) if self.stores is None else self.stores
 
     def inspect(self, call: EngineCall) -> StackInspection:
         """Tell, without changing anything, what earlier calls have left on the stack."""
@@ -235,7 +248,12 @@ class ScriptedEngine:
                 )
             resolved = []
             for urn, item in sorted(stack.pending.items()):
-                if item.pop("created"):
+                is_done = item.pop("created")
+                if urn in stack.resources:
+                    if is_done:
+                        stack.deleted(urn)
+                    found = ("cleared", "it was deleting: the cloud is read again")
+                elif is_done:
                     stack.resources[urn] = made(item)
                     found = ("imported", "found by its name and tags")
                 else:
@@ -330,12 +348,19 @@ class ScriptedEngine:
         stack = self._stack(call.stack)
         refuse_unfit(stack)
         on_events([("phase", {"phase": "plan", "status": "started"})])
-        plan = plan_of(stack, call, self._wanted(call), self._exports(call), self.program_version)
+        plan = plan_of(
+            stack, call, self._asked_for(call), self._exports(call), self.program_version
+        )
         refuse_protected(stack, plan)
         on_events([("phase", {"phase": "plan", "status": "ended"})])
         return plan
 
+    def _asked_for(self, call: EngineCall) -> list[dict[str, Any]]:
+        return [] if call.desired is Desired.ABSENT else self._wanted(call)
+
     def _exports(self, call: EngineCall) -> dict[str, Any]:
+        if call.desired is Desired.ABSENT:
+            return {}
         return self._outputs(call) | self.extra_outputs
 
     def _carry_out(
@@ -346,10 +371,12 @@ class ScriptedEngine:
         on_events: EventListener,
         fault: Fault | None,
     ) -> EngineResult:
-        wanted = {str(item["urn"]): item for item in self._wanted(call)}
+        wanted = {str(item["urn"]): item for item in self._asked_for(call)}
         summary: dict[str, int] = {}
         for operation in plan.operations:
             if operation.op not in CHANGING:
+                if operation.options:
+                    carry_out(stack, call.call_id, operation, wanted)
                 continue
             if call.call_id in self._stopped:
                 raise ProcessDied
@@ -359,7 +386,8 @@ class ScriptedEngine:
             ):
                 return canceled(stack, summary)
             if is_at and fault is not None and fault.kind != "canceled_in_look":
-                return self._break(stack, fault, wanted.get(operation.urn), summary)
+                item = wanted.get(operation.urn) or stack.resources.get(operation.urn)
+                return self._break(stack, fault, item, summary)
             carry_out(stack, call.call_id, operation, wanted)
             summary[operation.op] = summary.get(operation.op, 0) + 1
             done = {"urn": operation.urn, "op": operation.op, "status": "done", "phase": "apply"}
@@ -394,17 +422,26 @@ class ScriptedEngine:
         return EngineResult(
             outcome="canceled" if is_canceled else outcome,
             state_digest=stack.state_digest(),
-            look=None if is_canceled else self._look(stack, planned=self._to_do(stack, call)),
+            look=None if is_canceled else self._look(stack, call, self._to_do(stack, call)),
             **done,
         )
 
     def _to_do(self, stack: ScriptedStack, call: EngineCall) -> list[str]:
-        operations = compare(stack, self._wanted(call))
+        operations = compare(stack, self._asked_for(call))
         outputs = output_changes(stack.outputs, self._exports(call))
-        return [o.name for o in operations if o.op != "same"] + [o.name for o in outputs]
+        changing = [o.name for o in operations if o.op != "same" or o.options]
+        return changing + [o.name for o in outputs]
 
-    def _look(self, stack: ScriptedStack, planned: Sequence[str] = ()) -> Look:
+    def _look(self, stack: ScriptedStack, call: EngineCall, planned: Sequence[str] = ()) -> Look:
         """Compare the cloud with the state; ``planned`` is what the call has not applied."""
+        if call.desired is Desired.ABSENT:
+            return look_for_nothing(
+                stack,
+                left=self.left,
+                unanswered=self.unanswered,
+                failing=self.failing_checks,
+                skipped=self.skipped_checks,
+            )
         lost = [stack.resources[urn]["name"] for urn in sorted(stack.lost)]
         missing = "not in the cloud: " + ", ".join(lost) if lost else ""
         differing = [

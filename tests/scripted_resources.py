@@ -7,10 +7,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from control_plane.domain.canonical import digest
+from control_plane.domain.engine import Remaining, protected_name
 from control_plane.ports import Json
 from control_plane.ports.engine import EngineCall
 
 REPLACING: Final = frozenset({"name"})  # inputs that no resource changes in place
+SECRET: Final = "aws:secretsmanager/secret:Secret"
+UNTIL: Final = "2027-01-31T00:00:00Z"
+_KEPT: Final[Mapping[str, tuple[str, str]]] = {
+    "aws:kms/key:Key": ("kms:key", "The key waits for its deletion."),
+    SECRET: ("secretsmanager:secret", "The secret can be restored until then."),
+}
 _STATEFUL: Final = frozenset({"aws:kms/key:Key"})
 _HUB_OUTPUTS: Final = (
     "vpc_id", "app_security_group_id", "data_bucket", "data_bucket_arn", "table_name",
@@ -52,6 +59,8 @@ def resources_of(call: EngineCall) -> list[dict[str, Any]]:
         ),
     ]  # fmt: skip
     for part, value in sorted(call.spec.items()):
+        if part == "unprotect":  # it changes options alone
+            continue
         inputs = {
             "name": f"/tenantplane/{short}/{part}",
             "type": "String",
@@ -74,12 +83,13 @@ def resource(
     call: EngineCall, kind: str, name: str, inputs: Mapping[str, Any], *, protect: bool = False
 ) -> dict[str, Any]:
     """Return what a program of a call asks for."""
+    is_kept = protected_name(kind, name) not in call.spec.get("unprotect", ())
     return {
         "urn": f"urn:pulumi:{call.stack}::tenantplane::{kind}::{name}",
         "type": kind,
         "name": name,
         "inputs": dict(inputs),
-        "protect": protect or kind in _STATEFUL,
+        "protect": is_kept and (protect or kind in _STATEFUL),
     }
 
 
@@ -88,6 +98,16 @@ def made(item: Json) -> dict[str, Any]:
     urn = str(item["urn"])
     outputs = dict(item["inputs"]) | {"id": digest(urn)[7:27], "arn": f"arn:memory:{urn}"}
     return {**item, "outputs": outputs}
+
+
+def kept_after(item: Json) -> Remaining | None:
+    """Return what AWS keeps for a time of a resource that is deleted."""
+    found = _KEPT.get(str(item["type"]))
+    if found is None:
+        return None
+    kind, why = found
+    outputs: dict[str, Any] = item["outputs"]
+    return Remaining(kind=kind, id=outputs["id"], arn=outputs["arn"], until=UNTIL, why=why)
 
 
 def _policy(action: str, arn: str) -> str:

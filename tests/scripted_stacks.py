@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from control_plane.domain.canonical import digest
+from control_plane.domain.deployment import Desired
 from control_plane.domain.engine import (
     CloudDifference,
     LockInfo,
@@ -14,13 +15,16 @@ from control_plane.domain.engine import (
     OutputChange,
     PlannedResource,
     PropertyChange,
+    Remaining,
+    protected_name,
 )
 from control_plane.domain.errors import EngineFailed, ForeignLock
 from control_plane.domain.plan import CHANGING
 from control_plane.ports import Json
 from control_plane.ports.engine import EngineCall, EnginePlan, EngineResult
 from policies import annotate
-from tests.scripted_resources import REPLACING, made
+from policies.removal import on_removal
+from tests.scripted_resources import REPLACING, kept_after, made
 
 VERSION: Final = "scripted-1"
 _REPLACE: Final = "-replace"
@@ -37,7 +41,14 @@ class ScriptedStack:
     lost: set[str] = field(default_factory=set)  # in the state, and not in the cloud any more
     changed: dict[str, dict[str, Any]] = field(default_factory=dict)  # inputs, in the cloud alone
     updates: int = 0
+    remaining: dict[str, Remaining] = field(default_factory=dict)  # of what was deleted
     written_by: str | None = None  # call whose update left this state; None: no call of ours
+
+    def deleted(self, urn: str) -> None:
+        """Have a resource no more; what AWS keeps of it for a time remains."""
+        kept = kept_after(self.resources.pop(urn))
+        if kept is not None:
+            self.remaining[urn] = kept
 
     @property
     def exists(self) -> bool:
@@ -57,7 +68,9 @@ def compare(stack: ScriptedStack, wanted: Sequence[Json]) -> list[Operation]:
     urns = {str(item["urn"]) for item in wanted}
     for urn, resource in stack.resources.items():
         if urn not in urns:
-            operations.append(_described(resource, "delete", ()))
+            deleted = _described(resource, "delete", ())
+            says = on_removal(resource["type"], resource["inputs"])
+            operations.append(replace(deleted, on_removal=says))
     return sorted(operations, key=lambda operation: operation.urn)
 
 
@@ -83,7 +96,9 @@ def plan_of(
         parts={
             "operations": digest(documents),
             "state": stack.state_digest(),
-            "program": digest([call.program, program_version]),
+            "program": digest(
+                [call.program, *([program_version] if call.desired is Desired.PRESENT else ())]
+            ),
             "versions": digest({"engine": VERSION}),
         },
     )
@@ -129,7 +144,7 @@ def carry_out(
     """Do one operation for a call."""
     stack.written_by = call_id
     if operation.op == "delete":
-        del stack.resources[operation.urn]
+        stack.deleted(operation.urn)
     else:
         stack.resources[operation.urn] = made(wanted[operation.urn])
 
@@ -148,7 +163,13 @@ def refuse_protected(stack: ScriptedStack, plan: EnginePlan) -> None:
     taken = [each.urn for each in plan.operations if each.op in ("delete", "replace")]
     kept = [urn for urn in taken if stack.resources[urn]["protect"]]
     if kept:
-        raise EngineFailed(f"the plan takes what is protected: {kept[0]}", reason="protected")
+        items = [stack.resources[urn] for urn in kept]
+        names = sorted(protected_name(item["type"], item["name"]) for item in items)
+        raise EngineFailed(
+            f"the plan takes what is protected: {', '.join(names)}",
+            reason="protected",
+            details={"resources": kept, "names": names},
+        )
 
 
 def failed(
@@ -198,7 +219,12 @@ def _operation(old: Json | None, new: Json) -> Operation:
     )
     if any(change.kind.endswith(_REPLACE) for change in changes):
         return _described(new, "replace", changes)
-    return _described(new, "update" if changes else "same", changes)
+    described = _described(new, "update" if changes else "same", changes)
+    return replace(
+        described,
+        options=("protect",) if old["protect"] != new["protect"] else (),
+        protect=bool(old["protect"] or new["protect"]),
+    )
 
 
 def _change(old: Json, new: Json, name: str) -> str:

@@ -14,6 +14,11 @@ from control_plane.domain.documents import Documented, Readers, tuple_of
 Resolution = Literal["imported", "adopted", "cleared"]
 
 
+def protected_name(resource_type: str, name: str) -> str:
+    """Return how a spec names a resource whose protection it takes away: ``bucket.data``."""
+    return f"{resource_type.rpartition(':')[2].lower()}.{name}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PropertyChange(Documented):
     """One input of a resource that changes.
@@ -49,6 +54,7 @@ class Operation(Documented):
     ``options`` names the resource options that change (``protect``, ``retainOnDelete``,
     ``customTimeouts`` …), ``replaces`` the paths that force a replacement, ``secrets`` the paths
     of secret properties. ``irreversible`` is true when it destroys what cannot be made again.
+    ``on_removal`` says of a deletion what becomes of what is held, and what stays behind.
     """
 
     _readers: ClassVar[Readers] = {
@@ -70,6 +76,7 @@ class Operation(Documented):
     secrets: tuple[str, ...] = ()
     holds_data: bool = False
     irreversible: bool = False
+    on_removal: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,15 +168,58 @@ class Drift(Documented):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Remaining(Documented):
+    """What a removal has to leave for a time: a key that waits for its deletion, a snapshot …
+
+    ``kind`` is as in ARNs. ``until`` is ISO 8601 in UTC, None for what stays until somebody deletes
+    it; ``why`` is a sentence.
+    """
+
+    kind: str
+    id: str
+    arn: str = ""
+    until: str | None = None
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store(Documented):
+    """What a data store holds.
+
+    ``place`` is what AWS calls it, or the part of it that is meant; ``urn`` is empty where the
+    store is of another stack, as a slice has a part of its Hub's. ``data_class`` is ``customer``,
+    ``secret`` or ``operational``. ``items`` and ``bytes`` are None where nobody can count them;
+    ``countable`` is that of ``items``, and ``detail`` says why not, or what is counted.
+    """
+
+    urn: str = ""
+    type: str
+    name: str
+    place: str
+    data_class: str = ""
+    items: int | None = None
+    bytes: int | None = None
+    countable: bool = True
+    detail: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it was counted and holds nothing."""
+        return self.countable and self.items == 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Look(Documented):
     """What a verification found; changes nothing. Secrets are masked.
 
-    ``unanswered`` says why ``drift`` may not be all there is; empty when it is.
+    ``unanswered`` says why ``drift`` may not be all there is; empty when it is. ``remaining`` is
+    what a look for nothing found that has to remain.
     """
 
     _readers: ClassVar[Readers] = {
         "checks": tuple_of(Check),
         "drift": tuple_of(Drift),
+        "remaining": tuple_of(Remaining),
         "resources": tuple_of(PlannedResource),
         "secret_outputs": tuple,
     }
@@ -181,3 +231,4 @@ class Look(Documented):
     outputs: Mapping[str, Any] = field(default_factory=dict)
     secret_outputs: tuple[str, ...] = ()
     state_digest: str
+    remaining: tuple[Remaining, ...] = ()

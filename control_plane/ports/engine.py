@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Literal, Protocol
 
+from control_plane.domain.deployment import Desired
 from control_plane.domain.documents import Documented, Readers, tuple_of
 from control_plane.domain.engine import (
     CloudDifference,
@@ -16,6 +17,7 @@ from control_plane.domain.engine import (
     OutputChange,
     PlannedResource,
     Resolved,
+    Store,
 )
 from control_plane.domain.plan import is_empty
 from control_plane.ports import Json
@@ -23,7 +25,11 @@ from control_plane.ports import Json
 
 @dataclass(frozen=True, kw_only=True)
 class EngineCall:
-    """What every call of the engine needs. ``call_id`` marks its processes and its lock."""
+    """What every call of the engine needs. ``call_id`` marks its processes and its lock.
+
+    With ``desired`` absent the program is one with nothing in it, so that everything that the stack
+    has is deleted, and a look asks whether nothing is left. ``spec`` is then the one that ends.
+    """
 
     call_id: str
     run_id: str
@@ -31,6 +37,7 @@ class EngineCall:
     stack: str
     program: str  # "mode_a.hub", "mode_a.slice" or "mode_b"
     spec: Json
+    desired: Desired = Desired.PRESENT
     region: str
     account_id: str
     role_arn: str | None = None
@@ -175,6 +182,9 @@ class StackEngine(Protocol):
 
     def look(self, call: EngineCall, *, on_events: EventListener) -> Look:
         """Verify what exists by all checks; changes nothing."""
+
+    def contents(self, call: EngineCall) -> tuple[Store, ...]:
+        """Count what the data stores of the stack hold; changes nothing."""
 
     def inspect(self, call: EngineCall) -> StackInspection:
         """Tell, without changing anything, what earlier calls have left on the stack."""

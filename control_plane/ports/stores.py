@@ -54,7 +54,8 @@ class PolicyScope:
     """What a plan is judged against: where it belongs and what it must carry.
 
     ``tenant``, ``deployment`` and ``environment`` are the values of the tags. ``slice_short`` is
-    the short name of a slice of a shared Hub, None for anything else.
+    the short name of a slice of a shared Hub, None for anything else. ``unprotected`` names what
+    the spec takes out of protection.
     """
 
     region: str
@@ -66,6 +67,7 @@ class PolicyScope:
     deployment: str
     environment: str
     slice_short: str | None = None
+    unprotected: tuple[str, ...] = ()
 
 
 class Policies(Protocol):

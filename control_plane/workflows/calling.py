@@ -49,13 +49,15 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
     act.uow.calls.add(record)
     act.uow.queries.forget_calls(deployment.id, below=number - CALLS_KEPT + 1)
     account = account_of(act.uow, deployment.account_id)
+    spec = spec_of(act.uow, deployment, run.spec_number)
     return EngineCall(
         call_id=record.id,
         run_id=run.id,
         deployment_id=deployment.id,
         stack=deployment.stack,
         program=specs.PROGRAMS[deployment.kind],
-        spec=spec_of(act.uow, deployment, run.spec_number).document,
+        spec=spec.document,
+        desired=spec.desired,
         region=deployment.region,
         account_id=deployment.account_id,
         role_arn=account.role_arn if account else None,

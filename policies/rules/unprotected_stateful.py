@@ -1,7 +1,8 @@
 """What holds data cannot be deleted by one wrong step.
 
 With Pulumi the resource is protected. Terraform's ``prevent_destroy`` is in no plan, so there the
-guard of the type itself counts, where AWS has one; with Pulumi it counts as well.
+guard of the type itself counts, where AWS has one; with Pulumi it counts as well. What is to be
+removed next loses its protection first, by name: it is approved as a change of its own.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from typing import Final
 
 from policies.catalog import CATALOG
 from policies.model import UNKNOWN, Finding, Parameters, Resource, Rule, undecided, violated
+from policies.resource_type import protected_name
 
 
-def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Finding]:  # noqa: ARG001 - every rule takes both
+def check(resources: Sequence[Resource], parameters: Parameters) -> Iterator[Finding]:
     """Yield stateful resources without protection, or with their own guard off."""
     for resource in resources:
         facts = CATALOG.get(resource.kind)
         if facts is None or not facts.must_be_protected:
+            continue
+        if protected_name(facts.token, resource.name) in parameters.unprotected:
             continue
         if resource.protected is False:
             yield violated(resource, "holds data and is not protected", "Protect it.")

@@ -22,6 +22,7 @@ from pulumi_aws.s3 import (
 from stacks.components.documents import EVERYBODY, Statement, document, statement
 from stacks.components.naming import Names, bucket_arn
 from stacks.components.tags import DataClass, tags
+from stacks.protection import Protection
 
 ACCESS_LOG_PREFIX = "s3-access/"
 
@@ -42,6 +43,7 @@ class BucketConfig:
     data_class: DataClass
     key_arn: pulumi.Input[str] | None
     noncurrent_days: int
+    protection: Protection
     expire_days: int | None = None
     statements: Sequence[Statement] = ()
     access_logs_to: str | None = None
@@ -59,12 +61,13 @@ class Bucket(pulumi.ComponentResource):
         super().__init__("tenantplane:components:Bucket", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         self.name = config.names.bucket(config.what)
+        is_kept = config.protection.keeps(f"bucket.{name}")
         bucket = S3Bucket(
             name,
             bucket=self.name,
-            force_destroy=False,
+            force_destroy=not is_kept,
             tags=tags(self.name, config.data_class),
-            opts=pulumi.ResourceOptions(parent=self, protect=True),
+            opts=pulumi.ResourceOptions(parent=self, protect=is_kept),
         )
         BucketOwnershipControls(
             name, bucket=bucket.bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child

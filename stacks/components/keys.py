@@ -11,6 +11,7 @@ from pulumi_aws.kms import Key as KmsKey
 from stacks.components.documents import Statement, document, statement
 from stacks.components.naming import Names
 from stacks.components.tags import DataClass, tags
+from stacks.protection import Protection
 
 KEY_USE = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey")
 
@@ -32,6 +33,7 @@ class KeyConfig:
     data_class: DataClass
     policy: str
     deletion_days: int
+    protection: Protection
 
 
 class Key(pulumi.ComponentResource):
@@ -52,7 +54,9 @@ class Key(pulumi.ComponentResource):
             deletion_window_in_days=config.deletion_days,
             tags=tags(config.names.of(config.purpose), config.data_class),
             # a key that is gone takes everything with it that it encrypted
-            opts=pulumi.ResourceOptions(parent=self, protect=True),
+            opts=pulumi.ResourceOptions(
+                parent=self, protect=config.protection.keeps(f"key.{name}")
+            ),
         )
         self.alias = config.names.key_alias(config.purpose)
         Alias(

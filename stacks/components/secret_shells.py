@@ -10,6 +10,7 @@ from pulumi_aws.secretsmanager import Secret
 
 from stacks.components.naming import Names
 from stacks.components.tags import DataClass, tags
+from stacks.protection import Protection
 
 SHELLS: Mapping[str, str] = {
     "app": "Settings of the application that are secret.",
@@ -26,6 +27,7 @@ class SecretShellsConfig:
 
     names: Names
     key_arn: pulumi.Input[str]
+    protection: Protection
 
 
 class SecretShells(pulumi.ComponentResource):
@@ -47,7 +49,9 @@ class SecretShells(pulumi.ComponentResource):
                 kms_key_id=config.key_arn,
                 recovery_window_in_days=_RECOVERY_DAYS,
                 tags=tags(self.names[what], DataClass.SECRET),
-                opts=pulumi.ResourceOptions(parent=self, protect=True),
+                opts=pulumi.ResourceOptions(
+                    parent=self, protect=config.protection.keeps(f"secret.{what}")
+                ),
             ).arn
             for what, description in SHELLS.items()
         }

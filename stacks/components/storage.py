@@ -13,6 +13,7 @@ from stacks.components.bucket import Bucket, BucketConfig, access_log_delivery
 from stacks.components.documents import Statement
 from stacks.components.naming import Names
 from stacks.components.tags import DataClass, tags
+from stacks.protection import Protection
 
 _OLD_LOG_DAYS = 30
 
@@ -24,6 +25,7 @@ class StorageConfig:
     names: Names
     retention: spec.Retention
     data_key_arn: pulumi.Input[str]
+    protection: Protection
     data_statements: Sequence[Statement] = ()
 
 
@@ -50,6 +52,7 @@ class Storage(pulumi.ComponentResource):
                 # S3 delivers access logs only to a bucket with its own keys (SSE-S3), never KMS
                 key_arn=None,
                 noncurrent_days=_OLD_LOG_DAYS,
+                protection=config.protection,
                 expire_days=config.retention.log_days,
                 statements=[
                     access_log_delivery(names, source=self.data_bucket, target=self.log_bucket)
@@ -65,6 +68,7 @@ class Storage(pulumi.ComponentResource):
                 data_class=DataClass.CUSTOMER,
                 key_arn=config.data_key_arn,
                 noncurrent_days=config.retention.noncurrent_days,
+                protection=config.protection,
                 statements=config.data_statements,
                 access_logs_to=self.log_bucket,
                 after=[logs],
@@ -76,6 +80,7 @@ class Storage(pulumi.ComponentResource):
         self.register_outputs({"data_bucket": self.data_bucket, "table": self.table})
 
     def _table(self, config: StorageConfig) -> None:
+        is_kept = config.protection.keeps("table.hub")
         Table(
             "hub",
             name=self.table,
@@ -85,7 +90,7 @@ class Storage(pulumi.ComponentResource):
             attributes=[{"name": "pk", "type": "S"}, {"name": "sk", "type": "S"}],
             point_in_time_recovery={"enabled": True},
             server_side_encryption={"enabled": True, "kms_key_arn": config.data_key_arn},
-            deletion_protection_enabled=True,
+            deletion_protection_enabled=is_kept,
             tags=tags(self.table, DataClass.CUSTOMER),
-            opts=pulumi.ResourceOptions(parent=self, protect=True),
+            opts=pulumi.ResourceOptions(parent=self, protect=is_kept),
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from stacks.contract import Code, Request
+from stacks.contract import Code, Desired, Operation, Request
 from stacks.engine.backend import PROJECT, Backend, State, Update
 from stacks.engine.channel import Channel, Inbox
 from stacks.engine.cli import REASONS, Cli, CliProcess, Ended
@@ -207,10 +207,17 @@ class Call:
         return self._warm.attach() if self._warm is not None else {}
 
     def start_host(self) -> EngineHost:
-        """Listen for the engine and import the program meanwhile."""
+        """Listen for the engine and import the program meanwhile, if it is to be run."""
         if self.host is None:
-            self.host = EngineHost(str(self.request.program))
+            # what a dead call had begun to make is looked up by its program, whatever is wanted now
+            has_program = not self.removes or self.request.operation is Operation.RESOLVE
+            self.host = EngineHost(str(self.request.program) if has_program else None)
         return self.host
+
+    @property
+    def removes(self) -> bool:
+        """Whether nothing of the stack is to exist."""
+        return self.request.desired is Desired.ABSENT
 
     # --- the stack -----------------------------------------------------------------------------
     def state(self) -> State | None:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from policies import annotate
+from policies.removal import on_removal
 from stacks.contract import UNKNOWN, OutputChange, PlannedOperation, PlannedResource
 from stacks.engine.backend import State
 from stacks.engine.changes import property_changes, secretness_changes
@@ -267,6 +268,9 @@ def _operation(preview: Preview, change: Change) -> PlannedOperation:
         secrets=tuple(sorted(secrets)),
         holds_data=holds_data,
         irreversible=irreversible,
+        on_removal=on_removal(str(change.step["type"]), masked(change.old.get("inputs") or {}))
+        if change.op == "delete"
+        else "",
     )
 
 

@@ -67,8 +67,11 @@ class _Stream:
 class EngineHost:
     """Serves the program and takes the events of one CLI process after the other."""
 
-    def __init__(self, program: str) -> None:
-        """Start to import the program named ``program``, and listen."""
+    def __init__(self, program: str | None) -> None:
+        """Start to import the program named ``program``, and listen.
+
+        Without a program nothing is registered, so that the engine deletes all that there is.
+        """
         self.run = ProgramRun()  # the last one
         self._program = program
         self._main: Callable[[], tuple[str, ...]] = tuple  # until it is imported
@@ -124,6 +127,8 @@ class EngineHost:
     def _import(self) -> None:
         try:
             importlib.import_module("pulumi.runtime.proto.events_pb2")
+            if self._program is None:
+                return
             _leave_out_places()
             module = importlib.import_module("stacks.program")
             module.load(self._program)
@@ -145,6 +150,7 @@ class EngineHost:
         response = language_pb2.RunResponse()
         if self._import_failed is not None:
             response.error = self._import_failed.text
+        if self._import_failed is not None or self._program is None:
             return bytes(response.SerializeToString())
         # Everything that the SDK keeps about a run is in context variables.
         error = contextvars.copy_context().run(self._run_program, request)

@@ -46,6 +46,7 @@ def build(spec: HubSpec, provider: aws.Provider) -> Mapping[str, pulumi.Input[An
             data_class=DataClass.CUSTOMER,
             policy=data_key_policy(names),
             deletion_days=spec.retention.key_deletion_days,
+            protection=spec.protection,
         ),
         opts,
     )
@@ -57,6 +58,7 @@ def build(spec: HubSpec, provider: aws.Provider) -> Mapping[str, pulumi.Input[An
             data_class=DataClass.OPERATIONAL,
             policy=logs_key_policy(names),
             deletion_days=spec.retention.key_deletion_days,
+            protection=spec.protection,
         ),
         opts,
     )
@@ -98,6 +100,7 @@ def build(spec: HubSpec, provider: aws.Provider) -> Mapping[str, pulumi.Input[An
             names=names,
             retention=spec.retention,
             data_key_arn=data_key.arn,
+            protection=spec.protection,
             data_statements=[kms_only(names.bucket("data"))],
         ),
         opts,

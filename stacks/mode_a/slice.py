@@ -93,6 +93,7 @@ def build(spec: SliceSpec, provider: aws.Provider) -> Mapping[str, pulumi.Input[
             data_class=DataClass.CUSTOMER,
             policy=document(*key_statements(part)),
             deletion_days=spec.retention.key_deletion_days,
+            protection=spec.protection,
         ),
         opts,
     )
@@ -112,7 +113,11 @@ def build(spec: SliceSpec, provider: aws.Provider) -> Mapping[str, pulumi.Input[
         ),
         opts,
     )
-    shells = SecretShells("secrets", SecretShellsConfig(names=names, key_arn=key.arn), opts)
+    shells = SecretShells(
+        "secrets",
+        SecretShellsConfig(names=names, key_arn=key.arn, protection=spec.protection),
+        opts,
+    )
     LogGroups(
         "log-groups",
         LogGroupsConfig(

@@ -71,7 +71,12 @@ def build(spec: DedicatedSpec, provider: aws.Provider) -> Mapping[str, pulumi.In
     )
     storage = Storage(
         "storage",
-        StorageConfig(names=names, retention=spec.retention, data_key_arn=keys.data.arn),
+        StorageConfig(
+            names=names,
+            retention=spec.retention,
+            data_key_arn=keys.data.arn,
+            protection=spec.protection,
+        ),
         opts,
     )
     database = Database(
@@ -84,11 +89,14 @@ def build(spec: DedicatedSpec, provider: aws.Provider) -> Mapping[str, pulumi.In
             app_group_id=network.app_group_id,
             data_key_arn=keys.data.arn,
             secrets_key_arn=keys.secrets.arn,
+            protection=spec.protection,
         ),
         opts,
     )
     shells = SecretShells(
-        "secrets", SecretShellsConfig(names=names, key_arn=keys.secrets.arn), opts
+        "secrets",
+        SecretShellsConfig(names=names, key_arn=keys.secrets.arn, protection=spec.protection),
+        opts,
     )
     Alarms("alarms", AlarmsConfig(names=names, storage_gb=spec.database.storage_gb), opts)
     return {
@@ -130,6 +138,7 @@ def _keys(spec: DedicatedSpec, names: Names, opts: pulumi.ResourceOptions) -> Ke
             data_class=data_class,
             policy=policy,
             deletion_days=spec.retention.key_deletion_days,
+            protection=spec.protection,
         )
         return Key(purpose, config, opts)
 

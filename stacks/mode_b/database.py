@@ -14,6 +14,7 @@ from pulumi_aws.vpc import SecurityGroupEgressRule, SecurityGroupIngressRule
 from stacks import spec
 from stacks.components.naming import Names
 from stacks.components.tags import DataClass, tags
+from stacks.protection import Protection
 
 _PORT = 5432
 
@@ -29,6 +30,7 @@ class DatabaseConfig:
     app_group_id: pulumi.Input[str]
     data_key_arn: pulumi.Input[str]
     secrets_key_arn: pulumi.Input[str]
+    protection: Protection
 
 
 class Database(pulumi.ComponentResource):
@@ -118,6 +120,7 @@ class Database(pulumi.ComponentResource):
         group: SecurityGroup,
     ) -> Instance:
         wanted = config.database
+        is_kept = config.protection.keeps("instance.db")
         return Instance(
             "db",
             identifier=self.identifier,
@@ -148,11 +151,11 @@ class Database(pulumi.ComponentResource):
             copy_tags_to_snapshot=True,
             # an approved change happens when it is applied, not in some later night
             apply_immediately=True,
-            deletion_protection=True,
-            skip_final_snapshot=False,
+            deletion_protection=is_kept,
+            skip_final_snapshot=wanted.skip_final_snapshot,
             final_snapshot_identifier=f"{self.identifier}-final",
             tags=tags(self.identifier, DataClass.CUSTOMER),
-            opts=pulumi.ResourceOptions(parent=self, protect=True),
+            opts=pulumi.ResourceOptions(parent=self, protect=is_kept),
         )
 
 

@@ -236,8 +236,8 @@ def wanted_of(call: EngineCall) -> list[dict[str, Any]]:
             {"name": f"{prefix}/app", "retentionInDays": call.spec["retention"]["log_days"]},
         ),
         resource(
-            call, "aws:secretsmanager/secret:Secret", "database",
-            {"name": f"{call.spec['owner']['short']}/database"}, protect=True,
+            call, "aws:secretsmanager/secret:Secret", "app",
+            {"name": f"{call.spec['owner']['short']}/app"}, protect=True,
         ),
         *(
             resource(call, SUBNET, zone, {"availabilityZone": zone})

@@ -22,7 +22,7 @@ from control_plane.adapters.pulumi.runner_process import (
     Messages,
     RunnerProcess,
 )
-from control_plane.domain.engine import Look, Resolved
+from control_plane.domain.engine import Look, Resolved, Store
 from control_plane.domain.errors import EngineFailed, EngineUnavailable, PendingUnresolved
 from control_plane.ports import Json
 from control_plane.ports.engine import (
@@ -154,6 +154,11 @@ class PulumiEngine:
         """Verify what exists by all checks; changes nothing."""
         last = self._result(call, "look", _Listener(on_events=on_events))
         return Look.from_document(last["look"])
+
+    def contents(self, call: EngineCall) -> tuple[Store, ...]:
+        """Count what the data stores of the stack hold; changes nothing."""
+        last = self._result(call, "contents", _Listener())
+        return tuple(Store.from_document(each) for each in last["stores"])
 
     def inspect(self, call: EngineCall) -> StackInspection:
         """Tell, without changing anything, what earlier calls have left on the stack."""
@@ -319,6 +324,7 @@ class PulumiEngine:
             "stack": call.stack,
             "program": call.program,
             "spec": dict(call.spec),
+            "desired": str(call.desired),
             "cloud": {
                 "provider": self._cloud.provider,
                 "region": call.region,

@@ -31,6 +31,7 @@ class PolicyParameters:
         tag_values: Mapping[str, str],
         account_id: str = "",
         slice_short: str | None = None,
+        unprotected: tuple[str, ...] = (),
     ) -> Parameters:
         """Return the parameters of a deployment in ``region``.
 
@@ -54,6 +55,7 @@ class PolicyParameters:
             tag_values=dict(tag_values),
             account_id=account_id,
             slice_short=slice_short,
+            unprotected=unprotected,
         )
 
 

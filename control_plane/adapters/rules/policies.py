@@ -54,6 +54,7 @@ class RulePolicies:
             tag_values=tag_values(scope),
             account_id=scope.account_id,
             slice_short=scope.slice_short,
+            unprotected=scope.unprotected,
         )
         found = evaluate(resources, parameters, rules_digest=self._code_digest, stage=stage)
         return Evaluation(
