@@ -29,6 +29,7 @@ from control_plane.workflows.core import Caller, Core, Limits, Whereabouts
 from policies.rules import RULES
 from tests.quiet_trail import QuietTrail
 from tests.scripted_builder import ScriptedBuilder
+from tests.scripted_data import ScriptedData
 from tests.scripted_engine import HOST, ScriptedEngine
 from tests.storage import Recorded, Storage
 from tests.time_and_ids import FixedClock, SeededIds
@@ -118,6 +119,7 @@ class World:
         self.clock = FixedClock()
         self.engine = ScriptedEngine() if like is None else like.engine.copied()
         self.builder = ScriptedBuilder()
+        self.data = ScriptedData()
         self.ids = SeededIds() if like is None else like.ids.copied()
         self.policies = SettablePolicies()
         self.trail = QuietTrail(storage.events)
@@ -129,6 +131,7 @@ class World:
             builder=self.builder,
             objects=FileObjectStore(folder / "objects"),
             secrets=FileSecretStore(folder / "master.key"),
+            data=self.data,
             policies=self.policies,
             specs=JsonSchemaSpecs(SOURCE / "stacks" / "schemas"),
             trail=self.trail,

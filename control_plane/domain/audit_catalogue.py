@@ -149,6 +149,18 @@ _HOLDS: Final = (
             stages=_DENIED, wanted=_T, kind=_T),
 )  # fmt: skip
 
+_SAGAS: Final = (
+    _schema("saga.started", "Something that takes several steps was started.", kind=_T, steps=_L),
+    _schema("saga.step_ended", "A step was taken, taken back, or failed.",
+            kind=_T, step=_T, number=_I, is_undo=_B, outcome=_T),
+    _schema("saga.retried", "The step that failed is taken again.", kind=_T, step=_T),
+    _schema("saga.withdrawn", "It is not carried on; what was done is taken back.",
+            kind=_T, step=_T),
+    _schema("saga.ended", "Every step was taken, or taken back.", kind=_T),
+    _schema("saga.refused", "A retry or a withdrawal was refused.",
+            stages=_DENIED, kind=_T, wanted=_T),
+)  # fmt: skip
+
 _PLATFORM: Final = (
     _schema("database.upgraded", "A worker found the database upgraded to another schema.",
             revision=_T, previous_revision=_T),
@@ -286,7 +298,7 @@ _SECURITY: Final = (
 ACTIONS: Final[Mapping[str, ActionSchema]] = MappingProxyType(
     {
         schema.name: schema
-        for group in (_REQUESTS, _HOLDS, _PLATFORM, _RUNS, _DECISIONS, _BUNDLES, _SECURITY)
+        for group in (_REQUESTS, _HOLDS, _SAGAS, _PLATFORM, _RUNS, _DECISIONS, _BUNDLES, _SECURITY)
         for schema in group
     }
 )

@@ -51,8 +51,9 @@ class Deployment:
     ``tenant_id`` is None for the platform's own. ``state_digest`` is that of the last state that a
     run of ours wrote or settled. ``is_unsettled``: an engine call that may change the stack is
     under way or ended badly, or the last verification failed, so that the stack is inspected before
-    it is used. ``transfer`` says of a slice how its data is moved, ``inherited`` of a dedicated one
-    under which keys that data lies; both are empty otherwise, and part of the specs.
+    it is used. ``unprotected`` names what its specs take protection away from, for its removal.
+    ``transfer`` says of a slice how its data is moved, ``inherited`` of a dedicated one under which
+    keys that data lies; both are empty otherwise, and part of the specs.
     """
 
     id: str
@@ -72,6 +73,8 @@ class Deployment:
     position: Position = Position.CURRENT
     transfer: Mapping[str, Any] = field(default_factory=dict)
     inherited: Mapping[str, Any] = field(default_factory=dict)
+    unprotected: tuple[str, ...] = ()
+    removed_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
     version: int = 1

@@ -55,6 +55,7 @@ class Tenant:
     waiting_on: WaitingOn | None = None
     hold: bool = False
     drifted: bool = False
+    saga_id: str | None = None  # the one that is open
     mode: str | None = None
     region: str | None = None
     facts: Json = field(default_factory=dict)

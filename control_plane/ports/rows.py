@@ -20,6 +20,7 @@ from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan, PlanHead
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import BlockedOn, Run, RunEvent
+from control_plane.domain.saga import Saga, SagaStep
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer, TimerKind
 from control_plane.domain.transfer import Copied, Kind
@@ -293,6 +294,8 @@ class UnitOfWork(Protocol):
     refusals: Repository[RefusedRequest]
     hubs: Repository[Hub]
     holds: Repository[Hold]
+    sagas: Repository[Saga]
+    saga_steps: Repository[SagaStep]
     accounts: Repository[Account]
     deployments: Repository[Deployment]
     specs: Repository[DeploymentSpec]

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from control_plane.domain.deployment import Deployment, DeploymentKind, Position
 from control_plane.domain.evidence import Evidence
-from control_plane.domain.hub import HubStatus
+from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.mode import Outcome
 from control_plane.domain.owner_status import Holding, hub_status, tenant_status
-from control_plane.domain.run import Run
+from control_plane.domain.run import TERMINAL_RUN, Run
 from control_plane.domain.tenant import Tenant, TenantStatus
+from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record
@@ -30,6 +31,7 @@ def sync_tenant(act: Act, tenant_id: str, *, run: Run | None = None) -> Tenant:
     tenant = act.uow.tenants.need(tenant_id, lock=True)
     current = act.uow.deployments.find(tenant_id=tenant_id, position=Position.CURRENT)
     holdings = [holding_of(act.uow, deployment) for deployment in current]
+    _wake_saga(act, tenant, run)
     status, waiting_on = tenant_status(
         is_resolved=tenant.decision.get("outcome") == Outcome.RESOLVED, holdings=holdings
     )
@@ -39,6 +41,12 @@ def sync_tenant(act: Act, tenant_id: str, *, run: Run | None = None) -> Tenant:
     act.uow.tenants.save(shown)
     record_status(act, shown, tenant.status, run=run)
     return shown
+
+
+def _wake_saga(act: Act, owner: Tenant | Hub, run: Run | None) -> None:
+    """Let an owner's saga look at a run that has ended; a timer does, so that locks keep order."""
+    if run is not None and run.status in TERMINAL_RUN and owner.saga_id is not None:
+        act.uow.timers.set(TimerKind.SAGA_TURN, owner.saga_id, act.now())
 
 
 def record_status(
@@ -96,6 +104,7 @@ def _was_only_read(uow: UnitOfWork, deployment: Deployment, evidence: Evidence) 
 
 def _sync_hub(act: Act, deployment: Deployment, run: Run | None) -> None:
     hub = act.uow.hubs.need(deployment.hub_id, lock=True)
+    _wake_saga(act, hub, run)
     status = hub_status(holding_of(act.uow, deployment))
     outputs = deployment.outputs if status is HubStatus.READY else hub.outputs
     if (hub.status, hub.outputs) == (status, outputs):

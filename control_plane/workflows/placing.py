@@ -188,6 +188,15 @@ def spec_document(
 
     ``hub`` and ``tenant`` are read unless they are given, as they are or as they would be.
     """
+    document = _spec_document(act, deployment, hub=hub, tenant=tenant)
+    if deployment.unprotected:
+        document["unprotect"] = list(deployment.unprotected)
+    return document
+
+
+def _spec_document(
+    act: Act, deployment: Deployment, *, hub: Hub | None, tenant: Tenant | None
+) -> dict[str, Any]:
     zones = act.core.rules.regions.availability_zones(deployment.region)
     if deployment.kind is DeploymentKind.HUB:
         hub = hub or act.uow.hubs.need(deployment.hub_id)

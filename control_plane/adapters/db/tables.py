@@ -45,6 +45,7 @@ from control_plane.adapters.db.run_tables import (
     run_event,
     timer,
 )
+from control_plane.adapters.db.saga_tables import saga, saga_step
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
 from control_plane.domain.deployment import DeploymentKind, Desired, Position
@@ -67,6 +68,7 @@ tenant = Table(
     choice("waiting_on", WaitingOn, nullable=True),
     Column("hold", Boolean, nullable=False),
     Column("drifted", Boolean, nullable=False),
+    reference("saga_id", "saga", nullable=True, cyclic=True),
     words("mode", nullable=True),
     words("region", nullable=True),
     json_object("facts"),
@@ -146,6 +148,7 @@ hub = Table(
     Column("capacity", Integer, nullable=False),
     choice("status", HubStatus),
     Column("hold", Boolean, nullable=False),
+    reference("saga_id", "saga", nullable=True, cyclic=True),
     json_object("outputs"),
     json_list("requesters"),
     moment("created_at"),
@@ -208,6 +211,8 @@ deployment = Table(
     choice("position", Position),
     json_object("transfer"),
     json_object("inherited"),
+    json_list("unprotected"),
+    moment("removed_at", nullable=True),
     moment("created_at"),
     moment("updated_at"),
     Column("version", Integer, nullable=False),
@@ -353,7 +358,7 @@ BUSINESS_TABLES: Final = (
     deployment_spec,
     account, run,
     engine_call, evidence, finding, timer, run_event, plan, approval, barred, decision, bundle,
-    handover, download_link, receipt, idempotency_record, rules_document,
+    handover, download_link, receipt, idempotency_record, rules_document, saga, saga_step,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name

@@ -53,6 +53,8 @@ class SqlUnitOfWork(UnitOfWork):
     refusals = _Rows(mapping.REFUSAL)
     hubs = _Rows(mapping.HUB)
     holds = _Rows(mapping.HOLD)
+    sagas = _Rows(mapping.SAGA)
+    saga_steps = _Rows(mapping.SAGA_STEP)
     accounts = _Rows(mapping.ACCOUNT)
     deployments = _Rows(mapping.DEPLOYMENT)
     specs = _Rows(mapping.SPEC)
