@@ -189,7 +189,10 @@ class ModeWouldChange(DomainError):
 
     code = "mode_would_change"
     title = "The change needs another deployment mode"
-    remedy = "Change only what the tenant's mode allows, or raise the mode first: `tenantctl tenant mode`."
+    remedy = (
+        "Change only what the tenant's mode allows, or raise the mode first: "
+        "`tenantctl tenant mode KEY --change MODE`."
+    )
 
 
 class ModeUnchanged(DomainError):

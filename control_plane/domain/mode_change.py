@@ -32,7 +32,7 @@ class Way(StrEnum):
 WAYS: Final[Mapping[Way, str]] = {
     Way.CONFIRM: "The mode stays, and is no longer provisional.",
     Way.REPLACE: "The slice is checked to be empty, then replaced by a dedicated Hub.",
-    Way.UPGRADE: "A dedicated Hub is built beside the slice, the data is moved, then it takes over.",
+    Way.UPGRADE: "A dedicated Hub is built beside the slice, gets its data, and takes over.",
 }
 
 

@@ -26,6 +26,8 @@ from control_plane.workflows.recording import record, refused_as
 
 Shown = tuple[Tenant, Standing]
 CHANGERS: Final = (Role.AUTOMATION, Role.PLATFORM_ADMIN)
+# there is no role of a customer success manager: who settles modes confirms and raises them too
+MODE_DECIDERS: Final = (Role.SOLUTIONS_ARCHITECT, Role.PLATFORM_ADMIN)
 CHECKERS: Final = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
 CHANGEABLE_STATUS: Final = frozenset(
     {TenantStatus.PENDING, TenantStatus.READY, TenantStatus.FAILED}
@@ -105,6 +107,10 @@ def allowed_actions(tenant: Tenant, actor: Actor) -> list[str]:
     is_there = is_ours and tenant.status is TenantStatus.READY
     possible = {
         "mode-decision": is_open and actor.has(Role.SOLUTIONS_ARCHITECT),
+        "mode": not is_open
+        and tenant.mode is not None
+        and tenant.saga_id is None
+        and actor.has(*MODE_DECIDERS),
         "change": is_changeable and actor.has(*CHANGERS),
         "check-drift": is_there and actor.has(*CHECKERS),
         "hold": actor.has(*PLACERS),

@@ -6,7 +6,7 @@ was kept; what of the part after it has arrived is found there and not written a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -16,6 +16,7 @@ from control_plane.domain.errors import SliceHoldsData
 from control_plane.domain.saga import Saga, SagaStep
 from control_plane.domain.transfer import (
     KINDS,
+    Copied,
     Kind,
     Place,
     Thing,
@@ -25,7 +26,7 @@ from control_plane.domain.transfer import (
 )
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.calling import patiently
-from control_plane.workflows.core import Act, Core
+from control_plane.workflows.core import Core
 from control_plane.workflows.placing import account_of
 from control_plane.workflows.saga_steps import Ended, Outcome
 
@@ -127,12 +128,11 @@ def _copy_kind(
         known = act.uow.transfers.known(saga.id, kind)
     left = delta(core.data.things(source, kind), known)
     for part in _parts(left.changed):
-        copied = core.data.copy(source, target, part)
-        if not _keep(core, saga, lambda act, kept=copied: act.uow.transfers.put(saga.id, kept)):
+        if not _keep(core, saga, kind, copied=core.data.copy(source, target, part)):
             return None
     if left.gone:
         core.data.remove(target, kind, left.gone)
-        if not _keep(core, saga, lambda act: act.uow.transfers.forget(saga.id, kind, left.gone)):
+        if not _keep(core, saga, kind, gone=left.gone):
             return None
     return {"changed": len(left.changed), "gone": len(left.gone)}
 
@@ -142,13 +142,16 @@ def _parts(things: Sequence[Thing]) -> Iterator[Sequence[Thing]]:
         yield things[start : start + _AT_ONCE]
 
 
-def _keep(core: Core, saga: Saga, write: Callable[[Act], None]) -> bool:
+def _keep(
+    core: Core, saga: Saga, kind: Kind, *, copied: Sequence[Copied] = (), gone: Sequence[str] = ()
+) -> bool:
     """Write what was done, patiently; False when the saga was withdrawn meanwhile."""
 
     def once() -> bool:
         with core.act() as act:
             present = act.uow.sagas.need(saga.id)
-            write(act)
+            act.uow.transfers.put(saga.id, copied)
+            act.uow.transfers.forget(saga.id, kind, gone)
             act.uow.commit()
             return not present.is_undoing
 
@@ -181,8 +184,10 @@ def remove_copies(core: Core, saga: Saga, step: SagaStep) -> Outcome:
     with core.act() as act:
         deployment = target_of(act.uow, saga)
         target = place_of_dedicated(act.uow, deployment) if deployment.outputs else None
+    if target is None:
+        return Ended(skipped="nothing was ever applied")
     removed = {}
-    for kind in KINDS if target is not None else ():
+    for kind in KINDS:
         names = [thing.name for thing in core.data.things(target, kind)]
         core.data.remove(target, kind, names)
         removed[str(kind)] = len(names)

@@ -1,0 +1,334 @@
+"""Confirming the mode of a tenant at its kickoff, and raising it later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from control_plane.domain.canonical import digest
+from control_plane.domain.deployment import Deployment, DeploymentKind, Position
+from control_plane.domain.errors import (
+    Conflict,
+    IllegalTransition,
+    InvalidInput,
+    ModeWouldChange,
+    OnHold,
+    RunInProgress,
+    SagaOpen,
+)
+from control_plane.domain.mode import Mode, ModeDecision
+from control_plane.domain.mode_change import (
+    KEEP_DAYS,
+    WAYS,
+    Resolved,
+    Way,
+    resolve_confirmation,
+    resolve_raise,
+)
+from control_plane.domain.run import TERMINAL_RUN
+from control_plane.domain.saga import Saga, SagaKind
+from control_plane.domain.sagas import SAGAS
+from control_plane.domain.tenant import Tenant, TenantStatus
+from control_plane.domain.transfer import KINDS
+from control_plane.ports.rows import UnitOfWork
+from control_plane.services.modes import record_decision
+from control_plane.services.permission import require_role
+from control_plane.services.sagas import SagaProgress, progress_of
+from control_plane.services.starting import first_start
+from control_plane.services.tenants import MODE_DECIDERS, deployment_of, get_tenant
+from control_plane.workflows.core import Act
+from control_plane.workflows.recording import record, refused_as
+from control_plane.workflows.sagas import start_saga
+
+KINDS_OF_CHANGE: Final = (SagaKind.MODE_UPGRADE, SagaKind.MODE_REPLACEMENT)
+_SAGA_OF: Final[Mapping[Way, SagaKind]] = {
+    Way.UPGRADE: SagaKind.MODE_UPGRADE,
+    Way.REPLACE: SagaKind.MODE_REPLACEMENT,
+}
+_KEEP_AT_MOST: Final = 90  # days
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is asked for: to confirm the mode, or (``to``) to raise it.
+
+    ``amendment`` is the number of the amendment of the contract that buys the new mode.
+    """
+
+    reason: str
+    to: Mode | None = None
+    upgrade: bool = False
+    amendment: str | None = None
+    keep_days: int = KEEP_DAYS
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeChange:
+    """What a change of mode comes to; ``saga_id`` is what brings it about, once it is requested."""
+
+    tenant: Tenant
+    way: Way
+    previous_mode: str | None
+    mode: str
+    decision: ModeDecision
+    saga_id: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """What happens, in one sentence."""
+        return WAYS[self.way]
+
+    @property
+    def steps(self) -> Sequence[str]:
+        """What is done, one sentence for each step."""
+        kind = _SAGA_OF.get(self.way)
+        return [step.says for step in SAGAS[kind].steps] if kind is not None else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """How much of a kind was copied, of how much there was when it was counted."""
+
+    kind: str
+    count: int
+    of: int
+    size: int
+    of_size: int
+
+
+def may_change_mode(act: Act, key: str) -> Tenant:
+    """Return a tenant whose mode the caller may change. Raises ``NotFound``, ``NotAllowed``."""
+    tenant = get_tenant(act, key)
+    require_role(act, *MODE_DECIDERS, wanted="mode.change", tree=tenant.id)
+    return tenant
+
+
+def dry_run_mode(act: Act, key: str, wish: Wish) -> ModeChange:
+    """Say what a change of mode would come to; stores nothing.
+
+    Raises what ``change_mode`` raises. Whether a slice is empty is seen only when it is done.
+    """
+    return _resolved(act, may_change_mode(act, key), wish)[0]
+
+
+def change_mode(act: Act, key: str, wish: Wish) -> ModeChange:
+    """Confirm the mode of a tenant, or start what raises it.
+
+    Raises ``InvalidInput``, ``ModeUnchanged``, ``ModeDowngrade``, ``ModePathMissing``,
+    ``ModeConfirmed``, ``ModeConflict``, ``SagaOpen``, ``RunInProgress``, ``OnHold`` while a hold
+    stands, and ``IllegalTransition`` for a tenant whose mode is not decided or that is not ready
+    to be upgraded.
+    """
+    tenant = may_change_mode(act, key)
+    with refused_as(
+        act, "mode.refused",
+        tree=tenant.id, targets=(("tenant", tenant.id),), mode=str(wish.to) if wish.to else None,
+    ):  # fmt: skip
+        if not wish.reason.strip():
+            raise InvalidInput("a reason is required", field="reason")
+        act.uow.serialize_on(f"change:{tenant.id}")
+        tenant = act.uow.tenants.need(tenant.id, lock=True)
+        change, resolved = _resolved(act, tenant, wish)
+        if change.way is Way.CONFIRM:
+            return _confirmed(act, change, resolved, wish)
+        return _started(act, change, resolved, wish)
+
+
+def _resolved(act: Act, tenant: Tenant, wish: Wish) -> tuple[ModeChange, Resolved]:
+    if tenant.mode is None:
+        raise IllegalTransition(
+            "the mode is not decided yet: decide it by `tenantctl tenant decide-mode`",
+            present_status=str(tenant.status),
+        )
+    rules, present = act.core.rules.mode, Mode(tenant.mode)
+    is_confirmed = not tenant.decision.get("provisional", True)
+    if wish.to is None:
+        resolved = resolve_confirmation(tenant.facts, rules)
+        _require_same(tenant, resolved.decision)
+    else:
+        resolved = resolve_raise(
+            tenant.facts, present, wish.to, rules,
+            is_confirmed=is_confirmed, upgrade=wish.upgrade,
+        )  # fmt: skip
+        _require_wish(wish)
+        _require_possible(act, tenant, resolved)
+    change = ModeChange(
+        tenant=tenant,
+        way=resolved.way,
+        previous_mode=tenant.mode,
+        mode=str(resolved.decision.mode),
+        decision=resolved.decision,
+    )
+    return change, resolved
+
+
+def _require_same(tenant: Tenant, decision: ModeDecision) -> None:
+    if (str(decision.mode), decision.region) != (tenant.mode, tenant.region):
+        raise would_change(tenant, decision)
+
+
+def would_change(tenant: Tenant, decision: ModeDecision) -> ModeWouldChange:
+    """Return the refusal of facts that lead to another mode or region, naming what leads there."""
+    return ModeWouldChange(
+        f"the tenant is in mode {tenant.mode}. {decision.summary}",
+        mode=tenant.mode, required_mode=str(decision.required_min),
+        rules=[fired.rule for fired in decision.fired],
+    )  # fmt: skip
+
+
+def require_no_saga(tenant: Tenant) -> None:
+    """Refuse what would meet a saga of the tenant half way. Raises ``SagaOpen``."""
+    if tenant.saga_id is not None:
+        raise SagaOpen(
+            f"{tenant.saga_id} of this tenant is under way; nothing else is changed meanwhile",
+            saga=tenant.saga_id,
+        )
+
+
+def _require_wish(wish: Wish) -> None:
+    if not (wish.amendment or "").strip():
+        raise InvalidInput(
+            "name the amendment of the contract that buys the new mode", field="amendment"
+        )
+    if not 0 <= wish.keep_days <= _KEEP_AT_MOST:
+        raise InvalidInput(f"a slice is kept for 0 to {_KEEP_AT_MOST} days", field="keep_days")
+
+
+def _require_possible(act: Act, tenant: Tenant, resolved: Resolved) -> None:
+    """Refuse what stands in the way now; the steps ask again where it matters."""
+    require_no_saga(tenant)
+    if tenant.hold:
+        raise OnHold("a hold stands: no change of mode begins")
+    if resolved.decision.region != tenant.region:
+        raise ModeWouldChange(
+            f"mode {resolved.decision.mode} would be in {resolved.decision.region}",
+            mode=tenant.mode, required_mode=str(resolved.decision.required_min), rules=[],
+        )  # fmt: skip
+    deployment = deployment_of(act.uow, tenant)
+    newest = act.uow.queries.newest_run(deployment.id) if deployment is not None else None
+    if deployment is None:
+        raise IllegalTransition("the tenant has nothing", present_status=str(tenant.status))
+    if newest is not None and newest.status not in TERMINAL_RUN:
+        raise RunInProgress(
+            f"{newest.id} of this tenant has not ended: it is {newest.status}", run=newest.id
+        )
+    if resolved.way is Way.UPGRADE and tenant.status is not TenantStatus.READY:
+        raise IllegalTransition(
+            f"the tenant is {tenant.status}; what is upgraded is ready",
+            present_status=str(tenant.status),
+        )
+
+
+def _confirmed(act: Act, change: ModeChange, resolved: Resolved, wish: Wish) -> ModeChange:
+    tenant, decision = change.tenant, resolved.decision
+    _record_word(act, tenant, change, resolved, wish)
+    tenant = replace(
+        tenant, decision=decision.to_document(), updated_at=act.now(), version=tenant.version + 1
+    )
+    act.uow.tenants.save(tenant)
+    record_decision(act, tenant, decision)
+    return replace(change, tenant=tenant)
+
+
+def _started(act: Act, change: ModeChange, resolved: Resolved, wish: Wish) -> ModeChange:
+    tenant = change.tenant
+    source = deployment_of(act.uow, tenant)
+    if source is None:
+        raise IllegalTransition("the tenant has nothing", present_status=str(tenant.status))
+    target = _beside(act, tenant, source, change.mode)
+    _record_word(act, tenant, change, resolved, wish)
+    data = {
+        "from": tenant.mode,
+        "to": change.mode,
+        "source": source.id,
+        "target": target.id,
+        "amendment": wish.amendment,
+        "keep_days": wish.keep_days,
+        # what the amendment changes; facts that change meanwhile stay changed
+        "facts": {
+            name: value
+            for name, value in resolved.facts.to_document().items()
+            if tenant.facts.get(name) != value
+        },
+        "decision": resolved.decision.to_document(),
+    }
+    try:
+        saga = start_saga(act, tenant, _SAGA_OF[change.way], reason=wish.reason.strip(), data=data)
+    except Conflict as error:
+        raise SagaOpen("another change of this tenant is under way") from error
+    return replace(change, tenant=act.uow.tenants.need(tenant.id), saga_id=saga.id)
+
+
+def _beside(act: Act, tenant: Tenant, source: Deployment, mode: str) -> Deployment:
+    """Return the deployment of the new mode: a new one, or the one that was given up before."""
+    given_up = act.uow.deployments.find(
+        tenant_id=tenant.id, environment=source.environment, kind=DeploymentKind.DEDICATED,
+        position=Position.FORMER,
+    )  # fmt: skip
+    if given_up:
+        target = act.uow.deployments.need(given_up[-1].id, lock=True)
+        target = target.changed(act.now(), position=Position.NEXT)
+        act.uow.deployments.save(target)
+        return target
+    start = first_start(act, tenant, Mode(mode), source.environment)
+    target = replace(start.deployment, position=Position.NEXT)
+    act.uow.deployments.add(target)
+    return target
+
+
+def _record_word(
+    act: Act, tenant: Tenant, change: ModeChange, resolved: Resolved, wish: Wish
+) -> None:
+    decision, is_raise = resolved.decision, change.way is not Way.CONFIRM
+    more: dict[str, Any] = (
+        {"way": str(change.way), "previous_mode": tenant.mode, "amendment": wish.amendment}
+        if is_raise
+        else {}
+    )
+    record(
+        act, "mode.change_requested" if is_raise else "mode.confirmed",
+        tree=tenant.id, targets=(("tenant", tenant.id),), personal={"reason": wish.reason.strip()},
+        mode=str(decision.mode), required_mode=str(decision.required_min),
+        rules=[fired.rule for fired in decision.fired], rules_digest=decision.rules_digest,
+        facts_digest=decision.input_digest, previous_facts_digest=digest(dict(tenant.facts)),
+        **more,
+    )  # fmt: skip
+
+
+# --- looking at it -------------------------------------------------------------------------------
+def newest_change(uow: UnitOfWork, tenant: Tenant) -> Saga | None:
+    """Return the newest change of mode that a tenant has or had."""
+    found = uow.sagas.find(tenant_id=tenant.id, kind=KINDS_OF_CHANGE)
+    return found[-1] if found else None
+
+
+def show_change(act: Act, key: str) -> tuple[SagaProgress, list[Moved]]:
+    """Return the newest change of mode of a tenant, and how much was copied.
+
+    Raises ``NotFound`` when there is none.
+    """
+    tenant = get_tenant(act, key)
+    saga = newest_change(act.uow, tenant)
+    progress = progress_of(act.uow, saga)
+    return progress, _moved(act.uow, progress.saga)
+
+
+def _moved(uow: UnitOfWork, saga: Saga) -> list[Moved]:
+    there: Mapping[str, Any] = saga.data.get("survey", {})
+    evidence: Mapping[str, Any] = saga.data.get("evidence", {})
+    if not there:
+        return []
+    sums = uow.transfers.sums(saga.id)
+    found = []
+    for kind in KINDS:
+        equal = evidence.get(str(kind))  # rows are deleted when the saga is closed
+        count, size = (equal["count"], equal["bytes"]) if equal else sums.get(kind, (0, 0))
+        of = there[str(kind)]
+        found.append(
+            Moved(
+                kind=str(kind), count=count, size=size,
+                of=max(of["count"], count), of_size=max(of["bytes"], size),
+            )
+        )  # fmt: skip
+    return found
