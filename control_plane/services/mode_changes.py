@@ -261,18 +261,18 @@ def _started(act: Act, change: ModeChange, resolved: Resolved, wish: Wish) -> Mo
 
 
 def _beside(act: Act, tenant: Tenant, source: Deployment, mode: str) -> Deployment:
-    """Return the deployment of the new mode: a new one, or the one that was given up before."""
+    """Return the deployment of the new mode: a new one, or the one that was given up before.
+
+    It is ``former`` until a step takes it up, so that what is withdrawn before leaves nothing open.
+    """
     given_up = act.uow.deployments.find(
         tenant_id=tenant.id, environment=source.environment, kind=DeploymentKind.DEDICATED,
         position=Position.FORMER,
     )  # fmt: skip
     if given_up:
-        target = act.uow.deployments.need(given_up[-1].id, lock=True)
-        target = target.changed(act.now(), position=Position.NEXT)
-        act.uow.deployments.save(target)
-        return target
+        return given_up[-1]
     start = first_start(act, tenant, Mode(mode), source.environment)
-    target = replace(start.deployment, position=Position.NEXT)
+    target = replace(start.deployment, position=Position.FORMER)
     act.uow.deployments.add(target)
     return target
 

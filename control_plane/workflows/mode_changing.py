@@ -170,14 +170,15 @@ def _switch(act: Act, saga: Saga, step: SagaStep) -> Outcome:
         raise VerificationFailed("the dedicated Hub is not verified in the state that it has now")
     frozen_at, now = _frozen_at(act.uow, saga), act.now()
     _take_over(act, saga, target)
+    evidence = sorted(saga.data["evidence"].items())
     seconds = round((now - frozen_at).total_seconds(), 3)
     record(
         act, "mode.switched",
         tree=saga.tenant_id, targets=_targets(saga), mode=str(saga.data["to"]),
         previous_mode=str(saga.data["from"]), frozen_ms=round(seconds * 1000),
         amendment=saga.data["amendment"],
-        counts=[f"{kind} {of['count']}" for kind, of in saga.data["evidence"].items()],
-        digests=[f"{kind} {of['digest']}" for kind, of in saga.data["evidence"].items()],
+        counts=[f"{kind} {of['count']}" for kind, of in evidence],
+        digests=[f"{kind} {of['digest']}" for kind, of in evidence],
     )  # fmt: skip
     return Ended(
         result={"frozen_at": frozen_at.isoformat(), "frozen_seconds": str(seconds)},
@@ -189,6 +190,8 @@ def _replace(act: Act, saga: Saga, step: SagaStep) -> Outcome:
     """Give the tenant its new mode, and request the run of the dedicated Hub."""
     del step
     target = act.uow.deployments.need(target_of(act.uow, saga).id, lock=True)
+    target = target.changed(act.now(), position=Position.NEXT)
+    act.uow.deployments.save(target)
     _take_over(act, saga, target)
     record(
         act, "mode.switched",
