@@ -21,7 +21,7 @@ class Kind(StrEnum):
     OBJECT = "object"  # the present version of each
     ITEM = "item"
     SECRET = "secret"  # noqa: S105 - a kind: the present value of each, from shell to shell
-    PARAMETER = "parameter"  # what the programs do not write themselves
+    PARAMETER = "parameter"  # settings of the application
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from control_plane.domain.mode_change import (
     resolve_confirmation,
     resolve_raise,
 )
-from control_plane.domain.run import TERMINAL_RUN
+from control_plane.domain.run import TERMINAL_RUN, Run, RunKind
 from control_plane.domain.saga import Saga, SagaKind
 from control_plane.domain.sagas import SAGAS
 from control_plane.domain.tenant import Tenant, TenantStatus
@@ -38,6 +38,7 @@ from control_plane.services.sagas import SagaProgress, progress_of
 from control_plane.services.starting import first_start
 from control_plane.services.tenants import MODE_DECIDERS, deployment_of, get_tenant
 from control_plane.workflows.core import Act
+from control_plane.workflows.ending import CANCELABLE_BEFORE_APPLY, cancel
 from control_plane.workflows.recording import record, refused_as
 from control_plane.workflows.sagas import start_saga
 
@@ -128,11 +129,22 @@ def change_mode(act: Act, key: str, wish: Wish) -> ModeChange:
         if not wish.reason.strip():
             raise InvalidInput("a reason is required", field="reason")
         act.uow.serialize_on(f"change:{tenant.id}")
+        newest = _newest(act.uow, tenant)
+        if newest is not None:  # in the order in which they are locked everywhere
+            newest = act.uow.runs.need(newest.id, lock=True)
         tenant = act.uow.tenants.need(tenant.id, lock=True)
         change, resolved = _resolved(act, tenant, wish)
         if change.way is Way.CONFIRM:
             return _confirmed(act, change, resolved, wish)
+        if newest is not None and newest.status not in TERMINAL_RUN:
+            cancel(act, newest, act.uow.deployments.need(newest.deployment_id))
+            change = replace(change, tenant=act.uow.tenants.need(tenant.id))
         return _started(act, change, resolved, wish)
+
+
+def _newest(uow: UnitOfWork, tenant: Tenant) -> Run | None:
+    deployment = deployment_of(uow, tenant)
+    return uow.queries.newest_run(deployment.id) if deployment is not None else None
 
 
 def _resolved(act: Act, tenant: Tenant, wish: Wish) -> tuple[ModeChange, Resolved]:
@@ -205,11 +217,17 @@ def _require_possible(act: Act, tenant: Tenant, resolved: Resolved) -> None:
             f"mode {resolved.decision.mode} would be in {resolved.decision.region}",
             mode=tenant.mode, required_mode=str(resolved.decision.required_min), rules=[],
         )  # fmt: skip
-    deployment = deployment_of(act.uow, tenant)
-    newest = act.uow.queries.newest_run(deployment.id) if deployment is not None else None
-    if deployment is None:
-        raise IllegalTransition("the tenant has nothing", present_status=str(tenant.status))
-    if newest is not None and newest.status not in TERMINAL_RUN:
+    newest = _newest(act.uow, tenant)
+    is_open = newest is not None and newest.status not in TERMINAL_RUN
+    # a first build that has not begun gives way to the other mode: it is canceled
+    gives_way = (
+        resolved.way is Way.REPLACE
+        and newest is not None
+        and newest.started_at is None
+        and newest.kind is RunKind.PROVISION
+        and newest.status in CANCELABLE_BEFORE_APPLY
+    )
+    if newest is not None and is_open and not gives_way:
         raise RunInProgress(
             f"{newest.id} of this tenant has not ended: it is {newest.status}", run=newest.id
         )

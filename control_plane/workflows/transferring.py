@@ -195,6 +195,19 @@ def remove_copies(core: Core, saga: Saga, step: SagaStep) -> Outcome:
     return Ended(result={"removed": removed})
 
 
+def remove_settings(core: Core, saga: Saga, step: SagaStep) -> Outcome:
+    """Remove the settings of the application from a slice that is about to be destroyed."""
+    del step
+    with core.act() as act:
+        deployment = source_of(act.uow, saga)
+        place = place_of_slice(act.uow, deployment) if deployment.outputs else None
+    if place is None:
+        return Ended(skipped="nothing was ever applied")
+    names = [thing.name for thing in core.data.things(place, Kind.PARAMETER)]
+    core.data.remove(place, Kind.PARAMETER, names)
+    return Ended(result={"removed": {str(Kind.PARAMETER): len(names)}})
+
+
 def _forget(core: Core, saga: Saga) -> None:
     with core.act() as act:
         act.uow.transfers.forget_all(saga.id)

@@ -153,10 +153,13 @@ def _secretsmanager(client: Client, owner: _Owner) -> Iterator[Thing]:
 
 
 def _ssm(client: Client, owner: _Owner) -> Iterator[Thing]:
-    wanted = [{"Key": "Name", "Option": "BeginsWith", "Values": [f"/tenantplane/{owner.short}/"]}]
+    """What lies below ``app/`` are settings of the application: content, as objects of a bucket."""
+    path = f"/tenantplane/{owner.short}/"
+    wanted = [{"Key": "Name", "Option": "BeginsWith", "Values": [path]}]
     answer = ("describe_parameters", "Parameters")
     for parameter in listed(client, "ssm", *answer, ParameterFilters=wanted):
-        yield Thing("ssm:parameter", parameter["Name"])
+        if not parameter["Name"].startswith(f"{path}app/"):
+            yield Thing("ssm:parameter", parameter["Name"])
 
 
 def _dynamodb(client: Client, owner: _Owner) -> Iterator[Thing]:

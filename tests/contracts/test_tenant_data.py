@@ -56,7 +56,7 @@ class Stores:
             self.put(Kind.ITEM, f'["acme#{number}", "x"]', f"item {number}")
         self.put(Kind.ITEM, '["acme", "own"]', "item")
         self.put(Kind.SECRET, "idp", "hush")
-        self.put(Kind.PARAMETER, "flags/beta", "on")
+        self.put(Kind.PARAMETER, "app/beta", "on")
 
     def copy(self, kind: Kind, known: dict[str, Copied] | None = None) -> dict[str, Copied]:
         known = dict(known or {})
@@ -235,7 +235,7 @@ def test_all_of_a_tenant_and_nothing_of_others_is_copied(stores: Stores) -> None
     assert stores.read(Kind.OBJECT, "tenants/acme/3/a b+ü.txt") == "object 3"
     assert stores.read(Kind.ITEM, '["acme#4", "x"]') == "item 4"
     assert stores.read(Kind.SECRET, "idp") == "hush"
-    assert stores.read(Kind.PARAMETER, "flags/beta") == "on"
+    assert stores.read(Kind.PARAMETER, "app/beta") == "on"
 
 
 def test_what_was_copied_and_not_recorded_is_not_written_again(stores: Stores) -> None:
@@ -251,11 +251,11 @@ def test_a_delta_has_what_changed_and_what_is_gone(stores: Stores) -> None:
     known = {kind: stores.copy(kind) for kind in KINDS}
     changed = {
         Kind.OBJECT: "tenants/acme/1/a b+ü.txt", Kind.ITEM: '["acme#1", "x"]',
-        Kind.SECRET: "idp", Kind.PARAMETER: "flags/beta",
+        Kind.SECRET: "idp", Kind.PARAMETER: "app/beta",
     }  # fmt: skip
     for kind, name in changed.items():
         stores.put(kind, name, "changed")
-    stores.put(Kind.PARAMETER, "new", "one")
+    stores.put(Kind.PARAMETER, "app/new", "one")
     stores.take(Kind.OBJECT, "tenants/acme/2/a b+ü.txt")
     stores.take(Kind.ITEM, '["acme", "own"]')
     for kind in KINDS:

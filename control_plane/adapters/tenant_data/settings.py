@@ -12,10 +12,7 @@ from control_plane.domain.errors import DataDiffers
 from control_plane.domain.transfer import Copied, Kind, Place, Thing
 
 _CURRENT: Final = "AWSCURRENT"
-# what the programs of the stacks write themselves, for each deployment anew
-WRITTEN_BY_PROGRAMS: Final = frozenset(
-    {"data-bucket", "data-prefix", "table", "leading-key", "key-arn", "log-group"}
-)
+_OF_THE_APPLICATION: Final = "app"  # beside it lie those that the programs of the stacks write
 
 
 def keyed(key: bytes, *parts: str | bytes) -> str:
@@ -97,13 +94,13 @@ def empty_secrets(client: Clients, place: Place, purposes: Sequence[str]) -> Non
 
 # --- parameters ------------------------------------------------------------------------------
 def parameters(client: Clients, place: Place) -> Iterator[Thing]:
-    """Return the parameters below the deployment's path that no program wrote."""
+    """Return the settings of the application: the parameters below ``app/`` of its path."""
+    path = f"{place.parameters}/{_OF_THE_APPLICATION}"
     pages = client("ssm").get_paginator("get_parameters_by_path")
-    for page in pages.paginate(Path=place.parameters, Recursive=True, WithDecryption=False):
+    for page in pages.paginate(Path=path, Recursive=True, WithDecryption=False):
         for one in page["Parameters"]:
             name = str(one["Name"]).removeprefix(f"{place.parameters}/")
-            if name not in WRITTEN_BY_PROGRAMS:
-                yield Thing(kind=Kind.PARAMETER, name=name, version=str(one["Version"]))
+            yield Thing(kind=Kind.PARAMETER, name=name, version=str(one["Version"]))
 
 
 def copy_parameters(
