@@ -26,6 +26,7 @@ from control_plane.services import approvals, hubs, provisioning
 from control_plane.services.performing import perform
 from control_plane.workflows import PHASES
 from control_plane.workflows.core import Caller, Core, Limits, Whereabouts
+from policies.removal import on_removal
 from policies.rules import RULES
 from tests.quiet_trail import QuietTrail
 from tests.scripted_builder import ScriptedBuilder
@@ -89,6 +90,10 @@ class SettablePolicies:
     ) -> Evaluation:
         """Return the violations set for states."""
         return self._judged(self.state_violations, scope)
+
+    def on_removal(self, resource: PlannedResource) -> str:
+        """Return what the policies say of the removal of a resource."""
+        return on_removal(resource.type, resource.inputs)
 
     def _judged(self, violations: list[dict[str, Any]], scope: PolicyScope) -> Evaluation:
         found = tuple(map(Violation.from_document, violations))

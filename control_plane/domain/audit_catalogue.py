@@ -166,6 +166,25 @@ _SAGAS: Final = (
             stages=_DENIED, kind=_T, wanted=_T),
 )  # fmt: skip
 
+_REMOVALS: Final = (
+    _schema("removal.requested", "The removal of a tenant or a Hub was requested.",
+            saga=_T, unprotect=_L),
+    _schema("removal.refused", "A removal, or what somebody said in one, was refused.",
+            stages=_DENIED, wanted=_T),
+    _schema("removal.counted", "The data stores of what is removed were counted.",
+            saga=_T, stores=_R),
+    _schema("removal.decided", "A person acknowledged or waived the export of the data, or said "
+            "whether the customer destroyed what it had applied.",
+            saga=_T, word=_T, stores=_R),
+    _schema("removal.closed", "Nothing is left of a tenant or a Hub but what has to remain.",
+            saga=_T, remaining=_I, plan_digest=_T),
+    _schema("removal.certified", "The certificate of a removal was issued; `digest` binds it.",
+            saga=_T, certificate=_T),
+    _schema("retention.set", "What a tenant has is kept until a later date.", until=_T),
+    _schema("retention.refused", "A retention date was refused.", stages=_DENIED),
+    _schema("account.retired", "An AWS account served a deployment that was removed.", account=_T),
+)  # fmt: skip
+
 _PLATFORM: Final = (
     _schema("database.upgraded", "A worker found the database upgraded to another schema.",
             revision=_T, previous_revision=_T),
@@ -303,7 +322,17 @@ _SECURITY: Final = (
 ACTIONS: Final[Mapping[str, ActionSchema]] = MappingProxyType(
     {
         schema.name: schema
-        for group in (_REQUESTS, _HOLDS, _SAGAS, _PLATFORM, _RUNS, _DECISIONS, _BUNDLES, _SECURITY)
+        for group in (
+            _REQUESTS,
+            _HOLDS,
+            _SAGAS,
+            _REMOVALS,
+            _PLATFORM,
+            _RUNS,
+            _DECISIONS,
+            _BUNDLES,
+            _SECURITY,
+        )
         for schema in group
     }
 )

@@ -122,7 +122,11 @@ class DeploymentSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """A pre-vended AWS account. A ``shared`` one serves many deployments and is never claimed."""
+    """A pre-vended AWS account. A ``shared`` one serves many deployments and is never claimed.
+
+    ``served`` is the deployment that something was applied for in it first: it serves no other, and
+    is retired when that is removed.
+    """
 
     id: str
     account_id: str
@@ -130,4 +134,6 @@ class Account:
     external_id: str | None
     shared: bool
     claimed_by: str | None  # deployment id
+    served: str | None = None  # deployment id
+    retired_at: datetime | None = None
     created_at: datetime

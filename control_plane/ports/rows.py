@@ -18,6 +18,7 @@ from control_plane.domain.finding import Finding
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan, PlanHead
+from control_plane.domain.removal import Certificate, RemovalDecision
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import BlockedOn, Run, RunEvent
 from control_plane.domain.saga import Saga, SagaStep
@@ -296,6 +297,8 @@ class UnitOfWork(Protocol):
     holds: Repository[Hold]
     sagas: Repository[Saga]
     saga_steps: Repository[SagaStep]
+    removal_decisions: Repository[RemovalDecision]
+    certificates: Repository[Certificate]
     accounts: Repository[Account]
     deployments: Repository[Deployment]
     specs: Repository[DeploymentSpec]

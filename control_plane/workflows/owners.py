@@ -32,9 +32,10 @@ def sync_tenant(act: Act, tenant_id: str, *, run: Run | None = None) -> Tenant:
     current = act.uow.deployments.find(tenant_id=tenant_id, position=Position.CURRENT)
     holdings = [holding_of(act.uow, deployment) for deployment in current]
     _wake_saga(act, tenant, run)
-    status, waiting_on = tenant_status(
-        is_resolved=tenant.decision.get("outcome") == Outcome.RESOLVED, holdings=holdings
-    )
+    is_resolved = tenant.decision.get("outcome") == Outcome.RESOLVED
+    status, waiting_on = tenant_status(is_resolved=is_resolved, holdings=holdings)
+    if tenant.removed_at is not None:
+        status, waiting_on = TenantStatus.DEPROVISIONED, None
     if (tenant.status, tenant.waiting_on) == (status, waiting_on):
         return tenant
     shown = tenant.shown(status, waiting_on, act.now())
@@ -64,6 +65,8 @@ def record_status(
 
 def holding_of(uow: UnitOfWork, deployment: Deployment) -> Holding:
     """Return a deployment as its owner's status sees it."""
+    if deployment.removed_at is not None:
+        return Holding(is_removed=True)
     if deployment.kind is DeploymentKind.CUSTOMER_RUN:
         bundle = uow.queries.newest_bundle(deployment.id)
         return Holding(

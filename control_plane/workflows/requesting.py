@@ -6,12 +6,14 @@ from typing import Final
 
 from control_plane.domain.deployment import Deployment, DeploymentKind, Desired
 from control_plane.domain.kinds import kind_between
+from control_plane.domain.removal_errors import AlreadyRemoved, RemovalInProgress
 from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus
-from control_plane.domain.saga import Saga
+from control_plane.domain.saga import Saga, SagaKind
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act, Caller
 from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings
+from control_plane.workflows.holding import owner_of
 from control_plane.workflows.moving import enqueue_present_turn
 from control_plane.workflows.owners import sync_owner
 from control_plane.workflows.placing import spec_of
@@ -40,6 +42,8 @@ def request_run(
         for waiting in act.uow.runs.find(deployment_id=deployment.id, status=tuple(_WAITING))
     ]
     deployment = act.uow.deployments.need(deployment.id, lock=True)
+    if saga is None:
+        _refuse_removed(act.uow, deployment, retry_of)
     now, newest = act.now(), act.uow.queries.newest_run(deployment.id)
     run = Run(
         id=act.new_id("run"),
@@ -67,6 +71,32 @@ def request_run(
     enqueue_present_turn(act, run)
     sync_owner(act, deployment.id, run=run)
     return run
+
+
+def _refuse_removed(uow: UnitOfWork, deployment: Deployment, retry_of: Run | None) -> None:
+    """Refuse a run of what was removed, or is being removed; that of the removal may be retried.
+
+    Raises ``AlreadyRemoved``, ``RemovalInProgress``.
+    """
+    if deployment.removed_at is not None and retry_of is None:
+        raise AlreadyRemoved(f"it was removed on {deployment.removed_at.date()}")
+    if deployment.tenant_id is None and deployment.kind is not DeploymentKind.HUB:
+        return
+    owner = owner_of(uow, deployment)
+    saga = uow.sagas.get(owner.saga_id) if owner.saga_id is not None else None
+    if saga is None or saga.kind is not SagaKind.REMOVAL:
+        return
+    own = {step.run_id for step in uow.saga_steps.find(saga_id=saga.id) if step.run_id}
+    if retry_of is None or not own & {retry_of.id, *_earlier(uow, retry_of)}:
+        raise RemovalInProgress(f"it is being removed: {saga.id}", saga=saga.id)
+
+
+def _earlier(uow: UnitOfWork, run: Run) -> list[str]:
+    found = []
+    while run.retry_of is not None:
+        found.append(run.retry_of)
+        run = uow.runs.need(run.retry_of)
+    return found
 
 
 def _applied(uow: UnitOfWork, deployment: Deployment) -> Desired | None:

@@ -24,7 +24,15 @@ from control_plane.services import runs, sagas
 from control_plane.services.performing import perform
 from control_plane.workflows.saga_handlers import HANDLERS
 from tests.storage import Storage
-from tests.workflows.removed import follow, ready_tenant, saga_of, start, steps_of
+from tests.workflows.removed import (
+    follow,
+    protected_of,
+    ready_tenant,
+    remove,
+    saga_of,
+    start,
+    steps_of,
+)
 from tests.world import AUDITOR, OPS, World, person
 
 PETRA: Final = person("petra", Role.OPS_APPROVER)
@@ -33,9 +41,8 @@ S = SagaStatus
 
 def destroying(world: World) -> tuple[str, str, str]:
     """Return a removal whose destroy waits for its decisions: ids of tenant, saga and run."""
-    tenant_id = ready_tenant(world)
-    saga_id = start(world, tenant_id).id
-    follow(world)
+    tenant_id = ready_tenant(world, "A")  # of which nothing is protected
+    saga_id = remove(world, tenant_id)
     run_id = steps_of(world, saga_id)[-1].run_id
     assert world.run(run_id).status is RunStatus.AWAITING_APPROVAL
     return tenant_id, saga_id, run_id or ""
@@ -100,7 +107,11 @@ def test_a_withdrawn_saga_cancels_its_run_and_ends(world: World) -> None:
     assert world.run(run_id).status is RunStatus.CANCELED
     saga = saga_of(world, saga_id)
     assert saga.status is S.UNDONE
-    assert steps_of(world, saga_id)[-1].outcome is StepOutcome.WITHDRAWN
+    withdrawn, undone = steps_of(world, saga_id)[-2:]
+    assert (withdrawn.name, withdrawn.outcome) == ("destroy", StepOutcome.WITHDRAWN)
+    assert (undone.name, undone.is_undo, undone.outcome) == ("unprotect", True, StepOutcome.DONE)
+    (slice_,) = [each for each in world.rows("deployment").values() if each.tenant_id == tenant_id]
+    assert slice_.unprotected == ()
     tenant = world.tenant(tenant_id)
     assert (tenant.saga_id, tenant.status) == (None, TenantStatus.READY)
     assert world.actions()[-2:] == ["saga.step_ended:completed", "saga.ended:completed"]
@@ -155,8 +166,8 @@ def test_only_operators_steer_a_saga_and_only_as_its_status_allows(world: World)
 
 def test_a_turn_that_got_lost_is_taken_again(world: World) -> None:
     """Its worker died with it before it wrote anything."""
-    tenant_id = ready_tenant(world)
-    saga_id = start(world, tenant_id).id
+    tenant_id = ready_tenant(world, "A")
+    saga_id = start(world, tenant_id, unprotect=protected_of(world, tenant_id)).id
 
     def lose(_: str, __: str) -> None:
         raise EngineUnavailable

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, Table, text
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    Table,
+    UniqueConstraint,
+    text,
+)
 
 from control_plane.adapters.db.columns import (
     choice,
@@ -12,11 +21,14 @@ from control_plane.adapters.db.columns import (
     json_object,
     key,
     moment,
+    one_of,
     quoted,
     reference,
     words,
 )
 from control_plane.adapters.db.metadata import metadata
+from control_plane.domain.actor import ActorKind
+from control_plane.domain.removal import TOPIC_OF, RemovalTopic, RemovalWord
 from control_plane.domain.saga import TERMINAL_SAGA, SagaKind, SagaStatus, StepOutcome
 
 saga = Table(
@@ -72,3 +84,45 @@ saga_step = Table(
 Index("uq_saga_step_one_is_open", saga_step.c.saga_id, unique=True, postgresql_where=_OPEN)
 Index("ix_saga_step_saga_id", saga_step.c.saga_id, saga_step.c.id)
 Index("ix_saga_step_run_id", saga_step.c.run_id)
+
+removal_decision = Table(
+    "removal_decision",
+    metadata,
+    key(),
+    reference("saga_id", "saga"),
+    choice("topic", RemovalTopic),
+    choice("word", RemovalWord),
+    words("digest", nullable=True),
+    json_object("counts"),
+    words("actor_id"),
+    words("person"),
+    words("actor_kind"),
+    words("reason"),
+    moment("decided_at"),
+    UniqueConstraint("saga_id", "topic"),
+    one_of("actor_kind", ActorKind),
+    CheckConstraint(
+        " OR ".join(f"word = '{word}' AND topic = '{topic}'" for word, topic in TOPIC_OF.items()),
+        name="word_on_topic",
+    ),
+    CheckConstraint("actor_kind = 'user'", name="by_a_person"),
+    CheckConstraint(
+        "word NOT IN ('customer_destroyed', 'export_acknowledged') OR digest IS NOT NULL",
+        name="proof",
+    ),
+)
+
+certificate = Table(
+    "certificate",
+    metadata,
+    key(),
+    reference("saga_id", "saga"),
+    reference("tenant_id", "tenant", nullable=True),
+    reference("hub_id", "hub", nullable=True),
+    json_object("body"),
+    words("digest"),
+    moment("issued_at"),
+    UniqueConstraint("saga_id"),
+)
+Index("ix_certificate_tenant_id", certificate.c.tenant_id)
+Index("ix_certificate_hub_id", certificate.c.hub_id)

@@ -45,7 +45,7 @@ from control_plane.adapters.db.run_tables import (
     run_event,
     timer,
 )
-from control_plane.adapters.db.saga_tables import saga, saga_step
+from control_plane.adapters.db.saga_tables import certificate, removal_decision, saga, saga_step
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
 from control_plane.domain.deployment import DeploymentKind, Desired, Position
@@ -69,6 +69,8 @@ tenant = Table(
     Column("hold", Boolean, nullable=False),
     Column("drifted", Boolean, nullable=False),
     reference("saga_id", "saga", nullable=True, cyclic=True),
+    moment("retention_until", nullable=True),
+    moment("removed_at", nullable=True),
     words("mode", nullable=True),
     words("region", nullable=True),
     json_object("facts"),
@@ -149,6 +151,7 @@ hub = Table(
     choice("status", HubStatus),
     Column("hold", Boolean, nullable=False),
     reference("saga_id", "saga", nullable=True, cyclic=True),
+    moment("removed_at", nullable=True),
     json_object("outputs"),
     json_list("requesters"),
     moment("created_at"),
@@ -250,10 +253,18 @@ account = Table(
     words("external_id", nullable=True),
     Column("shared", Boolean, nullable=False),
     reference("claimed_by", "deployment", nullable=True),
+    reference("served", "deployment", nullable=True),
+    moment("retired_at", nullable=True),
     moment("created_at"),
     UniqueConstraint("account_id"),
     UniqueConstraint("claimed_by"),
+    UniqueConstraint("served"),
     CheckConstraint("NOT shared OR claimed_by IS NULL", name="shared_is_never_claimed"),
+    CheckConstraint("NOT shared OR served IS NULL", name="shared_serves_many"),
+    CheckConstraint(
+        "served IS NULL OR claimed_by IS NULL OR claimed_by = served", name="serves_one"
+    ),
+    CheckConstraint("retired_at IS NULL OR claimed_by IS NULL", name="retired_is_never_claimed"),
 )
 
 bundle = Table(
@@ -359,11 +370,12 @@ BUSINESS_TABLES: Final = (
     account, run,
     engine_call, evidence, finding, timer, run_event, plan, approval, barred, decision, bundle,
     handover, download_link, receipt, idempotency_record, rules_document, saga, saga_step,
+    removal_decision, certificate,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name
 # people, who may have to be erased
 IMMUTABLE: Final = (
     contract, refused_request, deployment_spec, evidence, run_event, plan, barred, decision,
-    receipt,
+    receipt, removal_decision, certificate,
 )  # fmt: skip

@@ -55,6 +55,8 @@ class SqlUnitOfWork(UnitOfWork):
     holds = _Rows(mapping.HOLD)
     sagas = _Rows(mapping.SAGA)
     saga_steps = _Rows(mapping.SAGA_STEP)
+    removal_decisions = _Rows(mapping.REMOVAL_DECISION)
+    certificates = _Rows(mapping.CERTIFICATE)
     accounts = _Rows(mapping.ACCOUNT)
     deployments = _Rows(mapping.DEPLOYMENT)
     specs = _Rows(mapping.SPEC)

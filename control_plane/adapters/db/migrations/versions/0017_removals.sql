@@ -71,6 +71,10 @@ ALTER TABLE hub ADD COLUMN saga_id text COLLATE "C",
 ALTER TABLE deployment ADD COLUMN unprotected jsonb NOT NULL DEFAULT '[]',
     ADD COLUMN removed_at timestamptz;
 ALTER TABLE deployment ALTER COLUMN unprotected DROP DEFAULT;
+ALTER TABLE tenant ADD COLUMN retention_until timestamptz, ADD COLUMN removed_at timestamptz;
+ALTER TABLE hub ADD COLUMN removed_at timestamptz;
+ALTER TABLE finding DROP CONSTRAINT ck_finding_kind, ADD CONSTRAINT ck_finding_kind
+    CHECK (kind IN ('changed', 'foreign', 'missing', 'remaining'));
 CREATE INDEX ix_run_retry_of ON run (retry_of, id);
 ALTER TABLE timer DROP CONSTRAINT ck_timer_kind, ADD CONSTRAINT ck_timer_kind CHECK (kind IN (
     'approval_expiry', 'bundle_expiry', 'bundle_watch', 'drift_look', 'retention', 'run_details',
@@ -147,3 +151,181 @@ CREATE CONSTRAINT TRIGGER check_saga_shown AFTER UPDATE ON tenant
 CREATE CONSTRAINT TRIGGER check_saga_shown AFTER UPDATE ON hub
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.saga_id IS DISTINCT FROM OLD.saga_id)
     EXECUTE FUNCTION tenantplane_check_saga_shown();
+
+CREATE TABLE removal_decision (
+    id text COLLATE "C" NOT NULL,
+    saga_id text COLLATE "C" NOT NULL,
+    topic text NOT NULL,
+    word text NOT NULL,
+    digest text,
+    counts jsonb NOT NULL,
+    actor_id text NOT NULL,
+    person text NOT NULL,
+    actor_kind text NOT NULL,
+    reason text NOT NULL,
+    decided_at timestamptz NOT NULL,
+    CONSTRAINT pk_removal_decision PRIMARY KEY (id),
+    CONSTRAINT uq_removal_decision_saga_id_topic UNIQUE (saga_id, topic),
+    CONSTRAINT ck_removal_decision_topic CHECK (topic IN ('customer', 'export')),
+    CONSTRAINT ck_removal_decision_word CHECK (word IN (
+        'customer_destroyed', 'customer_unverified', 'export_acknowledged', 'export_waived'
+    )),
+    CONSTRAINT ck_removal_decision_actor_kind
+        CHECK (actor_kind IN ('service', 'system', 'user')),
+    CONSTRAINT ck_removal_decision_word_on_topic CHECK (
+        word = 'export_acknowledged' AND topic = 'export'
+        OR word = 'export_waived' AND topic = 'export'
+        OR word = 'customer_destroyed' AND topic = 'customer'
+        OR word = 'customer_unverified' AND topic = 'customer'
+    ),
+    CONSTRAINT ck_removal_decision_by_a_person CHECK (actor_kind = 'user'),
+    CONSTRAINT ck_removal_decision_proof CHECK (
+        word NOT IN ('customer_destroyed', 'export_acknowledged') OR digest IS NOT NULL
+    ),
+    CONSTRAINT fk_removal_decision_saga_id_saga
+        FOREIGN KEY (saga_id) REFERENCES saga (id) DEFERRABLE INITIALLY DEFERRED
+);
+GRANT SELECT, INSERT ON removal_decision TO tenantplane_app;
+
+CREATE TABLE certificate (
+    id text COLLATE "C" NOT NULL,
+    saga_id text COLLATE "C" NOT NULL,
+    tenant_id text COLLATE "C",
+    hub_id text COLLATE "C",
+    body jsonb NOT NULL,
+    digest text NOT NULL,
+    issued_at timestamptz NOT NULL,
+    CONSTRAINT pk_certificate PRIMARY KEY (id),
+    CONSTRAINT uq_certificate_saga_id UNIQUE (saga_id),
+    CONSTRAINT fk_certificate_saga_id_saga
+        FOREIGN KEY (saga_id) REFERENCES saga (id) DEFERRABLE INITIALLY DEFERRED,
+    CONSTRAINT fk_certificate_tenant_id_tenant
+        FOREIGN KEY (tenant_id) REFERENCES tenant (id) DEFERRABLE INITIALLY DEFERRED,
+    CONSTRAINT fk_certificate_hub_id_hub
+        FOREIGN KEY (hub_id) REFERENCES hub (id) DEFERRABLE INITIALLY DEFERRED
+);
+CREATE INDEX ix_certificate_tenant_id ON certificate (tenant_id);
+CREATE INDEX ix_certificate_hub_id ON certificate (hub_id);
+GRANT SELECT, INSERT ON certificate TO tenantplane_app;
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON removal_decision
+    FOR EACH ROW EXECUTE FUNCTION tenantplane_refuse_change();
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON certificate
+    FOR EACH ROW EXECUTE FUNCTION tenantplane_refuse_change();
+
+-- An AWS account serves the deployment that something was applied for in it first, and no other. It
+-- stays listed, and once it is retired it stays so.
+ALTER TABLE account ADD COLUMN served text COLLATE "C", ADD COLUMN retired_at timestamptz,
+    ADD CONSTRAINT uq_account_served UNIQUE (served),
+    ADD CONSTRAINT fk_account_served_deployment
+        FOREIGN KEY (served) REFERENCES deployment (id) DEFERRABLE INITIALLY DEFERRED;
+UPDATE account SET served = claimed_by WHERE EXISTS (
+    SELECT FROM run WHERE run.deployment_id = account.claimed_by AND run.started_at IS NOT NULL
+);
+ALTER TABLE account
+    ADD CONSTRAINT ck_account_shared_serves_many CHECK (NOT shared OR served IS NULL),
+    ADD CONSTRAINT ck_account_serves_one
+        CHECK (served IS NULL OR claimed_by IS NULL OR claimed_by = served),
+    ADD CONSTRAINT ck_account_retired_is_never_claimed
+        CHECK (retired_at IS NULL OR claimed_by IS NULL);
+CREATE FUNCTION tenantplane_keep_account() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND (NEW.account_id, NEW.served) IS NOT DISTINCT FROM (
+        OLD.account_id, OLD.served
+    ) AND (OLD.retired_at IS NULL OR NEW.retired_at IS NOT DISTINCT FROM OLD.retired_at) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION USING ERRCODE = 'TP006', CONSTRAINT = 'account_serves_one',
+        MESSAGE = 'an AWS account that has served one deployment serves no other';
+END $$;
+CREATE TRIGGER keep_account BEFORE UPDATE OR DELETE ON account
+    FOR EACH ROW WHEN (OLD.served IS NOT NULL)
+    EXECUTE FUNCTION tenantplane_keep_account();
+
+-- Where a run begins to apply decides whom the account serves. The slices in it are its Hub's.
+CREATE FUNCTION tenantplane_take_account() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    place record;
+BEGIN
+    SELECT kind, account_id INTO place FROM deployment WHERE id = NEW.deployment_id;
+    IF place.kind NOT IN ('dedicated', 'hub') THEN
+        RETURN NEW;
+    END IF;
+    UPDATE account SET served = NEW.deployment_id
+        WHERE account_id = place.account_id AND NOT shared AND served IS NULL
+            AND claimed_by = NEW.deployment_id;
+    IF EXISTS (
+        SELECT FROM account
+        WHERE account_id = place.account_id AND NOT shared
+            AND served IS DISTINCT FROM NEW.deployment_id
+    ) THEN
+        RAISE EXCEPTION USING ERRCODE = 'TP006', CONSTRAINT = 'account_serves_one',
+            MESSAGE = 'an AWS account that has served one deployment serves no other';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER take_account BEFORE INSERT OR UPDATE ON run
+    FOR EACH ROW WHEN (NEW.status = 'applying')
+    EXECUTE FUNCTION tenantplane_take_account();
+
+-- A Hub is not destroyed under the slices on it, and gets none while it is removed.
+CREATE FUNCTION tenantplane_refuse_hub_with_slices() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    own_hub text;
+BEGIN
+    SELECT hub_id INTO own_hub FROM deployment WHERE id = NEW.deployment_id AND kind = 'hub';
+    PERFORM FROM hub WHERE id = own_hub FOR NO KEY UPDATE;
+    IF EXISTS (
+        SELECT FROM deployment
+        WHERE hub_id = own_hub AND kind = 'slice' AND removed_at IS NULL
+    ) THEN
+        RAISE EXCEPTION USING ERRCODE = 'TP006', CONSTRAINT = 'hub_has_slices',
+            MESSAGE = 'a Hub with slices is not destroyed';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse_hub_with_slices BEFORE INSERT OR UPDATE ON run
+    FOR EACH ROW WHEN (NEW.status = 'applying' AND NEW.kind = 'destroy')
+    EXECUTE FUNCTION tenantplane_refuse_hub_with_slices();
+CREATE FUNCTION tenantplane_refuse_slice() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM hub JOIN saga ON saga.id = hub.saga_id
+        WHERE hub.id = NEW.hub_id AND saga.kind = 'removal'
+    ) OR EXISTS (SELECT FROM hub WHERE id = NEW.hub_id AND removed_at IS NOT NULL) THEN
+        RAISE EXCEPTION USING ERRCODE = 'TP006', CONSTRAINT = 'hub_is_removed',
+            MESSAGE = 'a Hub that is removed takes no slices';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse_slice_on_insert BEFORE INSERT ON deployment
+    FOR EACH ROW WHEN (NEW.kind = 'slice' AND NEW.hub_id IS NOT NULL)
+    EXECUTE FUNCTION tenantplane_refuse_slice();
+CREATE TRIGGER refuse_slice_on_update BEFORE UPDATE ON deployment
+    FOR EACH ROW WHEN (
+        NEW.kind = 'slice' AND NEW.hub_id IS NOT NULL AND NEW.hub_id IS DISTINCT FROM OLD.hub_id
+    )
+    EXECUTE FUNCTION tenantplane_refuse_slice();
+
+-- What was removed stays removed, and keeps its name. A retention date is never brought forward.
+CREATE FUNCTION tenantplane_keep_removed() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'TP006', CONSTRAINT = 'removed_stays_removed',
+        MESSAGE = 'what was removed stays removed, and a retention date is kept';
+END $$;
+CREATE TRIGGER keep_removed BEFORE UPDATE ON tenant FOR EACH ROW WHEN (
+    OLD.removed_at IS NOT NULL
+        AND (NEW.removed_at, NEW.slug) IS DISTINCT FROM (OLD.removed_at, OLD.slug)
+    OR OLD.retention_until IS NOT NULL
+        AND (NEW.retention_until IS NULL OR NEW.retention_until < OLD.retention_until)
+) EXECUTE FUNCTION tenantplane_keep_removed();
+CREATE TRIGGER keep_removed BEFORE UPDATE ON hub FOR EACH ROW WHEN (
+    OLD.removed_at IS NOT NULL AND NEW.removed_at IS DISTINCT FROM OLD.removed_at
+) EXECUTE FUNCTION tenantplane_keep_removed();
+CREATE TRIGGER keep_removed BEFORE UPDATE ON deployment FOR EACH ROW WHEN (
+    OLD.removed_at IS NOT NULL AND NEW.removed_at IS DISTINCT FROM OLD.removed_at
+) EXECUTE FUNCTION tenantplane_keep_removed();
