@@ -196,7 +196,7 @@ def remove_copies(core: Core, saga: Saga, step: SagaStep) -> Outcome:
 
 
 def remove_settings(core: Core, saga: Saga, step: SagaStep) -> Outcome:
-    """Remove the settings of the application from a slice that is about to be destroyed."""
+    """Remove the settings of the application from a slice that was destroyed."""
     del step
     with core.act() as act:
         deployment = source_of(act.uow, saga)
