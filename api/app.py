@@ -21,6 +21,7 @@ from api.routes import (
     holds,
     hubs,
     provisioning,
+    removals,
     runs,
 )
 from api.schemas.problems import Problem
@@ -93,7 +94,8 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     )
     app.state.shared = shared
     for module in (
-        provisioning, drift, holds, hubs, accounts, runs, approvals, bundles, audit, health,
+        provisioning, drift, holds, removals, hubs, accounts, runs, approvals, bundles, audit,
+        health,
     ):  # fmt: skip
         app.include_router(module.router)
     errors.install(app)

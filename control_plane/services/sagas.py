@@ -13,7 +13,7 @@ from control_plane.domain.sagas import SAGAS
 from control_plane.domain.sagas.step import Step
 from control_plane.domain.tenant import Tenant
 from control_plane.ports.rows import UnitOfWork
-from control_plane.services.permission import require_role, visible
+from control_plane.services.permission import READ_TENANTS, require_role, visible
 from control_plane.workflows import sagas
 from control_plane.workflows.core import Act
 from control_plane.workflows.holding import Owner
@@ -21,6 +21,7 @@ from control_plane.workflows.recording import record, refused_as
 from control_plane.workflows.saga_steps import last_of
 
 OPERATORS: Final = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
+READERS: Final = tuple(READ_TENANTS | {Role.PLATFORM_AUDITOR})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,28 @@ def may_steer(act: Act, saga_id: str, wanted: str) -> Saga:
     return saga
 
 
-def retry_step(act: Act, saga_id: str) -> Saga:
+def next_action(progress: SagaProgress) -> str:
+    """Return what happens next, or what somebody has to do, in one sentence."""
+    saga = progress.saga
+    match saga.status:
+        case SagaStatus.WORKING:
+            return f"A worker takes the step {saga.step}."
+        case SagaStatus.WAITING:
+            return f"It waits for {saga.waits_for}."
+        case SagaStatus.STUCK:
+            return "Remove the cause that the error names, then retry, or withdraw it."
+        case _:
+            return "Nothing: it has ended."
+
+
+def get_saga(act: Act, saga_id: str) -> SagaProgress:
+    """Return a saga with its steps. Raises ``NotFound``."""
+    require_role(act, *READERS, wanted="sagas.read")
+    saga = visible(act, act.uow.sagas.get(saga_id), wanted="sagas.read")
+    return progress_of(act.uow, saga)
+
+
+def retry_step(act: Act, saga_id: str) -> SagaProgress:
     """Let the step that failed be taken again. Raises ``IllegalTransition`` unless one did."""
     saga = may_steer(act, saga_id, "retry")
     with refused_as(
@@ -115,10 +137,10 @@ def retry_step(act: Act, saga_id: str) -> Saga:
             tree=saga.tenant_id, targets=sagas.targets_of(saga),
             kind=str(saga.kind), step=saga.step,
         )  # fmt: skip
-        return sagas.wake(act, saga)
+        return progress_of(act.uow, sagas.wake(act, saga))
 
 
-def withdraw_saga(act: Act, saga_id: str, *, reason: str) -> Saga:
+def withdraw_saga(act: Act, saga_id: str, *, reason: str) -> SagaProgress:
     """Carry a saga no further: its run is canceled, and what was done is taken back.
 
     Raises ``InvalidInput`` without a reason, ``IllegalTransition`` for one that has ended, is
@@ -147,4 +169,4 @@ def withdraw_saga(act: Act, saga_id: str, *, reason: str) -> Saga:
             tree=saga.tenant_id, targets=sagas.targets_of(saga),
             personal={"reason": reason.strip()}, kind=str(saga.kind), step=saga.step,
         )  # fmt: skip
-        return sagas.withdraw(act, saga)
+        return progress_of(act.uow, sagas.withdraw(act, saga))

@@ -29,6 +29,7 @@ CHANGERS: Final = (Role.AUTOMATION, Role.PLATFORM_ADMIN)
 # there is no role of a customer success manager: who settles modes confirms and raises them too
 MODE_DECIDERS: Final = (Role.SOLUTIONS_ARCHITECT, Role.PLATFORM_ADMIN)
 CHECKERS: Final = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
+REMOVERS: Final = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
 CHANGEABLE_STATUS: Final = frozenset(
     {TenantStatus.PENDING, TenantStatus.READY, TenantStatus.FAILED}
 )
@@ -93,7 +94,9 @@ def deployments_of(act: Act, key: str) -> list[Deployment]:
 
 def deployment_of(uow: UnitOfWork, tenant: Tenant) -> Deployment | None:
     """Return the deployment that a tenant has now, None before it has one."""
-    found = uow.deployments.find(tenant_id=tenant.id, position=Position.CURRENT)
+    found = uow.deployments.find(
+        tenant_id=tenant.id, removed_at=None, position=Position.CURRENT
+    )
     if len(found) > 1:
         raise LookupError(f"{tenant.id} has several deployments")  # one for each environment
     return found[0] if found else None
@@ -103,7 +106,7 @@ def allowed_actions(tenant: Tenant, actor: Actor) -> list[str]:
     """Return what somebody may ask of a tenant in its current status."""
     is_open = tenant.status is TenantStatus.MODE_CONFLICT
     is_ours = tenant.mode in {Mode.A, Mode.B}  # the customer applies what is in Mode C
-    is_changeable = is_ours and tenant.status in CHANGEABLE_STATUS
+    is_changeable = is_ours and tenant.status in CHANGEABLE_STATUS and tenant.saga_id is None
     is_there = is_ours and tenant.status is TenantStatus.READY
     possible = {
         "mode-decision": is_open and actor.has(Role.SOLUTIONS_ARCHITECT),
@@ -114,6 +117,7 @@ def allowed_actions(tenant: Tenant, actor: Actor) -> list[str]:
         "change": is_changeable and actor.has(*CHANGERS),
         "check-drift": is_there and actor.has(*CHECKERS),
         "hold": actor.has(*PLACERS),
+        "remove": tenant.removed_at is None and tenant.saga_id is None and actor.has(*REMOVERS),
     }
     return [action for action, is_possible in possible.items() if is_possible]
 

@@ -60,7 +60,7 @@ def _body(act: Act, saga: Saga, certificate_id: str) -> dict[str, Any]:
     deployment = found[0] if found else None
     steps = uow.saga_steps.find(saga_id=saga.id)
     destroy = [step.run_id for step in steps if step.name == "destroy" and step.run_id]
-    removed, checks = _removed(uow, last_of(uow, destroy[-1])) if destroy else ({}, [])
+    removed, checks = _removed(uow, destroy) if destroy else ({}, [])
     return {
         "certificate": VERSION,
         "id": certificate_id,
@@ -105,19 +105,27 @@ def _by(deployment: Deployment | None, removed: Mapping[str, Any]) -> str:
     return "customer" if is_customers else "nothing_existed"
 
 
-def _removed(uow: UnitOfWork, run_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _removed(
+    uow: UnitOfWork, run_ids: Sequence[str]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return what the destroy deleted, and the checks that nothing of it is left.
 
-    A run that was repeated deleted its part as well: the plans of all of them count.
+    A run that was repeated deleted its part as well: the plans of all that began to apply count.
     """
-    run = uow.runs.need(run_id)
-    chain = [run]
-    while chain[-1].retry_of is not None:
-        chain.append(uow.runs.need(chain[-1].retry_of))
-    plans = [uow.plans.need(each.plan_id) for each in chain if each.plan_id and each.started_at]
+    run = uow.runs.need(last_of(uow, run_ids[-1]))
+    chain = {run.id: run}
+    for run_id in run_ids:
+        chain[run_id] = uow.runs.need(run_id)
+    for each in list(chain.values()):
+        repeated = each.retry_of
+        while repeated is not None:
+            chain[repeated] = uow.runs.need(repeated)
+            repeated = chain[repeated].retry_of
+    applied = [chain[run_id] for run_id in sorted(chain) if chain[run_id].started_at is not None]
+    plans = [uow.plans.need(each.plan_id) for each in applied]
     types = deleted_types([operation for plan in plans for operation in plan.operations])
     evidence = uow.evidence.need(run.evidence_id)
-    approvals = [each.approval_id for each in chain if each.approval_id and each.started_at]
+    approvals = [each.approval_id for each in applied if each.approval_id]
     removed = {
         "run": run.id,
         "plan_digests": sorted({plan.digest for plan in plans}),

@@ -9,7 +9,7 @@ from control_plane.domain.evidence import Evidence
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.mode import Outcome
 from control_plane.domain.owner_status import Holding, hub_status, tenant_status
-from control_plane.domain.run import TERMINAL_RUN, Run
+from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus
 from control_plane.domain.tenant import Tenant, TenantStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import UnitOfWork
@@ -45,8 +45,14 @@ def sync_tenant(act: Act, tenant_id: str, *, run: Run | None = None) -> Tenant:
 
 
 def _wake_saga(act: Act, owner: Tenant | Hub, run: Run | None) -> None:
-    """Let an owner's saga look at a run that has ended; a timer does, so that locks keep order."""
-    if run is not None and run.status in TERMINAL_RUN and owner.saga_id is not None:
+    """Let an owner's saga look at a run that has ended, or repeats one that its step failed with.
+
+    A timer does, so that locks keep their order.
+    """
+    if run is None or owner.saga_id is None:
+        return
+    is_repeat = run.status is RunStatus.REQUESTED and run.retry_of is not None
+    if is_repeat or run.status in TERMINAL_RUN:
         act.uow.timers.set(TimerKind.SAGA_TURN, owner.saga_id, act.now())
 
 

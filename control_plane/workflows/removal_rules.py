@@ -119,13 +119,23 @@ def refuse_at_the_gate(act: Act, deployment: Deployment) -> None:
         else act.uow.hubs.need(deployment.hub_id)
     )
     saga = act.uow.sagas.get(owner.saga_id) if owner.saga_id is not None else None
-    if saga is None or saga.kind is not SagaKind.REMOVAL:
+    if saga is None or saga.kind is not SagaKind.REMOVAL or has_begun(act.uow, saga):
         return
     for error in in_the_way(act, owner, deployment):
         raise error
     missing = export_missing(act.uow, saga)
     if missing is not None:
         raise missing
+
+
+def has_begun(uow: UnitOfWork, saga: Saga) -> bool:
+    """Tell whether a destroy of a removal has begun to apply: then it is only completed.
+
+    What is half gone would be called missing, and what is left over foreign.
+    """
+    steps = uow.saga_steps.find(saga_id=saga.id, name="destroy")
+    runs = uow.runs.find(id=tuple(step.run_id for step in steps if step.run_id)) if steps else []
+    return any(run.started_at is not None for run in runs)
 
 
 def stores_of(saga: Saga) -> tuple[Store, ...]:

@@ -24,6 +24,7 @@ from control_plane.workflows.removal_rules import (
     decision_on,
     deployment_of,
     export_missing,
+    has_begun,
     in_the_way,
     owner_of_saga,
     stores_of,
@@ -124,8 +125,9 @@ def _destroy(act: Act, saga: Saga) -> Run | str:
     skipped = _without_engine(deployment)
     if skipped or deployment is None:
         return skipped or NOTHING
-    for error in in_the_way(act, owner, deployment):
-        raise error
+    if not has_begun(act.uow, saga):
+        for error in in_the_way(act, owner, deployment):
+            raise error
     return request_run(act, deployment, desired=Desired.ABSENT, saga=saga)
 
 

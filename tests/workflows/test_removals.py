@@ -31,7 +31,7 @@ from control_plane.domain.removal_errors import (
     RetentionNotPassed,
     TenantDrifted,
 )
-from control_plane.domain.run import RunKind, RunStatus
+from control_plane.domain.run import BlockedOn, RunKind, RunStatus
 from control_plane.domain.saga import SagaStatus, StepOutcome
 from control_plane.domain.tenant import TenantStatus
 from control_plane.services import changes, drift, removals, runs, sagas
@@ -205,7 +205,7 @@ def test_what_the_customer_applied_is_removed_on_its_word(world: World, is_verif
     from tests.workflows.desk import Desk
 
     desk = Desk(world)
-    desk.hand_over()
+    desk.handed_over()
     saga_id = remove(world, desk.tenant_id)
     saga = saga_of(world, saga_id)
     assert (saga.step, saga.status) == ("customer", S.WAITING)
@@ -487,9 +487,10 @@ def test_a_hub_with_slices_is_not_removed_and_one_without_is(world: World) -> No
     assert error.value.data == {"tenants": [world.tenant(tenant_id).slug]}
     remove_all(world, tenant_id)
     saga_id = remove_hub(world, hub.id)
-    assert world.submit("A", number=2).run_id  # finds no room from now on
+    waits = world.submit("A", number=2).run_id
     world.work()
+    assert world.run(waits).blocked_on is BlockedOn.HUB_UNAVAILABLE  # it takes no slices any more
     for step in ("unprotect", "destroy"):
         approve(world, saga_id, step)
     assert str(world.rows("hub")[hub.id].status) == "deprovisioned"
-    assert [each.status for each in world.rows("run").values()][-1] is not RunStatus.APPLIED
+    assert world.run(waits).blocked_on is BlockedOn.HUB_UNAVAILABLE
