@@ -45,6 +45,11 @@ STATUS: Final[dict[str, int]] = {
     "stale_call": 409,
     "mode_conflict": 409,
     "mode_would_change": 409,
+    "mode_unchanged": 409,
+    "mode_downgrade": 409,
+    "mode_path_missing": 409,
+    "mode_confirmed": 409,
+    "slice_holds_data": 409,
     "run_in_progress": 409,
     "hub_unavailable": 409,
     "no_account": 409,
@@ -80,6 +85,8 @@ STATUS: Final[dict[str, int]] = {
     "receipt_already_registered": 409,
     "audit_unavailable": 503,
     "unavailable": 503,
+    "data_unreadable": 502,
+    "data_differs": 409,
     "setting_invalid": 500,
 }
 # what the protocol refuses before there is a fact: code, title, remedy

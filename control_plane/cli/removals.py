@@ -145,20 +145,20 @@ def hub_certificate(hub_id: str, file: File = None, _as_json: Json = False) -> N
 @saga.command("show")
 def show_saga(saga_id: str, as_json: Json = False) -> None:
     """Show where it stands, step by step."""
-    _show_steps(from_environment().get(f"/v1/sagas/{segment(saga_id)}"), as_json)
+    show_steps(from_environment().get(f"/v1/sagas/{segment(saga_id)}"), as_json)
 
 
 @saga.command("retry")
 def retry_saga(saga_id: str, as_json: Json = False) -> None:
     """Take the step that failed again."""
-    _show_steps(from_environment().post(f"/v1/sagas/{segment(saga_id)}/retry"), as_json)
+    show_steps(from_environment().post(f"/v1/sagas/{segment(saga_id)}/retry"), as_json)
 
 
 @saga.command("withdraw")
 def withdraw_saga(saga_id: str, reason: Reason, as_json: Json = False) -> None:
     """Stop it: its run is canceled, and what was done is taken back."""
     path = f"/v1/sagas/{segment(saga_id)}/withdraw"
-    _show_steps(from_environment().post(path, {"reason": reason}), as_json)
+    show_steps(from_environment().post(path, {"reason": reason}), as_json)
 
 
 def verify_certificate(
@@ -225,7 +225,7 @@ def _remove(
 
 
 def _show(found: Mapping[str, Any], as_json: bool) -> None:
-    _show_steps(found, as_json)
+    show_steps(found, as_json)
     if as_json:
         return
     output.table(found["stores"], as_json=False, fields=STORES, empty="")
@@ -236,7 +236,8 @@ def _show(found: Mapping[str, Any], as_json: bool) -> None:
             output.say(f"{name}  {output.text(found[name])}")
 
 
-def _show_steps(found: Mapping[str, Any], as_json: bool) -> None:
+def show_steps(found: Mapping[str, Any], as_json: bool) -> None:
+    """Print where a saga stands, step by step."""
     output.show(found, as_json=as_json, fields=SAGA)
     if as_json:
         return

@@ -229,14 +229,6 @@ class ModeConfirmed(DomainError):
     remedy = "Upgrade the tenant with its data: `tenantctl tenant mode KEY --change B --upgrade`."
 
 
-class SagaOpen(DomainError):
-    """Something that takes several steps is under way for the tenant; `saga` names it."""
-
-    code = "saga_open"
-    title = "Another change of this tenant is under way"
-    remedy = "Wait until it ends, or withdraw it."
-
-
 class SliceHoldsData(DomainError):
     """The slice that is to be replaced is not empty."""
 

@@ -111,7 +111,7 @@ def _resolved(
         newest = _locked_newest(act.uow, newest)
         deployment = act.uow.deployments.need(deployment.id, lock=True)
         tenant = act.uow.tenants.need(tenant.id, lock=True)
-    require_no_saga(tenant)
+    require_no_saga(act, tenant)
     deployment = _require_changeable(tenant, deployment, newest)
     after, changed = _changed(tenant, facts)
     decision = _same_mode(tenant, after, act.core.rules.mode)

@@ -9,13 +9,11 @@ from typing import Any, Final
 from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Deployment, DeploymentKind, Position
 from control_plane.domain.errors import (
-    Conflict,
     IllegalTransition,
     InvalidInput,
     ModeWouldChange,
     OnHold,
     RunInProgress,
-    SagaOpen,
 )
 from control_plane.domain.mode import Mode, ModeDecision
 from control_plane.domain.mode_change import (
@@ -40,6 +38,7 @@ from control_plane.services.tenants import MODE_DECIDERS, deployment_of, get_ten
 from control_plane.workflows.core import Act
 from control_plane.workflows.ending import CANCELABLE_BEFORE_APPLY, cancel
 from control_plane.workflows.recording import record, refused_as
+from control_plane.workflows.removal_rules import in_progress
 from control_plane.workflows.sagas import start_saga
 
 KINDS_OF_CHANGE: Final = (SagaKind.MODE_UPGRADE, SagaKind.MODE_REPLACEMENT)
@@ -98,6 +97,19 @@ class Moved:
     of_size: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """A change of mode with its steps, and how much was copied."""
+
+    progress: SagaProgress
+    moved: Sequence[Moved]
+
+    def result(self, step: str) -> Mapping[str, Any]:
+        """Return what a step said of what it did; empty before it ended."""
+        attempt = self.progress.attempts.get(step)
+        return attempt.result if attempt is not None else {}
+
+
 def may_change_mode(act: Act, key: str) -> Tenant:
     """Return a tenant whose mode the caller may change. Raises ``NotFound``, ``NotAllowed``."""
     tenant = get_tenant(act, key)
@@ -116,10 +128,9 @@ def dry_run_mode(act: Act, key: str, wish: Wish) -> ModeChange:
 def change_mode(act: Act, key: str, wish: Wish) -> ModeChange:
     """Confirm the mode of a tenant, or start what raises it.
 
-    Raises ``InvalidInput``, ``ModeUnchanged``, ``ModeDowngrade``, ``ModePathMissing``,
-    ``ModeConfirmed``, ``ModeConflict``, ``SagaOpen``, ``RunInProgress``, ``OnHold`` while a hold
-    stands, and ``IllegalTransition`` for a tenant whose mode is not decided or that is not ready
-    to be upgraded.
+    Raises what ``resolve_raise`` raises, ``InvalidInput``, ``SagaInProgress``, ``RunInProgress``,
+    ``OnHold`` while a hold stands, and ``IllegalTransition`` for a tenant whose mode is not decided
+    or that is not ready to be upgraded.
     """
     tenant = may_change_mode(act, key)
     with refused_as(
@@ -189,13 +200,10 @@ def would_change(tenant: Tenant, decision: ModeDecision) -> ModeWouldChange:
     )  # fmt: skip
 
 
-def require_no_saga(tenant: Tenant) -> None:
-    """Refuse what would meet a saga of the tenant half way. Raises ``SagaOpen``."""
+def require_no_saga(act: Act, tenant: Tenant) -> None:
+    """Refuse what would meet a saga of the tenant half way. Raises ``SagaInProgress``."""
     if tenant.saga_id is not None:
-        raise SagaOpen(
-            f"{tenant.saga_id} of this tenant is under way; nothing else is changed meanwhile",
-            saga=tenant.saga_id,
-        )
+        raise in_progress(act.uow, tenant.saga_id)
 
 
 def _require_wish(wish: Wish) -> None:
@@ -209,7 +217,7 @@ def _require_wish(wish: Wish) -> None:
 
 def _require_possible(act: Act, tenant: Tenant, resolved: Resolved) -> None:
     """Refuse what stands in the way now; the steps ask again where it matters."""
-    require_no_saga(tenant)
+    require_no_saga(act, tenant)
     if tenant.hold:
         raise OnHold("a hold stands: no change of mode begins")
     if resolved.decision.region != tenant.region:
@@ -271,26 +279,26 @@ def _started(act: Act, change: ModeChange, resolved: Resolved, wish: Wish) -> Mo
         },
         "decision": resolved.decision.to_document(),
     }
-    try:
-        saga = start_saga(act, tenant, _SAGA_OF[change.way], reason=wish.reason.strip(), data=data)
-    except Conflict as error:
-        raise SagaOpen("another change of this tenant is under way") from error
+    kind = _SAGA_OF[change.way]
+    saga = start_saga(act, tenant, kind, reason=wish.reason.strip(), data=data)
     return replace(change, tenant=act.uow.tenants.need(tenant.id), saga_id=saga.id)
 
 
 def _beside(act: Act, tenant: Tenant, source: Deployment, mode: str) -> Deployment:
-    """Return the deployment of the new mode: a new one, or the one that was given up before.
+    """Return the deployment of the new mode: a new one, or one that was never built.
 
     It is ``former`` until a step takes it up, so that what is withdrawn before leaves nothing open.
+    One that was taken down is removed for good, and so is the name of its stack.
     """
-    given_up = act.uow.deployments.find(
-        tenant_id=tenant.id, environment=source.environment, kind=DeploymentKind.DEDICATED,
-        position=Position.FORMER,
-    )  # fmt: skip
-    if given_up:
-        return given_up[-1]
+    earlier = act.uow.deployments.find(
+        tenant_id=tenant.id, environment=source.environment, kind=DeploymentKind.DEDICATED
+    )
+    unused = [each for each in earlier if each.removed_at is None]
+    if unused:
+        return unused[-1]
     start = first_start(act, tenant, Mode(mode), source.environment)
-    target = replace(start.deployment, position=Position.FORMER)
+    stack = f"{start.deployment.stack}{len(earlier) + 1}" if earlier else start.deployment.stack
+    target = replace(start.deployment, stack=stack, position=Position.FORMER)
     act.uow.deployments.add(target)
     return target
 
@@ -321,7 +329,7 @@ def newest_change(uow: UnitOfWork, tenant: Tenant) -> Saga | None:
     return found[-1] if found else None
 
 
-def show_change(act: Act, key: str) -> tuple[SagaProgress, list[Moved]]:
+def show_change(act: Act, key: str) -> Progress:
     """Return the newest change of mode of a tenant, and how much was copied.
 
     Raises ``NotFound`` when there is none.
@@ -329,7 +337,7 @@ def show_change(act: Act, key: str) -> tuple[SagaProgress, list[Moved]]:
     tenant = get_tenant(act, key)
     saga = newest_change(act.uow, tenant)
     progress = progress_of(act.uow, saga)
-    return progress, _moved(act.uow, progress.saga)
+    return Progress(progress=progress, moved=_moved(act.uow, progress.saga))
 
 
 def _moved(uow: UnitOfWork, saga: Saga) -> list[Moved]:

@@ -94,9 +94,7 @@ def deployments_of(act: Act, key: str) -> list[Deployment]:
 
 def deployment_of(uow: UnitOfWork, tenant: Tenant) -> Deployment | None:
     """Return the deployment that a tenant has now, None before it has one."""
-    found = uow.deployments.find(
-        tenant_id=tenant.id, removed_at=None, position=Position.CURRENT
-    )
+    found = uow.deployments.find(tenant_id=tenant.id, removed_at=None, position=Position.CURRENT)
     if len(found) > 1:
         raise LookupError(f"{tenant.id} has several deployments")  # one for each environment
     return found[0] if found else None

@@ -23,11 +23,8 @@ def close(act: Act, saga: Saga, _: SagaStep) -> Outcome:
     found = deployment_of(act.uow, owner)
     retired = None
     if found is not None:
-        deployment = act.uow.deployments.need(found.id, lock=True)
-        act.uow.deployments.save(deployment.changed(act.now(), removed_at=act.now()))
-        act.uow.timers.cancel(TimerKind.DRIFT_LOOK, deployment.id)
-        retired = _leave_place(act, saga, deployment)
-        _revoke_links(act, deployment)
+        retired = let_go(act, saga, found.id)
+        _revoke_links(act, found)
     now = act.now()
     if isinstance(owner, Tenant):
         tenant = act.uow.tenants.need(owner.id, lock=True)
@@ -49,6 +46,14 @@ def close(act: Act, saga: Saga, _: SagaStep) -> Outcome:
     )  # fmt: skip
     data = {"removed_at": now.isoformat(), "account": retired}
     return Ended(result={"remaining": left, "account_retired": retired}, data=data)
+
+
+def let_go(act: Act, saga: Saga, deployment_id: str) -> str | None:
+    """Let a deployment that has nothing left be removed; returns the account that is retired."""
+    deployment = act.uow.deployments.need(deployment_id, lock=True)
+    act.uow.deployments.save(deployment.changed(act.now(), removed_at=act.now()))
+    act.uow.timers.cancel(TimerKind.DRIFT_LOOK, deployment.id)
+    return _leave_place(act, saga, deployment)
 
 
 def _leave_place(act: Act, saga: Saga, deployment: Deployment) -> str | None:

@@ -15,6 +15,7 @@ from control_plane.domain.saga import Saga, SagaStep
 from control_plane.domain.spellings import instant
 from control_plane.domain.tenant import Tenant
 from control_plane.ports.rows import UnitOfWork
+from control_plane.workflows.closing import let_go
 from control_plane.workflows.core import Act
 from control_plane.workflows.ending import cancel
 from control_plane.workflows.holding import CHECKED_AGAIN, clocks_stand_still
@@ -113,8 +114,12 @@ def _take_down(act: Act, saga: Saga, step: SagaStep) -> Outcome:
             run = cancel(act, run, target)
         if run.status not in TERMINAL_RUN:
             return Waits(says=f"{run.id} to end; it is {run.status}", run_id=run.id)
-    if run is None or not _ever_applied(act.uow, target) or _is_gone(run):
+    if run is None or not _ever_applied(act.uow, target):
         return _given_up(act, target)
+    if _is_gone(run):
+        ended = _given_up(act, target)
+        retired = let_go(act, saga, target.id)
+        return replace(ended, result={**ended.result, "account_retired": retired})
     if step.run_id is None:
         return _wait(_unprotected(act, saga, target))
     run = act.uow.runs.need(last_of(act.uow, step.run_id), lock=True)
@@ -127,7 +132,7 @@ def _is_gone(run: Run) -> bool:
     return run.kind is RunKind.DESTROY and run.status in _DONE
 
 
-def _given_up(act: Act, target: Deployment) -> Outcome:
+def _given_up(act: Act, target: Deployment) -> Ended:
     target = act.uow.deployments.need(target.id, lock=True)
     act.uow.deployments.save(
         target.changed(act.now(), position=Position.FORMER, inherited={}, unprotected=())
@@ -268,6 +273,7 @@ def _destroy_source(act: Act, saga: Saga) -> Run | str:
 def _close(act: Act, saga: Saga, step: SagaStep) -> Outcome:
     del step
     act.uow.transfers.forget_all(saga.id)
+    let_go(act, saga, source_of(act.uow, saga).id)
     return Ended()
 
 

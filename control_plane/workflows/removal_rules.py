@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from control_plane.domain.deployment import Deployment, DeploymentKind
+from control_plane.domain.deployment import Deployment, DeploymentKind, Position
 from control_plane.domain.engine import Store
 from control_plane.domain.errors import DomainError, RunInProgress
 from control_plane.domain.finding import OF_DRIFT, Finding
@@ -40,7 +40,7 @@ def deployment_of(uow: UnitOfWork, owner: Owner) -> Deployment | None:
     """Return what an owner has; None for a tenant that has nothing yet."""
     if isinstance(owner, Hub):
         return uow.deployments.find(hub_id=owner.id, kind=DeploymentKind.HUB)[0]
-    found = uow.deployments.find(tenant_id=owner.id, removed_at=None)
+    found = uow.deployments.find(tenant_id=owner.id, removed_at=None, position=Position.CURRENT)
     return found[-1] if found else None
 
 

@@ -20,10 +20,10 @@ from control_plane.domain.errors import (
     NotAllowed,
     OnHold,
     RunInProgress,
-    SagaOpen,
 )
 from control_plane.domain.hold import HoldKind
 from control_plane.domain.mode import Mode
+from control_plane.domain.removal_errors import SagaInProgress
 from control_plane.domain.run import RunStatus
 from control_plane.domain.saga import SagaStatus
 from control_plane.domain.tenant import TenantStatus
@@ -187,14 +187,14 @@ def test_under_a_hold_no_change_of_mode_begins(raised: Raised) -> None:
 
 def test_a_second_change_of_mode_waits_for_the_first(raised: Raised) -> None:
     raised.ask()
-    refused(raised, SagaOpen)
+    refused(raised, SagaInProgress)
     follow(raised.world)
-    refused(raised, SagaOpen, upgrade=False)
+    refused(raised, SagaInProgress, upgrade=False)
 
 
 def test_facts_are_not_changed_while_the_mode_is(raised: Raised) -> None:
     raised.ask()
-    with pytest.raises(SagaOpen):
+    with pytest.raises(SagaInProgress):
         perform(
             raised.world.core, AUTOMATION, changes.request_change, raised.tenant_id,
             facts={"seats": 120}, reason="it grows",

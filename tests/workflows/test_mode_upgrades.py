@@ -120,7 +120,8 @@ def test_withdrawn_before_the_switch_everything_is_as_before(raised: Raised, ste
     after = raised.tenant()
     assert (after.mode, after.status, after.facts) == (before.mode, before.status, before.facts)
     assert after.saga_id is None
-    target = raised.at(Position.FORMER)
+    (target,) = [d.id for d in raised.deployments() if d.id != raised.source]
+    assert raised.at(Position.FORMER) == target
     assert raised.world.data.contents(target) == {}
     stack = next(d.stack for d in raised.deployments() if d.id == target)
     left = raised.world.engine.stacks.get(stack)
@@ -238,8 +239,11 @@ def test_an_upgrade_that_was_withdrawn_can_be_asked_for_again(raised: Raised) ->
     first = raised.at(Position.FORMER)
     raised.ask()
     assert raised.go().status is SagaStatus.DONE
-    assert raised.at(Position.CURRENT) == first  # its stack has one name
-    assert raised.world.data.contents(first) == FILLED
+    second = raised.at(Position.CURRENT)
+    assert second != first  # what was taken down is removed for good
+    stacks = {d.id: d.stack for d in raised.deployments()}
+    assert stacks[second] == f"{stacks[first]}2"
+    assert raised.world.data.contents(second) == FILLED
 
 
 def test_a_difference_stops_it_before_the_switch(raised: Raised) -> None:
