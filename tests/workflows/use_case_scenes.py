@@ -22,6 +22,7 @@ from control_plane.services import (
     handovers,
     holds,
     hubs,
+    mode_changes,
     operating_stacks,
     provisioning,
     receipts,
@@ -310,6 +311,18 @@ def decide_mode(who: Caller, **changed: Any) -> Prepare:
             changed_facts=changed or None,
             reason="agreed",
         )
+
+    return prepare
+
+
+def mode(who: Caller = ARCHITECT, **wish: Any) -> Prepare:
+    """Confirm or raise the mode of a tenant whose slice waits for a Hub."""
+
+    def prepare(scene: Scene) -> Act:
+        tenant = scene.submit("A").tenant
+        scene.work()
+        given = mode_changes.Wish(**{"reason": "agreed", **wish})
+        return lambda: perform(scene.core, who, mode_changes.change_mode, tenant.id, given)
 
     return prepare
 

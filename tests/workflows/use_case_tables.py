@@ -17,6 +17,8 @@ from control_plane.domain.errors import (
     LinkExpired,
     MachineMayNotDecide,
     ModeConflict,
+    ModePathMissing,
+    ModeUnchanged,
     ModeWouldChange,
     NeedsAnotherPerson,
     NotAllowed,
@@ -26,6 +28,7 @@ from control_plane.domain.errors import (
     ReceiptMismatch,
     UnknownRegion,
 )
+from control_plane.domain.mode import Mode
 from control_plane.services import (
     accounts,
     approvals,
@@ -36,6 +39,7 @@ from control_plane.services import (
     handovers,
     holds,
     hubs,
+    mode_changes,
     modes,
     operating_stacks,
     permission,
@@ -65,6 +69,7 @@ from tests.workflows.use_case_scenes import (
     hold,
     hold_hub,
     hub,
+    mode,
     on_bundle,
     opened_stack,
     read_log,
@@ -147,6 +152,16 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         ),
         Case(prepare=edit("accepted", -1), error=PreconditionFailed,
              events=("bundle.refused:denied",)),
+    ),
+    "mode_changes.change_mode": (
+        Case(prepare=mode(), events=("mode.confirmed:completed", "mode.resolved:completed")),
+        Case(prepare=mode(to=Mode.B, amendment="AM-7"),
+             events=("run.canceled:completed", "tenant.status_changed:completed",
+                     "mode.change_requested:completed", "saga.started:completed")),
+        Case(prepare=mode(to=Mode.A), error=ModeUnchanged, events=("mode.refused:denied",)),
+        Case(prepare=mode(to=Mode.C), error=ModePathMissing, events=("mode.refused:denied",)),
+        Case(prepare=mode(to=Mode.B), error=InvalidInput, events=("mode.refused:denied",)),
+        Case(prepare=mode(OPS), error=NotAllowed, events=DENIED_ROLE),
     ),
     "changes.request_change": (
         Case(
@@ -363,6 +378,8 @@ PARTS = {
     "auditing.report_reads",
     "bundles.taken_up",
     "idempotency.once",
+    "mode_changes.require_no_saga",
+    "mode_changes.would_change",
     "modes.record_decision",
     "modes.resolved_of",
     "performing.admitted",
@@ -400,6 +417,20 @@ READING: dict[str, Read] = {
     ),
     "changes.dry_run_change": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, changes.dry_run_change, tenant, {"seats": 2000}
+    ),
+    "mode_changes.may_change_mode": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, mode_changes.may_change_mode, tenant
+    ),
+    "mode_changes.dry_run_mode": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, mode_changes.dry_run_mode, tenant, mode_changes.Wish(reason="x")
+    ),
+    "mode_changes.newest_change": lambda s, tenant, *_: perform(
+        s.core,
+        EVERYBODY,
+        lambda act: mode_changes.newest_change(act.uow, act.uow.tenants.need(tenant)),
+    ),
+    "mode_changes.show_change": lambda s, tenant, *_: _missing(
+        lambda: perform(s.core, EVERYBODY, mode_changes.show_change, tenant)
     ),
     "drift.may_check": lambda s, tenant, *_: perform(s.core, EVERYBODY, drift.may_check, tenant),
     "drift.list_findings": lambda s, tenant, *_: perform(

@@ -206,6 +206,7 @@ class Scene:
             "provisioning-requests": request_body("A", number),
             "mode-resolutions": {"subscription": "enterprise"},
             "mode-decision": {"facts": None, "reason": "talked to them"},
+            "mode": {"confirm": True, "reason": "agreed at the kickoff"},
             "changes": {"facts": {"seats": 2000}, "reason": "the contract was amended"},
             "holds": {"kind": "safety", "reason": "something is wrong"},
             "release": {"reason": "it is right again"},

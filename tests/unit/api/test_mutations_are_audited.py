@@ -15,6 +15,7 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/provisioning-requests"): Role.AUTOMATION,
     ("POST", "/v1/tenants/{key}/mode-decision"): ARCHITECT,
     ("POST", "/v1/tenants/{key}/changes"): Role.AUTOMATION,
+    ("POST", "/v1/tenants/{key}/mode"): ARCHITECT,
     ("POST", "/v1/tenants/{key}/holds"): OPS,
     ("POST", "/v1/hubs/{hub_id}/holds"): OPS,
     ("POST", "/v1/holds/{hold_id}/release"): OPS,

@@ -35,6 +35,8 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("GET", "/v1/tenants/{key}/outputs"): TENANT_READERS,
     ("POST", "/v1/tenants/{key}/mode-decision"): {ARCHITECT},
     ("POST", "/v1/tenants/{key}/changes"): {AUTOMATION, ADMIN},
+    ("POST", "/v1/tenants/{key}/mode"): {ARCHITECT, ADMIN},
+    ("GET", "/v1/tenants/{key}/mode"): TENANT_READERS,
     ("POST", "/v1/tenants/{key}/holds"): {OPS, ADMIN},
     ("GET", "/v1/tenants/{key}/holds"): TENANT_READERS,
     ("POST", "/v1/hubs/{hub_id}/holds"): {OPS, ADMIN},
