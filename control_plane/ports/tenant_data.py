@@ -30,8 +30,8 @@ class TenantData(Protocol):
     def copy(self, source: Place, target: Place, things: Sequence[Thing]) -> list[Copied]:
         """Copy things of one kind, and read what was written.
 
-        What has arrived before, whoever recorded it, is not written a second time. A thing that is
-        gone meanwhile is left out. Raises ``DataDiffers`` for one that cannot be read as it was
+        What has arrived before, recorded or not, is not written a second time. A thing that is gone
+        meanwhile is left out. Raises ``DataDiffers`` for one that cannot be read as it was
         written.
         """
 

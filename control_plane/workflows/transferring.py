@@ -1,6 +1,6 @@
 """Copying a tenant's data from its slice to its dedicated Hub, in parts that are kept as they end.
 
-The rows of what was copied say where to go on. A copy that died is repeated from the last part that
+The rows of what was copied say where to resume. A copy that died is repeated from the last part that
 was kept; what of the part after it has arrived is found there and not written again.
 """
 

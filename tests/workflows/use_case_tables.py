@@ -379,7 +379,6 @@ PARTS = {
     "bundles.taken_up",
     "idempotency.once",
     "mode_changes.require_no_saga",
-    "mode_changes.would_change",
     "modes.record_decision",
     "modes.resolved_of",
     "performing.admitted",
@@ -423,11 +422,6 @@ READING: dict[str, Read] = {
     ),
     "mode_changes.dry_run_mode": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, mode_changes.dry_run_mode, tenant, mode_changes.Wish(reason="x")
-    ),
-    "mode_changes.newest_change": lambda s, tenant, *_: perform(
-        s.core,
-        EVERYBODY,
-        lambda act: mode_changes.newest_change(act.uow, act.uow.tenants.need(tenant)),
     ),
     "mode_changes.show_change": lambda s, tenant, *_: _missing(
         lambda: perform(s.core, EVERYBODY, mode_changes.show_change, tenant)

@@ -16,7 +16,7 @@ _OF_THE_APPLICATION: Final = "app"  # beside it lie those that the programs of t
 
 
 def keyed(key: bytes, *parts: str | bytes) -> str:
-    """Return a digest that says nothing to who does not have the key."""
+    """Return a digest that says nothing without the key."""
     found = hmac.new(key, digestmod=hashlib.sha256)
     for part in parts:
         content = part.encode() if isinstance(part, str) else part
