@@ -289,8 +289,8 @@ UPGRADE: Final[Mapping[str, Handler]] = {
     "switch": Handler(do=InRows(_switch)),
     "keep": Handler(do=InRows(_keep)),
     "unprotect": Handler(do=run_step(_unprotect_source)),
-    "destroy": Handler(do=run_step(_destroy_source)),
     "empty": Handler(do=Outside(remove_settings)),
+    "destroy": Handler(do=run_step(_destroy_source)),
     "close": Handler(do=InRows(_close)),
 }
 REPLACEMENT: Final[Mapping[str, Handler]] = {
@@ -298,7 +298,7 @@ REPLACEMENT: Final[Mapping[str, Handler]] = {
     "check": Handler(do=Outside(require_empty)),
     "switch": Handler(do=InRows(_replace)),
     "unprotect": Handler(do=run_step(_unprotect_source)),
-    "destroy": Handler(do=run_step(_destroy_source)),
     "empty": Handler(do=Outside(remove_settings)),
+    "destroy": Handler(do=run_step(_destroy_source)),
     "close": Handler(do=InRows(_close)),
 }

@@ -1,7 +1,7 @@
 """Copying a tenant's data from its slice to its dedicated Hub, in parts that are kept as they end.
 
-The rows of what was copied say where to resume. A copy that died is repeated from the last part that
-was kept; what of the part after it has arrived is found there and not written again.
+The rows of what was copied say where to resume. A copy that died is repeated from the last part
+that was kept; what of the part after it has arrived is found there and not written again.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from control_plane.domain.transfer import (
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.calling import patiently
 from control_plane.workflows.core import Core
+from control_plane.workflows.holding import CHECKED_AGAIN
 from control_plane.workflows.placing import account_of
-from control_plane.workflows.saga_steps import Ended, Outcome
+from control_plane.workflows.saga_steps import Ended, Outcome, Waits
 
 _AT_ONCE: Final = 100
 
@@ -196,9 +197,14 @@ def remove_copies(core: Core, saga: Saga, step: SagaStep) -> Outcome:
 
 
 def remove_settings(core: Core, saga: Saga, step: SagaStep) -> Outcome:
-    """Remove the settings of the application from a slice that was destroyed."""
+    """Remove the settings of the application from a slice that is about to be destroyed.
+
+    The dedicated Hub has them. While a hold stands nothing is removed.
+    """
     del step
     with core.act() as act:
+        if act.uow.tenants.need(str(saga.tenant_id)).hold:
+            return Waits(says="the release of a hold", until=act.now() + CHECKED_AGAIN)
         deployment = source_of(act.uow, saga)
         place = place_of_slice(act.uow, deployment) if deployment.outputs else None
     if place is None:

@@ -15,15 +15,15 @@ _RETIRE: Final = (
         is_final=True,
     ),
     Step(
-        name="destroy",
-        does=Does.RUN,
-        says="Destroys the slice, after two people have approved the plan.",
+        name="empty",
+        does=Does.WORK,
+        says="Removes the settings of the application, which are in no stack.",
         is_final=True,
     ),
     Step(
-        name="empty",
-        does=Does.WORK,
-        says="Removes the settings of the application, which are not of the slice's stack.",
+        name="destroy",
+        does=Does.RUN,
+        says="Destroys the slice, after two people have approved the plan.",
         is_final=True,
     ),
     Step(
