@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from control_plane.domain.deployment import Position
 from control_plane.domain.saga import SagaStatus
 from control_plane.domain.tenant import TenantStatus
 from tests.contracts.engine_bench import pulumi_engine
+from tests.scripted_faults import ProcessDied
 from tests.stacks.cloud_process import CloudProcess
 from tests.storage import Storage
 from tests.workflows.raised import Raised
@@ -97,6 +99,9 @@ def test_a_tenant_is_moved_with_all_that_it_has_and_its_slice_is_destroyed(
     before = raised.contents(slice_, prefix, leading, slice_["parameter_path"])
     assert len(before) == OBJECTS + ITEMS + 3
     raised.ask()
+    with a_worker_that_dies_after_a_copy(raised), pytest.raises(ProcessDied):
+        raised.go(until="keep")
+    raised.world.clock.advance(minutes=1)  # the watch of its turn finds that nobody has it
     saga = raised.go(until="keep")
     assert saga.step == "keep", saga.error
     out = raised.outputs(Position.CURRENT)
@@ -112,48 +117,68 @@ def test_a_tenant_is_moved_with_all_that_it_has_and_its_slice_is_destroyed(
     assert "frozen" in iam.list_role_policies(RoleName=role)["PolicyNames"]
     versions = raised.cloud.client("s3").list_object_versions(Bucket=out["data_bucket"])
     assert len(versions["Versions"]) == OBJECTS  # none was written twice
+    saga = raised.go()
+    assert saga.status is SagaStatus.DONE, saga.error
+    left = raised.cloud.client("s3").list_object_versions(
+        Bucket=slice_["data_bucket"], Prefix=prefix
+    )
+    assert not left.get("Versions")
+    assert role not in [each["RoleName"] for each in iam.list_roles()["Roles"]]
+    assert raised.contents(out, prefix, leading, path) == before
 
 
-@pytest.fixture
-def withdrawn(raised: InCloud) -> InCloud:
-    """An upgrade that was withdrawn when everything was copied, frozen and compared."""
-    return raised
+@contextmanager
+def a_worker_that_dies_after_a_copy(raised: InCloud) -> Iterator[None]:
+    """Let the worker die when the objects are copied, and before that is recorded."""
+    core = raised.world.core
+
+    class Dying(AwsTenantData):
+        """Stores after whose first copy the process is gone."""
+
+        def copy(self, source: Any, target: Any, things: Any) -> Any:
+            super().copy(source, target, things)
+            raise ProcessDied
+
+    dying = Dying(endpoint=raised.cloud.endpoint, secrets=core.secrets)
+    raised.world.core = replace(core, data=dying)
+    yield
+    raised.world.core = core
 
 
 def test_withdrawn_under_the_freeze_the_application_writes_again_and_nothing_is_left(
-    withdrawn: InCloud,
+    raised: InCloud,
 ) -> None:
-    slice_ = withdrawn.outputs(Position.CURRENT)
+    slice_ = raised.outputs(Position.CURRENT)
     where = slice_["data_prefix"], slice_["leading_key"], slice_["parameter_path"]
-    before = withdrawn.contents(slice_, *where)
-    withdrawn.ask()
-    data = withdrawn.world.core.data
+    before = raised.contents(slice_, *where)
+    raised.ask()
+    data = raised.world.core.data
 
     class Refusing(AwsTenantData):
         """Stores that fail while both places are compared."""
 
         def things(self, place: Any, kind: Any) -> Any:
-            if withdrawn.saga().step == "compare":
+            if raised.saga().step == "compare":
                 raise RuntimeError("the process is broken")
             return super().things(place, kind)
 
-    withdrawn.world.core = replace(
-        withdrawn.world.core,
-        data=Refusing(endpoint=withdrawn.cloud.endpoint, secrets=withdrawn.world.core.secrets),
+    raised.world.core = replace(
+        raised.world.core,
+        data=Refusing(endpoint=raised.cloud.endpoint, secrets=raised.world.core.secrets),
     )
     with pytest.raises(RuntimeError):
-        withdrawn.go()
-    withdrawn.world.core = replace(withdrawn.world.core, data=data)
+        raised.go()
+    raised.world.core = replace(raised.world.core, data=data)
     role = slice_["app_role_arn"].rpartition("/")[2]
-    iam = withdrawn.cloud.client("iam")
+    iam = raised.cloud.client("iam")
     assert "frozen" in iam.list_role_policies(RoleName=role)["PolicyNames"]
-    withdrawn.withdraw()
-    withdrawn.world.clock.advance(minutes=1)
-    saga = withdrawn.go()
+    raised.withdraw()
+    raised.world.clock.advance(minutes=1)
+    saga = raised.go()
     assert saga.status is SagaStatus.UNDONE, saga.error
     assert iam.list_role_policies(RoleName=role)["PolicyNames"] == ["hub"]
-    assert withdrawn.contents(slice_, *where) == before
-    assert withdrawn.tenant().mode == "A"
-    target = withdrawn.outputs(Position.FORMER)
-    buckets = [b["Name"] for b in withdrawn.cloud.client("s3").list_buckets()["Buckets"]]
+    assert raised.contents(slice_, *where) == before
+    assert raised.tenant().mode == "A"
+    target = raised.outputs(Position.FORMER)
+    buckets = [b["Name"] for b in raised.cloud.client("s3").list_buckets()["Buckets"]]
     assert target.get("data_bucket") not in buckets
