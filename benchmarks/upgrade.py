@@ -25,7 +25,7 @@ def measure(site: Site) -> list[Figure]:
     site.hub()
     architect = site.api("sam", Role.SOLUTIONS_ARCHITECT)
     made = site.automation.post("/v1/provisioning-requests", request_body("upgraded"))
-    tenant = f"/v1/tenants/{made['tenant_id']}"
+    tenant = f"/v1/tenants/{made['tenant']['id']}"
     while site.ops.get(tenant)["status"] != "ready":
         time.sleep(_POLL_SECONDS)
     (slice_,) = site.ops.get(f"{tenant}/outputs")["items"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from control_plane.adapters.tenant_data import items, objects, settings
 from control_plane.adapters.tenant_data.clients import Clients, clients_of, translated
@@ -10,7 +12,8 @@ from control_plane.domain.transfer import Copied, Kind, Place, Thing
 from control_plane.ports.stores import SecretStore
 from control_plane.ports.tenant_data import LeftBehind
 
-_STORES = {
+_CLIENTS_LIVE_SECONDS: Final = 900.0
+_STORES: Final = {
     Kind.OBJECT: "the bucket",
     Kind.ITEM: "the table",
     Kind.SECRET: "Secrets Manager",
@@ -24,9 +27,17 @@ class AwsTenantData:
     def __init__(self, *, endpoint: str | None, secrets: SecretStore) -> None:
         self._endpoint = endpoint
         self._secrets = secrets
+        self._made: dict[tuple[str, ...], tuple[float, Clients]] = {}
 
     def _clients(self, place: Place) -> Clients:
-        return clients_of(place, self._endpoint)
+        """Return the clients of a place; they take a while to make, and their credentials end."""
+        role = (place.role_arn or "", place.external_id or "")
+        key, now = (place.region, place.account_id, *role), time.monotonic()
+        made_at, clients = self._made.get(key, (0.0, None))
+        if clients is None or now - made_at > _CLIENTS_LIVE_SECONDS:
+            clients = clients_of(place, self._endpoint)
+            self._made[key] = (now, clients)
+        return clients
 
     def things(self, place: Place, kind: Kind) -> Iterator[Thing]:
         """Return what a place holds of a kind."""
