@@ -163,6 +163,11 @@ def _operation(request: Request) -> Callable[[Call], Result]:
         from stacks.engine.resolving import resolve  # noqa: PLC0415
 
         return resolve
+    if request.operation is Operation.CONTENTS:
+        _check_spec(request)
+        from stacks.engine.contents import contents  # noqa: PLC0415
+
+        return contents
     if request.operation is Operation.CLEAN_UP:
         from stacks.engine.cleaning import clean_up  # noqa: PLC0415
 

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, Literal
 
-from stacks.contract import Applied, Code, Look, Planned, PlannedParts, Result
+from stacks.contract import (
+    Applied,
+    Code,
+    Look,
+    Planned,
+    PlannedOperation,
+    PlannedParts,
+    PlannedResource,
+    Result,
+)
 from stacks.engine import plan as plans
 from stacks.engine.backend import HOLDER, State
 from stacks.engine.call import Call, Done
-from stacks.engine.failures import CallFailed, locked_failure, name_of, plan_violated
+from stacks.engine.failures import (
+    CallFailed,
+    locked_failure,
+    name_of,
+    plan_violated,
+    protected_failure,
+)
 from stacks.engine.sdk import VERSION, ProgramRun
 from stacks.engine.session import Session
-from stacks.engine.sources import program_digest, versions
-from stacks.engine.state import outputs_of, pending_of
+from stacks.engine.sources import program_digest, program_digest_of_nothing, versions
+from stacks.engine.state import guarded, outputs_of, pending_of
 from stacks.engine.values import digest
 from stacks.engine.verifying import verify
 
@@ -56,6 +71,8 @@ def up(call: Call) -> Result:
         answer = _gate(call, planned, session) if call.request.gate else "proceed"
         if answer == "proceed":
             done = _apply(call, session, done.run)
+            if call.removes:
+                _erase(call, planned, done)
     if answer == "stop":
         return _result(call, "stopped", planned, state_digest=planned.parts.state)
     if answer == "look":
@@ -81,9 +98,12 @@ def up(call: Call) -> Result:
 
 
 def look(call: Call) -> Result:
-    """Verify what exists and change nothing. Raises ``CallFailed`` when there is no stack."""
+    """Verify what exists and change nothing. Raises ``CallFailed`` when there is no stack.
+
+    Where nothing is to exist, a stack that does not is as it should be.
+    """
     state = call.state()
-    if state is None:
+    if state is None and not call.removes:
         raise CallFailed(
             Code.BACKEND, "The stack does not exist in the backend, so it cannot be verified."
         )
@@ -153,6 +173,8 @@ def _prepared(call: Call) -> State | None:
     call.keeping()
     state = call.state()
     _refuse_unfit(call, state)
+    if call.removes and (kept := guarded(state)):
+        raise protected_failure(kept)
     call.warm_provider(state)
     call.start_host()
     return state
@@ -190,14 +212,17 @@ def _planned(call: Call, seen: plans.Preview) -> Planned:
     """Return what a preview would do."""
     request = call.request
     hide = call.hider.hide
-    operations = plans.operations_of(seen)
-    resources = plans.resources_of(seen)
+    operations, resources = plans.operations_of(seen), plans.resources_of(seen)
+    if call.removes:
+        operations, resources = _with_erasures(call, operations, resources)
     outputs = plans.output_changes(seen, call.sealer.decrypt)
     known_versions = versions(VERSION, request.cloud.provider)
     parts = PlannedParts(
         operations=plans.operations_digest(operations, resources, outputs, seen.run, hide),
         state=call.digest_of(seen.state),
-        program=program_digest(str(request.program)),
+        program=(program_digest_of_nothing if call.removes else program_digest)(
+            str(request.program)
+        ),
         versions=digest(known_versions),
     )
     return Planned(
@@ -210,11 +235,22 @@ def _planned(call: Call, seen: plans.Preview) -> Planned:
     )
 
 
+def _with_erasures(
+    call: Call, operations: Sequence[PlannedOperation], resources: Sequence[PlannedResource]
+) -> tuple[tuple[PlannedOperation, ...], tuple[PlannedResource, ...]]:
+    from stacks.engine.erasing import planned_erasures, resource_of  # noqa: PLC0415 - of a removal
+
+    erased = planned_erasures(call)
+    every = sorted((*operations, *erased), key=lambda o: (o.urn, o.op))
+    judged = sorted((*resources, *map(resource_of, erased)), key=lambda r: (r.urn, r.operation))
+    return tuple(every), tuple(judged)
+
+
 def _compared(call: Call, session: Session, seen: plans.Preview, planned: Planned) -> Planned:
     """Return a plan with what the cloud has otherwise. Raises ``CallFailed``."""
     from stacks.engine.comparing import differences  # noqa: PLC0415 - not for a first build
 
-    found = differences(call, seen, planned.operations)
+    found = differences(call, seen, plans.operations_of(seen))
     if session.has_ended:  # what told its end may have been read meanwhile
         raise session.lost()
     return planned.model_copy(update={"differences": found})
@@ -280,6 +316,18 @@ def _apply(call: Call, session: Session, planned: ProgramRun) -> Done:
                 state_digest=failure.state_digest,
             )
     raise failure
+
+
+def _erase(call: Call, planned: Planned, done: Done) -> None:
+    """Erase what is in no state. Raises ``CallFailed``; the resources are gone by then."""
+    from stacks.engine.erasing import erase  # noqa: PLC0415 - of a removal
+
+    try:
+        erase(call, planned.operations)
+    except CallFailed as failed:
+        with suppress(CallFailed):
+            failed.state_digest = call.digest_of(call.state())
+        raise replace(failed, changed=True, summary=done.events.changes) from failed
 
 
 def _ended_well(done: Done) -> bool:

@@ -66,7 +66,7 @@ def unwell(reasons: Sequence[str], hide: Hide) -> tuple[PropertyChange, ...]:
 
 def drift_of(sight: Sight, strange: Sequence[Thing]) -> tuple[Drift, ...]:
     """Return everything that a look found to be otherwise, and what no state has; each once."""
-    found = [*_seen(sight), *map(_foreign, strange)]
+    found = [*_seen(sight), *map(foreign, strange)]
     return tuple({(each.kind, each.subject, each.path): each for each in found}.values())
 
 
@@ -83,7 +83,8 @@ def _seen(sight: Sight) -> Iterator[Drift]:
                 )  # fmt: skip
 
 
-def _foreign(thing: Thing) -> Drift:
+def foreign(thing: Thing) -> Drift:
+    """Return a thing that is in no state."""
     says = dict(thing.says) or None
     return Drift(kind="foreign", subject=str(thing), type=thing.kind, actual=says)
 

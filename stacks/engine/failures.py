@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from policies.resource_type import protected_name
 from stacks.contract import Code
 from stacks.engine.passwords import without_passwords
 
@@ -256,13 +257,13 @@ def locked_failure(holders: Sequence[Mapping[str, Any]]) -> CallFailed:
 
 def protected_failure(urns: Iterable[str]) -> CallFailed:
     """Return the refusal to delete or replace protected resources."""
-    named = sorted(set(urns))
-    names = ", ".join(name_of(urn) for urn in named)
+    found = sorted(set(urns))
+    names = sorted(protected_name(type_of(urn), name_of(urn)) for urn in found)
     return CallFailed(
         Code.PROTECTED,
-        f"The plan would delete or replace protected resources: {names}. "
+        f"The plan would delete or replace protected resources: {', '.join(names)}. "
         "Apply a change that removes their protection first.",
-        data={"resources": named},
+        data={"resources": found, "names": names},
     )
 
 

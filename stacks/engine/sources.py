@@ -50,6 +50,11 @@ def program_digest(program: str, root: Path = _ROOT) -> str:
     )  # fmt: skip
 
 
+def program_digest_of_nothing(program: str) -> str:
+    """Return the digest in its place where nothing of a stack of ``program`` is to exist."""
+    return digest({"desired": "absent", "program": program})
+
+
 def versions(cli: str, provider: str) -> dict[str, str]:
     """Return the versions of engine, SDK and provider; ``provider`` says which one."""
     aws = importlib.metadata.version("pulumi_aws")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from policies.removal import is_guarded
 from stacks.contract import UNKNOWN, Pending, PlannedResource
 from stacks.engine.backend import State
 from stacks.engine.failures import STACK_TYPE, name_of
@@ -86,6 +87,15 @@ def in_cloud(state: State | None) -> list[Mapping[str, Any]]:
         r
         for r in _resources(state)
         if r.get("custom") and not r["type"].startswith("pulumi:") and not r.get("viewOf")
+    ]
+
+
+def guarded(state: State | None) -> list[str]:
+    """Return the URNs of what is protected by the engine, or would be refused by the cloud."""
+    return [
+        r["urn"]
+        for r in _resources(state)
+        if r.get("protect") or is_guarded(r["type"], r.get("inputs") or {})
     ]
 
 

@@ -24,12 +24,12 @@ from stacks.engine.things import Fact, Thing, of_arn
 if TYPE_CHECKING:
     from stacks.contract import Request
 
-_THREADS = 8
-_TAGGING = "resourcegroupstaggingapi"
+THREADS = 8
+TAGGING = "resourcegroupstaggingapi"
 
 
 @dataclass(frozen=True)
-class _Owner:
+class Owner:
     """Whose things are looked for: ``short`` begins their names, ``logs`` those of log groups."""
 
     deployment: str
@@ -41,7 +41,7 @@ class _Owner:
         return name == self.short or name.startswith((f"{self.short}-", f"{self.short}/"))
 
 
-Lister = Callable[[Client, _Owner], Iterator[Thing]]
+Lister = Callable[[Client, Owner], Iterator[Thing]]
 
 
 def strangers(request: Request, state: State | None) -> list[Thing]:
@@ -52,12 +52,12 @@ def strangers(request: Request, state: State | None) -> list[Thing]:
     assumed.
     """
     cloud = Cloud(request)
-    ours = _owner(request.spec)
-    listers = [_tagged, *(_LISTERS[s] for s in sorted(_services(state) & _LISTERS.keys()))]
+    ours = owner_of(request.spec)
+    listers = [_tagged, *(LISTERS[s] for s in sorted(_services(state) & LISTERS.keys()))]
     asked = [partial(lister, cloud.client, ours) for lister in listers]
     asked += [partial(inside, cloud.client, state) for inside in INSIDE]
     known = _known(state)
-    with ThreadPoolExecutor(max_workers=_THREADS) as pool:
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
         found = pool.map(lambda ask: list(ask()), asked)
         unknown = {
             (thing.kind, thing.id): thing
@@ -65,17 +65,17 @@ def strangers(request: Request, state: State | None) -> list[Thing]:
             for thing in things
             if known.isdisjoint(thing.facts)
         }
-        there = pool.map(lambda t: (t, _is_there(cloud.client, t)), unknown.values())
+        there = pool.map(lambda t: (t, is_there(cloud.client, t)), unknown.values())
         return sorted((thing for thing, present in there if present), key=str)
 
 
-def _owner(spec: Mapping[str, Any]) -> _Owner:
+def owner_of(spec: Mapping[str, Any]) -> Owner:
     """Return whose spec it is; the log groups of a slice lie among those of its Hub."""
     owner = spec["owner"]
     short = str(owner["short"])
     hub = spec.get("hub")
     logs = f"{hub['log_group_prefix']}/tenants/{short}/" if hub else f"/tenantplane/{short}/"
-    return _Owner(deployment=str(owner["deployment"]), short=short, logs=logs)
+    return Owner(deployment=str(owner["deployment"]), short=short, logs=logs)
 
 
 def _services(state: State | None) -> set[str]:
@@ -93,16 +93,17 @@ def _known(state: State | None) -> set[Fact]:
 
 
 # --- what carries the tag --------------------------------------------------------------------
-def _tagged(client: Client, owner: _Owner) -> Iterator[Thing]:
+def _tagged(client: Client, owner: Owner) -> Iterator[Thing]:
     wanted = [{"Key": DEPLOYMENT_TAG, "Values": [owner.deployment]}]
     answer = ("get_resources", "ResourceTagMappingList")
-    for each in listed(client, _TAGGING, *answer, TagFilters=wanted):
+    for each in listed(client, TAGGING, *answer, TagFilters=wanted):
         thing = of_arn(str(each["ResourceARN"]))
         if "snapshot" not in thing.kind and thing.kind != "rds:auto-backup":
             yield thing
 
 
-def _ec2(client: Client, owner: _Owner) -> Iterator[Thing]:
+def ec2_tagged(client: Client, owner: Owner) -> Iterator[Thing]:
+    """Yield what of EC2 carries the deployment's tag."""
     wanted = [
         {"Name": "key", "Values": [DEPLOYMENT_TAG]},
         {"Name": "value", "Values": [owner.deployment]},
@@ -113,7 +114,7 @@ def _ec2(client: Client, owner: _Owner) -> Iterator[Thing]:
 
 
 # --- what has the name -----------------------------------------------------------------------
-def _iam(client: Client, owner: _Owner) -> Iterator[Thing]:
+def _iam(client: Client, owner: Owner) -> Iterator[Thing]:
     for role in listed(client, "iam", "list_roles", "Roles"):
         if owner.names(role["RoleName"]):
             yield of_arn(role["Arn"])
@@ -122,19 +123,19 @@ def _iam(client: Client, owner: _Owner) -> Iterator[Thing]:
             yield of_arn(policy["Arn"])
 
 
-def _kms(client: Client, owner: _Owner) -> Iterator[Thing]:
+def _kms(client: Client, owner: Owner) -> Iterator[Thing]:
     for alias in listed(client, "kms", "list_aliases", "Aliases"):
         if owner.names(alias["AliasName"].removeprefix("alias/")):
             yield of_arn(alias["AliasArn"])
 
 
-def _s3(client: Client, owner: _Owner) -> Iterator[Thing]:
+def _s3(client: Client, owner: Owner) -> Iterator[Thing]:
     for bucket in client("s3").list_buckets()["Buckets"]:
         if owner.names(bucket["Name"]):
             yield Thing("s3:bucket", bucket["Name"])
 
 
-def _cloudwatch(client: Client, owner: _Owner) -> Iterator[Thing]:
+def _cloudwatch(client: Client, owner: Owner) -> Iterator[Thing]:
     groups = ("describe_log_groups", "logGroups")
     for group in listed(client, "logs", *groups, logGroupNamePrefix=owner.logs):
         if group["logGroupName"].removeprefix(owner.logs).startswith("tenants/"):
@@ -145,27 +146,27 @@ def _cloudwatch(client: Client, owner: _Owner) -> Iterator[Thing]:
         yield Thing("cloudwatch:alarm", alarm["AlarmName"])
 
 
-def _secretsmanager(client: Client, owner: _Owner) -> Iterator[Thing]:
+def _secretsmanager(client: Client, owner: Owner) -> Iterator[Thing]:
     wanted = [{"Key": "name", "Values": [f"{owner.short}/"]}]
     for secret in listed(client, "secretsmanager", "list_secrets", "SecretList", Filters=wanted):
         if owner.names(secret["Name"]):
             yield of_arn(secret["ARN"])
 
 
-def _ssm(client: Client, owner: _Owner) -> Iterator[Thing]:
+def _ssm(client: Client, owner: Owner) -> Iterator[Thing]:
     wanted = [{"Key": "Name", "Option": "BeginsWith", "Values": [f"/tenantplane/{owner.short}/"]}]
     answer = ("describe_parameters", "Parameters")
     for parameter in listed(client, "ssm", *answer, ParameterFilters=wanted):
         yield Thing("ssm:parameter", parameter["Name"])
 
 
-def _dynamodb(client: Client, owner: _Owner) -> Iterator[Thing]:
+def _dynamodb(client: Client, owner: Owner) -> Iterator[Thing]:
     for name in listed(client, "dynamodb", "list_tables", "TableNames"):
         if owner.names(name):
             yield Thing("dynamodb:table", name)
 
 
-def _rds(client: Client, owner: _Owner) -> Iterator[Thing]:
+def _rds(client: Client, owner: Owner) -> Iterator[Thing]:
     for operation, answer, kind, name in (
         ("describe_db_instances", "DBInstances", "db", "DBInstanceIdentifier"),
         ("describe_db_subnet_groups", "DBSubnetGroups", "subgrp", "DBSubnetGroupName"),
@@ -176,10 +177,10 @@ def _rds(client: Client, owner: _Owner) -> Iterator[Thing]:
                 yield Thing(f"rds:{kind}", each[name])
 
 
-_LISTERS: Mapping[str, Lister] = {
+LISTERS: Mapping[str, Lister] = {
     "cloudwatch": _cloudwatch,
     "dynamodb": _dynamodb,
-    "ec2": _ec2,
+    "ec2": ec2_tagged,
     "iam": _iam,
     "kms": _kms,
     "rds": _rds,
@@ -204,7 +205,7 @@ _EC2_IDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _is_there(client: Client, thing: Thing) -> bool:
+def is_there(client: Client, thing: Thing) -> bool:
     """Tell whether something exists and is not being deleted; asked only for strangers."""
     from botocore.exceptions import ClientError  # noqa: PLC0415 - loaded by now
 

@@ -28,11 +28,17 @@ _NAMED = 10  # resources named in the detail of a check
 def verify(call: Call, state: State | None, *, planned: Planned | None = None) -> Look:
     """Return what is found when every resource is read and compared with what was applied.
 
+    Where nothing is to exist, it is what is left.
+
     ``planned`` is what this call has planned over the state and not applied: it fails a check,
     and so does whatever the cloud, the provider or a deadline leaves open. Raises ``CallFailed``
     when there is no answer at all: the call was canceled, the provider died, the state cannot be
     read.
     """
+    if call.removes:
+        from stacks.engine.removed import look_for_nothing  # noqa: PLC0415 - only after a removal
+
+        return look_for_nothing(call, state)
     from stacks.engine.looking import look_at  # noqa: PLC0415 - the SDK, imported meanwhile
 
     until = time.monotonic() + call.request.deadlines.verify_seconds

@@ -117,6 +117,26 @@ def _ec2_group_rules_keep_descriptions(security_groups: Any) -> None:
     security_groups.SecurityGroupRule.description = property(description)
 
 
+def _s3_deletes_one_version_where_versioning_is_suspended(s3: Any) -> None:
+    """To delete one version takes them all, or fails where the newest is a mark of deletion."""
+
+    def corrected(original: Callable[..., Any]) -> Callable[..., Any]:
+        def delete_object(self: Any, *args: Any, **kwargs: Any) -> Any:
+            given = inspect.signature(original).bind(self, *args, **kwargs).arguments
+            bucket = self.get_bucket(given["bucket_name"])
+            if not given.get("version_id") or bucket.versioning_status != "Suspended":
+                return original(self, *args, **kwargs)
+            bucket.versioning_status = "Enabled"
+            try:
+                return original(self, *args, **kwargs)
+            finally:
+                bucket.versioning_status = "Suspended"
+
+        return delete_object
+
+    _replace(s3.S3Backend, "delete_object", corrected)
+
+
 def _route53_zones_with_a_network_are_private(responses: Any) -> None:
     """A zone made with a VPC is private, whether or not PrivateZone is sent."""
 
@@ -226,6 +246,11 @@ CORRECTIONS: tuple[Correction, ...] = (
         name="sqs_redrive_policy",
         module="moto.sqs.models",
         apply=_sqs_redrive_policy_is_compact,
+    ),
+    Correction(
+        name="s3_suspended_versions",
+        module="moto.s3.models",
+        apply=_s3_deletes_one_version_where_versioning_is_suspended,
     ),
     Correction(
         name="backup_tags",

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 
 from stacks.sandbox.corrections import CORRECTIONS
 from tests.stacks.cloud_process import CloudProcess
@@ -137,6 +138,24 @@ def redrive_policy(cloud: CloudProcess) -> Any:
     return found["Attributes"]["RedrivePolicy"] == policy
 
 
+def deleting_versions_one_by_one(cloud: CloudProcess) -> Any:
+    s3, bucket = cloud.client("s3"), "suspended"
+    place = {"LocationConstraint": "eu-west-1"}
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
+    for status in ("Enabled", "Suspended"):
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": status})
+        if status == "Enabled":
+            made = s3.put_object(Bucket=bucket, Key="one", Body=b"1")["VersionId"]
+            s3.put_object(Bucket=bucket, Key="one", Body=b"2")
+            s3.delete_object(Bucket=bucket, Key="one")
+    try:
+        s3.delete_object(Bucket=bucket, Key="one", VersionId=made)
+    except ClientError as error:
+        return str(error)
+    left = s3.list_object_versions(Bucket=bucket)
+    return len(left.get("Versions", ())), len(left.get("DeleteMarkers", ()))
+
+
 def tags_of_a_backup_vault(cloud: CloudProcess) -> Any:
     backup = cloud.client("backup")
     arn = backup.create_backup_vault(
@@ -165,6 +184,7 @@ LOOKS: dict[str, tuple[Look, Any]] = {
     "route53_private_zone": (privacy_of_a_zone_with_a_network, True),
     "kms_rotation_period": (rotation_period, [180, 365]),
     "sqs_redrive_policy": (redrive_policy, True),
+    "s3_suspended_versions": (deleting_versions_one_by_one, (1, 1)),
     "backup_tags": (tags_of_a_backup_vault, {"tenantplane:mode": "B"}),
 }
 
