@@ -56,7 +56,6 @@ _KINDS: Final = """## Kinds of runs
 What a run needs, and what it means for the owner of its deployment, depends on its kind
 (`domain/kinds`). The kind follows from the spec that was applied last and the one that is wanted;
 a refresh is asked for by name. Approval rules may ask for more people than a kind needs at least.
-Nothing requests a `destroy` yet.
 
 | kind | what it does | wants | people at least | checks of the engine afterwards |
 | --- | --- | --- | --- | --- |

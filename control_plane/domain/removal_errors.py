@@ -62,7 +62,7 @@ class TenantDrifted(DomainError):
 
 
 class ExportMissing(DomainError):
-    """Data would be destroyed of which nobody has acknowledged an export; `stores` names it."""
+    """Data would be destroyed whose export nobody has acknowledged; `stores` names it."""
 
     code = "export_missing"
     title = "The export of the data is not acknowledged"

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Final
 
-from control_plane.domain.actor import Role
+from control_plane.domain.actor import ActorKind, Role
 from control_plane.domain.errors import (
     AlreadyDecided,
     IllegalTransition,
@@ -27,7 +27,7 @@ from control_plane.domain.saga import Saga, SagaKind, SagaStatus
 from control_plane.domain.tenant import Tenant
 from control_plane.services.hubs import find_hub
 from control_plane.services.permission import require_role
-from control_plane.services.removals import is_person, target_of, tree_of
+from control_plane.services.removals import target_of, tree_of
 from control_plane.services.sagas import newest_of
 from control_plane.services.tenants import get_tenant
 from control_plane.workflows.core import Act
@@ -195,7 +195,7 @@ def _decide(
     reason: str,
 ) -> RemovalDecision:
     _require_reason(reason)
-    if not is_person(act):
+    if act.caller.actor.kind is not ActorKind.USER:
         raise MachineMayNotDecide("this is said by a person, not by a machine")
     topic = TOPIC_OF[word]
     if decision_on(act.uow, saga, topic) is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from control_plane.domain.actor import ActorKind, Role
+from control_plane.domain.actor import Role
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.engine import PlannedResource
 from control_plane.domain.errors import (
@@ -223,7 +223,7 @@ def _removal(act: Act, owner: Owner) -> Removal:
     )
 
 
-def certificate_of(act: Act, removal: Removal) -> Mapping[str, Any]:
+def _certified(act: Act, removal: Removal) -> Mapping[str, Any]:
     """Return a certificate with the proof that the log binds it: verified without anybody.
 
     Raises ``NotFound`` before it is issued, ``CertificateNotSigned`` until a checkpoint covers it.
@@ -250,13 +250,16 @@ def certificate_of(act: Act, removal: Removal) -> Mapping[str, Any]:
 
 
 def tenant_certificate(act: Act, key: str) -> Mapping[str, Any]:
-    """Return the certificate of a tenant's removal, as ``certificate_of`` does."""
-    return certificate_of(act, removal_of_tenant(act, key))
+    """Return the certificate of a tenant's removal. Raises as ``hub_certificate``."""
+    return _certified(act, removal_of_tenant(act, key))
 
 
 def hub_certificate(act: Act, hub_id: str) -> Mapping[str, Any]:
-    """Return the certificate of a Hub's removal, as ``certificate_of`` does."""
-    return certificate_of(act, removal_of_hub(act, hub_id))
+    """Return the certificate of a Hub's removal, with the proof that the log binds it.
+
+    Raises ``NotFound`` before it is issued, ``CertificateNotSigned`` until a checkpoint covers it.
+    """
+    return _certified(act, removal_of_hub(act, hub_id))
 
 
 def tree_of(owner: Owner) -> str | None:
@@ -267,8 +270,3 @@ def tree_of(owner: Owner) -> str | None:
 def target_of(owner: Owner) -> tuple[str, str]:
     """Return an owner as a target of an event."""
     return ("tenant" if isinstance(owner, Tenant) else "hub", owner.id)
-
-
-def is_person(act: Act) -> bool:
-    """Tell whether a person acts."""
-    return act.caller.actor.kind is ActorKind.USER

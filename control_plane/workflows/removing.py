@@ -174,7 +174,7 @@ def _remaining(act: Act, saga: Saga, step: SagaStep) -> Outcome:
 
 
 def _due(finding: Finding) -> datetime | None:
-    """Return when something is looked at again; None for what stays until somebody deletes it."""
+    """Return when to look at something again; None for what stays until somebody deletes it."""
     until = (finding.expected or {}).get("until")
     if until is None:
         return None

@@ -6,9 +6,10 @@ that was kept; what of the part after it has arrived is found there and not writ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from control_plane.domain.deployment import Deployment
@@ -127,20 +128,34 @@ def _copy_kind(
 ) -> Mapping[str, int] | None:
     with core.act() as act:
         known = act.uow.transfers.known(saga.id, kind)
-    left = delta(core.data.things(source, kind), known)
-    for part in _parts(left.changed):
+    seen: set[str] = set()
+    changed = 0
+    for part in _parts(_differing(core.data.things(source, kind), known, seen)):
+        changed += len(part)
         if not _keep(core, saga, kind, copied=core.data.copy(source, target, part)):
             return None
-    if left.gone:
-        core.data.remove(target, kind, left.gone)
-        if not _keep(core, saga, kind, gone=left.gone):
+    gone = sorted(set(known) - seen)
+    if gone:
+        core.data.remove(target, kind, gone)
+        if not _keep(core, saga, kind, gone=gone):
             return None
-    return {"changed": len(left.changed), "gone": len(left.gone)}
+    return {"changed": changed, "gone": len(gone)}
 
 
-def _parts(things: Sequence[Thing]) -> Iterator[Sequence[Thing]]:
-    for start in range(0, len(things), _AT_ONCE):
-        yield things[start : start + _AT_ONCE]
+def _differing(
+    things: Iterable[Thing], known: Mapping[str, Copied], seen: set[str]
+) -> Iterator[Thing]:
+    """Yield what differs from what was copied, while it is listed; add every name to ``seen``."""
+    for thing in things:
+        seen.add(thing.name)
+        before = known.get(thing.name)
+        if before is None or before.version != thing.version:
+            yield thing
+
+
+def _parts(things: Iterator[Thing]) -> Iterator[Sequence[Thing]]:
+    while part := list(islice(things, _AT_ONCE)):
+        yield part
 
 
 def _keep(
@@ -170,19 +185,24 @@ def compare_data(core: Core, saga: Saga, step: SagaStep) -> Outcome:
         target = place_of_dedicated(act.uow, target_of(act.uow, saga))
     evidence = {}
     for kind in KINDS:
-        there = list(core.data.things(source, kind))
+        there = _listed(core, source, kind)
         with core.act() as act:
             known = act.uow.transfers.known(saga.id, kind)
         left = delta(there, known)
         if left.changed or left.gone:
             if _copy_kind(core, saga, source, target, kind) is None:
                 return Ended(result={"withdrawn": True})
-            there = list(core.data.things(source, kind))
+            there = _listed(core, source, kind)
             with core.act() as act:
                 known = act.uow.transfers.known(saga.id, kind)
         require_equal(kind, there, core.data.things(target, kind), known)
         evidence[str(kind)] = totals(known.values()).to_document()
     return Ended(result={"equal": evidence}, data={"evidence": evidence})
+
+
+def _listed(core: Core, place: Place, kind: Kind) -> list[Thing]:
+    """Return what a place holds of a kind, without content: names and versions are compared."""
+    return [replace(thing, content=None) for thing in core.data.things(place, kind)]
 
 
 def remove_copies(core: Core, saga: Saga, step: SagaStep) -> Outcome:

@@ -58,6 +58,22 @@ def remove(
     return progress.saga.id
 
 
+def protected_of_hub(world: World, hub_id: str) -> tuple[str, ...]:
+    """Return the names that a request to remove a Hub has to give."""
+    find = removals.may_remove_hub
+    return perform(world.core, ADMIN, removals.dry_run_removal, hub_id, find).unprotect
+
+
+def remove_hub(world: World, hub_id: str) -> str:
+    """Request the removal of a Hub; returns the id of its saga."""
+    progress = perform(
+        world.core, ADMIN, removals.request_removal, hub_id, removals.may_remove_hub,
+        reason="the region closes", unprotect=protected_of_hub(world, hub_id),
+    )  # fmt: skip
+    follow(world)
+    return progress.saga.id
+
+
 def run_of(world: World, saga_id: str, step: str) -> Any:
     """Return the run of a step that was taken last."""
     found = [each.run_id for each in steps_of(world, saga_id) if each.name == step]

@@ -48,6 +48,7 @@ from tests.workflows.removed import (
     ready_tenant,
     remove,
     remove_all,
+    remove_hub,
     run_of,
     saga_of,
     steps_of,
@@ -468,17 +469,6 @@ def test_a_count_that_meets_an_outage_is_taken_again(world: World) -> None:
 
 
 # --- Hubs --------------------------------------------------------------------------------------
-def remove_hub(world: World, hub_id: str) -> str:
-    find = removals.may_remove_hub
-    names = perform(world.core, ADMIN, removals.dry_run_removal, hub_id, find).unprotect
-    progress = perform(
-        world.core, ADMIN, removals.request_removal, hub_id, find,
-        reason="the region closes", unprotect=names,
-    )  # fmt: skip
-    follow(world)
-    return progress.saga.id
-
-
 def test_a_hub_with_slices_is_not_removed_and_one_without_is(world: World) -> None:
     tenant_id = ready_tenant(world, "A")
     (hub,) = world.rows("hub").values()

@@ -20,7 +20,7 @@ EVENT: Final = "removal.certified"
 
 
 class CertificateUnreadable(ValueError):
-    """It is no certificate of a removal; the sentence says what is missing."""
+    """It is not the certificate of a removal."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -164,6 +164,7 @@ class Scene:
             "bundle_id": bundle.id,
             "link_id": "lnk_01JD3ZK4Q0V8X2M6N7P9R5T1WY",
             "hold_id": hold.id,
+            "saga_id": "sga_01JD3ZK4Q0V8X2M6N7P9R5T1WY",
             "tree": dedicated.tenant.id,
             "path": "checkpoint",
         }
@@ -210,6 +211,14 @@ class Scene:
             "changes": {"facts": {"seats": 2000}, "reason": "the contract was amended"},
             "holds": {"kind": "safety", "reason": "something is wrong"},
             "release": {"reason": "it is right again"},
+            "removal": {"reason": "the contract ended"},
+            "export-acknowledgement": {
+                "manifest_digest": "sha256:" + "a" * 64, "counts": {"data": 3}, "reason": "done",
+            },
+            "export-waiver": {"reason": "there is no data"},
+            "customer-attestation": {"receipt_digest": None, "reason": "they said so"},
+            "retention": {"until": f"{2000 + number}-01-01T00:00:00Z", "reason": "a law"},
+            "withdraw": {"reason": "the customer stays"},
             "hubs": {"region": "eu-west-1", "cell": f"c{number}"},
             "accounts": {"account_id": f"{3 * 10**11 + number:012d}"},
             "{account_id}": {"role_arn": f"arn:aws:iam::{ACCOUNT}:role/provision"},
