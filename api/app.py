@@ -20,7 +20,9 @@ from api.routes import (
     health,
     holds,
     hubs,
+    modes,
     provisioning,
+    removals,
     runs,
 )
 from api.schemas.problems import Problem
@@ -93,7 +95,8 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     )
     app.state.shared = shared
     for module in (
-        provisioning, drift, holds, hubs, accounts, runs, approvals, bundles, audit, health,
+        provisioning, modes, drift, holds, removals, hubs, accounts, runs, approvals, bundles,
+        audit, health,
     ):  # fmt: skip
         app.include_router(module.router)
     errors.install(app)

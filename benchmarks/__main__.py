@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import api, mode_a, queue, resting, state
+from benchmarks import api, mode_a, queue, resting, state, upgrade
 from benchmarks.figures import Figure, write
 from benchmarks.site import Site
 from control_plane.bootstrap import read_settings
@@ -34,6 +34,7 @@ def main() -> int:
     areas: Mapping[str, Callable[[Site], list[Figure]]] = {
         "mode_a": lambda site: mode_a.measure(site, pairs=given.pairs),
         "many": mode_a.measure_many,
+        "upgrade": upgrade.measure,
         "state": lambda site: state.measure(site, rounds=min(given.pairs, state.ROUNDS)),
         "queue": queue.measure,
         "rest": resting.measure,

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from control_plane.adapters.identity.embedded import EmbeddedIssuer
     from control_plane.adapters.pulumi.engine import PulumiEngine
     from control_plane.adapters.rules.policies import RulePolicies
+    from control_plane.adapters.tenant_data.stores import AwsTenantData
     from control_plane.adapters.terraform.builder import TerraformBundleBuilder
     from control_plane.domain.rules import Rules
     from control_plane.workflows.core import Core
@@ -161,6 +162,7 @@ class Parts:
             builder=self.builder,
             objects=self.objects,
             secrets=self.secrets,
+            data=self.data,
             policies=self.policies,
             specs=JsonSchemaSpecs(SOURCE / "stacks" / "schemas"),
             trail=self.trail,
@@ -180,6 +182,14 @@ class Parts:
     def secrets(self) -> FileSecretStore:
         """The master secret and what is derived from it."""
         return FileSecretStore(self.home.key(Key.MASTER))
+
+    @cached_property
+    def data(self) -> AwsTenantData:
+        """The stores of tenants, where a transfer reads and writes."""
+        from control_plane.adapters.tenant_data.stores import AwsTenantData  # noqa: PLC0415 - heavy
+
+        endpoint = self.settings.sandbox_url if self.settings.cloud == "sandbox" else None
+        return AwsTenantData(endpoint=endpoint, secrets=self.secrets)
 
     def prepare_work(self) -> None:
         """Make the folders of states and objects, where they are in the home.

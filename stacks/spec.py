@@ -165,6 +165,17 @@ class SharedHub(HubOutputs):
     hub_id: str
 
 
+class Transfer(Part):
+    """The slice's data is on its way to another deployment.
+
+    ``reader_arn`` is the role that reads the objects, None where the account's own credentials do.
+    While it is ``frozen`` the application reads, and changes nothing.
+    """
+
+    reader_arn: str | None = None
+    frozen: bool = False
+
+
 class SliceSpec(Part):
     """Mode A: one tenant's slice of a shared Hub (program ``mode_a.slice``)."""
 
@@ -174,12 +185,20 @@ class SliceSpec(Part):
     account_id: AccountId
     hub: SharedHub
     retention: Retention = Retention()
+    transfer: Transfer | None = None
     unprotect: UnprotectOfSlice = ()  # loses its protection, so that it can be removed
 
     @property
     def protection(self) -> Protection:
         """What is registered with protection."""
         return Protection(frozenset(self.unprotect))
+
+
+class Inherited(Part):
+    """Where the data of a tenant lies that came from a slice: under the keys that it had there."""
+
+    data_prefix: str
+    leading_key: str
 
 
 class DedicatedSpec(Part):
@@ -192,6 +211,7 @@ class DedicatedSpec(Part):
     network: Network
     database: Database = Database()
     retention: Retention = Retention()
+    inherited: Inherited | None = None
     unprotect: UnprotectOfDedicated = ()  # loses its protection, so that it can be removed
 
     @property

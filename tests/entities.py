@@ -31,6 +31,7 @@ from control_plane.domain.hold import Applying, Hold, HoldKind
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import Run, RunEvent, RunKind, RunStatus
+from control_plane.domain.saga import Saga, SagaKind, SagaStatus, SagaStep, step_id
 from control_plane.domain.tenant import (
     Contract,
     ProvisioningRequest,
@@ -112,6 +113,24 @@ class Entities:
             "placers": (ASKER, "asks"), "placed_at": self.clock.now(),
         }  # fmt: skip
         return Hold(**self._facts(facts, changes))
+
+    def saga(self, owner: Tenant | Hub, **changes: Any) -> Saga:
+        is_tenant, now = isinstance(owner, Tenant), self.clock.now()
+        facts = {
+            "id": self.ids.new("saga"), "tenant_id": owner.id if is_tenant else None,
+            "hub_id": None if is_tenant else owner.id, "kind": SagaKind.REMOVAL,
+            "status": SagaStatus.WORKING, "step": "destroy", "reason": "the contract ended",
+            "requested_by": ASKER, "requesters": (ASKER, "asks"), "started_at": now,
+            "updated_at": now,
+        }  # fmt: skip
+        return Saga(**self._facts(facts, changes))
+
+    def saga_step(self, saga: Saga, number: int = 1, **changes: Any) -> SagaStep:
+        facts = {
+            "id": step_id(saga.id, number), "saga_id": saga.id, "number": number,
+            "name": saga.step, "is_undo": False, "started_at": self.clock.now(),
+        }  # fmt: skip
+        return SagaStep(**self._facts(facts, changes))
 
     def account(self, **changes: Any) -> Account:
         facts = {

@@ -26,9 +26,11 @@ from control_plane.services import approvals, hubs, provisioning
 from control_plane.services.performing import perform
 from control_plane.workflows import PHASES
 from control_plane.workflows.core import Caller, Core, Limits, Whereabouts
+from policies.removal import on_removal
 from policies.rules import RULES
 from tests.quiet_trail import QuietTrail
 from tests.scripted_builder import ScriptedBuilder
+from tests.scripted_data import ScriptedData
 from tests.scripted_engine import HOST, ScriptedEngine
 from tests.storage import Recorded, Storage
 from tests.time_and_ids import FixedClock, SeededIds
@@ -89,6 +91,10 @@ class SettablePolicies:
         """Return the violations set for states."""
         return self._judged(self.state_violations, scope)
 
+    def on_removal(self, resource: PlannedResource) -> str:
+        """Return what the policies say of the removal of a resource."""
+        return on_removal(resource.type, resource.inputs)
+
     def _judged(self, violations: list[dict[str, Any]], scope: PolicyScope) -> Evaluation:
         found = tuple(map(Violation.from_document, violations))
         return Evaluation(
@@ -118,6 +124,7 @@ class World:
         self.clock = FixedClock()
         self.engine = ScriptedEngine() if like is None else like.engine.copied()
         self.builder = ScriptedBuilder()
+        self.data = ScriptedData()
         self.ids = SeededIds() if like is None else like.ids.copied()
         self.policies = SettablePolicies()
         self.trail = QuietTrail(storage.events)
@@ -129,6 +136,7 @@ class World:
             builder=self.builder,
             objects=FileObjectStore(folder / "objects"),
             secrets=FileSecretStore(folder / "master.key"),
+            data=self.data,
             policies=self.policies,
             specs=JsonSchemaSpecs(SOURCE / "stacks" / "schemas"),
             trail=self.trail,

@@ -22,6 +22,8 @@ from control_plane.domain.run import (
     RUN_TRANSITIONS,
     RunStatus,
 )
+from control_plane.domain.saga import SAGA_TRANSITIONS
+from control_plane.domain.sagas import SAGAS
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "status.md"
 Table = Mapping[Any, frozenset[Any]]  # of one enum of statuses
@@ -30,6 +32,7 @@ TABLES: Final[Mapping[str, tuple[str, Table]]] = {
     "Run that refreshes": ("It changes nothing, so nobody approves it.", LOOK_TRANSITIONS),
     "Approval": ("A request for a decision on one plan digest.", APPROVAL_TRANSITIONS),
     "Bundle": ("One version of a Mode C hand-over.", BUNDLE_TRANSITIONS),
+    "Saga": ("What takes several steps, such as a removal.", SAGA_TRANSITIONS),
 }
 
 
@@ -53,10 +56,16 @@ _KINDS: Final = """## Kinds of runs
 What a run needs, and what it means for the owner of its deployment, depends on its kind
 (`domain/kinds`). The kind follows from the spec that was applied last and the one that is wanted;
 a refresh is asked for by name. Approval rules may ask for more people than a kind needs at least.
-Nothing requests a `destroy` yet.
 
 | kind | what it does | wants | people at least | checks of the engine afterwards |
 | --- | --- | --- | --- | --- |
+"""
+_SAGA_STEPS: Final = """## Steps of sagas
+
+What takes more than one run is a saga: named steps in order (`domain/sagas`), each recorded when
+it begins and when it ends. A step that failed is retried by a person. A saga that is withdrawn
+takes the steps back that have an undo, newest first; after a final step it can only be completed.
+
 """
 _OWNERS: Final = """## Tenants and Hubs
 
@@ -83,7 +92,7 @@ def page() -> str:
     parts = [_HEAD, _STEPS + "\n".join(map(_step, RULES)) + "\n"]
     parts.append(_KINDS + "\n".join(map(_needs, KINDS.values())) + "\n")
     parts += [_section(name, text, table) for name, (text, table) in TABLES.items()]
-    parts += [_owners(), _blocked()]
+    parts += [_saga_steps(), _owners(), _blocked()]
     return "\n".join(parts)
 
 
@@ -111,6 +120,21 @@ def _needs(kind: Kind) -> str:
     return (
         f"| `{kind.kind}` | {kind.purpose} | {kind.desired} | {kind.decisions or ''} | {checks} |"
     )
+
+
+def _saga_steps() -> str:
+    text = _SAGA_STEPS
+    for spec in SAGAS.values():
+        rows = "\n".join(
+            f"| {number} | `{step.name}` | {step.does} | {step.says} | {step.undo or ''} "
+            f"| {'yes' if step.is_final else ''} |"
+            for number, step in enumerate(spec.steps, 1)
+        )
+        text += (
+            f"`{spec.kind}` {spec.purpose}.\n\n| | step | is | what it does | undo | final |\n"
+            f"| --- | --- | --- | --- | --- | --- |\n{rows}\n"
+        )
+    return text
 
 
 def _owners() -> str:

@@ -18,6 +18,7 @@ from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunKind, RunStatus
 from control_plane.domain.tenant import Tenant, TenantStatus, WaitingOn
+from control_plane.services import accounts
 from control_plane.services import tenants as tenant_service
 from control_plane.services.approvals import ApprovalDetails
 from control_plane.services.changes import Change
@@ -61,6 +62,9 @@ class TenantView(View):
     waiting_on: WaitingOn | None
     hold: bool
     drifted: bool
+    saga_id: str | None
+    retention_until: datetime | None
+    removed_at: datetime | None
     decision: dict[str, Any]
     facts: dict[str, Any]
     allowed_actions: list[str]
@@ -191,12 +195,26 @@ class AccountView(View):
     has_external_id: bool
     shared: bool
     claimed_by: str | None
+    served: str | None
+    retired_at: datetime | None
+    status: str
     created_at: datetime
 
     @classmethod
     def of(cls, account: Account) -> Self:
         """Return the view of an account."""
-        return cls.like(account, has_external_id=account.external_id is not None)
+        return cls.like(
+            account,
+            has_external_id=account.external_id is not None,
+            status=accounts.status_of(account),
+        )
+
+
+class RetentionView(View):
+    """The date before which nothing of a tenant is removed."""
+
+    tenant_id: str
+    retention_until: datetime | None
 
 
 class OutputsView(View):

@@ -15,7 +15,10 @@ from control_plane.cli.errors import USAGE
 from control_plane.cli.refusing import Json, refuse
 
 account = typer.Typer(no_args_is_help=True, help="The pool of AWS accounts.")
-ACCOUNT: Final = ("account_id", "role_arn", "has_external_id", "shared", "claimed_by")
+ACCOUNT: Final = (
+    "account_id", "status", "role_arn", "has_external_id", "shared", "claimed_by", "served",
+    "retired_at",
+)  # fmt: skip
 Number = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The 12 digits of the account.")]
 RoleArn = Annotated[
     str | None, typer.Option(help="Role that the worker assumes (default: its own credentials).")

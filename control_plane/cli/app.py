@@ -68,6 +68,7 @@ COMMANDS: Final = {
     "run": Named("calls", "run", _API, "Runs, their plans and progress."),
     "approval": Named("calls", "approval", _API, "Approvals and decisions."),
     "bundle": Named("bundles", "bundle", _API, "Mode C bundles."),
+    "saga": Named("removals", "saga", _API, "Changes that take several steps."),
     "audit": Named("audit", "audit", _API, "Audit logs: read them, verify them."),
     "token": Named("local", "token", _MACHINE, "Print an access token of the embedded issuer; "
                    "refused in production."),

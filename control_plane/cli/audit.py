@@ -15,6 +15,7 @@ from control_plane.cli import output
 from control_plane.cli.client import from_environment, segment
 from control_plane.cli.errors import USAGE
 from control_plane.cli.refusing import CONNECTIONS, Json, refuse
+from control_plane.cli.removals import verify_certificate
 from control_plane.domain.errors import AuditUnavailable
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from control_plane.bootstrap import Parts
 
 audit = typer.Typer(no_args_is_help=True, help="Audit logs: read them, verify them.")
+audit.command("verify-certificate")(verify_certificate)
 Tree = Annotated[str, typer.Argument(help="Tenant id or slug, or `platform`.")]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from control_plane.cli import holds, output
+from control_plane.cli import holds, modes, output, removals
 from control_plane.cli.client import ENDED, from_environment, segment
 from control_plane.cli.comparing import show_comparison, show_differences
 from control_plane.cli.errors import FAILED, REFUSED, USAGE, ctrl_c_ends_at_once
@@ -38,6 +38,19 @@ tenant.command("release")(holds.release_hold)
 hub.command("hold")(holds.hold_hub)
 hub.command("holds")(holds.list_hub_holds)
 hub.command("release")(holds.release_hold)
+tenant.command("mode")(modes.tenant_mode)
+tenant.command("remove")(removals.remove_tenant)
+tenant.command("removal")(removals.show_tenant_removal)
+tenant.command("acknowledge-export")(removals.acknowledge_tenant_export)
+tenant.command("waive-export")(removals.waive_tenant_export)
+tenant.command("attest-destroy")(removals.attest_destroy)
+tenant.command("certificate")(removals.tenant_certificate)
+tenant.command("retain")(removals.retain_tenant)
+hub.command("remove")(removals.remove_hub)
+hub.command("removal")(removals.show_hub_removal)
+hub.command("acknowledge-export")(removals.acknowledge_hub_export)
+hub.command("waive-export")(removals.waive_hub_export)
+hub.command("certificate")(removals.hub_certificate)
 
 
 def read_json(file: Path) -> dict[str, Any]:

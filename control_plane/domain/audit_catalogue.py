@@ -132,6 +132,11 @@ _REQUESTS: Final = (
             previous_facts_digest=_T),
     _schema("mode.refused", "A confirmation of a mode was refused.",
             version=2, stages=_DENIED),
+    _schema("mode.change_requested", "A change of the mode was requested; `way` says how.",
+            way=_T, previous_mode=_T, amendment=_T, required_mode=_T, rules=_L, rules_digest=_T,
+            facts_digest=_T, previous_facts_digest=_T),
+    _schema("mode.switched", "The tenant has its new mode: the new deployment took over.",
+            previous_mode=_T, amendment=_T, frozen_ms=_I, counts=_L, digests=_L),
     _schema("change.requested", "Facts of a tenant were changed, or are to be applied again.",
             facts_digest=_T, previous_facts_digest=_T, spec=_L, supersedes=_T),
     _schema("change.refused", "A change of a tenant was refused; nothing was stored.",
@@ -147,6 +152,37 @@ _HOLDS: Final = (
             kind=_T, standing=_I),
     _schema("hold.refused", "The placing or the release of a hold was refused.",
             stages=_DENIED, wanted=_T, kind=_T),
+)  # fmt: skip
+
+_SAGAS: Final = (
+    _schema("saga.started", "Something that takes several steps was started.", kind=_T, steps=_L),
+    _schema("saga.step_ended", "A step was taken, taken back, or failed.",
+            kind=_T, step=_T, number=_I, is_undo=_B, outcome=_T),
+    _schema("saga.retried", "The step that failed is taken again.", kind=_T, step=_T),
+    _schema("saga.withdrawn", "It is not carried on; what was done is taken back.",
+            kind=_T, step=_T),
+    _schema("saga.ended", "Every step was taken, or taken back.", kind=_T),
+    _schema("saga.refused", "A retry or a withdrawal was refused.",
+            stages=_DENIED, kind=_T, wanted=_T),
+)  # fmt: skip
+
+_REMOVALS: Final = (
+    _schema("removal.requested", "The removal of a tenant or a Hub was requested.",
+            saga=_T, unprotect=_L),
+    _schema("removal.refused", "A removal, or what somebody said in one, was refused.",
+            stages=_DENIED, wanted=_T),
+    _schema("removal.counted", "The data stores of what is removed were counted.",
+            saga=_T, stores=_R),
+    _schema("removal.decided", "A person acknowledged or waived the export of the data, or said "
+            "whether the customer destroyed what it had applied.",
+            saga=_T, word=_T, stores=_R),
+    _schema("removal.closed", "Nothing is left of a tenant or a Hub but what has to remain.",
+            saga=_T, remaining=_I, plan_digest=_T),
+    _schema("removal.certified", "The certificate of a removal was issued; `digest` binds it.",
+            saga=_T, certificate=_T),
+    _schema("retention.set", "What a tenant has is kept until a later date.", until=_T),
+    _schema("retention.refused", "A retention date was refused.", stages=_DENIED),
+    _schema("account.retired", "An AWS account served a deployment that was removed.", account=_T),
 )  # fmt: skip
 
 _PLATFORM: Final = (
@@ -286,7 +322,17 @@ _SECURITY: Final = (
 ACTIONS: Final[Mapping[str, ActionSchema]] = MappingProxyType(
     {
         schema.name: schema
-        for group in (_REQUESTS, _HOLDS, _PLATFORM, _RUNS, _DECISIONS, _BUNDLES, _SECURITY)
+        for group in (
+            _REQUESTS,
+            _HOLDS,
+            _SAGAS,
+            _REMOVALS,
+            _PLATFORM,
+            _RUNS,
+            _DECISIONS,
+            _BUNDLES,
+            _SECURITY,
+        )
         for schema in group
     }
 )

@@ -21,6 +21,14 @@ class DeploymentKind(StrEnum):
     CUSTOMER_RUN = "customer_run"  # Mode C: a bundle, no stack of ours
 
 
+class Position(StrEnum):
+    """Which of its tenant's deployments it is, one after the other, in one environment."""
+
+    CURRENT = "current"  # decides about the tenant; there is one
+    NEXT = "next"  # built beside the current one, which it may take the place of
+    FORMER = "former"  # was current, or was never to be; it is on its way out
+
+
 PLATFORM: Final = "platform"  # owner of what belongs to no tenant, and name of its audit tree
 _STACK_PART: Final = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
@@ -43,7 +51,9 @@ class Deployment:
     ``tenant_id`` is None for the platform's own. ``state_digest`` is that of the last state that a
     run of ours wrote or settled. ``is_unsettled``: an engine call that may change the stack is
     under way or ended badly, or the last verification failed, so that the stack is inspected before
-    it is used.
+    it is used. ``unprotected`` names what its specs take protection away from, for its removal.
+    ``transfer`` says of a slice how its data is moved, ``inherited`` of a dedicated one under which
+    keys that data lies; both are empty otherwise, and part of the specs.
     """
 
     id: str
@@ -60,6 +70,11 @@ class Deployment:
     evidence_id: str | None = None  # the newest verification
     state_digest: str | None = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    position: Position = Position.CURRENT
+    transfer: Mapping[str, Any] = field(default_factory=dict)
+    inherited: Mapping[str, Any] = field(default_factory=dict)
+    unprotected: tuple[str, ...] = ()
+    removed_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
     version: int = 1
@@ -107,7 +122,11 @@ class DeploymentSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """A pre-vended AWS account. A ``shared`` one serves many deployments and is never claimed."""
+    """A pre-vended AWS account. A ``shared`` one serves many deployments and is never claimed.
+
+    ``served`` is the deployment that something was applied for in it first: it serves no other, and
+    is retired when that is removed.
+    """
 
     id: str
     account_id: str
@@ -115,4 +134,6 @@ class Account:
     external_id: str | None
     shared: bool
     claimed_by: str | None  # deployment id
+    served: str | None = None  # deployment id
+    retired_at: datetime | None = None
     created_at: datetime

@@ -189,7 +189,52 @@ class ModeWouldChange(DomainError):
 
     code = "mode_would_change"
     title = "The change needs another deployment mode"
-    remedy = "Change only what the tenant's mode allows. A mode is not changed this way."
+    remedy = (
+        "Change only what the tenant's mode allows, or raise the mode first: "
+        "`tenantctl tenant mode KEY --change MODE`."
+    )
+
+
+class ModeUnchanged(DomainError):
+    """The tenant has the mode that is asked for."""
+
+    code = "mode_unchanged"
+    title = "The tenant has this mode already"
+    remedy = "Confirm the mode if it is provisional; there is nothing else to do."
+
+
+class ModeDowngrade(DomainError):
+    """The mode that is asked for isolates less than the present one."""
+
+    code = "mode_downgrade"
+    title = "A mode is never lowered"
+    remedy = "Agree a new contract with the customer, and set up a new tenant for it."
+
+
+class ModePathMissing(DomainError):
+    """Nothing automated leads from the present mode to the one that is asked for."""
+
+    code = "mode_path_missing"
+    title = "This change of mode is not automated"
+    remedy = (
+        "Set up the new mode as an additional tenant, and move the data by docs/mode-changes.md."
+    )
+
+
+class ModeConfirmed(DomainError):
+    """The mode is no longer provisional, so what exists is not simply replaced."""
+
+    code = "mode_confirmed"
+    title = "The mode has been confirmed"
+    remedy = "Upgrade the tenant with its data: `tenantctl tenant mode KEY --change B --upgrade`."
+
+
+class SliceHoldsData(DomainError):
+    """The slice that is to be replaced is not empty."""
+
+    code = "slice_holds_data"
+    title = "The slice holds data"
+    remedy = "Withdraw this change, then upgrade the tenant with its data: `--change B --upgrade`."
 
 
 class RunInProgress(DomainError):
@@ -404,6 +449,22 @@ class Unavailable(DomainError):
     code = "unavailable"
     title = "A component of the control plane is unavailable"
     remedy = "Retry later. Operators find the cause in /readyz."
+
+
+class DataUnreadable(DomainError):
+    """A store of a tenant refuses what a copy needs."""
+
+    code = "data_unreadable"
+    title = "A store refuses to be read or written"
+    remedy = "Give the control plane's role in the account the right that is named, then retry."
+
+
+class DataDiffers(DomainError):
+    """What was copied is not what the source has."""
+
+    code = "data_differs"
+    title = "The copy differs from its source"
+    remedy = "Nothing was switched. Retry: what differs is copied and compared again."
 
 
 class SettingInvalid(DomainError):

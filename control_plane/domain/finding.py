@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from control_plane.domain.engine import Drift
 
@@ -22,6 +22,10 @@ class FindingKind(StrEnum):
     CHANGED = "changed"  # a property is not as it was applied
     MISSING = "missing"  # the state has it, and the cloud does not
     FOREIGN = "foreign"  # it belongs to the deployment, and is in no state
+    REMAINING = "remaining"  # it was removed and has to stay until a date, which `expected` says
+
+
+OF_DRIFT: Final = (FindingKind.CHANGED, FindingKind.MISSING, FindingKind.FOREIGN)
 
 
 @dataclass(frozen=True, kw_only=True)

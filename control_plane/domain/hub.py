@@ -34,6 +34,8 @@ class Hub:
     capacity: int
     status: HubStatus
     hold: bool = False
+    saga_id: str | None = None  # the one that is open
+    removed_at: datetime | None = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
     requesters: tuple[str, ...] = ()
     created_at: datetime

@@ -25,13 +25,14 @@ class Holding:
 
     ``is_verified``: there is evidence that held for the state that the stack has now. ``run`` is
     kind and status of the newest run, ``bundle`` the status of the newest bundle, ``was_applied``:
-    the customer applied some version of the bundle.
+    the customer applied some version of the bundle. What ``is_removed`` is nothing else.
     """
 
     is_verified: bool = False
     run: tuple[RunKind, RunStatus] | None = None
     bundle: BundleStatus | None = None
     was_applied: bool = False
+    is_removed: bool = False
 
 
 _T, _B = TenantStatus, BundleStatus
@@ -71,6 +72,8 @@ def hub_status(holding: Holding) -> HubStatus:
 
 
 def _of(holding: Holding) -> Shown:
+    if holding.is_removed:
+        return _T.DEPROVISIONED, None
     if holding.was_applied:
         return _T.READY, None
     if holding.bundle is not None:

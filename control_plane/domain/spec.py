@@ -113,6 +113,7 @@ def slice_spec(
     deployment: Deployment, *, tenant_slug: str, hub_outputs: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the spec of a Mode A slice; the outputs of its Hub are pinned in it."""
+    transfer = {"transfer": dict(deployment.transfer)} if deployment.transfer else {}
     return {
         "schema_version": SPEC_VERSION,
         "owner": _owner(deployment, tenant_slug),
@@ -120,6 +121,7 @@ def slice_spec(
         "account_id": deployment.account_id,
         "hub": {**hub_outputs, "hub_id": deployment.hub_id},
         "retention": _retention(Sizing()),
+        **transfer,
     }
 
 
@@ -132,6 +134,7 @@ def dedicated_spec(
     zones: Sequence[str],
 ) -> dict[str, Any]:
     """Return the spec of a Mode B dedicated Hub; ``zones`` are those of its region."""
+    inherited = {"inherited": dict(deployment.inherited)} if deployment.inherited else {}
     return {
         "schema_version": SPEC_VERSION,
         "owner": _owner(deployment, tenant_slug),
@@ -150,6 +153,7 @@ def dedicated_spec(
             "backup_days": sizing.backup_days,
         },
         "retention": _retention(sizing),
+        **inherited,
     }
 
 

@@ -55,6 +55,9 @@ class Tenant:
     waiting_on: WaitingOn | None = None
     hold: bool = False
     drifted: bool = False
+    saga_id: str | None = None  # the one that is open
+    retention_until: datetime | None = None  # what it has is not removed before
+    removed_at: datetime | None = None
     mode: str | None = None
     region: str | None = None
     facts: Json = field(default_factory=dict)
@@ -69,6 +72,10 @@ class Tenant:
         return replace(
             self, status=status, waiting_on=waiting_on, updated_at=now, version=self.version + 1
         )
+
+    def retained(self, until: datetime, now: datetime) -> Tenant:
+        """Return the tenant with another date before which nothing of it is removed."""
+        return replace(self, retention_until=until, updated_at=now, version=self.version + 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,10 +18,13 @@ from control_plane.domain.finding import Finding
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan, PlanHead
+from control_plane.domain.removal import Certificate, RemovalDecision
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import BlockedOn, Run, RunEvent
+from control_plane.domain.saga import Saga, SagaStep
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer, TimerKind
+from control_plane.domain.transfer import Copied, Kind
 from control_plane.ports import Json
 
 T = TypeVar("T")
@@ -154,6 +157,25 @@ class Timers(Protocol):
         """Remove a timer, if there is one."""
 
 
+class Transfers(Protocol):
+    """What was copied for a saga that moves a tenant's data, until the saga ends."""
+
+    def put(self, saga_id: str, copied: Sequence[Copied]) -> None:
+        """Keep what was copied; a thing that was copied again takes the place of its row."""
+
+    def known(self, saga_id: str, kind: Kind) -> dict[str, Copied]:
+        """Return what was copied of a kind, by name."""
+
+    def forget(self, saga_id: str, kind: Kind, names: Sequence[str]) -> None:
+        """Delete rows of things that are gone."""
+
+    def forget_all(self, saga_id: str) -> None:
+        """Delete every row of a saga."""
+
+    def sums(self, saga_id: str) -> dict[Kind, tuple[int, int]]:
+        """Return how many things and bytes were copied, by kind."""
+
+
 @dataclass(frozen=True)
 class Newest:
     """The newest run and the newest bundle of a tenant, each with its error, if there are any."""
@@ -273,6 +295,10 @@ class UnitOfWork(Protocol):
     refusals: Repository[RefusedRequest]
     hubs: Repository[Hub]
     holds: Repository[Hold]
+    sagas: Repository[Saga]
+    saga_steps: Repository[SagaStep]
+    removal_decisions: Repository[RemovalDecision]
+    certificates: Repository[Certificate]
     accounts: Repository[Account]
     deployments: Repository[Deployment]
     specs: Repository[DeploymentSpec]
@@ -292,6 +318,7 @@ class UnitOfWork(Protocol):
     idempotency: Repository[IdempotencyRecord]
     documents: Repository[LoadedDocument]
     timers: Timers
+    transfers: Transfers
     queries: Queries
     audit: AuditLog
     queue: RunQueue

@@ -84,6 +84,9 @@ class Policies(Protocol):
     ) -> Evaluation:
         """Evaluate what exists after an apply."""
 
+    def on_removal(self, resource: PlannedResource) -> str:
+        """Return a sentence on what the removal of a resource destroys and leaves, or ''."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pressure:

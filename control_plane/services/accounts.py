@@ -11,6 +11,7 @@ from typing import Any, Final
 from control_plane.domain.actor import Role
 from control_plane.domain.deployment import Account, DeploymentKind
 from control_plane.domain.errors import Conflict, InvalidInput, NotFound
+from control_plane.domain.removal_errors import AccountHasServed
 from control_plane.ports.rows import UnitOfWork
 from control_plane.services.permission import require_role, require_visibility
 from control_plane.workflows.core import Act
@@ -100,6 +101,8 @@ def change_account(act: Act, account: Account, changes: Mapping[str, Any]) -> Ac
     }
     if not differing:
         return account
+    if account.served is not None and "shared" in differing:
+        raise _has_served(account)
     changed = replace(account, **differing)
     _check(changed)
     if "shared" in differing:
@@ -117,12 +120,14 @@ def change_account(act: Act, account: Account, changes: Mapping[str, Any]) -> Ac
 def remove_account(act: Act, account_id: str) -> Account:
     """Take an account out of the pool; the account itself is left as it is.
 
-    Raises ``NotFound``, and ``Conflict`` while a deployment is in it: its next run would have
-    neither role nor external id.
+    Raises ``NotFound``, ``AccountHasServed`` for one that something was applied in, and
+    ``Conflict`` while a deployment is in it: its next run would have neither role nor external id.
     """
     may_change(act, "remove")
     account = _locked(act, account_id)
     with _change_of(act, account_id):
+        if account.served is not None:
+            raise _has_served(account)
         used = max(
             act.uow.deployments.count(account_id=account_id), int(account.claimed_by is not None)
         )
@@ -144,12 +149,28 @@ def get_account(act: Act, account_id: str) -> Account:
     return _found(act.uow, account_id)
 
 
+def status_of(account: Account) -> str:
+    """Return in one word how an account may be used."""
+    if account.shared:
+        return "shared"
+    if account.retired_at is not None:
+        return "retired"
+    return "free" if account.claimed_by is None and account.served is None else "in_use"
+
+
 def list_accounts(act: Act, *, limit: int, before: str | None) -> list[Account]:
     """Return accounts of the pool, newest first; they belong to no tenant."""
     require_role(act, *READERS, wanted="accounts.read")
     if not act.caller.actor.sees(None):
         return []
     return act.uow.accounts.page(limit=limit, before=before)
+
+
+def _has_served(account: Account) -> AccountHasServed:
+    return AccountHasServed(
+        f"account {account.account_id} has served deployment {account.served}",
+        account=account.account_id, deployment=account.served,
+    )  # fmt: skip
 
 
 @contextmanager

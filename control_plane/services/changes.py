@@ -12,7 +12,6 @@ from control_plane.domain.errors import (
     Conflict,
     IllegalTransition,
     InvalidInput,
-    ModeWouldChange,
     RunInProgress,
 )
 from control_plane.domain.facts import Facts
@@ -22,6 +21,7 @@ from control_plane.domain.run import HOLDS_SLOT, TERMINAL_RUN, Run, RunKind, Run
 from control_plane.domain.spec import Difference, differences
 from control_plane.domain.tenant import Tenant
 from control_plane.ports.rows import UnitOfWork
+from control_plane.services.mode_changes import require_no_saga, would_change
 from control_plane.services.modes import record_decision
 from control_plane.services.permission import require_role
 from control_plane.services.starting import request_run
@@ -111,6 +111,7 @@ def _resolved(
         newest = _locked_newest(act.uow, newest)
         deployment = act.uow.deployments.need(deployment.id, lock=True)
         tenant = act.uow.tenants.need(tenant.id, lock=True)
+    require_no_saga(act, tenant)
     deployment = _require_changeable(tenant, deployment, newest)
     after, changed = _changed(tenant, facts)
     decision = _same_mode(tenant, after, act.core.rules.mode)
@@ -201,11 +202,7 @@ def _same_mode(tenant: Tenant, facts: Facts, rules: ModeRules) -> ModeDecision:
         decision = confirm(decision)
     mode = str(decision.mode) if decision.mode else None
     if (mode, decision.region) != (tenant.mode, tenant.region):
-        raise ModeWouldChange(
-            f"the tenant is in mode {tenant.mode}. {decision.summary}",
-            mode=tenant.mode, required_mode=str(decision.required_min),
-            rules=[fired.rule for fired in decision.fired],
-        )  # fmt: skip
+        raise would_change(tenant, decision)
     return decision
 
 

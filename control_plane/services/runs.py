@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from control_plane.domain.actor import Role
-from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import IllegalTransition, NotFound, RunSuperseded
 from control_plane.domain.evidence import Evidence
@@ -23,18 +22,13 @@ from control_plane.services.permission import (
 )
 from control_plane.services.starting import request_run
 from control_plane.workflows.core import Act
-from control_plane.workflows.ending import end_run
-from control_plane.workflows.facts import Findings
+from control_plane.workflows.ending import CANCELABLE_BEFORE_APPLY, cancel
 from control_plane.workflows.moving import locked_run, unblock
 from control_plane.workflows.recording import record_run, refused_as
 
 READERS = tuple(READ_TENANTS | {Role.PLATFORM_AUDITOR})
 EVENTS_AT_ONCE = 500
 RUN_OPERATORS = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
-CANCELABLE_BEFORE_APPLY = frozenset(
-    {RunStatus.REQUESTED, RunStatus.AWAITING_APPROVAL, RunStatus.APPROVED, RunStatus.BLOCKED,
-     RunStatus.PLANNING}
-)  # fmt: skip
 FAILED = frozenset(
     {RunStatus.ERRORED, RunStatus.CANCELED, RunStatus.EXPIRED, RunStatus.REJECTED,
      RunStatus.POLICY_FAILED}
@@ -86,7 +80,7 @@ def cancel_run(act: Act, run_id: str) -> Run:
 
     Raises ``IllegalTransition`` for a run that has ended or is being verified: then it is too late.
     """
-    return _steer(act, run_id, "cancel", _cancel)
+    return _steer(act, run_id, "cancel", cancel)
 
 
 def retry_run(act: Act, run_id: str) -> Run:
@@ -121,15 +115,6 @@ def _steer(act: Act, run_id: str, wanted: str, steer: Callable[[Act, Run, Deploy
                 present_status=str(run.status),
             )
         return steer(act, run, deployment)
-
-
-def _cancel(act: Act, run: Run, deployment: Deployment) -> Run:
-    run = run.changed(act.now(), cancel_requested=True)
-    act.uow.runs.save(run)
-    if run.status in CANCELABLE_BEFORE_APPLY:
-        return end_run(act, run, deployment, RunStatus.CANCELED, Findings())
-    record_run(act, "run.canceled", run, stage=Stage.ATTEMPTED, during=str(run.status))
-    return run
 
 
 def _retry(act: Act, run: Run, deployment: Deployment) -> Run:

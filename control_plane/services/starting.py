@@ -5,26 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
-from control_plane.domain.deployment import Deployment, DeploymentKind, Desired, stack_name
+from control_plane.domain.deployment import Deployment, DeploymentKind, stack_name
 from control_plane.domain.errors import DomainError
-from control_plane.domain.kinds import kind_between
 from control_plane.domain.mode import Mode
 from control_plane.domain.owner_status import Holding
-from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus
+from control_plane.domain.run import Run
 from control_plane.domain.spec import bundle_variables
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import Timer, TimerKind
-from control_plane.ports.rows import UnitOfWork
-from control_plane.workflows.core import Act, Caller
-from control_plane.workflows.ending import end_run
-from control_plane.workflows.facts import Findings
-from control_plane.workflows.moving import enqueue_present_turn
-from control_plane.workflows.owners import sync_owner
-from control_plane.workflows.placing import spec_of
-from control_plane.workflows.recording import record_bundle, record_run
+from control_plane.workflows.core import Act
+from control_plane.workflows.recording import record_bundle
+from control_plane.workflows.requesting import request_run
 
-# runs that wait for somebody and apply nothing: a newer run takes their place at once
-_WAITING = frozenset({RunStatus.AWAITING_APPROVAL, RunStatus.BLOCKED})
+__all__ = ["Start", "begin", "first_start", "next_bundle", "request_run"]
 _KINDS = {
     Mode.A: DeploymentKind.SLICE,
     Mode.B: DeploymentKind.DEDICATED,
@@ -83,68 +76,6 @@ def begin(act: Act, start: Start) -> Run | None:
         return request_run(act, start.deployment)
     record_bundle(act, "bundle.queued", bundle, region=start.deployment.region)
     return None
-
-
-def request_run(
-    act: Act,
-    deployment: Deployment,
-    *,
-    desired: Desired = Desired.PRESENT,
-    retry_of: Run | None = None,
-) -> Run:
-    """Add a run, enqueue its first turn, and let the runs that wait give way to it.
-
-    Its kind follows from the spec that was applied last and from ``desired``. Who asked for the
-    runs since the last one that was applied has asked for this one as well.
-    """
-    gives_way = [  # locked before the deployment, as everywhere
-        act.uow.runs.need(waiting.id, lock=True)
-        for waiting in act.uow.runs.find(deployment_id=deployment.id, status=tuple(_WAITING))
-    ]
-    deployment = act.uow.deployments.need(deployment.id, lock=True)
-    now, newest = act.now(), act.uow.queries.newest_run(deployment.id)
-    run = Run(
-        id=act.new_id("run"),
-        deployment_id=deployment.id,
-        tenant_id=deployment.tenant_id,
-        number=act.uow.queries.last_number(deployment.id) + 1,
-        kind=kind_between(_applied(act.uow, deployment), desired),
-        status=RunStatus.REQUESTED,
-        requested_by=act.caller.actor.id,
-        on_behalf_of=act.caller.actor.on_behalf_of,
-        requesters=_requesters(act.uow, act.caller, deployment, newest),
-        requested_at=now,
-        retry_of=retry_of.id if retry_of else None,
-        supersedes=newest.id if newest is not None and newest.status not in TERMINAL_RUN else None,
-        updated_at=now,
-    )
-    act.uow.runs.add(run)
-    record_run(
-        act, "run.requested", run, targets=(("deployment", deployment.id),),
-        kind=str(run.kind), retry_of=run.retry_of, spec_version=deployment.spec_number,
-    )  # fmt: skip
-    for old in gives_way:
-        if old.status in _WAITING:
-            end_run(act, old, deployment, RunStatus.SUPERSEDED, Findings())
-    enqueue_present_turn(act, run)
-    sync_owner(act, deployment.id, run=run)
-    return run
-
-
-def _applied(uow: UnitOfWork, deployment: Deployment) -> Desired | None:
-    number = deployment.applied_spec
-    return spec_of(uow, deployment, number).desired if number else None
-
-
-def _requesters(
-    uow: UnitOfWork, caller: Caller, deployment: Deployment, newest: Run | None
-) -> tuple[str, ...]:
-    earlier: tuple[str, ...] = ()
-    if newest is not None and newest.status not in {RunStatus.APPLIED, RunStatus.NO_CHANGES}:
-        earlier = newest.requesters
-    is_hub = deployment.kind is DeploymentKind.HUB
-    of_hub = uow.hubs.need(deployment.hub_id).requesters if is_hub else ()
-    return tuple(dict.fromkeys((*caller.actor.subjects, *earlier, *of_hub)))
 
 
 def _first_bundle(act: Act, tenant: Tenant, deployment: Deployment) -> Bundle:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from control_plane.domain.actor import Actor, Role
 from control_plane.domain.canonical import digest
-from control_plane.domain.deployment import Deployment
+from control_plane.domain.deployment import Deployment, Position
 from control_plane.domain.errors import IllegalTransition, InvalidInput, NotFound
 from control_plane.domain.facts import CONTRACT_FACTS, Facts
 from control_plane.domain.hold import PLACERS
@@ -26,7 +26,10 @@ from control_plane.workflows.recording import record, refused_as
 
 Shown = tuple[Tenant, Standing]
 CHANGERS: Final = (Role.AUTOMATION, Role.PLATFORM_ADMIN)
+# there is no role of a customer success manager: who settles modes confirms and raises them too
+MODE_DECIDERS: Final = (Role.SOLUTIONS_ARCHITECT, Role.PLATFORM_ADMIN)
 CHECKERS: Final = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
+REMOVERS: Final = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
 CHANGEABLE_STATUS: Final = frozenset(
     {TenantStatus.PENDING, TenantStatus.READY, TenantStatus.FAILED}
 )
@@ -90,10 +93,10 @@ def deployments_of(act: Act, key: str) -> list[Deployment]:
 
 
 def deployment_of(uow: UnitOfWork, tenant: Tenant) -> Deployment | None:
-    """Return the one deployment of a tenant, None before it has one."""
-    found = uow.deployments.find(tenant_id=tenant.id)
+    """Return the deployment that a tenant has now, None before it has one."""
+    found = uow.deployments.find(tenant_id=tenant.id, removed_at=None, position=Position.CURRENT)
     if len(found) > 1:
-        raise LookupError(f"{tenant.id} has several deployments")  # nothing makes a second one
+        raise LookupError(f"{tenant.id} has several deployments")  # one for each environment
     return found[0] if found else None
 
 
@@ -101,13 +104,18 @@ def allowed_actions(tenant: Tenant, actor: Actor) -> list[str]:
     """Return what somebody may ask of a tenant in its current status."""
     is_open = tenant.status is TenantStatus.MODE_CONFLICT
     is_ours = tenant.mode in {Mode.A, Mode.B}  # the customer applies what is in Mode C
-    is_changeable = is_ours and tenant.status in CHANGEABLE_STATUS
+    is_changeable = is_ours and tenant.status in CHANGEABLE_STATUS and tenant.saga_id is None
     is_there = is_ours and tenant.status is TenantStatus.READY
     possible = {
         "mode-decision": is_open and actor.has(Role.SOLUTIONS_ARCHITECT),
+        "mode": not is_open
+        and tenant.mode is not None
+        and tenant.saga_id is None
+        and actor.has(*MODE_DECIDERS),
         "change": is_changeable and actor.has(*CHANGERS),
         "check-drift": is_there and actor.has(*CHECKERS),
         "hold": actor.has(*PLACERS),
+        "remove": tenant.removed_at is None and tenant.saga_id is None and actor.has(*REMOVERS),
     }
     return [action for action, is_possible in possible.items() if is_possible]
 

@@ -1,4 +1,4 @@
-"""What happens in which order: bring a deployment to its spec, build a bundle."""
+"""What happens in which order: bring a deployment to its spec, build a bundle, take a saga on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Final
 from control_plane.workflows.advancing import advance_run
 from control_plane.workflows.bundle import build_bundle
 from control_plane.workflows.core import Core
+from control_plane.workflows.sagas import advance_saga
 
 # every name that may be enqueued, with what does it
 PHASES: Final[Mapping[str, Callable[[Core, str], None]]] = {
     "advance_run": advance_run,
     "build_bundle": build_bundle,
+    "advance_saga": advance_saga,
 }

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from control_plane.domain import spec as specs
 from control_plane.domain.calls import CallOutcome, CallRecord
-from control_plane.domain.deployment import Deployment
+from control_plane.domain.deployment import Deployment, DeploymentSpec
 from control_plane.domain.errors import Conflict, DomainError, StaleCall, Unavailable
 from control_plane.domain.run import TERMINAL_RUN, Run
 from control_plane.ports.engine import EngineCall, EngineEvent
@@ -48,11 +48,17 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
     )
     act.uow.calls.add(record)
     act.uow.queries.forget_calls(deployment.id, below=number - CALLS_KEPT + 1)
-    account = account_of(act.uow, deployment.account_id)
     spec = spec_of(act.uow, deployment, run.spec_number)
+    return _call(act, deployment, spec, call_id=record.id, run_id=run.id)
+
+
+def _call(
+    act: Act, deployment: Deployment, spec: DeploymentSpec, *, call_id: str, run_id: str
+) -> EngineCall:
+    account = account_of(act.uow, deployment.account_id)
     return EngineCall(
-        call_id=record.id,
-        run_id=run.id,
+        call_id=call_id,
+        run_id=run_id,
         deployment_id=deployment.id,
         stack=deployment.stack,
         program=specs.PROGRAMS[deployment.kind],
@@ -64,6 +70,12 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
         external_id=account.external_id if account else None,
         has_state=deployment.applied_spec > 0,
     )
+
+
+def reading_call(act: Act, deployment: Deployment, call_id: str) -> EngineCall:
+    """Return a call that only reads: it takes the stack from nobody, and no run makes it."""
+    spec = spec_of(act.uow, deployment, deployment.applied_spec or None)
+    return _call(act, deployment, spec, call_id=call_id, run_id=call_id)
 
 
 def require_newest(uow: UnitOfWork, call: EngineCall) -> CallRecord:

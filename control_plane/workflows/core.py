@@ -13,6 +13,7 @@ from control_plane.ports.bundles import BundleBuilder
 from control_plane.ports.engine import StackEngine
 from control_plane.ports.rows import Clock, Ids, UnitOfWork, UnitOfWorkFactory
 from control_plane.ports.stores import AuditReader, ObjectStore, Policies, SecretStore, Specs
+from control_plane.ports.tenant_data import TenantData
 from control_plane.workflows.budget import RefusalBudget
 from control_plane.workflows.reads import ReadTally
 
@@ -74,6 +75,7 @@ class Core:
     builder: BundleBuilder
     objects: ObjectStore
     secrets: SecretStore
+    data: TenantData
     policies: Policies
     specs: Specs
     trail: AuditReader

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from control_plane.domain.canonical import digest_bytes
 from control_plane.domain.deployment import Deployment, Desired
-from control_plane.domain.engine import Look
+from control_plane.domain.engine import Drift, Look, Remaining
 from control_plane.domain.errors import IllegalTransition
-from control_plane.domain.finding import Finding, FindingKind, compared
+from control_plane.domain.finding import OF_DRIFT, Finding, FindingKind, compared
 from control_plane.domain.run import Run, RunKind, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import UnitOfWork
@@ -100,9 +100,10 @@ def keep_findings(act: Act, run: Run, look: Look) -> None:
     The deployment is locked. What opens, what has another value now, and what closes is recorded.
     """
     known = act.uow.findings.find(deployment_id=run.deployment_id, closed_at=None)
-    if not known and not look.drift:
+    drift_now = (*look.drift, *map(_as_drift, look.remaining))
+    if not known and not drift_now:
         return
-    now, found = act.now(), compared(known, look.drift)
+    now, found = act.now(), compared(known, drift_now)
     told = []
     for finding, drift in found.again:
         seen = finding.seen(drift, run.id, now)
@@ -132,6 +133,17 @@ def keep_findings(act: Act, run: Run, look: Look) -> None:
     _record(act, run, "drift.found", told)
     _record(act, run, "drift.cleared", closed)
     _show(act, run.tenant_id)
+
+
+def _as_drift(left: Remaining) -> Drift:
+    """Return what has to remain for a time as a finding has it: `expected` says until when."""
+    return Drift(
+        kind=FindingKind.REMAINING,
+        subject=f"{left.kind} {left.id}",
+        type=left.kind,
+        expected={"until": left.until, "why": left.why},
+        actual={"arn": left.arn},
+    )
 
 
 def _record(act: Act, run: Run, action: str, findings: Sequence[Finding]) -> None:
@@ -166,7 +178,8 @@ def _show(act: Act, tenant_id: str | None) -> None:
     if tenant_id is None:
         return
     tenant = act.uow.tenants.need(tenant_id, lock=True)
-    drifted = act.uow.findings.count(tenant_id=tenant_id, closed_at=None) > 0
+    open_now = act.uow.findings.count(tenant_id=tenant_id, closed_at=None, kind=OF_DRIFT)
+    drifted = open_now > 0
     if tenant.drifted is not drifted:
         changed = replace(tenant, drifted=drifted, updated_at=act.now(), version=tenant.version + 1)
         act.uow.tenants.save(changed)

@@ -20,6 +20,7 @@ from control_plane.workflows.drift import set_next_look
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import as_json, close_approval, move_run
 from control_plane.workflows.placing import give_back
+from control_plane.workflows.recording import record_run
 from control_plane.workflows.verifying import failure_of
 from control_plane.workflows.waking import wake_for_hub
 
@@ -32,6 +33,10 @@ _APPROVAL_OF: Final[Mapping[RunStatus, ApprovalStatus]] = {
 }
 # ends of a run that say why it was blocked, or waited
 _KEEPS_ERROR: Final = frozenset({RunStatus.CANCELED, RunStatus.SUPERSEDED})
+CANCELABLE_BEFORE_APPLY: Final = frozenset(
+    {RunStatus.REQUESTED, RunStatus.AWAITING_APPROVAL, RunStatus.APPROVED, RunStatus.BLOCKED,
+     RunStatus.PLANNING}
+)  # fmt: skip
 _FIRST_PAUSE: Final = timedelta(seconds=5)
 _LONGEST_PAUSE: Final = timedelta(minutes=10)
 
@@ -138,6 +143,16 @@ def _violations(mandatory: Sequence[Violation]) -> str:
     if len(mandatory) == 1:
         return f"a mandatory rule is violated: {first}"
     return f"{len(mandatory)} mandatory rules are violated; first: {first}"
+
+
+def cancel(act: Act, run: Run, deployment: Deployment) -> Run:
+    """Cancel a run that is locked: at once before it applies, else where the engine stops."""
+    run = run.changed(act.now(), cancel_requested=True)
+    act.uow.runs.save(run)
+    if run.status in CANCELABLE_BEFORE_APPLY:
+        return end_run(act, run, deployment, RunStatus.CANCELED, Findings())
+    record_run(act, "run.canceled", run, stage=Stage.ATTEMPTED, during=str(run.status))
+    return run
 
 
 def retry_later(act: Act, run: Run, error: DomainError | None) -> Run:

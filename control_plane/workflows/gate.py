@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.audit import Stage
-from control_plane.domain.deployment import Deployment
+from control_plane.domain.deployment import Deployment, Desired
 from control_plane.domain.engine import CloudDifference
 from control_plane.domain.errors import PlanMoved
+from control_plane.domain.kinds import KINDS
 from control_plane.domain.next_step import PlanFact, StepKind, next_step
 from control_plane.domain.plan import CLOUD, Plan, moved_parts, operations_outside
 from control_plane.domain.run import BlockedOn, Run, RunStatus
@@ -27,6 +28,7 @@ from control_plane.workflows.holding import hold_fact
 from control_plane.workflows.moving import close_approval, move_run
 from control_plane.workflows.planning import keep_plan, present_parts
 from control_plane.workflows.recording import record_run
+from control_plane.workflows.removal_rules import refuse_at_the_gate
 
 # what an interrupted apply leaves may differ in these; the rest binds as before
 _RESUME_MAY_MOVE = frozenset({"operations", "state"})
@@ -85,6 +87,8 @@ class Gate:
         )
         step = next_step(facts)
         if step.kind is StepKind.APPLY:
+            if KINDS[run.kind].desired is Desired.ABSENT and not resumes:
+                refuse_at_the_gate(act, deployment)
             close_approval(act, run, ApprovalStatus.CONSUMED)
             record_attempt(act, run, deployment, plan, self._call)
             return GateAnswer.PROCEED

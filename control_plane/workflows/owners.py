@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from control_plane.domain.deployment import Deployment, DeploymentKind
+from control_plane.domain.deployment import Deployment, DeploymentKind, Position
 from control_plane.domain.evidence import Evidence
-from control_plane.domain.hub import HubStatus
+from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.mode import Outcome
 from control_plane.domain.owner_status import Holding, hub_status, tenant_status
-from control_plane.domain.run import Run
+from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus
 from control_plane.domain.tenant import Tenant, TenantStatus
+from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record
@@ -28,16 +29,31 @@ def sync_owner(act: Act, deployment_id: str, *, run: Run | None = None) -> None:
 def sync_tenant(act: Act, tenant_id: str, *, run: Run | None = None) -> Tenant:
     """Bring a tenant's status up to date and return the tenant."""
     tenant = act.uow.tenants.need(tenant_id, lock=True)
-    holdings = [holding_of(act.uow, d) for d in act.uow.deployments.find(tenant_id=tenant_id)]
-    status, waiting_on = tenant_status(
-        is_resolved=tenant.decision.get("outcome") == Outcome.RESOLVED, holdings=holdings
-    )
+    current = act.uow.deployments.find(tenant_id=tenant_id, position=Position.CURRENT)
+    holdings = [holding_of(act.uow, deployment) for deployment in current]
+    _wake_saga(act, tenant, run)
+    is_resolved = tenant.decision.get("outcome") == Outcome.RESOLVED
+    status, waiting_on = tenant_status(is_resolved=is_resolved, holdings=holdings)
+    if tenant.removed_at is not None:
+        status, waiting_on = TenantStatus.DEPROVISIONED, None
     if (tenant.status, tenant.waiting_on) == (status, waiting_on):
         return tenant
     shown = tenant.shown(status, waiting_on, act.now())
     act.uow.tenants.save(shown)
     record_status(act, shown, tenant.status, run=run)
     return shown
+
+
+def _wake_saga(act: Act, owner: Tenant | Hub, run: Run | None) -> None:
+    """Let an owner's saga look at a run that has ended, or repeats one that its step failed with.
+
+    A timer does, so that locks keep their order.
+    """
+    if run is None or owner.saga_id is None:
+        return
+    is_repeat = run.status is RunStatus.REQUESTED and run.retry_of is not None
+    if is_repeat or run.status in TERMINAL_RUN:
+        act.uow.timers.set(TimerKind.SAGA_TURN, owner.saga_id, act.now())
 
 
 def record_status(
@@ -55,6 +71,8 @@ def record_status(
 
 def holding_of(uow: UnitOfWork, deployment: Deployment) -> Holding:
     """Return a deployment as its owner's status sees it."""
+    if deployment.removed_at is not None:
+        return Holding(is_removed=True)
     if deployment.kind is DeploymentKind.CUSTOMER_RUN:
         bundle = uow.queries.newest_bundle(deployment.id)
         return Holding(
@@ -95,6 +113,7 @@ def _was_only_read(uow: UnitOfWork, deployment: Deployment, evidence: Evidence) 
 
 def _sync_hub(act: Act, deployment: Deployment, run: Run | None) -> None:
     hub = act.uow.hubs.need(deployment.hub_id, lock=True)
+    _wake_saga(act, hub, run)
     status = hub_status(holding_of(act.uow, deployment))
     outputs = deployment.outputs if status is HubStatus.READY else hub.outputs
     if (hub.status, hub.outputs) == (status, outputs):

@@ -12,6 +12,7 @@ from control_plane.domain.deployment import (
     Deployment,
     DeploymentKind,
     DeploymentSpec,
+    Desired,
     spec_digest,
 )
 from control_plane.domain.errors import HubUnavailable, NoAccount
@@ -38,16 +39,21 @@ def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
     The newest spec stays when nothing in it changed. Raises ``HubUnavailable`` and ``NoAccount``,
     holding the name on which a transaction that makes room takes turns with this one.
     """
+    desired = KINDS[run.kind].desired
     hub: Hub | None = None
-    if deployment.kind is DeploymentKind.SLICE:
+    if desired is Desired.ABSENT and deployment.spec_number:
+        pass  # what is removed stays where it is until then
+    elif deployment.kind is DeploymentKind.SLICE:
         hub = _hub_with_room(act.uow, deployment)
         deployment = replace(deployment, hub_id=hub.id, account_id=_account_of(act.uow, hub))
     elif not deployment.account_id:
         account = _claim_account(act, run, deployment)
         deployment = replace(deployment, account_id=account.account_id)
-    document = spec_document(act, deployment, hub=hub)
+    if desired is Desired.ABSENT and deployment.spec_number:
+        document = _ended_document(act.uow, deployment)
+    else:
+        document = spec_document(act, deployment, hub=hub)
     act.core.specs.validate(specs.PROGRAMS[deployment.kind], document)
-    desired = KINDS[run.kind].desired
     wanted = spec_digest(document, desired)
     newest = spec_of(act.uow, deployment) if deployment.spec_number else None
     if newest is None or newest.content_digest != wanted:
@@ -68,6 +74,11 @@ def place(act: Act, run: Run, deployment: Deployment) -> Deployment:
     deployment = deployment.changed(act.now())
     act.uow.deployments.save(deployment)
     return deployment
+
+
+def _ended_document(uow: UnitOfWork, deployment: Deployment) -> dict[str, Any]:
+    """Return what the spec says that a removal ends: the one that was applied last, if any was."""
+    return dict(spec_of(uow, deployment, deployment.applied_spec or None).document)
 
 
 def spec_of(uow: UnitOfWork, deployment: Deployment, number: int | None = None) -> DeploymentSpec:
@@ -140,7 +151,7 @@ def _release_account(act: Act, run: Run, deployment: Deployment) -> None:
 
 def _claim_account(act: Act, run: Run, deployment: Deployment) -> Account:
     act.uow.serialize_on(ACCOUNT_POOL)
-    pool = act.uow.accounts.find(claimed_by=None)
+    pool = act.uow.accounts.find(claimed_by=None, served=None)
     account = next((a for a in pool if not a.shared), None) or next(iter(pool), None)
     if account is None:
         raise NoAccount("there is no free AWS account in the pool")
@@ -161,11 +172,11 @@ def _hub_with_room(uow: UnitOfWork, deployment: Deployment) -> Hub:
     """
     uow.serialize_on(hub_room(deployment.region))
     own = uow.hubs.get(deployment.hub_id) if deployment.hub_id is not None else None
-    if own is not None and own.status is HubStatus.READY:
+    if own is not None and own.status is HubStatus.READY and own.saga_id is None:
         return own
     if own is not None and (deployment.is_unsettled or deployment.state_digest is not None):
         raise HubUnavailable("the Hub of this slice is not ready")
-    ready = uow.hubs.find(region=deployment.region, status=HubStatus.READY)
+    ready = uow.hubs.find(region=deployment.region, status=HubStatus.READY, saga_id=None)
     taken = uow.queries.slices([hub.id for hub in ready])
     for hub in ready:
         if taken[hub.id] < hub.capacity:
@@ -188,6 +199,15 @@ def spec_document(
 
     ``hub`` and ``tenant`` are read unless they are given, as they are or as they would be.
     """
+    document = _spec_document(act, deployment, hub=hub, tenant=tenant)
+    if deployment.unprotected:
+        document["unprotect"] = list(deployment.unprotected)
+    return document
+
+
+def _spec_document(
+    act: Act, deployment: Deployment, *, hub: Hub | None, tenant: Tenant | None
+) -> dict[str, Any]:
     zones = act.core.rules.regions.availability_zones(deployment.region)
     if deployment.kind is DeploymentKind.HUB:
         hub = hub or act.uow.hubs.need(deployment.hub_id)

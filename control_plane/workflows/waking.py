@@ -35,7 +35,7 @@ def wake_for_hub(act: Act, hub: Hub) -> int:
 def wake_for_room(act: Act, region: str) -> int:
     """Wake as many slices as the ready Hubs of a region have room for; returns how many."""
     act.uow.serialize_on(hub_room(region))
-    hubs = act.uow.hubs.find(region=region, status=HubStatus.READY)
+    hubs = act.uow.hubs.find(region=region, status=HubStatus.READY, saga_id=None)
     taken = act.uow.queries.slices([hub.id for hub in hubs])
     room = sum(max(hub.capacity - taken[hub.id], 0) for hub in hubs)
     waiting = act.uow.queries.blocked_runs(
@@ -47,7 +47,7 @@ def wake_for_room(act: Act, region: str) -> int:
 def wake_for_account(act: Act) -> int:
     """Wake runs that wait for an account, as many as find one now; returns how many."""
     act.uow.serialize_on(ACCOUNT_POOL)
-    free = act.uow.accounts.find(claimed_by=None)
+    free = act.uow.accounts.find(claimed_by=None, served=None)
     places = None if any(account.shared for account in free) else len(free)
     waiting = act.uow.queries.blocked_runs(BlockedOn.NO_ACCOUNT, limit=places)
     return sum(_wake(act, run_id) for run_id in waiting)

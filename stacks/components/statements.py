@@ -25,6 +25,15 @@ ITEM_ACTIONS: Final = (
     "dynamodb:Query",
     "dynamodb:UpdateItem",
 )
+# what changes data, of all those above
+WRITE_ACTIONS: Final = (
+    "dynamodb:BatchWriteItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "s3:DeleteObject",
+    "s3:PutObject",
+)
 SECRET_ACTIONS: Final = ("secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue")
 PARAMETER_ACTIONS: Final = ("ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath")
 LOG_ACTIONS: Final = ("logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")

@@ -63,7 +63,7 @@ def strangers(request: Request, state: State | None) -> list[Thing]:
             (thing.kind, thing.id): thing
             for things in found
             for thing in things
-            if known.isdisjoint(thing.facts)
+            if known.isdisjoint(thing.facts) and not _is_setting(thing, ours)
         }
         there = pool.map(lambda t: (t, is_there(cloud.client, t)), unknown.values())
         return sorted((thing for thing, present in there if present), key=str)
@@ -76,6 +76,15 @@ def owner_of(spec: Mapping[str, Any]) -> Owner:
     hub = spec.get("hub")
     logs = f"{hub['log_group_prefix']}/tenants/{short}/" if hub else f"/tenantplane/{short}/"
     return Owner(deployment=str(owner["deployment"]), short=short, logs=logs)
+
+
+def _is_setting(thing: Thing, owner: Owner) -> bool:
+    """Tell whether a thing is a setting of the application: content, as objects of a bucket are.
+
+    A removal asks for it all the same: nothing may be left then.
+    """
+    settings = f"/tenantplane/{owner.short}/app/"
+    return thing.kind == "ssm:parameter" and thing.id.startswith(settings)
 
 
 def _services(state: State | None) -> set[str]:

@@ -13,8 +13,9 @@ from typing import Any
 
 import pulumi
 import pulumi_aws as aws
-from pulumi_aws.ssm import Parameter
+from pulumi_aws.iam import RolePolicy
 
+from stacks.components.directory import Directory, DirectoryConfig
 from stacks.components.documents import Statement, document, service_trust, statement
 from stacks.components.keys import KEY_USE, Key, KeyConfig
 from stacks.components.log_groups import LogGroups, LogGroupsConfig
@@ -27,8 +28,9 @@ from stacks.components.statements import (
     OBJECT_ACTIONS,
     PARAMETER_ACTIONS,
     SECRET_ACTIONS,
+    WRITE_ACTIONS,
 )
-from stacks.components.tags import DataClass, tags
+from stacks.components.tags import DataClass
 from stacks.spec import SharedHub, SliceSpec
 
 # everything but use: who administers the account does not thereby read the tenant's data
@@ -91,7 +93,7 @@ def build(spec: SliceSpec, provider: aws.Provider) -> Mapping[str, pulumi.Input[
             names=names,
             purpose="data",
             data_class=DataClass.CUSTOMER,
-            policy=document(*key_statements(part)),
+            policy=document(*key_statements(part), *transfer_statements(spec, names)),
             deletion_days=spec.retention.key_deletion_days,
             protection=spec.protection,
         ),
@@ -113,6 +115,14 @@ def build(spec: SliceSpec, provider: aws.Provider) -> Mapping[str, pulumi.Input[
         ),
         opts,
     )
+    if spec.transfer is not None and spec.transfer.frozen:
+        RolePolicy(
+            "frozen",
+            name="frozen",
+            role=role.name,
+            policy=document(statement("Frozen", WRITE_ACTIONS, ["*"], effect="Deny")),
+            opts=pulumi.ResourceOptions(providers=[provider], depends_on=[role]),
+        )
     shells = SecretShells(
         "secrets",
         SecretShellsConfig(names=names, key_arn=key.arn, protection=spec.protection),
@@ -157,35 +167,6 @@ def build(spec: SliceSpec, provider: aws.Provider) -> Mapping[str, pulumi.Input[
         "app_log_group": part.log_group,
         "parameter_path": names.path,
     }
-
-
-@dataclass(frozen=True, kw_only=True)
-class DirectoryConfig:
-    """``entries``: what is found -> where it is; plain facts, no secret."""
-
-    names: Names
-    entries: Mapping[str, pulumi.Input[str]]
-
-
-class Directory(pulumi.ComponentResource):
-    """The parameters in which the application finds the parts of its slice."""
-
-    def __init__(
-        self, name: str, config: DirectoryConfig, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
-        super().__init__("tenantplane:mode_a:Directory", name, None, opts)
-        for what, where in config.entries.items():
-            path = f"{config.names.path}/{what}"
-            Parameter(
-                what,
-                name=path,
-                description=f"Where the slice has its {what.replace('-', ' ')}.",
-                type="String",
-                insecure_value=where,  # no secret, and shown in the plan
-                tags=tags(path, DataClass.OPERATIONAL),
-                opts=pulumi.ResourceOptions(parent=self),
-            )
-        self.register_outputs({})
 
 
 def role_statements(part: Slice) -> tuple[Statement, ...]:
@@ -267,6 +248,24 @@ def key_statements(part: Slice) -> tuple[Statement, ...]:
                         "secretsmanager", f"secret:{names.short}/*"
                     )
                 },
+            },
+        ),
+    )
+
+
+def transfer_statements(spec: SliceSpec, names: Names) -> tuple[Statement, ...]:
+    """Return who may read the slice's objects while its data is moved to another deployment."""
+    if spec.transfer is None or spec.transfer.reader_arn is None:
+        return ()
+    return (
+        statement(
+            "TransferReads",
+            ["kms:Decrypt"],
+            ["*"],
+            principal={"AWS": names.iam_arn("root")},
+            condition={
+                "ArnEquals": {"aws:PrincipalArn": spec.transfer.reader_arn},
+                "StringEquals": {"kms:ViaService": f"s3.{names.region}.amazonaws.com"},
             },
         ),
     )

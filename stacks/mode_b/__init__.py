@@ -12,6 +12,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from stacks.components.directory import Directory, DirectoryConfig
 from stacks.components.documents import document, service_trust
 from stacks.components.flow_log import FlowLog, FlowLogConfig
 from stacks.components.keys import Key, KeyConfig, data_key_policy, logs_key_policy
@@ -98,6 +99,10 @@ def build(spec: DedicatedSpec, provider: aws.Provider) -> Mapping[str, pulumi.In
         SecretShellsConfig(names=names, key_arn=keys.secrets.arn, protection=spec.protection),
         opts,
     )
+    inherited = spec.inherited.model_dump() if spec.inherited is not None else {}
+    if inherited:
+        entries = {name.replace("_", "-"): where for name, where in inherited.items()}
+        Directory("directory", DirectoryConfig(names=names, entries=entries), opts)
     Alarms("alarms", AlarmsConfig(names=names, storage_gb=spec.database.storage_gb), opts)
     return {
         "vpc_id": network.vpc_id,
@@ -118,6 +123,7 @@ def build(spec: DedicatedSpec, provider: aws.Provider) -> Mapping[str, pulumi.In
         "secret_arns": dict(shells.arns),
         "app_log_group": f"{names.path}/app",
         "audit_log_group": f"{names.path}/audit",
+        **inherited,
     }
 
 

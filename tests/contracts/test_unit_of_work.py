@@ -18,6 +18,7 @@ from control_plane.domain.engine import Operation, OutputChange, PlannedResource
 from control_plane.domain.errors import Conflict, InvalidInput
 from control_plane.domain.hub import HubStatus
 from control_plane.domain.run import BlockedOn, RunStatus
+from control_plane.domain.saga import SagaStatus, StepOutcome
 from control_plane.domain.tenant import TenantStatus, WaitingOn
 from tests.contracts.rows import make_event, run_all, store
 from tests.entities import Entities, Waiting
@@ -169,12 +170,18 @@ def test_a_connection_that_the_server_ended_is_replaced(storage: Storage) -> Non
 # --- rows --------------------------------------------------------------------------------------
 def test_every_kind_of_row_comes_back_as_it_was(storage: Storage, make: Entities) -> None:
     tenant = make.tenant(waiting_on=WaitingOn.OPS, mode="B", hold=True)
+    saga = make.saga(
+        tenant, is_undoing=True, data={"a": [1]}, waits_for="a day", due_at=make.clock.now(),
+        error={"code": "on_hold"}, turn=3, status=SagaStatus.WAITING,
+    )  # fmt: skip
+    tenant = replace(tenant, saga_id=saga.id)
     contract = make.contract(tenant)
     hub = make.hub(outputs={"vpc": "vpc-1", "subnets": ["a", "b"], "none": None})
     hold = make.hold(tenant)
     deployment = make.deployment(
         tenant, hub_id=hub.id, spec_number=2, applied_spec=1, is_unsettled=True,
-        state_digest="sha256:1", outputs={"a": [1]},
+        state_digest="sha256:1", outputs={"a": [1]}, unprotected=("key.data",),
+        removed_at=make.clock.now(),
     )  # fmt: skip
     run = make.run(
         deployment, status=RunStatus.BLOCKED, blocked_on=BlockedOn.NO_ACCOUNT,
@@ -188,7 +195,11 @@ def test_every_kind_of_row_comes_back_as_it_was(storage: Storage, make: Entities
     handover = make.handover(bundle)
     rows: dict[str, Any] = {
         "tenants": tenant, "contracts": contract, "requests": make.request(contract),
-        "refusals": make.refusal(), "hubs": hub, "holds": hold,
+        "refusals": make.refusal(), "hubs": hub, "holds": hold, "sagas": saga,
+        "saga_steps": make.saga_step(
+            saga, run_id=run.id, result={"a": None}, outcome=StepOutcome.FAILED,
+            ended_at=make.clock.now(), error={"code": "a"}, is_undo=True,
+        ),
         "deployments": deployment, "accounts": make.account(claimed_by=deployment.id),
         "specs": make.spec(deployment, 2, document={"a": {"b": [True, 1]}}, desired=Desired.ABSENT),
         "calls": make.call(run, outcome=CallOutcome.DIED, ended_at=make.clock.now()),

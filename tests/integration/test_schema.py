@@ -349,7 +349,8 @@ def test_every_table_has_a_primary_key_and_indexed_references(owner: Owner) -> N
     # looked up from the run's own row, or seldom and in small tables
     assert set(rows) == {
         ("run", "plan_id"), ("run", "approval_id"), ("run", "evidence_id"), ("run", "supersedes"),
-        ("run", "retry_of"), ("deployment", "evidence_id"), ("plan", "deployment_id"),
+        ("deployment", "evidence_id"), ("plan", "deployment_id"),
+        ("tenant", "saga_id"), ("hub", "saga_id"),
         ("download_link", "handover_id"), ("finding", "first_seen_by"),
         ("finding", "last_seen_by"), ("finding", "closed_by"),
     }  # fmt: skip

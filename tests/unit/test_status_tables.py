@@ -23,6 +23,7 @@ from control_plane.domain.run import (
     RunKind,
     RunStatus,
 )
+from control_plane.domain.saga import SAGA_TRANSITIONS, SagaStatus
 from control_plane.domain.transitions import terminal
 from tests.entities import Entities
 from tools import draw_status
@@ -32,6 +33,7 @@ TABLES: Mapping[str, tuple[type[StrEnum], Mapping[Any, frozenset[Any]]]] = {
     "look": (RunStatus, LOOK_TRANSITIONS),
     "approval": (ApprovalStatus, APPROVAL_TRANSITIONS),
     "bundle": (BundleStatus, BUNDLE_TRANSITIONS),
+    "saga": (SagaStatus, SAGA_TRANSITIONS),
 }
 MOVES = [
     (kind, current, target)
@@ -52,6 +54,7 @@ TERMINAL = {
     "look": {"no_changes", "superseded", "canceled", "errored"},
     "approval": {"rejected", "expired", "superseded", "canceled", "consumed"},
     "bundle": {"applied"},
+    "saga": {"done", "undone"},
 }  # fmt: skip
 
 
@@ -59,6 +62,8 @@ def _entity(kind: str, status: StrEnum) -> Any:
     make = Entities()
     tenant = make.tenant()
     deployment = make.deployment(tenant)
+    if kind == "saga":
+        return make.saga(tenant, status=status)
     if kind == "bundle":
         return make.bundle(deployment, status=status)
     if kind in KINDS_OF:

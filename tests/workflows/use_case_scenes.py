@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from control_plane.domain.actor import Role
@@ -22,16 +23,22 @@ from control_plane.services import (
     handovers,
     holds,
     hubs,
+    mode_changes,
     operating_stacks,
     provisioning,
     receipts,
+    removal_decisions,
+    removals,
     runs,
+    sagas,
     tenants,
 )
 from control_plane.services.performing import perform
 from control_plane.workflows.core import Caller
 from tests.receipts import receipt_of
 from tests.storage import Storage
+from tests.workflows.desk import Desk
+from tests.workflows.removed import BUCKET, follow, remove, steps_of
 from tests.world import (
     ACCOUNT,
     ADMIN,
@@ -314,6 +321,18 @@ def decide_mode(who: Caller, **changed: Any) -> Prepare:
     return prepare
 
 
+def mode(who: Caller = ARCHITECT, **wish: Any) -> Prepare:
+    """Confirm or raise the mode of a tenant whose slice waits for a Hub."""
+
+    def prepare(scene: Scene) -> Act:
+        tenant = scene.submit("A").tenant
+        scene.work()
+        given = mode_changes.Wish(**{"reason": "agreed", **wish})
+        return lambda: perform(scene.core, who, mode_changes.change_mode, tenant.id, given)
+
+    return prepare
+
+
 def change(who: Caller = AUTOMATION, **facts: Any) -> Prepare:
     def prepare(scene: Scene) -> Act:
         tenant_id = scene.waiting_b().tenant_id
@@ -406,5 +425,92 @@ def read_tile(who: Caller, tree: str = "") -> Prepare:
         key = tree or scene.submit("B").tenant.id
         scene.trail.note = "a checkpoint"
         return lambda: perform(scene.core, who, auditing.tile, key, "tile/0/000.p/1")
+
+    return prepare
+
+
+def removing(
+    who: Caller = OPS, *, mode: str = "B", reason: str = "the contract ended", held: bool = False
+) -> Prepare:
+    """Request a removal of a tenant of which nothing was applied yet."""
+
+    def prepare(scene: Scene) -> Act:
+        tenant_id = scene.waiting_b().tenant_id if mode == "B" else scene.submit(mode).tenant.id
+        if held:
+            scene.legal_hold(tenant_id)
+        return lambda: perform(
+            scene.core, who, removals.request_removal, tenant_id, removals.may_remove_tenant,
+            reason=reason, unprotect=(),
+        )  # fmt: skip
+
+    return prepare
+
+
+def said_of_export(who: Caller = OPS, *, waives: bool = False, digest: str = "a" * 64) -> Prepare:
+    """Say of the export of a tenant that is removed that it is done, or not needed."""
+
+    def prepare(scene: Scene) -> Act:
+        run = scene.waiting_b()
+        scene.approve(run.id)
+        scene.engine.stores = (BUCKET,)
+        remove(scene, run.tenant_id)
+        if waives:
+            find = removal_decisions.tenant_with(removal_decisions.WAIVERS, "x")
+            return lambda: perform(
+                scene.core, who, removal_decisions.waive_export, run.tenant_id, find, reason="no"
+            )
+        find = removal_decisions.tenant_with(removal_decisions.ACKNOWLEDGERS, "x")
+        return lambda: perform(
+            scene.core, who, removal_decisions.acknowledge_export, run.tenant_id, find,
+            manifest_digest=f"sha256:{digest}", counts={"data": 3}, reason="it is there",
+        )  # fmt: skip
+
+    return prepare
+
+
+def attest(who: Caller = ARCHITECT, *, asked: bool = True) -> Prepare:
+    """Say that nobody verified what a customer destroyed."""
+
+    def prepare(scene: Scene) -> Act:
+        desk = Desk(scene)
+        desk.handed_over()
+        if asked:
+            remove(scene, desk.tenant_id)
+        find = removal_decisions.tenant_with(removal_decisions.ACKNOWLEDGERS, "x")
+        return lambda: perform(
+            scene.core, who, removal_decisions.attest_customer, desk.tenant_id, find,
+            receipt_digest=None, reason="they said so",
+        )  # fmt: skip
+
+    return prepare
+
+
+def retain(who: Caller = OPS, *, days: int = 30) -> Prepare:
+    """Set a retention date."""
+
+    def prepare(scene: Scene) -> Act:
+        tenant_id, until = scene.waiting_b().tenant_id, scene.clock.now() + timedelta(days=days)
+        return lambda: perform(
+            scene.core, who, removal_decisions.retain_tenant, tenant_id, until=until, reason="a law"
+        )
+
+    return prepare
+
+
+def steer_saga(wanted: str, who: Caller = OPS, *, stuck: bool = False) -> Prepare:
+    """Retry or withdraw a removal whose first run waits, or failed."""
+
+    def prepare(scene: Scene) -> Act:
+        run = scene.waiting_b()
+        scene.approve(run.id)
+        saga_id = remove(scene, run.tenant_id)
+        if stuck:
+            perform(scene.core, OPS, runs.cancel_run, steps_of(scene, saga_id)[-1].run_id or "")
+            follow(scene)
+        if wanted == "retry":
+            return lambda: perform(scene.core, who, sagas.retry_step, saga_id)
+        return lambda: perform(
+            scene.core, who, sagas.withdraw_saga, saga_id, reason="the customer stays"
+        )
 
     return prepare

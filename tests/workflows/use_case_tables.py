@@ -17,6 +17,8 @@ from control_plane.domain.errors import (
     LinkExpired,
     MachineMayNotDecide,
     ModeConflict,
+    ModePathMissing,
+    ModeUnchanged,
     ModeWouldChange,
     NeedsAnotherPerson,
     NotAllowed,
@@ -26,6 +28,8 @@ from control_plane.domain.errors import (
     ReceiptMismatch,
     UnknownRegion,
 )
+from control_plane.domain.mode import Mode
+from control_plane.domain.removal_errors import RemovalOnHold
 from control_plane.services import (
     accounts,
     approvals,
@@ -36,11 +40,14 @@ from control_plane.services import (
     handovers,
     holds,
     hubs,
+    mode_changes,
     modes,
     operating_stacks,
     permission,
     provisioning,
+    removals,
     runs,
+    sagas,
     tenants,
 )
 from control_plane.services.performing import perform
@@ -51,6 +58,7 @@ from tests.workflows.use_case_scenes import (
     Case,
     Scene,
     account,
+    attest,
     change,
     change_account,
     check_drift,
@@ -65,6 +73,7 @@ from tests.workflows.use_case_scenes import (
     hold,
     hold_hub,
     hub,
+    mode,
     on_bundle,
     opened_stack,
     read_log,
@@ -73,9 +82,13 @@ from tests.workflows.use_case_scenes import (
     receipt,
     release,
     remove_account,
+    removing,
+    retain,
     retry_blocked,
     revoke,
+    said_of_export,
     steer,
+    steer_saga,
     submit,
     submit_again,
 )
@@ -148,6 +161,16 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(prepare=edit("accepted", -1), error=PreconditionFailed,
              events=("bundle.refused:denied",)),
     ),
+    "mode_changes.change_mode": (
+        Case(prepare=mode(), events=("mode.confirmed:completed", "mode.resolved:completed")),
+        Case(prepare=mode(to=Mode.B, amendment="AM-7"),
+             events=("run.canceled:completed", "tenant.status_changed:completed",
+                     "mode.change_requested:completed", "saga.started:completed")),
+        Case(prepare=mode(to=Mode.A), error=ModeUnchanged, events=("mode.refused:denied",)),
+        Case(prepare=mode(to=Mode.C), error=ModePathMissing, events=("mode.refused:denied",)),
+        Case(prepare=mode(to=Mode.B), error=InvalidInput, events=("mode.refused:denied",)),
+        Case(prepare=mode(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
     "changes.request_change": (
         Case(
             prepare=change(seats=2000),
@@ -181,6 +204,51 @@ MUTATING: dict[str, tuple[Case, ...]] = {
              events=("hold.refused:denied",)),
         Case(prepare=release(ADMIN, twice=True), error=IllegalTransition,
              events=("hold.refused:denied",)),
+    ),
+    "removals.request_removal": (
+        Case(
+            prepare=removing(),
+            events=("approval.canceled:completed", "run.canceled:completed",
+                    "tenant.status_changed:completed", "saga.started:completed",
+                    "removal.requested:completed"),
+        ),
+        Case(prepare=removing(held=True), error=RemovalOnHold, events=("removal.refused:denied",)),
+        Case(prepare=removing(reason=" "), error=InvalidInput, events=("removal.refused:denied",)),
+        Case(prepare=removing(AUTOMATION), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "removal_decisions.acknowledge_export": (
+        Case(prepare=said_of_export(), events=("removal.decided:completed",)),
+        Case(prepare=said_of_export(digest="x"), error=InvalidInput,
+             events=("removal.refused:denied",)),
+        Case(prepare=said_of_export(AUTOMATION), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "removal_decisions.waive_export": (
+        Case(prepare=said_of_export(ADMIN, waives=True), events=("removal.decided:completed",)),
+        Case(prepare=said_of_export(OPS, waives=True), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "removal_decisions.attest_customer": (
+        Case(prepare=attest(), events=("removal.decided:completed",)),
+        Case(prepare=attest(asked=False), error=IllegalTransition,
+             events=("removal.refused:denied",)),
+    ),
+    "removal_decisions.retain_tenant": (
+        Case(prepare=retain(), events=("retention.set:completed",)),
+        Case(prepare=retain(days=-1), error=InvalidInput, events=("retention.refused:denied",)),
+        Case(prepare=retain(AUTOMATION), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "sagas.retry_step": (
+        Case(prepare=steer_saga("retry", stuck=True), events=("saga.retried:completed",)),
+        Case(prepare=steer_saga("retry"), error=IllegalTransition,
+             events=("saga.refused:denied",)),
+        Case(prepare=steer_saga("retry", AUTOMATION), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "sagas.withdraw_saga": (
+        Case(
+            prepare=steer_saga("withdraw"),
+            events=("saga.withdrawn:completed", "approval.canceled:completed",
+                    "run.canceled:completed", "tenant.status_changed:completed"),
+        ),
+        Case(prepare=steer_saga("withdraw", AUDITOR), error=NotAllowed, events=DENIED_ROLE),
     ),
     "drift.request_check": (
         Case(prepare=check_drift(), events=("run.requested:completed",)),
@@ -363,6 +431,7 @@ PARTS = {
     "auditing.report_reads",
     "bundles.taken_up",
     "idempotency.once",
+    "mode_changes.require_no_saga",
     "modes.record_decision",
     "modes.resolved_of",
     "performing.admitted",
@@ -381,7 +450,6 @@ PARTS = {
     "starting.begin",
     "starting.first_start",
     "starting.next_bundle",
-    "starting.request_run",
 }
 Read = Callable[[Scene, str, str, str], object]  # scene, tenant, run, bundle
 READING: dict[str, Read] = {
@@ -400,6 +468,15 @@ READING: dict[str, Read] = {
     ),
     "changes.dry_run_change": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, changes.dry_run_change, tenant, {"seats": 2000}
+    ),
+    "mode_changes.may_change_mode": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, mode_changes.may_change_mode, tenant
+    ),
+    "mode_changes.dry_run_mode": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, mode_changes.dry_run_mode, tenant, mode_changes.Wish(reason="x")
+    ),
+    "mode_changes.show_change": lambda s, tenant, *_: _missing(
+        lambda: perform(s.core, EVERYBODY, mode_changes.show_change, tenant)
     ),
     "drift.may_check": lambda s, tenant, *_: perform(s.core, EVERYBODY, drift.may_check, tenant),
     "drift.list_findings": lambda s, tenant, *_: perform(
@@ -425,6 +502,33 @@ READING: dict[str, Read] = {
     ),
     "holds.holds_on_hub": lambda s, *_: perform(
         s.core, EVERYBODY, holds.holds_on_hub, next(iter(s.rows("hub")))
+    ),
+    "removals.may_remove_tenant": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, removals.may_remove_tenant, tenant
+    ),
+    "removals.may_remove_hub": lambda s, *_: perform(
+        s.core, EVERYBODY, removals.may_remove_hub, next(iter(s.rows("hub")))
+    ),
+    "removals.dry_run_removal": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, removals.dry_run_removal, tenant, removals.may_remove_tenant
+    ),
+    "removals.removal_of_tenant": lambda s, tenant, *_: _missing(
+        lambda: perform(s.core, EVERYBODY, removals.removal_of_tenant, tenant)
+    ),
+    "removals.removal_of_hub": lambda s, *_: _missing(
+        lambda: perform(s.core, EVERYBODY, removals.removal_of_hub, next(iter(s.rows("hub"))))
+    ),
+    "removals.tenant_certificate": lambda s, tenant, *_: _missing(
+        lambda: perform(s.core, EVERYBODY, removals.tenant_certificate, tenant)
+    ),
+    "removals.hub_certificate": lambda s, *_: _missing(
+        lambda: perform(s.core, EVERYBODY, removals.hub_certificate, next(iter(s.rows("hub"))))
+    ),
+    "sagas.get_saga": lambda s, *_: _missing(
+        lambda: perform(s.core, EVERYBODY, sagas.get_saga, "sga_x")
+    ),
+    "sagas.may_steer": lambda s, *_: _missing(
+        lambda: perform(s.core, EVERYBODY, sagas.may_steer, "sga_x", "retry")
     ),
     "hubs.may_request": lambda s, *_: perform(s.core, EVERYBODY, hubs.may_request),
     "provisioning.may_submit": lambda s, *_: perform(s.core, EVERYBODY, provisioning.may_submit),

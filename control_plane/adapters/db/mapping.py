@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Table
 
-from control_plane.adapters.db import run_tables, tables
+from control_plane.adapters.db import run_tables, saga_tables, tables
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
@@ -18,8 +18,10 @@ from control_plane.domain.finding import Finding
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan
+from control_plane.domain.removal import Certificate, RemovalDecision
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import Run, RunEvent
+from control_plane.domain.saga import Saga, SagaStep
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer
 from control_plane.ports.rows import IdempotencyRecord
@@ -52,6 +54,10 @@ REQUEST: Final = Mapped(ProvisioningRequest, tables.provisioning_request)
 REFUSAL: Final = Mapped(RefusedRequest, tables.refused_request)
 HUB: Final = Mapped(Hub, tables.hub)
 HOLD: Final = Mapped(Hold, tables.hold)
+SAGA: Final = Mapped(Saga, saga_tables.saga)
+SAGA_STEP: Final = Mapped(SagaStep, saga_tables.saga_step)
+REMOVAL_DECISION: Final = Mapped(RemovalDecision, saga_tables.removal_decision)
+CERTIFICATE: Final = Mapped(Certificate, saga_tables.certificate)
 SPEC: Final = Mapped(DeploymentSpec, tables.deployment_spec)
 ACCOUNT: Final = Mapped(Account, tables.account)
 DEPLOYMENT: Final = Mapped(Deployment, tables.deployment)
@@ -75,5 +81,5 @@ TIMER: Final = Mapped(Timer, run_tables.timer)
 MAPPED: Final[tuple[Mapped[Any], ...]] = (
     TENANT, CONTRACT, REQUEST, REFUSAL, HUB, HOLD, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL,
     EVIDENCE, FINDING, RUN_EVENT, PLAN, APPROVAL, BARRED, DECISION, BUNDLE, HANDOVER, LINK, RECEIPT,
-    IDEMPOTENCY, DOCUMENT, TIMER,
+    IDEMPOTENCY, DOCUMENT, TIMER, SAGA, SAGA_STEP, REMOVAL_DECISION, CERTIFICATE,
 )  # fmt: skip

@@ -197,7 +197,9 @@ def _to_stop() -> Select[tuple[str]]:
 def _slices() -> Select[Any]:
     hub, kind = tables.deployment.c.hub_id, tables.deployment.c.kind
     among = hub == any_(bindparam("hubs", type_=ARRAY(Text)))
-    query = select(hub, func.count()).where(among, kind == DeploymentKind.SLICE)
+    query = select(hub, func.count()).where(
+        among, kind == DeploymentKind.SLICE, tables.deployment.c.removed_at.is_(None)
+    )
     return query.group_by(hub)
 
 

@@ -116,6 +116,7 @@ Index(
 Index(
     "ix_run_changing", run.c.deployment_id, run.c.number, postgresql_where=text(CHANGES)
 )  # fmt: skip
+Index("ix_run_retry_of", run.c.retry_of, run.c.id)
 Index("ix_run_tenant_id", run.c.tenant_id, run.c.id)
 Index(
     "ix_run_newest", run.c.tenant_id, run.c.requested_at, run.c.id, postgresql_where=text(CHANGES)

@@ -45,9 +45,10 @@ from control_plane.adapters.db.run_tables import (
     run_event,
     timer,
 )
+from control_plane.adapters.db.saga_tables import certificate, removal_decision, saga, saga_step
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
-from control_plane.domain.deployment import DeploymentKind, Desired
+from control_plane.domain.deployment import DeploymentKind, Desired, Position
 from control_plane.domain.hold import BY_ANOTHER, Applying, HoldKind
 from control_plane.domain.hub import HubStatus
 from control_plane.domain.tenant import TenantStatus, WaitingOn
@@ -67,6 +68,9 @@ tenant = Table(
     choice("waiting_on", WaitingOn, nullable=True),
     Column("hold", Boolean, nullable=False),
     Column("drifted", Boolean, nullable=False),
+    reference("saga_id", "saga", nullable=True, cyclic=True),
+    moment("retention_until", nullable=True),
+    moment("removed_at", nullable=True),
     words("mode", nullable=True),
     words("region", nullable=True),
     json_object("facts"),
@@ -146,6 +150,8 @@ hub = Table(
     Column("capacity", Integer, nullable=False),
     choice("status", HubStatus),
     Column("hold", Boolean, nullable=False),
+    reference("saga_id", "saga", nullable=True, cyclic=True),
+    moment("removed_at", nullable=True),
     json_object("outputs"),
     json_list("requesters"),
     moment("created_at"),
@@ -205,6 +211,11 @@ deployment = Table(
     reference("evidence_id", "evidence", nullable=True, cyclic=True),
     words("state_digest", nullable=True),
     json_object("outputs"),
+    choice("position", Position),
+    json_object("transfer"),
+    json_object("inherited"),
+    json_list("unprotected"),
+    moment("removed_at", nullable=True),
     moment("created_at"),
     moment("updated_at"),
     Column("version", Integer, nullable=False),
@@ -212,6 +223,10 @@ deployment = Table(
     CheckConstraint("applied_spec BETWEEN 0 AND spec_number", name="applied_spec"),
 )
 Index("ix_deployment_tenant_id", deployment.c.tenant_id)
+Index(
+    "uq_deployment_one_is_current", deployment.c.tenant_id, deployment.c.environment, unique=True,
+    postgresql_where=text("tenant_id IS NOT NULL AND position = 'current'"),
+)  # fmt: skip
 Index("ix_deployment_hub_id", deployment.c.hub_id, deployment.c.kind)
 
 deployment_spec = Table(
@@ -238,10 +253,18 @@ account = Table(
     words("external_id", nullable=True),
     Column("shared", Boolean, nullable=False),
     reference("claimed_by", "deployment", nullable=True),
+    reference("served", "deployment", nullable=True),
+    moment("retired_at", nullable=True),
     moment("created_at"),
     UniqueConstraint("account_id"),
     UniqueConstraint("claimed_by"),
+    UniqueConstraint("served"),
     CheckConstraint("NOT shared OR claimed_by IS NULL", name="shared_is_never_claimed"),
+    CheckConstraint("NOT shared OR served IS NULL", name="shared_serves_many"),
+    CheckConstraint(
+        "served IS NULL OR claimed_by IS NULL OR claimed_by = served", name="serves_one"
+    ),
+    CheckConstraint("retired_at IS NULL OR claimed_by IS NULL", name="retired_is_never_claimed"),
 )
 
 bundle = Table(
@@ -346,12 +369,13 @@ BUSINESS_TABLES: Final = (
     deployment_spec,
     account, run,
     engine_call, evidence, finding, timer, run_event, plan, approval, barred, decision, bundle,
-    handover, download_link, receipt, idempotency_record, rules_document,
+    handover, download_link, receipt, idempotency_record, rules_document, saga, saga_step,
+    removal_decision, certificate,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name
 # people, who may have to be erased
 IMMUTABLE: Final = (
     contract, refused_request, deployment_spec, evidence, run_event, plan, barred, decision,
-    receipt,
+    receipt, removal_decision, certificate,
 )  # fmt: skip

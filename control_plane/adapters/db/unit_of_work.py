@@ -21,6 +21,7 @@ from control_plane.adapters.db.repositories import (
     alone,
 )
 from control_plane.adapters.db.timers import SqlTimers
+from control_plane.adapters.db.transfers import SqlTransfers
 from control_plane.domain.errors import Conflict
 from control_plane.ports.rows import RunQueue, UnitOfWork
 
@@ -52,6 +53,10 @@ class SqlUnitOfWork(UnitOfWork):
     refusals = _Rows(mapping.REFUSAL)
     hubs = _Rows(mapping.HUB)
     holds = _Rows(mapping.HOLD)
+    sagas = _Rows(mapping.SAGA)
+    saga_steps = _Rows(mapping.SAGA_STEP)
+    removal_decisions = _Rows(mapping.REMOVAL_DECISION)
+    certificates = _Rows(mapping.CERTIFICATE)
     accounts = _Rows(mapping.ACCOUNT)
     deployments = _Rows(mapping.DEPLOYMENT)
     specs = _Rows(mapping.SPEC)
@@ -81,6 +86,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.known = Known()
         self.run_events = SqlRunEvents(connection)
         self.timers = SqlTimers(connection)
+        self.transfers = SqlTransfers(connection)
         self.queries = SqlQueries(connection)
         self.audit = TransactionAuditLog(connection)
         self.queue = self._make_queue(connection)

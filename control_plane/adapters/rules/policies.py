@@ -15,6 +15,7 @@ from policies.code_digest import rules_code_digest
 from policies.evaluation import evaluate
 from policies.model import Resource, Stage
 from policies.pulumi_plan import resources_from_plan
+from policies.removal import on_removal
 from policies.state import resources_from_state
 from policies.terraform_plan import resources_from_terraform
 
@@ -41,6 +42,10 @@ class RulePolicies:
         """Evaluate what exists after an apply."""
         documents = [resource.to_document() for resource in resources]
         return self._judge(resources_from_state(documents), scope, Stage.STATE)
+
+    def on_removal(self, resource: PlannedResource) -> str:
+        """Return a sentence on what the removal of a resource destroys and leaves, or ''."""
+        return on_removal(resource.type, resource.inputs)
 
     def evaluate_terraform(self, plan: Json, scope: PolicyScope) -> Evaluation:
         """Evaluate the JSON of a Terraform plan. Raises ``ValueError``."""

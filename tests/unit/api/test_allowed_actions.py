@@ -80,5 +80,5 @@ def test_what_only_an_architect_may_do_is_offered_to_no_other(scene: Scene, role
     is_architect = role is Role.SOLUTIONS_ARCHITECT
     assert bool(actions(scene, "/v1/bundles/{bundle_id}", role)) is is_architect
     asked = scene.ask("GET", "/v1/tenants/{key}", role, ids={"key": scene.conflict.tenant.id})
-    places_holds = ["hold"] if role in {OPS, ADMIN} else []
+    places_holds = ["hold", "remove"] if role in {OPS, ADMIN} else []
     assert asked.json()["allowed_actions"] == (["mode-decision"] if is_architect else places_holds)

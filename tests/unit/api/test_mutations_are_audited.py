@@ -8,6 +8,15 @@ import pytest
 
 from control_plane.domain.actor import Role
 from tests.unit.api.scene import Scene, is_problem, written
+from tests.workflows.desk import Desk
+from tests.workflows.removed import (
+    BUCKET,
+    follow,
+    protected_of_hub,
+    remove,
+    remove_hub,
+    steps_of,
+)
 from tests.world import World
 
 ADMIN, ARCHITECT, OPS = Role.PLATFORM_ADMIN, Role.SOLUTIONS_ARCHITECT, Role.OPS_APPROVER
@@ -15,9 +24,20 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/provisioning-requests"): Role.AUTOMATION,
     ("POST", "/v1/tenants/{key}/mode-decision"): ARCHITECT,
     ("POST", "/v1/tenants/{key}/changes"): Role.AUTOMATION,
+    ("POST", "/v1/tenants/{key}/mode"): ARCHITECT,
     ("POST", "/v1/tenants/{key}/holds"): OPS,
     ("POST", "/v1/hubs/{hub_id}/holds"): OPS,
     ("POST", "/v1/holds/{hold_id}/release"): OPS,
+    ("POST", "/v1/tenants/{key}/removal"): OPS,
+    ("POST", "/v1/tenants/{key}/removal/export-acknowledgement"): OPS,
+    ("POST", "/v1/tenants/{key}/removal/export-waiver"): ADMIN,
+    ("POST", "/v1/tenants/{key}/removal/customer-attestation"): ARCHITECT,
+    ("POST", "/v1/tenants/{key}/retention"): OPS,
+    ("POST", "/v1/hubs/{hub_id}/removal"): ADMIN,
+    ("POST", "/v1/hubs/{hub_id}/removal/export-acknowledgement"): OPS,
+    ("POST", "/v1/hubs/{hub_id}/removal/export-waiver"): ADMIN,
+    ("POST", "/v1/sagas/{saga_id}/retry"): OPS,
+    ("POST", "/v1/sagas/{saga_id}/withdraw"): OPS,
     ("POST", "/v1/tenants/{key}/drift-checks"): OPS,
     ("POST", "/v1/hubs"): ADMIN,
     ("POST", "/v1/accounts"): ADMIN,
@@ -64,7 +84,45 @@ class Ready:
         self.body = {"role_arn": f"arn:aws:iam::{self.ids['account_id']}:role/provision"}
 
     def _retry(self) -> None:
+        if "{saga_id}" in self.pair[1]:
+            self._withdraw()
+            saga_id = self.ids["saga_id"]
+            (step,) = steps_of(self.scene.world, saga_id)[-1:]
+            self.scene.ask(
+                "POST", "/v1/runs/{run_id}/cancel", OPS, ids={"run_id": step.run_id or ""}
+            )
+            follow(self.scene.world)
+            return
         self.scene.ask("POST", "/v1/runs/{run_id}/cancel", OPS)
+
+    def _withdraw(self) -> None:
+        """A tenant is being removed: its first run waits for decisions."""
+        world = self.scene.world
+        world.approve(self.ids["run_id"])
+        self.ids["saga_id"] = remove(world, self.ids["key"])
+
+    def _removal(self) -> None:
+        if "{hub_id}" in self.pair[1]:
+            self.ids["hub_id"] = self.scene.world.ready_hub(cell="c9")
+            self.body["unprotect"] = protected_of_hub(self.scene.world, self.ids["hub_id"])
+
+    def _export_acknowledgement(self) -> None:
+        world = self.scene.world
+        world.engine.stores = (BUCKET,)
+        if "{hub_id}" in self.pair[1]:
+            self.ids["hub_id"] = world.ready_hub(cell="c9")
+            remove_hub(world, self.ids["hub_id"])
+        else:
+            world.approve(self.ids["run_id"])
+            remove(world, self.ids["key"])
+
+    _export_waiver = _export_acknowledgement
+
+    def _customer_attestation(self) -> None:
+        desk = Desk(self.scene.world, 78)
+        desk.handed_over()
+        self.ids["key"] = desk.tenant_id
+        remove(self.scene.world, desk.tenant_id)
 
     def _drift_checks(self) -> None:
         """What was applied can be looked at."""

@@ -35,12 +35,29 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("GET", "/v1/tenants/{key}/outputs"): TENANT_READERS,
     ("POST", "/v1/tenants/{key}/mode-decision"): {ARCHITECT},
     ("POST", "/v1/tenants/{key}/changes"): {AUTOMATION, ADMIN},
+    ("POST", "/v1/tenants/{key}/mode"): {ARCHITECT, ADMIN},
+    ("GET", "/v1/tenants/{key}/mode"): TENANT_READERS,
     ("POST", "/v1/tenants/{key}/holds"): {OPS, ADMIN},
     ("GET", "/v1/tenants/{key}/holds"): TENANT_READERS,
     ("POST", "/v1/hubs/{hub_id}/holds"): {OPS, ADMIN},
     ("GET", "/v1/hubs/{hub_id}/holds"): HUB_READERS,
     ("GET", "/v1/holds/{hold_id}"): RUN_READERS,
     ("POST", "/v1/holds/{hold_id}/release"): {OPS, ADMIN},
+    ("POST", "/v1/tenants/{key}/removal"): {OPS, ADMIN},
+    ("GET", "/v1/tenants/{key}/removal"): TENANT_READERS,
+    ("POST", "/v1/tenants/{key}/removal/export-acknowledgement"): {OPS, ADMIN, ARCHITECT},
+    ("POST", "/v1/tenants/{key}/removal/export-waiver"): {ADMIN},
+    ("POST", "/v1/tenants/{key}/removal/customer-attestation"): {OPS, ADMIN, ARCHITECT},
+    ("GET", "/v1/tenants/{key}/removal/certificate"): TENANT_READERS,
+    ("POST", "/v1/tenants/{key}/retention"): {OPS, ADMIN},
+    ("POST", "/v1/hubs/{hub_id}/removal"): {ADMIN},
+    ("GET", "/v1/hubs/{hub_id}/removal"): HUB_READERS,
+    ("POST", "/v1/hubs/{hub_id}/removal/export-acknowledgement"): {OPS, ADMIN, ARCHITECT},
+    ("POST", "/v1/hubs/{hub_id}/removal/export-waiver"): {ADMIN},
+    ("GET", "/v1/hubs/{hub_id}/removal/certificate"): HUB_READERS,
+    ("GET", "/v1/sagas/{saga_id}"): RUN_READERS,
+    ("POST", "/v1/sagas/{saga_id}/retry"): {OPS, ADMIN},
+    ("POST", "/v1/sagas/{saga_id}/withdraw"): {OPS, ADMIN},
     ("POST", "/v1/tenants/{key}/drift-checks"): {OPS, ADMIN},
     ("GET", "/v1/tenants/{key}/findings"): TENANT_READERS,
     ("POST", "/v1/hubs"): {ADMIN},
@@ -84,7 +101,11 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
 }
 GUARDED: Final = [pair for pair, roles in TABLE.items() if roles]
 OF_NO_TENANT: Final = [  # reached with the ids of a Hub, its run and its approval
-    (method, path) for method, path in GUARDED if re.search(r"\{(hub|run|approval)_id\}", path)
+    (method, path)
+    for method, path in GUARDED
+    if re.search(r"\{(hub|run|approval)_id\}", path)
+    # nothing is being removed, so that these find nothing whatever the token
+    and (method, path.rpartition("/")[2]) not in {("GET", "removal"), ("GET", "certificate")}
 ]
 OF_TENANTS: Final = [
     (method, path)
