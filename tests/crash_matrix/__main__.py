@@ -13,6 +13,7 @@ from pathlib import Path
 from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.pulumi.install import ensure_cli
 from tests.crash_matrix.matrix import Matrix, installed
+from tests.end_to_end.two_hosts import cannot_isolate
 
 
 def main() -> int:
@@ -25,14 +26,20 @@ def main() -> int:
         "--file", type=Path, default=Path("var/crash-matrix.jsonl"),
         help="results, one a line; a later call continues after those that are there",
     )  # fmt: skip
+    options.add_argument(
+        "--hosts", action="store_true",
+        help="each worker on a host of its own, which is killed as a whole",
+    )  # fmt: skip
     options.add_argument("--json", type=Path, help="write everything as one JSON document")
     given = options.parse_args()
+    if given.hosts and (reason := cannot_isolate()):
+        options.error(reason)
     matrix = Matrix(
         points=given.points, seed=given.seed, only=given.only, file=given.file,
         say=say,
     )  # fmt: skip
     try:
-        with installed(ensure_cli(cache=cache_folder(), report=say)) as site:
+        with installed(ensure_cli(cache=cache_folder(), report=say), hosts=given.hosts) as site:
             matrix.run(site)
     finally:
         say(matrix.table())

@@ -30,12 +30,13 @@ _SHARES: Final[Mapping[Cell, int]] = {
 }
 _ENDS: Final = ("applied", "stopped", "missed", "wrong")
 _MISSES: Final = 3  # in a row, before a victim counts as one that these runs do not have
-# made first, since others need what they make: slices a Hub, looks and changes a ready tenant
-_FIRST: Final[tuple[Cell, ...]] = (
-    (RunKind.PROVISION, "hub"),
-    (RunKind.PROVISION, "A"),
-    (RunKind.PROVISION, "B"),
-)
+# made first where a cell needs it: slices a Hub, looks and changes a ready tenant
+_HUB: Final[Cell] = (RunKind.PROVISION, "hub")
+_NEEDED: Final[Mapping[str, tuple[Cell, ...]]] = {
+    "A": (_HUB, (RunKind.PROVISION, "A")),
+    "hub": (_HUB,),
+    "B": ((RunKind.PROVISION, "B"),),
+}
 
 
 @dataclass
@@ -87,8 +88,12 @@ class Matrix:
 
     # --- which points --------------------------------------------------------------------------
     def _refer(self, site: Site, foreign: str) -> None:
-        made = {cell for cell, reason in cells().items() if not reason}
-        for cell in [*_FIRST, *sorted(made - set(_FIRST))]:
+        wanted = [
+            cell
+            for cell, reason in cells().items()
+            if not reason and any(self._is_wanted(*cell, victim) for victim in VICTIMS)
+        ]
+        for cell in dict.fromkeys(each for one in wanted for each in (*_NEEDED[one[1]], one)):
             began = time.monotonic()
             count, wrong = reference(site, cell[0], cell[1], foreign)
             name = "/".join(cell)
@@ -182,10 +187,10 @@ class Matrix:
 
 
 @contextmanager
-def installed(cli: Path) -> Iterator[Site]:
-    """Have an installation; nothing of it is left at the end."""
+def installed(cli: Path, *, hosts: bool = False) -> Iterator[Site]:
+    """Have an installation, with ``hosts`` on several; nothing of it is left at the end."""
     with tempfile.TemporaryDirectory(prefix="crash-matrix-") as folder, ExitStack() as stack:
-        site = Site(folder=Path(folder), cli=cli, stack=stack)
+        site = Site(folder=Path(folder), cli=cli, stack=stack, hosts=hosts)
         site.install()
         site.start()
         yield site

@@ -146,6 +146,8 @@ def _next_action(site: Site, run: dict[str, Any], stops: list[str]) -> tuple[str
     if shown["next_action"] == "wait":
         return None, []
     error = shown["error"] or {}
+    if error.get("code") == "foreign_lock" and (error.get("data") or {}).get("call"):
+        return None, []  # a lock of ours: it is broken as soon as its engine cannot write any more
     if not (error.get("code") and error.get("remedy")):
         return None, [f"a stop without an explanation: {shown}"]
     stops.append(f"{shown['status']}:{error['code']}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,19 +23,29 @@ from stacks.engine.sdk import VERSION
 from stacks.engine.sealing import Sealer
 from tests.end_to_end.installation import request_body
 from tests.end_to_end.production import Production
+from tests.end_to_end.two_hosts import _BECOME as BECOME
+from tests.end_to_end.two_hosts import _ISOLATE as ISOLATE
 from tests.stacks.runner_calls import hold
 
 WORKERS: Final = ("worker", "spare")
 ACCOUNT: Final = "123456789012"
 FOREIGN_STACK: Final = "foreign.production.a"
+CALL_SECONDS: Final = 60
 _PATIENCE_SECONDS: Final = 60.0
 
 
 @dataclass
 class Site(Production):
-    """A production installation with a second worker, which takes over what the first leaves."""
+    """A production installation with a second worker, which takes over what the first leaves.
 
+    With ``hosts`` each worker is on a host of its own, with a name and processes of its own, which
+    is killed as a whole; another one, of another name, is put up for it. Then a lock that is left
+    is broken only after the deadline of its call, so calls have a minute.
+    """
+
+    hosts: bool = False
     companies: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    names: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     # --- processes -----------------------------------------------------------------------------
     def settings(self, role: str) -> dict[str, str]:
@@ -49,10 +60,19 @@ class Site(Production):
         home = self.home(role)
         if not home.exists():
             shutil.copytree(self.home("worker"), home)
-        return super().settings("worker") | self.production(HOME=home, WORKER_ID=role)
+        found = super().settings("worker") | self.production(HOME=home, WORKER_ID=role)
+        if self.hosts:
+            found |= self.production(APPLY_SECONDS=CALL_SECONDS, PLAN_SECONDS=CALL_SECONDS)
+        return found
 
     def launch(self, role: str) -> None:
         """Start one process."""
+        if self.hosts and role in WORKERS:
+            name = f"{role}-host-{next(self.names)}"
+            isolated = [*ISOLATE, sys.executable, "-c", BECOME, name]
+            process = self._spawn_command(role, isolated, self.settings(role))
+            self.stack.callback(process.kill)  # it takes no other signal, and passes none on
+            return
         command = ["-m", "api"] if role == "api" else ["-m", "control_plane.cli", role]
         if role in WORKERS:
             command = ["-m", "control_plane.cli", "worker"]

@@ -12,7 +12,7 @@ from tests.model.traces import drive_all
 from tests.storage import Storage
 
 # a sample; every trace with TESTS_TRACES=all, as `make model` does
-STEPS: Final = None if os.environ.get("TESTS_TRACES") == "all" else 90
+STEPS: Final = None if os.environ.get("TESTS_TRACES") == "all" else 60
 SEED: Final = int(os.environ.get("TESTS_SEED", "0"))
 
 
