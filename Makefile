@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or later is required; set PYTHON=/path/to/python3.11")'
@@ -40,6 +40,13 @@ check: $(READY)  ## style, types, layers, migrations and everything that is gene
 
 test: setup  ## run every test, with the real engine, Terraform and PostgreSQL
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+
+model: setup  ## search a tenant's life through in larger scopes, and drive every trace of it
+	@$(BIN)/python -m tests.model
+	@TESTS_TRACES=all $(BIN)/python -m pytest tests/model/test_traces.py -q
+
+crash-matrix: setup  ## kill processes at engine events of every kind of run (POINTS=40 for some)
+	@$(BIN)/python -m tests.crash_matrix $(if $(POINTS),--points $(POINTS)) $(MATRIX)
 
 demo: setup  ## run the main job, end to end, on this machine
 	@$(BIN)/tenantctl demo
@@ -72,4 +79,4 @@ clean-data:  ## remove the embedded data, with its keys and audit logs; asks fir
 	@test ! -d var || { printf 'Remove var with its keys, states and audit logs? [y/N] '; \
 		read answer; test "$$answer" = y && rm -rf var; }
 
-.PHONY: help setup check test demo serve bench format schemas lock clean clean-data
+.PHONY: help setup check test model crash-matrix demo serve bench format schemas lock clean clean-data

@@ -26,6 +26,7 @@ from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Findings, Obstacle, facts_of
 from control_plane.workflows.holding import hold_fact
 from control_plane.workflows.moving import close_approval, move_run
+from control_plane.workflows.owners import sync_owner
 from control_plane.workflows.planning import keep_plan, present_parts
 from control_plane.workflows.recording import record_run
 from control_plane.workflows.removal_rules import refuse_at_the_gate
@@ -156,6 +157,7 @@ def record_attempt(act: Act, run: Run, deployment: Deployment, plan: Plan, call:
             stage=Stage.ATTEMPTED, data=data, started_at=now,
         )  # fmt: skip
     record_run(act, "run.apply", run, stage=Stage.ATTEMPTED, attempt=run.attempt, **data)
+    sync_owner(act, run.deployment_id, run=run)  # the run stays where it is, and moves no owner
     return run
 
 

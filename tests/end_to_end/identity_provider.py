@@ -30,6 +30,7 @@ MACHINES: Final = {"crm": ["automation"]}
 PEOPLE: Final = {
     "ada": ["platform_admin"],
     "olga": ["ops_approver"],
+    "otto": ["ops_approver"],
     "sam": ["solutions_architect"],
     "audrey": ["auditor", "platform_auditor"],
 }

@@ -1,0 +1,196 @@
+"""The matrix: which points are tried, in which order, and the table of what became of them."""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from control_plane.domain.run import RunKind
+from tests.crash_matrix.checks import wrong_with_the_log
+from tests.crash_matrix.points import Point, Result, reference, tried
+from tests.crash_matrix.scenarios import Cell, cells
+from tests.crash_matrix.site import Site
+from tests.crash_matrix.victims import VICTIMS
+
+Say = Callable[[str], object]
+# of a sample: how many points of each cell for one of the dearest, so that it is spread in time too
+_SHARES: Final[Mapping[Cell, int]] = {
+    (RunKind.PROVISION, "A"): 4,
+    (RunKind.UPDATE, "B"): 2,
+    (RunKind.REFRESH, "A"): 2,
+    (RunKind.REFRESH, "B"): 2,
+}
+_ENDS: Final = ("applied", "stopped", "missed", "wrong")
+_MISSES: Final = 3  # in a row, before a victim counts as one that these runs do not have
+# made first where a cell needs it: slices a Hub, looks and changes a ready tenant
+_HUB: Final[Cell] = (RunKind.PROVISION, "hub")
+_NEEDED: Final[Mapping[str, tuple[Cell, ...]]] = {
+    "A": (_HUB, (RunKind.PROVISION, "A")),
+    "hub": (_HUB,),
+    "B": ((RunKind.PROVISION, "B"),),
+}
+
+
+@dataclass
+class Matrix:
+    """All points that are wanted, and what became of those that were tried.
+
+    ``only`` are parts of names, KIND/MODE/VICTIM, of which any may be ``*``; ``points`` is how many
+    are tried, all without it. Results go to ``file``, from which a later one continues.
+    """
+
+    points: int | None = None
+    seed: int = 0
+    only: str = "*/*/*"
+    file: Path | None = None
+    say: Say = print
+    events: dict[str, int] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def run(self, site: Site) -> None:
+        """Make a reference run of each cell, then try the points."""
+        self._resume()
+        foreign = site.hold_foreign()
+        self._refer(site, foreign)
+        tried_ = {result.point for result in self.results}
+        missed: Counter[str] = Counter()
+        for point in self._wanted():
+            stratum = point.name.rpartition("/")[0]
+            if point.name in tried_ or missed[stratum] >= _MISSES:
+                continue
+            if self.points is not None and self.counted >= self.points:
+                break
+            result = tried(site, point, foreign)
+            missed[stratum] = missed[stratum] + 1 if result.end == "missed" else 0
+            self._keep(result)
+        self.wrong += wrong_with_the_log(site)
+
+    @property
+    def counted(self) -> int:
+        """How many points had a victim."""
+        return sum(result.end != "missed" for result in self.results)
+
+    @property
+    def violations(self) -> list[str]:
+        """What must not be, with its point."""
+        return self.wrong + [
+            f"{each.point}: {what}" for each in self.results for what in each.wrong
+        ]
+
+    # --- which points --------------------------------------------------------------------------
+    def _refer(self, site: Site, foreign: str) -> None:
+        wanted = [
+            cell
+            for cell, reason in cells().items()
+            if not reason and any(self._is_wanted(*cell, victim) for victim in VICTIMS)
+        ]
+        for cell in dict.fromkeys(each for one in wanted for each in (*_NEEDED[one[1]], one)):
+            began = time.monotonic()
+            count, wrong = reference(site, cell[0], cell[1], foreign)
+            name = "/".join(cell)
+            self.events[name] = count
+            self.wrong += [f"{name}, to which nothing happened: {what}" for what in wrong]
+            self.say(f"{name}: {count} events, {time.monotonic() - began:.1f} s undisturbed")
+        for (kind, mode), reason in cells().items():
+            if reason:
+                self.say(f"{kind}/{mode} is skipped: {reason}")
+
+    def _wanted(self) -> Iterator[Point]:
+        """Yield points, those of cheap cells more often, of each victim in turn."""
+        order = random.Random(self.seed)  # noqa: S311 - a sample that repeats
+        strata: dict[Cell, list[Iterator[Point]]] = {}
+        for cell, reason in cells().items():
+            victims = [v for v in VICTIMS if not reason and self._is_wanted(*cell, v)]
+            order.shuffle(victims)
+            if victims:
+                strata[cell] = [self._of(cell, victim, order) for victim in victims]
+        while strata:
+            for cell in list(strata):
+                for _ in range(_SHARES.get(cell, 1)):
+                    while strata.get(cell):
+                        stratum = strata[cell].pop(0)
+                        point = next(stratum, None)
+                        if point is not None:
+                            strata[cell].append(stratum)
+                            yield point
+                            break
+                if not strata[cell]:
+                    del strata[cell]
+
+    def _of(self, cell: Cell, victim: str, order: random.Random) -> Iterator[Point]:
+        events = list(range(1, self.events["/".join(cell)]))
+        order.shuffle(events)
+        return (
+            Point(kind=str(cell[0]), mode=cell[1], victim=victim, event=each) for each in events
+        )
+
+    def _is_wanted(self, *names: str) -> bool:
+        wanted = self.only.split("/") + ["*"] * 3
+        return all(want in ("*", name) for want, name in zip(wanted, names, strict=False))
+
+    # --- results -------------------------------------------------------------------------------
+    def _keep(self, result: Result) -> None:
+        self.results.append(result)
+        stops = f" after {', '.join(result.stops)}" if result.stops else ""
+        taken = ", taken over" if result.was_taken_over else ""
+        self.say(f"{result.point}: {result.end}{stops}{taken}, struck at event"
+                 f" {result.struck_at}, {result.seconds} s")  # fmt: skip
+        for what in result.wrong:
+            self.say(f"    WRONG: {what}")
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("a") as stream:
+                stream.write(json.dumps(asdict(result)) + "\n")
+
+    def _resume(self) -> None:
+        if self.file is not None and self.file.exists():
+            lines = self.file.read_text().splitlines()
+            self.results = [Result(**json.loads(line)) for line in lines]
+            self.say(f"{len(self.results)} points were tried before")
+
+    def table(self) -> str:
+        """Return the counts by kind, mode and victim."""
+        counts: dict[tuple[str, ...], Counter[str]] = {}
+        for each in self.results:
+            counter = counts.setdefault(tuple(each.point.split("/")[:3]), Counter())
+            counter[each.end] += 1
+            counter["wrong"] += bool(each.wrong)
+            counter["taken over"] += each.was_taken_over
+        heads = (*_ENDS, "taken over")
+        lines = [f"{'kind':<10} {'mode':<4} {'victim':<9}" + "".join(f"{h:>11}" for h in heads)]
+        for name, counter in sorted(counts.items()):
+            lines.append(f"{name[0]:<10} {name[1]:<4} {name[2]:<9}"
+                         + "".join(f"{counter[h]:>11}" for h in heads))  # fmt: skip
+        total: Counter[str] = sum(counts.values(), Counter())
+        lines.append(f"{'all':<25}" + "".join(f"{total[h]:>11}" for h in heads))
+        stops = Counter(code for each in self.results for code in each.stops)
+        lines += [f"stopped with {code}: {number}" for code, number in sorted(stops.items())]
+        return "\n".join(lines)
+
+    def document(self) -> dict[str, Any]:
+        """Return everything as plain JSON."""
+        return {
+            "seed": self.seed,
+            "events": self.events,
+            "points": [asdict(result) for result in self.results],
+            "violations": self.violations,
+        }
+
+
+@contextmanager
+def installed(cli: Path, *, hosts: bool = False) -> Iterator[Site]:
+    """Have an installation, with ``hosts`` on several; nothing of it is left at the end."""
+    with tempfile.TemporaryDirectory(prefix="crash-matrix-") as folder, ExitStack() as stack:
+        site = Site(folder=Path(folder), cli=cli, stack=stack, hosts=hosts)
+        site.install()
+        site.start()
+        yield site

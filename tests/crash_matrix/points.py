@@ -1,0 +1,164 @@
+"""One point: a run is requested, something is killed, and what became of it is followed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final
+
+from control_plane.domain.kinds import KINDS
+from control_plane.domain.run import TERMINAL_RUN, RunKind, RunStatus
+from tests.crash_matrix.checks import wrong_after
+from tests.crash_matrix.scenarios import SCENARIOS
+from tests.crash_matrix.site import Site
+from tests.crash_matrix.victims import Blow
+
+_GOOD: Final = frozenset({RunStatus.APPLIED, RunStatus.NO_CHANGES})
+_SECONDS: Final = 420.0  # for a run to come to its end, on a busy machine
+_STOPS: Final = 4  # one point is stopped at most so often
+DECIDERS: Final = ("olga", "otto")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """Where something is killed: in a run of a kind and mode, at an engine event."""
+
+    kind: str
+    mode: str
+    victim: str
+    event: int
+
+    @property
+    def name(self) -> str:
+        """How it is known in the file of results."""
+        return f"{self.kind}/{self.mode}/{self.victim}/{self.event}"
+
+
+@dataclass(kw_only=True)
+class Result:
+    """What became of a point. ``end`` is ``applied``, ``stopped`` or ``missed``.
+
+    A point is ``stopped`` where a person had to take the one next action that was shown, with the
+    codes in ``stops``; what followed was applied. It is ``missed`` where the victim lived at no
+    moment that was left. ``wrong`` is what must not be.
+    """
+
+    point: str
+    end: str
+    struck_at: int = 0
+    was_taken_over: bool = False  # by the other worker, from one whose call did not end
+    stops: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def tried(site: Site, point: Point, foreign: str) -> Result:
+    """Try a point."""
+    began = time.monotonic()
+    request = SCENARIOS[RunKind(point.kind), point.mode]
+    run_id = site.patiently(lambda: request(site))
+    blow = Blow(site, run_id, point.victim, point.event)
+    stops: list[str] = []
+    try:
+        wrong = followed(site, run_id, stops)
+    finally:
+        blow.stop()
+    result = Result(
+        point=point.name,
+        end="missed" if not blow.struck_at else "stopped" if stops else "applied",
+        struck_at=blow.struck_at,
+        stops=stops,
+    )
+    calls = site.rows("SELECT * FROM engine_call WHERE run_id = %s ORDER BY number", run_id)
+    result.was_taken_over = any(
+        one["outcome"] == "died" and one["worker"] != other["worker"]
+        for one, other in pairwise(calls)
+    )
+    result.wrong = wrong or list(wrong_after(site, run_id, foreign))
+    result.seconds = round(time.monotonic() - began, 1)
+    return result
+
+
+def reference(site: Site, kind: RunKind, mode: str, foreign: str) -> tuple[int, list[str]]:
+    """Make a run that nothing happens to; returns how many events it has, and what is wrong."""
+    run_id = SCENARIOS[kind, mode](site)
+    wrong = followed(site, run_id, [])
+    (found,) = site.rows("SELECT count(*) AS n FROM run_event WHERE run_id = %s", run_id)
+    return found["n"], wrong or list(wrong_after(site, run_id, foreign))
+
+
+def followed(site: Site, run_id: str, stops: list[str]) -> list[str]:
+    """Follow a run to a good end, and do what people have to; returns what is wrong."""
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline:
+        run = _row(site, run_id)
+        status = RunStatus(run["status"])
+        if status in _GOOD:
+            return _shown(site, run)
+        if status is RunStatus.AWAITING_APPROVAL:
+            _approve(site, run)
+        elif status is RunStatus.BLOCKED or status in TERMINAL_RUN:
+            if len(stops) == _STOPS:
+                return [f"stopped again and again: {stops}"]
+            again, wrong = _next_action(site, run, stops)
+            if wrong:
+                return wrong
+            run_id = again or run_id
+        time.sleep(0.05)  # between two looks at the row
+    return [f"{run_id} comes to no end: {_row(site, run_id)}"]
+
+
+def _row(site: Site, run_id: str) -> dict[str, Any]:
+    (run,) = site.rows("SELECT * FROM run WHERE id = %s", run_id)
+    return run
+
+
+def _shown(site: Site, run: dict[str, Any]) -> list[str]:
+    """Ask the API for what the row says."""
+    shown = site.patiently(lambda: site.api("olga").get(f"/v1/runs/{run['id']}"))
+    wrong = [] if shown["status"] == run["status"] else ["the API shows another status"]
+    return wrong + [f"a check failed: {each}" for each in shown["checks"] if not each["ok"]]
+
+
+def _approve(site: Site, run: dict[str, Any]) -> None:
+    (approval,) = site.rows("SELECT * FROM approval WHERE id = %s", run["approval_id"])
+    given = site.rows("SELECT * FROM decision WHERE approval_id = %s", approval["id"])
+    who = DECIDERS[len(given)]
+    body = {"decision": "approve", "plan_digest": approval["plan_digest"], "reason": "read it"}
+
+    def decide() -> object:
+        row = _row(site, run["id"])
+        known = site.rows("SELECT id FROM decision WHERE approval_id = %s", approval["id"])
+        if row["status"] != RunStatus.AWAITING_APPROVAL or len(known) > len(given):
+            return None  # an answer was lost, and the decision was not
+        return site.api(who).post(f"/v1/approvals/{approval['id']}/decisions", body)
+
+    site.patiently(decide)
+
+
+def _next_action(site: Site, run: dict[str, Any], stops: list[str]) -> tuple[str | None, list[str]]:
+    """Take the one next action of a run that was stopped; returns the run that follows."""
+    shown = site.patiently(lambda: site.api("olga").get(f"/v1/runs/{run['id']}"))
+    if shown["status"] != run["status"]:
+        return None, []  # it has moved meanwhile
+    if shown["next_action"] == "wait":
+        return None, []
+    error = shown["error"] or {}
+    if error.get("code") == "foreign_lock" and (error.get("data") or {}).get("call"):
+        return None, []  # a lock of ours: it is broken as soon as its engine cannot write any more
+    if not (error.get("code") and error.get("remedy")):
+        return None, [f"a stop without an explanation: {shown}"]
+    stops.append(f"{shown['status']}:{error['code']}")
+    looks = KINDS[RunKind(run["kind"])].looks
+    allowed = [each for each in shown["allowed_actions"] if each != "cancel"]
+    if allowed != ([] if looks else ["retry"]):
+        return None, [f"a stop with other next actions than one: {allowed}"]
+    ask: Callable[[], Any] = (
+        (lambda: site.api("olga").post(f"/v1/tenants/{run['tenant_id']}/drift-checks"))
+        if looks
+        else (lambda: site.api("ada").post(f"/v1/runs/{run['id']}/retry"))
+    )
+    found = site.patiently(ask)
+    return str(found.get("run_id") or found["id"]), []

@@ -1,0 +1,144 @@
+"""Who is killed, and when: at the first moment at which a run has so many engine events."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import psutil
+import psycopg
+
+from control_plane.adapters.db import roles
+from control_plane.adapters.postgres import SUPERUSER
+from tests.crash_matrix.site import WORKERS, Site
+from tests.stacks.runner_calls import is_provider
+
+_LOOK_SECONDS: Final = 0.004
+_EVENTS: Final = "SELECT coalesce(max(seq), 0) FROM run_event WHERE run_id = %s"
+_ENDED: Final = "SELECT ended_at IS NOT NULL FROM run WHERE id = %s"
+
+
+def _worker(site: Site, run_id: str) -> bool:
+    """Kill the worker that has the run; the other one takes over, and it is started again."""
+    found = site.rows(
+        "SELECT worker FROM engine_call WHERE run_id = %s AND outcome IS NULL"
+        " ORDER BY number DESC LIMIT 1",
+        run_id,
+    )
+    if not found or found[0]["worker"] not in WORKERS:
+        return False
+    site.kill(found[0]["worker"])
+    return True
+
+
+def _runner(site: Site, run_id: str) -> bool:
+    marked = site.marked(run_id)
+    pids = {process.pid for process in marked}
+    return _killed([each for each in marked if _parent(each) not in pids])
+
+
+def _cli(site: Site, run_id: str) -> bool:
+    return _killed([each for each in site.marked(run_id) if _name(each) == "pulumi"])
+
+
+def _provider(site: Site, run_id: str) -> bool:
+    return _killed([each for each in site.marked(run_id) if _is_provider(each)])
+
+
+def _database(site: Site, run_id: str) -> bool:
+    """Cut every connection of the worker that has the run."""
+    found = site.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ="
+        " (SELECT 'worker ' || worker FROM engine_call WHERE run_id = %s AND outcome IS NULL"
+        "  ORDER BY number DESC LIMIT 1)",
+        run_id,
+    )
+    return bool(found)
+
+
+def _api(site: Site, _: str) -> bool:
+    site.kill("api")
+    return True
+
+
+VICTIMS: Final[Mapping[str, Callable[[Site, str], bool]]] = {
+    "worker": _worker,
+    "runner": _runner,
+    "cli": _cli,
+    "provider": _provider,
+    "database": _database,
+    "api": _api,
+}
+
+
+@dataclass
+class Blow:
+    """Kills a victim in a thread of its own, once a run has ``number`` events.
+
+    ``struck_at`` is the number that it had by then, 0 while nobody was killed: the victim lived at
+    none of the moments that were left.
+    """
+
+    site: Site
+    run_id: str
+    victim: str
+    number: int
+    struck_at: int = 0
+
+    def __post_init__(self) -> None:
+        """Begin to look."""
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="blow", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End looking."""
+        self._end.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        url = self.site.server.url(SUPERUSER, roles.DATABASE)
+        with psycopg.connect(url, autocommit=True) as admin:
+            while not self._end.is_set():
+                (events,) = admin.execute(_EVENTS, [self.run_id]).fetchone() or (0,)
+                if events >= self.number and VICTIMS[self.victim](self.site, self.run_id):
+                    self.struck_at = events
+                    return
+                (has_ended,) = admin.execute(_ENDED, [self.run_id]).fetchone() or (True,)
+                if has_ended:
+                    return
+                time.sleep(_LOOK_SECONDS)
+
+
+def _killed(found: list[psutil.Process]) -> bool:
+    for process in found:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+        return True
+    return False
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.Error:
+        return ""
+
+
+def _parent(process: psutil.Process) -> int:
+    try:
+        return int(process.ppid())
+    except psutil.Error:
+        return 0
+
+
+def _is_provider(process: psutil.Process) -> bool:
+    try:
+        return is_provider(process)
+    except psutil.Error:
+        return False
