@@ -26,6 +26,7 @@ from control_plane.workflows.core import Act
 from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import locked_run, unblock
+from control_plane.workflows.planning import exclude_from_deciding
 from control_plane.workflows.recording import record_run, refused_as
 
 READERS = tuple(READ_TENANTS | {Role.PLATFORM_AUDITOR})
@@ -145,6 +146,7 @@ def _retry(act: Act, run: Run, deployment: Deployment) -> Run:
             requesters=tuple(dict.fromkeys((*run.requesters, *act.caller.actor.subjects))),
         )
         act.uow.runs.save(run)
+        exclude_from_deciding(act, run, act.caller.actor.subjects, "requester")
         return unblock(act, run, action="run.retried")
     desired = KINDS[run.kind].desired
     fresh = request_run(act, deployment, desired=desired, retry_of=run)

@@ -44,6 +44,7 @@ from control_plane.adapters.db.run_tables import (
     run,
     run_event,
     timer,
+    withdrawal,
 )
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
@@ -345,13 +346,13 @@ BUSINESS_TABLES: Final = (
     tenant, contract, provisioning_request, refused_request, hub, hold, deployment,
     deployment_spec,
     account, run,
-    engine_call, evidence, finding, timer, run_event, plan, approval, barred, decision, bundle,
-    handover, download_link, receipt, idempotency_record, rules_document,
+    engine_call, evidence, finding, timer, run_event, plan, approval, barred, decision,
+    withdrawal, bundle, handover, download_link, receipt, idempotency_record, rules_document,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name
 # people, who may have to be erased
 IMMUTABLE: Final = (
     contract, refused_request, deployment_spec, evidence, run_event, plan, barred, decision,
-    receipt,
+    withdrawal, receipt,
 )  # fmt: skip
