@@ -66,7 +66,7 @@ _IDENTITY: Final = ("aws_iam_role_policy", "aws_iam_policy")  # they say what so
 _OPEN_WITHOUT: Final = ("aws_vpc_endpoint", "aws_kms_key", "aws_kms_key_policy")
 _OF_AWS: Final = re.compile(r"arn:aws[a-z-]*:iam::aws:policy/")
 _EVERYTHING: Final = re.compile(
-    r"(?:\*|arn:aws[a-z-]*:[^:]*:[^:]*:[^:]*:(?:[a-z-]+[:/])?\*(?:/\*)?)\Z"
+    r"\*|arn:aws[a-z-]*:(?:s3:[^:]*:[^:]*:\*(?:/\*)?|(?!s3:)[^:]*:[^:]*:[^:]*:(?:[a-z-]+[:/])?\*)"
 )
 _LISTING: Final = re.compile(r"[a-z0-9-]+:(?:describe|list)[a-z*]*\Z", re.IGNORECASE)
 _NARROWING: Final = ("aws:resourcetag/", "s3:prefix", "dynamodb:leadingkeys", "kms:resourcealiases")
@@ -327,7 +327,7 @@ def _of_everything(document: object) -> Iterator[str]:
             continue
         if any(test.key.startswith(_NARROWING) for test in conditions(statement)):
             continue
-        wide = [str(r) for r in as_list(statement.get("Resource")) if _EVERYTHING.match(str(r))]
+        wide = [str(r) for r in as_list(statement.get("Resource")) if _EVERYTHING.fullmatch(str(r))]
         actions = [str(a) for a in as_list(statement.get("Action"))]
         if "NotResource" in statement or "NotAction" in statement:
             yield f"{statement.get('Sid') or 'a statement'} allows by exclusion"

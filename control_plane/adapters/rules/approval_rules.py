@@ -81,7 +81,7 @@ def _rule(
     for kind in sorted(runs):
         least = KINDS[kind].decisions
         if needed < least:
-            at = f"{where}.decisions" if "decisions" in entry else f"{where}.id"
+            at = f"{where}.decisions" if "decisions" in entry else f"{where}.runs"
             raise document.refused(
                 at, f"a {kind} needs {least} people at least, and {entry['id']} asks for {needed}"
             )

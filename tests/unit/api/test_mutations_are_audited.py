@@ -26,6 +26,7 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/runs/{run_id}/cancel"): OPS,
     ("POST", "/v1/runs/{run_id}/retry"): OPS,
     ("POST", "/v1/approvals/{approval_id}/decisions"): OPS,
+    ("POST", "/v1/approvals/{approval_id}/withdrawal"): OPS,
     ("PATCH", "/v1/bundles/{bundle_id}"): ARCHITECT,
     ("POST", "/v1/bundles/{bundle_id}/accept"): ARCHITECT,
     ("POST", "/v1/bundles/{bundle_id}/build"): ARCHITECT,
@@ -65,6 +66,11 @@ class Ready:
 
     def _retry(self) -> None:
         self.scene.ask("POST", "/v1/runs/{run_id}/cancel", OPS)
+
+    def _withdrawal(self) -> None:
+        """The caller has approved, and no worker has begun."""
+        decided = self.scene.ask("POST", "/v1/approvals/{approval_id}/decisions", OPS)
+        assert decided.status_code == 201, decided.text
 
     def _drift_checks(self) -> None:
         """What was applied can be looked at."""
