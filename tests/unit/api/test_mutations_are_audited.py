@@ -44,8 +44,8 @@ def _named(pair: tuple[str, str]) -> str:
 class Ready:
     """Makes a scene in which a route succeeds, and calls it."""
 
-    def __init__(self, scene: Scene, pair: tuple[str, str]) -> None:
-        self.scene, self.pair = scene, pair
+    def __init__(self, scene: Scene, pair: tuple[str, str], who: str | None = None) -> None:
+        self.scene, self.pair, self.who = scene, pair, who
         self.ids = dict(scene.ids)
         self.body: Any = scene.body(pair[1])
         last = pair[1].rsplit("/", 1)[-1]
@@ -69,7 +69,7 @@ class Ready:
 
     def _withdrawal(self) -> None:
         """The caller has approved, and no worker has begun."""
-        decided = self.scene.ask("POST", "/v1/approvals/{approval_id}/decisions", OPS)
+        decided = self.scene.ask("POST", "/v1/approvals/{approval_id}/decisions", self.who or OPS)
         assert decided.status_code == 201, decided.text
 
     def _drift_checks(self) -> None:
@@ -142,8 +142,9 @@ def test_a_repetition_takes_the_right_that_the_act_takes(
     scene: Scene, pair: tuple[str, str]
 ) -> None:
     """One person's role, or sight of the tenant, is gone when the answer is asked for again."""
-    ready, role = Ready(scene, pair), WHO[pair]
+    role = WHO[pair]
     who = scene.api.token(role, subject="the-same")
+    ready = Ready(scene, pair, who)
     first = ready.call(who, key="one")
     assert first.status_code in {200, 201, 202}, first.text
     without = scene.api.issuer.mint(

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from control_plane.domain.actor import Role
 from tests.unit.cli.terminal import Terminal
 from tests.workflows.deciding import OTTO, Site
 from tests.workflows.test_change_windows import window
 
-OPS = "ops_approver"
+OPS = Role.OPS_APPROVER
 REASON = ("--reason", "read it")
 TABLE = "aws:dynamodb/table:Table"
 
@@ -25,7 +26,13 @@ def site(tenantctl: Terminal) -> Site:
     site.world.approve(site.run_id)
     site.more = {}
     site.change()
+    follow(tenantctl, site)
     return site
+
+
+def follow(tenantctl: Terminal, site: Site) -> None:
+    """Let the API have the engine and the rules of the site."""
+    tenantctl.server.app.state.shared = tenantctl.server.shared(site.world)
 
 
 def shown(tenantctl: Terminal, site: Site) -> dict[str, Any]:
@@ -91,7 +98,7 @@ def test_a_window_is_shown_before_and_after_the_decision(
         content["rules"][0]["window"] = "office"
 
     site.follow(tmp_path / "rules", change)
-    tenantctl.world.core = site.world.core
+    follow(tenantctl, site)
     site.change()
     page = tenantctl("approval", "show", site.approval.id, "--brief", who=OPS).out
     assert "applies only inside the change windows: office" in page
@@ -99,8 +106,7 @@ def test_a_window_is_shown_before_and_after_the_decision(
     page = tenantctl("approval", "show", site.approval.id, "--brief", who=OPS).out
     assert "applies from 2026-11-20 19:00:00Z until 2026-11-20 21:00:00Z" in page
     site.world.work()
-    events = tenantctl.world.core
-    with events.uow() as uow:
+    with site.world.core.uow() as uow:
         kinds = [each.kind for each in uow.run_events.after(site.run_id, 0, limit=500)]
     assert "window" in kinds
 
@@ -118,12 +124,7 @@ def test_the_page_says_that_somebody_else_changed_the_state(
     site.world.work()
     page = tenantctl("approval", "show", site.approval.id, "--brief", who=OPS).out
     assert "CHANGED BY SOMEBODY ELSE  the state was changed since this plan was made" in page
-    perform_change(site)
+    site.world.clock.advance(hours=1)
+    site.change()  # a plan over the state that somebody else wrote
     page = tenantctl("approval", "show", site.approval.id, "--brief", who=OPS).out
     assert "changed the state before this plan was made" in page
-
-
-def perform_change(site: Site) -> None:
-    """Plan again, over the state that somebody else wrote."""
-    site.world.clock.advance(hours=1)
-    site.change()
