@@ -71,6 +71,8 @@ STATUS: Final[dict[str, int]] = {
     "separation_of_duties": 403,
     "machine_may_not_decide": 403,
     "already_decided": 409,
+    "not_acknowledged": 409,
+    "apply_started": 409,
     "approval_expired": 409,
     "policy_violation": 409,
     "engine_unavailable": 503,

@@ -188,19 +188,19 @@ def _references(entry: Mapping[str, Any], facts: TypeFacts | None) -> dict[str, 
 def _provider(inputs: Mapping[str, Any]) -> Provider:
     region = inputs.get("region")
     tags = inputs.get("defaultTags")
-    if isinstance(tags, str) and not _is_unknown(tags):
+    if isinstance(tags, str) and not is_unknown(tags):
         tags = json.loads(tags)  # the engine keeps nested settings of providers as JSON text
     unknown: set[str] = set()
     known = _value((tags or {}), "tags", unknown, as_written=True)
     default = (known or {}).get("tags") or {}
     return Provider(
-        region=region if isinstance(region, str) and not _is_unknown(region) else None,
+        region=region if isinstance(region, str) and not is_unknown(region) else None,
         default_tags=None if unknown else {key: str(text) for key, text in default.items()},
     )
 
 
 def _value(value: object, path: str, unknown: set[str], *, as_written: bool) -> Any:
-    if _is_unknown(value):
+    if is_unknown(value):
         unknown.add(path)
         return None
     if isinstance(value, Mapping):
@@ -220,7 +220,7 @@ def _value(value: object, path: str, unknown: set[str], *, as_written: bool) -> 
     return value
 
 
-def _is_unknown(value: object) -> bool:
+def is_unknown(value: object) -> bool:
     """Tell whether a value is not known yet, or masked: neither can be judged."""
     if isinstance(value, str):
         return any(mark in value for mark in UNKNOWN_MARKS)

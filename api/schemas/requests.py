@@ -97,6 +97,7 @@ Email = Annotated[str, AfterValidator(spellings.email), _schema(longest=254)]
 Domain = Annotated[str, AfterValidator(_domain), _schema(longest=253)]
 TimeZone = Annotated[str, AfterValidator(_time_zone), _schema(longest=64)]
 Reason = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_prose)]
+Item = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_prose)]
 Seats = Annotated[int, Field(ge=0, le=MOST_SEATS, strict=True)]
 Uptime = Annotated[
     str,
@@ -307,10 +308,21 @@ class AccountChange(Body):
 
 
 class Decision(Body):
-    """An approval or rejection of exactly one plan digest."""
+    """An approval or rejection of exactly one plan digest.
+
+    ``acknowledge`` names what the plan cannot undo, all of it and nothing else, by name or URN; it
+    goes with an approval alone.
+    """
 
     decision: Literal["approve", "reject"]
     plan_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    reason: Reason
+    acknowledge: Annotated[list[Item], Field(max_length=500)] = []
+
+
+class Withdrawal(Body):
+    """Why the caller withdraws an approval."""
+
     reason: Reason
 
 

@@ -9,7 +9,6 @@ from typing import Any, Generic, Self, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from control_plane.domain.actor import Actor
-from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.deployment import Account, Deployment
 from control_plane.domain.documents import Documented
 from control_plane.domain.evidence import Evidence
@@ -20,7 +19,6 @@ from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunKind, RunSt
 from control_plane.domain.tenant import Tenant, TenantStatus, WaitingOn
 from control_plane.services import accounts
 from control_plane.services import tenants as tenant_service
-from control_plane.services.approvals import ApprovalDetails
 from control_plane.services.changes import Change
 from control_plane.services.provisioning import Accepted
 from control_plane.services.standing import Standing
@@ -302,6 +300,7 @@ class PlanView(View):
     outputs: list[dict[str, Any]]
     resources: list[dict[str, Any]]
     evaluation: dict[str, Any]
+    risks: list[dict[str, Any]]
     replaces: str | None
     created_at: datetime
 
@@ -315,6 +314,7 @@ class PlanView(View):
             outputs=documents(plan.outputs),
             resources=documents(plan.resources),
             evaluation=plan.evaluation.to_document(),
+            risks=documents(plan.risks),
             replaces=replaced.id if replaced is not None else None,
         )
 
@@ -345,72 +345,6 @@ class FindingView(View):
     def of(cls, finding: Finding) -> Self:
         """Return the view of a finding."""
         return cls.like(finding)
-
-
-class ApprovalView(View):
-    """A request for decisions: its subject, the requester, and the decisions."""
-
-    id: str
-    status: ApprovalStatus
-    run_id: str
-    tenant_id: str | None
-    stack: str
-    region: str
-    account_id: str
-    plan_id: str
-    plan_digest: str
-    summary: dict[str, int]
-    irreversible: list[dict[str, Any]]
-    tenant_slug: str | None
-    legal_name: str | None
-    mode: str | None
-    mode_reason: str | None
-    kind: RunKind
-    requested_by: str
-    on_behalf_of: str | None
-    requested_at: datetime
-    rule: str
-    needed: int
-    roles: list[str]
-    expires_at: datetime
-    barred: list[dict[str, str]]
-    decisions: list[dict[str, Any]]
-    allowed_actions: list[str]
-    created_at: datetime
-
-    @classmethod
-    def of(cls, view: ApprovalDetails) -> Self:
-        """Return the view of an approval."""
-        tenant = view.tenant
-        return cls.like(
-            view.approval,
-            stack=view.deployment.stack,
-            region=view.deployment.region,
-            account_id=view.deployment.account_id,
-            summary=view.plan.summary,
-            irreversible=documents(view.plan.irreversible),
-            tenant_slug=tenant.slug if tenant else None,
-            legal_name=tenant.legal_name if tenant else None,
-            mode=tenant.mode if tenant else None,
-            mode_reason=tenant.decision.get("summary") if tenant else None,
-            kind=view.run.kind,
-            requested_by=view.run.requested_by,
-            on_behalf_of=view.run.on_behalf_of,
-            requested_at=view.run.requested_at,
-            barred=[{"subject": subject, "reason": reason} for subject, reason in view.barred],
-            decisions=[
-                {
-                    "id": decision.id,
-                    "decision": decision.decision,
-                    "by": decision.actor_id,
-                    "reason": decision.reason,
-                    "plan_digest": decision.plan_digest,
-                    "decided_at": decision.decided_at,
-                }
-                for decision in view.decisions
-            ],
-            allowed_actions=["decide"] if view.is_open else [],
-        )
 
 
 def documents(items: Sequence[Documented]) -> list[dict[str, Any]]:

@@ -31,7 +31,6 @@ request = typer.Typer(no_args_is_help=True, help="Provisioning requests.")
 tenant = typer.Typer(no_args_is_help=True, help="Tenants.")
 hub = typer.Typer(no_args_is_help=True, help="Shared Hubs.")
 run = typer.Typer(no_args_is_help=True, help="Runs, their plans and progress.")
-approval = typer.Typer(no_args_is_help=True, help="Approvals and decisions.")
 tenant.command("hold")(holds.hold_tenant)
 tenant.command("holds")(holds.list_tenant_holds)
 tenant.command("release")(holds.release_hold)
@@ -355,77 +354,3 @@ def retry_run(run_id: str, as_json: Json = False) -> None:
     """Retry a run, and print the run that continues; you cannot approve what you retried."""
     found = from_environment().post(f"/v1/runs/{segment(run_id)}/retry")
     output.show(found, as_json=as_json, fields=("id", "status"))
-
-
-@approval.command("list")
-def list_approvals(
-    status: Annotated[str | None, typer.Option(help="Only this status, such as waiting.")] = None,
-    limit: Most = 50,
-    as_json: Json = False,
-) -> None:
-    """List approvals, newest first."""
-    found = from_environment().pages("/v1/approvals", most=limit, status=status)
-    fields = ("id", "status", "stack", "requested_by", "requested_at", "expires_at", "summary")
-    output.table(found, as_json=as_json, fields=fields, empty="no approvals")
-
-
-@approval.command("show")
-def show_approval(approval_id: str, brief: Brief = False, as_json: Json = False) -> None:
-    """Show an approval: who requested what, and its whole plan with every value."""
-    api = from_environment()
-    found = api.get(f"/v1/approvals/{segment(approval_id)}")
-    fields = (
-        "id", "status", "kind", "stack", "tenant=tenant_slug", "company=legal_name", "mode",
-        "because=mode_reason", "region", "account_id", "run_id", "requested_by", "on_behalf_of",
-        "requested_at", "rule", "decisions needed=needed", "by role=roles", "expires_at",
-    )  # fmt: skip
-    output.show(found, as_json=as_json, fields=fields)
-    if not as_json:
-        for item in found["barred"]:
-            output.say(f"excluded    {item['subject']} ({item['reason']})")
-        for item in found["decisions"]:
-            output.say(f"{item['decision']:<10}  by {item['by']}: {item['reason']}")
-        plan = api.get(f"/v1/runs/{found['run_id']}/plan")
-        show_plan(plan, brief=brief)
-        if plan["replaces"]:
-            show_comparison(api.get(f"/v1/runs/{found['run_id']}/plan/comparison"))
-        if found["allowed_actions"]:
-            typer.echo(
-                f"\ntenantctl approval approve {found['id']} --digest {found['plan_digest']} "
-                "--reason …"
-            )
-
-
-def _decide(approval_id: str, verdict: str, digest: str | None, reason: str, as_json: bool) -> None:
-    api = from_environment()
-    if digest is None:
-        if as_json or not sys.stdin.isatty():
-            refuse("give the digest of the plan that you read: --digest sha256:…", USAGE)
-        found = api.get(f"/v1/approvals/{segment(approval_id)}")
-        show_plan(api.get(f"/v1/runs/{found['run_id']}/plan"))
-        typer.confirm(f"{verdict} exactly this plan?", abort=True)
-        digest = found["plan_digest"]
-    body = {"decision": verdict, "plan_digest": digest, "reason": reason}
-    decided = api.post(f"/v1/approvals/{segment(approval_id)}/decisions", body)
-    output.show(decided, as_json=as_json, fields=("id", "status", "run_id", "plan_digest"))
-
-
-Digest = Annotated[
-    str | None,
-    typer.Option(
-        "--digest", help="Digest of the plan that you read (default: show the plan and ask)."
-    ),
-]
-Reason = Annotated[str, typer.Option(help="Reason, recorded in the audit log.")]
-
-
-@approval.command("approve")
-def approve(approval_id: str, reason: Reason, digest: Digest = None, as_json: Json = False) -> None:
-    """Approve exactly the plan with this digest."""
-    _decide(approval_id, "approve", digest, reason, as_json)
-
-
-@approval.command("reject")
-def reject(approval_id: str, reason: Reason, digest: Digest = None, as_json: Json = False) -> None:
-    """Reject the plan with this digest."""
-    _decide(approval_id, "reject", digest, reason, as_json)

@@ -16,6 +16,7 @@ from control_plane.adapters.audit.verify import verify
 from control_plane.bootstrap import Parts, read_settings
 from control_plane.cli import demo_life as life
 from control_plane.cli import output
+from control_plane.cli.approvals import show_risks
 from control_plane.cli.client import ENDED, Api, download_link
 from control_plane.cli.inventory import tagged_resources
 from control_plane.cli.plans import show_plan
@@ -38,10 +39,12 @@ COMPANIES: Final = {
 PEOPLE: Final = {
     "admin": ("ada", Role.PLATFORM_ADMIN),
     "ops": ("olga", Role.OPS_APPROVER),
+    "more_ops": ("otto", Role.OPS_APPROVER),
     "automation": ("crm", Role.AUTOMATION),
     "architect": ("sam", Role.SOLUTIONS_ARCHITECT),
     "auditor": ("audrey", Role.AUDITOR),
 }
+_APPROVERS: Final = ("ops", "more_ops")  # as many of them as the approval rules want
 
 
 def demo(*, keep: bool) -> None:
@@ -149,15 +152,17 @@ class Demo:
         if shown:
             show_plan(ops.get(f"/v1/runs/{run_id}/plan"), brief=True)
         approval = ops.get(f"/v1/approvals/{run['approval_id']}")
-        say(f"  olga approves {approval['plan_digest']}  ({output.text(approval['summary'])})")
-        ops.post(
-            f"/v1/approvals/{approval['id']}/decisions",
-            {
-                "decision": "approve",
-                "plan_digest": approval["plan_digest"],
-                "reason": "read it line by line",
-            },
-        )
+        show_risks(approval["risks"])
+        decision = {
+            "decision": "approve",
+            "plan_digest": approval["plan_digest"],
+            "reason": "read it line by line",
+            "acknowledge": [each["urn"] for each in approval["irreversible"]],
+        }
+        for role in _APPROVERS[: approval["needed"]]:
+            digest, summary = approval["plan_digest"], output.text(approval["summary"])
+            say(f"  {PEOPLE[role][0]} approves {digest}  ({summary})")
+            self.api[role].post(f"/v1/approvals/{approval['id']}/decisions", decision)
         self._follow(run_id)
 
     def _submit(self, mode: str) -> None:

@@ -133,6 +133,10 @@ def event(found: Mapping[str, Any]) -> str:
         lines = str(body.get("text", body.get("message", ""))).splitlines()
         return clean("\n    ".join([f"  {body.get('severity') or 'info'}: {lines[0]}", *lines[1:]])
                      if lines else "")  # fmt: skip
+    if kind == "window":
+        until = f" until {text(body['applies_until'])}" if body["applies_until"] else ""
+        when = f"from {text(body['applies_from'])}{until}" if body["applies_from"] else "never"
+        return clean(f"  its change window is closed: it is applied {when}")
     if kind == "resumed":
         return clean(f"  resumed after an interruption, in its phase {body['phase']}")
     if kind == "phase":

@@ -142,9 +142,15 @@ def _common_tags(resources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def name_of(item: Mapping[str, Any]) -> str:
     """Return a resource's name with the component that it belongs to."""
-    kinds = str(item["urn"]).split("::")[-2].split("$")
+    return named_by(str(item["urn"]), str(item["name"]))
+
+
+def named_by(urn: str, name: str = "") -> str:
+    """Return what ``name_of`` does of a URN; its last part is the name, unless that is given."""
+    *_, path, last = ("", *urn.split("::"))
+    kinds = path.split("$")
     component = kinds[-2].rpartition(":")[2] if len(kinds) > 1 else ""
-    return f"{component}/{item['name']}" if component else str(item["name"])
+    return f"{component}/{name or last}" if component else name or last
 
 
 def _violations(found: Sequence[Mapping[str, Any]]) -> None:

@@ -212,8 +212,11 @@ _RUNS: Final = (
             version=2, stages=_EFFECT, plan=_T, plan_digest=_T, parts=_F, summary=_F),
     _schema("run.policy_evaluated", "The policies evaluated the plan, or what was applied.",
             version=2, violations=_R, policies_digest=_T, phase=_T),
-    _schema("run.approval_requested", "The run waits for a decision on its plan.",
-            plan=_T, plan_digest=_T, expires_at=_T, barred=_I),
+    _schema("run.approval_requested", "The run waits for decisions on its plan.",
+            version=2, plan=_T, plan_digest=_T, expires_at=_T, barred=_I, needed=_I, rules=_L,
+            windows=_L, risks=_R),
+    _schema("run.approval_withdrawn", "Too few people approve the run's plan any more; it waits.",
+            plan=_T, plan_digest=_T),
     _schema("run.approved", "The run was approved, by decision or by a rule that needs none.",
             plan=_T, plan_digest=_T, rule=_T),
     _schema("run.rejected", "The run was rejected.", plan=_T, plan_digest=_T),
@@ -258,9 +261,13 @@ _RUNS: Final = (
 
 _DECISIONS: Final = (
     _schema("decision.given", "A person decided on a plan digest.",
-            verdict=_T, plan_digest=_T, approvals=_I, needed=_I),
+            version=2, verdict=_T, plan_digest=_T, approvals=_I, needed=_I, acknowledged=_L),
+    _schema("decision.withdrawn", "A person withdrew an approval before its apply began.",
+            decision=_T, plan_digest=_T, approvals=_I, needed=_I),
     _schema("decision.refused", "A decision was refused; nothing was applied.",
             stages=_DENIED, verdict=_T, plan_digest=_T, part=_T, barred_as=_T),
+    _schema("approval.not_needed", "A plan does only what the named rule lists as harmless.",
+            plan=_T, plan_digest=_T, rule=_T),
     _schema("approval.expired", "An approval expired.", plan_digest=_T, expires_at=_T),
     _schema("approval.canceled", "An approval ended with its run, which was canceled or failed.",
             plan_digest=_T),
@@ -369,6 +376,10 @@ RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset(
         "sha256:18e0e759baac55319c31d45609d38b153e944311cdfcdcf1ac13215194ea85e8",
         # run.blocked 1: without `resources`
         "sha256:4b3c1d445b662d603da1938ef75f387bf4e5bcde9b218d2d0a33e97f4332a9bc",
+        # run.approval_requested 1: without `needed`, `rules`, `windows` and `risks`; decision.given
+        # 1: without `acknowledged`
+        "sha256:c0a061d9d324b4730b7618f76a94870144ac80865ed84ae4a53495d524de349e",
+        "sha256:9e71d17315ab244dc9d3273990ec5cdc1270a63b7b5a130e0236acdcdcaca03b",
         # stack.passphrase_disclosed
         "sha256:74acf4f20c95d620e644dc7f486e6e5c861bdcfed7f8b8d08263c9c50c39ec0f",
     }

@@ -311,6 +311,22 @@ class MachineMayNotDecide(DomainError):
     remedy = "Ask a person with the role ops_approver."
 
 
+class NotAcknowledged(DomainError):
+    """What was ticked is not exactly what the plan cannot undo."""
+
+    code = "not_acknowledged"
+    title = "What cannot be undone was not acknowledged"
+    remedy = "Acknowledge by name exactly what the plan lists as irreversible, and nothing else."
+
+
+class ApplyStarted(DomainError):
+    """The apply has begun, so that an approval is not withdrawn any more."""
+
+    code = "apply_started"
+    title = "The apply has started"
+    remedy = "Cancel the run, or place a hold that stops what applies."
+
+
 class AlreadyDecided(DomainError):
     """The approval has its decision."""
 

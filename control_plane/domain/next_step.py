@@ -30,6 +30,7 @@ class ApprovalFact(StrEnum):
     MISSING = "missing"  # needed, and nobody has been asked
     WAITING = "waiting"
     GIVEN = "given"
+    NOT_DUE = "not_due"  # given, and its change window is closed
 
 
 class HoldFact(StrEnum):
@@ -110,6 +111,7 @@ class Waker(StrEnum):
     RETRY = "retry"  # a person retries
     CANCEL = "cancel"  # a person cancels
     TIMER = "timer"
+    WINDOW = "window"  # a change window opens
     HUB_READY = "hub_ready"
     ACCOUNT_ADDED = "account_added"
     HOLD_RELEASED = "hold_released"
@@ -224,6 +226,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(statuses=ACTIVE, when={"obstacle": _OBSTACLES},
          step=Step(kind=_K.BLOCK), because="An obstacle prevents the next engine call."),
     # --- the way of a run ---------------------------------------------------------------------
+    Rule(statuses=_one(_S.APPROVED), when={"approval": _one(ApprovalFact.NOT_DUE)},
+         step=_wait(Waker.WINDOW), because="Its change window is closed; a timer continues."),
     Rule(statuses=_one(_S.REQUESTED), when={"looks": _YES}, step=Step(kind=_K.VERIFY),
          because="A look needs neither a place nor a plan."),
     Rule(statuses=_one(_S.REQUESTED), step=Step(kind=_K.PLACE),
@@ -241,7 +245,8 @@ RULES: Final[tuple[Rule, ...]] = (
          step=Step(kind=_K.APPROVE), because="The approval rules need no decision."),
     Rule(statuses=_one(_S.PLANNING), step=Step(kind=_K.ASK),
          because="The approval rules need a decision on this plan."),
-    Rule(statuses=_one(_S.AWAITING_APPROVAL), when={"approval": _one(ApprovalFact.GIVEN)},
+    Rule(statuses=_one(_S.AWAITING_APPROVAL),
+         when={"approval": _one(ApprovalFact.GIVEN, ApprovalFact.NOT_DUE)},
          step=Step(kind=_K.APPROVE), because="All the decisions it needs were given."),
     Rule(statuses=_one(_S.AWAITING_APPROVAL), step=_wait(Waker.DECISION, Waker.TIMER),
          because="It waits for decisions; a timer expires it."),

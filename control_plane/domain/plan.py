@@ -10,6 +10,7 @@ from typing import Final
 from control_plane.domain.canonical import digest
 from control_plane.domain.engine import Operation, OutputChange, PlannedResource
 from control_plane.domain.evaluation import Evaluation
+from control_plane.domain.risk import Risk
 
 PARTS: Final = ("operations", "spec", "state", "program", "policies", "rules", "versions")
 CLOUD: Final = "cloud"  # beside these: what exists is not what the plan was made over
@@ -38,7 +39,7 @@ class Plan:
     """What a run would change.
 
     ``operations`` are sorted by URN, ``resources`` are the masked inputs that policies read,
-    ``outputs`` the outputs of the stack that change.
+    ``outputs`` the outputs of the stack that change, ``risks`` what people should look at.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Plan:
     resources: tuple[PlannedResource, ...]
     summary: Mapping[str, int]
     evaluation: Evaluation
+    risks: tuple[Risk, ...] = ()
     created_at: datetime
 
     @property
@@ -66,11 +68,17 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanHead:
-    """What a list shows of a plan: how much it changes, and what cannot be undone."""
+    """What a list shows of a plan: how much it changes, what cannot be undone, its risks.
+
+    ``state`` is the digest of the state that it was made over.
+    """
 
     id: str
     summary: Mapping[str, int]
     irreversible: tuple[Operation, ...]
+    risks: tuple[Risk, ...]
+    state: str
+    created_at: datetime
 
 
 def operations_outside(

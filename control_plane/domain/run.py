@@ -71,8 +71,10 @@ RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
     _S.AWAITING_APPROVAL: frozenset(
         {_S.APPROVED, _S.REJECTED, _S.EXPIRED, _S.SUPERSEDED, _S.CANCELED}
     ),
+    # back to waiting: somebody withdrew an approval that it needs
     _S.APPROVED: frozenset(
-        {_S.APPLYING, _S.BLOCKED, _S.EXPIRED, _S.CANCELED, _S.SUPERSEDED, _S.ERRORED}
+        {_S.AWAITING_APPROVAL, _S.APPLYING, _S.BLOCKED, _S.EXPIRED, _S.CANCELED, _S.SUPERSEDED,
+         _S.ERRORED}
     ),
     _S.APPLYING: frozenset({_S.VERIFYING, _S.BLOCKED, _S.EXPIRED, _S.CANCELED, _S.ERRORED}),
     _S.VERIFYING: frozenset({_S.APPLIED, _S.NO_CHANGES, _S.BLOCKED, _S.ERRORED}),
@@ -84,8 +86,8 @@ RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
     _S.CANCELED: frozenset(),
     _S.ERRORED: frozenset(),
     _S.BLOCKED: frozenset(
-        {_S.REQUESTED, _S.PLANNING, _S.APPROVED, _S.APPLYING, _S.VERIFYING, _S.SUPERSEDED,
-         _S.CANCELED, _S.EXPIRED, _S.ERRORED}
+        {_S.REQUESTED, _S.PLANNING, _S.AWAITING_APPROVAL, _S.APPROVED, _S.APPLYING,
+         _S.VERIFYING, _S.SUPERSEDED, _S.CANCELED, _S.EXPIRED, _S.ERRORED}
     ),
 }  # fmt: skip
 # a run that only looks: it plans and applies nothing, so that nobody approves it

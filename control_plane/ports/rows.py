@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol, Self, TypeVar
 
-from control_plane.domain.approval import Approval, Decision, ExcludedApprover
+from control_plane.domain.approval import Approval, Decision, ExcludedApprover, Withdrawal
 from control_plane.domain.audit import AuditEvent
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
@@ -311,6 +311,7 @@ class UnitOfWork(Protocol):
     approvals: Repository[Approval]
     barred: Repository[ExcludedApprover]
     decisions: Repository[Decision]
+    withdrawals: Repository[Withdrawal]
     bundles: Repository[Bundle]
     handovers: Repository[Handover]
     links: Repository[DownloadLink]

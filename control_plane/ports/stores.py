@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from control_plane.domain.engine import (
-    PlannedResource,
-)
+from control_plane.domain.engine import Operation, PlannedResource
 from control_plane.domain.evaluation import Evaluation
+from control_plane.domain.risk import PlanSigns
 from control_plane.ports import Json
 
 
@@ -78,6 +77,11 @@ class Policies(Protocol):
 
     def evaluate_plan(self, resources: Sequence[PlannedResource], scope: PolicyScope) -> Evaluation:
         """Evaluate a Pulumi plan's resources."""
+
+    def signs_of(
+        self, operations: Sequence[Operation], resources: Sequence[PlannedResource]
+    ) -> PlanSigns:
+        """Return what the properties of a plan say that approval rules ask for."""
 
     def evaluate_state(
         self, resources: Sequence[PlannedResource], scope: PolicyScope

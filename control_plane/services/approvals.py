@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from control_plane.domain.actor import ActorKind, Role
+from control_plane.domain.actor import Actor, ActorKind, Role
 from control_plane.domain.approval import (
     Approval,
     ApprovalStatus,
     Decision,
     ExcludedApprover,
+    Withdrawal,
+    approvers,
     outcome,
+    standing,
+    ticked,
 )
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import (
@@ -22,6 +26,7 @@ from control_plane.domain.errors import (
     DomainError,
     InvalidInput,
     MachineMayNotDecide,
+    NotAcknowledged,
     PlanMoved,
     PlanOutOfDate,
     RunSuperseded,
@@ -29,15 +34,17 @@ from control_plane.domain.errors import (
 )
 from control_plane.domain.kinds import KINDS
 from control_plane.domain.plan import PlanHead
-from control_plane.domain.run import Run, RunStatus
+from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import UnitOfWork
 from control_plane.services.permission import listed, require_role, visible
 from control_plane.workflows.core import Act, Caller
 from control_plane.workflows.moving import enqueue, locked_run, move_run
+from control_plane.workflows.opening import opening_of, tell_opening
 from control_plane.workflows.placing import give_back, spec_of
 from control_plane.workflows.recording import leave_trace, record, record_denied
+from control_plane.workflows.state_moved import StateMoved, state_moved
 
 READERS = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN, Role.AUDITOR, Role.PLATFORM_AUDITOR)
 VERDICTS = ("approve", "reject")
@@ -54,24 +61,34 @@ class ApprovalDetails:
     deployment: Deployment
     tenant: Tenant | None
     decisions: tuple[Decision, ...]
+    withdrawals: tuple[Withdrawal, ...]
     barred: tuple[tuple[str, str], ...]  # subject, reason
     is_open: bool  # to the caller, for a decision
+    can_withdraw: bool  # the caller, an approval
+    moved: StateMoved | None = None  # read for one approval alone, not for a list
 
 
 def decide(
-    act: Act, approval_id: str, *, verdict: str, plan_digest: str, reason: str
+    act: Act,
+    approval_id: str,
+    *,
+    verdict: str,
+    plan_digest: str,
+    reason: str,
+    acknowledge: Sequence[str] = (),
 ) -> ApprovalDetails:
-    """Decide on an approval; a yes enqueues the apply of exactly this plan.
+    """Decide on an approval; the last yes that it needs enqueues the apply of exactly this plan.
 
-    Each refusal has its own code and an audit event: ``MachineMayNotDecide``, ``NotAllowed``,
+    Who approves acknowledges, by name or URN, exactly what the plan cannot undo. Each refusal has
+    its own code and an audit event: ``MachineMayNotDecide``, ``NotAllowed``,
     ``SeparationOfDuties``, ``AlreadyDecided``, ``ApprovalExpired``, ``PlanOutOfDate``,
-    ``PlanMoved`` (naming the part).
+    ``PlanMoved`` (naming the part), ``NotAcknowledged`` (naming the items).
     """
     asked = _seen(act, approval_id)
     try:
-        _require_decider(act, asked)
-        _check_words(verdict, reason)
-        _decide(act, asked, verdict, plan_digest, reason)
+        require_decider(act, asked)
+        _check_words(verdict, reason, acknowledge)
+        _decide(act, asked, verdict, plan_digest, reason, acknowledge)
     except DomainError as error:
         parts = error.data.get("parts")
         leave_trace(
@@ -83,7 +100,7 @@ def decide(
             ),
         )  # fmt: skip
         raise
-    return _details(act, [act.uow.approvals.need(approval_id)])[0]
+    return details_of(act, [act.uow.approvals.need(approval_id)])[0]
 
 
 def may_decide(act: Act, approval_id: str) -> None:
@@ -91,14 +108,18 @@ def may_decide(act: Act, approval_id: str) -> None:
 
     Raises ``NotFound``, ``NotAllowed``, ``MachineMayNotDecide``.
     """
-    _require_decider(act, _seen(act, approval_id))
+    require_decider(act, _seen(act, approval_id))
 
 
 def _seen(act: Act, approval_id: str) -> Approval:
     return visible(act, act.uow.approvals.get(approval_id), wanted="decisions.create")
 
 
-def _require_decider(act: Act, approval: Approval) -> None:
+def require_decider(act: Act, approval: Approval) -> None:
+    """Refuse a caller without a role of the approval, and a machine.
+
+    Raises ``NotAllowed``, ``MachineMayNotDecide``.
+    """
     roles = (Role(role) for role in approval.roles)
     require_role(act, *roles, wanted="decisions.create", tree=approval.tenant_id)
     if act.caller.actor.kind is not ActorKind.USER:
@@ -113,11 +134,10 @@ def open_to_caller(act: Act, found: Sequence[Approval], newest: Collection[str])
     ids = tuple(approval.id for approval in found)
     if not ids:
         return frozenset()
-    decisions, barred = (
-        act.uow.decisions.find(approval_id=ids),
-        act.uow.barred.find(approval_id=ids),
+    decisions = standing(
+        act.uow.decisions.find(approval_id=ids), act.uow.withdrawals.find(approval_id=ids)
     )
-    return _open(act, found, newest, decisions, barred)
+    return _open(act, found, newest, decisions, act.uow.barred.find(approval_id=ids))
 
 
 def _open(
@@ -129,7 +149,7 @@ def _open(
 ) -> frozenset[str]:
     actor, now = act.caller.actor, act.now()
     closed = {each.approval_id for each in barred if each.subject in actor.subjects}
-    closed |= {each.approval_id for each in decisions if each.person == actor.person}
+    closed |= {each.approval_id for each in decisions if each.is_by(actor)}
     return frozenset(
         approval.id
         for approval in found
@@ -142,14 +162,28 @@ def _open(
     )
 
 
-def _check_words(verdict: str, reason: str) -> None:
+def _check_words(verdict: str, reason: str, acknowledge: Sequence[str]) -> None:
     if verdict not in VERDICTS:
         raise InvalidInput("decision must be approve or reject", field="decision")
+    if acknowledge and verdict != "approve":
+        raise InvalidInput("only an approval acknowledges something", field="acknowledge")
+    check_reason(reason)
+
+
+def check_reason(reason: str) -> None:
+    """Refuse a reason that says nothing, or too much. Raises ``InvalidInput``."""
     if not 0 < len(reason.strip()) <= _REASON_LENGTH:
         raise InvalidInput(f"reason must have 1 to {_REASON_LENGTH} characters", field="reason")
 
 
-def _decide(act: Act, asked: Approval, verdict: str, plan_digest: str, reason: str) -> None:
+def _decide(
+    act: Act,
+    asked: Approval,
+    verdict: str,
+    plan_digest: str,
+    reason: str,
+    acknowledge: Sequence[str],
+) -> None:
     """Store the decision and what follows from it."""
     run, deployment = locked_run(act.uow, asked.run_id)  # before the approval, as everywhere
     approval = act.uow.approvals.need(asked.id, lock=True)
@@ -165,9 +199,11 @@ def _decide(act: Act, asked: Approval, verdict: str, plan_digest: str, reason: s
         raise RunSuperseded(f"{newest.id} supersedes this run", newest=newest.id)
     if plan_digest != approval.plan_digest:
         raise PlanOutOfDate("the digest does not match the waiting plan")
+    ticks: tuple[str, ...] = ()
     if verdict == "approve":
         _require_unmoved(act, run, deployment)
-    _store(act, approval, run, verdict, reason)
+        ticks = _ticks(act, approval, acknowledge)
+    _store(act, approval, run, verdict, reason, ticks)
     if verdict == "reject" and KINDS[run.kind].means[RunStatus.REJECTED].gives_back:
         give_back(act, run, deployment)
 
@@ -195,14 +231,34 @@ def _require_unmoved(act: Act, run: Run, deployment: Deployment) -> None:
         raise PlanMoved(f"changed since the plan was made: {', '.join(moved)}", parts=moved)
 
 
+def _ticks(act: Act, approval: Approval, acknowledge: Sequence[str]) -> tuple[str, ...]:
+    """Return the URNs of what was ticked: all that the plan cannot undo, and nothing else."""
+    found = ticked(act.uow.plans.need(approval.plan_id).irreversible, acknowledge)
+    sentences = []
+    if found.missing:
+        sentences.append(f"not acknowledged: {', '.join(found.missing)}")
+    if found.unknown:
+        sentences.append(f"nothing irreversible of the plan: {', '.join(found.unknown)}")
+    if sentences:
+        raise NotAcknowledged(
+            "; ".join(sentences), missing=list(found.missing), unknown=list(found.unknown)
+        )
+    return found.urns
+
+
 def _store(
     act: Act,
     approval: Approval,
     run: Run,
     verdict: str,
     reason: str,
+    ticks: tuple[str, ...],
 ) -> None:
     now = act.now()
+    actor, withdrawals = act.caller.actor, act.uow.withdrawals.find(approval_id=approval.id)
+    own = [each for each in act.uow.decisions.find(approval_id=approval.id) if each.is_by(actor)]
+    if standing(own, withdrawals):
+        raise AlreadyDecided("you have already decided on this approval")
     decision = Decision(
         id=act.new_id("decision"),
         approval_id=approval.id,
@@ -213,15 +269,20 @@ def _store(
         actor_kind=str(act.caller.actor.kind),
         reason=reason.strip(),
         decided_at=now,
+        number=len(own) + 1,
+        acknowledged=ticks,
     )
     try:
         act.uow.decisions.add(decision)
     except Conflict:
         raise AlreadyDecided("you have already decided on this approval") from None
-    given = act.uow.decisions.find(approval_id=approval.id)
+    given = standing(act.uow.decisions.find(approval_id=approval.id), withdrawals)
     status = outcome(approval.needed, given)
     if status is not ApprovalStatus.WAITING:
-        act.uow.approvals.save(approval.moved(status, now))
+        is_given = status is ApprovalStatus.APPROVED
+        opening = opening_of(act, approval) if is_given else None
+        approval = approval.moved(status, now, opening=opening)
+        act.uow.approvals.save(approval)
     named = {
         "approval_id": approval.id,
         "decision_id": decision.id,
@@ -233,7 +294,7 @@ def _store(
         tree=run.tenant_id, targets=(("approval", approval.id), ("run", run.id)), run=run.id,
         approval=named, personal={"reason": decision.reason}, verdict=verdict,
         plan_digest=approval.plan_digest, needed=approval.needed,
-        approvals=sum(d.decision == "approve" for d in given),
+        approvals=approvers(given), acknowledged=list(ticks),
     )  # fmt: skip
     data = {"plan": approval.plan_id, "plan_digest": approval.plan_digest}
     if status is ApprovalStatus.APPROVED:
@@ -241,6 +302,7 @@ def _store(
             act, run, RunStatus.APPROVED, action="run.approved",
             approval=named, data={**data, "rule": approval.rule},
         )  # fmt: skip
+        tell_opening(act, moved, approval)
         enqueue(act, moved)
     elif status is ApprovalStatus.REJECTED:
         move_run(
@@ -256,10 +318,14 @@ def _store(
 
 
 def get_approval(act: Act, approval_id: str) -> ApprovalDetails:
-    """Return an approval with its plan and decisions. Raises ``NotFound``."""
+    """Return an approval with its plan and decisions, and whether the state moved meanwhile.
+
+    Raises ``NotFound``.
+    """
     require_role(act, *READERS, wanted="approvals.read")
     approval = visible(act, act.uow.approvals.get(approval_id), wanted="approvals.read")
-    return _details(act, [approval])[0]
+    found = details_of(act, [approval])[0]
+    return replace(found, moved=state_moved(act.uow, found.deployment, found.plan))
 
 
 def list_approvals(
@@ -268,20 +334,22 @@ def list_approvals(
     """Return approvals the caller may see, newest first."""
     require_role(act, *READERS, wanted="approvals.read")
     equals = listed(act, status=status)
-    return _details(act, act.uow.approvals.page(limit=limit, before=before, **equals))
+    return details_of(act, act.uow.approvals.page(limit=limit, before=before, **equals))
 
 
-def _details(act: Act, found: Sequence[Approval]) -> list[ApprovalDetails]:
+def details_of(act: Act, found: Sequence[Approval]) -> list[ApprovalDetails]:
     """Read what belongs to some approvals, with few statements for however many."""
     if not found:
         return []
-    uow = act.uow
+    uow, actor = act.uow, act.caller.actor
     ids = tuple(approval.id for approval in found)
     runs = uow.queries.placed_runs([approval.run_id for approval in found])
     plans = uow.queries.plan_heads([approval.plan_id for approval in found])
     decisions, barred = uow.decisions.find(approval_id=ids), uow.barred.find(approval_id=ids)
+    withdrawals = uow.withdrawals.find(approval_id=ids)
+    stand = standing(decisions, withdrawals)
     newest = {run_id for run_id, placed in runs.items() if placed.is_newest}
-    are_open = _open(act, found, newest, decisions, barred)
+    are_open = _open(act, found, newest, stand, barred)
     return [
         ApprovalDetails(
             approval=approval,
@@ -290,8 +358,29 @@ def _details(act: Act, found: Sequence[Approval]) -> list[ApprovalDetails]:
             deployment=runs[approval.run_id].deployment,
             tenant=runs[approval.run_id].tenant,
             decisions=tuple(d for d in decisions if d.approval_id == approval.id),
+            withdrawals=tuple(w for w in withdrawals if w.approval_id == approval.id),
             barred=tuple((b.subject, b.reason) for b in barred if b.approval_id == approval.id),
             is_open=approval.id in are_open,
+            can_withdraw=is_withdrawable(approval, runs[approval.run_id].run)
+            and any(is_own_approval(d, approval, actor) for d in stand),
         )
         for approval in found
     ]
+
+
+def is_withdrawable(approval: Approval, run: Run) -> bool:
+    """Tell whether what was approved has not begun, and could still begin."""
+    if approval.status is ApprovalStatus.WAITING:
+        return run.status is RunStatus.AWAITING_APPROVAL
+    if approval.status is not ApprovalStatus.APPROVED:
+        return False
+    is_blocked = run.status is RunStatus.BLOCKED and run.blocked_from is RunStatus.APPROVED
+    return run.status is RunStatus.APPROVED or (
+        is_blocked and run.blocked_on is not BlockedOn.STATE_MOVED
+    )
+
+
+def is_own_approval(decision: Decision, approval: Approval, actor: Actor) -> bool:
+    """Tell whether somebody approved by a decision, under whatever account."""
+    is_yes = decision.approval_id == approval.id and decision.decision == "approve"
+    return is_yes and actor.kind is ActorKind.USER and decision.is_by(actor)

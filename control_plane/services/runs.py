@@ -24,6 +24,7 @@ from control_plane.services.starting import request_run
 from control_plane.workflows.core import Act
 from control_plane.workflows.ending import CANCELABLE_BEFORE_APPLY, cancel
 from control_plane.workflows.moving import locked_run, unblock
+from control_plane.workflows.planning import exclude_from_deciding
 from control_plane.workflows.recording import record_run, refused_as
 
 READERS = tuple(READ_TENANTS | {Role.PLATFORM_AUDITOR})
@@ -130,6 +131,7 @@ def _retry(act: Act, run: Run, deployment: Deployment) -> Run:
             requesters=tuple(dict.fromkeys((*run.requesters, *act.caller.actor.subjects))),
         )
         act.uow.runs.save(run)
+        exclude_from_deciding(act, run, act.caller.actor.subjects, "requester")
         return unblock(act, run, action="run.retried")
     desired = KINDS[run.kind].desired
     fresh = request_run(act, deployment, desired=desired, retry_of=run)

@@ -24,7 +24,7 @@ from control_plane.domain.errors import (
     NoAccount,
     StaleCall,
 )
-from control_plane.domain.next_step import Step, StepKind, next_step
+from control_plane.domain.next_step import Step, StepKind, Waker, next_step
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.logging import get_logger
@@ -36,6 +36,7 @@ from control_plane.workflows.facts import Findings, Obstacle, facts_of
 from control_plane.workflows.gate import Gate, approve_by_rule, begin_verifying
 from control_plane.workflows.holding import on_hold
 from control_plane.workflows.moving import as_json, block_run, locked_run, move_run
+from control_plane.workflows.opening import wait_for_opening
 from control_plane.workflows.placing import place
 from control_plane.workflows.planning import ask_for_decision, keep_plan
 from control_plane.workflows.recording import record_run
@@ -124,10 +125,12 @@ def _do_in_rows(act: Act, findings: Findings, run: Run, deployment: Deployment, 
         case StepKind.PLACE:
             return _place(act, run, deployment)
         case StepKind.APPROVE:
-            approve_by_rule(act, run, act.uow.plans.need(run.plan_id))
+            approve_by_rule(act, run, deployment, act.uow.plans.need(run.plan_id))
             return True
         case StepKind.ASK:
             ask_for_decision(act, run, deployment)
+        case StepKind.WAIT if Waker.WINDOW in step.wakers:
+            wait_for_opening(act, run)
         case StepKind.BLOCK if step.on is BlockedOn.HOLD:
             block_run(act, run, BlockedOn.HOLD, on_hold(act.uow, deployment))
         case StepKind.BLOCK:

@@ -17,6 +17,7 @@ from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.workflows.core import Act
 from control_plane.workflows.drift import set_next_look
+from control_plane.workflows.editors import forget_editors
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import as_json, close_approval, move_run
 from control_plane.workflows.placing import give_back
@@ -76,6 +77,7 @@ def end_run(
         set_next_look(act, run.deployment_id, after=run.id)
     if kind.looks:
         return run
+    forget_editors(act, run, deployment)
     if kind.means[status].gives_back or was is RunStatus.REQUESTED:
         give_back(act, run, deployment)
     if done and deployment.kind is DeploymentKind.HUB:

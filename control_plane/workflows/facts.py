@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from control_plane.domain.approval import ApprovalStatus
+from control_plane.domain.approval_rules import Terms
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import DomainError
 from control_plane.domain.kinds import KINDS
@@ -18,6 +19,7 @@ from control_plane.domain.next_step import (
     RunFacts,
 )
 from control_plane.domain.plan import CLOUD, Plan
+from control_plane.domain.risk import kinds_of
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act
@@ -131,17 +133,27 @@ def _is_superseded(uow: UnitOfWork, run: Run) -> bool:
 
 def _approval_fact(act: Act, run: Run, deployment: Deployment, plan: Plan | None) -> ApprovalFact:
     if run.approval_id is None:
-        rule = act.core.rules.approvals.rule_for(
-            deployment.kind, run.kind, irreversible=bool(plan and plan.irreversible)
-        )
-        return ApprovalFact.MISSING if rule.needed else ApprovalFact.NOT_NEEDED
+        needed = terms_of(act, run, deployment, plan).needed
+        return ApprovalFact.MISSING if needed else ApprovalFact.NOT_NEEDED
     approval = act.uow.approvals.get(run.approval_id)
-    given = {ApprovalStatus.APPROVED, ApprovalStatus.CONSUMED}
-    return (
-        ApprovalFact.GIVEN
-        if approval is not None and approval.status in given
-        else ApprovalFact.WAITING
-    )
+    if approval is None:
+        return ApprovalFact.WAITING
+    if approval.status is ApprovalStatus.CONSUMED:
+        return ApprovalFact.GIVEN
+    if approval.status is not ApprovalStatus.APPROVED:
+        return ApprovalFact.WAITING
+    return ApprovalFact.GIVEN if approval.is_due(act.now()) else ApprovalFact.NOT_DUE
+
+
+def terms_of(act: Act, run: Run, deployment: Deployment, plan: Plan | None) -> Terms:
+    """Return what the approval rules ask for the plan of a run."""
+    rules = act.core.rules.approvals
+    if plan is None:
+        return rules.terms(deployment.kind, run.kind)
+    return rules.terms(
+        deployment.kind, run.kind, kinds_of(plan.risks),
+        operations=plan.operations, outputs=plan.outputs,
+    )  # fmt: skip
 
 
 def _is_late(act: Act, run: Run) -> bool:

@@ -23,7 +23,7 @@ from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.ports.engine import EngineCall, EnginePlan, GateAnswer
 from control_plane.workflows.calling import require_newest, write
 from control_plane.workflows.core import Act, Core
-from control_plane.workflows.facts import Findings, Obstacle, facts_of
+from control_plane.workflows.facts import Findings, Obstacle, facts_of, terms_of
 from control_plane.workflows.holding import hold_fact
 from control_plane.workflows.moving import close_approval, move_run
 from control_plane.workflows.owners import sync_owner
@@ -60,7 +60,7 @@ class Gate:
         facts = facts_of(act, run, deployment, self._findings)
         step = next_step(facts)
         if step.kind is StepKind.APPROVE:
-            run = approve_by_rule(act, run, plan)
+            run = approve_by_rule(act, run, deployment, plan)
             hold = hold_fact(act.uow, run, deployment)
             step = next_step(replace(facts, status=run.status, hold=hold))
         if step.kind is StepKind.APPLY:
@@ -133,12 +133,14 @@ def _plan_moved(parts: Sequence[str], found: Sequence[CloudDifference]) -> PlanM
     )
 
 
-def approve_by_rule(act: Act, run: Run, plan: Plan) -> Run:
-    """Approve a run that the rules let apply without a decision."""
-    return move_run(
-        act, run, RunStatus.APPROVED, action="run.approved",
-        data={"plan": plan.id, "plan_digest": plan.digest, "rule": "no_decision_needed"},
-    )  # fmt: skip
+def approve_by_rule(act: Act, run: Run, deployment: Deployment, plan: Plan) -> Run:
+    """Approve a run that the rules let apply without a decision, and say by which rule."""
+    terms = terms_of(act, run, deployment, plan)
+    rule = terms.harmless.id if terms.harmless else terms.rule.id
+    data = {"plan": plan.id, "plan_digest": plan.digest, "rule": rule}
+    if terms.harmless:
+        record_run(act, "approval.not_needed", run, targets=(("plan", plan.id),), **data)
+    return move_run(act, run, RunStatus.APPROVED, action="run.approved", data=data)
 
 
 def record_attempt(act: Act, run: Run, deployment: Deployment, plan: Plan, call: EngineCall) -> Run:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from control_plane.domain.approval import Approval, ApprovalStatus, ExcludedApprover
 from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.plan import Plan, plan_digest, summarize
+from control_plane.domain.risk import Risk, risks_of
 from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.engine import EnginePlan
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act
+from control_plane.workflows.facts import terms_of
 from control_plane.workflows.moving import move_run
 from control_plane.workflows.placing import policy_scope, spec_of
 from control_plane.workflows.recording import record_foreign_update, record_run
@@ -36,6 +41,10 @@ def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deploym
     if deployment.state_digest not in {None, parts["state"]}:
         record_foreign_update(act, run, deployment, parts["state"])
     plan_id = act.new_id("plan")
+    evaluation = act.core.policies.evaluate_plan(
+        engine_plan.resources, policy_scope(act.uow, deployment)
+    )
+    signs = act.core.policies.signs_of(engine_plan.operations, engine_plan.resources)
     plan = Plan(
         id=plan_id,
         run_id=run.id,
@@ -46,9 +55,8 @@ def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deploym
         outputs=tuple(engine_plan.outputs),
         resources=tuple(engine_plan.resources),
         summary=summarize(engine_plan.operations),
-        evaluation=act.core.policies.evaluate_plan(
-            engine_plan.resources, policy_scope(act.uow, deployment)
-        ),
+        evaluation=evaluation,
+        risks=risks_of(engine_plan.operations, evaluation, signs, act.core.rules.approvals.prices),
         created_at=now,
     )
     act.uow.plans.add(plan)
@@ -77,9 +85,7 @@ def _record_plan(act: Act, run: Run, plan: Plan) -> None:
 def ask_for_decision(act: Act, run: Run, deployment: Deployment) -> Run:
     """Let the run wait for people's decisions on exactly its plan, as the rules want."""
     plan = act.uow.plans.need(run.plan_id)
-    rule = act.core.rules.approvals.rule_for(
-        deployment.kind, run.kind, irreversible=bool(plan.irreversible)
-    )
+    terms = terms_of(act, run, deployment, plan)
     now = act.now()
     approval = Approval(
         id=act.new_id("approval"),
@@ -88,10 +94,12 @@ def ask_for_decision(act: Act, run: Run, deployment: Deployment) -> Run:
         plan_digest=plan.digest,
         tenant_id=run.tenant_id,
         status=ApprovalStatus.WAITING,
-        rule=rule.id,
-        needed=rule.needed,
-        roles=rule.roles,
-        expires_at=now + (act.core.limits.approval_life or rule.expires_after),
+        rule=terms.rule.id,
+        needed=terms.needed,
+        rules=tuple(rule.id for rule in terms.rules),
+        roles=terms.roles,
+        windows=terms.windows,
+        expires_at=now + (act.core.limits.approval_life or terms.expires_after),
         created_at=now,
         updated_at=now,
     )
@@ -99,22 +107,40 @@ def ask_for_decision(act: Act, run: Run, deployment: Deployment) -> Run:
     act.uow.timers.set(TimerKind.APPROVAL_EXPIRY, approval.id, approval.expires_at)
     barred = barred_from_deciding(act.uow, run)
     for subject, reason in barred.items():
-        act.uow.barred.add(
-            ExcludedApprover(
-                id=f"{approval.id}:{subject}",
-                approval_id=approval.id,
-                subject=subject,
-                reason=reason,
-            )
-        )
+        act.uow.barred.add(excluded(approval.id, subject, reason))
     return move_run(
         act, run, RunStatus.AWAITING_APPROVAL, action="run.approval_requested",
         data={
             "plan": plan.id, "plan_digest": plan.digest, "barred": len(barred),
-            "expires_at": approval.expires_at.isoformat(),
+            "expires_at": approval.expires_at.isoformat(), "needed": approval.needed,
+            "rules": list(approval.rules), "windows": list(approval.windows),
+            "risks": recorded_risks(plan.risks),
         },
         approval_id=approval.id,
     )  # fmt: skip
+
+
+def recorded_risks(risks: Sequence[Risk]) -> list[dict[str, Any]]:
+    """Return what an event holds of risks: kinds with resources and properties, without values."""
+    seen = dict.fromkeys((str(risk.kind), risk.urn, risk.path) for risk in risks)
+    return [{"kind": kind, "resource": urn, "path": path} for kind, urn, path in seen]
+
+
+def exclude_from_deciding(act: Act, run: Run, subjects: Sequence[str], reason: str) -> None:
+    """Exclude somebody who was not excluded when the run's decisions were asked for."""
+    if run.approval_id is None:
+        return
+    known = {each.subject for each in act.uow.barred.find(approval_id=run.approval_id)}
+    for subject in dict.fromkeys(subjects):
+        if subject not in known:
+            act.uow.barred.add(excluded(run.approval_id, subject, reason))
+
+
+def excluded(approval_id: str, subject: str, reason: str) -> ExcludedApprover:
+    """Return that somebody may not decide on an approval."""
+    return ExcludedApprover(
+        id=f"{approval_id}:{subject}", approval_id=approval_id, subject=subject, reason=reason
+    )
 
 
 def barred_from_deciding(uow: UnitOfWork, run: Run) -> dict[str, str]:

@@ -102,7 +102,8 @@ def test_where_two_must_agree_they_are_two_people(
     store(storage, "decisions", make.decision(asked, actor_id="user:olga", person="olga"))
     assert refused_save(storage, "approvals", approved) == "approval_needs_decision"
     again = make.decision(asked, actor_id="user:olga-2", person="olga")
-    assert conflict_of(storage, "decisions", again) == "uq_decision_approval_id_person"
+    with storage.unit_of_work() as uow, pytest.raises(AlreadyDecided):
+        uow.decisions.add(again)
     assert refused_save(storage, "approvals", approved) == "approval_needs_decision"
     with storage.unit_of_work() as uow:
         uow.decisions.add(make.decision(asked, actor_id="user:petra", person="petra"))

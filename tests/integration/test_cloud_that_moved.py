@@ -19,6 +19,7 @@ import pytest
 
 from control_plane.domain.actor import Role
 from control_plane.domain.plan import CHANGING, Plan
+from control_plane.domain.risk import RiskKind, kinds_of
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.services import runs
 from control_plane.services.changes import request_change
@@ -154,6 +155,15 @@ def test_each_type_that_the_plan_touches_can_be_changed_here(site: Site) -> None
     assert len(types) >= 18
     assert not site.touched(UNTOUCHED)
     assert not site.touched(READ[0])
+
+
+def test_the_risks_of_the_plan_are_named_with_what_raises_them(site: Site) -> None:
+    """The new allow list is a rule more in a group that exists; all else only carries other tags,
+    and a larger database costs less more than the limit.
+    """
+    widening = [each for each in site.plan.risks if each.kind is RiskKind.WIDENING]
+    assert [each.urn.rpartition("::")[2] for each in widening] == ["app-from-203.0.113.0-24"]
+    assert kinds_of(site.plan.risks) == (RiskKind.WIDENING,), site.plan.risks
 
 
 def test_changes_of_all_types_at_once_are_all_named(site: Site) -> None:

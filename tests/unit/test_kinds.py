@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -10,6 +11,7 @@ from control_plane.domain.approval_rules import ApprovalRule, ApprovalRules
 from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import DeploymentKind, Desired, spec_digest
 from control_plane.domain.kinds import KINDS, kind_between
+from control_plane.domain.risk import Prices
 from control_plane.domain.run import LOOK_TRANSITIONS, RUN_TRANSITIONS, RunKind
 
 
@@ -52,17 +54,25 @@ def test_what_is_removed_is_checked_by_other_checks_than_what_exists() -> None:
 def test_rules_ask_for_no_fewer_people_than_a_kind_needs(given: int) -> None:
     rule = ApprovalRule(
         id="lenient", deployments=frozenset(DeploymentKind), runs=frozenset(RunKind),
-        irreversible_only=False, needed=given, roles=("ops_approver",),
+        needed=given, roles=("ops_approver",),
         expires_after=timedelta(hours=1), because="A test.",
     )  # fmt: skip
-    rules = ApprovalRules(digest="sha256:1", resumes_within=timedelta(hours=1), rules=(rule,))
-    nothing = ApprovalRules(digest="sha256:1", resumes_within=timedelta(hours=1), rules=())
+    prices = Prices(
+        as_of=date(2026, 11, 1), currency="USD", monthly_limit=0, hourly={},
+        storage_gb_month=Decimal(0),
+    )  # fmt: skip
+    rules, nothing = (
+        ApprovalRules(
+            digest="sha256:1", resumes_within=timedelta(hours=1), rules=each, prices=prices
+        )
+        for each in ((rule,), ())
+    )
     for kind in (RunKind.PROVISION, RunKind.UPDATE):
-        found = rules.rule_for(DeploymentKind.SLICE, kind, irreversible=False)
-        assert (found.needed, found.id) == (given, "lenient")
-        assert nothing.rule_for(DeploymentKind.SLICE, kind, irreversible=False).needed == 1
+        found = rules.terms(DeploymentKind.SLICE, kind)
+        assert (found.needed, found.rule.id) == (given, "lenient")
+        assert nothing.terms(DeploymentKind.SLICE, kind).needed == 1
     for each, least in ((rules, max(given, 2)), (nothing, 2)):
-        found = each.rule_for(DeploymentKind.SLICE, RunKind.DESTROY, irreversible=False)
+        found = each.terms(DeploymentKind.SLICE, RunKind.DESTROY)
         assert found.needed == least
         assert each.always_asks(DeploymentKind.SLICE, RunKind.DESTROY)
 

@@ -88,6 +88,7 @@ def hold(facts: RunFacts, step: Step) -> None:
         assert not facts.late
         assert not facts.cancel_requested
         assert facts.settled
+        assert facts.status is S.APPLYING or facts.approval is not ApprovalFact.NOT_DUE
         may_finish = facts.status is S.APPLYING and facts.hold is HoldFact.FINISHES
         assert facts.hold is HoldFact.NONE or may_finish
     if step.on is BlockedOn.HOLD:  # nobody but the release of a hold wakes it then
@@ -140,14 +141,14 @@ def test_every_combination_has_one_step_and_none_is_stuck(
         else:
             for leads_to in LEADS_TO.get(step.kind, set()):
                 assert leads_to in moves, because
-    assert sum(count for _, count in found.values()) == 2**7 * 3 * 4 * 3 * 6 * 4 * 3
+    assert sum(count for _, count in found.values()) == 2**7 * 3 * 5 * 3 * 6 * 4 * 3
 
 
 def test_the_number_of_combinations() -> None:
     each = 1
     for values in VALUES.values():
         each *= len(values)
-    assert each * len(PLACES) == 10_285_056
+    assert each * len(PLACES) == 12_856_320
 
 
 def test_every_rule_decides_something() -> None:
@@ -165,6 +166,9 @@ WAY = [
     (RunFacts(status=S.PLANNING, plan=PlanFact.CHANGES, approval=ApprovalFact.MISSING), K.ASK),
     (RunFacts(status=S.PLANNING, plan=PlanFact.EMPTY, approval=ApprovalFact.MISSING), K.VERIFY),
     (RunFacts(status=S.APPROVED, plan=PlanFact.CHANGES, approval=ApprovalFact.GIVEN), K.APPLY),
+    (RunFacts(status=S.APPROVED, approval=ApprovalFact.NOT_DUE, settled=False), K.WAIT),
+    (RunFacts(status=S.APPROVED, approval=ApprovalFact.NOT_DUE, late=True), K.END),
+    (RunFacts(status=S.APPLYING, approval=ApprovalFact.NOT_DUE), K.APPLY),
     (RunFacts(status=S.APPLYING, plan=PlanFact.CHANGES, settled=False), K.SETTLE),
     (RunFacts(status=S.APPLYING, plan=PlanFact.CHANGES), K.APPLY),
     (RunFacts(status=S.APPLYING, plan=PlanFact.EMPTY), K.VERIFY),

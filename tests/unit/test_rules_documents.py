@@ -24,6 +24,7 @@ from control_plane.domain.errors import InvalidInput, SettingInvalid, UnknownReg
 from control_plane.domain.evaluation import Evaluation
 from control_plane.domain.facts import Facts, Subscription
 from control_plane.domain.mode import resolve
+from control_plane.domain.risk import RiskKind
 from control_plane.domain.run import RunKind
 from control_plane.domain.spec import Sizing
 from control_plane.ports.stores import Policies, PolicyScope
@@ -97,17 +98,19 @@ def test_every_policy_rule_has_its_enforcement():
 @pytest.mark.parametrize("run", [RunKind.PROVISION, RunKind.UPDATE, RunKind.DESTROY])
 @pytest.mark.parametrize("deployment", [DeploymentKind.DEDICATED, DeploymentKind.HUB])
 def test_mode_b_and_hubs_need_an_approval(deployment, run):
-    rule = load_rules(FOLDER).approvals.rule_for(deployment, run, irreversible=False)
-    assert rule.needed == (2 if run is RunKind.DESTROY else 1)
-    assert rule.roles == ("ops_approver",)
-    assert rule.expires_after == timedelta(hours=72)
+    terms = load_rules(FOLDER).approvals.terms(deployment, run)
+    assert terms.needed == (2 if run is RunKind.DESTROY else 1)
+    assert terms.roles == ("ops_approver",)
+    assert terms.expires_after == timedelta(hours=72)
 
 
 @pytest.mark.parametrize("run", [RunKind.PROVISION, RunKind.UPDATE])
-def test_mode_a_goes_on_at_once_unless_something_cannot_be_undone(run):
+def test_mode_a_goes_on_at_once_unless_its_plan_raises_a_risk(run):
     approvals = load_rules(FOLDER).approvals
-    assert approvals.rule_for(DeploymentKind.SLICE, run, irreversible=False).needed == 0
-    assert approvals.rule_for(DeploymentKind.SLICE, run, irreversible=True).needed == 1
+    assert approvals.terms(DeploymentKind.SLICE, run).needed == 0
+    for kind in RiskKind:
+        needed = approvals.terms(DeploymentKind.SLICE, run, {kind}).needed
+        assert needed == (0 if kind is RiskKind.REPLACEMENT else 1), kind
 
 
 def test_a_slice_is_destroyed_only_by_decision():
@@ -117,9 +120,9 @@ def test_a_slice_is_destroyed_only_by_decision():
 
 @pytest.mark.parametrize("deployment", list(DeploymentKind))
 def test_a_run_that_no_rule_names_needs_a_decision(deployment):
-    rule = load_rules(FOLDER).approvals.rule_for(deployment, RunKind.REFRESH, irreversible=False)
-    assert rule.id == "unnamed"
-    assert rule.needed == 1
+    terms = load_rules(FOLDER).approvals.terms(deployment, RunKind.REFRESH)
+    assert terms.rule.id == "unnamed"
+    assert terms.needed == 1
 
 
 def test_a_comment_does_not_change_a_digest_and_a_value_does(folder):
@@ -209,8 +212,7 @@ def test_every_form_of_condition_is_understood(folder):
         ("regions", "default_region: eu-west-1", "default_region: eu-west-9", "default_region",
          "not offered"),
         ("regions", "regions: [eu-west-2]", "regions: [London]", "zones.uk.regions", "London"),
-        ("approval_rules", "runs: [provision, update, destroy]", "runs: [dance]", "rules.0.runs",
-         "dance"),
+        ("approval_rules", "runs: [provision, update]", "runs: [dance]", "rules.0.runs", "dance"),
         ("approval_rules", "hours: 72", "hours: 0", "expires_after_hours", "0"),
         ("approval_rules", "- id: hub", "- id: dedicated", "rules.1.id", "another rule"),
         ("slug_rules", "reserved: [www", "reserved: [WWW", "reserved.0", "WWW"),

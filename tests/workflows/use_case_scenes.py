@@ -32,6 +32,7 @@ from control_plane.services import (
     runs,
     sagas,
     tenants,
+    withdrawals,
 )
 from control_plane.services.performing import perform
 from control_plane.workflows.core import Caller
@@ -119,12 +120,30 @@ class Case:
     error: type[DomainError] | None = None
 
 
-def decide(who: Caller, **changes: str) -> Prepare:
+def decide(who: Caller, **changes: Any) -> Prepare:
     def prepare(scene: Scene) -> Act:
         view = perform(scene.core, OPS, approvals.get_approval, scene.waiting_b().approval_id)
-        given = {"verdict": "approve", "plan_digest": view.approval.plan_digest, "reason": "ok"}
+        given: dict[str, Any] = {
+            "verdict": "approve", "plan_digest": view.approval.plan_digest, "reason": "ok",
+        }  # fmt: skip
         given |= changes
         return lambda: perform(scene.core, who, approvals.decide, view.approval.id, **given)
+
+    return prepare
+
+
+def withdraw(who: Caller, *, given: bool = True, applied: bool = False) -> Prepare:
+    """Withdraw an approval that ops gave; ``applied``: a worker has used it."""
+
+    def prepare(scene: Scene) -> Act:
+        approval_id = scene.waiting_b().approval_id
+        if given:
+            scene.decide(approval_id)
+        if applied:
+            scene.work()
+        return lambda: perform(
+            scene.core, who, withdrawals.withdraw, approval_id, reason="not sure any more"
+        )
 
     return prepare
 

@@ -9,6 +9,7 @@ import pytest
 from control_plane.domain.actor import Role
 from control_plane.domain.errors import (
     AlreadyDecided,
+    ApplyStarted,
     ApprovalExpired,
     Conflict,
     ContractAlreadyUsed,
@@ -21,6 +22,7 @@ from control_plane.domain.errors import (
     ModeUnchanged,
     ModeWouldChange,
     NeedsAnotherPerson,
+    NotAcknowledged,
     NotAllowed,
     NotFound,
     PlanOutOfDate,
@@ -91,6 +93,7 @@ from tests.workflows.use_case_scenes import (
     steer_saga,
     submit,
     submit_again,
+    withdraw,
 )
 from tests.world import (
     ACCOUNT,
@@ -121,6 +124,8 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         ),
         Case(prepare=decide(OPS, plan_digest="x"), error=PlanOutOfDate,
              events=("decision.refused:denied",)),
+        Case(prepare=decide(OPS, acknowledge=["x"]), error=NotAcknowledged,
+             events=("decision.refused:denied",)),
         Case(prepare=decide(machine("robot", Role.OPS_APPROVER)), error=MachineMayNotDecide,
              events=("decision.refused:denied",)),
         Case(prepare=decide(AUDITOR), error=NotAllowed, events=DENIED_ROLE),
@@ -129,6 +134,18 @@ MUTATING: dict[str, tuple[Case, ...]] = {
             prepare=decide_late, error=ApprovalExpired,
             events=("decision.refused:denied",),
         ),
+    ),
+    "withdrawals.withdraw": (
+        Case(
+            prepare=withdraw(OPS),
+            events=("decision.withdrawn:completed", "run.approval_withdrawn:completed",
+                    "tenant.status_changed:completed"),
+        ),
+        Case(prepare=withdraw(OPS, given=False), error=IllegalTransition,
+             events=("decision.refused:denied",)),
+        Case(prepare=withdraw(OPS, applied=True), error=ApplyStarted,
+             events=("decision.refused:denied",)),
+        Case(prepare=withdraw(AUDITOR), error=NotAllowed, events=DENIED_ROLE),
     ),
     "auditing.read_events": (
         Case(prepare=read_log(AUDITOR), events=("log.read:completed",)),
@@ -456,6 +473,12 @@ READING: dict[str, Read] = {
     "accounts.may_change": lambda s, *_: perform(s.core, EVERYBODY, accounts.may_change, "create"),
     "approvals.may_decide": lambda s, _, run, __: perform(
         s.core, EVERYBODY, approvals.may_decide, s.run(run).approval_id
+    ),
+    "approvals.require_decider": lambda s, _, run, __: perform(
+        s.core, EVERYBODY, approvals.require_decider, s.rows("approval")[s.run(run).approval_id]
+    ),
+    "approvals.details_of": lambda s, *_: perform(
+        s.core, EVERYBODY, approvals.details_of, list(s.rows("approval").values())
     ),
     "approvals.open_to_caller": lambda s, _, run, __: perform(
         s.core, EVERYBODY, approvals.open_to_caller, list(s.rows("approval").values()), {run}

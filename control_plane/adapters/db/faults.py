@@ -21,6 +21,7 @@ from control_plane.domain.errors import (
     DomainError,
     InvalidInput,
     MachineMayNotDecide,
+    NotAcknowledged,
     PlanOutOfDate,
     SeparationOfDuties,
     Unavailable,
@@ -32,6 +33,7 @@ TRIGGER_ERRORS: Final[dict[str, type[DomainError]]] = {
     "TP003": AlreadyDecided,
     "TP004": PlanOutOfDate,
     "TP005": ApprovalExpired,
+    "TP008": NotAcknowledged,
 }
 TRIGGER_CONFLICT: Final = "TP006"
 _UNIQUE: Final = "23505"

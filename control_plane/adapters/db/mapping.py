@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import Table
 
 from control_plane.adapters.db import run_tables, saga_tables, tables
-from control_plane.domain.approval import Approval, Decision, ExcludedApprover
+from control_plane.domain.approval import Approval, Decision, ExcludedApprover, Withdrawal
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
@@ -70,6 +70,7 @@ PLAN: Final = Mapped(Plan, run_tables.plan)
 APPROVAL: Final = Mapped(Approval, run_tables.approval)
 BARRED: Final = Mapped(ExcludedApprover, run_tables.barred)
 DECISION: Final = Mapped(Decision, run_tables.decision)
+WITHDRAWAL: Final = Mapped(Withdrawal, run_tables.withdrawal)
 BUNDLE: Final = Mapped(Bundle, tables.bundle)
 HANDOVER: Final = Mapped(Handover, tables.handover)
 LINK: Final = Mapped(DownloadLink, tables.download_link)
@@ -80,6 +81,7 @@ TIMER: Final = Mapped(Timer, run_tables.timer)
 
 MAPPED: Final[tuple[Mapped[Any], ...]] = (
     TENANT, CONTRACT, REQUEST, REFUSAL, HUB, HOLD, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL,
-    EVIDENCE, FINDING, RUN_EVENT, PLAN, APPROVAL, BARRED, DECISION, BUNDLE, HANDOVER, LINK, RECEIPT,
-    IDEMPOTENCY, DOCUMENT, TIMER, SAGA, SAGA_STEP, REMOVAL_DECISION, CERTIFICATE,
+    EVIDENCE, FINDING, RUN_EVENT, PLAN, APPROVAL, BARRED, DECISION, WITHDRAWAL,
+    BUNDLE, HANDOVER, LINK, RECEIPT, IDEMPOTENCY, DOCUMENT, TIMER,
+    SAGA, SAGA_STEP, REMOVAL_DECISION, CERTIFICATE,
 )  # fmt: skip

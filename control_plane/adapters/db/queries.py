@@ -322,12 +322,22 @@ class SqlQueries:
         irreversible = func.jsonb_path_query_array(
             plan.c.operations, cast("$[*] ? (@.irreversible == true)", JSONPATH)
         )
-        query = select(plan.c.id, plan.c.summary, type_coerce(irreversible, Documents(Operation)))
+        query = select(
+            plan.c.id, plan.c.summary, type_coerce(irreversible, Documents(Operation)),
+            plan.c.risks, plan.c.parts["state"].astext, plan.c.created_at,
+        )  # fmt: skip
         with translated():
             rows = self._connection.execute(query.where(plan.c.id.in_(list(plan_ids)))).all()
         return {
-            plan_id: PlanHead(id=plan_id, summary=summary, irreversible=found)
-            for plan_id, summary, found in rows
+            plan_id: PlanHead(
+                id=plan_id,
+                summary=summary,
+                irreversible=found,
+                risks=risks,
+                state=state or "",
+                created_at=made,
+            )
+            for plan_id, summary, found, risks, state, made in rows
         }
 
     # --- engine calls --------------------------------------------------------------------------

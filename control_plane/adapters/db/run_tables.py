@@ -42,6 +42,7 @@ from control_plane.domain.calls import CallOutcome
 from control_plane.domain.engine import Check, Operation, OutputChange, PlannedResource
 from control_plane.domain.evaluation import Evaluation
 from control_plane.domain.finding import FindingKind
+from control_plane.domain.risk import Risk
 from control_plane.domain.run import (
     HOLDS_SLOT,
     LOOK_TRANSITIONS,
@@ -229,6 +230,7 @@ plan = Table(
     documents("resources", PlannedResource),
     json_object("summary"),
     document("evaluation", Evaluation),
+    documents("risks", Risk),
     moment("created_at"),
 )
 Index("ix_plan_run_id", plan.c.run_id)
@@ -244,13 +246,26 @@ approval = Table(
     choice("status", ApprovalStatus),
     words("rule"),
     Column("needed", Integer, nullable=False),
+    json_list("rules"),
     json_list("roles"),
+    json_list("windows"),
+    moment("opens_at", nullable=True),
+    moment("closes_at", nullable=True),
     moment("expires_at"),
     moment("created_at"),
     moment("updated_at"),
     Column("version", Integer, nullable=False),
     UniqueConstraint("plan_id"),
     CheckConstraint("needed >= 1", name="needed"),
+    CheckConstraint(
+        "num_nulls(opens_at, closes_at) IN (0, 2) AND opens_at <= closes_at",
+        name="opens_and_closes",
+    ),
+    CheckConstraint(
+        "CASE WHEN status = 'waiting' OR windows = '[]' THEN opens_at IS NULL"
+        " ELSE status <> 'approved' OR opens_at IS NOT NULL END",
+        name="opens_by_its_windows",
+    ),
 )
 Index("ix_approval_run_id", approval.c.run_id)
 Index("ix_approval_tenant_id", approval.c.tenant_id, approval.c.id)
@@ -278,9 +293,25 @@ decision = Table(
     words("actor_kind"),
     words("reason"),
     moment("decided_at"),
+    Column("number", Integer, nullable=False),
+    json_list("acknowledged"),
     # where two must agree, they are two people with two accounts
-    UniqueConstraint("approval_id", "person"),
-    UniqueConstraint("approval_id", "actor_id"),
+    UniqueConstraint("approval_id", "person", "number"),
+    UniqueConstraint("approval_id", "actor_id", "number"),
     one_of("decision", ("approve", "reject")),
     one_of("actor_kind", ActorKind),
 )
+
+withdrawal = Table(
+    "withdrawal",
+    metadata,
+    key(),
+    reference("approval_id", "approval"),
+    reference("decision_id", "decision"),
+    words("actor_id"),
+    words("person"),
+    words("reason"),
+    moment("withdrawn_at"),
+    UniqueConstraint("decision_id"),
+)
+Index("ix_withdrawal_approval_id", withdrawal.c.approval_id)

@@ -44,6 +44,7 @@ from control_plane.adapters.db.run_tables import (
     run,
     run_event,
     timer,
+    withdrawal,
 )
 from control_plane.adapters.db.saga_tables import certificate, removal_decision, saga, saga_step
 from control_plane.domain.actor import ActorKind
@@ -368,8 +369,9 @@ BUSINESS_TABLES: Final = (
     tenant, contract, provisioning_request, refused_request, hub, hold, deployment,
     deployment_spec,
     account, run,
-    engine_call, evidence, finding, timer, run_event, plan, approval, barred, decision, bundle,
-    handover, download_link, receipt, idempotency_record, rules_document, saga, saga_step,
+    engine_call, evidence, finding, timer, run_event, plan, approval, barred, decision,
+    withdrawal, bundle, handover, download_link, receipt, idempotency_record, rules_document,
+    saga, saga_step,
     removal_decision, certificate,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
@@ -377,5 +379,5 @@ BUSINESS_TABLES: Final = (
 # people, who may have to be erased
 IMMUTABLE: Final = (
     contract, refused_request, deployment_spec, evidence, run_event, plan, barred, decision,
-    receipt, removal_decision, certificate,
+    withdrawal, receipt, removal_decision, certificate,
 )  # fmt: skip

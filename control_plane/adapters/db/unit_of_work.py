@@ -68,6 +68,7 @@ class SqlUnitOfWork(UnitOfWork):
     approvals = _Rows(mapping.APPROVAL)
     barred = _Rows(mapping.BARRED)
     decisions = _Rows(mapping.DECISION)
+    withdrawals = _Rows(mapping.WITHDRAWAL)
     bundles = _Rows(mapping.BUNDLE)
     handovers = _Rows(mapping.HANDOVER)
     links = _Rows(mapping.LINK)

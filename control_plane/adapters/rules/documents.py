@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +21,19 @@ _REMEDY: Final = "correct the file or set TENANTPLANE_RULES_FOLDER"
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A rules document: its file name, content as plain JSON, and the digest of that content."""
+    """A rules document: its file name, content as plain JSON, and the digest of that content.
+
+    ``lines`` has the line on which each part begins, by its path (``rules.0.id``).
+    """
 
     file: str
     content: Mapping[str, Any]
     digest: str
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def refused(self, path: str, reason: str) -> SettingInvalid:
+        """Return the refusal of the document, one sentence with file, line and path."""
+        return refused(self.file, path, reason, line=_line(self.lines, path))
 
 
 def read_document(folder: Path, name: str) -> Document:
@@ -54,22 +63,59 @@ def read_document(folder: Path, name: str) -> Document:
             f"The rules document {file} cannot be read{line}: {problem}; {_REMEDY}.", file=file
         ) from exc
     validator = Draft202012Validator(schema, format_checker=FormatChecker())
+    lines = dict(_lines(yaml.compose(text, Loader=_StrictLoader)))
     error = best_match(validator.iter_errors(content))
     if error is not None:
-        raise refused(file, _path(error), error.message)
+        path = _path(error)
+        raise refused(file, path, _reason(error), line=_line(lines, path))
     status = content["document"]["status"]
     if status != "active":
         raise refused(file, "document.status", f"a document that is {status} is not in force")
-    return Document(file=file, content=content, digest=digest(content))
+    return Document(file=file, content=content, digest=digest(content), lines=lines)
 
 
-def refused(file: str, path: str, reason: str) -> SettingInvalid:
-    """Return the refusal of a document, one sentence with file and path."""
+def refused(file: str, path: str, reason: str, *, line: int | None = None) -> SettingInvalid:
+    """Return the refusal of a document, one sentence with file, path and, if known, the line."""
+    where = f"{path} (line {line})" if line else path
     return SettingInvalid(
-        f"The rules document {file} is invalid at {path}: {reason.rstrip('.')}; {_REMEDY}.",
+        f"The rules document {file} is invalid at {where}: {reason.rstrip('.')}; {_REMEDY}.",
         file=file,
         path=path,
     )
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return what may have been meant, as the end of a sentence; empty where nothing is near."""
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def _reason(error: ValidationError) -> str:
+    known: Any = error.validator_value
+    if error.validator == "enum" and isinstance(error.instance, str):
+        return f"{error.message}{nearest(error.instance, map(str, known))}"
+    return error.message
+
+
+def _line(lines: Mapping[str, int], path: str) -> int | None:
+    """Return the line of a path, or of what it is in where it is not there itself."""
+    while path and path not in lines:
+        path = path.rpartition(".")[0]
+    return lines.get(path)
+
+
+def _lines(node: yaml.Node | None, path: str = "") -> Iterator[tuple[str, int]]:
+    if node is None:
+        return
+    if path:
+        yield path, node.start_mark.line + 1
+    inside = f"{path}." if path else ""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _lines(value, f"{inside}{key.value}")
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _lines(value, f"{inside}{index}")
 
 
 def _path(error: ValidationError) -> str:

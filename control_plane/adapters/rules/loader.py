@@ -6,15 +6,13 @@ import re
 from datetime import date, timedelta
 from pathlib import Path
 
-from control_plane.adapters.rules.documents import Document, read_document, refused
+from control_plane.adapters.rules.approval_rules import parse_approval_rules
+from control_plane.adapters.rules.documents import Document, read_document
 from control_plane.adapters.rules.mode_rules import parse_mode_rules, parse_regions
 from control_plane.adapters.rules.parameters import PolicyParameters, parse_parameters
-from control_plane.domain.approval_rules import ApprovalRule, ApprovalRules
-from control_plane.domain.deployment import DeploymentKind
 from control_plane.domain.errors import SettingInvalid
 from control_plane.domain.residency import Regions
 from control_plane.domain.rules import Rules
-from control_plane.domain.run import RunKind
 from control_plane.domain.slug import SlugRules, folded
 from control_plane.domain.versions import Major, Versions
 
@@ -45,32 +43,6 @@ def load_policy_parameters(folder: Path, regions: Regions) -> PolicyParameters:
     """Return the policy parameters. Raises ``SettingInvalid`` as ``load_rules`` does."""
     _present(folder)
     return parse_parameters(read_document(folder, "policy_parameters"), regions)
-
-
-def parse_approval_rules(document: Document) -> ApprovalRules:
-    """Return the approval rules; a rule without a time of its own has the document's."""
-    hours = document.content["expires_after_hours"]
-    names = [entry["id"] for entry in document.content["rules"]]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise refused(document.file, f"rules.{index}.id", f"{name} is the id of another rule")
-    return ApprovalRules(
-        digest=document.digest,
-        resumes_within=timedelta(hours=document.content["resumes_within_hours"]),
-        rules=tuple(
-            ApprovalRule(
-                id=entry["id"],
-                deployments=frozenset(DeploymentKind(kind) for kind in entry["deployments"]),
-                runs=frozenset(RunKind(kind) for kind in entry["runs"]),
-                irreversible_only=entry.get("irreversible_only", False),
-                needed=entry.get("decisions", 1),
-                roles=tuple(entry.get("roles", ("ops_approver",))),
-                expires_after=timedelta(hours=entry.get("expires_after_hours", hours)),
-                because=entry["because"],
-            )
-            for entry in document.content["rules"]
-        ),
-    )
 
 
 def parse_versions(document: Document) -> Versions:

@@ -225,6 +225,7 @@ class Scene:
             "decisions": {
                 "decision": "approve", "plan_digest": self.plan_digest, "reason": "read it",
             },
+            "withdrawal": {"reason": "not sure any more"},
             "{bundle_id}": {"inputs": {"region": "eu-west-1"}},
             "hand-over": {"recipient_name": "Ida", "recipient_email": "ida@example.com"},
             "receipts": {"receipt": {"content_digest": "sha256:0"}},

@@ -167,6 +167,7 @@ MUTATIONS: Final = [
     ("POST", "/v1/tenants/{key}/mode-decision", Role.SOLUTIONS_ARCHITECT),
     ("POST", "/v1/hubs", Role.PLATFORM_ADMIN),
     ("POST", "/v1/approvals/{approval_id}/decisions", Role.OPS_APPROVER),
+    ("POST", "/v1/approvals/{approval_id}/withdrawal", Role.OPS_APPROVER),
     ("PATCH", "/v1/bundles/{bundle_id}", Role.SOLUTIONS_ARCHITECT),
     ("POST", "/v1/bundles/{bundle_id}/hand-over", Role.SOLUTIONS_ARCHITECT),
     ("POST", "/v1/bundles/{bundle_id}/receipts", Role.SOLUTIONS_ARCHITECT),

@@ -22,6 +22,7 @@ CREATING = [
     "/v1/hubs",
     "/v1/runs/{run_id}/retry",
     "/v1/approvals/{approval_id}/decisions",
+    "/v1/approvals/{approval_id}/withdrawal",
     "/v1/bundles/{bundle_id}/hand-over",
     "/v1/bundles/{bundle_id}/receipts",
 ]

@@ -46,6 +46,7 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/runs/{run_id}/cancel"): OPS,
     ("POST", "/v1/runs/{run_id}/retry"): OPS,
     ("POST", "/v1/approvals/{approval_id}/decisions"): OPS,
+    ("POST", "/v1/approvals/{approval_id}/withdrawal"): OPS,
     ("PATCH", "/v1/bundles/{bundle_id}"): ARCHITECT,
     ("POST", "/v1/bundles/{bundle_id}/accept"): ARCHITECT,
     ("POST", "/v1/bundles/{bundle_id}/build"): ARCHITECT,
@@ -63,8 +64,8 @@ def _named(pair: tuple[str, str]) -> str:
 class Ready:
     """Makes a scene in which a route succeeds, and calls it."""
 
-    def __init__(self, scene: Scene, pair: tuple[str, str]) -> None:
-        self.scene, self.pair = scene, pair
+    def __init__(self, scene: Scene, pair: tuple[str, str], who: str | None = None) -> None:
+        self.scene, self.pair, self.who = scene, pair, who
         self.ids = dict(scene.ids)
         self.body: Any = scene.body(pair[1])
         last = pair[1].rsplit("/", 1)[-1]
@@ -123,6 +124,11 @@ class Ready:
         desk.handed_over()
         self.ids["key"] = desk.tenant_id
         remove(self.scene.world, desk.tenant_id)
+
+    def _withdrawal(self) -> None:
+        """The caller has approved, and no worker has begun."""
+        decided = self.scene.ask("POST", "/v1/approvals/{approval_id}/decisions", self.who or OPS)
+        assert decided.status_code == 201, decided.text
 
     def _drift_checks(self) -> None:
         """What was applied can be looked at."""
@@ -194,8 +200,9 @@ def test_a_repetition_takes_the_right_that_the_act_takes(
     scene: Scene, pair: tuple[str, str]
 ) -> None:
     """One person's role, or sight of the tenant, is gone when the answer is asked for again."""
-    ready, role = Ready(scene, pair), WHO[pair]
+    role = WHO[pair]
     who = scene.api.token(role, subject="the-same")
+    ready = Ready(scene, pair, who)
     first = ready.call(who, key="one")
     assert first.status_code in {200, 201, 202}, first.text
     without = scene.api.issuer.mint(

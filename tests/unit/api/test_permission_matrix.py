@@ -78,6 +78,7 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("GET", "/v1/approvals"): APPROVAL_READERS,
     ("GET", "/v1/approvals/{approval_id}"): APPROVAL_READERS,
     ("POST", "/v1/approvals/{approval_id}/decisions"): {OPS},
+    ("POST", "/v1/approvals/{approval_id}/withdrawal"): {OPS},
     ("GET", "/v1/bundles"): BUNDLE_READERS,
     ("GET", "/v1/bundles/{bundle_id}"): BUNDLE_READERS,
     ("PATCH", "/v1/bundles/{bundle_id}"): {ARCHITECT},

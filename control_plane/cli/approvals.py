@@ -1,0 +1,221 @@
+"""Commands about approvals: reading what is asked, deciding on it, taking an approval back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final
+
+import typer
+
+from control_plane.cli import output
+from control_plane.cli.client import Api, from_environment, segment
+from control_plane.cli.comparing import show_comparison, show_differences
+from control_plane.cli.errors import USAGE
+from control_plane.cli.plans import named_by, show_plan
+from control_plane.cli.refusing import Json, refuse
+
+APPROVAL: Final = (
+    "id", "status", "kind", "stack", "tenant=tenant_slug", "company=legal_name", "mode",
+    "because=mode_reason", "region", "account_id", "run_id", "run_status", "requested_by",
+    "on_behalf_of", "requested_at", "rules", "decisions needed=needed", "given=approvals",
+    "by role=roles", "expires_at",
+)  # fmt: skip
+DECIDED: Final = (
+    "id", "status", "run_id", "plan_digest", "decisions needed=needed", "given=approvals",
+)  # fmt: skip
+Brief = Annotated[bool, typer.Option("--brief", help="Omit the values.")]
+Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="Maximum number of items.")]
+Digest = Annotated[
+    str | None,
+    typer.Option(
+        "--digest", help="Digest of the plan that you read (default: show the plan and ask)."
+    ),
+]
+Acknowledge = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--acknowledge",
+        help="Name of something that the plan cannot undo; once for each (default: ask).",
+    ),
+]
+Reason = Annotated[str, typer.Option(help="Reason, recorded in the audit log.")]
+_MOVED: Final = {
+    "before_plan": "something else than our runs changed the state before this plan was made",
+    "since_plan": "the state was changed since this plan was made: its apply will be refused",
+}
+
+approval = typer.Typer(no_args_is_help=True, help="Approvals and decisions.")
+
+
+@approval.command("list")
+def list_approvals(
+    status: Annotated[str | None, typer.Option(help="Only this status, such as waiting.")] = None,
+    limit: Most = 50,
+    as_json: Json = False,
+) -> None:
+    """List approvals, newest first."""
+    found = from_environment().pages("/v1/approvals", most=limit, status=status)
+    fields = ("id", "status", "stack", "requested_by", "requested_at", "expires_at", "summary")
+    output.table(found, as_json=as_json, fields=fields, empty="no approvals")
+
+
+@approval.command("show")
+def show_approval(approval_id: str, brief: Brief = False, as_json: Json = False) -> None:
+    """Show an approval: who requested what, its risks, and its whole plan with every value."""
+    api = from_environment()
+    found = api.get(f"/v1/approvals/{segment(approval_id)}")
+    output.show(found, as_json=as_json, fields=APPROVAL)
+    if as_json:
+        return
+    for line in (*_window(found), *_people(found)):
+        output.say(line)
+    _show_moved(found)
+    plan = api.get(f"/v1/runs/{found['run_id']}/plan")
+    show_risks(found["risks"])
+    show_plan(plan, brief=brief)
+    if plan["replaces"]:
+        show_comparison(api.get(f"/v1/runs/{found['run_id']}/plan/comparison"))
+    for line in _what_next(found):
+        typer.echo(line)
+
+
+@approval.command("approve")
+def approve(
+    approval_id: str,
+    reason: Reason,
+    digest: Digest = None,
+    acknowledge: Acknowledge = None,
+    as_json: Json = False,
+) -> None:
+    """Approve exactly the plan with this digest, naming each thing that it cannot undo."""
+    api = from_environment()
+    found = None
+    if digest is None:
+        found = _read_plan(api, approval_id, "approve", as_json=as_json)
+        digest = found["plan_digest"]
+    ticks = list(acknowledge or ())
+    if acknowledge is None and _asks(as_json):
+        found = found or api.get(f"/v1/approvals/{segment(approval_id)}")
+        ticks = _ask_for_ticks(found["irreversible"])
+    body = {"decision": "approve", "plan_digest": digest, "reason": reason, "acknowledge": ticks}
+    _decide(api, approval_id, body, as_json=as_json)
+
+
+@approval.command("reject")
+def reject(approval_id: str, reason: Reason, digest: Digest = None, as_json: Json = False) -> None:
+    """Reject the plan with this digest."""
+    api = from_environment()
+    if digest is None:
+        digest = _read_plan(api, approval_id, "reject", as_json=as_json)["plan_digest"]
+    body = {"decision": "reject", "plan_digest": digest, "reason": reason}
+    _decide(api, approval_id, body, as_json=as_json)
+
+
+@approval.command("withdraw")
+def withdraw(approval_id: str, reason: Reason, as_json: Json = False) -> None:
+    """Withdraw the approval that you gave, until its apply begins; you may decide again."""
+    path = f"/v1/approvals/{segment(approval_id)}/withdrawal"
+    found = from_environment().post(path, {"reason": reason})
+    output.show(found, as_json=as_json, fields=DECIDED)
+    if not as_json:
+        _say_missing(found)
+
+
+def show_risks(risks: Sequence[Mapping[str, Any]]) -> None:
+    """Show what of a plan people should look at, with what raises it."""
+    for risk in risks:
+        where = f"  [{risk['path']}]" if risk["path"] else ""
+        name = named_by(risk["urn"]) if risk["urn"] else ""
+        output.say(f"RISK  {risk['kind']}  {name}{where}: {risk['detail']}")
+
+
+def _decide(api: Api, approval_id: str, body: Mapping[str, Any], *, as_json: bool) -> None:
+    decided = api.post(f"/v1/approvals/{segment(approval_id)}/decisions", body)
+    output.show(decided, as_json=as_json, fields=DECIDED)
+    if not as_json:
+        for line in _window(decided):
+            output.say(line)
+        _say_missing(decided)
+
+
+def _say_missing(found: Mapping[str, Any]) -> None:
+    missing = found["needed"] - found["approvals"]
+    if found["status"] == "waiting" and missing > 0:
+        who = "another person approves" if missing == 1 else f"{missing} others approve"
+        output.say(f"nothing is applied until {who}")
+
+
+def _read_plan(api: Api, approval_id: str, verdict: str, *, as_json: bool) -> dict[str, Any]:
+    """Show the plan and ask whether to decide on it; a program has to name the digest."""
+    if not _asks(as_json):
+        refuse("give the digest of the plan that you read: --digest sha256:…", USAGE)
+    found: dict[str, Any] = api.get(f"/v1/approvals/{segment(approval_id)}")
+    show_risks(found["risks"])
+    show_plan(api.get(f"/v1/runs/{found['run_id']}/plan"))
+    typer.confirm(f"{verdict} exactly this plan?", abort=True)
+    return found
+
+
+def _ask_for_ticks(irreversible: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Ask for each thing that the plan cannot undo, by its name."""
+    ticks = []
+    for item in {each["item"]: each for each in irreversible}.values():
+        output.say(f"CANNOT BE UNDONE  {item['op']}  {item['type']}  {item['item']}")
+        typed = typer.prompt("type its name to acknowledge it").strip()
+        if typed != item["item"]:
+            refuse(f"{typed!r} is not {item['item']!r}; nothing was decided", USAGE)
+        ticks.append(typed)
+    return ticks
+
+
+def _asks(as_json: bool) -> bool:
+    return not as_json and sys.stdin.isatty()
+
+
+def _window(found: Mapping[str, Any]) -> Iterator[str]:
+    if not found["windows"]:
+        return
+    names = ", ".join(found["windows"])
+    if found["status"] == "waiting":
+        yield f"applies only inside the change windows: {names}"
+    elif found["applies_from"] is not None:
+        first, last = (output.text(found[key]) for key in ("applies_from", "applies_until"))
+        yield f"applies from {first} until {last} (change windows: {names})"
+    elif found["status"] == "approved":
+        yield f"none of its change windows ({names}) opens before it expires"
+
+
+def _people(found: Mapping[str, Any]) -> Iterator[str]:
+    for item in found["barred"]:
+        yield f"excluded    {item['subject']} ({item['reason']})"
+    for item in found["decisions"]:
+        ticks = f"  acknowledged {len(item['acknowledged'])}" if item["acknowledged"] else ""
+        yield f"{item['decision']:<10}  by {item['by']}: {item['reason']}{ticks}"
+        if item["withdrawn_at"] is not None:
+            yield f"{'withdrawn':<10}  by {item['by']}: {item['withdrawn_because']}"
+
+
+def _show_moved(found: Mapping[str, Any]) -> None:
+    """Say what is known of changes by somebody else, and what stopped the run, if that did."""
+    moved = found["state_moved"] or {"when": None, "open_findings": 0}
+    if moved["when"] is not None:
+        output.say(f"CHANGED BY SOMEBODY ELSE  {_MOVED[moved['when']]}")
+    if moved["open_findings"]:
+        output.say(f"findings    {moved['open_findings']} open: the last look found differences")
+    error = found["run_error"] or {}
+    if error and found["run_status"] == "blocked":
+        output.say(f"the run is blocked: {error['message']}")
+        show_differences((error.get("data") or {}).get("differences") or ())
+
+
+def _what_next(found: Mapping[str, Any]) -> Iterator[str]:
+    if "decide" in found["allowed_actions"]:
+        items = list(dict.fromkeys(each["item"] for each in found["irreversible"]))
+        ticks = "".join(f" --acknowledge {name}" for name in items)
+        yield (
+            f"\ntenantctl approval approve {found['id']} --digest {found['plan_digest']}"
+            f"{ticks} --reason …"
+        )
+    if "withdraw" in found["allowed_actions"]:
+        yield f"\ntenantctl approval withdraw {found['id']} --reason …"
