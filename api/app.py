@@ -16,11 +16,13 @@ from api.routes import (
     approvals,
     audit,
     bundles,
+    changes,
     drift,
     health,
     holds,
     hubs,
     provisioning,
+    queue,
     runs,
 )
 from api.schemas.problems import Problem
@@ -93,7 +95,8 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     )
     app.state.shared = shared
     for module in (
-        provisioning, drift, holds, hubs, accounts, runs, approvals, bundles, audit, health,
+        provisioning, changes, drift, holds, hubs, accounts, runs, approvals, bundles, audit,
+        queue, health,
     ):  # fmt: skip
         app.include_router(module.router)
     errors.install(app)

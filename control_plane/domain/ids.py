@@ -15,7 +15,7 @@ PREFIXES: Final = {
     "run": "run", "plan": "pln", "approval": "apr", "decision": "dec", "bundle": "bnd",
     "receipt": "rcp", "event": "evt", "handover": "hnd", "link": "lnk", "account": "acc",
     "evidence": "evd", "hold": "hld", "finding": "fnd",
-    "refusal": "rfd",
+    "refusal": "rfd", "amendment": "amd", "pause": "pau",
 }  # fmt: skip
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SHAPE: Final = re.compile(r"([a-z]{3})_([0-9A-HJKMNP-TV-Z]{26})\Z")

@@ -55,7 +55,7 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
         deployment_id=deployment.id,
         stack=deployment.stack,
         program=specs.PROGRAMS[deployment.kind],
-        spec=spec_of(act.uow, deployment, run.spec_number).document,
+        spec=run.draft or spec_of(act.uow, deployment, run.spec_number).document,
         region=deployment.region,
         account_id=deployment.account_id,
         role_arn=account.role_arn if account else None,

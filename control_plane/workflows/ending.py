@@ -67,7 +67,7 @@ def end_run(
     )  # fmt: skip
     kind = KINDS[run.kind]
     done = status in {RunStatus.APPLIED, RunStatus.NO_CHANGES}
-    if kind.looks or (done and kind.desired is Desired.PRESENT):
+    if (kind.looks and not kind.drafts) or (done and kind.desired is Desired.PRESENT):
         set_next_look(act, run.deployment_id, after=run.id)
     if kind.looks:
         return run

@@ -14,6 +14,7 @@ import pulumi_aws as aws
 
 from stacks.components.documents import document, service_trust
 from stacks.components.flow_log import FlowLog, FlowLogConfig
+from stacks.components.hub_version import hub_version
 from stacks.components.keys import Key, KeyConfig, data_key_policy, logs_key_policy
 from stacks.components.log_groups import LogGroups, LogGroupsConfig
 from stacks.components.naming import Names, names_of
@@ -91,6 +92,7 @@ def build(spec: DedicatedSpec, provider: aws.Provider) -> Mapping[str, pulumi.In
         "secrets", SecretShellsConfig(names=names, key_arn=keys.secrets.arn), opts
     )
     Alarms("alarms", AlarmsConfig(names=names, storage_gb=spec.database.storage_gb), opts)
+    hub_version(names, spec.version, opts)
     return {
         "vpc_id": network.vpc_id,
         "private_subnet_ids": list(network.subnet_ids),

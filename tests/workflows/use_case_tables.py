@@ -9,9 +9,11 @@ import pytest
 from control_plane.domain.actor import Role
 from control_plane.domain.errors import (
     AlreadyDecided,
+    AmendmentRefused,
     ApprovalExpired,
     Conflict,
     ContractAlreadyUsed,
+    HubTooSmall,
     IllegalTransition,
     InvalidInput,
     LinkExpired,
@@ -26,6 +28,7 @@ from control_plane.domain.errors import (
     ReceiptMismatch,
     UnknownRegion,
 )
+from control_plane.domain.hub import HubWish
 from control_plane.services import (
     accounts,
     approvals,
@@ -35,13 +38,16 @@ from control_plane.services import (
     drift,
     handovers,
     holds,
+    hub_changes,
     hubs,
     modes,
     operating_stacks,
     permission,
     provisioning,
+    queue,
     runs,
     tenants,
+    waiting,
 )
 from control_plane.services.performing import perform
 from tests.workflows.use_case_scenes import (
@@ -51,8 +57,10 @@ from tests.workflows.use_case_scenes import (
     Case,
     Scene,
     account,
+    amend,
     change,
     change_account,
+    change_hub,
     check_drift,
     check_drift_again,
     converted_stack,
@@ -67,6 +75,7 @@ from tests.workflows.use_case_scenes import (
     hub,
     on_bundle,
     opened_stack,
+    plan,
     read_log,
     read_proof,
     read_tile,
@@ -75,9 +84,12 @@ from tests.workflows.use_case_scenes import (
     remove_account,
     retry_blocked,
     revoke,
+    size,
     steer,
+    steer_queue,
     submit,
     submit_again,
+    update_slices,
 )
 from tests.world import (
     ACCOUNT,
@@ -160,8 +172,64 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(prepare=change(seats=100), events=()),  # as it is already
         Case(prepare=change(seats=6000), error=ModeWouldChange,
              events=("change.refused:denied",)),
-        Case(prepare=change(segment="x"), error=InvalidInput, events=("change.refused:denied",)),
+        Case(prepare=change(contract_mode="C"), error=InvalidInput,
+             events=("change.refused:denied",)),
+        Case(prepare=size("large"),
+             events=("change.requested:completed", "mode.resolved:completed",
+                     "run.requested:completed", "approval.superseded:completed",
+                     "run.superseded:completed", "tenant.status_changed:completed")),
+        Case(prepare=size("larg"), error=InvalidInput, events=("change.refused:denied",)),
+        Case(prepare=amend("A-1", retention_until="2030-01-01"),
+             events=("change.requested:completed", "mode.resolved:completed")),
+        Case(prepare=amend("A-1", twice={"retention_until": "2029-01-01"}), error=AmendmentRefused,
+             events=("change.refused:denied",)),
         Case(prepare=change(OPS, seats=2000), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "changes.plan_change": (
+        Case(prepare=plan(seats=2000), events=("run.requested:completed",)),
+        Case(prepare=plan(contract_mode="C"), error=InvalidInput,
+             events=("change.refused:denied",)),
+        Case(prepare=plan(OPS, seats=2000), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "hub_changes.request_change": (
+        Case(prepare=change_hub(capacity=5), events=("hub.change_requested:completed",)),
+        Case(prepare=change_hub(environment={"zones": 3}),
+             events=("hub.change_requested:completed", "run.requested:completed")),
+        Case(prepare=change_hub(environment={"zones": 2}), events=()),  # as it is already
+        Case(prepare=change_hub(OPS, capacity=5), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=change_hub(slices=2, capacity=1), error=HubTooSmall,
+             events=("hub.change_refused:denied",)),
+        Case(prepare=change_hub(environment={"version": "2027.9"}), error=InvalidInput,
+             events=("hub.change_refused:denied",)),
+    ),
+    "hub_changes.plan_change": (
+        Case(prepare=change_hub(do=hub_changes.plan_change, environment={"zones": 3}),
+             events=("run.requested:completed",)),
+        Case(prepare=change_hub(OPS, do=hub_changes.plan_change, environment={"zones": 3}),
+             error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "hub_changes.update_slices": (
+        Case(prepare=update_slices(),
+             events=("run.requested:completed", "tenant.status_changed:completed",
+                     "hub.slice_updates_requested:completed")),
+        Case(prepare=update_slices(OPS), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=update_slices(reason=" "), error=InvalidInput,
+             events=("hub.change_refused:denied",)),
+    ),
+    "queue.pause_queue": (
+        Case(prepare=steer_queue(queue.pause_queue), events=("queue.paused:completed",)),
+        Case(prepare=steer_queue(queue.pause_queue, paused=True), error=IllegalTransition,
+             events=("queue.refused:denied",)),
+        Case(prepare=steer_queue(queue.pause_queue, AUTOMATION), error=NotAllowed,
+             events=DENIED_ROLE),
+    ),
+    "queue.resume_queue": (
+        Case(prepare=steer_queue(queue.resume_queue, paused=True),
+             events=("queue.resumed:completed",)),
+        Case(prepare=steer_queue(queue.resume_queue), error=IllegalTransition,
+             events=("queue.refused:denied",)),
+        Case(prepare=steer_queue(queue.resume_queue, AUTOMATION), error=NotAllowed,
+             events=DENIED_ROLE),
     ),
     "holds.place_on_tenant": (
         Case(prepare=hold(), events=("hold.placed:completed",)),
@@ -400,6 +468,31 @@ READING: dict[str, Read] = {
     ),
     "changes.dry_run_change": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, changes.dry_run_change, tenant, {"seats": 2000}
+    ),
+    "changes.list_amendments": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, changes.list_amendments, tenant
+    ),
+    "hub_changes.may_change": lambda s, *_: perform(
+        s.core, EVERYBODY, hub_changes.may_change, next(iter(s.rows("hub")))
+    ),
+    "hub_changes.dry_run_change": lambda s, *_: perform(
+        s.core,
+        EVERYBODY,
+        hub_changes.dry_run_change,
+        next(iter(s.rows("hub"))),
+        HubWish(environment={"zones": 3}),
+    ),
+    "hubs.details_of": lambda s, *_: perform(
+        s.core, EVERYBODY, hubs.details_of, next(iter(s.rows("hub").values()))
+    ),
+    "queue.may_steer": lambda s, *_: perform(s.core, EVERYBODY, queue.may_steer, "pause"),
+    "queue.show_queue": lambda s, *_: perform(s.core, EVERYBODY, queue.show_queue),
+    "queue.standing_pause": lambda s, *_: perform(s.core, EVERYBODY, queue.standing_pause),
+    "runs.affected_by": lambda s, *_: perform(
+        s.core, EVERYBODY, runs.affected_by, *s.rows("deployment").values()
+    ),
+    "waiting.waits_of": lambda s, *_: perform(
+        s.core, EVERYBODY, waiting.waits_of, list(s.rows("run").values())
     ),
     "drift.may_check": lambda s, tenant, *_: perform(s.core, EVERYBODY, drift.may_check, tenant),
     "drift.list_findings": lambda s, tenant, *_: perform(

@@ -15,6 +15,10 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/provisioning-requests"): Role.AUTOMATION,
     ("POST", "/v1/tenants/{key}/mode-decision"): ARCHITECT,
     ("POST", "/v1/tenants/{key}/changes"): Role.AUTOMATION,
+    ("POST", "/v1/hubs/{hub_id}/changes"): ADMIN,
+    ("POST", "/v1/hubs/{hub_id}/slice-updates"): ADMIN,
+    ("POST", "/v1/queue/pause"): OPS,
+    ("POST", "/v1/queue/resume"): OPS,
     ("POST", "/v1/tenants/{key}/holds"): OPS,
     ("POST", "/v1/hubs/{hub_id}/holds"): OPS,
     ("POST", "/v1/holds/{hold_id}/release"): OPS,
@@ -65,6 +69,9 @@ class Ready:
 
     def _retry(self) -> None:
         self.scene.ask("POST", "/v1/runs/{run_id}/cancel", OPS)
+
+    def _resume(self) -> None:
+        self.scene.ask("POST", "/v1/queue/pause", OPS)
 
     def _drift_checks(self) -> None:
         """What was applied can be looked at."""
