@@ -177,11 +177,11 @@ def _resolved(
         deployment = act.uow.deployments.need(deployment.id, lock=True)
         act.uow.serialize_on(hub_room(hub.region))
         hub = act.uow.hubs.need(hub.id, lock=True)
+    require_still(newest, "this Hub")
     if hub.status not in CHANGEABLE_HUB:
         raise IllegalTransition(
             f"the Hub is {hub.status}; it cannot be changed now", present_status=str(hub.status)
         )
-    require_still(newest, "this Hub")
     affected = act.uow.queries.dependents([hub.id])[hub.id]
     after = _sized(hub, wish.capacity, len(affected))
     chosen = _chosen(act, deployment, wish)

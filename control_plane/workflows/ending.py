@@ -18,6 +18,7 @@ from control_plane.domain.timers import TimerKind
 from control_plane.workflows.core import Act
 from control_plane.workflows.drift import set_next_look
 from control_plane.workflows.facts import Findings
+from control_plane.workflows.leaving import what_is_left
 from control_plane.workflows.moving import as_json, close_approval, move_run
 from control_plane.workflows.placing import give_back
 from control_plane.workflows.verifying import failure_of
@@ -117,6 +118,8 @@ def _error(
             "remedy": mandatory[0].remedy,
             "data": plan.evaluation.summary(),
         }
+    if status is RunStatus.CANCELED and run.started_at is not None and plan is not None:
+        return what_is_left(act, run, plan)
     if status is not RunStatus.ERRORED:
         return run.error if status in _KEEPS_ERROR else None
     evidence = act.uow.evidence.get(run.evidence_id) if run.evidence_id else None

@@ -396,7 +396,6 @@ def update_slices(who: Caller = ADMIN, reason: str = "the Hub has changed") -> P
         hub_id = scene.ready_hub()
         scene.submit("A")
         scene.work()
-        scene.engine.extra_outputs = {"log_group_prefix": "/elsewhere"}
         run_id = perform(
             scene.core, ADMIN, hub_changes.request_change, hub_id,
             HubWish(environment={"zones": 3}), reason="more room",
