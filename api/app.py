@@ -16,12 +16,14 @@ from api.routes import (
     approvals,
     audit,
     bundles,
+    changes,
     drift,
     health,
     holds,
     hubs,
     modes,
     provisioning,
+    queue,
     removals,
     runs,
 )
@@ -95,8 +97,8 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     )
     app.state.shared = shared
     for module in (
-        provisioning, modes, drift, holds, removals, hubs, accounts, runs, approvals, bundles,
-        audit, health,
+        provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
+        bundles, audit, queue, health,
     ):  # fmt: skip
         app.include_router(module.router)
     errors.install(app)

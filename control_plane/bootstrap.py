@@ -24,6 +24,7 @@ from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.db.engine import connect
 from control_plane.adapters.db.listening import RunNews
 from control_plane.adapters.db.migrate import pending_on, upgrade
+from control_plane.adapters.db.pauses import standing_pause
 from control_plane.adapters.db.roles import APP
 from control_plane.adapters.db.unit_of_work import SqlUnitOfWork
 from control_plane.adapters.dbos.liveness import Liveness, living_workers
@@ -323,6 +324,7 @@ class Parts:
         """What requests do without, each with a question as in ``checks``."""
         return {
             "worker": lambda: _fault(self._worker_fault),
+            "queue": lambda: _fault(self._pause),
             "audit_verification": lambda: _fault(self.trail.first_fault),
             "rules": lambda: "; ".join(self.overdue_rules()),
         }
@@ -334,6 +336,14 @@ class Parts:
     def _worker_fault(self) -> str:
         with self.app_engine.connect() as connection:
             return "" if living_workers(connection) else "no worker is running, so runs wait"
+
+    def _pause(self) -> str:
+        with self.app_engine.connect() as connection:
+            found = standing_pause(connection)
+        if found is None:
+            return ""
+        since = f"{found.paused_at:%Y-%m-%d %H:%M:%SZ}"
+        return f"the queue is paused since {since} by {found.paused_by}, so runs wait"
 
     @property
     def notice(self) -> str:

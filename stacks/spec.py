@@ -22,6 +22,7 @@ Short = Annotated[
     # single hyphens only: RDS refuses two in a row, and would do so when the rest is built
     str, Field(min_length=3, max_length=32, pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 ]
+Version = Annotated[str, Field(pattern=r"^[0-9]{4}\.[0-9]{1,2}$")]  # of the Hub
 LogDays = Literal[  # the periods that CloudWatch Logs offers
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545,
     731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
@@ -124,6 +125,7 @@ class HubSpec(Part):
     """The shared Hub of one region and cell (program ``mode_a.hub``)."""
 
     schema_version: Literal[1] = 1
+    version: Version | None = None
     owner: Owner
     region: Region
     account_id: AccountId
@@ -205,6 +207,7 @@ class DedicatedSpec(Part):
     """Mode B: a dedicated Hub (program ``mode_b``)."""
 
     schema_version: Literal[1] = 1
+    version: Version | None = None
     owner: Owner
     region: Region
     account_id: AccountId

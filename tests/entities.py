@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from control_plane.domain.amendment import Amendment
 from control_plane.domain.approval import Approval, ApprovalStatus, Decision, ExcludedApprover
 from control_plane.domain.bundle import Bundle, BundleStatus, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
@@ -78,6 +79,15 @@ class Entities:
             "tenant_id": tenant.id, "created_at": now,
         }  # fmt: skip
         return Contract(**self._facts(facts, changes))
+
+    def amendment(self, contract: Contract, **changes: Any) -> Amendment:
+        now = self.clock.now()
+        facts = {
+            "id": self.ids.new("amendment"), "number": f"A-{self.count}", "signed_at": now,
+            "tenant_id": contract.tenant_id, "contract_ref": contract.id, "amended_by": ASKER,
+            "amended_at": now,
+        }  # fmt: skip
+        return Amendment(**self._facts(facts, changes))
 
     def refusal(self, **changes: Any) -> RefusedRequest:
         facts = {

@@ -75,7 +75,9 @@ def outputs_of(call: EngineCall) -> dict[str, Any]:
     """Return what the program of a call exports."""
     if call.program == "mode_a.hub":
         named: dict[str, Any] = {name: f"{call.stack}-{name}" for name in _HUB_OUTPUTS}
-        return named | {"private_subnet_ids": [f"{call.stack}-subnet-{n}" for n in range(2)]}
+        zones = call.spec["network"]["zones"]
+        subnets = [f"{call.stack}-subnet-{number}" for number, _ in enumerate(zones)]
+        return named | {"private_subnet_ids": subnets}
     return {"region": call.region, "app_role_arn": f"arn:aws:iam::{call.account_id}:role/app"}
 
 

@@ -17,11 +17,15 @@ from control_plane.domain.kinds.kind import Kind, Shown
 from control_plane.domain.next_step import RULES, Rule, StepKind
 from control_plane.domain.owner_status import DECIDES_FIRST, OF_BUNDLE
 from control_plane.domain.run import (
+    CHANGING,
     LOOK_TRANSITIONS,
     NEXT_ACTION,
+    PLAN_TRANSITIONS,
     RUN_TRANSITIONS,
+    RunKind,
     RunStatus,
 )
+from control_plane.domain.run_actions import ACTIONS, BLOCKED_ACTIONS, Cell
 from control_plane.domain.saga import SAGA_TRANSITIONS
 from control_plane.domain.sagas import SAGAS
 
@@ -30,6 +34,7 @@ Table = Mapping[Any, frozenset[Any]]  # of one enum of statuses
 TABLES: Final[Mapping[str, tuple[str, Table]]] = {
     "Run": ("One attempt of the engine on a deployment.", RUN_TRANSITIONS),
     "Run that refreshes": ("It changes nothing, so nobody approves it.", LOOK_TRANSITIONS),
+    "Run that plans": ("It says what a change would do, and ends.", PLAN_TRANSITIONS),
     "Approval": ("A request for a decision on one plan digest.", APPROVAL_TRANSITIONS),
     "Bundle": ("One version of a Mode C hand-over.", BUNDLE_TRANSITIONS),
     "Saga": ("What takes several steps, such as a removal.", SAGA_TRANSITIONS),
@@ -55,7 +60,8 @@ _KINDS: Final = """## Kinds of runs
 
 What a run needs, and what it means for the owner of its deployment, depends on its kind
 (`domain/kinds`). The kind follows from the spec that was applied last and the one that is wanted;
-a refresh is asked for by name. Approval rules may ask for more people than a kind needs at least.
+a refresh or a plan is asked for by name. Approval rules may ask for more people than a kind needs
+at least.
 
 | kind | what it does | wants | people at least | checks of the engine afterwards |
 | --- | --- | --- | --- | --- |
@@ -79,6 +85,14 @@ With `yes` under gives back, the account of the deployment or its place in a Hub
 unless something was ever applied there. Everything else that a run has is kept when it ends.
 
 """
+_ACTIONS: Final = """## What people may ask of a run
+
+By kind and status (`domain/run_actions.py`); what is not here is refused. A retry wants what the
+run that it repeats wanted. `run show` lists what the reader may do, with the command to type.
+
+| kind | status | action | what it does | otherwise |
+| --- | --- | --- | --- | --- |
+"""
 _BUNDLES: Final = """| newest bundle | tenant | waits on |
 | --- | --- | --- |
 """
@@ -92,7 +106,7 @@ def page() -> str:
     parts = [_HEAD, _STEPS + "\n".join(map(_step, RULES)) + "\n"]
     parts.append(_KINDS + "\n".join(map(_needs, KINDS.values())) + "\n")
     parts += [_section(name, text, table) for name, (text, table) in TABLES.items()]
-    parts += [_saga_steps(), _owners(), _blocked()]
+    parts += [_actions(), _saga_steps(), _owners(), _blocked()]
     return "\n".join(parts)
 
 
@@ -135,6 +149,33 @@ def _saga_steps() -> str:
             f"| --- | --- | --- | --- | --- | --- |\n{rows}\n"
         )
     return text
+
+
+def _actions() -> str:
+    groups: dict[tuple[tuple[str, Cell], ...], list[RunKind]] = {}
+    for kind, cells in ACTIONS.items():
+        told = tuple((str(status), cell) for status, cell in cells.items() if _is_told(cell))
+        groups.setdefault(told, []).append(kind)
+    rows = [
+        _action(", ".join(f"`{kind}`" for kind in kinds), f"`{status}`", cell)
+        for cells, kinds in groups.items()
+        for status, cell in cells
+    ]
+    changing = ", ".join(f"`{kind}`" for kind in ACTIONS if kind in CHANGING)
+    rows += [
+        _action(changing, f"`blocked` on `{on}`", cell) for on, cell in BLOCKED_ACTIONS.items()
+    ]
+    return _ACTIONS + "\n".join(rows) + "\n"
+
+
+def _is_told(cell: Cell) -> bool:
+    return bool(cell.offers or cell.by_itself)
+
+
+def _action(kinds: str, status: str, cell: Cell) -> str:
+    actions = "<br>".join(f"`{offer.action}`" for offer in cell.offers)
+    does = "<br>".join(offer.does for offer in cell.offers)
+    return f"| {kinds} | {status} | {actions} | {does} | {cell.by_itself} |"
 
 
 def _owners() -> str:

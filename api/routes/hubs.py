@@ -23,8 +23,8 @@ def request_hub(have: SharedDep, who: KeyedDep, body: bodies.Hub) -> JSONRespons
     document = bodies.plain(body)
 
     def do(act: Act) -> HubView:
-        hub, run = hubs.request_hub(act, **document)
-        return HubView.of(hub, 0, run.id)
+        hub, _ = hubs.request_hub(act, **document)
+        return HubView.of(hubs.details_of(act, hub))
 
     return keyed(have, who, "hubs", document, do, "/v1/hubs", may=hubs.may_request)
 
@@ -33,12 +33,11 @@ def request_hub(have: SharedDep, who: KeyedDep, body: bodies.Hub) -> JSONRespons
 def list_hubs(have: SharedDep, who: CallerDep, page: PagingDep) -> Page[HubView]:
     """List Hubs, newest first."""
     found = perform(have.core, who, hubs.list_hubs, limit=page.limit, before=page.before)
-    items = [HubView.of(each.hub, each.slices, each.run_id) for each in found]
+    items = [HubView.of(each) for each in found]
     return Page(items=items, next_page_token=page.token(item.id for item in items))
 
 
 @router.get("/{hub_id}")
 def get_hub(have: SharedDep, who: CallerDep, hub_id: str) -> HubView:
     """Show a Hub."""
-    found = perform(have.core, who, hubs.get_hub, hub_id)
-    return HubView.of(found.hub, found.slices, found.run_id)
+    return HubView.of(perform(have.core, who, hubs.get_hub, hub_id))

@@ -11,7 +11,6 @@ from api.answers import etag, keyed
 from api.dependencies import CallerDep, PagingDep, SharedDep, WriterDep, keyed_caller
 from api.schemas import requests as bodies
 from api.schemas.views import (
-    ChangeView,
     DecisionView,
     OutputsView,
     Page,
@@ -21,7 +20,7 @@ from api.schemas.views import (
 from api.strict_json import StrictRoute
 from control_plane.domain.facts import Facts
 from control_plane.domain.tenant import TenantStatus
-from control_plane.services import changes, modes, provisioning, tenants
+from control_plane.services import modes, provisioning, tenants
 from control_plane.services.performing import perform
 from control_plane.workflows.core import Act, Caller
 
@@ -142,40 +141,3 @@ def decide_mode(have: SharedDep, who: WriterDep, key: str, body: bodies.ModeDeci
         return TenantView.of(*tenants.show_tenant(act, key), who.actor)
 
     return perform(have.core, who, do)
-
-
-@router.post(
-    "/tenants/{key}/changes",
-    status_code=202,
-    response_model=ChangeView,
-    responses={200: {"model": ChangeView, "description": "What a dry run found."}},
-)
-def change_tenant(
-    have: SharedDep,
-    who: Annotated[Caller, Depends(submitter)],
-    key: str,
-    body: bodies.TenantChange,
-    dry_run: DryRun = False,
-) -> JSONResponse:
-    """Change facts of a tenant within its mode; a run brings it to its new spec, if it has one.
-
-    With `dry_run=true` nothing is stored: the answer is what the change comes to, or the refusal
-    that it would get now.
-    """
-    facts = body.changed()
-    if dry_run:
-        found = ChangeView.of(perform(have.core, who, changes.dry_run_change, key, facts))
-        return JSONResponse(found.model_dump(mode="json"))
-
-    def do(act: Act) -> ChangeView:
-        return ChangeView.of(changes.request_change(act, key, facts=facts, reason=body.reason))
-
-    return keyed(
-        have,
-        who,
-        f"tenants/{key}/changes",
-        {"facts": facts, "reason": body.reason},
-        do,
-        f"/v1/tenants/{key}",
-        may=lambda act: changes.may_change(act, key),
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Self
 
-from api.schemas.views import View, documents
+from api.schemas.views import DependentView, View, documents
 from control_plane.domain.approval import ApprovalStatus, items_of, standing
 from control_plane.domain.run import RunKind, RunStatus
 from control_plane.services.approvals import ApprovalDetails
@@ -66,6 +66,7 @@ class ApprovalView(View):
     applies_from: datetime | None
     applies_until: datetime | None
     expires_at: datetime
+    affected: list[DependentView]
     barred: list[dict[str, str]]
     decisions: list[dict[str, Any]]
     state_moved: StateMovedView | None
@@ -102,6 +103,7 @@ class ApprovalView(View):
             approvals=len({each.person for each in given if each.decision == "approve"}),
             applies_from=opening["applies_from"],
             applies_until=opening["applies_until"],
+            affected=[DependentView.like(each) for each in view.affected],
             barred=[{"subject": subject, "reason": reason} for subject, reason in view.barred],
             decisions=_decisions(view),
             state_moved=StateMovedView.like(view.moved) if view.moved is not None else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zoneinfo
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -21,7 +21,9 @@ from pydantic import (
 )
 
 from control_plane.domain import spellings
+from control_plane.domain.changing import Wish
 from control_plane.domain.facts import MOST_SEATS
+from control_plane.domain.hub import MOST_SLICES, HubWish
 from control_plane.domain.networks import MOST_NETWORKS
 
 Mode = Literal["A", "B", "C"]
@@ -243,17 +245,87 @@ class ChangedFacts(Body):
 
     seats: Seats | None = None
     ip_allow_list: Networks | None = None
+    segment: Text | None = None
+    regulated_sector: Text | None = None
+    sovereignty_framework: Text | None = None
+    data_must_stay_in_customer_cloud: Flag | None = None
+    customer_managed_key: Flag | None = None
+    dedicated_network: Flag | None = None
+    phone_sev1: Flag | None = None
+    cloud: Literal["aws", "azure", "gcp", "other"] | None = None
+    # facts that change another way: a refusal names that way
+    subscription: Literal["lite", "standard", "enterprise"] | None = None
+    sla_uptime_min: Uptime | None = None
+    residency: Residency | None = None
+    requested_mode: Mode | None = None
+    contract_mode: Mode | None = None
+    current_mode: Mode | None = None
+
+
+class Amendment(Body):
+    """An amendment that was signed; what it omits stays as it is.
+
+    `ends_on` is the last day of the contract, and before `retention_until` nothing of the tenant is
+    deleted.
+    """
+
+    number: Identifier
+    signed_at: Instant
+    effective_on: date | None = None
+    ends_on: date | None = None
+    retention_until: date | None = None
+    subscription: Literal["lite", "standard", "enterprise"] | None = None
+    seats: Seats | None = None
+    sla_uptime_min: Uptime | None = None
+
+
+class HubEnvironment(Body):
+    """Choices of a shared Hub."""
+
+    version: Annotated[str, Field(max_length=40)] = ""
+    zones: Annotated[int, Field(strict=True)] = 0
+
+
+class TenantEnvironment(HubEnvironment):
+    """Choices of a dedicated Hub; without a `size` the number of seats decides."""
+
+    size: Annotated[str, Field(max_length=40)] | None = None
 
 
 class TenantChange(Body):
     """A change of a tenant within its mode."""
 
-    facts: ChangedFacts
+    facts: ChangedFacts = ChangedFacts()
+    environment: TenantEnvironment = TenantEnvironment()
+    amendment: Amendment | None = None
     reason: Reason
 
-    def changed(self) -> dict[str, Any]:
-        """Return the facts that were sent, as plain JSON."""
-        return self.facts.model_dump(mode="json", exclude_unset=True)
+    def wish(self) -> Wish:
+        """Return what was sent, and nothing else, as plain JSON."""
+        amendment = self.amendment
+        return Wish(
+            facts=_sent(self.facts),
+            environment=_sent(self.environment),
+            amendment=_sent(amendment) if amendment is not None else None,
+        )
+
+
+class HubChange(Body):
+    """A change of a shared Hub; ``capacity`` counts slices."""
+
+    capacity: Annotated[int, Field(ge=1, le=MOST_SLICES, strict=True)] | None = None
+    environment: HubEnvironment = HubEnvironment()
+    reason: Reason
+
+    def wish(self) -> HubWish:
+        """Return what was sent, and nothing else, as plain JSON."""
+        return HubWish(capacity=self.capacity, environment=_sent(self.environment))
+
+
+class Explained(Body):
+    """A reason, for what needs nothing else."""
+
+    reason: Reason
 
 
 class Hold(Body):
@@ -278,7 +350,7 @@ class Hub(Body):
 
     region: Region
     cell: Cell = "c1"
-    capacity: Annotated[int, Field(ge=1, le=900, strict=True)] = 100
+    capacity: Annotated[int, Field(ge=1, le=MOST_SLICES, strict=True)] = 100
 
 
 AccountNumber = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
@@ -344,6 +416,10 @@ class Receipt(Body):
     """The output ``receipt`` of the customer's apply."""
 
     receipt: Annotated[dict[str, Any], Field(max_length=40)]
+
+
+def _sent(model: BaseModel) -> dict[str, Any]:
+    return model.model_dump(mode="json", exclude_unset=True)
 
 
 def plain(model: BaseModel) -> dict[str, Any]:

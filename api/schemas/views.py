@@ -13,13 +13,15 @@ from control_plane.domain.deployment import Account, Deployment
 from control_plane.domain.documents import Documented
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding, FindingKind
-from control_plane.domain.hub import Hub, HubStatus
+from control_plane.domain.hub import HubStatus
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunKind, RunStatus
 from control_plane.domain.tenant import Tenant, TenantStatus, WaitingOn
+from control_plane.domain.waiting import Waiting
+from control_plane.ports.rows import Dependent
 from control_plane.services import accounts
 from control_plane.services import tenants as tenant_service
-from control_plane.services.changes import Change
+from control_plane.services.hubs import HubDetails
 from control_plane.services.provisioning import Accepted
 from control_plane.services.standing import Standing
 
@@ -135,35 +137,6 @@ class DifferenceView(View):
     after: Any
 
 
-class ChangeView(View):
-    """What a change of a tenant comes to."""
-
-    tenant_id: str
-    mode: str | None
-    status: TenantStatus
-    waiting_on: WaitingOn | None
-    changed: list[str]
-    spec: list[DifferenceView]
-    needs_run: bool
-    run_id: str | None
-    supersedes: str | None
-    summary: str
-
-    @classmethod
-    def of(cls, change: Change) -> Self:
-        """Return the view of a change, made or not."""
-        tenant = change.tenant
-        return cls.like(
-            change,
-            tenant_id=tenant.id,
-            mode=tenant.mode,
-            status=tenant.status,
-            waiting_on=tenant.waiting_on,
-            changed=list(change.changed),
-            spec=[DifferenceView.like(each) for each in change.spec],
-        )
-
-
 class HubView(View):
     """A shared Hub."""
 
@@ -175,14 +148,26 @@ class HubView(View):
     status: HubStatus
     hold: bool
     run_id: str | None
+    version: str
+    zones: int
+    outdated_slices: int
     outputs: dict[str, Any]
+    allowed_actions: list[str]
     created_at: datetime
     updated_at: datetime
 
     @classmethod
-    def of(cls, hub: Hub, slices: int, run_id: str | None) -> Self:
-        """Return the view of a Hub with the number of its slices and its newest run."""
-        return cls.like(hub, slices=slices, run_id=run_id)
+    def of(cls, found: HubDetails) -> Self:
+        """Return the view of a Hub with its slices and its newest run."""
+        return cls.like(
+            found.hub,
+            slices=found.slices,
+            run_id=found.run_id,
+            version=found.version,
+            zones=found.zones,
+            outdated_slices=found.outdated_slices,
+            allowed_actions=list(found.allowed_actions),
+        )
 
 
 class AccountView(View):
@@ -232,6 +217,24 @@ class OutputsView(View):
         return cls.like(deployment, deployment_id=deployment.id, mode_kind=str(deployment.kind))
 
 
+class WaitingView(View):
+    """What a run waits for; ``position`` is among the ``length`` turns that wait in the queue."""
+
+    reason: str
+    sentence: str
+    position: int | None
+    length: int | None
+    behind: str | None
+    until: datetime | None
+
+
+class DependentView(View):
+    """A tenant with a slice on a Hub."""
+
+    tenant_id: str
+    slug: str
+
+
 class RunView(View):
     """A run: one attempt of the engine on a deployment."""
 
@@ -255,16 +258,30 @@ class RunView(View):
     cancel_requested: bool
     checks: list[dict[str, Any]]
     error: dict[str, Any] | None
+    waiting: WaitingView | None
+    affected: list[DependentView]
     allowed_actions: list[str]
     updated_at: datetime
 
     @classmethod
     def of(
-        cls, run: Run, deployment: Deployment, evidence: Evidence | None, actions: list[str]
+        cls,
+        run: Run,
+        deployment: Deployment,
+        evidence: Evidence | None,
+        actions: list[str],
+        *,
+        waiting: Waiting | None,
+        affected: Sequence[Dependent],
     ) -> Self:
-        """Return the view of a run: its verification, and what the caller may ask of it."""
+        """Return the view of a run: its verification, what it waits for, what may be asked of it.
+
+        ``affected`` are the tenants on the Hub that it changes.
+        """
         return cls.like(
             run,
+            waiting=WaitingView.like(waiting) if waiting is not None else None,
+            affected=[DependentView.like(each) for each in affected],
             stack=deployment.stack,
             next_action=NEXT_ACTION[run.blocked_on] if run.blocked_on else None,
             checks=documents(evidence.checks) if evidence is not None else [],

@@ -66,6 +66,7 @@ COMMANDS: Final = {
     "hub": Named("calls", "hub", _API, "Shared Hubs."),
     "account": Named("accounts", "account", _API, "The pool of AWS accounts."),
     "run": Named("calls", "run", _API, "Runs, their plans and progress."),
+    "queue": Named("queueing", "queue", _API, "The queue of runs and builds."),
     "approval": Named("approvals", "approval", _API, "Approvals and decisions."),
     "bundle": Named("bundles", "bundle", _API, "Mode C bundles."),
     "saga": Named("removals", "saga", _API, "Changes that take several steps."),

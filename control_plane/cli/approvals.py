@@ -187,6 +187,9 @@ def _window(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _people(found: Mapping[str, Any]) -> Iterator[str]:
+    if found["affected"]:
+        slugs = ", ".join(item["slug"] for item in found["affected"])
+        yield f"affected    {len(found['affected'])} tenants are on this Hub: {slugs}"
     for item in found["barred"]:
         yield f"excluded    {item['subject']} ({item['reason']})"
     for item in found["decisions"]:

@@ -13,9 +13,10 @@ import httpx
 import typer
 
 from control_plane.cli import output
-from control_plane.cli.calls import BUNDLE, BUNDLES, Most, read_json
+from control_plane.cli.calls import BUNDLE, BUNDLES, Most
 from control_plane.cli.client import download_link, from_environment, segment
 from control_plane.cli.errors import FAILED, REFUSED, USAGE
+from control_plane.cli.reading import read_json
 from control_plane.cli.refusing import Json, refuse
 from control_plane.domain.networks import is_loopback
 from control_plane.domain.receipt import sample_receipt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,20 +9,23 @@ from typing import Annotated, Any
 
 import typer
 
-from control_plane.cli import holds, modes, output, removals
+from control_plane.cli import changing, holds, modes, output, queueing, removals
 from control_plane.cli.client import ENDED, from_environment, segment
 from control_plane.cli.comparing import show_comparison, show_differences
-from control_plane.cli.errors import FAILED, REFUSED, USAGE, ctrl_c_ends_at_once
+from control_plane.cli.errors import FAILED, REFUSED, ctrl_c_ends_at_once
 from control_plane.cli.plans import show_plan
-from control_plane.cli.refusing import Json, refuse
+from control_plane.cli.reading import read_json
+from control_plane.cli.refusing import Json
+from control_plane.cli.run_help import show_next
+from control_plane.cli.watching import follow
 
 Brief = Annotated[bool, typer.Option("--brief", help="Omit the values.")]
 Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="Maximum number of items.")]
 TENANT = ("id", "slug", "mode", "region", "status", "waiting_on", "hold")
-TENANTS = ("slug", "mode", "region", "status", "waiting_on", "id")
+TENANTS = ("slug", "mode", "region", "status", "waiting_on", "hold", "id")
 FINDINGS = ("kind", "what", "path", "expected", "actual", "first_seen_at", "closed_at")
 RUN = ("id", "stack", "kind", "status", "blocked_on", "requested_at")
-RUNS = ("id", "kind", "status+blocked_on", "stack", "requested_at")
+RUNS = ("id", "kind", "status+blocked_on", "stack", "requested_at", "waiting=waiting.sentence")
 BUNDLE = ("id", "tenant=inputs.owner.tenant", "number", "status", "rehearsal", "archive_digest")
 BUNDLES = ("id", "number", "status", "rehearsal", "archive_digest", "tenant=inputs.owner.tenant")
 
@@ -31,6 +33,12 @@ request = typer.Typer(no_args_is_help=True, help="Provisioning requests.")
 tenant = typer.Typer(no_args_is_help=True, help="Tenants.")
 hub = typer.Typer(no_args_is_help=True, help="Shared Hubs.")
 run = typer.Typer(no_args_is_help=True, help="Runs, their plans and progress.")
+tenant.command("change")(changing.change_tenant)
+tenant.command("amendments")(changing.list_amendments)
+hub.command("change")(changing.change_hub)
+hub.command("update-slices")(changing.update_slices)
+tenant.command("pause")(queueing.pause_tenant)
+tenant.command("resume")(queueing.resume_tenant)
 tenant.command("hold")(holds.hold_tenant)
 tenant.command("holds")(holds.list_tenant_holds)
 tenant.command("release")(holds.release_hold)
@@ -50,24 +58,6 @@ hub.command("removal")(removals.show_hub_removal)
 hub.command("acknowledge-export")(removals.acknowledge_hub_export)
 hub.command("waive-export")(removals.waive_hub_export)
 hub.command("certificate")(removals.hub_certificate)
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """Return the JSON object of a file, ``-`` being stdin; an invalid one is a sentence and exit 2.
-
-    UTF-8 and UTF-16 are read, with and without a byte order mark: shells of Windows write them.
-    """
-    name = "standard input" if str(file) == "-" else file
-    try:
-        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        found = json.loads(content)
-    except OSError as error:
-        refuse(f"{file} cannot be read: {error.strerror}", USAGE)
-    except (ValueError, RecursionError) as error:
-        refuse(f"{name} is not valid JSON: {error}", USAGE)
-    if not isinstance(found, dict):
-        refuse(f"{name} must contain a JSON object", USAGE)
-    return found
 
 
 @request.command("submit")
@@ -179,29 +169,6 @@ def decide_mode(
     output.show(found, as_json=as_json, fields=TENANT)
 
 
-@tenant.command("change")
-def change_tenant(
-    key: str,
-    reason: Annotated[str, typer.Option(help="Reason, recorded in the audit log.")],
-    facts: Annotated[Path, typer.Option(help="JSON of the facts to change; - for stdin.")],
-    dry_run: Annotated[bool, typer.Option(help="Only show what would change.")] = False,
-    idempotency_key: Annotated[
-        str | None, typer.Option("--key", help="Idempotency key (default: a new one).")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Change seats or the IP allow list of a tenant within its mode."""
-    found = from_environment().post(
-        f"/v1/tenants/{segment(key)}/changes", {"reason": reason, "facts": read_json(facts)},
-        key=idempotency_key, dry_run="true" if dry_run else None,
-    )  # fmt: skip
-    output.show(found, as_json=as_json, fields=(
-        "tenant_id", "status", "changed", "run_id", "supersedes", "summary",
-    ))  # fmt: skip
-    if not as_json:
-        output.table(found["spec"], as_json=False, fields=("path", "before", "after"), empty="")
-
-
 @tenant.command("check-drift")
 def check_drift(key: str, as_json: Json = False) -> None:
     """Look whether the cloud is as it was applied: a run that changes nothing (ops)."""
@@ -250,7 +217,7 @@ def create_hub(
 def list_hubs(limit: Most = 50, as_json: Json = False) -> None:
     """List Hubs."""
     found = from_environment().pages("/v1/hubs", most=limit)
-    fields = ("id", "region", "cell", "slices", "capacity", "status")
+    fields = ("id", "region", "cell", "slices", "capacity", "version", "status")
     output.table(found, as_json=as_json, fields=fields, empty="no Hubs")
 
 
@@ -258,7 +225,10 @@ def list_hubs(limit: Most = 50, as_json: Json = False) -> None:
 def show_hub(hub_id: str, as_json: Json = False) -> None:
     """Show a Hub."""
     found = from_environment().get(f"/v1/hubs/{segment(hub_id)}")
-    fields = ("id", "region", "cell", "slices", "capacity", "status", "hold", "outputs")
+    fields = (
+        "id", "region", "cell", "slices", "outdated_slices", "capacity", "version", "zones",
+        "status", "hold", "allowed_actions", "outputs",
+    )  # fmt: skip
     output.show(found, as_json=as_json, fields=fields)
 
 
@@ -288,10 +258,13 @@ def show_run(run_id: str, as_json: Json = False) -> None:
     """Show a run with its checks and what it waits for."""
     found = from_environment().get(f"/v1/runs/{segment(run_id)}")
     fields = (
-        *RUN, "next_action", "approval_id", "error.message", "error.remedy", "allowed_actions",
+        *RUN, "next_action", "approval_id", "waiting=waiting.sentence", "error.message",
+        "error.remedy", "allowed_actions",
     )  # fmt: skip
     output.show(found, as_json=as_json, fields=fields)
     if not as_json:
+        show_next(found)
+        output.table(found["affected"], as_json=False, fields=("slug", "tenant_id"), empty="")
         _show_checks(found)
         show_differences((found["error"] or {}).get("data", {}).get("differences", []))
 
@@ -326,18 +299,12 @@ def watch_run(run_id: str, as_json: Json = False) -> None:
     if not as_json and sys.stderr.isatty():
         typer.echo("Ctrl-C stops watching, not the run", err=True)
     with ctrl_c_ends_at_once():
-        for event in api.events(run_id):
-            line = json.dumps(event) if as_json else output.event(event)
-            if line:
-                typer.echo(line)
-            if not as_json and event["body"].get("status") == "awaiting_approval":
-                approval_id = api.get(f"/v1/runs/{segment(run_id)}")["approval_id"]
-                typer.echo(f"  waiting for a decision: tenantctl approval show {approval_id}")
+        follow(api, run_id, as_json=as_json)
     found = api.get(f"/v1/runs/{segment(run_id)}")
     status = found["status"]
     if not as_json:
         _show_checks(found)
-    if status in {"applied", "no_changes"}:
+    if status in {"applied", "no_changes", "planned"}:
         return
     raise typer.Exit(FAILED if status == "errored" or status not in ENDED else REFUSED)
 

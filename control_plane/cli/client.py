@@ -22,8 +22,8 @@ from control_plane.cli.refusing import CONNECTIONS, refuse
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 RECONNECT_SECONDS: Final = 30.0  # for which a cut stream of progress is tried again
 ENDED: Final = frozenset(
-    {"applied", "no_changes", "policy_failed", "rejected", "expired", "superseded", "canceled",
-     "errored"}
+    {"applied", "no_changes", "planned", "policy_failed", "rejected", "expired", "superseded",
+     "canceled", "errored"}
 )  # fmt: skip
 _DOWN: Final = frozenset({502, 503, 504})
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
@@ -113,10 +113,13 @@ class Api:
                 break
         return items
 
-    def events(self, run_id: str) -> Iterator[dict[str, Any]]:
+    def events(
+        self, run_id: str, *, on_quiet: Callable[[], None] | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Yield a run's progress lines as they come, until its end.
 
-        A stream that was cut is taken up where it was, for up to half a minute of silence.
+        ``on_quiet`` is called now and then while none comes. A stream that was cut is taken up
+        where it was, for up to half a minute of silence.
         """
         last, lost, opened = 0, 0.0, False
         while True:
@@ -126,7 +129,9 @@ class Api:
                     lost, opened = 0.0, True
                     if kind == "end":
                         return
-                    if kind != "open":
+                    if kind == "quiet" and on_quiet is not None:
+                        on_quiet()
+                    elif kind not in {"open", "quiet"}:
                         last = event["seq"]
                         yield event
             except httpx.TransportError as error:
@@ -156,6 +161,8 @@ class Api:
                     kind = line[7:]
                 elif line.startswith("data: "):
                     yield kind, json.loads(line[6:])
+                elif line.startswith(":"):
+                    yield "quiet", {}
 
     def _asked(self, method: str, path: str, **details: Any) -> httpx.Response:
         if not path.startswith("/") or path.startswith("//"):

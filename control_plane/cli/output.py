@@ -29,6 +29,11 @@ def say(line: str) -> None:
     typer.echo(clean(line))
 
 
+def line(text: str) -> None:
+    """Print a line that a program reads, as it is."""
+    typer.echo(text)
+
+
 class Checks:
     """Prints the checks of a build as they are done, each once."""
 

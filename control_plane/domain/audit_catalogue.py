@@ -138,7 +138,8 @@ _REQUESTS: Final = (
     _schema("mode.switched", "The tenant has its new mode: the new deployment took over.",
             previous_mode=_T, amendment=_T, frozen_ms=_I, counts=_L, digests=_L),
     _schema("change.requested", "Facts of a tenant were changed, or are to be applied again.",
-            facts_digest=_T, previous_facts_digest=_T, spec=_L, supersedes=_T),
+            version=2, facts_digest=_T, previous_facts_digest=_T, spec=_L, supersedes=_T,
+            amendment=_T, retention_until=_T, chosen=_F),
     _schema("change.refused", "A change of a tenant was refused; nothing was stored.",
             stages=_DENIED),
     _schema("tenant.status_changed", "The tenant's provisioning status changed."),
@@ -193,6 +194,16 @@ _PLATFORM: Final = (
     _schema("hub.requested", "A shared Hub was requested.", cell=_T, capacity=_I),
     _schema("hub.refused", "A request for a Hub was refused.", stages=_DENIED, cell=_T),
     _schema("hub.ready", "A shared Hub is ready for slices.", cell=_T, capacity=_I),
+    _schema("hub.change_requested", "A Hub was changed, with the tenants that depend on it.",
+            capacity=_I, chosen=_F, spec=_L, tenants=_L, supersedes=_T),
+    _schema("hub.change_refused", "A change of a Hub was refused; nothing was stored.",
+            stages=_DENIED),
+    _schema("hub.slice_updates_requested", "Slices are brought to what their Hub is now.",
+            runs=_L, skipped=_L),
+    _schema("queue.paused", "The queue was paused: workers take nothing up."),
+    _schema("queue.resumed", "The pause of the queue was ended.", pause=_T),
+    _schema("queue.refused", "A pause of the queue, or its end, was refused.",
+            stages=_DENIED, wanted=_T),
     _schema("hub.failed", "A shared Hub could not be built.", cell=_T),
     _schema("account.added", "An AWS account was added to the pool.", account=_T, shared=_B),
     _schema("account.claimed", "A deployment claimed an AWS account from the pool.",
@@ -374,6 +385,8 @@ RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset(
         # receipt.registered 1: without and with `corrects`
         "sha256:a5d92cb152cdad4f764593ff5f31118707fbd648ec8dd58fed3b1e204c85c33e",
         "sha256:18e0e759baac55319c31d45609d38b153e944311cdfcdcf1ac13215194ea85e8",
+        # change.requested 1: without `amendment`, `retention_until` and `chosen`
+        "sha256:d3b32832106e6f94b632bf37d1086f5accf31e877631156e7263e39002a58bdb",
         # run.blocked 1: without `resources`
         "sha256:4b3c1d445b662d603da1938ef75f387bf4e5bcde9b218d2d0a33e97f4332a9bc",
         # run.approval_requested 1: without `needed`, `rules`, `windows` and `risks`; decision.given

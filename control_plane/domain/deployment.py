@@ -48,8 +48,9 @@ def stack_name(*parts: str) -> str:
 class Deployment:
     """What one owner has, in one environment.
 
-    ``tenant_id`` is None for the platform's own. ``state_digest`` is that of the last state that a
-    run of ours wrote or settled. ``is_unsettled``: an engine call that may change the stack is
+    ``tenant_id`` is None for the platform's own. ``chosen`` is what was chosen for it beside the
+    facts of its owner (``domain/environment.py``). ``state_digest`` is that of the last state that
+    a run of ours wrote or settled. ``is_unsettled``: an engine call that may change the stack is
     under way or ended badly, or the last verification failed, so that the stack is inspected before
     it is used. ``unprotected`` names what its specs take protection away from, for its removal.
     ``transfer`` says of a slice how its data is moved, ``inherited`` of a dedicated one under which
@@ -64,6 +65,7 @@ class Deployment:
     region: str
     account_id: str
     stack: str
+    chosen: Mapping[str, Any] = field(default_factory=dict)
     spec_number: int = 0  # the newest spec; 0: it has none yet
     applied_spec: int = 0  # the spec whose verification held last
     is_unsettled: bool = False

@@ -237,6 +237,30 @@ class SliceHoldsData(DomainError):
     remedy = "Withdraw this change, then upgrade the tenant with its data: `--change B --upgrade`."
 
 
+class DowngradeRefused(DomainError):
+    """An older version, or fewer zones, than what exists; `present` and `wanted` name both."""
+
+    code = "downgrade_refused"
+    title = "What exists is not brought back to less"
+    remedy = "Name what it has now, or a newer version. To go back, restore a backup beside it."
+
+
+class AmendmentRefused(DomainError):
+    """An amendment contradicts what was amended before; `present` and `wanted` name both."""
+
+    code = "amendment_refused"
+    title = "The amendment contradicts an earlier one"
+    remedy = "Read `tenantctl tenant amendments`; send a new amendment with a number of its own."
+
+
+class HubTooSmall(DomainError):
+    """A Hub was to have less capacity than it has slices; `slices` counts them."""
+
+    code = "hub_too_small"
+    title = "The Hub has more slices than this capacity"
+    remedy = "Name a capacity of at least `slices`, or remove tenants from the Hub first."
+
+
 class RunInProgress(DomainError):
     """A run of the deployment changes the cloud now, or removes it; `run` names it."""
 

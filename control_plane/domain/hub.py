@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+MOST_SLICES: Final = 900  # on one Hub: each has a role, and an account has a thousand of them
 
 
 class HubStatus(StrEnum):
@@ -45,3 +47,21 @@ class Hub:
     def shown(self, status: HubStatus, now: datetime) -> Hub:
         """Return the Hub with the status that ``owner_status`` computed."""
         return replace(self, status=status, updated_at=now, version=self.version + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubWish:
+    """What somebody asks to be changed of a Hub; only what changes is in it."""
+
+    capacity: int | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_document(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return {"capacity": self.capacity, "environment": dict(self.environment)}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it names, sorted."""
+        sized = ("capacity",) if self.capacity is not None else ()
+        return tuple(sorted((*sized, *(f"environment.{name}" for name in self.environment))))

@@ -16,7 +16,7 @@ PREFIXES: Final = {
     "receipt": "rcp", "event": "evt", "handover": "hnd", "link": "lnk", "account": "acc",
     "evidence": "evd", "hold": "hld", "finding": "fnd", "saga": "sga", "removal_decision": "rmd",
     "certificate": "crt",
-    "refusal": "rfd", "withdrawal": "wdr",
+    "refusal": "rfd", "withdrawal": "wdr", "amendment": "amd", "pause": "pau",
 }  # fmt: skip
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SHAPE: Final = re.compile(r"([a-z]{3})_([0-9A-HJKMNP-TV-Z]{26})\Z")

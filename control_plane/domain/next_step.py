@@ -62,7 +62,7 @@ class ErrorFact(StrEnum):
 class RunFacts:
     """Everything that decides what a run does next.
 
-    ``looks``: the run is of a kind that plans and applies nothing.
+    ``looks``: the run is of a kind that applies nothing; ``drafts``: it only plans.
     ``settled``: the stack is as our records say; an engine call that ended badly, or a failed
     verification, leaves it unsettled. ``late``: the time in which the apply may start, or resume
     after an interruption, has passed. ``moved``: what would be applied is not what was approved.
@@ -71,6 +71,7 @@ class RunFacts:
 
     status: RunStatus
     looks: bool = False
+    drafts: bool = False
     blocked_on: BlockedOn | None = None
     superseded: bool = False
     cancel_requested: bool = False
@@ -223,13 +224,15 @@ RULES: Final[tuple[Rule, ...]] = (
          step=Step(kind=_K.RETRY_LATER), because="The same call may succeed later."),
     Rule(statuses=_one(_S.APPROVED, _S.APPLYING), when={"moved": _YES},
          step=Step(kind=_K.BLOCK), because="A part of the approved plan has changed."),
-    Rule(statuses=ACTIVE, when={"obstacle": _OBSTACLES},
+    Rule(statuses=ACTIVE, when={"drafts": _NO, "obstacle": _OBSTACLES},
          step=Step(kind=_K.BLOCK), because="An obstacle prevents the next engine call."),
     # --- the way of a run ---------------------------------------------------------------------
     Rule(statuses=_one(_S.APPROVED), when={"approval": _one(ApprovalFact.NOT_DUE)},
          step=_wait(Waker.WINDOW), because="Its change window is closed; a timer continues."),
-    Rule(statuses=_one(_S.REQUESTED), when={"looks": _YES}, step=Step(kind=_K.VERIFY),
-         because="A look needs neither a place nor a plan."),
+    Rule(statuses=_one(_S.REQUESTED), when={"looks": _YES, "drafts": _NO},
+         step=Step(kind=_K.VERIFY), because="A look needs neither a place nor a plan."),
+    Rule(statuses=_one(_S.REQUESTED), when={"drafts": _YES}, step=Step(kind=_K.PLACE),
+         because="It has its place, and brings the spec that it plans."),
     Rule(statuses=_one(_S.REQUESTED), step=Step(kind=_K.PLACE),
          because="It needs a Hub or an account, and a spec."),
     Rule(statuses=_one(_S.PLANNING, _S.APPROVED, _S.APPLYING, _S.VERIFYING),
@@ -237,6 +240,8 @@ RULES: Final[tuple[Rule, ...]] = (
          step=Step(kind=_K.SETTLE), because="An earlier call may have left something behind."),
     Rule(statuses=_one(_S.PLANNING), when={"plan": _one(PlanFact.NONE)},
          step=Step(kind=_K.PLAN), because="The engine plans what would change."),
+    Rule(statuses=_one(_S.PLANNING), when={"drafts": _YES}, step=_end(_S.PLANNED),
+         because="It only plans; the change itself is another request."),
     Rule(statuses=_one(_S.PLANNING), when={"violated": _YES},
          step=_end(_S.POLICY_FAILED), because="The plan violates a mandatory policy."),
     Rule(statuses=_one(_S.PLANNING), when={"plan": _one(PlanFact.EMPTY)},

@@ -17,6 +17,7 @@ class RunKind(StrEnum):
     PROVISION = "provision"
     UPDATE = "update"
     REFRESH = "refresh"
+    PLAN = "plan"
     DESTROY = "destroy"
 
 
@@ -25,6 +26,7 @@ class RunStatus(StrEnum):
 
     REQUESTED = "requested"
     PLANNING = "planning"  # the engine previews, policies read the plan
+    PLANNED = "planned"  # terminal, of a run that only plans
     POLICY_FAILED = "policy_failed"  # terminal: a mandatory violation
     AWAITING_APPROVAL = "awaiting_approval"
     APPROVED = "approved"  # by a person, or by the rule that needs none
@@ -102,13 +104,24 @@ LOOK_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
         {_S.REQUESTED, _S.VERIFYING, _S.CANCELED, _S.SUPERSEDED, _S.ERRORED}
     ),
 }  # fmt: skip
+# a run that only plans: its plan is read, and nobody approves it
+PLAN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
+    _S.REQUESTED: frozenset({_S.PLANNING, _S.CANCELED, _S.SUPERSEDED, _S.ERRORED}),
+    _S.PLANNING: frozenset({_S.PLANNED, _S.CANCELED, _S.SUPERSEDED, _S.ERRORED}),
+    _S.PLANNED: frozenset(),
+    _S.SUPERSEDED: frozenset(),
+    _S.CANCELED: frozenset(),
+    _S.ERRORED: frozenset(),
+}
 TRANSITIONS_OF: Final[Mapping[RunKind, Mapping[RunStatus, frozenset[RunStatus]]]] = {
     RunKind.PROVISION: RUN_TRANSITIONS,
     RunKind.UPDATE: RUN_TRANSITIONS,
     RunKind.REFRESH: LOOK_TRANSITIONS,
+    RunKind.PLAN: PLAN_TRANSITIONS,
     RunKind.DESTROY: RUN_TRANSITIONS,
 }
-TERMINAL_RUN: Final = terminal(RUN_TRANSITIONS)
+TERMINAL_RUN: Final = terminal(RUN_TRANSITIONS) | terminal(PLAN_TRANSITIONS)
+CHANGING: Final = frozenset(RunKind) - {RunKind.REFRESH, RunKind.PLAN}  # others change nothing
 HOLDS_SLOT: Final = frozenset({_S.APPLYING, _S.VERIFYING})  # one a deployment, by the schema
 
 
@@ -116,8 +129,10 @@ HOLDS_SLOT: Final = frozenset({_S.APPLYING, _S.VERIFYING})  # one a deployment, 
 class Run:
     """One attempt of the engine to bring a deployment from one spec to the next.
 
-    ``spec_number`` is the spec it works towards, 0 until it has a place. ``requesters`` are
-    everyone who asked for it, or for the runs that it follows: none of them decides on its plan.
+    ``spec_number`` is the spec it works towards, 0 until it has a place. ``draft`` is the spec of a
+    run that only plans: nobody has asked for it yet, so that it is none of the deployment's.
+    ``requesters`` are everyone who asked for it, or for the runs that it follows: none of them
+    decides on its plan.
     ``states_written`` are digests of states that this run wrote. ``turn`` counts how often it was
     enqueued, ``deaths`` how often a process died with it, ``failures`` transient errors in a row;
     ``is_working`` is true while a worker is on it. ``error`` is ``{code, message, data}`` of the
@@ -144,6 +159,7 @@ class Run:
     evidence_id: str | None = None
     supersedes: str | None = None
     retry_of: str | None = None
+    draft: Mapping[str, Any] | None = None
     cancel_requested: bool = False
     state_before: str | None = None
     states_written: tuple[str, ...] = ()

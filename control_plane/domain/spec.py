@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from control_plane.domain.deployment import PLATFORM, Deployment, DeploymentKind
+from control_plane.domain.environment import LEAST_ZONES, Environment
+from control_plane.domain.sizing import Sizing, sizing_for
 from control_plane.domain.slug import short_name
 
 PROGRAMS: Final[Mapping[DeploymentKind, str]] = {
@@ -28,28 +30,6 @@ MODES: Final[Mapping[DeploymentKind, str]] = {
 HUB_CIDR: Final = "10.64.0.0/16"
 DEDICATED_CIDR: Final = "10.80.0.0/16"
 SPEC_VERSION: Final = 1
-ZONES: Final = 2  # of a Hub's network, the first ones of its region
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizing:
-    """Size of a dedicated Hub, the same in Mode B and Mode C. GiB and days."""
-
-    engine_version: str = "16"  # AWS chooses the minor version and patches it
-    instance_class: str = "db.t4g.medium"
-    storage_gb: int = 50
-    multi_az: bool = True
-    backup_days: int = 14
-    log_days: int = 365
-    noncurrent_days: int = 90
-    key_deletion_days: int = 30
-
-
-def sizing_for(seats: int | None) -> Sizing:
-    """Return the size for a number of seats; unknown counts as small."""
-    if seats is not None and seats > 1000:
-        return Sizing(instance_class="db.r6g.large", storage_gb=200)
-    return Sizing()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +72,20 @@ def _retention(sizing: Sizing) -> dict[str, int]:
     }
 
 
+def _chosen(environment: Environment) -> dict[str, str]:
+    """Return the version of a Hub as its spec names it, where one was chosen."""
+    return {"version": environment.version} if environment.version is not None else {}
+
+
+def _zones(zones: Sequence[str], environment: Environment) -> list[str]:
+    return list(zones[: environment.zones or LEAST_ZONES])
+
+
 def hub_spec(deployment: Deployment, *, cell: str, zones: Sequence[str]) -> dict[str, Any]:
     """Return the spec of a shared Hub; ``zones`` are the availability zones of its region."""
+    environment = Environment.from_document(deployment.chosen)
     return {
+        **_chosen(environment),
         "schema_version": SPEC_VERSION,
         "owner": _owner(deployment, PLATFORM) | {"short": short_name(f"hub-{cell}", deployment.id)},
         "region": deployment.region,
@@ -102,7 +93,7 @@ def hub_spec(deployment: Deployment, *, cell: str, zones: Sequence[str]) -> dict
         "cell": cell,
         "network": {
             "cidr": HUB_CIDR,
-            "zones": list(zones[:ZONES]),
+            "zones": _zones(zones, environment),
             "client_cidrs": [],
         },
         "retention": _retention(Sizing()),
@@ -135,14 +126,16 @@ def dedicated_spec(
 ) -> dict[str, Any]:
     """Return the spec of a Mode B dedicated Hub; ``zones`` are those of its region."""
     inherited = {"inherited": dict(deployment.inherited)} if deployment.inherited else {}
+    environment = Environment.from_document(deployment.chosen)
     return {
+        **_chosen(environment),
         "schema_version": SPEC_VERSION,
         "owner": _owner(deployment, tenant_slug),
         "region": deployment.region,
         "account_id": deployment.account_id,
         "network": {
             "cidr": DEDICATED_CIDR,
-            "zones": list(zones[:ZONES]),
+            "zones": _zones(zones, environment),
             "client_cidrs": list(client_cidrs),
         },
         "database": {

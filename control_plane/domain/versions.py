@@ -21,6 +21,14 @@ class Major:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HubVersion:
+    """A version of the Hub: ``postgres`` is the major version of its database."""
+
+    name: str
+    postgres: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Versions:
     """The versions document, parsed."""
 
@@ -28,6 +36,18 @@ class Versions:
     warn_before: timedelta
     source: str  # where AWS publishes the dates of PostgreSQL
     postgres: Mapping[str, Major]
+    hub: tuple[HubVersion, ...]  # oldest first; what was never given one has the first
+
+    def postgres_of(self, version: str | None) -> str:
+        """Return the major version of PostgreSQL of a version of the Hub.
+
+        One that the document no longer names keeps what the newest has: a major version never goes
+        back.
+        """
+        if version is None:
+            return self.hub[0].postgres
+        named = (each.postgres for each in self.hub if each.name == version)
+        return next(named, self.hub[-1].postgres)
 
     def warnings(self, inputs: Mapping[str, Any], today: date) -> tuple[str, ...]:
         """Return what is, or soon will be, too old in a spec or in a bundle's inputs."""

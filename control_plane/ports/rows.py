@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol, Self, TypeVar
 
+from control_plane.domain.amendment import Amendment
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover, Withdrawal
 from control_plane.domain.audit import AuditEvent
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
@@ -18,6 +19,7 @@ from control_plane.domain.finding import Finding
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan, PlanHead
+from control_plane.domain.queue_pause import QueuePause
 from control_plane.domain.removal import Certificate, RemovalDecision
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import BlockedOn, Run, RunEvent
@@ -25,6 +27,7 @@ from control_plane.domain.saga import Saga, SagaStep
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer, TimerKind
 from control_plane.domain.transfer import Copied, Kind
+from control_plane.domain.waiting import QueueSpot
 from control_plane.ports import Json
 
 T = TypeVar("T")
@@ -137,6 +140,15 @@ class RunQueue(Protocol):
     def place(self, phase: str, subject_id: str, *, attempt: int) -> QueuePlace | None:
         """Return where this phase is; None if it has ended, or was never enqueued."""
 
+    def spots(self, phase: str, subjects: Mapping[str, int]) -> tuple[Mapping[str, QueueSpot], int]:
+        """Return where the turns of subjects are in the queue, and how many workers live.
+
+        ``subjects`` has the attempt of each. One that waits or is taken up has a spot.
+        """
+
+    def wake(self) -> None:
+        """Let every worker look at the queue when the caller's transaction is committed."""
+
     def forget(self, before: datetime, *, limit: int) -> int:
         """Delete what is kept of phases that ended before ``before``; returns how many."""
 
@@ -146,6 +158,9 @@ class Timers(Protocol):
 
     def set(self, kind: TimerKind, subject: str, due_at: datetime) -> None:
         """Let it fall due at ``due_at``, whenever it was due before."""
+
+    def due(self, kind: TimerKind, subjects: Sequence[str]) -> Mapping[str, datetime]:
+        """Return when the timers of a kind of some subjects fall due, of those that have one."""
 
     def claim(self, now: datetime, *, until: datetime, limit: int) -> Sequence[Timer]:
         """Take timers that are due; if nothing becomes of it they fall due again at ``until``."""
@@ -194,6 +209,14 @@ class EnvelopeHistory:
     refusals: Sequence[str]
 
 
+@dataclass(frozen=True)
+class Dependent:
+    """A tenant with a slice on a Hub."""
+
+    tenant_id: str
+    slug: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlacedRun:
     """A run and what it is for; ``tenant`` is None for a Hub of the platform."""
@@ -209,6 +232,9 @@ class Queries(Protocol):
 
     def newest_run(self, deployment_id: str) -> Run | None:
         """Return the deployment's newest run of a kind that changes something."""
+
+    def run_before(self, deployment_id: str, number: int) -> Run | None:
+        """Return the newest run with a number below ``number`` that changes something."""
 
     def open_look(self, deployment_id: str) -> Run | None:
         """Return the look at a deployment that has not ended."""
@@ -260,6 +286,12 @@ class Queries(Protocol):
     def slices(self, hub_ids: Sequence[str]) -> Mapping[str, int]:
         """Return the number of slices on each of some Hubs."""
 
+    def dependents(self, hub_ids: Sequence[str]) -> Mapping[str, Sequence[Dependent]]:
+        """Return the tenants that have a slice on each of some Hubs, by slug."""
+
+    def outdated_slices(self, hub_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Return the slices of each of some Hubs that were made over other outputs than it has."""
+
     def live_tenants(self, domain: str) -> Mapping[str, str]:
         """Return the slugs of a company's tenants that are not deprovisioned, by id."""
 
@@ -291,6 +323,7 @@ class UnitOfWork(Protocol):
 
     tenants: Repository[Tenant]
     contracts: Repository[Contract]
+    amendments: Repository[Amendment]
     requests: Repository[ProvisioningRequest]
     refusals: Repository[RefusedRequest]
     hubs: Repository[Hub]
@@ -317,6 +350,7 @@ class UnitOfWork(Protocol):
     links: Repository[DownloadLink]
     receipts: Repository[Receipt]
     idempotency: Repository[IdempotencyRecord]
+    pauses: Repository[QueuePause]
     documents: Repository[LoadedDocument]
     timers: Timers
     transfers: Transfers

@@ -37,7 +37,7 @@ from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import TimerKind
-from control_plane.ports.rows import UnitOfWork
+from control_plane.ports.rows import Dependent, UnitOfWork
 from control_plane.services.permission import listed, require_role, visible
 from control_plane.workflows.core import Act, Caller
 from control_plane.workflows.moving import enqueue, locked_run, move_run
@@ -53,7 +53,10 @@ _REASON_LENGTH = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalDetails:
-    """An approval with what people need to decide; ``tenant`` is None for a Hub of the platform."""
+    """An approval with what people need to decide; ``tenant`` is None for a Hub of the platform.
+
+    ``affected`` are the tenants that have a slice on that Hub.
+    """
 
     approval: Approval
     plan: PlanHead
@@ -63,6 +66,7 @@ class ApprovalDetails:
     decisions: tuple[Decision, ...]
     withdrawals: tuple[Withdrawal, ...]
     barred: tuple[tuple[str, str], ...]  # subject, reason
+    affected: Sequence[Dependent]
     is_open: bool  # to the caller, for a decision
     can_withdraw: bool  # the caller, an approval
     moved: StateMoved | None = None  # read for one approval alone, not for a list
@@ -350,6 +354,8 @@ def details_of(act: Act, found: Sequence[Approval]) -> list[ApprovalDetails]:
     stand = standing(decisions, withdrawals)
     newest = {run_id for run_id, placed in runs.items() if placed.is_newest}
     are_open = _open(act, found, newest, stand, barred)
+    hubs = [each.deployment.hub_id for each in runs.values() if each.tenant is None]
+    affected = uow.queries.dependents([hub for hub in hubs if hub is not None]) if hubs else {}
     return [
         ApprovalDetails(
             approval=approval,
@@ -360,6 +366,9 @@ def details_of(act: Act, found: Sequence[Approval]) -> list[ApprovalDetails]:
             decisions=tuple(d for d in decisions if d.approval_id == approval.id),
             withdrawals=tuple(w for w in withdrawals if w.approval_id == approval.id),
             barred=tuple((b.subject, b.reason) for b in barred if b.approval_id == approval.id),
+            affected=()
+            if runs[approval.run_id].tenant is not None
+            else affected.get(runs[approval.run_id].deployment.hub_id or "", ()),
             is_open=approval.id in are_open,
             can_withdraw=is_withdrawable(approval, runs[approval.run_id].run)
             and any(is_own_approval(d, approval, actor) for d in stand),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from control_plane.domain.actor import Role
 from control_plane.domain.deployment import Deployment, DeploymentKind, stack_name
+from control_plane.domain.environment import LEAST_ZONES, Environment
 from control_plane.domain.errors import Conflict, InvalidInput, NotFound
+from control_plane.domain.hold import PLACERS
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.run import Run
 from control_plane.domain.spellings import CELL, form
@@ -15,16 +18,24 @@ from control_plane.services.starting import request_run
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record, refused_as
 
+CHANGEABLE_HUB: Final = frozenset({HubStatus.PENDING, HubStatus.READY, HubStatus.FAILED})
 READERS = (Role.PLATFORM_ADMIN, Role.OPS_APPROVER, Role.PLATFORM_AUDITOR, Role.SOLUTIONS_ARCHITECT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HubDetails:
-    """A Hub with the number of slices on it and its newest run."""
+    """A Hub with its newest run, and the number of slices on it.
+
+    ``outdated_slices`` counts those that were made over other outputs than the Hub has now.
+    """
 
     hub: Hub
     slices: int
     run_id: str | None
+    version: str
+    zones: int
+    outdated_slices: int = 0
+    allowed_actions: tuple[str, ...] = ()
 
 
 def may_request(act: Act) -> None:
@@ -99,6 +110,11 @@ def get_hub(act: Act, hub_id: str) -> HubDetails:
     return _details(act, [find_hub(act, hub_id)])[0]
 
 
+def details_of(act: Act, hub: Hub) -> HubDetails:
+    """Return what is shown of a Hub that was read for a caller."""
+    return _details(act, [hub])[0]
+
+
 def list_hubs(act: Act, *, limit: int, before: str | None) -> list[HubDetails]:
     """Return Hubs, newest first; none without a platform scope."""
     require_role(act, *READERS, wanted="hubs.read")
@@ -110,12 +126,37 @@ def list_hubs(act: Act, *, limit: int, before: str | None) -> list[HubDetails]:
 def _details(act: Act, found: list[Hub]) -> list[HubDetails]:
     ids = tuple(hub.id for hub in found)
     slices = act.uow.queries.slices(ids)
+    outdated = act.uow.queries.outdated_slices(ids)
     own = act.uow.deployments.find(hub_id=ids, kind=DeploymentKind.HUB) if ids else []
-    places = {deployment.hub_id: deployment.id for deployment in own}
-    newest = act.uow.queries.newest_runs(list(places.values()))
+    places = {deployment.hub_id: deployment for deployment in own}
+    newest = act.uow.queries.newest_runs([place.id for place in places.values()])
     runs = act.uow.runs.find(id=tuple(newest)) if newest else []
     run_of = {run.deployment_id: run.id for run in runs}
-    return [
-        HubDetails(hub=hub, slices=slices[hub.id], run_id=run_of.get(places.get(hub.id, "")))
-        for hub in found
-    ]
+    first = act.core.rules.versions.hub[0].name
+    details = []
+    for hub in found:
+        chosen = Environment.from_document(places[hub.id].chosen)
+        behind = len(outdated[hub.id])
+        details.append(
+            HubDetails(
+                hub=hub,
+                slices=slices[hub.id],
+                run_id=run_of.get(places[hub.id].id),
+                version=chosen.version or first,
+                zones=chosen.zones or LEAST_ZONES,
+                outdated_slices=behind,
+                allowed_actions=_allowed(act, hub, behind),
+            )
+        )
+    return details
+
+
+def _allowed(act: Act, hub: Hub, outdated: int) -> tuple[str, ...]:
+    """Return what the caller may ask of a Hub in its current status."""
+    is_admin = act.caller.actor.has(Role.PLATFORM_ADMIN)
+    possible = {
+        "change": is_admin and hub.status in CHANGEABLE_HUB,
+        "update-slices": is_admin and outdated > 0,
+        "hold": act.caller.actor.has(*PLACERS),
+    }
+    return tuple(action for action, is_possible in possible.items() if is_possible)

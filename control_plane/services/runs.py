@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from control_plane.domain.actor import Role
-from control_plane.domain.deployment import Deployment
+from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.errors import IllegalTransition, NotFound, RunSuperseded
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.kinds import KINDS
 from control_plane.domain.plan import Plan
 from control_plane.domain.plan_comparison import PlanComparison, compare
 from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunEvent, RunStatus
+from control_plane.domain.run_actions import Action, cell_of
+from control_plane.ports.rows import Dependent
 from control_plane.services.approvals import open_to_caller
 from control_plane.services.permission import (
     READ_TENANTS,
@@ -22,7 +24,7 @@ from control_plane.services.permission import (
 )
 from control_plane.services.starting import request_run
 from control_plane.workflows.core import Act
-from control_plane.workflows.ending import CANCELABLE_BEFORE_APPLY, cancel
+from control_plane.workflows.ending import cancel
 from control_plane.workflows.moving import locked_run, unblock
 from control_plane.workflows.planning import exclude_from_deciding
 from control_plane.workflows.recording import record_run, refused_as
@@ -30,12 +32,6 @@ from control_plane.workflows.recording import record_run, refused_as
 READERS = tuple(READ_TENANTS | {Role.PLATFORM_AUDITOR})
 EVENTS_AT_ONCE = 500
 RUN_OPERATORS = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
-FAILED = frozenset(
-    {RunStatus.ERRORED, RunStatus.CANCELED, RunStatus.EXPIRED, RunStatus.REJECTED,
-     RunStatus.POLICY_FAILED}
-)  # fmt: skip
-# what only others clear: there is nothing to retry until then
-_NEVER_RETRIED = frozenset({BlockedOn.HUB_UNAVAILABLE, BlockedOn.HOLD})
 _WAYS_TO_SAY = {"cancel": "canceled", "retry": "retried"}
 
 
@@ -61,19 +57,10 @@ def allowed_actions(act: Act, *found: Run) -> Mapping[str, list[str]]:
 
 def _possible(run: Run) -> list[str]:
     """Return how a run may be steered in its current status."""
-    actions = []
-    if run.status in CANCELABLE_BEFORE_APPLY or (
-        run.status is RunStatus.APPLYING and not run.cancel_requested
-    ):
-        actions.append("cancel")
-    is_repeatable = not KINDS[run.kind].looks  # another look is as good
-    if is_repeatable and (run.status in FAILED or _waits_for_retry(run)):
-        actions.append("retry")
-    return actions
-
-
-def _waits_for_retry(run: Run) -> bool:
-    return run.status is RunStatus.BLOCKED and run.blocked_on not in _NEVER_RETRIED
+    offers = cell_of(run.kind, run.status, run.blocked_on).offers
+    if run.status is RunStatus.APPLYING and run.cancel_requested:
+        offers = ()
+    return [str(each.action) for each in offers if each.action is not Action.DECIDE]
 
 
 def cancel_run(act: Act, run_id: str) -> Run:
@@ -201,6 +188,15 @@ def deployments_of(act: Act, *found: Run) -> Mapping[str, Deployment]:
     """Return the deployments of runs that were read for a caller, by id."""
     ids = tuple({run.deployment_id for run in found})
     return {deployment.id: deployment for deployment in act.uow.deployments.find(id=ids)}
+
+
+def affected_by(act: Act, *found: Deployment) -> Mapping[str, Sequence[Dependent]]:
+    """Return the tenants on each Hub among deployments that were read for a caller, by its id."""
+    hubs = {each.hub_id: each.id for each in found if each.kind is DeploymentKind.HUB}
+    ids = [hub_id for hub_id in hubs if hub_id is not None]
+    if not ids:
+        return {}
+    return {hubs[hub]: tenants for hub, tenants in act.uow.queries.dependents(ids).items()}
 
 
 def evidence_of(act: Act, *found: Run) -> Mapping[str, Evidence]:

@@ -24,6 +24,7 @@ from control_plane.domain.errors import (
     NoAccount,
     StaleCall,
 )
+from control_plane.domain.kinds import KINDS
 from control_plane.domain.next_step import Step, StepKind, Waker, next_step
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
@@ -145,6 +146,9 @@ def _do_in_rows(act: Act, findings: Findings, run: Run, deployment: Deployment, 
 
 
 def _place(act: Act, run: Run, deployment: Deployment) -> bool:
+    if KINDS[run.kind].drafts:
+        move_run(act, run, RunStatus.PLANNING, action=None)
+        return True
     try:
         deployment = place(act, run, deployment)
     except (HubUnavailable, NoAccount) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from control_plane.domain import spec as specs
@@ -49,7 +50,8 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
     act.uow.calls.add(record)
     act.uow.queries.forget_calls(deployment.id, below=number - CALLS_KEPT + 1)
     spec = spec_of(act.uow, deployment, run.spec_number)
-    return _call(act, deployment, spec, call_id=record.id, run_id=run.id)
+    call = _call(act, deployment, spec, call_id=record.id, run_id=run.id)
+    return replace(call, spec=run.draft) if run.draft else call
 
 
 def _call(

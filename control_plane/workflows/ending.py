@@ -19,6 +19,7 @@ from control_plane.workflows.core import Act
 from control_plane.workflows.drift import set_next_look
 from control_plane.workflows.editors import forget_editors
 from control_plane.workflows.facts import Findings
+from control_plane.workflows.leaving import what_is_left
 from control_plane.workflows.moving import as_json, close_approval, move_run
 from control_plane.workflows.placing import give_back
 from control_plane.workflows.recording import record_run
@@ -73,7 +74,7 @@ def end_run(
     )  # fmt: skip
     kind = KINDS[run.kind]
     done = status in {RunStatus.APPLIED, RunStatus.NO_CHANGES}
-    if kind.looks or (done and kind.desired is Desired.PRESENT):
+    if (kind.looks and not kind.drafts) or (done and kind.desired is Desired.PRESENT):
         set_next_look(act, run.deployment_id, after=run.id)
     if kind.looks:
         return run
@@ -124,6 +125,8 @@ def _error(
             "remedy": mandatory[0].remedy,
             "data": plan.evaluation.summary(),
         }
+    if status is RunStatus.CANCELED and run.started_at is not None and plan is not None:
+        return what_is_left(act, run, plan)
     if status is not RunStatus.ERRORED:
         return run.error if status in _KEEPS_ERROR else None
     evidence = act.uow.evidence.get(run.evidence_id) if run.evidence_id else None

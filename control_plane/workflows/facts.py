@@ -76,6 +76,7 @@ def facts_of(
     return RunFacts(
         status=run.status,
         looks=KINDS[run.kind].looks,
+        drafts=KINDS[run.kind].drafts,
         blocked_on=run.blocked_on,
         superseded=_is_superseded(act.uow, run),
         cancel_requested=run.cancel_requested,
@@ -104,14 +105,16 @@ def _plan_fact(plan: Plan | None) -> PlanFact:
 
 
 def run_before(uow: UnitOfWork, run: Run) -> Run | None:
-    """Return the run that a run supersedes or repeats, else the one before it."""
+    """Return the run that a run supersedes or repeats, else the one before it.
+
+    Runs that change nothing do not count.
+    """
     if run.number == 1:
         return None
     named = run.supersedes or run.retry_of
     if named is not None:
         return uow.runs.get(named)
-    found = uow.runs.find(deployment_id=run.deployment_id, number=run.number - 1)
-    return found[0] if found else None
+    return uow.queries.run_before(run.deployment_id, run.number)
 
 
 def _must_read_cloud(uow: UnitOfWork, run: Run) -> bool:

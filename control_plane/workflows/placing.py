@@ -15,10 +15,12 @@ from control_plane.domain.deployment import (
     Desired,
     spec_digest,
 )
+from control_plane.domain.environment import Environment
 from control_plane.domain.errors import HubUnavailable, NoAccount
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.kinds import KINDS
-from control_plane.domain.run import Run
+from control_plane.domain.run import CHANGING, Run
+from control_plane.domain.sizing import SIZES, Sizing, size_for
 from control_plane.domain.slug import short_name
 from control_plane.domain.tenant import Tenant
 from control_plane.ports.rows import UnitOfWork
@@ -219,7 +221,29 @@ def _spec_document(
     return specs.dedicated_spec(
         deployment,
         tenant_slug=tenant.slug,
-        sizing=specs.sizing_for(tenant.facts.get("seats")),
+        sizing=_sizing(act, deployment, tenant),
         client_cidrs=tenant.facts.get("ip_allow_list") or (),
         zones=zones,
     )
+
+
+def _sizing(act: Act, deployment: Deployment, tenant: Tenant) -> Sizing:
+    """Return the size that was chosen, or that the seats ask for, with no less disk than before.
+
+    The version of the Hub says which major version of PostgreSQL it has.
+    """
+    chosen = Environment.from_document(deployment.chosen)
+    sizing = SIZES[chosen.size or size_for(tenant.facts.get("seats"))]
+    sizing = replace(sizing, engine_version=act.core.rules.versions.postgres_of(chosen.version))
+    return sizing.keeping(_storage_gb(act.uow, deployment))
+
+
+def _storage_gb(uow: UnitOfWork, deployment: Deployment) -> int:
+    """Return the largest disk that a run of the deployment began to make, 0 where none did."""
+    if deployment.spec_number == 0:
+        return 0
+    runs = uow.runs.find(deployment_id=deployment.id, kind=tuple(CHANGING))
+    begun = {run.spec_number for run in runs if run.started_at is not None}
+    ids = tuple(f"{deployment.id}.{number}" for number in begun)
+    made = uow.specs.find(id=ids) if ids else []
+    return max((int(spec.document["database"]["storage_gb"]) for spec in made), default=0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from control_plane.domain.approval import Approval, ApprovalStatus, ExcludedApprover
 from control_plane.domain.audit import Stage
-from control_plane.domain.deployment import Deployment
+from control_plane.domain.deployment import Deployment, Desired, spec_digest
 from control_plane.domain.plan import Plan, plan_digest, summarize
 from control_plane.domain.risk import Risk, risks_of
 from control_plane.domain.run import Run, RunStatus
@@ -25,9 +25,13 @@ def present_parts(
     act: Act, run: Run, deployment: Deployment, engine_plan: EnginePlan
 ) -> dict[str, str]:
     """Return the digests of all parts of a plan, as things stand now."""
+    if run.draft is not None:
+        spec = spec_digest(run.draft, Desired.PRESENT)
+    else:
+        spec = spec_of(act.uow, deployment, run.spec_number).content_digest
     return {
         **engine_plan.parts,
-        "spec": spec_of(act.uow, deployment, run.spec_number).content_digest,
+        "spec": spec,
         "policies": act.core.policies.digest(),
         "rules": act.core.rules.approvals.digest,
     }

@@ -15,6 +15,7 @@ import pulumi_aws as aws
 
 from stacks.components.documents import EVERYBODY, Statement, document, statement
 from stacks.components.flow_log import FlowLog, FlowLogConfig
+from stacks.components.hub_version import hub_version
 from stacks.components.keys import KEY_USE, Key, KeyConfig, account_decides, logs_key_policy
 from stacks.components.log_groups import LogGroups, LogGroupsConfig
 from stacks.components.naming import Names, bucket_arn, names_of
@@ -105,6 +106,7 @@ def build(spec: HubSpec, provider: aws.Provider) -> Mapping[str, pulumi.Input[An
         ),
         opts,
     )
+    hub_version(names, spec.version, opts)
     return {
         "vpc_id": network.vpc_id,
         "private_subnet_ids": list(network.subnet_ids),

@@ -15,6 +15,7 @@ import pulumi_aws as aws
 from stacks.components.directory import Directory, DirectoryConfig
 from stacks.components.documents import document, service_trust
 from stacks.components.flow_log import FlowLog, FlowLogConfig
+from stacks.components.hub_version import hub_version
 from stacks.components.keys import Key, KeyConfig, data_key_policy, logs_key_policy
 from stacks.components.log_groups import LogGroups, LogGroupsConfig
 from stacks.components.naming import Names, names_of
@@ -104,6 +105,7 @@ def build(spec: DedicatedSpec, provider: aws.Provider) -> Mapping[str, pulumi.In
         entries = {name.replace("_", "-"): where for name, where in inherited.items()}
         Directory("directory", DirectoryConfig(names=names, entries=entries), opts)
     Alarms("alarms", AlarmsConfig(names=names, storage_gb=spec.database.storage_gb), opts)
+    hub_version(names, spec.version, opts)
     return {
         "vpc_id": network.vpc_id,
         "private_subnet_ids": list(network.subnet_ids),

@@ -79,6 +79,7 @@ def owner(storage: Storage) -> Iterator[Owner]:
         contract = make.contract(waiting.tenant)
         uow.bundles.add(bundle)
         uow.contracts.add(contract)
+        uow.amendments.add(make.amendment(contract))
         uow.refusals.add(make.refusal())
         uow.receipts.add(make.receipt(bundle))
         uow.run_events.append(waiting.run.id, make.clock.now(), ("phase", {}))

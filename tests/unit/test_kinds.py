@@ -12,7 +12,7 @@ from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import DeploymentKind, Desired, spec_digest
 from control_plane.domain.kinds import KINDS, kind_between
 from control_plane.domain.risk import Prices
-from control_plane.domain.run import LOOK_TRANSITIONS, RUN_TRANSITIONS, RunKind
+from control_plane.domain.run import CHANGING, LOOK_TRANSITIONS, RUN_TRANSITIONS, RunKind
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,12 @@ def test_every_kind_is_declared_under_its_name() -> None:
     assert set(KINDS) == set(RunKind)
     for name, kind in KINDS.items():
         assert kind.kind is name
-        assert kind.checks
+        assert bool(kind.checks) is not kind.drafts  # what only plans makes nothing to check
         assert set(kind.means) == set(kind.transitions)
     assert KINDS[RunKind.REFRESH].transitions is LOOK_TRANSITIONS
-    assert [name for name, kind in KINDS.items() if kind.looks] == [RunKind.REFRESH]
+    assert [name for name, kind in KINDS.items() if kind.looks] == [RunKind.REFRESH, RunKind.PLAN]
+    assert [name for name, kind in KINDS.items() if kind.drafts] == [RunKind.PLAN]
+    assert {name for name, kind in KINDS.items() if not kind.looks} == CHANGING
     assert KINDS[RunKind.DESTROY].transitions is RUN_TRANSITIONS
 
 

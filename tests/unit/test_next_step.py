@@ -28,6 +28,7 @@ from control_plane.domain.next_step import (
 )
 from control_plane.domain.run import (
     LOOK_TRANSITIONS,
+    PLAN_TRANSITIONS,
     RUN_TRANSITIONS,
     TERMINAL_RUN,
     BlockedOn,
@@ -50,7 +51,12 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "error": tuple(ErrorFact),
     "evidence": tuple(EvidenceFact),
 }
-TRANSITIONS = {False: RUN_TRANSITIONS, True: LOOK_TRANSITIONS}  # by whether the run only looks
+# by whether the run applies nothing, and whether it only plans
+TRANSITIONS = {
+    (False, False): RUN_TRANSITIONS, (True, False): LOOK_TRANSITIONS,
+    (True, True): PLAN_TRANSITIONS,
+}  # fmt: skip
+Reads = tuple[bool, bool]
 # every status that such a run can have, and blocked once for each thing that blocks; a hold blocks
 # what would apply something
 PLACES = [
@@ -58,7 +64,7 @@ PLACES = [
     for looks, table in TRANSITIONS.items()
     for status in table
     for on in (BlockedOn if status is S.BLOCKED else (None,))
-    if not (looks and on is BlockedOn.HOLD)
+    if not (looks[0] and on is BlockedOn.HOLD)
 ]
 # the status in which a run is after a step, where the step names it
 LEADS_TO = {
@@ -70,14 +76,14 @@ LEADS_TO = {
 
 
 def combinations(
-    looks: bool, status: RunStatus, blocked_on: BlockedOn | None
+    looks: Reads, status: RunStatus, blocked_on: BlockedOn | None
 ) -> Iterator[RunFacts]:
     """Yield all facts of a run in one status."""
     for values in itertools.product(*VALUES.values()):
         # millions of them: the attributes are set at once, as the initializer sets them
         facts = object.__new__(RunFacts)
-        vars(facts).update(zip(VALUES, values, strict=True), looks=looks, status=status,
-                           blocked_on=blocked_on)  # fmt: skip
+        vars(facts).update(zip(VALUES, values, strict=True), looks=looks[0], drafts=looks[1],
+                           status=status, blocked_on=blocked_on)  # fmt: skip
         yield facts
 
 
@@ -98,7 +104,10 @@ def hold(facts: RunFacts, step: Step) -> None:
     if step.kind is K.APPROVE and facts.status is S.PLANNING:
         assert facts.approval is ApprovalFact.NOT_NEEDED
         assert not facts.violated
-    if facts.looks:  # nothing is planned, applied or settled, and what differs is no error
+    if facts.drafts:  # it plans, and nothing follows from that
+        assert step.kind in {K.PLACE, K.PLAN, K.END, K.DONE, K.RETRY_LATER}
+        assert step.end is not S.PLANNED or facts.plan is not PlanFact.NONE
+    elif facts.looks:  # nothing is planned, applied or settled, and what differs is no error
         assert step.kind in {K.VERIFY, K.END, K.WAIT, K.DONE, K.BLOCK, K.RETRY_LATER}
         assert step.end is not S.NO_CHANGES or facts.evidence is not EvidenceFact.NONE
     elif step.end in {S.APPLIED, S.NO_CHANGES}:  # no road to a good end but through checks
@@ -109,7 +118,7 @@ def hold(facts: RunFacts, step: Step) -> None:
 
 @cache
 def decided(
-    looks: bool, status: RunStatus, blocked_on: BlockedOn | None
+    looks: Reads, status: RunStatus, blocked_on: BlockedOn | None
 ) -> dict[str, tuple[Step, int]]:
     """Return the sentences of the rules that decide in a place, with how many combinations."""
     found: Counter[str] = Counter()
@@ -124,7 +133,7 @@ def decided(
 
 @pytest.mark.parametrize(("looks", "status", "blocked_on"), PLACES)
 def test_every_combination_has_one_step_and_none_is_stuck(
-    looks: bool, status: RunStatus, blocked_on: BlockedOn | None
+    looks: Reads, status: RunStatus, blocked_on: BlockedOn | None
 ) -> None:
     found = decided(looks, status, blocked_on)
     moves = TRANSITIONS[looks][status]
@@ -148,7 +157,7 @@ def test_the_number_of_combinations() -> None:
     each = 1
     for values in VALUES.values():
         each *= len(values)
-    assert each * len(PLACES) == 12_856_320
+    assert each * len(PLACES) == 12_856_32012_275_712
 
 
 def test_every_rule_decides_something() -> None:
@@ -186,6 +195,12 @@ WAY = [
     (RunFacts(status=S.REQUESTED, looks=True, settled=False), K.VERIFY),
     (RunFacts(status=S.VERIFYING, looks=True, settled=False), K.VERIFY),
     (RunFacts(status=S.VERIFYING, looks=True, error=ErrorFact.TRANSIENT), K.RETRY_LATER),
+    (RunFacts(status=S.REQUESTED, looks=True, drafts=True), K.PLACE),
+    (RunFacts(status=S.PLANNING, looks=True, drafts=True, settled=False), K.PLAN),
+    (
+        RunFacts(status=S.PLANNING, looks=True, drafts=True, plan=PlanFact.CHANGES, violated=True),
+        K.END,
+    ),
 ]
 
 
@@ -196,7 +211,7 @@ def test_the_way_of_a_run(facts: RunFacts, kind: StepKind) -> None:
 
 def test_the_facts_are_all_walked() -> None:
     names = {field.name for field in dataclasses.fields(RunFacts)}
-    assert names == {"looks", "status", "blocked_on", *VALUES}
+    assert names == {"looks", "drafts", "status", "blocked_on", *VALUES}
 
 
 LOOK_ENDS = [

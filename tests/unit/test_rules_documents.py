@@ -26,7 +26,7 @@ from control_plane.domain.facts import Facts, Subscription
 from control_plane.domain.mode import resolve
 from control_plane.domain.risk import RiskKind
 from control_plane.domain.run import RunKind
-from control_plane.domain.spec import Sizing
+from control_plane.domain.sizing import Sizing
 from control_plane.ports.stores import Policies, PolicyScope
 from policies.model import Enforcement
 from policies.rules import RULES

@@ -16,6 +16,7 @@ from control_plane.domain.run import (
     HOLDS_SLOT,
     LOOK_TRANSITIONS,
     NEXT_ACTION,
+    PLAN_TRANSITIONS,
     RUN_TRANSITIONS,
     TERMINAL_RUN,
     TRANSITIONS_OF,
@@ -31,6 +32,7 @@ from tools import draw_status
 TABLES: Mapping[str, tuple[type[StrEnum], Mapping[Any, frozenset[Any]]]] = {
     "run": (RunStatus, RUN_TRANSITIONS),
     "look": (RunStatus, LOOK_TRANSITIONS),
+    "plan": (RunStatus, PLAN_TRANSITIONS),
     "approval": (ApprovalStatus, APPROVAL_TRANSITIONS),
     "bundle": (BundleStatus, BUNDLE_TRANSITIONS),
     "saga": (SagaStatus, SAGA_TRANSITIONS),
@@ -42,16 +44,20 @@ MOVES = [
     if current in TABLES[kind][1]
 ]
 S = RunStatus
-# what plans and applies nothing is never in these
+# what applies nothing is never in these, and what applies is never merely planned
 NEVER: Mapping[str, set[Any]] = {
+    "run": {S.PLANNED},
+    "plan": {S.POLICY_FAILED, S.AWAITING_APPROVAL, S.APPROVED, S.APPLYING, S.APPLIED, S.REJECTED,
+             S.EXPIRED, S.VERIFYING, S.NO_CHANGES, S.BLOCKED},
     "look": {S.PLANNING, S.POLICY_FAILED, S.AWAITING_APPROVAL, S.APPROVED, S.APPLYING, S.APPLIED,
-             S.REJECTED, S.EXPIRED},
+             S.REJECTED, S.EXPIRED, S.PLANNED},
 }  # fmt: skip
-KINDS_OF = {"run": RunKind.PROVISION, "look": RunKind.REFRESH}
+KINDS_OF = {"run": RunKind.PROVISION, "look": RunKind.REFRESH, "plan": RunKind.PLAN}
 TERMINAL = {
     "run": {"policy_failed", "applied", "no_changes", "rejected", "expired", "superseded",
             "canceled", "errored"},
     "look": {"no_changes", "superseded", "canceled", "errored"},
+    "plan": {"planned", "superseded", "canceled", "errored"},
     "approval": {"rejected", "expired", "superseded", "canceled", "consumed"},
     "bundle": {"applied"},
     "saga": {"done", "undone"},

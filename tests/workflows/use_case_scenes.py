@@ -12,6 +12,7 @@ from control_plane.domain.errors import (
     DomainError,
 )
 from control_plane.domain.hold import HoldKind
+from control_plane.domain.hub import HubWish
 from control_plane.domain.run import BlockedOn
 from control_plane.services import (
     accounts,
@@ -22,10 +23,12 @@ from control_plane.services import (
     drift,
     handovers,
     holds,
+    hub_changes,
     hubs,
     mode_changes,
     operating_stacks,
     provisioning,
+    queue,
     receipts,
     removal_decisions,
     removals,
@@ -358,6 +361,97 @@ def change(who: Caller = AUTOMATION, **facts: Any) -> Prepare:
         return lambda: perform(
             scene.core, who, changes.request_change, tenant_id, facts=facts, reason="it grows"
         )
+
+    return prepare
+
+
+def plan(who: Caller = AUTOMATION, **facts: Any) -> Prepare:
+    """Plan a change of a tenant whose first plan waits."""
+
+    def prepare(scene: Scene) -> Act:
+        tenant_id = scene.waiting_b().tenant_id
+        return lambda: perform(scene.core, who, changes.plan_change, tenant_id, facts)
+
+    return prepare
+
+
+def size(name: str) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        tenant_id = scene.waiting_b().tenant_id
+        return lambda: perform(
+            scene.core, AUTOMATION, changes.request_change, tenant_id,
+            environment={"size": name}, reason="it grows",
+        )  # fmt: skip
+
+    return prepare
+
+
+def amend(number: str, *, twice: Mapping[str, Any] | None = None, **terms: Any) -> Prepare:
+    """Amend a contract; ``twice``: once more under the same number, with these terms."""
+
+    def prepare(scene: Scene) -> Act:
+        tenant_id = scene.waiting_b().tenant_id
+
+        def act(**given: Any) -> object:
+            amendment = {"number": number, "signed_at": "2026-11-20T12:00:00Z", **given}
+            return perform(
+                scene.core, AUTOMATION, changes.request_change, tenant_id,
+                amendment=amendment, reason="it was signed",
+            )  # fmt: skip
+
+        if twice is None:
+            return lambda: act(**terms)
+        act(**terms)
+        return lambda: act(**twice)
+
+    return prepare
+
+
+def change_hub(
+    who: Caller = ADMIN, *, slices: int = 0, do: Callable[..., object] | None = None, **wish: Any
+) -> Prepare:
+    """Change a ready Hub with so many slices on it."""
+
+    def prepare(scene: Scene) -> Act:
+        hub_id = scene.ready_hub()
+        for number in range(slices):
+            scene.submit("A", number + 1)
+        scene.work()
+        wanted = HubWish(**wish)
+        if do is not None:
+            return lambda: perform(scene.core, who, do, hub_id, wanted)
+        return lambda: perform(
+            scene.core, who, hub_changes.request_change, hub_id, wanted, reason="it grows"
+        )
+
+    return prepare
+
+
+def update_slices(who: Caller = ADMIN, reason: str = "the Hub has changed") -> Prepare:
+    """Update a slice whose Hub exports something else than before."""
+
+    def prepare(scene: Scene) -> Act:
+        hub_id = scene.ready_hub()
+        scene.submit("A")
+        scene.work()
+        run_id = perform(
+            scene.core, ADMIN, hub_changes.request_change, hub_id,
+            HubWish(environment={"zones": 3}), reason="more room",
+        ).run_id  # fmt: skip
+        scene.work()
+        scene.approve(run_id or "")
+        return lambda: perform(scene.core, who, hub_changes.update_slices, hub_id, reason=reason)
+
+    return prepare
+
+
+def steer_queue(
+    function: Callable[..., object], who: Caller = OPS, *, paused: bool = False
+) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        if paused:
+            perform(scene.core, OPS, queue.pause_queue, reason="maintenance")
+        return lambda: perform(scene.core, who, function, reason="maintenance")
 
     return prepare
 

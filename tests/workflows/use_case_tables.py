@@ -9,10 +9,12 @@ import pytest
 from control_plane.domain.actor import Role
 from control_plane.domain.errors import (
     AlreadyDecided,
+    AmendmentRefused,
     ApplyStarted,
     ApprovalExpired,
     Conflict,
     ContractAlreadyUsed,
+    HubTooSmall,
     IllegalTransition,
     InvalidInput,
     LinkExpired,
@@ -30,6 +32,7 @@ from control_plane.domain.errors import (
     ReceiptMismatch,
     UnknownRegion,
 )
+from control_plane.domain.hub import HubWish
 from control_plane.domain.mode import Mode
 from control_plane.domain.removal_errors import RemovalOnHold
 from control_plane.services import (
@@ -41,16 +44,19 @@ from control_plane.services import (
     drift,
     handovers,
     holds,
+    hub_changes,
     hubs,
     mode_changes,
     modes,
     operating_stacks,
     permission,
     provisioning,
+    queue,
     removals,
     runs,
     sagas,
     tenants,
+    waiting,
 )
 from control_plane.services.performing import perform
 from tests.workflows.use_case_scenes import (
@@ -60,9 +66,11 @@ from tests.workflows.use_case_scenes import (
     Case,
     Scene,
     account,
+    amend,
     attest,
     change,
     change_account,
+    change_hub,
     check_drift,
     check_drift_again,
     converted_stack,
@@ -78,6 +86,7 @@ from tests.workflows.use_case_scenes import (
     mode,
     on_bundle,
     opened_stack,
+    plan,
     read_log,
     read_proof,
     read_tile,
@@ -89,10 +98,13 @@ from tests.workflows.use_case_scenes import (
     retry_blocked,
     revoke,
     said_of_export,
+    size,
     steer,
+    steer_queue,
     steer_saga,
     submit,
     submit_again,
+    update_slices,
     withdraw,
 )
 from tests.world import (
@@ -200,8 +212,64 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(prepare=change(seats=100), events=()),  # as it is already
         Case(prepare=change(seats=6000), error=ModeWouldChange,
              events=("change.refused:denied",)),
-        Case(prepare=change(segment="x"), error=InvalidInput, events=("change.refused:denied",)),
+        Case(prepare=change(contract_mode="C"), error=InvalidInput,
+             events=("change.refused:denied",)),
+        Case(prepare=size("large"),
+             events=("change.requested:completed", "mode.resolved:completed",
+                     "run.requested:completed", "approval.superseded:completed",
+                     "run.superseded:completed", "tenant.status_changed:completed")),
+        Case(prepare=size("larg"), error=InvalidInput, events=("change.refused:denied",)),
+        Case(prepare=amend("A-1", retention_until="2030-01-01"),
+             events=("change.requested:completed", "mode.resolved:completed")),
+        Case(prepare=amend("A-1", twice={"retention_until": "2029-01-01"}), error=AmendmentRefused,
+             events=("change.refused:denied",)),
         Case(prepare=change(OPS, seats=2000), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "changes.plan_change": (
+        Case(prepare=plan(seats=2000), events=("run.requested:completed",)),
+        Case(prepare=plan(contract_mode="C"), error=InvalidInput,
+             events=("change.refused:denied",)),
+        Case(prepare=plan(OPS, seats=2000), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "hub_changes.request_change": (
+        Case(prepare=change_hub(capacity=5), events=("hub.change_requested:completed",)),
+        Case(prepare=change_hub(environment={"zones": 3}),
+             events=("hub.change_requested:completed", "run.requested:completed")),
+        Case(prepare=change_hub(environment={"zones": 2}), events=()),  # as it is already
+        Case(prepare=change_hub(OPS, capacity=5), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=change_hub(slices=2, capacity=1), error=HubTooSmall,
+             events=("hub.change_refused:denied",)),
+        Case(prepare=change_hub(environment={"version": "2027.9"}), error=InvalidInput,
+             events=("hub.change_refused:denied",)),
+    ),
+    "hub_changes.plan_change": (
+        Case(prepare=change_hub(do=hub_changes.plan_change, environment={"zones": 3}),
+             events=("run.requested:completed",)),
+        Case(prepare=change_hub(OPS, do=hub_changes.plan_change, environment={"zones": 3}),
+             error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "hub_changes.update_slices": (
+        Case(prepare=update_slices(),
+             events=("run.requested:completed", "tenant.status_changed:completed",
+                     "hub.slice_updates_requested:completed")),
+        Case(prepare=update_slices(OPS), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=update_slices(reason=" "), error=InvalidInput,
+             events=("hub.change_refused:denied",)),
+    ),
+    "queue.pause_queue": (
+        Case(prepare=steer_queue(queue.pause_queue), events=("queue.paused:completed",)),
+        Case(prepare=steer_queue(queue.pause_queue, paused=True), error=IllegalTransition,
+             events=("queue.refused:denied",)),
+        Case(prepare=steer_queue(queue.pause_queue, AUTOMATION), error=NotAllowed,
+             events=DENIED_ROLE),
+    ),
+    "queue.resume_queue": (
+        Case(prepare=steer_queue(queue.resume_queue, paused=True),
+             events=("queue.resumed:completed",)),
+        Case(prepare=steer_queue(queue.resume_queue), error=IllegalTransition,
+             events=("queue.refused:denied",)),
+        Case(prepare=steer_queue(queue.resume_queue, AUTOMATION), error=NotAllowed,
+             events=DENIED_ROLE),
     ),
     "holds.place_on_tenant": (
         Case(prepare=hold(), events=("hold.placed:completed",)),
@@ -500,6 +568,31 @@ READING: dict[str, Read] = {
     ),
     "mode_changes.show_change": lambda s, tenant, *_: _missing(
         lambda: perform(s.core, EVERYBODY, mode_changes.show_change, tenant)
+    ),
+    "changes.list_amendments": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, changes.list_amendments, tenant
+    ),
+    "hub_changes.may_change": lambda s, *_: perform(
+        s.core, EVERYBODY, hub_changes.may_change, next(iter(s.rows("hub")))
+    ),
+    "hub_changes.dry_run_change": lambda s, *_: perform(
+        s.core,
+        EVERYBODY,
+        hub_changes.dry_run_change,
+        next(iter(s.rows("hub"))),
+        HubWish(environment={"zones": 3}),
+    ),
+    "hubs.details_of": lambda s, *_: perform(
+        s.core, EVERYBODY, hubs.details_of, next(iter(s.rows("hub").values()))
+    ),
+    "queue.may_steer": lambda s, *_: perform(s.core, EVERYBODY, queue.may_steer, "pause"),
+    "queue.show_queue": lambda s, *_: perform(s.core, EVERYBODY, queue.show_queue),
+    "queue.standing_pause": lambda s, *_: perform(s.core, EVERYBODY, queue.standing_pause),
+    "runs.affected_by": lambda s, *_: perform(
+        s.core, EVERYBODY, runs.affected_by, *s.rows("deployment").values()
+    ),
+    "waiting.waits_of": lambda s, *_: perform(
+        s.core, EVERYBODY, waiting.waits_of, list(s.rows("run").values())
     ),
     "drift.may_check": lambda s, tenant, *_: perform(s.core, EVERYBODY, drift.may_check, tenant),
     "drift.list_findings": lambda s, tenant, *_: perform(

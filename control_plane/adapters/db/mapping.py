@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import Table
 
 from control_plane.adapters.db import run_tables, saga_tables, tables
+from control_plane.domain.amendment import Amendment
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover, Withdrawal
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
@@ -18,6 +19,7 @@ from control_plane.domain.finding import Finding
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan
+from control_plane.domain.queue_pause import QueuePause
 from control_plane.domain.removal import Certificate, RemovalDecision
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import Run, RunEvent
@@ -50,6 +52,7 @@ class Mapped(Generic[T]):
 
 TENANT: Final = Mapped(Tenant, tables.tenant)
 CONTRACT: Final = Mapped(Contract, tables.contract)
+AMENDMENT: Final = Mapped(Amendment, tables.contract_amendment)
 REQUEST: Final = Mapped(ProvisioningRequest, tables.provisioning_request)
 REFUSAL: Final = Mapped(RefusedRequest, tables.refused_request)
 HUB: Final = Mapped(Hub, tables.hub)
@@ -76,12 +79,13 @@ HANDOVER: Final = Mapped(Handover, tables.handover)
 LINK: Final = Mapped(DownloadLink, tables.download_link)
 RECEIPT: Final = Mapped(Receipt, tables.receipt)
 IDEMPOTENCY: Final = Mapped(IdempotencyRecord, tables.idempotency_record)
+PAUSE: Final = Mapped(QueuePause, tables.queue_pause)
 DOCUMENT: Final = Mapped(LoadedDocument, tables.rules_document)
 TIMER: Final = Mapped(Timer, run_tables.timer)
 
 MAPPED: Final[tuple[Mapped[Any], ...]] = (
-    TENANT, CONTRACT, REQUEST, REFUSAL, HUB, HOLD, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL,
+    TENANT, CONTRACT, AMENDMENT, REQUEST, REFUSAL, HUB, HOLD, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL,
     EVIDENCE, FINDING, RUN_EVENT, PLAN, APPROVAL, BARRED, DECISION, WITHDRAWAL,
-    BUNDLE, HANDOVER, LINK, RECEIPT, IDEMPOTENCY, DOCUMENT, TIMER,
+    BUNDLE, HANDOVER, LINK, RECEIPT, IDEMPOTENCY, PAUSE, DOCUMENT, TIMER,
     SAGA, SAGA_STEP, REMOVAL_DECISION, CERTIFICATE,
 )  # fmt: skip

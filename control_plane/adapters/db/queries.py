@@ -9,7 +9,6 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
-    ARRAY,
     BindParameter,
     ColumnElement,
     Connection,
@@ -22,7 +21,6 @@ from sqlalchemy import (
     Text,
     Update,
     and_,
-    any_,
     bindparam,
     cast,
     func,
@@ -38,23 +36,24 @@ from sqlalchemy.dialects.postgresql import JSONPATH, insert
 from control_plane.adapters.db import mapping, run_tables, tables
 from control_plane.adapters.db.columns import KEY, Documents, texts_given
 from control_plane.adapters.db.faults import translated
+from control_plane.adapters.db.hub_queries import HubQueries
 from control_plane.adapters.db.mapping import Mapped
 from control_plane.domain.bundle import Bundle, BundleStatus
 from control_plane.domain.calls import CallRecord
-from control_plane.domain.deployment import DeploymentKind
 from control_plane.domain.engine import Operation
 from control_plane.domain.plan import PlanHead
-from control_plane.domain.run import BlockedOn, Run, RunKind, RunStatus
+from control_plane.domain.run import CHANGING, BlockedOn, Run, RunKind, RunStatus
 from control_plane.domain.tenant import TenantStatus
 from control_plane.ports.rows import EnvelopeHistory, IdempotencyRecord, Newest, PlacedRun
 
 T = TypeVar("T")
 _run, _call, _bundle = run_tables.run, run_tables.engine_call, tables.bundle
+_CHANGES_NOTHING: Final = sorted(frozenset(RunKind) - CHANGING)
 
 
 def _changes(run: FromClause) -> ColumnElement[bool]:
     """Return what holds of runs that change something: the words of an index, not a parameter."""
-    return run.c.kind != literal_column(f"'{RunKind.REFRESH}'")
+    return run.c.kind.not_in([literal_column(f"'{kind}'") for kind in _CHANGES_NOTHING])
 
 
 def _deciding(table: Table) -> ColumnElement[bool] | None:
@@ -194,15 +193,6 @@ def _to_stop() -> Select[tuple[str]]:
     )
 
 
-def _slices() -> Select[Any]:
-    hub, kind = tables.deployment.c.hub_id, tables.deployment.c.kind
-    among = hub == any_(bindparam("hubs", type_=ARRAY(Text)))
-    query = select(hub, func.count()).where(
-        among, kind == DeploymentKind.SLICE, tables.deployment.c.removed_at.is_(None)
-    )
-    return query.group_by(hub)
-
-
 def _forget_calls() -> Delete:
     owner = _call.c.deployment_id
     return _call.delete().where(
@@ -219,10 +209,10 @@ _ANSWER: Final = _answer()
 _OWNERS: Final = texts_given("owners")
 _NEWEST: Final = _newest_of_tenants()
 _NEWEST_RUN: Final = _newest_run()
+_RUN_BEFORE: Final = _NEWEST_RUN.where(_run.c.number < bindparam("number", type_=Integer))
 _OPEN_LOOK: Final = _open_look()
 _LAST_NUMBER: Final = _last_number()
 _TO_STOP: Final = _to_stop()
-_SLICES: Final = _slices()
 _FORGET_CALLS: Final = _forget_calls()
 _PLACED_RUNS: Final = _placed_runs()
 _ENVELOPE: Final = _envelope()
@@ -251,7 +241,7 @@ def _placed_run(row: Row[Any]) -> PlacedRun:
     )
 
 
-class SqlQueries:
+class SqlQueries(HubQueries):
     """The port ``Queries``."""
 
     def __init__(self, connection: Connection) -> None:
@@ -261,6 +251,10 @@ class SqlQueries:
     def newest_run(self, deployment_id: str) -> Run | None:
         """Return the deployment's newest run of a kind that changes something."""
         return self._one_run(_NEWEST_RUN, deployment_id)
+
+    def run_before(self, deployment_id: str, number: int) -> Run | None:
+        """Return the newest run with a number below ``number`` that changes something."""
+        return self._one_run(_RUN_BEFORE, deployment_id, number=number)
 
     def open_look(self, deployment_id: str) -> Run | None:
         """Return the look at a deployment that has not ended."""
@@ -272,9 +266,10 @@ class SqlQueries:
             found = self._connection.execute(_LAST_NUMBER, {"deployment": deployment_id})
             return int(found.scalar() or 0)
 
-    def _one_run(self, query: Select[Any], deployment_id: str) -> Run | None:
+    def _one_run(self, query: Select[Any], deployment_id: str, **more: int) -> Run | None:
+        given = {"deployment": deployment_id, **more}
         with translated():
-            row = self._connection.execute(query, {"deployment": deployment_id}).one_or_none()
+            row = self._connection.execute(query, given).one_or_none()
         return mapping.RUN.to_entity(row) if row is not None else None
 
     def newest_runs(self, deployment_ids: Sequence[str]) -> Collection[str]:
@@ -370,13 +365,6 @@ class SqlQueries:
         )
         with translated():
             return bool(self._connection.execute(query).scalar_one())
-
-    def slices(self, hub_ids: Sequence[str]) -> Mapping[str, int]:
-        """Return the number of slices on each of some Hubs."""
-        with translated():
-            rows = self._connection.execute(_SLICES, {"hubs": list(hub_ids)})
-            found: dict[str, int] = {str(hub): int(count) for hub, count in rows}
-        return {hub_id: found.get(hub_id, 0) for hub_id in hub_ids}
 
     def live_tenants(self, domain: str) -> Mapping[str, str]:
         """Return the slugs of a company's tenants that are not deprovisioned, by id."""

@@ -44,8 +44,10 @@ from control_plane.domain.evaluation import Evaluation
 from control_plane.domain.finding import FindingKind
 from control_plane.domain.risk import Risk
 from control_plane.domain.run import (
+    CHANGING,
     HOLDS_SLOT,
     LOOK_TRANSITIONS,
+    PLAN_TRANSITIONS,
     TERMINAL_RUN,
     BlockedOn,
     RunKind,
@@ -76,6 +78,7 @@ run = Table(
     reference("evidence_id", "evidence", nullable=True, cyclic=True),
     reference("supersedes", "run", nullable=True),
     reference("retry_of", "run", nullable=True),
+    json_object("draft", nullable=True),
     Column("cancel_requested", Boolean, nullable=False),
     words("state_before", nullable=True),
     json_list("states_written"),
@@ -91,10 +94,20 @@ run = Table(
     CheckConstraint(
         f"kind <> 'refresh' OR status IN ({quoted(LOOK_TRANSITIONS)})", name="status_of_refresh"
     ),
+    CheckConstraint(
+        f"CASE WHEN kind = 'plan' THEN status IN ({quoted(PLAN_TRANSITIONS)})"
+        " ELSE status <> 'planned' END",
+        name="status_of_plan",
+    ),
+    CheckConstraint("(kind = 'plan') = (draft IS NOT NULL)", name="draft_of_plan"),
+    CheckConstraint(
+        "kind <> 'plan' OR approval_id IS NULL AND started_at IS NULL AND evidence_id IS NULL",
+        name="plan_asks_nobody",
+    ),
     CheckConstraint("turn >= 1 AND deaths >= 0 AND failures >= 0", name="counts"),
 )
-# of runs that change something, not of looks: the newest of those is what decides
-CHANGES: Final = f"kind <> '{RunKind.REFRESH}'"
+# of runs that change something, not of looks and plans: the newest of those is what decides
+CHANGES: Final = f"kind NOT IN ({quoted(frozenset(RunKind) - CHANGING)})"
 LOOK_IS_OPEN: Final = (
     f"kind = '{RunKind.REFRESH}' AND status IN ({quoted(LOOK_TRANSITIONS.keys() - TERMINAL_RUN)})"
 )

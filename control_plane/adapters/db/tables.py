@@ -14,6 +14,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     Index,
     Integer,
     Table,
@@ -109,6 +110,26 @@ contract = Table(
 Index("ix_contract_tenant_id", contract.c.tenant_id)
 Index("ix_contract_envelope_id", contract.c.envelope_id)
 Index("ix_contract_contract_id", contract.c.contract_id)
+
+contract_amendment = Table(
+    "contract_amendment",
+    metadata,
+    words("number"),
+    moment("signed_at"),
+    Column("effective_on", Date, nullable=True),
+    Column("ends_on", Date, nullable=True),
+    Column("retention_until", Date, nullable=True),
+    words("subscription", nullable=True),
+    Column("seats", Integer, nullable=True),
+    words("sla_uptime_min", nullable=True),
+    key(),
+    reference("tenant_id", "tenant"),
+    reference("contract_ref", "contract"),
+    words("amended_by"),
+    moment("amended_at"),
+    UniqueConstraint("contract_ref", "number"),
+)
+Index("ix_contract_amendment_tenant_id", contract_amendment.c.tenant_id, contract_amendment.c.id)
 
 provisioning_request = Table(
     "provisioning_request",
@@ -206,6 +227,7 @@ deployment = Table(
     words("region"),
     words("account_id"),
     words("stack"),
+    json_object("chosen"),
     Column("spec_number", Integer, nullable=False),
     Column("applied_spec", Integer, nullable=False),
     Column("is_unsettled", Boolean, nullable=False),
@@ -357,6 +379,29 @@ idempotency_record = Table(
 )
 Index("ix_idempotency_record_expires_at", idempotency_record.c.expires_at)
 
+queue_pause = Table(
+    "queue_pause",
+    metadata,
+    key(),
+    words("reason"),
+    words("paused_by"),
+    moment("paused_at"),
+    words("resumed_by", nullable=True),
+    words("resume_reason", nullable=True),
+    moment("resumed_at", nullable=True),
+    Column("version", Integer, nullable=False),
+    CheckConstraint(
+        "num_nulls(resumed_by, resume_reason, resumed_at) IN (0, 3)", name="resumed_by_somebody"
+    ),
+)
+Index(
+    "uq_queue_pause_one_stands",
+    text("(true)"),
+    unique=True,
+    postgresql_where=text("resumed_at IS NULL"),
+    _table=queue_pause,
+)
+
 rules_document = Table(
     "rules_document",
     metadata,
@@ -366,11 +411,12 @@ rules_document = Table(
 )
 
 BUSINESS_TABLES: Final = (
-    tenant, contract, provisioning_request, refused_request, hub, hold, deployment,
-    deployment_spec,
+    tenant, contract, contract_amendment, provisioning_request, refused_request, hub, hold,
+    deployment, deployment_spec,
     account, run,
     engine_call, evidence, finding, timer, run_event, plan, approval, barred, decision,
-    withdrawal, bundle, handover, download_link, receipt, idempotency_record, rules_document,
+    withdrawal, bundle, handover, download_link, receipt, idempotency_record, queue_pause,
+    rules_document,
     saga, saga_step,
     removal_decision, certificate,
 )  # fmt: skip
@@ -378,6 +424,7 @@ BUSINESS_TABLES: Final = (
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name
 # people, who may have to be erased
 IMMUTABLE: Final = (
-    contract, refused_request, deployment_spec, evidence, run_event, plan, barred, decision,
-    withdrawal, receipt, removal_decision, certificate,
+    contract, contract_amendment, refused_request, deployment_spec, evidence, run_event, plan,
+    barred, decision,
+    withdrawal,  receipt, removal_decision, certificate,
 )  # fmt: skip

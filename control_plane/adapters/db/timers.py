@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -52,6 +52,14 @@ class SqlTimers:
         """Let it fall due at ``due_at``, whenever it was due before."""
         with translated():
             self._connection.execute(_SET, {"kind": kind, "subject": subject, "due_at": due_at})
+
+    def due(self, kind: TimerKind, subjects: Sequence[str]) -> Mapping[str, datetime]:
+        """Return when the timers of a kind of some subjects fall due, of those that have one."""
+        query = select(timer.c.subject, timer.c.due_at).where(
+            timer.c.kind == kind, timer.c.subject.in_(list(subjects))
+        )
+        with translated():
+            return dict(tuple(row) for row in self._connection.execute(query))
 
     def claim(self, now: datetime, *, until: datetime, limit: int) -> Sequence[Timer]:
         """Take timers that are due; if nothing becomes of it they fall due again at ``until``."""

@@ -49,6 +49,7 @@ class SqlUnitOfWork(UnitOfWork):
 
     tenants = _Rows(mapping.TENANT)
     contracts = _Rows(mapping.CONTRACT)
+    amendments = _Rows(mapping.AMENDMENT)
     requests = _Rows(mapping.REQUEST)
     refusals = _Rows(mapping.REFUSAL)
     hubs = _Rows(mapping.HUB)
@@ -74,6 +75,7 @@ class SqlUnitOfWork(UnitOfWork):
     links = _Rows(mapping.LINK)
     receipts = _Rows(mapping.RECEIPT)
     idempotency = _Rows(mapping.IDEMPOTENCY)
+    pauses = _Rows(mapping.PAUSE)
     documents = _Rows(mapping.DOCUMENT)
 
     def __init__(self, engine: Engine, *, queue: Callable[[Connection], RunQueue]) -> None:

@@ -50,6 +50,7 @@ _CLAIM: Final = text("""
         WHERE NOT EXISTS (
             SELECT FROM running WHERE running.queue_partition_key = first.queue_partition_key
         ) AND (SELECT count(*) FROM running) < :globally
+            AND NOT EXISTS (SELECT FROM public.queue_pause WHERE resumed_at IS NULL)
         ORDER BY served.at NULLS FIRST, first.created_at, workflow_uuid LIMIT 1
     ), now AS (
         SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms

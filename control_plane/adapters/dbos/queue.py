@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from control_plane.adapters.db.listening import PHASES as PHASES_CHANNEL
+from control_plane.domain.waiting import QueueSpot
 from control_plane.ports.rows import QueuePlace
 from control_plane.workflows import PHASES
 
@@ -27,6 +28,7 @@ _ENQUEUE: Final = text("""
         queue_name => :queue, queue_partition_key => :partition, authenticated_user => :owner
     )
 """)
+_WAKE: Final = text("SELECT pg_notify(:channel, '')")
 _PLACES: Final[Mapping[str, QueuePlace]] = {
     "ENQUEUED": QueuePlace.WAITING,
     "DELAYED": QueuePlace.WAITING,
@@ -100,6 +102,21 @@ class DbosQueue:
         query = text("SELECT status FROM dbos.workflow_status WHERE workflow_uuid = :id")
         found = self._connection.execute(query, {"id": workflow_id(phase, subject_id, attempt)})
         return _PLACES.get(str(found.scalar_one_or_none()))
+
+    def spots(self, phase: str, subjects: Mapping[str, int]) -> tuple[Mapping[str, QueueSpot], int]:
+        """Return where the turns of subjects are in the queue, and how many workers live.
+
+        ``subjects`` has the attempt of each. One that waits or is taken up has a spot.
+        """
+        from control_plane.adapters.dbos.spots import spots_of  # noqa: PLC0415 - refers to this one
+
+        ids = {workflow_id(phase, subject, turn): subject for subject, turn in subjects.items()}
+        found, workers = spots_of(self._connection, list(ids))
+        return {ids[name]: spot for name, spot in found.items()}, workers
+
+    def wake(self) -> None:
+        """Let every worker look at the queue when the caller's transaction is committed."""
+        self._connection.execute(_WAKE, {"channel": PHASES_CHANNEL})
 
     def forget(self, before: datetime, *, limit: int) -> int:
         """Delete what is kept of phases that ended before ``before``; returns how many."""

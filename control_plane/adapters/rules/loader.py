@@ -14,7 +14,7 @@ from control_plane.domain.errors import SettingInvalid
 from control_plane.domain.residency import Regions
 from control_plane.domain.rules import Rules
 from control_plane.domain.slug import SlugRules, folded
-from control_plane.domain.versions import Major, Versions
+from control_plane.domain.versions import HubVersion, Major, Versions
 
 _NAMES = ("regions", "mode_rules", "slug_rules", "approval_rules", "versions", "policy_parameters")
 
@@ -48,6 +48,14 @@ def load_policy_parameters(folder: Path, regions: Regions) -> PolicyParameters:
 def parse_versions(document: Document) -> Versions:
     """Return the versions of managed services with their ends."""
     postgres = document.content["postgres"]
+    hub = tuple(HubVersion(**entry) for entry in document.content["hub"])
+    for index, version in enumerate(hub):
+        if version.name in [each.name for each in hub[:index]]:
+            raise document.refused(f"hub.{index}.name", f"{version.name} is named twice")
+        if version.postgres not in postgres["majors"]:
+            raise document.refused(f"hub.{index}.postgres", "is not among postgres.majors")
+        if index and version.postgres < hub[index - 1].postgres:
+            raise document.refused(f"hub.{index}.postgres", "is older than that before it")
     return Versions(
         digest=document.digest,
         warn_before=timedelta(days=document.content["warn_days"]),
@@ -56,6 +64,7 @@ def parse_versions(document: Document) -> Versions:
             name: Major(ends=date.fromisoformat(entry["ends"]), oldest_minor=entry["oldest_minor"])
             for name, entry in postgres["majors"].items()
         },
+        hub=hub,
     )
 
 

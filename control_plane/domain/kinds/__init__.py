@@ -11,20 +11,21 @@ from typing import Final
 from control_plane.domain.deployment import Desired
 from control_plane.domain.kinds.destroy import DESTROY
 from control_plane.domain.kinds.kind import Kind
+from control_plane.domain.kinds.plan import PLAN
 from control_plane.domain.kinds.provision import PROVISION
 from control_plane.domain.kinds.refresh import REFRESH
 from control_plane.domain.kinds.update import UPDATE
 from control_plane.domain.run import RunKind
 
 KINDS: Final[Mapping[RunKind, Kind]] = {
-    each.kind: each for each in (PROVISION, UPDATE, REFRESH, DESTROY)
+    each.kind: each for each in (PROVISION, UPDATE, REFRESH, PLAN, DESTROY)
 }
 
 
 def kind_between(applied: Desired | None, wanted: Desired) -> RunKind:
     """Return what a run is called that goes from the spec that was applied last to another.
 
-    ``applied`` is None where none was. A refresh goes nowhere: it is asked for by name.
+    ``applied`` is None where none was. A refresh or a plan goes nowhere: it is asked for by name.
     """
     if wanted is Desired.ABSENT:
         return RunKind.DESTROY

@@ -33,9 +33,9 @@ class Kind:
 
     ``desired`` is what its spec wants, ``decisions`` how many people approve its plan at least,
     whatever the approval rules say. ``checks`` are the engine's checks that its evidence needs; one
-    that the engine did not run counts as failed. Runs of a kind that ``looks`` plan and apply
-    nothing: they supersede no other and say nothing of the owner. ``means`` has every status that
-    such a run can have.
+    that the engine did not run counts as failed. Runs of a kind that ``looks`` apply nothing: they
+    supersede no other and say nothing of the owner. One that ``drafts`` plans over a spec of its
+    own (``Run.draft``), and ends with that. ``means`` has every status that such a run can have.
     """
 
     kind: RunKind
@@ -43,6 +43,7 @@ class Kind:
     desired: Desired
     decisions: int = 0
     looks: bool = False
+    drafts: bool = False
     checks: tuple[str, ...]
     means: Mapping[RunStatus, Meaning]
 

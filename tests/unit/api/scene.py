@@ -209,6 +209,9 @@ class Scene:
             "mode-decision": {"facts": None, "reason": "talked to them"},
             "mode": {"confirm": True, "reason": "agreed at the kickoff"},
             "changes": {"facts": {"seats": 2000}, "reason": "the contract was amended"},
+            "slice-updates": {"reason": "the Hub has changed"},
+            "pause": {"reason": "maintenance"},
+            "resume": {"reason": "maintenance has ended"},
             "holds": {"kind": "safety", "reason": "something is wrong"},
             "release": {"reason": "it is right again"},
             "removal": {"reason": "the contract ended"},
@@ -230,6 +233,8 @@ class Scene:
             "hand-over": {"recipient_name": "Ida", "recipient_email": "ida@example.com"},
             "receipts": {"receipt": {"content_digest": "sha256:0"}},
         }  # fmt: skip
+        if path == "/v1/hubs/{hub_id}/changes":
+            return {"capacity": 20, "reason": "it grows"}
         return dict(bodies.get(last, {}))
 
     def ask(

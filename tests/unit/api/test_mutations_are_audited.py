@@ -25,6 +25,10 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/tenants/{key}/mode-decision"): ARCHITECT,
     ("POST", "/v1/tenants/{key}/changes"): Role.AUTOMATION,
     ("POST", "/v1/tenants/{key}/mode"): ARCHITECT,
+    ("POST", "/v1/hubs/{hub_id}/changes"): ADMIN,
+    ("POST", "/v1/hubs/{hub_id}/slice-updates"): ADMIN,
+    ("POST", "/v1/queue/pause"): OPS,
+    ("POST", "/v1/queue/resume"): OPS,
     ("POST", "/v1/tenants/{key}/holds"): OPS,
     ("POST", "/v1/hubs/{hub_id}/holds"): OPS,
     ("POST", "/v1/holds/{hold_id}/release"): OPS,
@@ -129,6 +133,9 @@ class Ready:
         """The caller has approved, and no worker has begun."""
         decided = self.scene.ask("POST", "/v1/approvals/{approval_id}/decisions", self.who or OPS)
         assert decided.status_code == 201, decided.text
+
+    def _resume(self) -> None:
+        self.scene.ask("POST", "/v1/queue/pause", OPS)
 
     def _drift_checks(self) -> None:
         """What was applied can be looked at."""
