@@ -362,6 +362,7 @@ def details_of(act: Act, found: Sequence[Approval]) -> list[ApprovalDetails]:
             barred=tuple((b.subject, b.reason) for b in barred if b.approval_id == approval.id),
             is_open=approval.id in are_open,
             can_withdraw=is_withdrawable(approval, runs[approval.run_id].run)
+            and actor.has(*map(Role, approval.roles))
             and any(is_own_approval(d, approval, actor) for d in stand),
         )
         for approval in found
