@@ -371,6 +371,7 @@ def details_of(act: Act, found: Sequence[Approval]) -> list[ApprovalDetails]:
             else affected.get(runs[approval.run_id].deployment.hub_id or "", ()),
             is_open=approval.id in are_open,
             can_withdraw=is_withdrawable(approval, runs[approval.run_id].run)
+            and actor.has(*map(Role, approval.roles))
             and any(is_own_approval(d, approval, actor) for d in stand),
         )
         for approval in found

@@ -25,9 +25,9 @@ pytestmark = pytest.mark.timeout(120)
 
 DECIDE = (
     "INSERT INTO decision (id, approval_id, decision, plan_digest, actor_id, person, actor_kind,"
-    " reason, decided_at)"
+    " reason, decided_at, number, acknowledged)"
     " VALUES (%(id)s, %(approval)s, %(decision)s, %(digest)s, %(actor)s, %(person)s, %(kind)s,"
-    " 'read it', '2026-11-20T15:00:00Z')"
+    " 'read it', '2026-11-20T15:00:00Z', 1, '[]')"
 )
 
 
@@ -161,7 +161,7 @@ def test_where_two_must_agree_they_are_two_people(owner: Owner) -> None:
     answer = owner.refused("UPDATE approval SET status = 'approved'")
     assert answer == ("TP006", "approval_needs_decision")
     same = owner.decision(actor="user:olga-admin", person="olga@example.com")
-    assert owner.refused(DECIDE, same) == ("23505", "uq_decision_approval_id_person")
+    assert owner.refused(DECIDE, same) == ("TP003", "")
     answer = owner.refused("UPDATE approval SET status = 'approved'")
     assert answer == ("TP006", "approval_needs_decision")
     owner.done(DECIDE, owner.decision(actor="user:petra", person="petra@example.com"))
@@ -172,7 +172,7 @@ def test_one_account_decides_once_whoever_its_claims_say_it_is(owner: Owner) -> 
     owner.ask("needed = 2")
     owner.done(DECIDE, owner.decision(actor="user:olga", person="olga@example.com"))
     renamed = owner.decision(actor="user:olga", person="olga.new@example.com")
-    assert owner.refused(DECIDE, renamed) == ("23505", "uq_decision_approval_id_actor_id")
+    assert owner.refused(DECIDE, renamed) == ("TP003", "")
     answer = owner.refused("UPDATE approval SET status = 'approved'")
     assert answer == ("TP006", "approval_needs_decision")
 
@@ -262,6 +262,10 @@ def test_a_run_is_not_made_in_its_apply_under_an_approval_of_another(
 @pytest.mark.parametrize("table", [table.name for table in IMMUTABLE])
 def test_what_was_said_or_done_is_never_changed(owner: Owner, table: str) -> None:
     owner.done(DECIDE, owner.decision())
+    owner.done(
+        "INSERT INTO withdrawal SELECT 'wdr_1', approval_id, id, actor_id, person, 'no', decided_at"
+        " FROM decision"
+    )
     column = "kind" if table == "run_event" else "id"
     update = f"UPDATE {table} SET {column} = {column}"  # noqa: S608 - our own names
     for statement in (update, f"DELETE FROM {table}"):  # noqa: S608 - our own names

@@ -44,7 +44,8 @@ def test_who_is_barred_is_not_offered_a_decision(scene: Scene) -> None:
     assert decision(scene, barred).status_code == 403
     assert actions(scene, APPROVAL, OPS) == ["decide"]
     assert decision(scene, OPS).status_code == 201
-    assert actions(scene, APPROVAL, OPS) == []
+    assert actions(scene, APPROVAL, OPS) == ["withdraw"]
+    assert actions(scene, APPROVAL, scene.api.token(OPS, subject="another")) == []
     assert actions(scene, RUN, OPS) == ["cancel"]
 
 
