@@ -30,6 +30,12 @@ from control_plane.domain.finding import Finding, FindingKind
 from control_plane.domain.hold import Applying, Hold, HoldKind
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
+from control_plane.domain.removal import (
+    Certificate,
+    RemovalDecision,
+    RemovalTopic,
+    RemovalWord,
+)
 from control_plane.domain.run import Run, RunEvent, RunKind, RunStatus
 from control_plane.domain.saga import Saga, SagaKind, SagaStatus, SagaStep, step_id
 from control_plane.domain.tenant import (
@@ -131,6 +137,23 @@ class Entities:
             "name": saga.step, "is_undo": False, "started_at": self.clock.now(),
         }  # fmt: skip
         return SagaStep(**self._facts(facts, changes))
+
+    def removal_decision(self, saga: Saga, **changes: Any) -> RemovalDecision:
+        facts = {
+            "id": self.ids.new("removal_decision"), "saga_id": saga.id,
+            "topic": RemovalTopic.EXPORT, "word": RemovalWord.EXPORT_ACKNOWLEDGED,
+            "digest": digest(9), "counts": {"data": 3}, "actor_id": DECIDER, "person": DECIDER,
+            "actor_kind": "user", "reason": "it is there", "decided_at": self.clock.now(),
+        }  # fmt: skip
+        return RemovalDecision(**self._facts(facts, changes))
+
+    def certificate(self, saga: Saga, **changes: Any) -> Certificate:
+        facts = {
+            "id": self.ids.new("certificate"), "saga_id": saga.id, "tenant_id": saga.tenant_id,
+            "hub_id": saga.hub_id, "body": {"certificate": 1}, "digest": digest(10),
+            "issued_at": self.clock.now(),
+        }  # fmt: skip
+        return Certificate(**self._facts(facts, changes))
 
     def account(self, **changes: Any) -> Account:
         facts = {

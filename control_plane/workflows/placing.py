@@ -102,14 +102,8 @@ def policy_scope(uow: UnitOfWork, deployment: Deployment) -> PolicyScope:
         deployment=deployment.id,
         environment=deployment.environment,
         slice_short=short_name(slug, deployment.id) if is_slice else None,
-        unprotected=_unprotected(uow, deployment),
+        unprotected=deployment.unprotected,
     )
-
-
-def _unprotected(uow: UnitOfWork, deployment: Deployment) -> tuple[str, ...]:
-    if not deployment.spec_number:
-        return ()
-    return tuple(spec_of(uow, deployment).document.get("unprotect") or ())
 
 
 def account_of(uow: UnitOfWork, account_id: str) -> Account | None:

@@ -17,6 +17,7 @@ from control_plane.adapters.db.mapping import MAPPED, Mapped
 from control_plane.adapters.db.run_tables import run as run_table
 from control_plane.adapters.db.tables import BUSINESS_TABLES, IMMUTABLE
 from control_plane.domain.calls import CallOutcome
+from control_plane.domain.saga import SagaStatus
 from control_plane.domain.timers import TimerKind
 from tests.entities import ASKER, DECIDER, Entities, Waiting, store_waiting
 from tests.storage import Storage
@@ -85,7 +86,12 @@ def owner(storage: Storage) -> Iterator[Owner]:
         uow.specs.add(make.spec(waiting.deployment))
         ended = {"outcome": CallOutcome.ENDED, "ended_at": make.clock.now()}
         uow.calls.add(make.call(waiting.run, **ended))
-        uow.hubs.add(make.hub())
+        hub = make.hub()
+        ended_saga = make.saga(hub, status=SagaStatus.DONE, ended_at=make.clock.now())
+        uow.hubs.add(hub)
+        uow.sagas.add(ended_saga)
+        uow.removal_decisions.add(make.removal_decision(ended_saga))
+        uow.certificates.add(make.certificate(ended_saga))
         uow.timers.set(TimerKind.RUN_TURN, waiting.run.id, make.clock.now())
         uow.evidence.add(make.evidence(waiting.run))
         uow.findings.add(make.finding(waiting.run))
