@@ -48,6 +48,7 @@ from control_plane.adapters.db.run_tables import (
     withdrawal,
 )
 from control_plane.adapters.db.saga_tables import certificate, removal_decision, saga, saga_step
+from control_plane.adapters.db.transfers import transferred  # noqa: F401 - one of the tables
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
 from control_plane.domain.deployment import DeploymentKind, Desired, Position
