@@ -50,6 +50,8 @@ STATUS: Final[dict[str, int]] = {
     "no_account": 409,
     "on_hold": 409,
     "needs_another_person": 403,
+    "finding_gone": 409,
+    "finding_not_decidable": 409,
     "plan_out_of_date": 409,
     "plan_moved": 409,
     "separation_of_duties": 403,

@@ -18,6 +18,7 @@ from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunKind, RunStatus
 from control_plane.domain.tenant import Tenant, TenantStatus, WaitingOn
+from control_plane.services import findings as finding_service
 from control_plane.services import tenants as tenant_service
 from control_plane.services.approvals import ApprovalDetails
 from control_plane.services.changes import Change
@@ -305,11 +306,13 @@ class FindingView(View):
     """One thing in which the cloud is not as it was applied; secrets are `{"secret": true}`.
 
     ``path`` is that of the property that changed, empty for the thing as a whole. ``expected`` was
-    applied, ``actual`` was there when it was seen last; null where there is nothing.
+    applied, ``actual`` was there when it was seen last; null where there is nothing. ``to_do`` says
+    what is to be done about it.
     """
 
     id: str
     deployment_id: str
+    tenant_id: str | None
     kind: FindingKind
     subject: str
     type: str
@@ -322,11 +325,18 @@ class FindingView(View):
     last_seen_at: datetime
     closed_by: str | None
     closed_at: datetime | None
+    waived_until: datetime | None
+    to_do: str
+    allowed_actions: list[str]
 
     @classmethod
-    def of(cls, finding: Finding) -> Self:
-        """Return the view of a finding."""
-        return cls.like(finding)
+    def of(cls, finding: Finding, reader: Actor) -> Self:
+        """Return the view of a finding for whom it is shown to."""
+        return cls.like(
+            finding,
+            to_do=finding_service.to_do(finding),
+            allowed_actions=finding_service.allowed_actions(finding, reader),
+        )
 
 
 class ApprovalView(View):

@@ -67,6 +67,7 @@ COMMANDS: Final = {
     "account": Named("accounts", "account", _API, "The pool of AWS accounts."),
     "run": Named("calls", "run", _API, "Runs, their plans and progress."),
     "approval": Named("calls", "approval", _API, "Approvals and decisions."),
+    "drift": Named("drift", "drift", _API, "What differs from what was applied."),
     "bundle": Named("bundles", "bundle", _API, "Mode C bundles."),
     "audit": Named("audit", "audit", _API, "Audit logs: read them, verify them."),
     "token": Named("local", "token", _MACHINE, "Print an access token of the embedded issuer; "

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from control_plane.domain.adoption import Adopted
 from control_plane.domain.canonical import digest
 
 
@@ -60,6 +61,7 @@ class Deployment:
     evidence_id: str | None = None  # the newest verification
     state_digest: str | None = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    adopted: tuple[Adopted, ...] = ()
     created_at: datetime
     updated_at: datetime
     version: int = 1

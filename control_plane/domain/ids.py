@@ -14,7 +14,8 @@ PREFIXES: Final = {
     "tenant": "ten", "contract": "ctr", "request": "req", "hub": "hub", "deployment": "dep",
     "run": "run", "plan": "pln", "approval": "apr", "decision": "dec", "bundle": "bnd",
     "receipt": "rcp", "event": "evt", "handover": "hnd", "link": "lnk", "account": "acc",
-    "evidence": "evd", "hold": "hld", "finding": "fnd",
+    "evidence": "evd", "hold": "hld", "finding": "fnd", "finding_decision": "fdc", "sweep": "swp",
+    "residence": "rsd",
     "refusal": "rfd",
 }  # fmt: skip
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -17,6 +17,7 @@ class TimerKind(StrEnum):
     BUNDLE_WATCH = "bundle_watch"  # a build ends in time
     RETENTION = "retention"  # of the rows that its subject names
     RUN_DETAILS = "run_details"  # what is kept of an ended run for some time only
+    WAIVER_END = "waiver_end"  # of a finding
     DRIFT_LOOK = "drift_look"  # at a deployment: whether the cloud is as it was applied
 
 

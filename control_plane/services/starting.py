@@ -10,7 +10,7 @@ from control_plane.domain.errors import DomainError
 from control_plane.domain.kinds import kind_between
 from control_plane.domain.mode import Mode
 from control_plane.domain.owner_status import Holding
-from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus
+from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus, Scope
 from control_plane.domain.spec import bundle_variables
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import Timer, TimerKind
@@ -91,11 +91,13 @@ def request_run(
     *,
     desired: Desired = Desired.PRESENT,
     retry_of: Run | None = None,
+    scope: Scope | None = None,
 ) -> Run:
     """Add a run, enqueue its first turn, and let the runs that wait give way to it.
 
     Its kind follows from the spec that was applied last and from ``desired``. Who asked for the
-    runs since the last one that was applied has asked for this one as well.
+    runs since the last one that was applied has asked for this one as well. ``scope`` limits an
+    update.
     """
     gives_way = [  # locked before the deployment, as everywhere
         act.uow.runs.need(waiting.id, lock=True)
@@ -115,6 +117,7 @@ def request_run(
         requesters=_requesters(act.uow, act.caller, deployment, newest),
         requested_at=now,
         retry_of=retry_of.id if retry_of else None,
+        scope=scope,
         supersedes=newest.id if newest is not None and newest.status not in TERMINAL_RUN else None,
         updated_at=now,
     )

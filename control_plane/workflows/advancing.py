@@ -142,6 +142,9 @@ def _do_in_rows(act: Act, findings: Findings, run: Run, deployment: Deployment, 
 
 
 def _place(act: Act, run: Run, deployment: Deployment) -> bool:
+    if run.scope is not None and not run.scope.adopts:  # back to what was applied
+        move_run(act, run, RunStatus.PLANNING, action=None, spec_number=deployment.applied_spec)
+        return True
     try:
         deployment = place(act, run, deployment)
     except (HubUnavailable, NoAccount) as error:

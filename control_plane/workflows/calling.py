@@ -14,12 +14,14 @@ from control_plane.domain import spec as specs
 from control_plane.domain.calls import CallOutcome, CallRecord
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import Conflict, DomainError, StaleCall, Unavailable
-from control_plane.domain.run import TERMINAL_RUN, Run
+from control_plane.domain.kinds import KINDS
+from control_plane.domain.run import TERMINAL_RUN, Run, RunKind
 from control_plane.ports.engine import EngineCall, EngineEvent
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.moving import locked_run, progress
 from control_plane.workflows.placing import account_of, spec_of
+from control_plane.workflows.residence import is_search_due
 
 T = TypeVar("T")
 CALLS_KEPT: Final = 200  # of a deployment, newest first: whose traces are looked for
@@ -61,7 +63,19 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
         role_arn=account.role_arn if account else None,
         external_id=account.external_id if account else None,
         has_state=deployment.applied_spec > 0,
+        scope=run.scope.urns if run.scope is not None and not run.scope.adopts else (),
+        known=_known(act.uow, run),
+        everywhere=KINDS[run.kind].looks and is_search_due(act.uow, deployment.id, now),
     )
+
+
+def _known(uow: UnitOfWork, run: Run) -> tuple[str, ...]:
+    """Return what is known to differ and is no matter of a run: it fails none of its checks."""
+    if run.kind is not RunKind.UPDATE:
+        return ()
+    mine = set(run.scope.urns) if run.scope is not None else set()
+    open_ = uow.findings.find(deployment_id=run.deployment_id, closed_at=None)
+    return tuple(sorted({each.subject for each in open_} - mine))
 
 
 def require_newest(uow: UnitOfWork, call: EngineCall) -> CallRecord:

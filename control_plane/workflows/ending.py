@@ -16,7 +16,7 @@ from control_plane.domain.plan import Plan
 from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.workflows.core import Act
-from control_plane.workflows.drift import set_next_look
+from control_plane.workflows.drift import end_look, set_next_look
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.moving import as_json, close_approval, move_run
 from control_plane.workflows.placing import give_back
@@ -67,10 +67,11 @@ def end_run(
     )  # fmt: skip
     kind = KINDS[run.kind]
     done = status in {RunStatus.APPLIED, RunStatus.NO_CHANGES}
-    if kind.looks or (done and kind.desired is Desired.PRESENT):
-        set_next_look(act, run.deployment_id, after=run.id)
     if kind.looks:
+        end_look(act, run, deployment)
         return run
+    if done and kind.desired is Desired.PRESENT:
+        set_next_look(act, run.deployment_id, after=run.id)
     if kind.means[status].gives_back or was is RunStatus.REQUESTED:
         give_back(act, run, deployment)
     if done and deployment.kind is DeploymentKind.HUB:

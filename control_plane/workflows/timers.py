@@ -30,6 +30,7 @@ from control_plane.workflows.moving import (
     unblock,
     watch,
 )
+from control_plane.workflows.waiving import end_waiver
 
 log = get_logger()
 _LEASE: Final = timedelta(seconds=60)  # a claimed timer whose worker dies falls due again then
@@ -147,4 +148,5 @@ _HANDLERS: Final[Mapping[TimerKind, Callable[[Act, str], None]]] = {
     TimerKind.RETENTION: _retention,
     TimerKind.RUN_DETAILS: _run_details,
     TimerKind.DRIFT_LOOK: look_when_due,
+    TimerKind.WAIVER_END: end_waiver,
 }

@@ -17,6 +17,8 @@ from control_plane.workflows.core import Act
 from control_plane.workflows.drift import keep_findings
 from control_plane.workflows.placing import policy_scope
 from control_plane.workflows.recording import record_foreign_update, record_run
+from control_plane.workflows.residence import hold_for, keep_residence, still_unknown
+from control_plane.workflows.waiving import record_ended
 
 _NAMED = 5  # violations named in the detail of a check
 ISOLATION = "isolation"  # the policy rule whose verdict is a check of its own
@@ -61,8 +63,12 @@ def keep_evidence(act: Act, run: Run, call: EngineCall, look: Look) -> Run:
         checks=[{"name": check.name, "ok": check.ok} for check in checks],
         failed=failed, state_digest=look.state_digest,
     )  # fmt: skip
+    out = keep_residence(act, run, deployment, look)
     if not look.unanswered:
-        keep_findings(act, run, look)
+        unknown = still_unknown(act.uow, deployment.id, look)
+        kept = keep_findings(act, run, (*look.drift, *out, *unknown))
+        record_ended(act, kept.unwaived, why="value_changed")
+        hold_for(act, run.tenant_id, kept.opened)
     return run
 
 

@@ -44,14 +44,14 @@ class _Owner:
 Lister = Callable[[Client, _Owner], Iterator[Thing]]
 
 
-def strangers(request: Request, state: State | None) -> list[Thing]:
+def strangers(request: Request, state: State | None, cloud: Cloud | None = None) -> list[Thing]:
     """Return what belongs to a request's deployment and is not in the state, sorted.
 
     What AWS creates itself, snapshots and backups, and what is being deleted, is expected. Raises
     botocore's errors when a service does not answer, ``CallFailed`` for a role that cannot be
     assumed.
     """
-    cloud = Cloud(request)
+    cloud = cloud or Cloud(request)
     ours = _owner(request.spec)
     listers = [_tagged, *(_LISTERS[s] for s in sorted(_services(state) & _LISTERS.keys()))]
     asked = [partial(lister, cloud.client, ours) for lister in listers]

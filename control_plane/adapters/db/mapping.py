@@ -8,18 +8,21 @@ from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Table
 
-from control_plane.adapters.db import run_tables, tables
+from control_plane.adapters.db import look_tables, run_tables, tables
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding
+from control_plane.domain.finding_decision import FindingDecision
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan
+from control_plane.domain.residence import Residence
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import Run, RunEvent
+from control_plane.domain.sweep import Sweep
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer
 from control_plane.ports.rows import IdempotencyRecord
@@ -59,6 +62,9 @@ RUN: Final = Mapped(Run, run_tables.run)
 CALL: Final = Mapped(CallRecord, run_tables.engine_call)
 EVIDENCE: Final = Mapped(Evidence, run_tables.evidence)
 FINDING: Final = Mapped(Finding, run_tables.finding)
+FINDING_DECISION: Final = Mapped(FindingDecision, look_tables.finding_decision)
+SWEEP: Final = Mapped(Sweep, look_tables.sweep)
+RESIDENCE: Final = Mapped(Residence, look_tables.residence)
 RUN_EVENT: Final = Mapped(RunEvent, run_tables.run_event)
 PLAN: Final = Mapped(Plan, run_tables.plan)
 APPROVAL: Final = Mapped(Approval, run_tables.approval)
@@ -75,5 +81,5 @@ TIMER: Final = Mapped(Timer, run_tables.timer)
 MAPPED: Final[tuple[Mapped[Any], ...]] = (
     TENANT, CONTRACT, REQUEST, REFUSAL, HUB, HOLD, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL,
     EVIDENCE, FINDING, RUN_EVENT, PLAN, APPROVAL, BARRED, DECISION, BUNDLE, HANDOVER, LINK, RECEIPT,
-    IDEMPOTENCY, DOCUMENT, TIMER,
+    IDEMPOTENCY, DOCUMENT, TIMER, FINDING_DECISION, SWEEP, RESIDENCE,
 )  # fmt: skip

@@ -49,6 +49,7 @@ from control_plane.domain.run import (
     BlockedOn,
     RunKind,
     RunStatus,
+    Scope,
 )
 from control_plane.domain.timers import TimerKind
 
@@ -75,6 +76,7 @@ run = Table(
     reference("evidence_id", "evidence", nullable=True, cyclic=True),
     reference("supersedes", "run", nullable=True),
     reference("retry_of", "run", nullable=True),
+    document("scope", Scope, nullable=True),
     Column("cancel_requested", Boolean, nullable=False),
     words("state_before", nullable=True),
     json_list("states_written"),
@@ -90,6 +92,7 @@ run = Table(
     CheckConstraint(
         f"kind <> 'refresh' OR status IN ({quoted(LOOK_TRANSITIONS)})", name="status_of_refresh"
     ),
+    CheckConstraint("scope IS NULL OR kind = 'update'", name="scope_of_update"),
     CheckConstraint("turn >= 1 AND deaths >= 0 AND failures >= 0", name="counts"),
 )
 # of runs that change something, not of looks: the newest of those is what decides
@@ -115,6 +118,10 @@ Index(
 )
 Index(
     "ix_run_changing", run.c.deployment_id, run.c.number, postgresql_where=text(CHANGES)
+)  # fmt: skip
+Index(
+    "ix_run_looks", run.c.deployment_id, run.c.number,
+    postgresql_where=text(f"kind = '{RunKind.REFRESH}'"),
 )  # fmt: skip
 Index("ix_run_tenant_id", run.c.tenant_id, run.c.id)
 Index(
@@ -176,8 +183,10 @@ finding = Table(
     moment("last_seen_at"),
     reference("closed_by", "run", nullable=True),
     moment("closed_at", nullable=True),
+    moment("waived_until", nullable=True),
     Column("version", Integer, nullable=False),
     CheckConstraint("(closed_by IS NULL) = (closed_at IS NULL)", name="closed_by_a_run"),
+    CheckConstraint("closed_at IS NULL OR waived_until IS NULL", name="waived_while_open"),
 )
 Index(
     "uq_finding_one_is_open",
@@ -193,6 +202,7 @@ Index("ix_finding_tenant_id", finding.c.tenant_id, finding.c.id)
 Index(
     "ix_finding_open", finding.c.tenant_id, finding.c.id, postgresql_where=text("closed_at IS NULL")
 )
+Index("ix_finding_open_of_all", finding.c.id, postgresql_where=text("closed_at IS NULL"))
 
 timer = Table(
     "timer",

@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from control_plane.adapters.db.columns import (
     choice,
+    documents,
     json_list,
     json_object,
     key,
@@ -32,6 +33,7 @@ from control_plane.adapters.db.columns import (
     reference,
     words,
 )
+from control_plane.adapters.db.look_tables import finding_decision
 from control_plane.adapters.db.metadata import metadata
 from control_plane.adapters.db.run_tables import (
     approval,
@@ -46,6 +48,7 @@ from control_plane.adapters.db.run_tables import (
     timer,
 )
 from control_plane.domain.actor import ActorKind
+from control_plane.domain.adoption import Adopted
 from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
 from control_plane.domain.deployment import DeploymentKind, Desired
 from control_plane.domain.hold import BY_ANOTHER, Applying, HoldKind
@@ -205,6 +208,7 @@ deployment = Table(
     reference("evidence_id", "evidence", nullable=True, cyclic=True),
     words("state_digest", nullable=True),
     json_object("outputs"),
+    documents("adopted", Adopted),
     moment("created_at"),
     moment("updated_at"),
     Column("version", Integer, nullable=False),
@@ -353,5 +357,5 @@ BUSINESS_TABLES: Final = (
 # people, who may have to be erased
 IMMUTABLE: Final = (
     contract, refused_request, deployment_spec, evidence, run_event, plan, barred, decision,
-    receipt,
+    receipt, finding_decision,
 )  # fmt: skip

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from control_plane.adapters.audit.recorder import TransactionAuditLog
 from control_plane.adapters.db import mapping
 from control_plane.adapters.db.faults import translated
+from control_plane.adapters.db.looks import SqlLooks
 from control_plane.adapters.db.mapping import Mapped
 from control_plane.adapters.db.queries import SqlQueries
 from control_plane.adapters.db.repositories import (
@@ -59,6 +60,9 @@ class SqlUnitOfWork(UnitOfWork):
     calls = _Rows(mapping.CALL)
     evidence = _Rows(mapping.EVIDENCE)
     findings = _Rows(mapping.FINDING)
+    finding_decisions = _Rows(mapping.FINDING_DECISION)
+    sweeps = _Rows(mapping.SWEEP)
+    residences = _Rows(mapping.RESIDENCE)
     plans = _Rows(mapping.PLAN)
     approvals = _Rows(mapping.APPROVAL)
     barred = _Rows(mapping.BARRED)
@@ -82,6 +86,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.run_events = SqlRunEvents(connection)
         self.timers = SqlTimers(connection)
         self.queries = SqlQueries(connection)
+        self.looks = SqlLooks(connection)
         self.audit = TransactionAuditLog(connection)
         self.queue = self._make_queue(connection)
         return self

@@ -43,6 +43,17 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("POST", "/v1/holds/{hold_id}/release"): {OPS, ADMIN},
     ("POST", "/v1/tenants/{key}/drift-checks"): {OPS, ADMIN},
     ("GET", "/v1/tenants/{key}/findings"): TENANT_READERS,
+    ("POST", "/v1/tenants/{key}/drift/decisions"): {OPS, ADMIN},
+    ("GET", "/v1/tenants/{key}/residency"): TENANT_READERS,
+    ("POST", "/v1/hubs/{hub_id}/drift-checks"): {OPS, ADMIN},
+    ("GET", "/v1/hubs/{hub_id}/drift"): HUB_READERS,
+    ("GET", "/v1/findings"): TENANT_READERS,
+    ("GET", "/v1/findings/{finding_id}"): TENANT_READERS,
+    ("GET", "/v1/findings/{finding_id}/decisions"): TENANT_READERS,
+    ("POST", "/v1/findings/{finding_id}/decision"): {OPS, ADMIN},
+    ("POST", "/v1/drift-sweeps"): {OPS, ADMIN},
+    ("GET", "/v1/drift-sweeps"): ACCOUNT_READERS,
+    ("GET", "/v1/drift-sweeps/{sweep_id}"): ACCOUNT_READERS,
     ("POST", "/v1/hubs"): {ADMIN},
     ("GET", "/v1/hubs"): HUB_READERS,
     ("GET", "/v1/hubs/{hub_id}"): HUB_READERS,
@@ -92,7 +103,7 @@ OF_TENANTS: Final = [
     if "{" in path and "{hub_id}" not in path and "{account_id}" not in path
 ]
 LISTS: Final = ["/v1/provisioning-requests", "/v1/tenants", "/v1/runs", "/v1/approvals",
-                "/v1/bundles"]  # fmt: skip
+                "/v1/bundles", "/v1/findings"]  # fmt: skip
 
 
 def _named(pair: tuple[str, str]) -> str:
