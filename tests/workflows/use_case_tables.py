@@ -205,7 +205,8 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     ),
     "findings.decide": (
         Case(prepare=decide_finding(),
-             events=("run.requested:completed", "drift.decided:completed")),
+             events=("run.requested:completed", "tenant.status_changed:completed",
+                     "drift.decided:completed")),
         Case(prepare=decide_finding(verdict=Verdict.WAIVE), events=("drift.decided:completed",)),
         Case(prepare=decide_finding(AUTOMATION), error=NotAllowed, events=DENIED_ROLE),
         Case(prepare=decide_finding(gone=True), error=FindingGone,
@@ -215,7 +216,8 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     ),
     "findings.decide_of_tenant": (
         Case(prepare=decide_findings(),
-             events=("run.requested:completed", "drift.decided:completed")),
+             events=("run.requested:completed", "tenant.status_changed:completed",
+                     "drift.decided:completed")),
         Case(prepare=decide_findings(AUTOMATION), error=NotAllowed, events=DENIED_ROLE),
     ),
     "sweeps.request_sweep": (

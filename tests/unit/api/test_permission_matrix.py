@@ -95,12 +95,14 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
 }
 GUARDED: Final = [pair for pair, roles in TABLE.items() if roles]
 OF_NO_TENANT: Final = [  # reached with the ids of a Hub, its run and its approval
-    (method, path) for method, path in GUARDED if re.search(r"\{(hub|run|approval)_id\}", path)
+    (method, path)
+    for method, path in GUARDED
+    if re.search(r"\{(hub|run|approval|finding|sweep)_id\}", path)
 ]
 OF_TENANTS: Final = [
     (method, path)
     for method, path in GUARDED
-    if "{" in path and "{hub_id}" not in path and "{account_id}" not in path
+    if "{" in path and not re.search(r"\{(hub|account|finding|sweep)_id\}", path)
 ]
 LISTS: Final = ["/v1/provisioning-requests", "/v1/tenants", "/v1/runs", "/v1/approvals",
                 "/v1/bundles", "/v1/findings"]  # fmt: skip
