@@ -100,7 +100,7 @@ class _Sides:
         return self._ended(decided["run_id"], started)
 
     def sweep(self, stacks: int) -> float:
-        """Return seconds of a sweep of so many stacks that were looked at before."""
+        """Return seconds of a sweep of so many stacks, each after its first look."""
         for number in range(1, stacks):
             self._ready(f"drift{number}")
         self._swept()  # it searches the other regions, as one look a day does

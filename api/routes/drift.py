@@ -174,5 +174,5 @@ def list_sweeps(have: SharedDep, who: CallerDep, page: PagingDep) -> Page[SweepV
 
 @router.get("/drift-sweeps/{sweep_id}")
 def get_sweep(have: SharedDep, who: CallerDep, sweep_id: str) -> SweepView:
-    """Show how far a sweep is: how many were looked at, differ, or could not be looked at."""
+    """Show how far a sweep is: how many agree, differ, could not be looked at, or wait."""
     return SweepView.of(perform(have.core, who, sweeps.get_sweep, sweep_id))

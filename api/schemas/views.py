@@ -237,6 +237,7 @@ class RunView(View):
     approval_id: str | None
     retry_of: str | None
     supersedes: str | None
+    scope: list[str]
     cancel_requested: bool
     checks: list[dict[str, Any]]
     error: dict[str, Any] | None
@@ -251,6 +252,7 @@ class RunView(View):
         return cls.like(
             run,
             stack=deployment.stack,
+            scope=list(run.scope.urns) if run.scope is not None else [],
             next_action=NEXT_ACTION[run.blocked_on] if run.blocked_on else None,
             checks=documents(evidence.checks) if evidence is not None else [],
             error=run.error or None,

@@ -203,7 +203,7 @@ def _possible(finding: Finding) -> list[str]:
 
 
 def possible(finding: Finding) -> tuple[Verdict, ...]:
-    """Return what can be decided of a finding, whoever decides."""
+    """Return what can be decided of a finding by those who may."""
     return tuple(
         each
         for each in verdicts_for(finding)

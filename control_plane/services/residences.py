@@ -56,7 +56,7 @@ class TenantResidence:
         if not self.deployments:
             return "Nothing exists yet."
         if "not_ours" in verdicts:
-            return "The customer runs it in an own account: where it is was not verified by us."
+            return "The customer runs it: where it is was not verified by us."
         if "unknown" in verdicts:
             return "Not everything is known yet: look again with `tenantctl tenant check-drift`."
         return "Everything is where it was promised to be."

@@ -70,7 +70,7 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
 
 
 def _known(uow: UnitOfWork, run: Run) -> tuple[str, ...]:
-    """Return what is known to differ and is no matter of a run: it fails none of its checks."""
+    """Return what is known to differ and does not concern a run: it fails none of its checks."""
     if run.kind is not RunKind.UPDATE:
         return ()
     mine = set(run.scope.urns) if run.scope is not None else set()

@@ -71,7 +71,7 @@ def verify(call: Call, state: State | None, *, planned: Planned | None = None) -
 
 
 def _judged(request: Request) -> Judged:
-    """Return what tells of a subject whether that it differs fails the checks of a call.
+    """Return whether a difference in a subject fails the checks of a call.
 
     What a call with a scope leaves alone does not, nor does what is known to differ. It is in
     ``Look.drift`` all the same.
@@ -254,7 +254,7 @@ def _check(
 
 
 def _besides(subjects: Sequence[str], is_judged: Judged) -> str:
-    """Say what differs and is no matter of this call: it stays a finding."""
+    """Say how much differs that does not concern this call: it stays a finding."""
     others = sum(not is_judged(subject) for subject in subjects)
     return f"; {others} known to differ or outside of the scope" if others else ""
 

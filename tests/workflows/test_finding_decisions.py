@@ -437,7 +437,7 @@ def test_the_database_refuses_decisions_that_the_code_refuses(
         ("UPDATE finding_decision SET reason = 'other'", "finding_decision_is_immutable"),
         ("UPDATE run SET scope = NULL WHERE scope IS NOT NULL", "run_keeps_its_scope"),
         ("DELETE FROM run WHERE kind = 'update'", "run_is_kept"),
-        ("DELETE FROM evidence", "evidence_is_kept"),
+        ("DELETE FROM evidence", "evidence_is_immutable"),
         ("UPDATE residence SET ok = false", "residence_is_immutable"),
     ],
 )

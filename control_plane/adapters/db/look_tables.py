@@ -86,4 +86,6 @@ residence = Table(
     Column("version", Integer, nullable=False),
 )
 Index("ix_residence_deployment_id", residence.c.deployment_id, residence.c.id)
+Index("ix_residence_first_seen_by", residence.c.first_seen_by)
+Index("ix_residence_last_seen_by", residence.c.last_seen_by)
 Index("ix_residence_tenant_id", residence.c.tenant_id, residence.c.id)

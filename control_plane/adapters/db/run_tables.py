@@ -123,6 +123,9 @@ Index(
     "ix_run_looks", run.c.deployment_id, run.c.number,
     postgresql_where=text(f"kind = '{RunKind.REFRESH}'"),
 )  # fmt: skip
+Index("ix_run_supersedes", run.c.supersedes, postgresql_where=text("supersedes IS NOT NULL"))
+Index("ix_run_retry_of", run.c.retry_of, postgresql_where=text("retry_of IS NOT NULL"))
+Index("ix_run_evidence_id", run.c.evidence_id)
 Index("ix_run_tenant_id", run.c.tenant_id, run.c.id)
 Index(
     "ix_run_newest", run.c.tenant_id, run.c.requested_at, run.c.id, postgresql_where=text(CHANGES)
@@ -202,7 +205,10 @@ Index("ix_finding_tenant_id", finding.c.tenant_id, finding.c.id)
 Index(
     "ix_finding_open", finding.c.tenant_id, finding.c.id, postgresql_where=text("closed_at IS NULL")
 )
-Index("ix_finding_open_of_all", finding.c.id, postgresql_where=text("closed_at IS NULL"))
+# a look is deleted when nothing refers to it
+Index("ix_finding_first_seen_by", finding.c.first_seen_by)
+Index("ix_finding_last_seen_by", finding.c.last_seen_by)
+Index("ix_finding_closed_by", finding.c.closed_by)
 
 timer = Table(
     "timer",

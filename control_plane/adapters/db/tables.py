@@ -33,7 +33,7 @@ from control_plane.adapters.db.columns import (
     reference,
     words,
 )
-from control_plane.adapters.db.look_tables import finding_decision
+from control_plane.adapters.db.look_tables import finding_decision, residence, sweep, sweep_item
 from control_plane.adapters.db.metadata import metadata
 from control_plane.adapters.db.run_tables import (
     approval,
@@ -216,6 +216,7 @@ deployment = Table(
     CheckConstraint("applied_spec BETWEEN 0 AND spec_number", name="applied_spec"),
 )
 Index("ix_deployment_tenant_id", deployment.c.tenant_id)
+Index("ix_deployment_evidence_id", deployment.c.evidence_id)
 Index("ix_deployment_hub_id", deployment.c.hub_id, deployment.c.kind)
 
 deployment_spec = Table(
@@ -350,7 +351,8 @@ BUSINESS_TABLES: Final = (
     deployment_spec,
     account, run,
     engine_call, evidence, finding, timer, run_event, plan, approval, barred, decision, bundle,
-    handover, download_link, receipt, idempotency_record, rules_document,
+    handover, download_link, receipt, idempotency_record, rules_document, finding_decision, sweep,
+    sweep_item, residence,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from control_plane.cli.errors import REFUSED, USAGE
 from control_plane.domain.actor import Role
 from control_plane.domain.engine import Drift, Place
 from tests.unit.cli.terminal import Terminal
@@ -64,8 +65,9 @@ def test_a_revert_names_the_run_to_follow(desk: Desk) -> None:
     run_id = re.search(r"tenantctl run watch (run_\w+)", done.out)
     assert run_id is not None
     assert desk.world.run(run_id[1]).scope.urns == (TAG.subject,)
-    again = desk.tenantctl("drift", "decide", found, "--as", "revert", "--reason", "no", who=OPS)
-    assert again.code == 3
+    again = desk.tenantctl(
+        "drift", "decide", found, "--as", "revert", "--reason", "no", who=OPS, code=REFUSED
+    )
     assert run_id[1] in again.err
 
 
@@ -84,18 +86,19 @@ def test_several_are_waived_at_once_until_days_from_now(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["--as", "waive"], 2),
-        (["--as", "waive", "--until", "soon"], 2),
-        (["--as", "forget"], 2),
-        (["--as", "adopt"], 3),
+        (["--as", "waive"], USAGE),
+        (["--as", "waive", "--until", "soon"], USAGE),
+        (["--as", "forget"], USAGE),
+        (["--as", "adopt"], REFUSED),
     ],
 )
 def test_what_cannot_be_decided_says_why_in_one_sentence(
     desk: Desk, arguments: list[str], code: int
 ) -> None:
     desk.look(TAG)
-    done = desk.tenantctl("drift", "decide", *desk.ids(), *arguments, "--reason", "no", who=OPS)
-    assert done.code == code
+    done = desk.tenantctl(
+        "drift", "decide", *desk.ids(), *arguments, "--reason", "no", who=OPS, code=code
+    )
     assert done.err.strip()
 
 

@@ -7,7 +7,6 @@ ALTER TABLE finding ADD COLUMN waived_until timestamp with time zone,
         CHECK (closed_at IS NULL OR waived_until IS NULL),
     DROP CONSTRAINT ck_finding_kind,
     ADD CONSTRAINT ck_finding_kind CHECK (kind IN ('changed', 'foreign', 'misplaced', 'missing'));
-CREATE INDEX ix_finding_open_of_all ON finding (id) WHERE closed_at IS NULL;
 ALTER TABLE timer DROP CONSTRAINT ck_timer_kind, ADD CONSTRAINT ck_timer_kind CHECK (kind IN (
     'approval_expiry', 'bundle_expiry', 'bundle_watch', 'drift_look', 'retention', 'run_details',
     'run_turn', 'run_watch', 'waiver_end'
@@ -196,7 +195,7 @@ CREATE FUNCTION tenantplane_keep_evidence() RETURNS trigger
     LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
     IF EXISTS (SELECT FROM run WHERE id = OLD.run_id AND kind <> 'refresh') THEN
-        RAISE EXCEPTION USING ERRCODE = 'TP006', CONSTRAINT = 'evidence_is_kept',
+        RAISE EXCEPTION USING ERRCODE = 'TP006', CONSTRAINT = 'evidence_is_immutable',
             MESSAGE = 'only the evidence of a look is deleted';
     END IF;
     RETURN OLD;
@@ -208,3 +207,13 @@ CREATE TRIGGER keep_evidence BEFORE DELETE ON evidence
     FOR EACH ROW EXECUTE FUNCTION tenantplane_keep_evidence();
 GRANT DELETE ON run, evidence TO tenantplane_app;
 CREATE INDEX ix_run_looks ON run (deployment_id, number) WHERE kind = 'refresh';
+-- what may refer to a look that is deleted
+CREATE INDEX ix_run_supersedes ON run (supersedes) WHERE supersedes IS NOT NULL;
+CREATE INDEX ix_run_retry_of ON run (retry_of) WHERE retry_of IS NOT NULL;
+CREATE INDEX ix_run_evidence_id ON run (evidence_id);
+CREATE INDEX ix_deployment_evidence_id ON deployment (evidence_id);
+CREATE INDEX ix_finding_first_seen_by ON finding (first_seen_by);
+CREATE INDEX ix_finding_last_seen_by ON finding (last_seen_by);
+CREATE INDEX ix_finding_closed_by ON finding (closed_by);
+CREATE INDEX ix_residence_first_seen_by ON residence (first_seen_by);
+CREATE INDEX ix_residence_last_seen_by ON residence (last_seen_by);
