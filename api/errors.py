@@ -69,6 +69,8 @@ STATUS: Final[dict[str, int]] = {
     "account_has_served": 409,
     "certificate_not_signed": 503,
     "needs_another_person": 403,
+    "finding_gone": 409,
+    "finding_not_decidable": 409,
     "plan_out_of_date": 409,
     "plan_moved": 409,
     "separation_of_duties": 403,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import api, mode_a, queue, resting, state, upgrade
+from benchmarks import api, drift, mode_a, queue, resting, state, upgrade
 from benchmarks.figures import Figure, write
 from benchmarks.site import Site
 from control_plane.bootstrap import read_settings
@@ -30,12 +30,16 @@ def main() -> int:
         "--pairs", type=int, default=10,
         help=f"pairs of Mode A and bare script; of the area state rounds, at most {state.ROUNDS}",
     )  # fmt: skip
+    options.add_argument(
+        "--stacks", type=int, default=200, help="stacks of the sweep (default: %(default)s)"
+    )
     # In this order: what fills the database comes last.
     areas: Mapping[str, Callable[[Site], list[Figure]]] = {
         "mode_a": lambda site: mode_a.measure(site, pairs=given.pairs),
         "many": mode_a.measure_many,
         "upgrade": upgrade.measure,
         "state": lambda site: state.measure(site, rounds=min(given.pairs, state.ROUNDS)),
+        "drift": lambda site: drift.measure(site, pairs=given.pairs, stacks=given.stacks),
         "queue": queue.measure,
         "rest": resting.measure,
         "api": api.measure,

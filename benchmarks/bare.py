@@ -4,7 +4,8 @@ What an engineer would write in an afternoon: create the stack, preview, up, wit
 spec, provider plugin, backend and cloud, and none of our gate, policies, checks, queue or audit.
 Run again with the same folder, it selects the stack instead.
 It imports the SDK as every program does, which is what it has been measured with from the start.
-The order comes on stdin: stack, program, spec, backend_url, folder, cli, passphrase.
+The order comes on stdin: stack, program, spec, backend_url, folder, cli, passphrase, and `act`,
+which may be `refresh`, preview only, or `repair`, which reads the cloud before it plans.
 """
 
 from __future__ import annotations
@@ -63,8 +64,13 @@ def main() -> None:
             },
         ),
     )
-    stack.preview()
-    result = stack.up()
+    act = order.get("act", "up")
+    if act == "refresh":
+        json.dump(stack.preview_refresh().change_summary, sys.stdout)
+        return
+    reads = {"refresh": True} if act == "repair" else {}
+    stack.preview(**reads)
+    result = stack.up(**reads)
     json.dump(result.summary.resource_changes, sys.stdout)
 
 

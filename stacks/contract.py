@@ -127,6 +127,10 @@ class Request(Message):
     gate: bool = False  # `up`: wait for the answer to `planned`
     verify: bool = True  # `up`: afterwards do what `look` does
     compare: bool = False  # `up`: look again at what the plan touches, before `planned` is sent
+    # URNs: these alone are read again, planned over what was read, and applied
+    scope: tuple[str, ...] = ()
+    everywhere: bool = False  # `look`: search the other regions of the account too
+    known: tuple[str, ...] = ()  # subjects that are known to differ: they fail no check
     deadlines: Deadlines = Deadlines()
     break_locks: tuple[str, ...] = ()  # clean_up: what a dead call of ours left
     end_calls: tuple[str, ...] = ()  # clean_up: call ids whose processes are ended first
@@ -284,8 +288,23 @@ class Remaining(Message):
     why: str
 
 
+class Place(Message):
+    """Where something is: ``subject`` in ``region``, ``global`` for what is in none.
+
+    ``shared`` are the stores of the Hub that a slice keeps its data in; ``of`` is the subject that
+    a copy is of.
+    """
+
+    subject: str
+    type: str
+    what: Literal["resource", "replica", "backup", "shared"]
+    region: str
+    of: str = ""
+
+
 class Look(Message):
-    """What a verification found; ``unanswered`` says why ``drift`` may not be all there is.
+    """What a verification found; ``unanswered`` says why ``drift`` may not be all there is, and
+    ``unplaced`` why ``places`` may not.
 
     ``remaining`` is what a look for nothing found that has to remain.
     """
@@ -293,6 +312,9 @@ class Look(Message):
     checks: tuple[Check, ...]
     drift: tuple[Drift, ...] = ()
     unanswered: str = ""
+    places: tuple[Place, ...] = ()
+    unplaced: str = ""
+    everywhere: bool = False  # whether other regions were searched
     resources: tuple[PlannedResource, ...]
     outputs: dict[str, Any] = Field(default_factory=dict)  # secrets masked
     secret_outputs: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from control_plane.domain.actor import ActorKind
 from control_plane.domain.amendment import Amendment
 from control_plane.domain.approval import Approval, ApprovalStatus, Decision, ExcludedApprover
 from control_plane.domain.bundle import Bundle, BundleStatus, DownloadLink, Handover, Receipt
@@ -28,6 +29,7 @@ from control_plane.domain.engine import (
 from control_plane.domain.evaluation import Evaluation, Violation
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding, FindingKind
+from control_plane.domain.finding_decision import FindingDecision, Verdict
 from control_plane.domain.hold import Applying, Hold, HoldKind
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
@@ -231,6 +233,17 @@ class Entities:
             "last_seen_by": run.id, "last_seen_at": now,
         }  # fmt: skip
         return Finding(**self._facts(facts, changes))
+
+    def finding_decision(self, finding: Finding, **changes: Any) -> FindingDecision:
+        now = self.clock.now()
+        facts = {
+            "id": self.ids.new("finding_decision"), "finding_id": finding.id,
+            "tenant_id": finding.tenant_id, "verdict": Verdict.WAIVE, "value_digest": digest(9),
+            "until": now + timedelta(days=1), "run_id": None, "reason": "known",
+            "decided_by": "olga", "person": "olga", "actor_kind": ActorKind.USER,
+            "decided_at": now,
+        }  # fmt: skip
+        return FindingDecision(**self._facts(facts, changes))
 
     def event(self, run: Run, seq: int, **changes: Any) -> RunEvent:
         facts = {

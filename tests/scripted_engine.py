@@ -17,6 +17,7 @@ from control_plane.domain.engine import (
     Drift,
     LockInfo,
     Look,
+    Place,
     Resolved,
     Store,
 )
@@ -41,6 +42,7 @@ from control_plane.ports.engine import (
 from tests.scripted_faults import Fault, ProcessDied
 from tests.scripted_removal import look_for_nothing, stores_of
 from tests.scripted_resources import made, outputs_of, resources_of
+from tests.scripted_scopes import drift_of, places_of, read, take_in, within
 from tests.scripted_stacks import (
     ScriptedStack,
     canceled,
@@ -65,8 +67,9 @@ class ScriptedEngine:
 
     ``faults`` happen one per apply, in order; ``outages`` are raised one per call of the engine.
     ``failing_checks`` are names of checks that a look finds wrong, ``skipped_checks`` of those that
-    it does not make. ``drift`` is what a look finds to be otherwise, beside what was lost, and
-    ``unanswered`` why it cannot tell. ``left`` is what a look for nothing finds, ``stores`` what
+    it does not make. ``drift`` is what a look finds to be otherwise, beside what was lost or
+    changed, and ``unanswered`` why it cannot tell. ``places`` is what a look finds elsewhere, and
+    ``unplaced`` why it cannot tell that. ``left`` is what a look for nothing finds, ``stores`` what
     the data stores hold, if it is not to be the secrets without values. ``program_version`` is part
     of every plan, as the program's files are of a real one. ``during`` is told what goes on: each
     call of the port, and of an apply ``compare``, ``change``, once the gate has let it through, and
@@ -89,6 +92,8 @@ class ScriptedEngine:
         self.left: tuple[Drift, ...] = ()
         self.is_bare = False  # as after an update that took all protection away
         self.stores: tuple[Store, ...] | None = None
+        self.places: tuple[Place, ...] = ()
+        self.unplaced = ""
         self.ambiguous = False  # interrupted creates cannot be told to be ours
         self.alive: bool | None = False  # of processes that hold locks of ours
         self.unavailable = False
@@ -165,7 +170,7 @@ class ScriptedEngine:
         with self._called("apply", call):
             plan = self._preview(call, on_events)
             stack = self._stack(call.stack)
-            if compares:
+            if compares and not call.scope:
                 self.during("compare", call)
                 plan = replace(plan, differences=differences_of(stack, plan))
             if call.call_id in self._canceled:
@@ -266,15 +271,9 @@ class ScriptedEngine:
                     )
                 )  # fmt: skip
                 on_events([("diagnostic", {"text": f"{found[0]} {urn}"})])
-            for urn, values in stack.changed.items():
-                read = stack.resources[urn]
-                stack.resources[urn] = made({**read, "inputs": {**read["inputs"], **values}})
-            for urn in stack.lost:
-                stack.resources.pop(urn, None)
             if resolved or stack.lost or stack.changed:
                 stack.written_by = call.call_id
-            stack.lost.clear()
-            stack.changed.clear()
+            take_in(stack, call.scope or (*stack.lost, *stack.changed))
             stack.pending.clear()
             return tuple(resolved)
 
@@ -349,9 +348,13 @@ class ScriptedEngine:
         stack = self._stack(call.stack)
         refuse_unfit(stack)
         on_events([("phase", {"phase": "plan", "status": "started"})])
-        plan = plan_of(
-            stack, call, self._asked_for(call), self._exports(call), self.program_version
-        )
+        if call.scope:
+            wanted, exports = within(stack, call.scope, self._wanted(call)), stack.outputs
+            plan = plan_of(read(stack, call.scope), call, wanted, exports, self.program_version)
+            plan = replace(plan, parts={**plan.parts, "state": stack.state_digest()})
+        else:
+            wanted, exports = self._asked_for(call), self._exports(call)
+            plan = plan_of(stack, call, wanted, exports, self.program_version)
         if not self.is_bare:
             refuse_protected(stack, plan)
         on_events([("phase", {"phase": "plan", "status": "ended"})])
@@ -374,6 +377,8 @@ class ScriptedEngine:
         fault: Fault | None,
     ) -> EngineResult:
         wanted = {str(item["urn"]): item for item in self._asked_for(call)}
+        if call.scope:  # what was read enters the state with the first step
+            take_in(stack, call.scope)
         summary: dict[str, int] = {}
         for operation in plan.operations:
             if operation.op not in CHANGING:
@@ -394,7 +399,7 @@ class ScriptedEngine:
             summary[operation.op] = summary.get(operation.op, 0) + 1
             done = {"urn": operation.urn, "op": operation.op, "status": "done", "phase": "apply"}
             on_events([("resource", done)])
-        stack.outputs = self._exports(call)
+        stack.outputs = stack.outputs if call.scope else self._exports(call)
         stack.written_by = call.call_id
         return EngineResult(outcome="applied", state_digest=stack.state_digest(), summary=summary)
 
@@ -429,6 +434,9 @@ class ScriptedEngine:
         )
 
     def _to_do(self, stack: ScriptedStack, call: EngineCall) -> list[str]:
+        if call.scope:
+            operations = compare(stack, within(stack, call.scope, self._wanted(call)))
+            return [o.name for o in operations if o.op != "same"]
         operations = compare(stack, self._asked_for(call))
         outputs = output_changes(stack.outputs, self._exports(call))
         changing = [o.name for o in operations if o.op != "same" or o.options]
@@ -444,16 +452,23 @@ class ScriptedEngine:
                 failing=self.failing_checks,
                 skipped=self.skipped_checks,
             )
-        lost = [stack.resources[urn]["name"] for urn in sorted(stack.lost)]
+
+        def is_judged(subject: str) -> bool:
+            return subject in call.scope if call.scope else subject not in call.known
+
+        lost = [stack.resources[urn]["name"] for urn in sorted(stack.lost) if is_judged(urn)]
         missing = "not in the cloud: " + ", ".join(lost) if lost else ""
         differing = [
             f"{stack.resources[urn]['name']} ({', '.join(sorted(values))})"
             for urn, values in sorted(stack.changed.items())
+            if is_judged(urn)
         ]
         changed = "differs from what was applied: " + ", ".join(differing) if differing else ""
         rest = "not applied: " + ", ".join(planned) if planned else ""
         by_hand = {
-            kind: ", ".join(each.subject for each in self.drift if each.kind == kind)
+            kind: ", ".join(
+                each.subject for each in self.drift if each.kind == kind and is_judged(each.subject)
+            )
             for kind in ("changed", "foreign")
         }
         faults = {
@@ -471,8 +486,11 @@ class ScriptedEngine:
                 for name in CHECKS
                 if name not in self.skipped_checks
             ),
-            drift=(*gone, *self.drift),
+            drift=(*gone, *drift_of(stack), *self.drift),
             unanswered=self.unanswered,
+            places=(*places_of(stack, call), *self.places),
+            unplaced=self.unplaced,
+            everywhere=call.everywhere,
             resources=tuple(described(item, "same") for _, item in sorted(stack.resources.items())),
             outputs=stack.outputs,
             state_digest=stack.state_digest(),

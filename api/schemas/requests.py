@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import idna
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -340,6 +341,29 @@ class HoldRelease(Body):
     """The release of a hold."""
 
     reason: Reason
+
+
+class FindingDecision(Body):
+    """A decision on a finding; `until` is the end of a waiver, with its offset from UTC."""
+
+    decision: Literal["adopt", "revert", "waive"]
+    reason: Reason
+    until: AwareDatetime | None = None
+
+
+class FindingDecisions(FindingDecision):
+    """The same decision on several findings of a tenant."""
+
+    findings: Annotated[
+        list[Annotated[str, Field(pattern=r"^fnd_[0-9A-HJKMNP-TV-Z]{26}$")]],
+        Field(min_length=1, max_length=100),
+    ]
+
+
+class Sweep(Body):
+    """A look at everything, spread over minutes."""
+
+    minutes: Annotated[int, Field(ge=0, le=1440, strict=True)] = 10
 
 
 class Hub(Body):

@@ -20,6 +20,7 @@ from control_plane.domain.tenant import Tenant, TenantStatus, WaitingOn
 from control_plane.domain.waiting import Waiting
 from control_plane.ports.rows import Dependent
 from control_plane.services import accounts
+from control_plane.services import findings as finding_service
 from control_plane.services import tenants as tenant_service
 from control_plane.services.hubs import HubDetails
 from control_plane.services.provisioning import Accepted
@@ -255,6 +256,7 @@ class RunView(View):
     approval_id: str | None
     retry_of: str | None
     supersedes: str | None
+    scope: list[str]
     cancel_requested: bool
     checks: list[dict[str, Any]]
     error: dict[str, Any] | None
@@ -283,6 +285,7 @@ class RunView(View):
             waiting=WaitingView.like(waiting) if waiting is not None else None,
             affected=[DependentView.like(each) for each in affected],
             stack=deployment.stack,
+            scope=list(run.scope.urns) if run.scope is not None else [],
             next_action=NEXT_ACTION[run.blocked_on] if run.blocked_on else None,
             checks=documents(evidence.checks) if evidence is not None else [],
             error=run.error or None,
@@ -340,11 +343,13 @@ class FindingView(View):
     """One thing in which the cloud is not as it was applied; secrets are `{"secret": true}`.
 
     ``path`` is that of the property that changed, empty for the thing as a whole. ``expected`` was
-    applied, ``actual`` was there when it was seen last; null where there is nothing.
+    applied, ``actual`` was there when it was seen last; null where there is nothing. ``to_do`` says
+    what is to be done about it.
     """
 
     id: str
     deployment_id: str
+    tenant_id: str | None
     kind: FindingKind
     subject: str
     type: str
@@ -357,11 +362,18 @@ class FindingView(View):
     last_seen_at: datetime
     closed_by: str | None
     closed_at: datetime | None
+    waived_until: datetime | None
+    to_do: str
+    allowed_actions: list[str]
 
     @classmethod
-    def of(cls, finding: Finding) -> Self:
-        """Return the view of a finding."""
-        return cls.like(finding)
+    def of(cls, finding: Finding, reader: Actor) -> Self:
+        """Return the view of a finding for whom it is shown to."""
+        return cls.like(
+            finding,
+            to_do=finding_service.to_do(finding),
+            allowed_actions=finding_service.allowed_actions(finding, reader),
+        )
 
 
 def documents(items: Sequence[Documented]) -> list[dict[str, Any]]:

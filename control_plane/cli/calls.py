@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from control_plane.cli import changing, holds, modes, output, queueing, removals
+from control_plane.cli import changing, drift, holds, modes, output, queueing, removals
 from control_plane.cli.client import ENDED, from_environment, segment
 from control_plane.cli.comparing import show_comparison, show_differences
 from control_plane.cli.errors import FAILED, REFUSED, ctrl_c_ends_at_once
@@ -23,7 +23,6 @@ Brief = Annotated[bool, typer.Option("--brief", help="Omit the values.")]
 Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="Maximum number of items.")]
 TENANT = ("id", "slug", "mode", "region", "status", "waiting_on", "hold")
 TENANTS = ("slug", "mode", "region", "status", "waiting_on", "hold", "id")
-FINDINGS = ("kind", "what", "path", "expected", "actual", "first_seen_at", "closed_at")
 RUN = ("id", "stack", "kind", "status", "blocked_on", "requested_at")
 RUNS = ("id", "kind", "status+blocked_on", "stack", "requested_at", "waiting=waiting.sentence")
 BUNDLE = ("id", "tenant=inputs.owner.tenant", "number", "status", "rehearsal", "archive_digest")
@@ -42,6 +41,7 @@ tenant.command("resume")(queueing.resume_tenant)
 tenant.command("hold")(holds.hold_tenant)
 tenant.command("holds")(holds.list_tenant_holds)
 tenant.command("release")(holds.release_hold)
+tenant.command("residency")(drift.residency)
 hub.command("hold")(holds.hold_hub)
 hub.command("holds")(holds.list_hub_holds)
 hub.command("release")(holds.release_hold)
@@ -178,26 +178,10 @@ def check_drift(key: str, as_json: Json = False) -> None:
 
 @tenant.command("findings")
 def list_findings(
-    key: str,
-    with_closed: Annotated[
-        bool, typer.Option("--all", help="Also what is as it was applied again.")
-    ] = False,
-    limit: Most = 50,
-    as_json: Json = False,
+    key: str, with_closed: drift.Closed = False, limit: Most = 50, as_json: Json = False
 ) -> None:
     """List what is not as it was applied, with both values; secrets are masked."""
-    found = from_environment().pages(
-        f"/v1/tenants/{segment(key)}/findings", most=limit,
-        with_closed="true" if with_closed else None,
-    )  # fmt: skip
-    shown = found if as_json else [{**item, "what": _what(item)} for item in found]
-    output.table(shown, as_json=as_json, fields=FINDINGS, empty="no findings")
-
-
-def _what(finding: Mapping[str, Any]) -> str:
-    """Return what a finding is about: of a URN, which is long, the type and the name."""
-    _, colons, name = finding["subject"].rpartition("::")
-    return f"{finding['type']} {name}" if colons else str(finding["subject"])
+    drift.show_findings(f"/v1/tenants/{segment(key)}/findings", with_closed, limit, as_json)
 
 
 @hub.command("create")

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from control_plane.domain.adoption import Adopted
 from control_plane.domain.canonical import digest
 
 
@@ -77,6 +78,7 @@ class Deployment:
     inherited: Mapping[str, Any] = field(default_factory=dict)
     unprotected: tuple[str, ...] = ()
     removed_at: datetime | None = None
+    adopted: tuple[Adopted, ...] = ()
     created_at: datetime
     updated_at: datetime
     version: int = 1

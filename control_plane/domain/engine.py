@@ -153,10 +153,11 @@ class Resolved(Documented):
 class Drift(Documented):
     """One thing in which the cloud is not as it was applied.
 
-    ``kind`` is ``changed``, ``missing`` or ``foreign``. ``subject`` is a URN of the state; of
-    ``foreign`` things, which are in no state, what AWS calls it and its id. ``path`` is that of the
-    property of ``changed``, otherwise empty. ``expected`` is what was applied and ``actual`` what
-    is there, with secrets as ``{"secret": true}``; both are None where there is nothing.
+    ``kind`` is ``changed``, ``missing``, ``foreign`` or, as we judge places, ``misplaced``.
+    ``subject`` is a URN of the state; of ``foreign`` things, which are in no state, what AWS calls
+    it and its id. ``path`` is that of the property of ``changed``, the region of ``misplaced``,
+    otherwise empty. ``expected`` is what was applied and ``actual`` what is there, with secrets as
+    ``{"secret": true}``; both are None where there is nothing.
     """
 
     kind: str
@@ -209,17 +210,34 @@ class Store(Documented):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place(Documented):
+    """Where something is: ``subject`` in ``region``, ``global`` for what is in none.
+
+    ``what`` is ``resource``, ``replica``, ``backup`` or ``shared``, which is a store of the Hub
+    that a slice keeps its data in. ``of`` is the subject that a copy is of.
+    """
+
+    subject: str
+    type: str
+    what: str
+    region: str
+    of: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Look(Documented):
     """What a verification found; changes nothing. Secrets are masked.
 
-    ``unanswered`` says why ``drift`` may not be all there is; empty when it is. ``remaining`` is
-    what a look for nothing found that has to remain.
+    ``unanswered`` says why ``drift`` may not be all there is; empty when it is. So does
+    ``unplaced`` of ``places``. ``everywhere``: other regions were searched as well. ``remaining``
+    is what a look for nothing found that has to remain.
     """
 
     _readers: ClassVar[Readers] = {
         "checks": tuple_of(Check),
         "drift": tuple_of(Drift),
         "remaining": tuple_of(Remaining),
+        "places": tuple_of(Place),
         "resources": tuple_of(PlannedResource),
         "secret_outputs": tuple,
     }
@@ -227,6 +245,9 @@ class Look(Documented):
     checks: tuple[Check, ...]
     drift: tuple[Drift, ...] = ()
     unanswered: str = ""
+    places: tuple[Place, ...] = ()
+    unplaced: str = ""
+    everywhere: bool = False
     resources: tuple[PlannedResource, ...]
     outputs: Mapping[str, Any] = field(default_factory=dict)
     secret_outputs: tuple[str, ...] = ()

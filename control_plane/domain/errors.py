@@ -302,6 +302,23 @@ class NeedsAnotherPerson(DomainError):
     remedy = "Ask another person with the role platform_admin."
 
 
+# --- findings ---------------------------------------------------------------------------------
+class FindingGone(DomainError):
+    """The finding has closed: reality agrees again, or another one took its place."""
+
+    code = "finding_gone"
+    title = "The finding has closed"
+    remedy = "List the findings again; nothing is to be decided on this one."
+
+
+class FindingNotDecidable(DomainError):
+    """The finding cannot be decided so; `possible` has what can be decided of it."""
+
+    code = "finding_not_decidable"
+    title = "This cannot be decided of the finding"
+    remedy = "Use one of the decisions that `possible` names, or do what the message says by hand."
+
+
 # --- plans and decisions ----------------------------------------------------------------------
 class PlanOutOfDate(DomainError):
     """The decision quotes another digest than that of the waiting plan."""

@@ -1,6 +1,7 @@
 """A finding: one thing in which the cloud is not as it was applied, from look to look.
 
-It is open while the looks see it. The first complete one that does not closes it.
+It is open while the looks see it. The first complete one that does not closes it. One that is
+waived stays open and does not count, until the waiver ends or it shows another value.
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ class FindingKind(StrEnum):
     MISSING = "missing"  # the state has it, and the cloud does not
     FOREIGN = "foreign"  # it belongs to the deployment, and is in no state
     REMAINING = "remaining"  # it was removed and has to stay until a date, which `expected` says
+    MISPLACED = "misplaced"  # it is in a region where it was promised not to be
 
 
-OF_DRIFT: Final = (FindingKind.CHANGED, FindingKind.MISSING, FindingKind.FOREIGN)
+# what makes a tenant `drifted`
+OF_DRIFT: Final = (
+    FindingKind.CHANGED, FindingKind.MISSING, FindingKind.FOREIGN, FindingKind.MISPLACED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,13 @@ class Finding:
     last_seen_at: datetime
     closed_by: str | None = None
     closed_at: datetime | None = None
+    waived_until: datetime | None = None
     version: int = 1
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether no look has closed it."""
+        return self.closed_at is None
 
     @property
     def key(self) -> Key:
@@ -65,9 +76,10 @@ class Finding:
         return (self.expected, self.actual) == (drift.expected, drift.actual)
 
     def seen(self, drift: Drift, run_id: str, now: datetime) -> Finding:
-        """Return it as a look saw it again."""
+        """Return it as a look saw it again; another value is not what was waived."""
         return replace(
             self,
+            waived_until=self.waived_until if self.shows(drift) else None,
             expected=drift.expected,
             actual=drift.actual,
             last_seen_by=run_id,
@@ -77,7 +89,13 @@ class Finding:
 
     def closed(self, run_id: str, now: datetime) -> Finding:
         """Return it as a look left it that no longer saw it."""
-        return replace(self, closed_by=run_id, closed_at=now, version=self.version + 1)
+        return replace(
+            self, closed_by=run_id, closed_at=now, waived_until=None, version=self.version + 1
+        )
+
+    def waived(self, until: datetime | None) -> Finding:
+        """Return it waived until then; None ends a waiver."""
+        return replace(self, waived_until=until, version=self.version + 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,8 @@ PREFIXES: Final = {
     "run": "run", "plan": "pln", "approval": "apr", "decision": "dec", "bundle": "bnd",
     "receipt": "rcp", "event": "evt", "handover": "hnd", "link": "lnk", "account": "acc",
     "evidence": "evd", "hold": "hld", "finding": "fnd", "saga": "sga", "removal_decision": "rmd",
-    "certificate": "crt",
+    "certificate": "crt", "finding_decision": "fdc", "sweep": "swp",
+    "residence": "rsd",
     "refusal": "rfd", "withdrawal": "wdr", "amendment": "amd", "pause": "pau",
 }  # fmt: skip
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

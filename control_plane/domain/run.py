@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+from control_plane.domain.documents import Documented, Readers
 from control_plane.domain.transitions import move, terminal
 
 
@@ -126,6 +127,20 @@ HOLDS_SLOT: Final = frozenset({_S.APPLYING, _S.VERIFYING})  # one a deployment, 
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scope(Documented):
+    """The resources, by URN, that decisions on findings limit a run to.
+
+    One that ``adopts`` takes what the cloud has of them into the state, and plans the new spec over
+    it. Any other reverts: it plans and applies these resources alone, towards the applied spec.
+    """
+
+    _readers: ClassVar[Readers] = {"urns": tuple}
+
+    urns: tuple[str, ...]
+    adopts: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One attempt of the engine to bring a deployment from one spec to the next.
 
@@ -160,6 +175,7 @@ class Run:
     supersedes: str | None = None
     retry_of: str | None = None
     draft: Mapping[str, Any] | None = None
+    scope: Scope | None = None  # None: all of the deployment
     cancel_requested: bool = False
     state_before: str | None = None
     states_written: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ class TimerKind(StrEnum):
     RETENTION = "retention"  # of the rows that its subject names
     RUN_DETAILS = "run_details"  # what is kept of an ended run for some time only
     SAGA_TURN = "saga_turn"  # a saga resumes: something happened that its step waits for
+    WAIVER_END = "waiver_end"  # of a finding
     DRIFT_LOOK = "drift_look"  # at a deployment: whether the cloud is as it was applied
 
 

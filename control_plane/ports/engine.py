@@ -43,6 +43,10 @@ class EngineCall:
     role_arn: str | None = None
     external_id: str | None = None
     has_state: bool = False  # it was applied before: a backend without its state is another one
+    # URNs: these alone are read again, planned over what was read, and applied; empty: everything
+    scope: tuple[str, ...] = ()
+    everywhere: bool = False  # a look searches the other regions of the account too
+    known: tuple[str, ...] = ()  # subjects that are known to differ: they fail no check
 
 
 @dataclass(frozen=True, kw_only=True)

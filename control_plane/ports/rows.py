@@ -16,19 +16,23 @@ from control_plane.domain.calls import CallRecord
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding
+from control_plane.domain.finding_decision import FindingDecision
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan, PlanHead
 from control_plane.domain.queue_pause import QueuePause
 from control_plane.domain.removal import Certificate, RemovalDecision
+from control_plane.domain.residence import Residence
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import BlockedOn, Run, RunEvent
 from control_plane.domain.saga import Saga, SagaStep
+from control_plane.domain.sweep import Sweep
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer, TimerKind
 from control_plane.domain.transfer import Copied, Kind
 from control_plane.domain.waiting import QueueSpot
 from control_plane.ports import Json
+from control_plane.ports.looks import Looks
 
 T = TypeVar("T")
 
@@ -340,6 +344,9 @@ class UnitOfWork(Protocol):
     evidence: Repository[Evidence]
     findings: Repository[Finding]
     run_events: RunEvents
+    finding_decisions: Repository[FindingDecision]
+    sweeps: Repository[Sweep]
+    residences: Repository[Residence]
     plans: Repository[Plan]
     approvals: Repository[Approval]
     barred: Repository[ExcludedApprover]
@@ -355,6 +362,7 @@ class UnitOfWork(Protocol):
     timers: Timers
     transfers: Transfers
     queries: Queries
+    looks: Looks
     audit: AuditLog
     queue: RunQueue
 

@@ -121,7 +121,7 @@ def _retry(act: Act, run: Run, deployment: Deployment) -> Run:
         exclude_from_deciding(act, run, act.caller.actor.subjects, "requester")
         return unblock(act, run, action="run.retried")
     desired = KINDS[run.kind].desired
-    fresh = request_run(act, deployment, desired=desired, retry_of=run)
+    fresh = request_run(act, deployment, desired=desired, retry_of=run, scope=run.scope)
     record_run(act, "run.retried", run, new_run=fresh.id)
     return fresh
 

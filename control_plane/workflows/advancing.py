@@ -149,6 +149,9 @@ def _place(act: Act, run: Run, deployment: Deployment) -> bool:
     if KINDS[run.kind].drafts:
         move_run(act, run, RunStatus.PLANNING, action=None)
         return True
+    if run.scope is not None and not run.scope.adopts:  # back to what was applied
+        move_run(act, run, RunStatus.PLANNING, action=None, spec_number=deployment.applied_spec)
+        return True
     try:
         deployment = place(act, run, deployment)
     except (HubUnavailable, NoAccount) as error:

@@ -15,12 +15,14 @@ from control_plane.domain import spec as specs
 from control_plane.domain.calls import CallOutcome, CallRecord
 from control_plane.domain.deployment import Deployment, DeploymentSpec
 from control_plane.domain.errors import Conflict, DomainError, StaleCall, Unavailable
-from control_plane.domain.run import TERMINAL_RUN, Run
+from control_plane.domain.kinds import KINDS
+from control_plane.domain.run import TERMINAL_RUN, Run, RunKind
 from control_plane.ports.engine import EngineCall, EngineEvent
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.moving import locked_run, progress
 from control_plane.workflows.placing import account_of, spec_of
+from control_plane.workflows.residence import is_search_due
 
 T = TypeVar("T")
 CALLS_KEPT: Final = 200  # of a deployment, newest first: whose traces are looked for
@@ -51,7 +53,13 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
     act.uow.queries.forget_calls(deployment.id, below=number - CALLS_KEPT + 1)
     spec = spec_of(act.uow, deployment, run.spec_number)
     call = _call(act, deployment, spec, call_id=record.id, run_id=run.id)
-    return replace(call, spec=run.draft) if run.draft else call
+    return replace(
+        call,
+        spec=run.draft or call.spec,
+        scope=run.scope.urns if run.scope is not None and not run.scope.adopts else (),
+        known=_known(act.uow, run),
+        everywhere=KINDS[run.kind].looks and is_search_due(act.uow, deployment.id, now),
+    )
 
 
 def _call(
@@ -78,6 +86,15 @@ def reading_call(act: Act, deployment: Deployment, call_id: str) -> EngineCall:
     """Return a call that only reads: it takes the stack from nobody, and no run makes it."""
     spec = spec_of(act.uow, deployment, deployment.applied_spec or None)
     return _call(act, deployment, spec, call_id=call_id, run_id=call_id)
+
+
+def _known(uow: UnitOfWork, run: Run) -> tuple[str, ...]:
+    """Return what is known to differ and does not concern a run: it fails none of its checks."""
+    if run.kind is not RunKind.UPDATE:
+        return ()
+    mine = set(run.scope.urns) if run.scope is not None else set()
+    open_ = uow.findings.find(deployment_id=run.deployment_id, closed_at=None)
+    return tuple(sorted({each.subject for each in open_} - mine))
 
 
 def require_newest(uow: UnitOfWork, call: EngineCall) -> CallRecord:

@@ -16,7 +16,7 @@ from control_plane.domain.plan import Plan
 from control_plane.domain.run import Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.workflows.core import Act
-from control_plane.workflows.drift import set_next_look
+from control_plane.workflows.drift import end_look, set_next_look
 from control_plane.workflows.editors import forget_editors
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.leaving import what_is_left
@@ -74,11 +74,13 @@ def end_run(
     )  # fmt: skip
     kind = KINDS[run.kind]
     done = status in {RunStatus.APPLIED, RunStatus.NO_CHANGES}
-    if (kind.looks and not kind.drafts) or (done and kind.desired is Desired.PRESENT):
-        set_next_look(act, run.deployment_id, after=run.id)
     if kind.looks:
+        if not kind.drafts:
+            end_look(act, run, deployment)
         return run
     forget_editors(act, run, deployment)
+    if done and kind.desired is Desired.PRESENT:
+        set_next_look(act, run.deployment_id, after=run.id)
     if kind.means[status].gives_back or was is RunStatus.REQUESTED:
         give_back(act, run, deployment)
     if done and deployment.kind is DeploymentKind.HUB:

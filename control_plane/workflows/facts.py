@@ -120,10 +120,13 @@ def run_before(uow: UnitOfWork, run: Run) -> Run | None:
 def _must_read_cloud(uow: UnitOfWork, run: Run) -> bool:
     """Tell whether the state is to be brought to what the cloud has before the run plans over it.
 
-    The run before found the cloud to differ from the state. Settling leaves the state's digest.
+    The run before found the cloud to differ from the state, or what the cloud has is adopted.
+    Settling leaves the state's digest.
     """
     if run.status is not RunStatus.PLANNING or run.plan_id or run.state_before:
         return False
+    if run.scope is not None:  # what is reverted is read by the plan itself
+        return run.scope.adopts
     before = run_before(uow, run)
     error = before.error if before is not None else None
     return error is not None and CLOUD in (error.get("data") or {}).get("parts", ())

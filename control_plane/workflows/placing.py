@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from control_plane.domain import spec as specs
+from control_plane.domain.adoption import with_adopted
 from control_plane.domain.deployment import (
     PLATFORM,
     Account,
@@ -212,13 +213,14 @@ def _spec_document(
     if deployment.kind is DeploymentKind.SLICE:
         hub = hub or act.uow.hubs.need(deployment.hub_id)
         return specs.slice_spec(deployment, tenant_slug=tenant.slug, hub_outputs=hub.outputs)
-    return specs.dedicated_spec(
+    document = specs.dedicated_spec(
         deployment,
         tenant_slug=tenant.slug,
         sizing=_sizing(act, deployment, tenant),
         client_cidrs=tenant.facts.get("ip_allow_list") or (),
         zones=zones,
     )
+    return with_adopted(document, deployment.adopted)
 
 
 def _sizing(act: Act, deployment: Deployment, tenant: Tenant) -> Sizing:

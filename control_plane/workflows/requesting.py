@@ -7,7 +7,7 @@ from typing import Final
 from control_plane.domain.deployment import Deployment, DeploymentKind, Desired
 from control_plane.domain.kinds import kind_between
 from control_plane.domain.removal_errors import AlreadyRemoved, RemovalInProgress
-from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus
+from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus, Scope
 from control_plane.domain.saga import Saga, SagaKind
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act, Caller
@@ -29,13 +29,14 @@ def request_run(
     *,
     desired: Desired = Desired.PRESENT,
     retry_of: Run | None = None,
+    scope: Scope | None = None,
     saga: Saga | None = None,
 ) -> Run:
     """Add a run, enqueue its first turn, and let the runs that wait give way to it.
 
     Its kind follows from the spec that was applied last and from ``desired``. Who asked for the
     runs since the last one that was applied has asked for this one as well, and of a step of a
-    ``saga`` everyone who stands behind that.
+    ``saga`` everyone who stands behind that. ``scope`` limits an update.
     """
     gives_way = [  # locked before the deployment, as everywhere
         act.uow.runs.need(waiting.id, lock=True)
@@ -57,6 +58,7 @@ def request_run(
         requesters=_requesters(act.uow, act.caller, deployment, newest, saga),
         requested_at=now,
         retry_of=retry_of.id if retry_of else None,
+        scope=scope,
         supersedes=newest.id if newest is not None and newest.status not in TERMINAL_RUN else None,
         updated_at=now,
     )

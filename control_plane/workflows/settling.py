@@ -8,6 +8,7 @@ that the cloud answers for. Anything else blocks the run, naming who holds the s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -37,7 +38,8 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
     with core.act() as act:
         calls = act.uow.queries.calls_of(call.deployment_id, limit=CALLS_KEPT)
         owners = {c.id: c for c in calls}
-        is_verifying = act.uow.runs.need(call.run_id).status is RunStatus.VERIFYING
+        run = act.uow.runs.need(call.run_id)
+        is_verifying = run.status is RunStatus.VERIFYING
     died = any(c.run_id == call.run_id and c.id != call.call_id and c.is_unanswered for c in calls)
     earlier = [c.id for c in calls if c.id != call.call_id and c.host == core.here.host]
     ended = core.engine.clean_up(call, end_calls=earlier, break_locks=())
@@ -54,7 +56,8 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
     if ended.ended_pids or found.locks:
         write(core, call, partial(_record_clean_up, len(ended.ended_pids), found.locks))
     try:
-        resolved = core.engine.resolve(call, on_events=listener)
+        within = run.scope.urns if run.scope is not None else ()
+        resolved = core.engine.resolve(replace(call, scope=within), on_events=listener)
     except PendingUnresolved as error:
         return Obstacle(on=BlockedOn.PENDING_UNRESOLVED, error=error)
     after = core.engine.inspect(call)

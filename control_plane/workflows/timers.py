@@ -31,6 +31,7 @@ from control_plane.workflows.moving import (
     watch,
 )
 from control_plane.workflows.sagas import turn_when_due
+from control_plane.workflows.waiving import end_waiver
 
 log = get_logger()
 _LEASE: Final = timedelta(seconds=60)  # a claimed timer whose worker dies falls due again then
@@ -149,4 +150,5 @@ _HANDLERS: Final[Mapping[TimerKind, Callable[[Act, str], None]]] = {
     TimerKind.RUN_DETAILS: _run_details,
     TimerKind.DRIFT_LOOK: look_when_due,
     TimerKind.SAGA_TURN: turn_when_due,
+    TimerKind.WAIVER_END: end_waiver,
 }

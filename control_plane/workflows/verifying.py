@@ -14,9 +14,11 @@ from control_plane.domain.kinds import KINDS
 from control_plane.domain.run import Run
 from control_plane.ports.engine import Applied, EngineCall
 from control_plane.workflows.core import Act
-from control_plane.workflows.drift import keep_findings
+from control_plane.workflows.drift import as_drift, keep_findings
 from control_plane.workflows.placing import policy_scope
 from control_plane.workflows.recording import record_foreign_update, record_run
+from control_plane.workflows.residence import hold_for, keep_residence, still_unknown
+from control_plane.workflows.waiving import record_ended
 
 _NAMED = 5  # violations named in the detail of a check
 ISOLATION = "isolation"  # the policy rule whose verdict is a check of its own
@@ -61,8 +63,13 @@ def keep_evidence(act: Act, run: Run, call: EngineCall, look: Look) -> Run:
         checks=[{"name": check.name, "ok": check.ok} for check in checks],
         failed=failed, state_digest=look.state_digest,
     )  # fmt: skip
+    out = keep_residence(act, run, deployment, look)
     if not look.unanswered:
-        keep_findings(act, run, look)
+        unknown = still_unknown(act.uow, deployment.id, look)
+        left = map(as_drift, look.remaining)
+        kept = keep_findings(act, run, (*look.drift, *left, *out, *unknown))
+        record_ended(act, kept.unwaived, why="value_changed")
+        hold_for(act, run.tenant_id, kept.opened)
     return run
 
 

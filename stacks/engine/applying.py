@@ -29,7 +29,7 @@ from stacks.engine.failures import (
     protected_failure,
 )
 from stacks.engine.sdk import VERSION, ProgramRun
-from stacks.engine.session import Session
+from stacks.engine.session import Session, reads_scope, within
 from stacks.engine.sources import program_digest, program_digest_of_nothing, versions
 from stacks.engine.state import guarded, outputs_of, pending_of
 from stacks.engine.values import digest
@@ -48,7 +48,12 @@ def preview(call: Call) -> Result:
     with call.phase("plan"):
         started = time.monotonic()
         state = _prepared(call)
-        done = call.engine("plan", _PREVIEW, doing="plan the changes", seconds=_rest(call, started))
+        done = call.engine(
+            "plan",
+            [*_PREVIEW, *within(call.request.scope, state)],
+            doing="plan the changes",
+            seconds=_rest(call, started),
+        )
         planned = _planned(call, _previewed(done, state))
     call.channel.send(planned)
     return _result(call, "planned", planned, state_digest=planned.parts.state)
@@ -59,13 +64,14 @@ def up(call: Call) -> Result:
     with ExitStack() as open_session:
         with call.phase("plan"):
             started = time.monotonic()
-            _prepared(call)
-            session = open_session.enter_context(Session(call))
+            before = _prepared(call)
+            session = open_session.enter_context(Session(call, before))
             done = session.preview(seconds=_rest(call, started))
             # what the engine has previewed over: nobody else can write it meanwhile
             seen = _previewed(done, call.state() if done.failure is None else None)
             planned = _planned(call, seen)
-        if call.request.compare:
+        # what a scope names was read as it was planned
+        if call.request.compare and not reads_scope(call.request.scope, before):
             planned = _compared(call, session, seen, planned)
         call.channel.send(planned)
         answer = _gate(call, planned, session) if call.request.gate else "proceed"

@@ -36,7 +36,7 @@ def differences(
 
     Raises ``CallFailed`` when something could not be read: nobody knows then what it is.
     """
-    urns = touched(preview, operations)
+    urns = _asked(call, preview, operations)
     resources = [
         r for r in in_cloud(preview.state) if r["urn"] in urns and not r.get("pendingReplacement")
     ]
@@ -66,6 +66,12 @@ def touched(preview: Preview, operations: Sequence[PlannedOperation]) -> frozens
         if operation.op not in UNCHANGING or operation.options:
             found |= {change.urn, *_dependencies(preview, change, renamed.get(change.urn, ""))}
     return frozenset(renamed.get(urn, urn) for urn in found)
+
+
+def _asked(call: Call, preview: Preview, operations: Sequence[PlannedOperation]) -> frozenset[str]:
+    """Return the URNs to read: of a scope what it names, since the rest is known to differ."""
+    urns = touched(preview, operations)
+    return urns & frozenset(call.request.scope) if call.request.scope else urns
 
 
 def _dependencies(preview: Preview, change: Change, old_urn: str) -> Iterator[str]:

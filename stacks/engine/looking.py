@@ -79,12 +79,11 @@ class Sight:
         """Return the URNs of what was not checked, sorted."""
         return sorted(urn for urn in self.asked if urn not in self.seen)
 
-    @property
-    def differing(self) -> list[str]:
-        """Return the names of what is not as applied, with paths."""
+    def differing(self, is_judged: Callable[[str], bool]) -> list[str]:
+        """Return the names of what is not as applied, with paths, of the URNs that are judged."""
         return [
             f"{name_of(urn)} ({', '.join(each.differs)})"
-            for urn in self.named(lambda seen: bool(seen.differs))
+            for urn in filter(is_judged, self.named(lambda seen: bool(seen.differs)))
             for each in self.seen[urn]
             if each.differs
         ]

@@ -60,15 +60,19 @@ class Cloud:
         if cloud.role_arn:
             sts = self._session.create_client("sts", **self._options)
             self._options |= _assumed(sts, cloud.role_arn, cloud.external_id)
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str | None], Any] = {}
         self._making = threading.Lock()
 
-    def client(self, service: str) -> Any:
-        """Return the client of a service; making one is not safe in several threads."""
+    def client(self, service: str, *, region: str | None = None) -> Any:
+        """Return the client of a service, of another region if one is named.
+
+        Making one is not safe in several threads.
+        """
         with self._making:
-            if service not in self._clients:
-                self._clients[service] = self._session.create_client(service, **self._options)
-            return self._clients[service]
+            if (service, region) not in self._clients:
+                options = self._options | ({"region_name": region} if region else {})
+                self._clients[service, region] = self._session.create_client(service, **options)
+            return self._clients[service, region]
 
     def verdicts(
         self,

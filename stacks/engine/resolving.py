@@ -5,7 +5,8 @@ in the cloud, everything else is read again. What was made but never answered fo
 since an engine whose provider dies believes that nothing was made; so whatever the program would
 create is looked up as well. What exists and is ours enters the state with the inputs that it was to
 be made with; what may be somebody else's is left for people. At the end everything is read again,
-also when nothing had to be settled: what somebody deleted or changed is then planned again.
+also when nothing had to be settled: what somebody deleted or changed is then planned again. A scope
+limits what is looked up and read: the rest of the state stays what was applied.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ from stacks.contract import Code, Resolved, Result
 from stacks.engine.applying import touched
 from stacks.engine.backend import State
 from stacks.engine.call import Call
-from stacks.engine.failures import CallFailed, name_of
+from stacks.engine.failures import CallFailed, name_of, type_of
 from stacks.engine.finishing import finish
 from stacks.engine.identities import SETTINGS
 from stacks.engine.looking_up import Cloud, Verdict, is_of_the_state_alone
+from stacks.engine.session import targets, within
 from stacks.engine.state import has_provider, ids_of, is_unknown, pending_creates, pending_of
 
 _CONSISTENCY_SECONDS = 10.0  # AWS may not show at once what it has just made
 _ROUNDS = 20  # each finds what belongs to what the one before found
 _CREATING = frozenset({"create", "create-replacement"})
-_PREVIEW = ["preview", "--refresh", "--skip-plugin-pre-install"]
+_PREVIEW = ["preview", "--skip-plugin-pre-install"]
 _REFRESH = ["refresh", "--yes", "--skip-preview", "--skip-plugin-pre-install"]
 
 # What a state keeps of a resource's options; the next apply writes the rest.
@@ -158,7 +160,7 @@ def _would_create(call: Call, state: State | None) -> list[Resource]:
     path = call.folder.root / "look-up-plan.json"
     done = call.engine(
         "look_up",
-        [*_PREVIEW, "--save-plan", str(path)],
+        [*_PREVIEW, *_limits(call, state), "--save-plan", str(path)],
         doing="plan what is still to be created",
         seconds=call.request.deadlines.plan_seconds,
     )
@@ -171,6 +173,11 @@ def _would_create(call: Call, state: State | None) -> list[Resource]:
         if _CREATING.intersection(entry.get("steps") or ())
     ]
     return [r for r in planned if not is_of_the_state_alone(r) and r["type"] not in SETTINGS]
+
+
+def _limits(call: Call, state: State | None) -> list[str]:
+    scope = call.request.scope
+    return within(scope, state) if scope else ["--refresh"]
 
 
 def _resource_plans(saved_plan: bytes) -> Mapping[str, Any]:
@@ -226,10 +233,13 @@ def _existing(resource: Resource, identity: str) -> dict[str, Any]:
 
 def _refresh(call: Call, resolved: Sequence[Resolved]) -> None:
     """Have the engine read everything, which also ends the operations that are not creates."""
+    scope = _in_scope(call, call.state())
+    if call.request.scope and not scope:
+        return
     with call.phase("refresh"):
         done = call.engine(
             "refresh",
-            _REFRESH,
+            [*_REFRESH, *targets(scope)],
             doing="read what was settled",
             seconds=call.request.deadlines.apply_seconds,
             program=False,
@@ -249,6 +259,15 @@ def _refresh(call: Call, resolved: Sequence[Resolved]) -> None:
             "The engine did not settle: " + ", ".join(map(name_of, left)),
             data={"resources": [{"urn": urn} for urn in left]},
         )
+
+
+def _in_scope(call: Call, state: State | None) -> list[str]:
+    """Return the URNs that are read of a scope: what exists of it, and what was interrupted."""
+    if not call.request.scope:
+        return []
+    interrupted = {p.urn for p in pending_of(state)}
+    wanted = [urn for urn in call.request.scope if ids_of(state, type_of(urn), urn=urn)]
+    return sorted({*wanted, *interrupted})
 
 
 def _resolved(verdict: Verdict, resolution: str) -> Resolved:

@@ -8,14 +8,17 @@ cannot change in between.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from stacks.contract import Code
+from stacks.engine.backend import State
 from stacks.engine.cli import HELD
-from stacks.engine.failures import CallFailed
+from stacks.engine.failures import CallFailed, type_of
+from stacks.engine.state import ids_of
 
 if TYPE_CHECKING:
     from stacks.engine.call import Call, Done
@@ -23,16 +26,40 @@ if TYPE_CHECKING:
 _UP = ["up", "--yes", "--strict", "--skip-plugin-pre-install"]
 
 
+def reads_scope(scope: Sequence[str], state: State | None) -> bool:
+    """Tell whether the resources of a scope are read again as a command plans.
+
+    The engine refuses to read what is not in the state: some of it was taken out by settling then,
+    which has read all of it.
+    """
+    return bool(scope) and all(ids_of(state, type_of(urn), urn=urn) for urn in scope)
+
+
+def within(scope: Sequence[str], state: State | None) -> list[str]:
+    """Return the arguments that limit a command to some resources, none for the whole stack.
+
+    They are read again first, in the plan and once more in the update that it constrains: what
+    differs in the cloud is then a change of the plan. What was read enters the state together with
+    the first step that changes something, so that a plan which is not applied leaves no trace.
+    """
+    return [*(["--refresh"] if reads_scope(scope, state) else []), *targets(scope)]
+
+
+def targets(scope: Sequence[str]) -> list[str]:
+    """Return the arguments that name the resources of a scope."""
+    return [part for urn in scope for part in ("--target", urn)]
+
+
 class Session:
     """One engine command. Use as a context: what was not applied then leaves nothing behind."""
 
-    def __init__(self, call: Call) -> None:
-        """Start it; the call's stack must exist."""
+    def __init__(self, call: Call, state: State | None) -> None:
+        """Start it over the state that the call's stack has."""
         self._call = call
         self._planning, self._applying = call.recorder("plan"), call.recorder("apply")
         self._is_applied = False
         self._process = call.start_engine(
-            _UP,
+            [*_UP, *within(call.request.scope, state)],
             self._planning,
             self._applying,
             updates=True,

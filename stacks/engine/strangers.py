@@ -44,14 +44,14 @@ class Owner:
 Lister = Callable[[Client, Owner], Iterator[Thing]]
 
 
-def strangers(request: Request, state: State | None) -> list[Thing]:
+def strangers(request: Request, state: State | None, cloud: Cloud | None = None) -> list[Thing]:
     """Return what belongs to a request's deployment and is not in the state, sorted.
 
     What AWS creates itself, snapshots and backups, and what is being deleted, is expected. Raises
     botocore's errors when a service does not answer, ``CallFailed`` for a role that cannot be
     assumed.
     """
-    cloud = Cloud(request)
+    cloud = cloud or Cloud(request)
     ours = owner_of(request.spec)
     listers = [_tagged, *(LISTERS[s] for s in sorted(_services(state) & LISTERS.keys()))]
     asked = [partial(lister, cloud.client, ours) for lister in listers]

@@ -95,7 +95,9 @@ def owner(storage: Storage) -> Iterator[Owner]:
         uow.certificates.add(make.certificate(ended_saga))
         uow.timers.set(TimerKind.RUN_TURN, waiting.run.id, make.clock.now())
         uow.evidence.add(make.evidence(waiting.run))
-        uow.findings.add(make.finding(waiting.run))
+        finding = make.finding(waiting.run)
+        uow.findings.add(finding)
+        uow.finding_decisions.add(make.finding_decision(finding))
         uow.commit()
     with psycopg.connect(storage.database.owner, autocommit=True) as connection:
         yield Owner(connection, waiting, make)
@@ -325,7 +327,9 @@ def test_a_blocked_run_names_what_it_waits_for(owner: Owner) -> None:
 
 
 def test_no_row_that_others_refer_to_is_removed(owner: Owner) -> None:
-    for table in ("deployment", "run", "approval", "bundle"):
+    # of runs looks alone are deleted, and whatever refers to one keeps it
+    assert owner.refused("DELETE FROM run") == ("TP006", "run_is_kept")
+    for table in ("deployment", "approval", "bundle"):
         state, constraint = owner.refused(f"DELETE FROM {table}")  # noqa: S608 - our own names
         assert (state, constraint[:3]) == ("23503", "fk_")
 
@@ -359,11 +363,11 @@ def test_every_table_has_a_primary_key_and_indexed_references(owner: Owner) -> N
     ).fetchall()
     # looked up from the run's own row, or seldom and in small tables
     assert set(rows) == {
-        ("run", "plan_id"), ("run", "approval_id"), ("run", "evidence_id"), ("run", "supersedes"),
-        ("deployment", "evidence_id"), ("plan", "deployment_id"),
-        ("tenant", "saga_id"), ("hub", "saga_id"),
-        ("download_link", "handover_id"), ("finding", "first_seen_by"),
-        ("finding", "last_seen_by"), ("finding", "closed_by"),
+        ("run", "plan_id"), ("run", "approval_id"), ("run", "supersedes"),
+        ("plan", "deployment_id"),
+        ("tenant", "saga_id"),
+        ("hub", "saga_id"), ("download_link", "handover_id"),
+        ("finding_decision", "tenant_id"), ("sweep_item", "deployment_id"),
     }  # fmt: skip
     keyed = owner.connection.execute(
         "SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'p'"

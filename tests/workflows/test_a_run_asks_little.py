@@ -18,7 +18,7 @@ OF_A_RUN: Final = {
     "its place, its spec, its engine call": 22,
     "the gate": 25,
     "what was applied": 13,
-    "what was verified, and its end": 24,  # its open findings and its next look among them
+    "what was verified, and its end": 27,  # its findings, where it is, and its next look
 }
 
 

@@ -91,7 +91,7 @@ def test_nothing_is_done_that_cannot_be_recorded(scene: Scene, case: Case) -> No
 
 @pytest.mark.parametrize("name", sorted(READING))
 def test_reading_changes_nothing_and_needs_no_log(scene: Scene, name: str) -> None:
-    scene.ready_hub()
+    scene.hub_with_finding()
     run = scene.waiting_b()
     bundle = scene.submit("C", 2).bundle_id
     scene.legal_hold(run.tenant_id)

@@ -8,9 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from control_plane.domain.actor import Role
+from control_plane.domain.engine import Drift
 from control_plane.domain.errors import (
     DomainError,
 )
+from control_plane.domain.finding import Finding
+from control_plane.domain.finding_decision import Verdict
 from control_plane.domain.hold import HoldKind
 from control_plane.domain.hub import HubWish
 from control_plane.domain.run import BlockedOn
@@ -21,6 +24,7 @@ from control_plane.services import (
     bundles,
     changes,
     drift,
+    findings,
     handovers,
     holds,
     hub_changes,
@@ -34,6 +38,7 @@ from control_plane.services import (
     removals,
     runs,
     sagas,
+    sweeps,
     tenants,
     withdrawals,
 )
@@ -72,6 +77,17 @@ class Scene(World):
         accepted = self.submit("B")
         self.work()
         return self.run(accepted.run_id)
+
+    def hub_with_finding(self) -> None:
+        """Make a Hub ready in which a look finds something, and ask for a sweep."""
+        hub_id = self.ready_hub()
+        self.engine.drift = (
+            Drift(kind="changed", subject="urn:x", type="aws:kms/key:Key", path="tags.a"),
+        )
+        perform(self.core, OPS, drift.request_hub_check, hub_id)
+        self.work()
+        self.engine.drift = ()
+        perform(self.core, OPS, sweeps.request_sweep)
 
     def bundle(self, *, upto: str = "queued") -> str:
         """Return a bundle that is queued, accepted, built or handed over."""
@@ -512,6 +528,64 @@ def check_drift_again(scene: Scene) -> Act:
     act = check_drift()(scene)
     act()
     return act
+
+
+def check_hub(who: Caller = OPS) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        hub_id = scene.ready_hub()
+        return lambda: perform(scene.core, who, drift.request_hub_check, hub_id)
+
+    return prepare
+
+
+def _found(scene: Scene) -> Finding:
+    """Let a look find something of an applied tenant."""
+    run = scene.waiting_b()
+    scene.approve(run.id)
+    scene.engine.drift = (
+        Drift(kind="changed", subject="urn:x", type="aws:kms/key:Key", path="tags.a"),
+    )
+    perform(scene.core, OPS, drift.request_check, run.tenant_id)
+    scene.work()
+    found: Finding = next(iter(scene.rows("finding").values()))
+    return found
+
+
+def decide_finding(
+    who: Caller = OPS, *, verdict: Verdict = Verdict.REVERT, gone: bool = False
+) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        found = _found(scene)
+        if gone:
+            scene.engine.drift = ()
+            perform(scene.core, OPS, drift.request_check, found.tenant_id or "")
+            scene.work()
+        until = scene.clock.now() + timedelta(days=1) if verdict is Verdict.WAIVE else None
+        return lambda: perform(
+            scene.core, who, findings.decide, found.id,
+            verdict=verdict, reason="seen", until=until,
+        )  # fmt: skip
+
+    return prepare
+
+
+def decide_findings(who: Caller = OPS) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        found = _found(scene)
+        return lambda: perform(
+            scene.core, who, findings.decide_of_tenant, found.tenant_id or "", [found.id],
+            verdict=Verdict.REVERT, reason="seen",
+        )  # fmt: skip
+
+    return prepare
+
+
+def request_sweep(who: Caller = OPS, *, minutes: int = 5) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        scene.approve(scene.waiting_b().id)
+        return lambda: perform(scene.core, who, sweeps.request_sweep, minutes=minutes)
+
+    return prepare
 
 
 def read_log(who: Caller, tree: str = "") -> Prepare:

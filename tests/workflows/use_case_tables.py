@@ -14,6 +14,8 @@ from control_plane.domain.errors import (
     ApprovalExpired,
     Conflict,
     ContractAlreadyUsed,
+    FindingGone,
+    FindingNotDecidable,
     HubTooSmall,
     IllegalTransition,
     InvalidInput,
@@ -32,6 +34,7 @@ from control_plane.domain.errors import (
     ReceiptMismatch,
     UnknownRegion,
 )
+from control_plane.domain.finding_decision import Verdict
 from control_plane.domain.hub import HubWish
 from control_plane.domain.mode import Mode
 from control_plane.domain.removal_errors import RemovalOnHold
@@ -42,6 +45,7 @@ from control_plane.services import (
     bundles,
     changes,
     drift,
+    findings,
     handovers,
     holds,
     hub_changes,
@@ -53,8 +57,10 @@ from control_plane.services import (
     provisioning,
     queue,
     removals,
+    residences,
     runs,
     sagas,
+    sweeps,
     tenants,
     waiting,
 )
@@ -73,8 +79,11 @@ from tests.workflows.use_case_scenes import (
     change_hub,
     check_drift,
     check_drift_again,
+    check_hub,
     converted_stack,
     decide,
+    decide_finding,
+    decide_findings,
     decide_late,
     decide_mode,
     decide_twice,
@@ -94,6 +103,7 @@ from tests.workflows.use_case_scenes import (
     release,
     remove_account,
     removing,
+    request_sweep,
     retain,
     retry_blocked,
     revoke,
@@ -341,6 +351,33 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(prepare=check_drift(applied=False), error=IllegalTransition,
              events=("run.refused:denied",)),
         Case(prepare=check_drift(AUTOMATION), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "drift.request_hub_check": (
+        Case(prepare=check_hub(), events=("run.requested:completed",)),
+        Case(prepare=check_hub(ARCHITECT), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "findings.decide": (
+        Case(prepare=decide_finding(),
+             events=("run.requested:completed", "tenant.status_changed:completed",
+                     "drift.decided:completed")),
+        Case(prepare=decide_finding(verdict=Verdict.WAIVE), events=("drift.decided:completed",)),
+        Case(prepare=decide_finding(AUTOMATION), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=decide_finding(gone=True), error=FindingGone,
+             events=("drift.refused:denied",)),
+        Case(prepare=decide_finding(verdict=Verdict.ADOPT), error=FindingNotDecidable,
+             events=("drift.refused:denied",)),
+    ),
+    "findings.decide_of_tenant": (
+        Case(prepare=decide_findings(),
+             events=("run.requested:completed", "tenant.status_changed:completed",
+                     "drift.decided:completed")),
+        Case(prepare=decide_findings(AUTOMATION), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "sweeps.request_sweep": (
+        Case(prepare=request_sweep(), events=("drift.sweep_requested:completed",)),
+        Case(prepare=request_sweep(minutes=-1), error=InvalidInput,
+             events=("drift.refused:denied",)),
+        Case(prepare=request_sweep(AUTOMATION), error=NotAllowed, events=DENIED_ROLE),
     ),
     "handovers.revoke_link": (
         Case(prepare=revoke(), events=("link.revoked:completed",)),
@@ -597,6 +634,42 @@ READING: dict[str, Read] = {
     "drift.may_check": lambda s, tenant, *_: perform(s.core, EVERYBODY, drift.may_check, tenant),
     "drift.list_findings": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, drift.list_findings, tenant, limit=5, before=None
+    ),
+    "drift.may_check_hub": lambda s, *_: perform(
+        s.core, EVERYBODY, drift.may_check_hub, next(iter(s.rows("hub")))
+    ),
+    "drift.list_hub_findings": lambda s, *_: perform(
+        s.core,
+        EVERYBODY,
+        drift.list_hub_findings,
+        next(iter(s.rows("hub"))),
+        limit=5,
+        before=None,
+    ),
+    "findings.may_decide": lambda s, *_: perform(
+        s.core, EVERYBODY, findings.may_decide, next(iter(s.rows("finding")))
+    ),
+    "findings.may_decide_of_tenant": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, findings.may_decide_of_tenant, tenant
+    ),
+    "findings.list_open": lambda s, *_: perform(
+        s.core, EVERYBODY, findings.list_open, limit=5, before=None
+    ),
+    "findings.get_finding": lambda s, *_: perform(
+        s.core, EVERYBODY, findings.get_finding, next(iter(s.rows("finding")))
+    ),
+    "findings.decisions_on": lambda s, *_: perform(
+        s.core, EVERYBODY, findings.decisions_on, next(iter(s.rows("finding")))
+    ),
+    "residences.residence_of": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, residences.residence_of, tenant
+    ),
+    "sweeps.may_sweep": lambda s, *_: perform(s.core, EVERYBODY, sweeps.may_sweep),
+    "sweeps.get_sweep": lambda s, *_: perform(
+        s.core, EVERYBODY, sweeps.get_sweep, next(iter(s.rows("sweep")))
+    ),
+    "sweeps.list_sweeps": lambda s, *_: perform(
+        s.core, EVERYBODY, sweeps.list_sweeps, limit=5, before=None
     ),
     "operating_stacks.all_stacks": lambda s, *_: perform(
         s.core, EVERYBODY, operating_stacks.all_stacks

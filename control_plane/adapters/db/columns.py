@@ -52,7 +52,7 @@ class Converted(TypeDecorator[Any]):
     SQLAlchemy tells types apart by the attributes that are named as arguments of ``__init__``.
     """
 
-    impl: type[TypeEngine[Any]] = JSONB
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = JSONB(none_as_null=True)
     cache_ok = True
 
     def __init__(self, kept: Callable[[Any], Any], read: Callable[[Any], Any]) -> None:
@@ -145,9 +145,9 @@ def documents(name: str, kind: type[Documented]) -> Column[Any]:
     return Column(name, Documents(kind), nullable=False)
 
 
-def document(name: str, kind: type[Documented]) -> Column[Any]:
+def document(name: str, kind: type[Documented], *, nullable: bool = False) -> Column[Any]:
     """Return a column of one value of such a type."""
-    return Column(name, Converted(kind.to_document, kind.from_document), nullable=False)
+    return Column(name, Converted(kind.to_document, kind.from_document), nullable=nullable)
 
 
 def choice(name: str, choices: type[StrEnum], *, nullable: bool = False) -> Column[Any]:

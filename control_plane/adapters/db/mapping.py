@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Table
 
-from control_plane.adapters.db import run_tables, saga_tables, tables
+from control_plane.adapters.db import look_tables, run_tables, saga_tables, tables
 from control_plane.domain.amendment import Amendment
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover, Withdrawal
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
@@ -16,14 +16,17 @@ from control_plane.domain.calls import CallRecord
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding
+from control_plane.domain.finding_decision import FindingDecision
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan
 from control_plane.domain.queue_pause import QueuePause
 from control_plane.domain.removal import Certificate, RemovalDecision
+from control_plane.domain.residence import Residence
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import Run, RunEvent
 from control_plane.domain.saga import Saga, SagaStep
+from control_plane.domain.sweep import Sweep
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer
 from control_plane.ports.rows import IdempotencyRecord
@@ -68,6 +71,9 @@ RUN: Final = Mapped(Run, run_tables.run)
 CALL: Final = Mapped(CallRecord, run_tables.engine_call)
 EVIDENCE: Final = Mapped(Evidence, run_tables.evidence)
 FINDING: Final = Mapped(Finding, run_tables.finding)
+FINDING_DECISION: Final = Mapped(FindingDecision, look_tables.finding_decision)
+SWEEP: Final = Mapped(Sweep, look_tables.sweep)
+RESIDENCE: Final = Mapped(Residence, look_tables.residence)
 RUN_EVENT: Final = Mapped(RunEvent, run_tables.run_event)
 PLAN: Final = Mapped(Plan, run_tables.plan)
 APPROVAL: Final = Mapped(Approval, run_tables.approval)
@@ -87,5 +93,5 @@ MAPPED: Final[tuple[Mapped[Any], ...]] = (
     TENANT, CONTRACT, AMENDMENT, REQUEST, REFUSAL, HUB, HOLD, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL,
     EVIDENCE, FINDING, RUN_EVENT, PLAN, APPROVAL, BARRED, DECISION, WITHDRAWAL,
     BUNDLE, HANDOVER, LINK, RECEIPT, IDEMPOTENCY, PAUSE, DOCUMENT, TIMER,
-    SAGA, SAGA_STEP, REMOVAL_DECISION, CERTIFICATE,
+    SAGA, SAGA_STEP, REMOVAL_DECISION, CERTIFICATE, FINDING_DECISION, SWEEP, RESIDENCE,
 )  # fmt: skip

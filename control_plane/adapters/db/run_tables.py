@@ -52,6 +52,7 @@ from control_plane.domain.run import (
     BlockedOn,
     RunKind,
     RunStatus,
+    Scope,
 )
 from control_plane.domain.timers import TimerKind
 
@@ -79,6 +80,7 @@ run = Table(
     reference("supersedes", "run", nullable=True),
     reference("retry_of", "run", nullable=True),
     json_object("draft", nullable=True),
+    document("scope", Scope, nullable=True),
     Column("cancel_requested", Boolean, nullable=False),
     words("state_before", nullable=True),
     json_list("states_written"),
@@ -104,6 +106,7 @@ run = Table(
         "kind <> 'plan' OR approval_id IS NULL AND started_at IS NULL AND evidence_id IS NULL",
         name="plan_asks_nobody",
     ),
+    CheckConstraint("scope IS NULL OR kind = 'update'", name="scope_of_update"),
     CheckConstraint("turn >= 1 AND deaths >= 0 AND failures >= 0", name="counts"),
 )
 # of runs that change something, not of looks and plans: the newest of those is what decides
@@ -131,6 +134,12 @@ Index(
     "ix_run_changing", run.c.deployment_id, run.c.number, postgresql_where=text(CHANGES)
 )  # fmt: skip
 Index("ix_run_retry_of", run.c.retry_of, run.c.id)
+Index(
+    "ix_run_looks", run.c.deployment_id, run.c.number,
+    postgresql_where=text(f"kind = '{RunKind.REFRESH}'"),
+)  # fmt: skip
+Index("ix_run_supersedes", run.c.supersedes, postgresql_where=text("supersedes IS NOT NULL"))
+Index("ix_run_evidence_id", run.c.evidence_id)
 Index("ix_run_tenant_id", run.c.tenant_id, run.c.id)
 Index(
     "ix_run_newest", run.c.tenant_id, run.c.requested_at, run.c.id, postgresql_where=text(CHANGES)
@@ -191,8 +200,10 @@ finding = Table(
     moment("last_seen_at"),
     reference("closed_by", "run", nullable=True),
     moment("closed_at", nullable=True),
+    moment("waived_until", nullable=True),
     Column("version", Integer, nullable=False),
     CheckConstraint("(closed_by IS NULL) = (closed_at IS NULL)", name="closed_by_a_run"),
+    CheckConstraint("closed_at IS NULL OR waived_until IS NULL", name="waived_while_open"),
 )
 Index(
     "uq_finding_one_is_open",
@@ -208,6 +219,10 @@ Index("ix_finding_tenant_id", finding.c.tenant_id, finding.c.id)
 Index(
     "ix_finding_open", finding.c.tenant_id, finding.c.id, postgresql_where=text("closed_at IS NULL")
 )
+# a look is deleted when nothing refers to it
+Index("ix_finding_first_seen_by", finding.c.first_seen_by)
+Index("ix_finding_last_seen_by", finding.c.last_seen_by)
+Index("ix_finding_closed_by", finding.c.closed_by)
 
 timer = Table(
     "timer",

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from control_plane.adapters.db.columns import (
     choice,
+    documents,
     json_list,
     json_object,
     key,
@@ -33,6 +34,7 @@ from control_plane.adapters.db.columns import (
     reference,
     words,
 )
+from control_plane.adapters.db.look_tables import finding_decision, residence, sweep, sweep_item
 from control_plane.adapters.db.metadata import metadata
 from control_plane.adapters.db.run_tables import (
     approval,
@@ -50,6 +52,7 @@ from control_plane.adapters.db.run_tables import (
 from control_plane.adapters.db.saga_tables import certificate, removal_decision, saga, saga_step
 from control_plane.adapters.db.transfers import transferred  # noqa: F401 - one of the tables
 from control_plane.domain.actor import ActorKind
+from control_plane.domain.adoption import Adopted
 from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
 from control_plane.domain.deployment import DeploymentKind, Desired, Position
 from control_plane.domain.hold import BY_ANOTHER, Applying, HoldKind
@@ -240,6 +243,7 @@ deployment = Table(
     json_object("inherited"),
     json_list("unprotected"),
     moment("removed_at", nullable=True),
+    documents("adopted", Adopted),
     moment("created_at"),
     moment("updated_at"),
     Column("version", Integer, nullable=False),
@@ -251,6 +255,7 @@ Index(
     "uq_deployment_one_is_current", deployment.c.tenant_id, deployment.c.environment, unique=True,
     postgresql_where=text("tenant_id IS NOT NULL AND position = 'current'"),
 )  # fmt: skip
+Index("ix_deployment_evidence_id", deployment.c.evidence_id)
 Index("ix_deployment_hub_id", deployment.c.hub_id, deployment.c.kind)
 
 deployment_spec = Table(
@@ -419,7 +424,8 @@ BUSINESS_TABLES: Final = (
     withdrawal, bundle, handover, download_link, receipt, idempotency_record, queue_pause,
     rules_document,
     saga, saga_step,
-    removal_decision, certificate,
+    removal_decision, certificate, finding_decision, sweep,
+    sweep_item, residence,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name
@@ -427,5 +433,5 @@ BUSINESS_TABLES: Final = (
 IMMUTABLE: Final = (
     contract, contract_amendment, refused_request, deployment_spec, evidence, run_event, plan,
     barred, decision,
-    withdrawal,  receipt, removal_decision, certificate,
+    withdrawal,  receipt, removal_decision, certificate, finding_decision,
 )  # fmt: skip

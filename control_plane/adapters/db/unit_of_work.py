@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from control_plane.adapters.audit.recorder import TransactionAuditLog
 from control_plane.adapters.db import mapping
 from control_plane.adapters.db.faults import translated
+from control_plane.adapters.db.looks import SqlLooks
 from control_plane.adapters.db.mapping import Mapped
 from control_plane.adapters.db.queries import SqlQueries
 from control_plane.adapters.db.repositories import (
@@ -65,6 +66,9 @@ class SqlUnitOfWork(UnitOfWork):
     calls = _Rows(mapping.CALL)
     evidence = _Rows(mapping.EVIDENCE)
     findings = _Rows(mapping.FINDING)
+    finding_decisions = _Rows(mapping.FINDING_DECISION)
+    sweeps = _Rows(mapping.SWEEP)
+    residences = _Rows(mapping.RESIDENCE)
     plans = _Rows(mapping.PLAN)
     approvals = _Rows(mapping.APPROVAL)
     barred = _Rows(mapping.BARRED)
@@ -91,6 +95,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.timers = SqlTimers(connection)
         self.transfers = SqlTransfers(connection)
         self.queries = SqlQueries(connection)
+        self.looks = SqlLooks(connection)
         self.audit = TransactionAuditLog(connection)
         self.queue = self._make_queue(connection)
         return self

@@ -342,6 +342,9 @@ class PulumiEngine:
                 "hmac_key": self._secrets.hmac_key(call.deployment_id).hex(),
             },
             "has_state": call.has_state,
+            "scope": list(call.scope),
+            "known": list(call.known),
+            "everywhere": call.everywhere,
             "deadlines": self._deadlines,
             **more,
         }

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from api.dependencies import Shared
 from api.openapi import document
 from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer, create_issuer_key
 from control_plane.domain.actor import Role
+from control_plane.domain.engine import Drift
 from control_plane.domain.hold import HoldKind
-from control_plane.services import accounts, bundles, holds
+from control_plane.services import accounts, bundles, drift, holds, sweeps
 from control_plane.services.performing import perform
 from tests.receipts import receipt_of
 from tests.world import ACCOUNT, ARCHITECT, World, request_body
@@ -167,8 +169,20 @@ class Scene:
             "saga_id": "sga_01JD3ZK4Q0V8X2M6N7P9R5T1WY",
             "tree": dedicated.tenant.id,
             "path": "checkpoint",
+            "finding_id": self._finding_of(hub_id),
+            "sweep_id": perform(world.core, WORLD_ADMIN, sweeps.request_sweep).sweep.id,
         }
         self.plan_digest = self.plan_of(run.id)
+
+    def _finding_of(self, hub_id: str) -> str:
+        """Let a look find something of a Hub, and return the finding's id."""
+        self.world.engine.drift = (
+            Drift(kind="changed", subject="urn:of-a-hub", type="aws:kms/key:Key", path="tags.a"),
+        )
+        perform(self.world.core, WORLD_ADMIN, drift.request_hub_check, hub_id)
+        self.world.work()
+        self.world.engine.drift = ()
+        return str(next(iter(self.world.rows("finding"))))
 
     def free_account(self) -> str:
         """Put an account into the pool that no deployment is in, and return its number."""
@@ -235,6 +249,12 @@ class Scene:
         }  # fmt: skip
         if path == "/v1/hubs/{hub_id}/changes":
             return {"capacity": 20, "reason": "it grows"}
+        until = (self.world.clock.now() + timedelta(days=1)).isoformat()
+        waiver = {"decision": "waive", "reason": "known", "until": until}
+        bodies["decision"] = waiver
+        bodies["drift-sweeps"] = {"minutes": 5}
+        if path.endswith("drift/decisions"):
+            return {**waiver, "findings": [self.ids["finding_id"]]}
         return dict(bodies.get(last, {}))
 
     def ask(

@@ -17,7 +17,7 @@ MANY = 50
 # lists that have no pages: what belongs to one thing
 WHOLE = {
     "/v1/tenants/{key}/outputs", "/v1/tenants/{key}/holds", "/v1/hubs/{hub_id}/holds",
-    "/v1/bundles/{bundle_id}/links",
+    "/v1/bundles/{bundle_id}/links", "/v1/findings/{finding_id}/decisions",
 }  # fmt: skip
 # their entries come from the log of the auditor's role, in one page (tests/integration)
 LOGS = {"/v1/tenants/{key}/audit/events", "/v1/audit/platform/events"}
@@ -26,6 +26,10 @@ READERS = {
     "/v1/tenants": Role.OPS_APPROVER,
     "/v1/tenants/{key}/outputs": Role.OPS_APPROVER,
     "/v1/tenants/{key}/findings": Role.OPS_APPROVER,
+    "/v1/findings": Role.OPS_APPROVER,
+    "/v1/findings/{finding_id}/decisions": Role.OPS_APPROVER,
+    "/v1/hubs/{hub_id}/drift": Role.PLATFORM_ADMIN,
+    "/v1/drift-sweeps": Role.PLATFORM_ADMIN,
     "/v1/runs": Role.OPS_APPROVER,
     "/v1/runs/{run_id}/events": Role.OPS_APPROVER,
     "/v1/approvals": Role.OPS_APPROVER,
@@ -44,6 +48,7 @@ FILTERS: dict[str, list[str]] = {
         "drifted=true",
     ],
     "/v1/tenants/{key}/findings": ["with_closed=true"],
+    "/v1/hubs/{hub_id}/drift": ["with_closed=true"],
     "/v1/runs": ["status=awaiting_approval", "tenant_id={key}"],
     "/v1/approvals": ["status=waiting"],
     "/v1/bundles": ["status=awaiting_architect"],
@@ -98,6 +103,9 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
             provider=name, contract_id="C-MANY",
         )  # fmt: skip
         home = replace(hub, id=new("hub"), cell=f"m{number}")
+        of_hub = uow.runs.find(deployment_id=hub_home.id)[0]
+        uow.findings.add(make.finding(of_hub, subject=f"urn:{number}"))
+        uow.sweeps.add(replace(uow.sweeps.page(limit=1)[0], id=new("sweep")))
         uow.add(
             owner,
             place,

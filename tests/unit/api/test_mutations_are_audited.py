@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 
 from control_plane.domain.actor import Role
+from control_plane.domain.engine import Drift
 from tests.unit.api.scene import Scene, is_problem, written
 from tests.workflows.desk import Desk
 from tests.workflows.removed import (
@@ -43,6 +44,10 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/sagas/{saga_id}/retry"): OPS,
     ("POST", "/v1/sagas/{saga_id}/withdraw"): OPS,
     ("POST", "/v1/tenants/{key}/drift-checks"): OPS,
+    ("POST", "/v1/tenants/{key}/drift/decisions"): OPS,
+    ("POST", "/v1/hubs/{hub_id}/drift-checks"): OPS,
+    ("POST", "/v1/findings/{finding_id}/decision"): OPS,
+    ("POST", "/v1/drift-sweeps"): OPS,
     ("POST", "/v1/hubs"): ADMIN,
     ("POST", "/v1/accounts"): ADMIN,
     ("PATCH", "/v1/accounts/{account_id}"): ADMIN,
@@ -140,6 +145,23 @@ class Ready:
     def _drift_checks(self) -> None:
         """What was applied can be looked at."""
         self.scene.world.approve(self.ids["run_id"])
+
+    def _decisions(self) -> None:
+        """What a look has found can be decided on."""
+        if "drift" not in self.pair[1]:
+            return
+        world = self.scene.world
+        self._drift_checks()
+        world.engine.lose("dainese.production.b", "region")
+        world.engine.drift = (Drift(kind="foreign", subject="s3:bucket b", type="s3:bucket"),)
+        self.scene.ask("POST", "/v1/tenants/{key}/drift-checks", OPS, ids=self.ids)
+        world.work()
+        items = self.scene.ask("GET", "/v1/tenants/{key}/findings", OPS, ids=self.ids).json()
+        self.body = {**self.body, "findings": [each["id"] for each in items["items"]]}
+
+    def _drift_sweeps(self) -> None:
+        """The sweep before has ended."""
+        self.scene.world.clock.advance(hours=30)
 
     def _accept(self) -> None:
         self.ids["bundle_id"] = self.scene.world.submit("C", 77).bundle_id or ""

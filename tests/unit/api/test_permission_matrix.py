@@ -66,6 +66,17 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("POST", "/v1/sagas/{saga_id}/withdraw"): {OPS, ADMIN},
     ("POST", "/v1/tenants/{key}/drift-checks"): {OPS, ADMIN},
     ("GET", "/v1/tenants/{key}/findings"): TENANT_READERS,
+    ("POST", "/v1/tenants/{key}/drift/decisions"): {OPS, ADMIN},
+    ("GET", "/v1/tenants/{key}/residency"): TENANT_READERS,
+    ("POST", "/v1/hubs/{hub_id}/drift-checks"): {OPS, ADMIN},
+    ("GET", "/v1/hubs/{hub_id}/drift"): HUB_READERS,
+    ("GET", "/v1/findings"): TENANT_READERS,
+    ("GET", "/v1/findings/{finding_id}"): TENANT_READERS,
+    ("GET", "/v1/findings/{finding_id}/decisions"): TENANT_READERS,
+    ("POST", "/v1/findings/{finding_id}/decision"): {OPS, ADMIN},
+    ("POST", "/v1/drift-sweeps"): {OPS, ADMIN},
+    ("GET", "/v1/drift-sweeps"): ACCOUNT_READERS,
+    ("GET", "/v1/drift-sweeps/{sweep_id}"): ACCOUNT_READERS,
     ("POST", "/v1/hubs"): {ADMIN},
     ("GET", "/v1/hubs"): HUB_READERS,
     ("GET", "/v1/hubs/{hub_id}"): HUB_READERS,
@@ -110,17 +121,17 @@ GUARDED: Final = [pair for pair, roles in TABLE.items() if roles]
 OF_NO_TENANT: Final = [  # reached with the ids of a Hub, its run and its approval
     (method, path)
     for method, path in GUARDED
-    if re.search(r"\{(hub|run|approval)_id\}", path)
+    if re.search(r"\{(hub|run|approval|finding|sweep)_id\}", path)
     # nothing is being removed, so that these find nothing whatever the token
     and (method, path.rpartition("/")[2]) not in {("GET", "removal"), ("GET", "certificate")}
 ]
 OF_TENANTS: Final = [
     (method, path)
     for method, path in GUARDED
-    if "{" in path and "{hub_id}" not in path and "{account_id}" not in path
+    if "{" in path and not re.search(r"\{(hub|account|finding|sweep)_id\}", path)
 ]
 LISTS: Final = ["/v1/provisioning-requests", "/v1/tenants", "/v1/runs", "/v1/approvals",
-                "/v1/bundles"]  # fmt: skip
+                "/v1/bundles", "/v1/findings"]  # fmt: skip
 
 
 def _named(pair: tuple[str, str]) -> str:
