@@ -1,4 +1,4 @@
-"""An amendment of a contract: what was agreed anew about it, kept as it was signed."""
+"""An amendment of a contract: what was agreed later about it, kept as it was signed."""
 
 from __future__ import annotations
 

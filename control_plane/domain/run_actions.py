@@ -1,7 +1,7 @@
 """What people may ask of a run, by its kind and status: one table.
 
 ``ACTIONS`` is drawn into ``docs/status.md``; a test walks every cell over the real services. What
-no row names is refused. A status that is no end has an action, or says what continues it.
+no row names is refused. A status that does not end a run has an action, or says what continues it.
 """
 
 from __future__ import annotations

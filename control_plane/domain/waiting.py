@@ -69,7 +69,7 @@ class Waiting:
 _ON: Final = {
     BlockedOn.HUB_UNAVAILABLE: "for a Hub with room in its region",
     BlockedOn.NO_ACCOUNT: "for a free AWS account",
-    BlockedOn.FOREIGN_LOCK: "for whoever has the stack locked",
+    BlockedOn.FOREIGN_LOCK: "for the one that has the stack locked",
     BlockedOn.PENDING_UNRESOLVED: "for somebody to look at what an interrupted call left",
     BlockedOn.STATE_MOVED: "for a retry: what was approved is not what exists now",
     BlockedOn.HOLD: "for the release of every hold",

@@ -263,7 +263,7 @@ def _chosen(act: Act, deployment: Deployment, wish: Wish) -> Mapping[str, object
 
 
 def _notes(deployment: Deployment, found: Found, tenant: Tenant) -> tuple[str, ...]:
-    """Return what becomes otherwise than the names of sizes say, and what else is to be done."""
+    """Return in what the outcome differs from what was asked, and what else is to be done."""
     if deployment.kind is DeploymentKind.CUSTOMER_RUN:
         return ("What the customer runs stays as it is until the next version of the bundle.",)
     size = SIZES.get(str(deployment.chosen.get("size")))

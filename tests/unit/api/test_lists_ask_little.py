@@ -18,6 +18,7 @@ MANY = 50
 WHOLE = {
     "/v1/tenants/{key}/outputs", "/v1/tenants/{key}/holds", "/v1/hubs/{hub_id}/holds",
     "/v1/bundles/{bundle_id}/links", "/v1/findings/{finding_id}/decisions",
+    "/v1/tenants/{key}/amendments",
 }  # fmt: skip
 # their entries come from the log of the auditor's role, in one page (tests/integration)
 LOGS = {"/v1/tenants/{key}/audit/events", "/v1/audit/platform/events"}
@@ -38,6 +39,7 @@ READERS = {
     "/v1/hubs": Role.PLATFORM_ADMIN,
     "/v1/hubs/{hub_id}/holds": Role.PLATFORM_ADMIN,
     "/v1/tenants/{key}/holds": Role.OPS_APPROVER,
+    "/v1/tenants/{key}/amendments": Role.OPS_APPROVER,
     "/v1/accounts": Role.PLATFORM_ADMIN,
 }
 FILTERS: dict[str, list[str]] = {

@@ -79,7 +79,8 @@ def test_a_change_is_shown_before_it_is_made(tenantctl: Terminal) -> None:
     assert len(tenantctl("run", "list", "--json", who=OPS).json) == 1
     made = tenantctl(*change, "--json", who=ADMIN).json
     assert made["run_id"] == tenantctl("run", "list", "--json", who=OPS).json[0]["id"]
-    assert tenantctl(*change, who=ADMIN).out.count(made["run_id"]) == 2  # it is on its way
+    on_its_way = tenantctl(*change, who=ADMIN).out
+    assert on_its_way.count(made["run_id"]) == 3  # as a field, in the summary, and to follow it
 
 
 def test_drift_is_looked_for_and_shown_with_both_values(tenantctl: Terminal) -> None:
