@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def main() -> int:
     )  # fmt: skip
     options.add_argument("--json", type=Path, help="write everything as one JSON document")
     given = options.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything is ended
     if given.hosts and (reason := cannot_isolate()):
         options.error(reason)
     matrix = Matrix(

@@ -17,7 +17,9 @@ from tests.crash_matrix.victims import Blow
 
 _GOOD: Final = frozenset({RunStatus.APPLIED, RunStatus.NO_CHANGES})
 _SECONDS: Final = 420.0  # for a run to come to its end, on a busy machine
+_SECONDS_OF_HOSTS: Final = 1500.0  # a call that had not begun to apply has a long deadline
 _STOPS: Final = 4  # one point is stopped at most so often
+_SELDOM_SECONDS: Final = 0.5
 DECIDERS: Final = ("olga", "otto")
 
 
@@ -91,7 +93,7 @@ def reference(site: Site, kind: RunKind, mode: str, foreign: str) -> tuple[int, 
 
 def followed(site: Site, run_id: str, stops: list[str]) -> list[str]:
     """Follow a run to a good end, and do what people have to; returns what is wrong."""
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + (_SECONDS_OF_HOSTS if site.hosts else _SECONDS)
     while time.monotonic() < deadline:
         run = _row(site, run_id)
         status = RunStatus(run["status"])
@@ -106,6 +108,7 @@ def followed(site: Site, run_id: str, stops: list[str]) -> list[str]:
             if wrong:
                 return wrong
             run_id = again or run_id
+            time.sleep(_SELDOM_SECONDS)  # each look is a request too
         time.sleep(0.05)  # between two looks at the row
     return [f"{run_id} comes to no end: {_row(site, run_id)}"]
 
