@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime, time
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -310,7 +310,13 @@ def _store(act: Act, change: Change, reason: str) -> Change:
         editors = tenant.editors
         if not change.needs_run:  # the run that takes the facts up later was asked for by others
             editors = tuple(dict.fromkeys((*editors, *act.caller.actor.subjects)))
-        tenant = replace(tenant, editors=editors, updated_at=act.now(), version=tenant.version + 1)
+        tenant = replace(
+            tenant,
+            editors=editors,
+            retention_until=_kept_until(tenant, change.amendment),
+            updated_at=act.now(),
+            version=tenant.version + 1,
+        )
         act.uow.tenants.save(tenant)
     amendment = change.amendment
     record(
@@ -330,6 +336,14 @@ def _store(act: Act, change: Change, reason: str) -> Change:
         return replace(change, tenant=tenant)
     run = request_run(act, deployment)
     return replace(change, tenant=act.uow.tenants.need(tenant.id), run_id=run.id)
+
+
+def _kept_until(tenant: Tenant, amendment: Amendment | None) -> datetime | None:
+    """Return the date before which nothing of a tenant is removed: the later of both."""
+    if amendment is None or amendment.retention_until is None:
+        return tenant.retention_until
+    agreed = datetime.combine(amendment.retention_until, time.min, tzinfo=UTC)
+    return max(agreed, tenant.retention_until or agreed)
 
 
 def _iso(day: date | None) -> str | None:
