@@ -301,9 +301,9 @@ class Look(Message):
 
 
 class Store(Message):
-    """What a data store holds: ``place`` is what AWS calls it, or the part of it that is meant.
+    """What a data store holds: ``place`` is what AWS calls it, with the part of it that counts.
 
-    ``urn`` is empty where the store is of another stack: a slice has a part of its Hub's. ``items``
+    ``urn`` is empty where another stack has the store: a slice has a part of its Hub's. ``items``
     and ``bytes`` are None where they cannot be counted; ``countable`` is that of ``items``, and
     ``detail`` says why not, or what is counted.
     """

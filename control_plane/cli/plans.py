@@ -30,6 +30,8 @@ def show_plan(found: Mapping[str, Any], *, brief: bool = False) -> None:
     say(f"summary  {text(found['summary'])}")
     for item in found["irreversible"]:
         say(f"  CANNOT BE UNDONE  {item['op']}  {name_of(item)}  {item['type']}")
+        if item.get("on_removal"):
+            say(f"      {item['on_removal']}")
     inputs = {(r["urn"], r["operation"]): r["inputs"] for r in found["resources"]}
     common = _common_tags(found["resources"])
     if common and not brief:
@@ -39,7 +41,9 @@ def show_plan(found: Mapping[str, Any], *, brief: bool = False) -> None:
         for item in found["operations"]
         if item["op"] != "same" or item["options"] or item["changes"]
     ]
-    real = [item for item in changing if not item["type"].startswith(GROUPING)]
+    real = [
+        item for item in changing if item["holds_data"] or not item["type"].startswith(GROUPING)
+    ]
     width = max((len(name_of(item)) for item in real), default=0)
     for item in real:
         changed = "" if item["op"] == "create" else f"  [{', '.join(item['diffs'])}]"

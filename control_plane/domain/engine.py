@@ -186,8 +186,8 @@ class Remaining(Documented):
 class Store(Documented):
     """What a data store holds.
 
-    ``place`` is what AWS calls it, or the part of it that is meant; ``urn`` is empty where the
-    store is of another stack, as a slice has a part of its Hub's. ``data_class`` is ``customer``,
+    ``place`` is what AWS calls it, with the part of it that counts; ``urn`` is empty where another
+    stack has the store, as a slice has a part of its Hub's. ``data_class`` is ``customer``,
     ``secret`` or ``operational``. ``items`` and ``bytes`` are None where nobody can count them;
     ``countable`` is that of ``items``, and ``detail`` says why not, or what is counted.
     """

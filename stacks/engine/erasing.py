@@ -7,19 +7,20 @@ again by the next removal when this one was interrupted.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from stacks.contract import Code, PlannedOperation, PlannedResource
 from stacks.engine.backend import PROJECT
 from stacks.engine.call import Call
-from stacks.engine.failures import CallFailed, name_of
+from stacks.engine.failures import CallFailed
 from stacks.engine.hub_part import HubPart, holds_any, hub_part_of, items_of, versions_in
 from stacks.engine.looking_up import Cloud, code_of
 
 OBJECTS, ITEMS = "tenantplane:mode_a:Objects", "tenantplane:mode_a:Items"
 
+_ASKING = "look at what the slice has in the stores of its Hub"
 _DOING = "erase what the slice has in the stores of its Hub"
 _OBJECTS_AT_ONCE = 1000  # the limits of the services
 _ITEMS_AT_ONCE = 25
@@ -36,8 +37,8 @@ def planned_erasures(call: Call) -> tuple[PlannedOperation, ...]:
         return ()
     cloud = Cloud(call.request)
     found = [
-        _asked("planned", lambda: holds_any(items_of(cloud.client, part))),
-        _asked("planned", lambda: holds_any(versions_in(cloud.client, part.bucket, part.prefix))),
+        _asked(_ASKING, lambda: holds_any(items_of(cloud.client, part))),
+        _asked(_ASKING, lambda: holds_any(versions_in(cloud.client, part.bucket, part.prefix))),
     ]
     says = (
         (ITEMS, "items", f"Every item of {part.items} in the Hub's table is erased."),
@@ -78,7 +79,7 @@ def erase(call: Call, operations: Sequence[PlannedOperation]) -> None:
         for operation in wanted:
             _tell(call, operation, "started")
             pages = _objects(cloud, part) if operation.type == OBJECTS else _items(cloud, part)
-            while _asked(operation.urn, partial(next, pages, None)) is not None:
+            while _asked(_DOING, partial(next, pages, None)) is not None:
                 call.heed(until=until, doing=_DOING)
             _tell(call, operation, "done")
 
@@ -86,7 +87,7 @@ def erase(call: Call, operations: Sequence[PlannedOperation]) -> None:
 def _objects(cloud: Cloud, part: HubPart) -> Iterator[int]:
     """Delete page by page, until a list from its beginning is empty; yields how many.
 
-    A list goes on behind its last version, and nobody promises where that is once it is gone.
+    A list continues behind its last version, and nobody promises where that is once it is gone.
     """
     s3 = cloud.client("s3")
     while page := next(versions_in(cloud.client, part.bucket, part.prefix), ()):
@@ -95,7 +96,7 @@ def _objects(cloud: Cloud, part: HubPart) -> Iterator[int]:
             named = [{"Key": v["Key"], "VersionId": v["VersionId"]} for v in some]
             answer = s3.delete_objects(Bucket=part.bucket, Delete={"Objects": named, "Quiet": True})
             for error in answer.get("Errors", ()):
-                raise _refused(part.objects, str(error["Code"]))
+                raise _refused(_DOING, str(error["Code"]))
             yield len(named)
 
 
@@ -117,19 +118,19 @@ def _items(cloud: Cloud, part: HubPart) -> Iterator[int]:
                 requests = left
 
 
-def _asked(urn: str, ask: Any) -> Any:
+def _asked(doing: str, ask: Callable[[], Any]) -> Any:
     """Return what ``ask`` does. Raises ``CallFailed`` when the cloud refuses."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - loaded by now
 
     try:
         return ask()
     except (BotoCoreError, ClientError) as error:
-        raise _refused(name_of(urn), code_of(error)) from error
+        raise _refused(doing, code_of(error)) from error
 
 
-def _refused(what: str, code: str) -> CallFailed:
+def _refused(doing: str, code: str) -> CallFailed:
     return CallFailed(
-        Code.PROVIDER, f"The cloud refused to {_DOING}: {what}: {code}.", data={"aws_code": code}
+        Code.PROVIDER, f"The cloud refused to {doing}: {code}.", data={"aws_code": code}
     )
 
 

@@ -40,7 +40,7 @@ class HubPart:
 
 
 def hub_part_of(request: Request) -> HubPart | None:
-    """Return the part of its Hub that the stack has, None for one that is no slice."""
+    """Return the part of its Hub that the stack has, None for any other than a slice."""
     if request.program is not Program.SLICE:
         return None
     short, hub = str(request.spec["owner"]["short"]), request.spec["hub"]

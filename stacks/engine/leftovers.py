@@ -1,7 +1,7 @@
 """What of a removed deployment is still in the cloud: asked by tag and by name, of every service.
 
 The state is empty by then and says nothing. Each search has one question; what was asked and not
-answered is kept, since it proves nothing. What has to remain for a time is told apart
+answered is kept, since it proves nothing. What has to remain for a time is kept apart
 (``remains.py``).
 """
 
@@ -107,7 +107,7 @@ def _unanswered(found: Leftovers, way: str, name: str, why: str) -> None:
 
 
 def _tidy(found: Leftovers) -> None:
-    """Leave each thing once, in order; what has to remain is told best by the one with a date."""
+    """Leave each thing once, in order; of what has to remain, the one with a date."""
     for things in (found.by_tag, found.by_name):
         things[:] = sorted({(t.kind, t.id): t for t in things}.values(), key=str)
     dated = sorted(found.remaining, key=lambda r: (r.kind, r.id, r.until is None))

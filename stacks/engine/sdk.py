@@ -70,7 +70,7 @@ class EngineHost:
     def __init__(self, program: str | None) -> None:
         """Start to import the program named ``program``, and listen.
 
-        Without a program nothing is registered, so that the engine deletes all that there is.
+        Without a program nothing is registered, so that the engine deletes everything.
         """
         self.run = ProgramRun()  # the last one
         self._program = program

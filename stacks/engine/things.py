@@ -9,6 +9,9 @@ from typing import Any
 Fact = str | tuple[str, str]  # an ARN, an id of EC2, or a kind and a name
 
 
+_BARE = {"s3": "bucket", "sns": "topic", "sqs": "queue"}  # of what an ARN has the name alone
+
+
 @dataclass(frozen=True)
 class Thing:
     """Something that is there: ``kind`` as in ARNs, its id or name, and its ARN if it is known.
@@ -32,11 +35,11 @@ class Thing:
 
 
 def of_arn(arn: str) -> Thing:
-    """Return what an ARN names: ``service:kind/id``, ``kind:id``, or a bucket's bare name."""
+    """Return what an ARN names: ``service:kind/id``, ``kind:id``, or a bare name, as of buckets."""
     _, _, service, _, _, rest = arn.removesuffix(":*").split(":", 5)
     kind, _, identity = rest.partition("/" if "/" in rest.split(":")[0] else ":")
     if not identity:
-        kind, identity = "bucket", rest
+        kind, identity = _BARE.get(service, "resource"), rest
     if service == "ssm":  # the slash that begins a parameter's name is the one of the ARN
         identity = f"/{identity}"
     return Thing(f"{service}:{kind}", identity, arn)

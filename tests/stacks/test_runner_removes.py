@@ -13,7 +13,15 @@ from stacks.engine.identities import GOING
 from stacks.protection import PROTECTED
 from tests.stacks.cloud_process import CloudProcess
 from tests.stacks.made_stacks import Made, World, make_world
-from tests.stacks.runner_calls import Desk, Message
+from tests.stacks.runner_calls import (
+    Desk,
+    Message,
+    begun,
+    gone,
+    kill_everything,
+    phase_begins,
+    take_over,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -206,3 +214,64 @@ def test_a_hub_is_removed_after_a_delete_that_the_cloud_refused(removal_world: W
     assert checks(last) == NOTHING, last["look"]["checks"]
     assert names_there(cloud, hub.short) == set()
     assert {r["kind"] for r in last["look"]["remaining"]} == {"kms:key"}
+
+
+@pytest.mark.parametrize(
+    "kind", ["aws:ssm/", "aws:iam/role:", "aws:secretsmanager/", "aws:kms/key:", "pulumi:providers"]
+)
+def test_a_removal_that_lost_power_is_settled_by_what_is_there(
+    desk: Desk, runner_cloud: CloudProcess, kind: str
+) -> None:
+    desk.result("up")
+    bare(desk)
+    with desk.start("up", desired="absent", has_state=True) as running:
+        running.until(lambda message: begun(message, kind))
+        kill_everything(running.call_id)
+        assert gone(running.call_id, within_seconds=20)
+        take_over(desk, running)
+    settled = desk.result("resolve", desired="absent", has_state=True)
+    assert {r["resolution"] for r in settled["resolved"]} <= {"cleared"}
+    last = removed(desk)
+    assert checks(last) == NOTHING, last["look"]["checks"]
+    assert names_there(runner_cloud, desk.spec["owner"]["short"]) == set()
+    kinds = [each["kind"] for each in last["look"]["remaining"]]
+    assert kinds == ["kms:key", *["secretsmanager:secret"] * 3]
+
+
+def test_what_a_slice_has_in_its_hub_is_erased_by_the_next_removal_too(
+    desk: Desk, runner_cloud: CloudProcess
+) -> None:
+    short = desk.spec["owner"]["short"]
+    bucket, table = f"hub-{short}-data", f"hub-{short}-hub"
+    stores = {"data_bucket": bucket, "table_name": table}
+    desk.spec = {**desk.spec, "hub": {**desk.spec["hub"], **stores}}
+    place = {"LocationConstraint": "eu-west-1"}
+    s3, dynamodb = runner_cloud.client("s3"), runner_cloud.client("dynamodb")
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
+    types = {"pk": "HASH", "sk": "RANGE"}
+    dynamodb.create_table(
+        TableName=table, BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": n, "KeyType": t} for n, t in types.items()],
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in types],
+    )  # fmt: skip
+    s3.put_object(Bucket=bucket, Key=f"tenants/{short}/1", Body=b"x")
+    dynamodb.put_item(TableName=table, Item={"pk": {"S": short}, "sk": {"S": "1"}})
+    desk.result("up")
+    bare(desk)
+    with desk.start("up", desired="absent", has_state=True) as running:
+        running.until(lambda message: phase_begins(message, "erase"))
+        kill_everything(running.call_id)
+        assert gone(running.call_id, within_seconds=20)
+        take_over(desk, running)
+    assert desk.state()["resources"] == []
+    s3.put_object(Bucket=bucket, Key=f"tenants/{short}/2", Body=b"what the dead call left")
+    desk.result("resolve", desired="absent", has_state=True)
+    outcome = desk.call("up", desired="absent", has_state=True)
+    assert outcome.planned is not None
+    assert {o["type"] for o in outcome.planned["operations"]} <= {OBJECTS, ITEMS}
+    assert (outcome.last["outcome"], outcome.last["changed"]) == ("applied", True)
+    assert checks(outcome.last) == NOTHING
+    assert (versions(runner_cloud, bucket, ""), items(runner_cloud, table, short)) == (0, 0)
+    dynamodb.put_item(TableName=table, Item={"pk": {"S": short}, "sk": {"S": "1"}})
+    dynamodb.delete_table(TableName=table)
+    assert desk.plan(desired="absent", has_state=True)["operations"] == []

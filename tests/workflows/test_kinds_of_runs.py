@@ -39,19 +39,13 @@ class Ready:
         assert self.shown() == (T.READY, None)
 
     def start(self, desired: Desired) -> str:
-        """Request a run and do it as far as it goes."""
-        if desired is Desired.ABSENT:
-            self.unprotect()
+        """Request a run and do it as far as it goes; what it removes is not protected."""
+        self.world.engine.is_bare = desired is Desired.ABSENT
         asked = partial(request_run, desired=desired)
         run = perform(self.world.core, ADMIN, asked, self.deployment)
         assert self.shown() == (T.READY, W.PLATFORM)
         self.world.work()
         return run.id
-
-    def unprotect(self) -> None:
-        """Let a destroy be planned: a removal takes protection away by an update of its own."""
-        for item in self.world.engine.stacks[self.deployment.stack].resources.values():
-            item["protect"] = False
 
     def shown(self) -> tuple[TenantStatus, WaitingOn | None]:
         """Return what the tenant's row says."""
@@ -120,18 +114,45 @@ def test_a_destroy_waits_for_two_people_and_deprovisions_from_then_on(ready: Rea
 
 
 def test_nothing_counts_as_removed_while_nobody_looked_for_what_is_left(ready: Ready) -> None:
-    """The engine did not make the checks of what is gone."""
-    ready.world.engine.skipped_checks = {"nothing_in_state", "nothing_by_tag", "nothing_by_name"}
+    """An engine of an earlier release makes no check of what is gone."""
     run_id = ready.start(Desired.ABSENT)
+    ready.world.engine.skipped_checks = {"nothing_in_state", "nothing_by_tag"}
     ready.world.approve(run_id)
     ready.world.approve(run_id, PETRA)
     run = ready.world.run(run_id)
     assert run.status is RunStatus.ERRORED
     checks = {check.name: check.ok for check in ready.world.evidence(run).checks}
     assert not any(checks[name] for name in ("nothing_in_state", "nothing_by_tag"))
+    assert checks["nothing_by_name"]
     assert ready.shown() == (T.DEPROVISIONING, W.OPS)
     again = perform(ready.world.core, OPS, runs.retry_run, run_id)
     assert again.kind is RunKind.DESTROY
+
+
+def test_a_tenant_is_deprovisioned_with_evidence_that_nothing_is_left(ready: Ready) -> None:
+    run_id = ready.start(Desired.ABSENT)
+    ready.world.approve(run_id)
+    ready.world.approve(run_id, PETRA)
+    run = ready.world.run(run_id)
+    assert run.status is RunStatus.APPLIED
+    evidence = ready.world.evidence(run)
+    assert evidence.ok
+    names = {check.name for check in evidence.checks}
+    assert {"nothing_in_state", "nothing_by_tag", "nothing_by_name"} <= names
+    assert ready.world.engine.stacks[ready.deployment.stack].resources == {}
+    assert ready.shown() == (T.DEPROVISIONED, None)
+
+
+def test_a_destroy_of_what_is_protected_ends_before_anything_is_called(ready: Ready) -> None:
+    asked = partial(request_run, desired=Desired.ABSENT)
+    run_id = perform(ready.world.core, ADMIN, asked, ready.deployment).id
+    ready.world.work()
+    run = ready.world.run(run_id)
+    assert run.status is RunStatus.ERRORED
+    assert run.error is not None
+    assert run.error["data"]["details"]["names"] == ["key.data"]
+    assert ready.world.engine.stacks[ready.deployment.stack].resources
+    assert ready.shown() == (T.READY, None)
 
 
 def test_a_destroy_that_is_rejected_leaves_a_tenant_as_it_was(ready: Ready) -> None:

@@ -102,6 +102,7 @@ def test_the_digest_of_the_parameters_follows_every_parameter():
         "tag_values": {"a": "b"},
         "account_id": "111122223333",
         "slice_short": "acme-a1b2c3",
+        "unprotected": ("key.data",),
         "required_tags": ("a",),
         "forbidden_tags": (),
         "log_retention_days_min": 31,
