@@ -9,10 +9,10 @@ from control_plane.domain.deployment import Desired
 from control_plane.domain.kinds import kind_between
 from control_plane.domain.next_step import StepKind, next_step
 from control_plane.domain.run import HOLDS_SLOT, BlockedOn, RunKind, RunStatus
+from control_plane.domain.run_actions import Action, cell_of
 from control_plane.domain.tenant import TenantStatus
-from control_plane.services.runs import _NEVER_RETRIED, CANCELABLE_BEFORE_APPLY, FAILED
-from control_plane.services.starting import _WAITING
 from control_plane.services.tenants import CHANGEABLE_STATUS
+from control_plane.workflows.requesting import _WAITING
 from tests.model.rows import ended, facts_of, moved, put, shown, unblocked, with_approval
 from tests.model.situation import MODE_B, Run, Scope, Situation, Tenant
 from tests.model.workers import Next, is_newest
@@ -106,15 +106,17 @@ def _may_decide(scope: Scope, tenant: Tenant, run: Run) -> tuple[str, ...]:
 
 
 def _may_retry(run: Run) -> bool:
-    if run.looks:
-        return False
-    waits = run.status is RunStatus.BLOCKED and run.blocked_on not in _NEVER_RETRIED
-    return run.status in FAILED or waits
+    return _is_offered(run, Action.RETRY)
 
 
 def _may_cancel(run: Run) -> bool:
-    applies = run.status is RunStatus.APPLYING and not run.cancel
-    return run.status in CANCELABLE_BEFORE_APPLY or applies
+    return _is_offered(run, Action.CANCEL) and not run.cancel
+
+
+def _is_offered(run: Run, action: Action) -> bool:
+    blocked_on = BlockedOn(run.blocked_on) if run.blocked_on else None
+    offers = cell_of(run.kind, run.status, blocked_on).offers
+    return any(offer.action is action for offer in offers)
 
 
 def _may_change(tenant: Tenant, run: Run) -> bool:
@@ -193,7 +195,7 @@ def _canceled(situation: Situation, at: int, number: int) -> Situation:
     """At once before it applies; otherwise its engine is asked to stop."""
     tenant = situation.tenants[at]
     run = tenant.runs[number]._replace(cancel=True)
-    if run.status in CANCELABLE_BEFORE_APPLY:
+    if run.status is not RunStatus.APPLYING:
         return situation.with_tenant(at, put(tenant, number, ended(run, RunStatus.CANCELED)))
     situation = situation.with_tenant(at, put(tenant, number, run))
     for index, worker in enumerate(situation.workers):
