@@ -61,3 +61,32 @@ def test_the_next_major_version_is_planned_and_applied_in_place(
     groups = rds.describe_db_parameter_groups()["DBParameterGroups"]
     named = {group["DBParameterGroupName"] for group in groups}
     assert {name for name in named if name.startswith(short)} == {group["DBParameterGroupName"]}
+
+
+def test_a_version_and_a_third_zone_of_a_hub_replace_and_delete_nothing(
+    pulumi_cli: Path, runner_cloud: CloudProcess, tmp_path: Path
+) -> None:
+    spec = sample_specs.hub()
+    desk = Desk(
+        root=tmp_path, cli=pulumi_cli, endpoint=runner_cloud.endpoint,
+        program="mode_a.hub", stack="hub.eu-west-1.c1", spec=spec,
+    )  # fmt: skip
+    first = desk.result("up")
+    zones = spec["network"]["zones"]
+    more = [*zones[:2], f"{spec['region']}c"]
+    assert len(zones) == 2
+    desk.spec = {**spec, "version": "2026.2", "network": {**spec["network"], "zones": more}}
+    planned = desk.plan()
+    moved = [o for o in planned["operations"] if o["op"] != "same"]
+    assert {o["op"] for o in moved} <= {"create", "update"}
+    assert not any(o["irreversible"] for o in moved)
+    made = [o["type"] for o in moved if o["op"] == "create"]
+    assert {"aws:ssm/parameter:Parameter", "aws:ec2/subnet:Subnet"} <= set(made)
+    applied = desk.result("up")
+    assert all(check["ok"] for check in applied["look"]["checks"]), applied["look"]["checks"]
+    before, after = (each["look"]["outputs"]["private_subnet_ids"] for each in (first, applied))
+    assert after[:2] == before
+    assert len(after) == 3
+    path = f"/tenantplane/{spec['owner']['short']}/version"
+    found = runner_cloud.client("ssm").get_parameter(Name=path)["Parameter"]
+    assert found["Value"] == "2026.2"
