@@ -259,7 +259,7 @@ class Driver:
             holder = next(iter(self.world.engine.stacks[stack].locks.values()), None)
             host = self._host_of(holder.call_id) if holder is not None else ""
             self.world.engine.alive = False if host == worker.core.here.host else None
-        self.world.engine.faults = deque([worker.fault]) # chosen later
+        self.world.engine.faults = deque([worker.fault])  # chosen later
         worker.held.clear()
         worker.go.set()
         self._wait(worker)
