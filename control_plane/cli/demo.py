@@ -44,6 +44,7 @@ PEOPLE: Final = {
     "architect": ("sam", Role.SOLUTIONS_ARCHITECT),
     "auditor": ("audrey", Role.AUDITOR),
 }
+_LEAST: Final = 30  # tagged resources of a dedicated Hub; the others have none, or what remains
 _APPROVERS: Final = ("ops", "more_ops")  # as many of them as the approval rules want
 
 
@@ -132,6 +133,8 @@ class Demo:
         with chapter("Drift: something is done behind the product's back, and found"):
             endpoint = self.running.environment["TENANTPLANE_SANDBOX_URL"]
             life.drift(self, self.rows[1].tenant, endpoint=endpoint, region=REGION)
+        with chapter("Removal: the A tenant, approved by two people; boto3 looks for what is left"):
+            life.remove(self, self.rows[0].tenant, endpoint=endpoint, region=REGION)
         with chapter("The audit logs are verified"):
             self._verify()
         with chapter("What exists in the emulated cloud, queried with boto3"):
@@ -203,7 +206,7 @@ class Demo:
             if event["kind"] == "resource" and body.get("phase") == "apply":
                 made += body.get("status") == "done"
                 if made and made % 20 == 0 and body.get("status") == "done":
-                    say(f"    {made} resources created")
+                    say(f"    {made} resources done")
             elif event["kind"] == "status":
                 say(f"  {output.event(event)}")
         run = self.api["ops"].get(f"/v1/runs/{run_id}")
@@ -296,10 +299,10 @@ class Demo:
 
     def _judge(self, row: Row, tenant: dict[str, Any], found: list[str]) -> None:
         rehearsed = row.bundle is None or row.bundle["rehearsal"] != "none"
-        if tenant["status"] != "ready" and rehearsed:
+        wanted = "deprovisioned" if row.mode == "A" else "ready"
+        if tenant["status"] != wanted and rehearsed:
             self.fault(f"{tenant['slug']} is {tenant['status']}")
-        least = {"A": 5, "B": 30, "C": 0}[row.mode]
-        if len(found) < least or (row.mode == "C" and found):
+        if (len(found) < _LEAST) is (row.mode == "B"):
             self.fault(f"{tenant['slug']} has {len(found)} tagged resources in the cloud")
 
     def until(self, look: Callable[[], dict[str, Any]], wanted: set[str]) -> dict[str, Any]:

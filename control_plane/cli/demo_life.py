@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from control_plane.cli import output
 from control_plane.cli.client import ENDED
-from control_plane.cli.inventory import session_of
+from control_plane.cli.inventory import session_of, tagged_resources
 from control_plane.cli.plans import show_plan
 from control_plane.cli.telling import say
 
@@ -60,6 +60,38 @@ def drift(demo: Demo, tenant: Mapping[str, Any], *, endpoint: str, region: str) 
     say(f"  they close it, and the next look finds {len(left) or 'nothing'}")
     if left or demo.api["ops"].get(f"/v1/tenants/{tenant['id']}")["drifted"]:
         demo.fault(f"the look still found {left}")
+
+
+def remove(demo: Demo, tenant: Mapping[str, Any], *, endpoint: str, region: str) -> None:
+    """Remove a tenant, approved by two people; boto3 finds nothing but what must remain."""
+    ada, path = demo.api["admin"], f"/v1/tenants/{tenant['id']}/removal"
+    would = ada.post(path, {"reason": "the contract ended"}, dry_run="true")
+    say(f"  a dry run: {would['summary']}")
+    ada.post(path, {"reason": "the contract ended", "unprotect": would["unprotect"]})
+    followed: set[str] = set()
+
+    def look() -> dict[str, Any]:
+        found: dict[str, Any] = ada.get(path)
+        for step in found["steps"]:
+            if step["run_id"] and step["outcome"] is None and step["run_id"] not in followed:
+                followed.add(step["run_id"])
+                say(f"  {step['name']}: {step['says']}")
+                demo.approve(step["run_id"], shown=False)
+        if found["step"] == "export" and found["status"] == "waiting":
+            ada.post(f"{path}/export-waiver", {"reason": "the demo keeps nothing"})
+            say("  ada waives the export of the data that the slice holds")
+        return found if found["step"] != "remaining" else found | {"status": "done"}
+
+    found = demo.until(look, {"done", "stuck", "undone"})
+    if found["status"] != "done":
+        demo.fault(f"the removal is {found['status']}: {found['error']}")
+    for each in found["remaining"]:
+        say(f"  remains until {each['until']}  {each['what']}")
+    left = set(tagged_resources(endpoint, region, tenant["slug"]))
+    left -= {each["arn"] for each in found["remaining"]}
+    say(f"  boto3 finds {len(left) or 'nothing'} of {tenant['slug']} beside that")
+    if left:
+        demo.fault(f"the removal has left {sorted(left)}")
 
 
 def _look(demo: Demo, tenant: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -99,7 +99,9 @@ def in_the_way(act: Act, owner: Owner, deployment: Deployment | None) -> Iterato
         if on_it:
             yield _has_slices(act.uow, on_it)
     findings = (
-        act.uow.findings.find(deployment_id=deployment.id, closed_at=None, kind=OF_DRIFT)
+        act.uow.findings.find(
+            deployment_id=deployment.id, closed_at=None, waived_until=None, kind=OF_DRIFT
+        )
         if deployment is not None
         else []
     )

@@ -22,7 +22,7 @@ from stacks.engine.looking import Looks, Properties, Resource, Secrets, complete
 from stacks.engine.plan import UNCHANGING, Change, Preview
 from stacks.engine.provider import Found, Provider, ProviderError
 from stacks.engine.state import in_cloud
-from stacks.engine.values import is_secret
+from stacks.engine.values import is_secret, plain
 
 _DOING = "look again at what the plan touches"
 
@@ -122,7 +122,7 @@ def _changed(resource: Resource, found: Found, path: str, secrets: Secrets) -> C
     )
     return _difference(
         resource, "changed",
-        path=path, in_plan=_hidden(before, secrets), in_cloud=_hidden(after, secrets),
+        path=path, in_plan=plain(before, secrets.hide), in_cloud=plain(after, secrets.hide),
     )  # fmt: skip
 
 
@@ -131,15 +131,6 @@ def _difference(
 ) -> CloudDifference:
     urn = resource["urn"]
     return CloudDifference(urn=urn, type=type_of(urn), name=name_of(urn), kind=kind, **more)
-
-
-def _hidden(value: Any, secrets: Secrets) -> Any:
-    """Return a value without what was secret elsewhere."""
-    if isinstance(value, Mapping):
-        return {key: _hidden(each, secrets) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_hidden(each, secrets) for each in value]
-    return secrets.hide(value) if isinstance(value, str) else value
 
 
 def _refuse_unread(found: Sequence[tuple[Resource, Compared]]) -> None:

@@ -13,7 +13,7 @@ from stacks.contract import Drift, PropertyChange
 from stacks.engine.changes import path_steps, property_changes
 from stacks.engine.failures import type_of
 from stacks.engine.things import Thing
-from stacks.engine.values import SECRET_MASK, secret_names
+from stacks.engine.values import SECRET_MASK, plain, secret_names
 
 if TYPE_CHECKING:
     from stacks.engine.looking import Sight
@@ -38,7 +38,7 @@ def changed(
     told: dict[str, PropertyChange] = {}
     for change in property_changes(kinds, there, [inputs]):
         name = str(path_steps(change.path)[0])
-        values = {"before": _plain(change.before, hide), "after": _plain(change.after, hide)}
+        values = {"before": plain(change.before, hide), "after": plain(change.after, hide)}
         path = change.path
         if any(secret_names({name: place.get(name)}) for place in (*there, inputs, outputs)):
             path, values = name, {side: _masked(value) for side, value in values.items()}
@@ -87,19 +87,6 @@ def foreign(thing: Thing) -> Drift:
     """Return a thing that is in no state."""
     says = dict(thing.says) or None
     return Drift(kind="foreign", subject=str(thing), type=thing.kind, actual=says)
-
-
-def _plain(value: Any, hide: Hide) -> Any:
-    """Return a value without secret texts; a whole number that came as a float is one again."""
-    if isinstance(value, str):
-        return hide(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v, hide) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_plain(v, hide) for v in value]
-    return value
 
 
 def _masked(value: Any) -> Any:

@@ -42,6 +42,20 @@ def hidden(value: Any, hide: Hide) -> Any:
     return value
 
 
+def plain(value: Any, hide: Callable[[str], str]) -> Any:
+    """Return what a provider answered as people read it: without the texts that ``hide`` takes out,
+    and a whole number, which comes as a float, as one."""
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {str(k): plain(v, hide) for k, v in value.items()}
+    if isinstance(value, list):
+        return [plain(v, hide) for v in value]
+    return value
+
+
 def opened(value: Any, decrypt: Decrypt) -> Any:
     """Return the value with every secret in the open, still marked, as providers are sent it.
 
