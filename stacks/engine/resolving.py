@@ -22,6 +22,7 @@ from stacks.engine.applying import touched
 from stacks.engine.backend import State
 from stacks.engine.call import Call
 from stacks.engine.failures import CallFailed, name_of
+from stacks.engine.finishing import finish
 from stacks.engine.identities import SETTINGS
 from stacks.engine.looking_up import Cloud, Verdict, is_of_the_state_alone
 from stacks.engine.state import has_provider, ids_of, is_unknown, pending_creates, pending_of
@@ -97,6 +98,7 @@ def _settle_pending(
     if creates:
         entries = [_Entry(r, v) for r, v in zip(creates, verdicts, strict=True)]
         heed()
+        _finish(cloud, entries)
         _write(call, state, {"pending_operations": _others(state)}, entries)
     read_again = [
         Resolved(
@@ -135,6 +137,7 @@ def _adopt(call: Call, cloud: Cloud, heed: Callable[..., None]) -> list[Resolved
             _refuse_unsure([_orphaned(e.verdict) for e in found])
             break
         heed()
+        _finish(cloud, whole)
         _write(call, state or {}, {}, whole)
         adopted += [_resolved(e.verdict, "adopted") for e in whole]
         state = call.state()
@@ -188,6 +191,13 @@ def _orphaned(verdict: Verdict) -> Verdict:
 
 
 # --- what both do ----------------------------------------------------------------------------
+def _finish(cloud: Cloud, entries: Sequence[_Entry]) -> None:
+    """Do what remains of the creates, before the state has them: an interruption repeats it."""
+    for entry in entries:
+        if entry.verdict.id is not None:
+            finish(cloud.client, entry.resource, entry.verdict.id)
+
+
 def _write(call: Call, state: State, more: Mapping[str, Any], entries: Sequence[_Entry]) -> None:
     """Put what exists into the state, and ``more``, signed as an update of this call.
 

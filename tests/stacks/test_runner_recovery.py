@@ -209,6 +209,25 @@ def test_what_belongs_to_what_was_lost_is_adopted_with_it(make_desk: MakeDesk) -
     assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
 
 
+@pytest.mark.parametrize("is_known", [True, False], ids=["pending", "lost"])
+def test_a_group_whose_provider_died_is_not_left_open(
+    make_desk: MakeDesk, runner_cloud: CloudProcess, is_known: bool
+) -> None:
+    """Found by the crash matrix: AWS opens each new group, and the provider had yet to close it."""
+    desk = make_desk(program=NESTED)
+    desk.result("up", verify=False)
+    lost = make_pending(desk) if is_known else forget(desk)
+    (group,) = [r["id"] for r in lost if r["type"] == "aws:ec2/securityGroup:SecurityGroup"]
+    ec2 = runner_cloud.client("ec2")
+    everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[everything])
+    desk.result("resolve")
+    mine = [{"Name": "group-id", "Values": [group]}]
+    rules = ec2.describe_security_group_rules(Filters=mine)["SecurityGroupRules"]
+    assert [rule["IsEgress"] for rule in rules] == [False, False]
+    assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
+
+
 def test_what_was_lost_and_may_be_somebody_elses_is_named_and_left(
     make_desk: MakeDesk, runner_cloud: CloudProcess
 ) -> None:
