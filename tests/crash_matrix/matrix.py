@@ -44,7 +44,8 @@ class Matrix:
     """All points that are wanted, and what became of those that were tried.
 
     ``only`` are parts of names, KIND/MODE/VICTIM/EVENT, of which any may be ``*`` or left out;
-    ``points`` is how many are tried, all without it. Results go to ``file``, from which a later one continues.
+    ``points`` is how many are tried, all without it. Results go to ``file``; a later matrix
+    continues from there.
     """
 
     points: int | None = None
