@@ -22,7 +22,7 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.crash_matrix", description=__doc__)
     options.add_argument("--points", type=int, help="how many points; all of them by default")
     options.add_argument("--seed", type=int, default=0, help="which points come first")
-    options.add_argument("--only", default="*/*/*", help="KIND/MODE/VICTIM, * for any")
+    options.add_argument("--only", default="*/*/*", help="KIND/MODE/VICTIM/EVENT, * for any")
     options.add_argument(
         "--file", type=Path, default=Path("var/crash-matrix.jsonl"),
         help="results, one a line; a later call continues after those that are there",

@@ -21,7 +21,7 @@ from tests.crash_matrix.site import Site
 from tests.crash_matrix.victims import VICTIMS
 
 Say = Callable[[str], object]
-# of a sample: how many points of each cell for one of the dearest, so that it is spread in time too
+# of a sample: how many points of each cell for one of the dearest cells
 _SHARES: Final[Mapping[Cell, int]] = {
     (RunKind.PROVISION, "A"): 4,
     (RunKind.UPDATE, "B"): 2,
@@ -43,8 +43,9 @@ _NEEDED: Final[Mapping[str, tuple[Cell, ...]]] = {
 class Matrix:
     """All points that are wanted, and what became of those that were tried.
 
-    ``only`` are parts of names, KIND/MODE/VICTIM, of which any may be ``*``; ``points`` is how many
-    are tried, all without it. Results go to ``file``, from which a later one continues.
+    ``only`` are parts of names, KIND/MODE/VICTIM/EVENT, of which any may be ``*`` or left out;
+    ``points`` is how many are tried, all without it. Results go to ``file``; a later matrix
+    continues from there.
     """
 
     points: int | None = None
@@ -129,12 +130,13 @@ class Matrix:
     def _of(self, cell: Cell, victim: str, order: random.Random) -> Iterator[Point]:
         events = list(range(1, self.events["/".join(cell)]))
         order.shuffle(events)
+        events = [each for each in events if self._is_wanted(*cell, victim, str(each))]
         return (
             Point(kind=str(cell[0]), mode=cell[1], victim=victim, event=each) for each in events
         )
 
     def _is_wanted(self, *names: str) -> bool:
-        wanted = self.only.split("/") + ["*"] * 3
+        wanted = self.only.split("/") + ["*"] * 4
         return all(want in ("*", name) for want, name in zip(wanted, names, strict=False))
 
     # --- results -------------------------------------------------------------------------------

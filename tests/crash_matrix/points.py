@@ -103,7 +103,8 @@ def followed(site: Site, run_id: str, stops: list[str]) -> list[str]:
             _approve(site, run)
         elif status is RunStatus.BLOCKED or status in TERMINAL_RUN:
             if len(stops) == _STOPS:
-                return [f"stopped again and again: {stops}"]
+                said = (run["error"] or {}).get("message")
+                return [f"stopped again and again: {stops}, at last: {said}"]
             again, wrong = _next_action(site, run, stops)
             if wrong:
                 return wrong
