@@ -178,7 +178,7 @@ _REMOVALS: Final = (
             "whether the customer destroyed what it had applied.",
             saga=_T, word=_T, stores=_R),
     _schema("removal.closed", "Nothing is left of a tenant or a Hub but what has to remain.",
-            saga=_T, remaining=_I, plan_digest=_T),
+            saga=_T, remaining=_I),
     _schema("removal.certified", "The certificate of a removal was issued; `digest` binds it.",
             saga=_T, certificate=_T),
     _schema("retention.set", "What a tenant has is kept until a later date.", until=_T),

@@ -191,13 +191,15 @@ def test_a_look_is_never_where_something_is_planned_or_applied(
     if status in LOOK_TRANSITIONS:
         store(storage, "runs", look)
     else:
-        assert conflict_of(storage, "runs", look) == "ck_run_status_of_refresh"
+        plans = status is RunStatus.PLANNED
+        refused = "ck_run_status_of_plan" if plans else "ck_run_status_of_refresh"
+        assert conflict_of(storage, "runs", look) == refused
 
 
 def test_a_run_keeps_its_kind_and_its_deployment(
     storage: Storage, make: Entities, waiting: Waiting
 ) -> None:
-    other = make.deployment(waiting.tenant)
+    other = make.deployment(waiting.tenant, environment="staging")
     store(storage, "deployments", other)
     for change in ({"kind": RunKind.UPDATE}, {"deployment_id": other.id}):
         changed = waiting.run.changed(make.clock.now(), **change)

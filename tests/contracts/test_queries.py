@@ -12,7 +12,7 @@ from control_plane.domain.calls import CallOutcome
 from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.engine import Operation
 from control_plane.domain.plan import PlanHead
-from control_plane.domain.run import BlockedOn, Run, RunKind, RunStatus
+from control_plane.domain.run import RUN_TRANSITIONS, BlockedOn, Run, RunKind, RunStatus
 from control_plane.ports.rows import EnvelopeHistory, Newest, PlacedRun
 from tests.contracts.rows import store
 from tests.entities import Entities
@@ -148,10 +148,15 @@ def test_plan_heads_say_how_much_changes_and_what_cannot_be_undone(
     with storage.unit_of_work() as uow:
         heads = uow.queries.plan_heads([plans[0].id, plans[1].id, "pln_unknown"])
         assert heads == {
-            plans[0].id: PlanHead(
-                id=plans[0].id, summary={"create": 1, "delete": 2}, irreversible=tuple(lost)
-            ),
-            plans[1].id: PlanHead(id=plans[1].id, summary={"create": 1}, irreversible=()),
+            plan.id: PlanHead(
+                id=plan.id,
+                summary=plan.summary,
+                irreversible=cannot_be_undone,
+                risks=plan.risks,
+                state=plan.parts.get("state", ""),
+                created_at=plan.created_at,
+            )
+            for plan, cannot_be_undone in ((plans[0], tuple(lost)), (plans[1], ()))
         }
         assert heads[plans[0].id].irreversible == plans[0].irreversible
         assert uow.queries.plan_heads([]) == {}
@@ -211,7 +216,7 @@ def test_the_newest_calls_are_those_with_the_highest_numbers(
         assert uow.queries.calls_of("dep_unknown", limit=9) == []
 
 
-@pytest.mark.parametrize("status", list(RunStatus))
+@pytest.mark.parametrize("status", list(RUN_TRANSITIONS))
 def test_calls_of_canceled_runs_are_to_be_stopped_until_they_are_applied(
     storage: Storage, make: Entities, scene: Scene, status: RunStatus
 ) -> None:
@@ -286,7 +291,7 @@ def test_each_tenant_has_its_newest_run_and_bundle(
     storage: Storage, make: Entities, scene: Scene
 ) -> None:
     mine, other = str(scene.mine.tenant_id), str(scene.other.tenant_id)
-    second = make.deployment(None, tenant_id=mine)
+    second = make.deployment(None, tenant_id=mine, environment="staging")
     store(storage, "deployments", second)
     older = make.clock.now()
     make.clock.advance(hours=1)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from control_plane.domain.bundle import BundleStatus
-from control_plane.domain.errors import Conflict
+from control_plane.domain.errors import AlreadyDecided, Conflict
 from control_plane.domain.run import BlockedOn, RunKind, RunStatus
 from control_plane.domain.tenant import TenantStatus
 from tests.contracts.rows import conflict_of, refused_save, run_all, store
@@ -32,7 +32,9 @@ def test_unique_facts_are_refused_by_name(
     assert conflict_of(storage, "tenants", tenant) == "pk_tenant"
     hubs = [make.hub(cell="c"), make.hub(cell="c")]
     assert conflict_of(storage, "hubs", *hubs) == "uq_hub_region_cell"
-    stacks = [make.deployment(tenant, stack="s") for _ in range(2)]
+    places = [make.deployment(tenant, environment="staging") for _ in range(2)]
+    assert conflict_of(storage, "deployments", *places) == "uq_deployment_one_is_current"
+    stacks = [make.deployment(tenant, stack="s", environment=where) for where in ("test", "trial")]
     assert conflict_of(storage, "deployments", *stacks) == "uq_deployment_stack"
     accounts = [make.account(account_id="1" * 12) for _ in range(2)]
     assert conflict_of(storage, "accounts", *accounts) == "uq_account_account_id"
@@ -48,7 +50,8 @@ def test_unique_facts_are_refused_by_name(
     run = make.run(deployment, number=waiting.run.number)
     assert conflict_of(storage, "runs", run) == "uq_run_deployment_id_number"
     twice = [make.decision(waiting.approval) for _ in range(2)]
-    assert conflict_of(storage, "decisions", *twice) == "uq_decision_approval_id_person"
+    with pytest.raises(AlreadyDecided):
+        store(storage, "decisions", *twice)
 
 
 def test_one_run_per_deployment_applies(storage: Storage, make: Entities, waiting: Waiting) -> None:
@@ -57,7 +60,7 @@ def test_one_run_per_deployment_applies(storage: Storage, make: Entities, waitin
     verifying = make.run(deployment, status=RunStatus.VERIFYING)
     constraint = conflict_of(storage, "runs", applying, verifying)
     assert constraint == "uq_run_one_applies_per_deployment"
-    other = make.deployment(waiting.tenant)
+    other = make.deployment(waiting.tenant, environment="staging")
     store(storage, "deployments", other)
     store(storage, "runs", applying, make.run(other, status=RunStatus.APPLYING))
     waits = make.run(deployment, status=RunStatus.APPROVED)

@@ -23,6 +23,7 @@ from control_plane.domain.actor import Role
 
 WAIT_SECONDS = 420.0
 SELDOM_SECONDS = 0.5  # between two requests while a run works for many seconds: each takes time too
+APPROVERS = ("olga", "otto")
 REGION = "eu-west-1"
 PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy")
 
@@ -163,7 +164,7 @@ def request_body(mode: str) -> dict[str, Any]:
 
 
 def approve(served: Served, run_id: str) -> str:
-    """Wait for the plan, approve it as ops, and return its digest."""
+    """Wait for the plan, approve it as the people that its risks want, and return its digest."""
     ops = served.api("olga", Role.OPS_APPROVER)
     run = served.until(
         lambda: _at(ops, run_id, {"awaiting_approval", "errored", "policy_failed", "blocked"}),
@@ -172,9 +173,20 @@ def approve(served: Served, run_id: str) -> str:
     )
     assert run["status"] == "awaiting_approval", run
     approval = ops.get(f"/v1/approvals/{run['approval_id']}")
-    body = {"decision": "approve", "plan_digest": approval["plan_digest"], "reason": "read it"}
-    ops.post(f"/v1/approvals/{approval['id']}/decisions", body)
+    for name in APPROVERS[: approval["needed"]]:
+        decide(served.api(name, Role.OPS_APPROVER), approval)
     return str(approval["plan_digest"])
+
+
+def decide(ops: Api, approval: dict[str, Any]) -> None:
+    """Approve a plan, acknowledging what it cannot undo."""
+    body = {
+        "decision": "approve",
+        "plan_digest": approval["plan_digest"],
+        "reason": "read it",
+        "acknowledge": [each["urn"] for each in approval["irreversible"]],
+    }
+    ops.post(f"/v1/approvals/{approval['id']}/decisions", body)
 
 
 def ended(served: Served, run_id: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tests.end_to_end.installation import (
     SELDOM_SECONDS,
     Served,
     approve,
+    decide,
     ended,
     request_body,
 )
@@ -66,23 +67,20 @@ def removed(served: Served, path: str) -> dict[str, Any]:
             ada.post(f"{path}/export-waiver", {"reason": "the data is a test's"})
         for step in present["steps"]:
             if step["run_id"] and step["outcome"] is None:
-                decide(people, step["run_id"], decided)
+                approve_as(people, step["run_id"], decided)
         return present if present["step"] == "remaining" or present["ended_at"] else None
 
     found: dict[str, Any] = served.until(look, "the removal ends", pause=SELDOM_SECONDS)
     return found
 
 
-def decide(people: dict[str, Api], run_id: str, decided: set[tuple[str, str]]) -> None:
+def approve_as(people: dict[str, Api], run_id: str, decided: set[tuple[str, str]]) -> None:
     """Let each of two people approve a run that waits for decisions, once."""
     for name, ops in people.items():
         run = ops.get(f"/v1/runs/{run_id}")
         if run["status"] == "awaiting_approval" and (run_id, name) not in decided:
             approval = ops.get(f"/v1/approvals/{run['approval_id']}")
-            body = {
-                "decision": "approve", "plan_digest": approval["plan_digest"], "reason": "read it",
-            }  # fmt: skip
-            ops.post(f"/v1/approvals/{approval['id']}/decisions", body)
+            decide(ops, approval)
             decided.add((run_id, name))
 
 

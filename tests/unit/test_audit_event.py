@@ -202,7 +202,11 @@ def test_the_body_is_closed_and_canonical() -> None:
         "auth": {"iss": "https://idp.example", "amr": ["pwd", "otp"]},
     }
     schema = ACTIONS["decision.given"]
-    assert body["schema"] == {"name": schema.name, "version": 1, "sha256": schema.digest}
+    assert body["schema"] == {
+        "name": schema.name,
+        "version": schema.version,
+        "sha256": schema.digest,
+    }
     assert is_known_schema(schema.name, schema.version, schema.digest)
     assert not is_known_schema(schema.name, schema.version, "sha256:" + "0" * 64)
     assert not is_known_schema(schema.name, schema.version + 1, schema.digest)

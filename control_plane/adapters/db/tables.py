@@ -50,7 +50,7 @@ from control_plane.adapters.db.run_tables import (
     withdrawal,
 )
 from control_plane.adapters.db.saga_tables import certificate, removal_decision, saga, saga_step
-from control_plane.adapters.db.transfers import transferred  # noqa: F401 - one of the tables
+from control_plane.adapters.db.transfers import transferred
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.adoption import Adopted
 from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
@@ -249,6 +249,8 @@ deployment = Table(
     Column("version", Integer, nullable=False),
     UniqueConstraint("stack"),
     CheckConstraint("applied_spec BETWEEN 0 AND spec_number", name="applied_spec"),
+    CheckConstraint("kind = 'slice' OR transfer = '{}'", name="transfer_of_a_slice"),
+    CheckConstraint("kind = 'dedicated' OR inherited = '{}'", name="inherited_by_a_dedicated"),
 )
 Index("ix_deployment_tenant_id", deployment.c.tenant_id)
 Index(
@@ -423,7 +425,7 @@ BUSINESS_TABLES: Final = (
     engine_call, evidence, finding, timer, run_event, plan, approval, barred, decision,
     withdrawal, bundle, handover, download_link, receipt, idempotency_record, queue_pause,
     rules_document,
-    saga, saga_step,
+    saga, saga_step, transferred,
     removal_decision, certificate, finding_decision, sweep,
     sweep_item, residence,
 )  # fmt: skip

@@ -234,7 +234,7 @@ class Scene:
             },
             "export-waiver": {"reason": "there is no data"},
             "customer-attestation": {"receipt_digest": None, "reason": "they said so"},
-            "retention": {"until": f"{2000 + number}-01-01T00:00:00Z", "reason": "a law"},
+            "retention": {"until": f"{2100 + number % 7000}-01-01T00:00:00Z", "reason": "a law"},
             "withdraw": {"reason": "the customer stays"},
             "hubs": {"region": "eu-west-1", "cell": f"c{number}"},
             "accounts": {"account_id": f"{3 * 10**11 + number:012d}"},

@@ -35,7 +35,7 @@ def test_a_hold_is_shown_with_its_tenant_and_with_the_run_that_waits(scene: Scen
     )  # fmt: skip
     shown = scene.ask("GET", TENANT, OPS).json()
     assert shown["hold"] is True
-    assert shown["allowed_actions"] == ["hold"]
+    assert shown["allowed_actions"] == ["hold", "remove"]
     decision = "/v1/approvals/{approval_id}/decisions"
     assert scene.ask("POST", decision, OPS).status_code == 201
     scene.world.work()

@@ -8,6 +8,7 @@ import pytest
 
 from control_plane.domain.actor import Role
 from control_plane.domain.engine import Drift
+from control_plane.workflows.budget import RefusalBudget
 from tests.unit.api.scene import Scene, is_problem, written
 from tests.workflows.desk import Desk
 from tests.workflows.removed import (
@@ -309,6 +310,7 @@ def _kept(world: World) -> dict[str, Any]:
 def test_a_refusal_that_cannot_be_recorded_is_no_answer(
     shown: Scene, pair: tuple[str, str]
 ) -> None:
+    shown.world.core.refusals = RefusalBudget()  # over it refusals are counted, and answered
     with shown.world.storage.without_log():
         answer = shown.ask(*pair, Role.AUDITOR)
         is_problem(answer, 503, "audit_unavailable")
