@@ -103,11 +103,17 @@ def risks_of(
     evaluation: Evaluation,
     signs: PlanSigns,
     prices: Prices,
+    *,
+    is_first: bool = False,
 ) -> tuple[Risk, ...]:
-    """Return every risk of a plan, by kind in their order, then by resource."""
+    """Return every risk of a plan, by kind in their order, then by resource.
+
+    ``is_first``: nothing of the deployment was ever verified. What is there then is the half of
+    a first build, and its other half lets nothing more through than that was to.
+    """
     found = [
         *_irreversible(operations),
-        *signs.risks,
+        *(each for each in signs.risks if not (is_first and each.kind is RiskKind.WIDENING)),
         *_costs(signs.sizes, prices),
         *_waivers(evaluation),
         *_replacements(operations),

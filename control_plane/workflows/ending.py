@@ -156,7 +156,7 @@ def cancel(act: Act, run: Run, deployment: Deployment) -> Run:
     """Cancel a run that is locked: at once before it applies, else where the engine stops."""
     run = run.changed(act.now(), cancel_requested=True)
     act.uow.runs.save(run)
-    if run.status in CANCELABLE_BEFORE_APPLY:
+    if run.status is not RunStatus.APPLYING:
         return end_run(act, run, deployment, RunStatus.CANCELED, Findings())
     record_run(act, "run.canceled", run, stage=Stage.ATTEMPTED, during=str(run.status))
     return run

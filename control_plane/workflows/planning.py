@@ -10,7 +10,7 @@ from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment, Desired, spec_digest
 from control_plane.domain.plan import Plan, plan_digest, summarize
 from control_plane.domain.risk import Risk, risks_of
-from control_plane.domain.run import Run, RunStatus
+from control_plane.domain.run import Run, RunKind, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.engine import EnginePlan
 from control_plane.ports.rows import UnitOfWork
@@ -60,7 +60,13 @@ def keep_plan(act: Act, run: Run, engine_plan: EnginePlan) -> tuple[Run, Deploym
         resources=tuple(engine_plan.resources),
         summary=summarize(engine_plan.operations),
         evaluation=evaluation,
-        risks=risks_of(engine_plan.operations, evaluation, signs, act.core.rules.approvals.prices),
+        risks=risks_of(
+            engine_plan.operations,
+            evaluation,
+            signs,
+            act.core.rules.approvals.prices,
+            is_first=run.kind is RunKind.PROVISION,
+        ),
         created_at=now,
     )
     act.uow.plans.add(plan)

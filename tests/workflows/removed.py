@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from control_plane.domain.actor import Role
+from control_plane.domain.deployment import DeploymentKind
 from control_plane.domain.engine import Store
 from control_plane.domain.run import RunStatus
 from control_plane.domain.saga import Saga, SagaKind, SagaStep
@@ -55,7 +56,20 @@ def remove(
         reason="the contract ended", unprotect=names,
     )  # fmt: skip
     follow(world)
+    _let_protection_go(world, progress.saga.id)
     return progress.saga.id
+
+
+def _let_protection_go(world: World, saga_id: str) -> None:
+    """Approve that the resources of a slice lose their protection: one person does."""
+    step = steps_of(world, saga_id)[-1]
+    if step.name != "unprotect" or step.run_id is None or step.ended_at is not None:
+        return
+    run = world.run(step.run_id)
+    is_slice = world.rows("deployment")[run.deployment_id].kind is DeploymentKind.SLICE
+    if is_slice and run.status is RunStatus.AWAITING_APPROVAL:
+        world.approve(run.id)
+        follow(world)
 
 
 def protected_of_hub(world: World, hub_id: str) -> tuple[str, ...]:

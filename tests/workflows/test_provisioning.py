@@ -50,6 +50,7 @@ def test_mode_a_tells_its_story_in_the_tenants_own_log(world: World) -> None:
         "request.accepted:completed", "mode.resolved:completed", "run.requested:completed",
         "run.planned:completed", "run.policy_evaluated:completed", "run.approved:completed",
         "run.apply:attempted", "run.apply:completed", "run.verified:completed",
+        "residency.recorded:completed",
     ]  # fmt: skip
 
 

@@ -330,8 +330,8 @@ def test_a_change_is_offered_to_those_who_may_ask_for_it(living: Living) -> None
     offered = {who.actor.id: tenants.allowed_actions(tenant, who.actor)
                for who in (AUTOMATION, ADMIN, OPS, ARCHITECT)}  # fmt: skip
     assert offered == {
-        "crm": ["change"], "ada": ["change", "check-drift", "hold", "remove"],
-        "olga": ["check-drift", "hold", "remove"], "sam": [],
+        "crm": ["change"], "ada": ["mode", "change", "check-drift", "hold", "remove"],
+        "olga": ["check-drift", "hold", "remove"], "sam": ["mode"],
     }  # fmt: skip
     with pytest.raises(NotFound):
         perform(living.world.core, AUTOMATION, dry_run_change, "ten_none", LARGER)

@@ -304,8 +304,8 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(
             prepare=removing(),
             events=("approval.canceled:completed", "run.canceled:completed",
-                    "tenant.status_changed:completed", "saga.started:completed",
-                    "removal.requested:completed"),
+                    "tenant.status_changed:completed", "account.released:completed",
+                    "saga.started:completed", "removal.requested:completed"),
         ),
         Case(prepare=removing(held=True), error=RemovalOnHold, events=("removal.refused:denied",)),
         Case(prepare=removing(reason=" "), error=InvalidInput, events=("removal.refused:denied",)),
