@@ -178,9 +178,9 @@ def test_a_turn_that_got_lost_is_taken_again(world: World) -> None:
     assert steps_of(world, saga_id) == []
     world.clock.advance(minutes=1)
     follow(world)
-    assert saga_of(world, saga_id).step == "destroy"
+    assert saga_of(world, saga_id).step == "unprotect"
     assert saga_of(world, saga_id).status is S.WAITING
-    assert len([each for each in world.rows("run").values() if each.kind is RunKind.DESTROY]) == 1
+    assert len([each for each in world.rows("run").values() if each.kind is RunKind.UPDATE]) == 1
 
 
 def test_an_owner_has_one_saga_that_is_open(world: World) -> None:
