@@ -22,6 +22,7 @@ DELETABLE = {
     "evidence",
     "sweep",
     "sweep_item",
+    "transferred",
 }
 WRITTEN_ONCE = {"sweep"}  # and deleted when it is old
 
