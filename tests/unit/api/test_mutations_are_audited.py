@@ -310,7 +310,8 @@ def _kept(world: World) -> dict[str, Any]:
 def test_a_refusal_that_cannot_be_recorded_is_no_answer(
     shown: Scene, pair: tuple[str, str]
 ) -> None:
-    shown.world.core.refusals = RefusalBudget()  # over it refusals are counted, and answered
+    # full again for each: what is over it is counted, and answered
+    vars(shown.world.core.refusals).update(vars(RefusalBudget()))
     with shown.world.storage.without_log():
         answer = shown.ask(*pair, Role.AUDITOR)
         is_problem(answer, 503, "audit_unavailable")
