@@ -49,13 +49,14 @@ def test_every_part_comes_back_and_the_data_is_there(served: Served) -> None:
 
 
 def is_ready(served: Served) -> bool:
-    """Tell whether the API, the log and a worker are there."""
+    """Tell whether the API, the log and a worker are there, and the queue is not paused."""
     try:
         answer = httpx.get(f"http://127.0.0.1:{served.port}/readyz", timeout=5.0, trust_env=False)
     except httpx.HTTPError:
         return False
     return answer.status_code == 200 and answer.json()["background"] == {
         "worker": "ok",
+        "queue": "ok",
         "audit_verification": "ok",
         "rules": "ok",
     }
