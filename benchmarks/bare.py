@@ -5,7 +5,7 @@ spec, provider plugin, backend and cloud, and none of our gate, policies, checks
 Run again with the same folder, it selects the stack instead.
 It imports the SDK as every program does, which is what it has been measured with from the start.
 The order comes on stdin: stack, program, spec, backend_url, folder, cli, passphrase, and `act`,
-which may be `refresh`, preview only, or `repair`, which reads the cloud before it plans.
+which may be `refresh`, preview only.
 """
 
 from __future__ import annotations
@@ -64,13 +64,11 @@ def main() -> None:
             },
         ),
     )
-    act = order.get("act", "up")
-    if act == "refresh":
+    if order.get("act") == "refresh":
         json.dump(stack.preview_refresh().change_summary, sys.stdout)
         return
-    reads = {"refresh": True} if act == "repair" else {}
-    stack.preview(**reads)
-    result = stack.up(**reads)
+    stack.preview()
+    result = stack.up()
     json.dump(result.summary.resource_changes, sys.stdout)
 
 
