@@ -98,7 +98,7 @@ def _answered(
     pool: ThreadPoolExecutor, asks: Sequence[tuple[str, Callable[[], Iterable[Any]]]],
     failures: list[str],
 ) -> list[Any]:  # fmt: skip
-    """Return all answers; whom somebody did not get one from is added to ``failures``."""
+    """Return all answers; what was asked in vain is added to ``failures``."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - loaded by now
 
     waited = [(name, pool.submit(lambda ask: list(ask()), ask)) for name, ask in asks]

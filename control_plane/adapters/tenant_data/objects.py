@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -129,7 +128,7 @@ def _read_into(body: Any, content: IO[bytes] | None) -> str:
         found.update(chunk)
         if content is not None:
             content.write(chunk)
-    return base64.b16encode(found.digest()).decode().lower()
+    return found.hexdigest()
 
 
 def _described(answer: Mapping[str, Any], tags: Sequence[Mapping[str, str]], content: str) -> str:
