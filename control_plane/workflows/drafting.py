@@ -9,8 +9,7 @@ from control_plane.domain import spec as specs
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.run import TERMINAL_RUN, Run, RunKind, RunStatus
 from control_plane.workflows.core import Act
-from control_plane.workflows.moving import enqueue_present_turn
-from control_plane.workflows.recording import record_run
+from control_plane.workflows.moving import add_run, enqueue_present_turn
 
 _OPEN = frozenset(RunStatus) - TERMINAL_RUN
 
@@ -30,26 +29,9 @@ def request_plan(act: Act, deployment: Deployment, draft: Mapping[str, Any]) -> 
     for run in open_ones:
         if run.draft == draft:
             return run
-    now, actor = act.now(), act.caller.actor
-    run = Run(
-        id=act.new_id("run"),
-        deployment_id=deployment.id,
-        tenant_id=deployment.tenant_id,
-        number=act.uow.queries.last_number(deployment.id) + 1,
-        kind=RunKind.PLAN,
-        status=RunStatus.REQUESTED,
-        spec_number=deployment.spec_number,
-        requested_by=actor.id,
-        on_behalf_of=actor.on_behalf_of,
-        requesters=actor.subjects,
-        requested_at=now,
-        draft=draft,
-        updated_at=now,
+    number = deployment.spec_number
+    run = add_run(
+        act, deployment, RunKind.PLAN, spec_version=number, spec_number=number, draft=draft
     )
-    act.uow.runs.add(run)
-    record_run(
-        act, "run.requested", run, targets=(("deployment", deployment.id),),
-        kind=str(run.kind), spec_version=run.spec_number,
-    )  # fmt: skip
     enqueue_present_turn(act, run)
     return run

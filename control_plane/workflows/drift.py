@@ -24,7 +24,7 @@ from control_plane.domain.sweep import SweepOutcome
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act
-from control_plane.workflows.moving import enqueue_present_turn
+from control_plane.workflows.moving import add_run, enqueue_present_turn
 from control_plane.workflows.placing import spec_of
 from control_plane.workflows.recording import record_run
 
@@ -45,26 +45,8 @@ def request_look(act: Act, deployment: Deployment) -> Run:
     present = act.uow.queries.open_look(deployment.id)
     if present is not None:
         return present
-    now, actor = act.now(), act.caller.actor
-    run = Run(
-        id=act.new_id("run"),
-        deployment_id=deployment.id,
-        tenant_id=deployment.tenant_id,
-        number=act.uow.queries.last_number(deployment.id) + 1,
-        kind=RunKind.REFRESH,
-        status=RunStatus.REQUESTED,
-        spec_number=deployment.applied_spec,
-        requested_by=actor.id,
-        on_behalf_of=actor.on_behalf_of,
-        requesters=actor.subjects,
-        requested_at=now,
-        updated_at=now,
-    )
-    act.uow.runs.add(run)
-    record_run(
-        act, "run.requested", run, targets=(("deployment", deployment.id),),
-        kind=str(run.kind), spec_version=run.spec_number,
-    )  # fmt: skip
+    number = deployment.applied_spec
+    run = add_run(act, deployment, RunKind.REFRESH, spec_version=number, spec_number=number)
     enqueue_present_turn(act, run)
     return run
 

@@ -19,6 +19,7 @@ from control_plane.domain.run import (
     TERMINAL_RUN,
     BlockedOn,
     Run,
+    RunKind,
     RunStatus,
 )
 from control_plane.domain.timers import TimerKind
@@ -39,6 +40,35 @@ def locked_run(uow: UnitOfWork, run_id: str) -> tuple[Run, Deployment]:
     if run is None or deployment is None:
         raise NotFound("run not found")
     return run, deployment
+
+
+def add_run(
+    act: Act, deployment: Deployment, kind: RunKind, *, spec_version: int, **given: Any
+) -> Run:
+    """Add a run of a deployment that is locked, with what is ``given``, and record the request.
+
+    Who asks is the caller, if nothing else is given. The caller of this enqueues its first turn.
+    """
+    now, actor = act.now(), act.caller.actor
+    by_caller = {"requested_by": actor.id, "requesters": actor.subjects}
+    run = Run(
+        id=act.new_id("run"),
+        deployment_id=deployment.id,
+        tenant_id=deployment.tenant_id,
+        number=act.uow.queries.last_number(deployment.id) + 1,
+        kind=kind,
+        status=RunStatus.REQUESTED,
+        on_behalf_of=actor.on_behalf_of,
+        requested_at=now,
+        updated_at=now,
+        **{**by_caller, **given},
+    )
+    act.uow.runs.add(run)
+    record_run(
+        act, "run.requested", run, targets=(("deployment", deployment.id),),
+        kind=str(kind), retry_of=run.retry_of, spec_version=spec_version,
+    )  # fmt: skip
+    return run
 
 
 def enqueue(act: Act, run: Run, **changes: Any) -> Run:

@@ -14,10 +14,9 @@ from control_plane.workflows.core import Act, Caller
 from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings
 from control_plane.workflows.holding import owner_of
-from control_plane.workflows.moving import enqueue_present_turn
+from control_plane.workflows.moving import add_run, enqueue_present_turn
 from control_plane.workflows.owners import sync_owner
 from control_plane.workflows.placing import spec_of
-from control_plane.workflows.recording import record_run
 
 # runs that wait for somebody and apply nothing: a newer run takes their place at once
 _WAITING: Final = frozenset({RunStatus.AWAITING_APPROVAL, RunStatus.BLOCKED})
@@ -45,27 +44,15 @@ def request_run(
     deployment = act.uow.deployments.need(deployment.id, lock=True)
     if saga is None:
         _refuse_removed(act.uow, deployment, retry_of)
-    now, newest = act.now(), act.uow.queries.newest_run(deployment.id)
-    run = Run(
-        id=act.new_id("run"),
-        deployment_id=deployment.id,
-        tenant_id=deployment.tenant_id,
-        number=act.uow.queries.last_number(deployment.id) + 1,
-        kind=kind_between(_applied(act.uow, deployment), desired),
-        status=RunStatus.REQUESTED,
+    newest = act.uow.queries.newest_run(deployment.id)
+    run = add_run(
+        act, deployment, kind_between(_applied(act.uow, deployment), desired),
+        spec_version=deployment.spec_number,
         requested_by=saga.requested_by if saga is not None else act.caller.actor.id,
-        on_behalf_of=act.caller.actor.on_behalf_of,
         requesters=_requesters(act.uow, act.caller, deployment, newest, saga),
-        requested_at=now,
         retry_of=retry_of.id if retry_of else None,
         scope=scope,
         supersedes=newest.id if newest is not None and newest.status not in TERMINAL_RUN else None,
-        updated_at=now,
-    )
-    act.uow.runs.add(run)
-    record_run(
-        act, "run.requested", run, targets=(("deployment", deployment.id),),
-        kind=str(run.kind), retry_of=run.retry_of, spec_version=deployment.spec_number,
     )  # fmt: skip
     for old in gives_way:
         if old.status in _WAITING:
