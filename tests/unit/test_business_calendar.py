@@ -87,7 +87,7 @@ def test_own_days_count_before_public_ones_and_a_date_before_every_year() -> Non
     own = calendar(
         extra_closed=Marked(dates={day("2026-12-07"): "Sant'Ambrogio"}, yearly={(8, 14): "Closed"}),
         extra_open=Marked(dates={day("2026-12-08"): True, day("2026-08-14"): True},
-                          yearly={(1, 6): True}),
+                          yearly={(1, 6): True, (12, 7): True}),
     )  # fmt: skip
     assert own.why_closed(day("2026-12-07")) == "Sant'Ambrogio"
     assert own.why_closed(day("2027-12-07")) is None
@@ -218,6 +218,8 @@ def test_each_party_works_by_its_own_date() -> None:
     assert friday == (span("2026-12-04T09:00", "2026-12-04T15:00", "Pacific/Auckland"),)
     assert friday[0].start == local("2026-12-03T12:00", "America/Los_Angeles")
     assert both.spans(day("2026-12-07")) == ()  # Monday there is Sunday here
+    # the same hours are those of Thursday in Los Angeles
+    assert JointCalendar((LOS_ANGELES, AUCKLAND)).spans(day("2026-12-03")) == friday
 
 
 # --- what always holds -----------------------------------------------------------------------

@@ -45,7 +45,7 @@ class Slot:
 
 @dataclass(frozen=True, kw_only=True)
 class Meeting:
-    """The first slot; without one the reason, whom it lies at, and the first slot after the limit.
+    """The first slot; without one the reason, and the first slot after the limit if there is one.
 
     ``because_of`` names those whose hours do not overlap or who are busy.
     """
@@ -76,8 +76,8 @@ class Meeting:
 class Wish:
     """What is looked for: a meeting of ``length`` that starts from ``earliest`` up to ``latest``.
 
-    All of ``attendees`` take part, the first of them the customer, whose clocks the half hours are
-    of, and one of ``candidates`` where there are any. Raises ``ValueError``.
+    All of ``attendees`` take part, and one of ``candidates`` where there are any. The first
+    attendee is the customer: half hours are those of its clocks. Raises ``ValueError``.
     """
 
     earliest: datetime
@@ -110,8 +110,8 @@ def first_meeting(wish: Wish) -> Meeting:
     found = _first(wish, wish.earliest, wish.latest)
     if found is not None:
         return Meeting(slot=found)
-    after = max(aware(wish.latest), aware(wish.earliest) - timedelta.resolution)
-    alternative = _first(wish, after + timedelta.resolution, after + _DAYS_AFTER * _DAY)
+    after = max(aware(wish.latest), aware(wish.earliest))
+    alternative = _first(wish, after, after + _DAYS_AFTER * _DAY)
     reason, names = _reason(wish)
     return Meeting(slot=None, reason=reason, because_of=names, alternative=alternative)
 

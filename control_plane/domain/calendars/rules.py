@@ -43,7 +43,8 @@ class OwnDays:
         """Return these days on top of others: what is named here counts."""
         return OwnDays(
             weekend=below.weekend if self.weekend is None else self.weekend,
-            closed=self.closed.over(below.closed.but(self.open)),
+            closed=self.closed.over(below.closed),
+            # of two days with the same key a calendar takes the open one
             open=self.open.over(below.open.but(self.closed)),
             half_days=self.half_days.over(below.half_days),
         )
