@@ -129,8 +129,9 @@ class Parts:
     @cached_property
     def rules_folder(self) -> Path:
         """The folder of the rules documents; the product's own unless the setting says else."""
-        folder = self.settings.rules_folder
-        return folder if folder.is_absolute() or folder.exists() else SOURCE / folder
+        from control_plane.adapters.rules.documents import found_folder  # noqa: PLC0415 - heavy
+
+        return found_folder(self.settings.rules_folder)
 
     @cached_property
     def rules(self) -> Rules:

@@ -72,6 +72,8 @@ COMMANDS: Final = {
     "bundle": Named("bundles", "bundle", _API, "Mode C bundles."),
     "saga": Named("removals", "saga", _API, "Changes that take several steps."),
     "audit": Named("audit", "audit", _API, "Audit logs: read them, verify them."),
+    "calendar": Named("calendars", "calendar", _MACHINE, "Business days: closed days of a country, "
+                      "when something is due."),
     "token": Named("local", "token", _MACHINE, "Print an access token of the embedded issuer; "
                    "refused in production."),
     "settings": Named("local", "settings", _MACHINE, "List every setting with its variable, "

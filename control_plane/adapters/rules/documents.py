@@ -17,6 +17,7 @@ from control_plane.domain.canonical import digest
 from control_plane.domain.errors import SettingInvalid
 
 _REMEDY: Final = "correct the file or set TENANTPLANE_RULES_FOLDER"
+_SOURCE: Final = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,11 @@ def read_document(folder: Path, name: str) -> Document:
     return Document(file=file, content=content, digest=digest(content), lines=lines)
 
 
+def found_folder(setting: Path) -> Path:
+    """Return the folder that a setting names; the product's own where there is no such folder."""
+    return setting if setting.is_absolute() or setting.exists() else _SOURCE / setting
+
+
 def refused(file: str, path: str, reason: str, *, line: int | None = None) -> SettingInvalid:
     """Return the refusal of a document, one sentence with file, path and, if known, the line."""
     where = f"{path} (line {line})" if line else path
@@ -94,6 +100,8 @@ def _reason(error: ValidationError) -> str:
     known: Any = error.validator_value
     if error.validator == "enum" and isinstance(error.instance, str):
         return f"{error.message}{nearest(error.instance, map(str, known))}"
+    if error.validator == "type" and known == "string" and isinstance(error.instance, bool):
+        return f"{error.message}; write it in quotes, since YAML reads NO, ON and OFF otherwise"
     return error.message
 
 
