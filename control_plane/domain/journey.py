@@ -85,7 +85,7 @@ class JourneyStep:
     """A step of a journey in its present round; ``round`` counts how often it began again.
 
     ``result`` is what it brought, ``outcome`` which of its outcomes. ``attempts`` counts those of
-    this round. ``wakes_at`` is when it is looked at again, if a time is.
+    this round. ``wakes_at`` is when a scheduled one begins.
     """
 
     id: str  # "<journey id>.<key>"

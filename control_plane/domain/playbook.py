@@ -87,11 +87,11 @@ class Retries:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step. ``owner`` is the role that answers for it, whoever does it.
+    """One step. ``owner`` is the role that answers for it, also when others do it.
 
-    ``conditions`` are facts of the tenant with the values of which one must hold, or the step is
-    skipped. ``starts`` is when it begins at the earliest, ``due`` when it should have ended.
-    ``undo`` is the action that takes it back.
+    ``conditions`` are facts of the tenant, each with the values that it may have; with another
+    value the step is skipped. ``starts`` is when it begins at the earliest, ``due`` when it should
+    have ended. ``undo`` is the action that takes it back.
     """
 
     key: str
@@ -152,7 +152,7 @@ class Playbook:
 
 
 def unmet(conditions: Mapping[str, tuple[str, ...]], facts: Mapping[str, str]) -> str | None:
-    """Return in words the first condition that the facts do not meet; None: they meet all."""
+    """Return in words the first condition that the facts do not meet, or None."""
     for name, among in conditions.items():
         found = facts.get(name)
         if found not in among:

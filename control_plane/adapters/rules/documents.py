@@ -86,8 +86,10 @@ def read_text(path: Path, schema_path: Path) -> Document:
 def refused(file: str, path: str, reason: str, *, line: int | None = None) -> SettingInvalid:
     """Return the refusal of a document, one sentence with file, path and, if known, the line."""
     where = f"{path} (line {line})" if line else path
+    reason = reason.rstrip(".")
+    remedy = f" {_REMEDY[0].upper()}{_REMEDY[1:]}" if reason.endswith("?") else f"; {_REMEDY}"
     return SettingInvalid(
-        f"The rules document {file} is invalid at {where}: {reason.rstrip('.')}; {_REMEDY}.",
+        f"The rules document {file} is invalid at {where}: {reason}{remedy}.",
         file=file,
         path=path,
     )
