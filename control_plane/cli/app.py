@@ -80,6 +80,7 @@ COMMANDS: Final = {
                       "current value and meaning; secrets are masked."),
     "keys": Named("local", "keys", _MACHINE, "Keys of an installation."),
     "database": Named("local", "database", _MACHINE, "Database of a production installation."),
+    "playbook": Named("playbooks", "playbook", _MACHINE, "Playbooks: check and show them."),
     "stack": Named("local", "stack", _MACHINE, "Stacks, for the plain `pulumi` command."),
 }  # fmt: skip
 

@@ -44,10 +44,22 @@ def read_document(folder: Path, name: str) -> Document:
     does not change it. Raises ``SettingInvalid`` with
     one sentence that names the file and the path inside it.
     """
-    file = f"{name}.yaml"
+    document = read_text(folder / f"{name}.yaml", folder / "schemas" / f"{name}.schema.json")
+    status = document.content["document"]["status"]
+    if status != "active":
+        raise document.refused("document.status", f"a document that is {status} is not in force")
+    return document
+
+
+def read_text(path: Path, schema_path: Path) -> Document:
+    """Return the document of a file, valid under a schema, whatever its status is.
+
+    Raises ``SettingInvalid`` as ``read_document`` does.
+    """
+    file = path.name
     try:
-        text = (folder / file).read_text(encoding="utf-8")
-        schema = json.loads((folder / "schemas" / f"{name}.schema.json").read_text("utf-8"))
+        text = path.read_text(encoding="utf-8")
+        schema = json.loads(schema_path.read_text("utf-8"))
     except (OSError, ValueError) as exc:
         raise SettingInvalid(
             f"The rules document {file} or its schema cannot be read in the rules folder; "
@@ -67,11 +79,8 @@ def read_document(folder: Path, name: str) -> Document:
     lines = dict(_lines(yaml.compose(text, Loader=_StrictLoader)))
     error = best_match(validator.iter_errors(content))
     if error is not None:
-        path = _path(error)
-        raise refused(file, path, _reason(error), line=_line(lines, path))
-    status = content["document"]["status"]
-    if status != "active":
-        raise refused(file, "document.status", f"a document that is {status} is not in force")
+        found = _path(error)
+        raise refused(file, found, _reason(error), line=_line(lines, found))
     return Document(file=file, content=content, digest=digest(content), lines=lines)
 
 
@@ -83,8 +92,10 @@ def found_folder(setting: Path) -> Path:
 def refused(file: str, path: str, reason: str, *, line: int | None = None) -> SettingInvalid:
     """Return the refusal of a document, one sentence with file, path and, if known, the line."""
     where = f"{path} (line {line})" if line else path
+    reason = reason.rstrip(".")
+    remedy = f" {_REMEDY[0].upper()}{_REMEDY[1:]}" if reason.endswith("?") else f"; {_REMEDY}"
     return SettingInvalid(
-        f"The rules document {file} is invalid at {where}: {reason.rstrip('.')}; {_REMEDY}.",
+        f"The rules document {file} is invalid at {where}: {reason}{remedy}.",
         file=file,
         path=path,
     )
