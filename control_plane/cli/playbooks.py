@@ -76,10 +76,10 @@ def show(
 
 
 def _read(file: Path) -> Playbook:
+    from control_plane.adapters.rules.documents import found_folder  # noqa: PLC0415 - as above
     from control_plane.adapters.rules.playbooks import read_playbook  # noqa: PLC0415 - heavy
-    from control_plane.bootstrap import Parts  # noqa: PLC0415 - as above
 
-    return read_playbook(file, Parts(config.load()).rules_folder / "schemas")
+    return read_playbook(file, found_folder(config.load().rules_folder) / "schemas")
 
 
 def _summary(found: Playbook) -> dict[str, Any]:
@@ -108,10 +108,11 @@ def conditions_of(step: Step) -> str:
 
 def said(time: Time) -> str:
     """Return a time in words: ``2 business days after signed``."""
-    unit = str(time.unit).removeprefix("elapsed_").replace("_", " ")
-    amount = abs(time.amount)
-    side = "before" if time.amount < 0 else "after"
-    return f"{amount} {unit}{'' if amount == 1 else 's'} {side} {time.anchor or time.after}"
+    unit = str(time.due.unit).removeprefix("elapsed_").replace("_", " ")
+    amount = abs(time.due.amount)
+    side = "before" if time.due.amount < 0 else "after"
+    at = f", {time.due.at:%H:%M}" if time.due.at is not None else ""
+    return f"{amount} {unit}{'' if amount == 1 else 's'} {side} {time.anchor or time.after}{at}"
 
 
 def drawn(found: Playbook) -> Iterator[str]:

@@ -12,6 +12,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final
 
+from control_plane.domain.calendars.due import Due
+
 
 class StepKind(StrEnum):
     """What a step is, and so who ends it."""
@@ -37,23 +39,13 @@ class Anchor(StrEnum):
     TERM_END = "term_end"
 
 
-class Unit(StrEnum):
-    """What times are counted in; business units are those of both parties' calendars."""
-
-    ELAPSED_HOUR = "elapsed_hour"
-    DAY = "day"
-    BUSINESS_HOUR = "business_hour"
-    BUSINESS_DAY = "business_day"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Time:
     """A time that is counted from an anchor, or from the end of the step ``after``."""
 
     anchor: Anchor | None
     after: str | None
-    amount: int  # negative: before
-    unit: Unit
+    due: Due
 
 
 @dataclass(frozen=True, kw_only=True)

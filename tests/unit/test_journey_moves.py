@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control_plane.domain.calendars.due import Due, DueUnit
 from control_plane.domain.errors import IllegalTransition
 from control_plane.domain.journey import (
     ENDED,
@@ -30,7 +31,6 @@ from control_plane.domain.playbook import (
     Step,
     StepKind,
     Time,
-    Unit,
     circles,
 )
 
@@ -74,7 +74,7 @@ def moved(
         else:
             assert time.anchor is not None
             start = (anchors or {}).get(time.anchor)
-        return start + timedelta(days=time.amount) if start is not None else None
+        return start + timedelta(days=time.due.amount) if start is not None else None
 
     found = moves(of, present, facts, instant=instant, now=now)
     return {each.key: (each.status, each.reason) for each in found}
@@ -136,7 +136,7 @@ def test_what_needs_a_canceled_step_is_canceled() -> None:
 
 
 def test_a_step_waits_for_its_time_to_the_second() -> None:
-    time = Time(anchor=Anchor.READY, after=None, amount=1, unit=Unit.DAY)
+    time = Time(anchor=Anchor.READY, after=None, due=Due(amount=1, unit=DueUnit.DAY))
     of = playbook(step("one", starts=time))
     due = NOW + timedelta(days=1)
     assert moved(of, rows(of)) == {}  # the tenant is not ready yet

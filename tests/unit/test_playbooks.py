@@ -125,6 +125,9 @@ WRONG = {
         "kind: task", "kind: gate, checks: [no_holt]", 10, "did you mean 'no_hold'?",
     ),
     "an unknown unit": ("unit: day}, due", "unit: days}, due", 11, "did you mean 'day'?"),
+    "a time of day for hours": (
+        "unit: day}, due", 'unit: elapsed_hour, at: "10:00"}, due', 11, "only a day has a time",
+    ),
     "a key of YAML twice": ("title: A sample", "title: A sample\ntitle: B", 3, "is duplicated"),
 }  # fmt: skip
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from control_plane.adapters.rules.documents import Document, nearest, read_text
 from control_plane.domain.actions import ACTIONS, CHECKS, FACTS, OWNERS, TRIGGERS
+from control_plane.domain.calendars.due import Due, DueUnit, Roll
 from control_plane.domain.playbook import (
     Again,
     Anchor,
@@ -18,7 +20,6 @@ from control_plane.domain.playbook import (
     Step,
     StepKind,
     Time,
-    Unit,
     circles,
 )
 
@@ -161,18 +162,31 @@ def _time(document: Document, where: str, entry: Entry | None, keys: list[str]) 
     return Time(
         anchor=Anchor(anchor) if anchor is not None else None,
         after=after,
-        amount=entry["amount"],
-        unit=Unit(entry["unit"]),
+        due=_due(document, where, entry),
     )
+
+
+def _due(document: Document, where: str, entry: Entry) -> Due:
+    at = entry.get("at")
+    try:
+        return Due(
+            amount=entry["amount"],
+            unit=DueUnit(entry["unit"]),
+            roll=Roll(entry.get("roll", Roll.NONE)),
+            at=time.fromisoformat(at) if at is not None else None,
+        )
+    except ValueError as error:
+        raise document.refused(where, str(error)) from error
 
 
 def _require_order(document: Document, where: str, step: Step) -> None:
     """Refuse a step that is due before it begins, as far as the document says both alike."""
     starts, due = step.starts, step.due
-    if starts is None or due is None or starts.unit != due.unit:
+    if starts is None or due is None or starts.due.unit != due.due.unit:
         return
-    if (starts.anchor, starts.after) == (due.anchor, due.after) and due.amount <= starts.amount:
-        reason = f"it is due {due.amount} {due.unit} after what it starts {starts.amount} after"
+    first, last = starts.due.amount, due.due.amount
+    if (starts.anchor, starts.after) == (due.anchor, due.after) and last <= first:
+        reason = f"it is due {last} {due.due.unit} after what it starts {first} after"
         raise document.refused(f"{where}.due", reason)
 
 
@@ -195,13 +209,13 @@ def _require_ways(document: Document, playbook: Playbook) -> None:
             if step.key not in playbook.from_step(again.back_to):
                 reason = f"{again.back_to} does not lead to {step.key}, so nothing would come back"
                 raise document.refused(f"{at}.back_to", reason)
-        for word, time in (("starts", step.starts), ("due", step.due)):
-            after = time.after if time is not None else None
+        for word, counted in (("starts", step.starts), ("due", step.due)):
+            after = counted.after if counted is not None else None
+            if after == step.key:
+                raise document.refused(f"steps.{index}.{word}.after", "a step cannot follow itself")
             if after is not None and step.key not in playbook.from_step(after):
                 reason = f"{step.key} does not need {after}, which may end later or never"
                 raise document.refused(f"steps.{index}.{word}.after", reason)
-            if after == step.key:
-                raise document.refused(f"steps.{index}.{word}.after", "a step cannot follow itself")
 
 
 def _known(document: Document, where: str, name: str, known: Iterable[str]) -> None:

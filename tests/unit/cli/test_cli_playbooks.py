@@ -9,7 +9,8 @@ import pytest
 
 from control_plane.cli.app import invoke
 from control_plane.cli.playbooks import said
-from control_plane.domain.playbook import Anchor, Time, Unit
+from control_plane.domain.calendars.due import Due, DueUnit
+from control_plane.domain.playbook import Anchor, Time
 
 DAY_0 = Path(__file__).parents[3] / "rules" / "playbooks" / "day-0.yaml"
 
@@ -65,10 +66,10 @@ def test_the_graph_has_every_step_and_every_need(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("amount", "unit", "words"),
     [
-        (1, Unit.ELAPSED_HOUR, "1 hour after signed"),
-        (2, Unit.BUSINESS_DAY, "2 business days after signed"),
-        (-90, Unit.DAY, "90 days before signed"),
+        (1, DueUnit.ELAPSED_HOUR, "1 hour after signed"),
+        (2, DueUnit.BUSINESS_DAY, "2 business days after signed"),
+        (-90, DueUnit.DAY, "90 days before signed"),
     ],
 )
-def test_a_time_is_said_in_words(amount: int, unit: Unit, words: str) -> None:
-    assert said(Time(anchor=Anchor.SIGNED, after=None, amount=amount, unit=unit)) == words
+def test_a_time_is_said_in_words(amount: int, unit: DueUnit, words: str) -> None:
+    assert said(Time(anchor=Anchor.SIGNED, after=None, due=Due(amount=amount, unit=unit))) == words
