@@ -89,6 +89,7 @@ STATUS: Final[dict[str, int]] = {
     "bundle_invalid": 409,
     "link_expired": 404,
     "receipt_mismatch": 409,
+    "destroy_incomplete": 409,
     "receipt_already_registered": 409,
     "audit_unavailable": 503,
     "unavailable": 503,

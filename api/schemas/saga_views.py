@@ -130,12 +130,18 @@ class RemovalDecisionView(View):
     counts: dict[str, int]
     by: str
     reason: str
+    evidence: dict[str, Any]
     decided_at: datetime
 
     @classmethod
     def of(cls, decision: RemovalDecision) -> Self:
         """Return the view of what somebody said."""
-        return cls.like(decision, by=decision.actor_id, counts=dict(decision.counts))
+        return cls.like(
+            decision,
+            by=decision.actor_id,
+            counts=dict(decision.counts),
+            evidence=dict(decision.evidence),
+        )
 
 
 class StoreView(View):

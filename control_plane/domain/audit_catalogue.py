@@ -176,7 +176,8 @@ _REMOVALS: Final = (
             saga=_T, stores=_R),
     _schema("removal.decided", "A person acknowledged or waived the export of the data, or said "
             "whether the customer destroyed what it had applied.",
-            saga=_T, word=_T, stores=_R),
+            version=2, saga=_T, word=_T, stores=_R, deployment=_T, bundle=_T, content_digest=_T,
+            destroyed_at=_T, resources_left=_I, remaining=_L),
     _schema("removal.closed", "Nothing is left of a tenant or a Hub but what has to remain.",
             saga=_T, remaining=_I),
     _schema("removal.certified", "The certificate of a removal was issued; `digest` binds it.",
@@ -403,6 +404,8 @@ RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset(
         # 1: without `acknowledged`
         "sha256:c0a061d9d324b4730b7618f76a94870144ac80865ed84ae4a53495d524de349e",
         "sha256:9e71d17315ab244dc9d3273990ec5cdc1270a63b7b5a130e0236acdcdcaca03b",
+        # removal.decided 1: without what a receipt of a destroy says
+        "sha256:70cb0e082fd6ddcd82ec14c25ff709ca06a9facfb84ca1eadc1e7fb4ac36c7b5",
         # stack.passphrase_disclosed
         "sha256:74acf4f20c95d620e644dc7f486e6e5c861bdcfed7f8b8d08263c9c50c39ec0f",
     }

@@ -489,6 +489,17 @@ class ReceiptAlreadyRegistered(DomainError):
     remedy = "Nothing to do. To correct it, send another receipt of this bundle's apply."
 
 
+class DestroyIncomplete(DomainError):
+    """The receipt of a destroy lists what is left and gives no reason; `left` names it."""
+
+    code = "destroy_incomplete"
+    title = "Something is left of what the customer applied, and no reason is given"
+    remedy = (
+        "Destroy what `left` names, or name it in `remaining` with the reason and the end, then "
+        "send the receipt again."
+    )
+
+
 # --- platform ---------------------------------------------------------------------------------
 class AuditUnavailable(DomainError):
     """The audit log cannot be written or is too far behind: nothing was done."""

@@ -655,8 +655,10 @@ def said_of_export(who: Caller = OPS, *, waives: bool = False, digest: str = "a"
     return prepare
 
 
-def attest(who: Caller = ARCHITECT, *, asked: bool = True) -> Prepare:
-    """Say that nobody verified what a customer destroyed."""
+def attest(
+    who: Caller = ARCHITECT, *, asked: bool = True, receipt: dict[str, Any] | None = None
+) -> Prepare:
+    """Say what a customer destroyed by a receipt, or that nobody verified it."""
 
     def prepare(scene: Scene) -> Act:
         desk = Desk(scene)
@@ -666,7 +668,7 @@ def attest(who: Caller = ARCHITECT, *, asked: bool = True) -> Prepare:
         find = removal_decisions.tenant_with(removal_decisions.ACKNOWLEDGERS, "x")
         return lambda: perform(
             scene.core, who, removal_decisions.attest_customer, desk.tenant_id, find,
-            receipt_digest=None, reason="they said so",
+            receipt=receipt, reason="they said so",
         )  # fmt: skip
 
     return prepare

@@ -325,6 +325,8 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(prepare=attest(), events=("removal.decided:completed",)),
         Case(prepare=attest(asked=False), error=IllegalTransition,
              events=("removal.refused:denied",)),
+        Case(prepare=attest(receipt={"tenant": "x"}), error=InvalidInput,
+             events=("removal.refused:denied",)),
     ),
     "removal_decisions.retain_tenant": (
         Case(prepare=retain(), events=("retention.set:completed",)),

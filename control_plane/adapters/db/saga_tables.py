@@ -99,6 +99,7 @@ removal_decision = Table(
     words("actor_kind"),
     words("reason"),
     moment("decided_at"),
+    json_object("evidence"),
     UniqueConstraint("saga_id", "topic"),
     one_of("actor_kind", ActorKind),
     CheckConstraint(

@@ -233,7 +233,7 @@ class Scene:
                 "manifest_digest": "sha256:" + "a" * 64, "counts": {"data": 3}, "reason": "done",
             },
             "export-waiver": {"reason": "there is no data"},
-            "customer-attestation": {"receipt_digest": None, "reason": "they said so"},
+            "customer-attestation": {"receipt": None, "reason": "they said so"},
             "retention": {"until": f"{2100 + number % 7000}-01-01T00:00:00Z", "reason": "a law"},
             "withdraw": {"reason": "the customer stays"},
             "hubs": {"region": "eu-west-1", "cell": f"c{number}"},
