@@ -18,6 +18,7 @@ FILES: Final = {
     "mode_b": "spec_dedicated",
     "receipt": "mode_c_receipt",
     "destroy_receipt": "mode_c_destroy_receipt",
+    "import_report": "mode_c_import_report",
 }
 # sentences that do not repeat a value, which may be long or not meant to be shown
 _WORDS: Final = {

@@ -211,16 +211,6 @@ class ModeDowngrade(DomainError):
     remedy = "Agree a new contract with the customer, and set up a new tenant for it."
 
 
-class ModePathMissing(DomainError):
-    """Nothing automated leads from the present mode to the one that is asked for."""
-
-    code = "mode_path_missing"
-    title = "This change of mode is not automated"
-    remedy = (
-        "Set up the new mode as an additional tenant, and move the data by docs/mode-changes.md."
-    )
-
-
 class ModeConfirmed(DomainError):
     """The mode is no longer provisional, so what exists is not simply replaced."""
 
@@ -498,6 +488,17 @@ class DestroyIncomplete(DomainError):
         "Destroy what `left` names, or name it in `remaining` with the reason and the end, then "
         "send the receipt again."
     )
+
+
+class ImportDiffers(DomainError):
+    """What the customer imported is not what was handed over; `kinds` and `differences` say what.
+
+    Nothing is switched.
+    """
+
+    code = "import_differs"
+    title = "What arrived is not what was handed over"
+    remedy = "Import what `differences` names again, make a new report, and send that."
 
 
 # --- platform ---------------------------------------------------------------------------------

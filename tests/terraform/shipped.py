@@ -50,6 +50,7 @@ def builder(folder: Path, **changes: Any) -> TerraformBundleBuilder:
     made = TerraformBundleBuilder(
         modules=MODULES,
         guide=GUIDE,
+        handover_tool=SOURCE / "stacks" / "mode_c_handover",
         variables_schema=SOURCE / "stacks" / "schemas" / "mode_c_variables.schema.json",
         key_file=key,
         work_folder=folder / "builds",

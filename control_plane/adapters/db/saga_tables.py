@@ -113,6 +113,19 @@ removal_decision = Table(
     ),
 )
 
+import_report = Table(
+    "import_report",
+    metadata,
+    key(),
+    reference("saga_id", "saga"),
+    words("manifest_digest"),
+    words("digest"),
+    json_object("body"),
+    words("registered_by"),
+    moment("registered_at"),
+    UniqueConstraint("saga_id", "manifest_digest"),
+)
+
 certificate = Table(
     "certificate",
     metadata,
