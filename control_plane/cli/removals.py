@@ -17,8 +17,9 @@ from control_plane.cli.refusing import Json, refuse
 
 saga = typer.Typer(no_args_is_help=True, help="Changes that take several steps.")
 SAGA: Final = (
-    "id", "kind", "status", "step", "waits_for", "due_at", "error.code", "error.message",
-    "error.remedy", "requested_by", "started_at", "ended_at", "next_action", "allowed_actions",
+    "id", "kind", "status", "step", "waits_for", "waiting_on", "due_at", "error.code",
+    "error.message", "error.remedy", "requested_by", "started_at", "ended_at", "next_action",
+    "allowed_actions",
 )  # fmt: skip
 STEPS: Final = ("position", "name", "outcome", "run_id", "started_at", "ended_at", "says")
 REMAINING: Final = ("what", "until", "gone_at", "why")

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from .aws import TRIES, Aws, Refused
 from .entries import item_entry, object_entry, parameter_entry, secret_entry
@@ -67,7 +67,9 @@ class Stores:
         headers = {name: about[field] for name, field in HEADERS.items() if about.get(field)}
         headers |= {f"x-amz-meta-{name}": v for name, v in about.get("Metadata", {}).items()}
         if about["tags"]:
-            headers["x-amz-tagging"] = urlencode(about["tags"])
+            headers["x-amz-tagging"] = urlencode(
+                [tuple(each) for each in about["tags"]], quote_via=quote
+            )
         self.aws.send("s3", "PUT", self._path(key), {}, headers, content)
 
     def items(self) -> Iterator[dict[str, Any]]:

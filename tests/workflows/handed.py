@@ -25,14 +25,14 @@ DUMP = "sha256:" + "d" * 64
 class Handed(Raised):
     """A ready tenant of Mode A or B with data, on its way to Mode C."""
 
-    def __init__(self, world: World, mode: str = "A") -> None:
+    def __init__(self, world: World, mode: str = "A", number: int = 1) -> None:
         self.mode = mode
         if mode == "A":
             super().__init__(world)
             return
         self.world = world
         world.engine.extra_outputs = {**OUTPUTS, "database_id": "acme-db"}
-        accepted = world.submit("B")
+        accepted = world.submit("B", number)
         world.work()
         world.approve(accepted.run_id)
         self.tenant_id = accepted.tenant.id

@@ -484,12 +484,12 @@ def test_the_database_refuses_a_switch_that_no_report_allows(
     handed.ask()
     handed.go(until="import")
     with psycopg.connect(storage.database.owner, autocommit=True) as connection:
-        with pytest.raises(psycopg.Error) as error, connection.transaction():
+        both = (handed.source, handed.target())
+        with pytest.raises(psycopg.Error) as error:
             connection.execute(
-                "UPDATE deployment SET position = 'former' WHERE id = %s", (handed.source,)
-            )
-            connection.execute(
-                "UPDATE deployment SET position = 'current' WHERE id = %s", (handed.target(),)
+                "WITH gone AS (UPDATE deployment SET position = 'former' WHERE id = %s)"
+                " UPDATE deployment SET position = 'current' WHERE id = %s",
+                both,
             )
         assert error.value.diag.constraint_name == "handover_is_complete"
         handed.send()
