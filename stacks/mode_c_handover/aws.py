@@ -26,7 +26,7 @@ class Aws:
 
     def __init__(self, region: str, endpoint: str | None) -> None:
         self.region = region
-        self.endpoint = endpoint
+        self.endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL")
         self.key = os.environ.get("AWS_ACCESS_KEY_ID", "")
         self.secret = os.environ.get("AWS_SECRET_ACCESS_KEY", "")
         self.token = os.environ.get("AWS_SESSION_TOKEN", "")

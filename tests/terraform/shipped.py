@@ -29,7 +29,9 @@ def passes(plan: Mapping[str, Any], scope: PolicyScope) -> Evaluation:
     return Evaluation(ok=True, digest="sha256:0")
 
 
-def order(number: int = 1, **changes: Any) -> BundleOrder:
+def order(
+    number: int = 1, handover: Mapping[str, bytes] | None = None, **changes: Any
+) -> BundleOrder:
     """Return an order of the example in which everything is created."""
     example = MODULES / "examples" / "created.tfvars.json"
     variables = json.loads(example.read_text(encoding="utf-8"))
@@ -37,6 +39,7 @@ def order(number: int = 1, **changes: Any) -> BundleOrder:
         tenant_slug="dainese",
         number=number,
         variables={**variables, **changes},
+        handover=handover or {},
     )
 
 

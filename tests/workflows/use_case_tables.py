@@ -227,7 +227,7 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     ),
     "data_handovers.register_import": (
         Case(prepare=hand_data("import"), events=("handover.imported:completed",)),
-        Case(prepare=hand_data("import", tenant="x"), error=InvalidInput,
+        Case(prepare=hand_data("import", tenant="No Slug"), error=InvalidInput,
              events=("handover.refused:denied",)),
         Case(prepare=hand_data("import", tenant="other"), error=ReceiptMismatch,
              events=("handover.refused:denied",)),
@@ -577,6 +577,7 @@ PARTS = {
     "accounts.put_account",
     "auditing.report_reads",
     "bundles.taken_up",
+    "destroy_receipts.destroy_evidence",
     "idempotency.once",
     "mode_changes.require_no_saga",
     "modes.record_decision",
