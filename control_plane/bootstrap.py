@@ -277,6 +277,7 @@ class Parts:
         return TerraformBundleBuilder(
             modules=SOURCE / "stacks" / "mode_c_modules",
             guide=SOURCE / "docs" / "mode-c.md",
+            handover_tool=SOURCE / "stacks" / "mode_c_handover",
             variables_schema=SOURCE / "stacks" / "schemas" / "mode_c_variables.schema.json",
             key_file=self.home.key(Key.BUNDLE),
             work_folder=self.home.part("builds"),

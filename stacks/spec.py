@@ -168,10 +168,10 @@ class SharedHub(HubOutputs):
 
 
 class Transfer(Part):
-    """The slice's data is on its way to another deployment.
+    """The data is on its way to another deployment.
 
-    ``reader_arn`` is the role that reads the objects, None where the account's own credentials do.
-    While it is ``frozen`` the application reads, and changes nothing.
+    ``reader_arn`` is the role that reads the objects of a slice, None where the account's own
+    credentials do. While it is ``frozen`` the application reads, and changes nothing.
     """
 
     reader_arn: str | None = None
@@ -215,6 +215,7 @@ class DedicatedSpec(Part):
     database: Database = Database()
     retention: Retention = Retention()
     inherited: Inherited | None = None
+    transfer: Transfer | None = None
     unprotect: UnprotectOfDedicated = ()  # loses its protection, so that it can be removed
 
     @property

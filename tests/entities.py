@@ -30,6 +30,7 @@ from control_plane.domain.evaluation import Evaluation, Violation
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding, FindingKind
 from control_plane.domain.finding_decision import FindingDecision, Verdict
+from control_plane.domain.handover import ImportReport
 from control_plane.domain.hold import Applying, Hold, HoldKind
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
@@ -158,6 +159,14 @@ class Entities:
             "actor_kind": "user", "reason": "it is there", "decided_at": self.clock.now(),
         }  # fmt: skip
         return RemovalDecision(**self._facts(facts, changes))
+
+    def import_report(self, saga: Saga, **changes: Any) -> ImportReport:
+        facts = {
+            "id": self.ids.new("import_report"), "saga_id": saga.id, "manifest_digest": digest(11),
+            "digest": digest(12), "body": {"schema_version": 1}, "registered_by": DECIDER,
+            "registered_at": self.clock.now(),
+        }  # fmt: skip
+        return ImportReport(**self._facts(facts, changes))
 
     def certificate(self, saga: Saga, **changes: Any) -> Certificate:
         facts = {

@@ -75,6 +75,27 @@ class ScriptedData:
             )
         return copied
 
+    def describe(self, place: Place, things: Sequence[Thing]) -> list[Copied]:
+        """Return things of one kind with their sizes and digests."""
+        found = []
+        for thing in things:
+            self.during("describe", thing)
+            there = self.store(place.deployment_id, thing.kind).get(thing.name)
+            if there is None:
+                continue
+            is_secret = thing.kind is Kind.SECRET
+            found.append(
+                Copied(
+                    kind=thing.kind,
+                    name=thing.name,
+                    version=there[0],
+                    target_version="",
+                    digest="" if is_secret else digest(there[1]),
+                    size=0 if is_secret else len(there[1]),
+                )
+            )
+        return found
+
     def remove(self, place: Place, kind: Kind, names: Sequence[str]) -> None:
         """Remove what was copied to a place."""
         self.during("remove", None)

@@ -8,13 +8,20 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
 from api.answers import keyed
-from api.dependencies import CallerDep, SharedDep
+from api.dependencies import CallerDep, SharedDep, WriterDep
 from api.routes.provisioning import DryRun, submitter
+from api.schemas.handover_views import (
+    DatabaseDump,
+    ImportBody,
+    ImportReportView,
+    ManifestView,
+)
 from api.schemas.mode_requests import ModeWish
 from api.schemas.mode_views import ModeChangeView, ModeProgressView
+from api.schemas.removal_requests import Because
 from api.schemas.requests import plain
 from api.strict_json import StrictRoute
-from control_plane.services import mode_changes
+from control_plane.services import data_handovers, mode_changes
 from control_plane.services.performing import perform
 from control_plane.workflows.core import Act, Caller
 
@@ -34,7 +41,7 @@ def change_mode(
     body: ModeWish,
     dry_run: DryRun = False,
 ) -> JSONResponse:
-    """Confirm the mode of a tenant, or raise it from A to B.
+    """Confirm the mode of a tenant, or raise it.
 
     With `dry_run=true` nothing is stored: the answer is what the change comes to, or the refusal
     that it would get now.
@@ -58,4 +65,34 @@ def get_mode_change(have: SharedDep, who: CallerDep, key: str) -> ModeProgressVi
     """Show the newest change of a tenant's mode: its steps, and how far its data is copied."""
     return ModeProgressView.of_change(
         perform(have.core, who, mode_changes.show_change, key), who.actor
+    )
+
+
+@router.get("/manifest")
+def get_manifest(have: SharedDep, who: CallerDep, key: str) -> ManifestView:
+    """Show what is handed over to Mode C, each thing with size and digest; no value of a secret."""
+    return ManifestView.of(perform(have.core, who, data_handovers.show_manifest, key))
+
+
+@router.post("/first-copy")
+def say_first_copy(have: SharedDep, who: WriterDep, key: str, body: Because) -> ModeProgressView:
+    """Say that the first copy has arrived in the customer's account: writes are stopped then."""
+    perform(have.core, who, data_handovers.say_first_copy, key, reason=body.reason)
+    return get_mode_change(have, who, key)
+
+
+@router.post("/database-dump")
+def record_dump(have: SharedDep, who: WriterDep, key: str, body: DatabaseDump) -> ModeProgressView:
+    """Record the digest of the database's dump, made while writes are stopped."""
+    perform(have.core, who, data_handovers.record_dump, key, **plain(body))
+    return get_mode_change(have, who, key)
+
+
+@router.post("/import-report", status_code=201)
+def register_import(
+    have: SharedDep, who: WriterDep, key: str, body: ImportBody
+) -> ImportReportView:
+    """Register the customer's import report, if it equals the newest manifest."""
+    return ImportReportView.of(
+        perform(have.core, who, data_handovers.register_import, key, body.report)
     )

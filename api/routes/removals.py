@@ -107,7 +107,7 @@ def waive_tenant_export(
 def attest_customer(
     have: SharedDep, who: WriterDep, key: str, body: bodies.CustomerAttestation
 ) -> RemovalDecisionView:
-    """Say that the customer destroyed what it applied; without a receipt: not verified by us."""
+    """Say that the customer destroyed what it applied, by its receipt; without: not verified."""
     find = said.tenant_with(said.ACKNOWLEDGERS, "customer_attestations.create")
     return RemovalDecisionView.of(
         perform(have.core, who, said.attest_customer, key, find, **plain(body))

@@ -9,6 +9,7 @@ from api.schemas.views import View
 from control_plane.domain.actor import Actor
 from control_plane.domain.mode_change import Way
 from control_plane.domain.tenant import TenantStatus, WaitingOn
+from control_plane.services import data_handovers
 from control_plane.services.mode_changes import ModeChange, Progress
 
 
@@ -50,6 +51,21 @@ class MovedView(View):
     of_size: int
 
 
+class HandedManifestView(View):
+    """The manifest that an import report has to equal."""
+
+    number: int
+    digest: str
+    totals: dict[str, Any]
+
+    @classmethod
+    def like_document(cls, found: dict[str, Any] | None) -> Self | None:
+        """Return the view of a manifest as its saga has it."""
+        if found is None:
+            return None
+        return cls(number=found["number"], digest=found["digest"], totals=found["totals"])
+
+
 class ModeProgressView(SagaView):
     """The newest change of a tenant's mode, and how far its data is copied."""
 
@@ -60,14 +76,22 @@ class ModeProgressView(SagaView):
     left_behind: dict[str, Any]
     equal: dict[str, Any]
     frozen_seconds: str | None
+    manifest: HandedManifestView | None
 
     @classmethod
     def of_change(cls, found: Progress, reader: Actor) -> Self:
         """Return the view of a change for whom it is shown to."""
         data = found.progress.saga.data
+        fields = cls.fields_of(found.progress, reader)
         return cls.like(
             found.progress.saga,
-            **cls.fields_of(found.progress, reader),
+            **{
+                **fields,
+                "allowed_actions": [
+                    *fields["allowed_actions"],
+                    *data_handovers.allowed_actions(found.progress.saga, reader),
+                ],
+            },
             previous_mode=data["from"],
             mode=data["to"],
             amendment=data["amendment"],
@@ -75,4 +99,5 @@ class ModeProgressView(SagaView):
             left_behind=dict(found.result("survey").get("left_behind", {})),
             equal=dict(data.get("evidence", {})),
             frozen_seconds=found.result("switch").get("frozen_seconds"),
+            manifest=HandedManifestView.like_document(data.get("manifest")),
         )

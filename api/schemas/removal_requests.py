@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
 
@@ -34,9 +34,9 @@ class Because(Body):
 
 
 class CustomerAttestation(Body):
-    """Whether the customer destroyed what it applied; null: nobody of the vendor verified it."""
+    """The receipt of the customer's destroy; null: nobody of the vendor verified it."""
 
-    receipt_digest: Digest | None = None
+    receipt: Annotated[dict[str, Any], Field(max_length=40)] | None = None
     reason: Reason
 
 

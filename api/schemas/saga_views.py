@@ -12,6 +12,7 @@ from control_plane.domain.finding import Finding
 from control_plane.domain.hub import Hub
 from control_plane.domain.removal import RemovalDecision, RemovalTopic, RemovalWord
 from control_plane.domain.saga import SagaKind, SagaStatus, StepOutcome
+from control_plane.domain.tenant import WaitingOn
 from control_plane.services import sagas
 from control_plane.services.removals import Removal, RemovalPreview
 from control_plane.services.sagas import SagaProgress
@@ -47,6 +48,7 @@ class SagaView(View):
     reason: str
     requested_by: str
     waits_for: str | None
+    waiting_on: WaitingOn | None
     due_at: datetime | None
     error: dict[str, Any] | None
     started_at: datetime
@@ -65,6 +67,7 @@ class SagaView(View):
             "steps": _steps(progress),
             "allowed_actions": actions,
             "next_action": sagas.next_action(progress),
+            "waiting_on": progress.waits_on,
         }
 
     @classmethod
@@ -130,12 +133,18 @@ class RemovalDecisionView(View):
     counts: dict[str, int]
     by: str
     reason: str
+    evidence: dict[str, Any]
     decided_at: datetime
 
     @classmethod
     def of(cls, decision: RemovalDecision) -> Self:
         """Return the view of what somebody said."""
-        return cls.like(decision, by=decision.actor_id, counts=dict(decision.counts))
+        return cls.like(
+            decision,
+            by=decision.actor_id,
+            counts=dict(decision.counts),
+            evidence=dict(decision.evidence),
+        )
 
 
 class StoreView(View):

@@ -17,6 +17,8 @@ FILES: Final = {
     "mode_a.slice": "spec_slice",
     "mode_b": "spec_dedicated",
     "receipt": "mode_c_receipt",
+    "destroy_receipt": "mode_c_destroy_receipt",
+    "import_report": "mode_c_import_report",
 }
 # sentences that do not repeat a value, which may be long or not meant to be shown
 _WORDS: Final = {

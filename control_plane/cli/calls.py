@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from control_plane.cli import changing, drift, holds, modes, output, queueing, removals
+from control_plane.cli import (
+    changing,
+    drift,
+    handing_over,
+    holds,
+    modes,
+    output,
+    queueing,
+    removals,
+)
 from control_plane.cli.client import ENDED, from_environment, segment
 from control_plane.cli.comparing import show_comparison, show_differences
 from control_plane.cli.errors import FAILED, REFUSED, ctrl_c_ends_at_once
@@ -46,6 +55,7 @@ hub.command("hold")(holds.hold_hub)
 hub.command("holds")(holds.list_hub_holds)
 hub.command("release")(holds.release_hold)
 tenant.command("mode")(modes.tenant_mode)
+tenant.add_typer(handing_over.handover, name="handover")
 tenant.command("remove")(removals.remove_tenant)
 tenant.command("removal")(removals.show_tenant_removal)
 tenant.command("acknowledge-export")(removals.acknowledge_tenant_export)

@@ -21,11 +21,18 @@ Key = Annotated[
 ]  # fmt: skip
 
 
+_SAID: Final = {
+    "first-copy": "first-copy {} --reason …",
+    "database-dump": "dump {} --digest sha256:… --reason …",
+    "import-report": "report {} import-report.json",
+}
+
+
 def tenant_mode(
     key: str,
     confirm: Annotated[bool, typer.Option("--confirm", help="Confirm the mode.")] = False,
     change: Annotated[
-        str | None, typer.Option("--change", metavar="MODE", help="Raise the mode: B.")
+        str | None, typer.Option("--change", metavar="MODE", help="Raise the mode: B or C.")
     ] = None,
     upgrade: Annotated[
         bool, typer.Option("--upgrade", help="Move the data; without it there must be none.")
@@ -33,7 +40,7 @@ def tenant_mode(
     amendment: Annotated[
         str | None, typer.Option(help="Number of the amendment that buys the new mode.")
     ] = None,
-    keep_days: Annotated[int, typer.Option(help="Days that the former slice is kept.")] = 14,
+    keep_days: Annotated[int, typer.Option(help="Days that the former place is kept.")] = 14,
     reason: Annotated[str | None, typer.Option(help="Reason, recorded in the audit log.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Only show what would happen.")] = False,
     idempotency_key: Key = None,
@@ -75,8 +82,15 @@ def _show(path: str, as_json: bool) -> None:
     if as_json:
         return
     output.table(found["moved"], as_json=False, fields=MOVED, empty="")
+    if found["manifest"]:
+        output.say(f"manifest {found['manifest']['number']}  {found['manifest']['digest']}")
     for name in ("frozen_seconds", "left_behind"):
         if found[name]:
             output.say(f"{name}  {output.text(found[name])}")
+    for action, command in _SAID.items():
+        if action in found["allowed_actions"]:
+            output.say(
+                f"  to continue: tenantctl tenant handover {command.format(found['tenant_id'])}"
+            )
     if "withdraw" in found["allowed_actions"]:
         output.say(f"  to withdraw: tenantctl saga withdraw {found['id']} --reason …")

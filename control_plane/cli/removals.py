@@ -12,12 +12,14 @@ import typer
 from control_plane.cli import output
 from control_plane.cli.client import from_environment, segment
 from control_plane.cli.errors import USAGE
+from control_plane.cli.reading import read_json
 from control_plane.cli.refusing import Json, refuse
 
 saga = typer.Typer(no_args_is_help=True, help="Changes that take several steps.")
 SAGA: Final = (
-    "id", "kind", "status", "step", "waits_for", "due_at", "error.code", "error.message",
-    "error.remedy", "requested_by", "started_at", "ended_at", "next_action", "allowed_actions",
+    "id", "kind", "status", "step", "waits_for", "waiting_on", "due_at", "error.code",
+    "error.message", "error.remedy", "requested_by", "started_at", "ended_at", "next_action",
+    "allowed_actions",
 )  # fmt: skip
 STEPS: Final = ("position", "name", "outcome", "run_id", "started_at", "ended_at", "says")
 REMAINING: Final = ("what", "until", "gone_at", "why")
@@ -77,15 +79,22 @@ def attest_destroy(
     key: str,
     reason: Reason,
     receipt: Annotated[
-        str | None,
-        typer.Option("--receipt", help="Digest of the receipt (default: not verified by us)."),
+        Path | None,
+        typer.Option(
+            "--receipt",
+            help="Receipt of the destroy, a JSON file, - for stdin (default: not verified by us).",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say that the customer destroyed what it had applied (Mode C)."""
+    """Say that the customer destroyed what it had applied (Mode C).
+
+    The receipt must name the tenant, the deployment, the bundle that was applied, and nothing that
+    is left, or what is left with a reason. MODE-C.md, Removal, has the commands that print it.
+    """
     found = from_environment().post(
         f"/v1/tenants/{segment(key)}/removal/customer-attestation",
-        {"receipt_digest": receipt, "reason": reason},
+        {"receipt": read_json(receipt) if receipt is not None else None, "reason": reason},
     )
     output.show(found, as_json=as_json, fields=SAID)
 

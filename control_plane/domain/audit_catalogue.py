@@ -137,6 +137,14 @@ _REQUESTS: Final = (
             facts_digest=_T, previous_facts_digest=_T),
     _schema("mode.switched", "The tenant has its new mode: the new deployment took over.",
             previous_mode=_T, amendment=_T, frozen_ms=_I, counts=_L, digests=_L),
+    _schema("handover.manifest_made", "What is handed over to the customer was listed.",
+            saga=_T, number=_I, counts=_L, digests=_L),
+    _schema("handover.said", "A person said that the first copy has arrived, or named a dump.",
+            saga=_T, word=_T),
+    _schema("handover.imported", "The customer's import report equals the manifest.",
+            saga=_T, report=_T, manifest=_T, counts=_L),
+    _schema("handover.refused", "A word or a report in a hand-over was refused.",
+            stages=_DENIED, wanted=_T, field=_T),
     _schema("change.requested", "Facts of a tenant were changed, or are to be applied again.",
             version=2, facts_digest=_T, previous_facts_digest=_T, spec=_L, supersedes=_T,
             amendment=_T, retention_until=_T, chosen=_F),
@@ -176,7 +184,8 @@ _REMOVALS: Final = (
             saga=_T, stores=_R),
     _schema("removal.decided", "A person acknowledged or waived the export of the data, or said "
             "whether the customer destroyed what it had applied.",
-            saga=_T, word=_T, stores=_R),
+            version=2, saga=_T, word=_T, stores=_R, bundle=_T, content_digest=_T,
+            destroyed_at=_T, resources_left=_I, remaining=_L),
     _schema("removal.closed", "Nothing is left of a tenant or a Hub but what has to remain.",
             saga=_T, remaining=_I),
     _schema("removal.certified", "The certificate of a removal was issued; `digest` binds it.",
@@ -403,6 +412,8 @@ RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset(
         # 1: without `acknowledged`
         "sha256:c0a061d9d324b4730b7618f76a94870144ac80865ed84ae4a53495d524de349e",
         "sha256:9e71d17315ab244dc9d3273990ec5cdc1270a63b7b5a130e0236acdcdcaca03b",
+        # removal.decided 1: without what a receipt of a destroy says
+        "sha256:70cb0e082fd6ddcd82ec14c25ff709ca06a9facfb84ca1eadc1e7fb4ac36c7b5",
         # stack.passphrase_disclosed
         "sha256:74acf4f20c95d620e644dc7f486e6e5c861bdcfed7f8b8d08263c9c50c39ec0f",
     }

@@ -54,8 +54,8 @@ class Deployment:
     a run of ours wrote or settled. ``is_unsettled``: an engine call that may change the stack is
     under way or ended badly, or the last verification failed, so that the stack is inspected before
     it is used. ``unprotected`` names what its specs take protection away from, for its removal.
-    ``transfer`` says of a slice how its data is moved, ``inherited`` of a dedicated one under which
-    keys that data lies; both are empty otherwise, and part of the specs.
+    ``transfer`` says how the data is moved elsewhere, ``inherited`` of a whole Hub under which keys
+    the data of a slice lies in it; both are empty otherwise, and part of the specs.
     """
 
     id: str

@@ -211,16 +211,6 @@ class ModeDowngrade(DomainError):
     remedy = "Agree a new contract with the customer, and set up a new tenant for it."
 
 
-class ModePathMissing(DomainError):
-    """Nothing automated leads from the present mode to the one that is asked for."""
-
-    code = "mode_path_missing"
-    title = "This change of mode is not automated"
-    remedy = (
-        "Set up the new mode as an additional tenant, and move the data by docs/mode-changes.md."
-    )
-
-
 class ModeConfirmed(DomainError):
     """The mode is no longer provisional, so what exists is not simply replaced."""
 
@@ -487,6 +477,28 @@ class ReceiptAlreadyRegistered(DomainError):
     code = "receipt_already_registered"
     title = "This receipt is already registered"
     remedy = "Nothing to do. To correct it, send another receipt of this bundle's apply."
+
+
+class DestroyIncomplete(DomainError):
+    """The receipt of a destroy lists what is left and gives no reason; `left` names it."""
+
+    code = "destroy_incomplete"
+    title = "Something is left of what the customer applied, and no reason is given"
+    remedy = (
+        "Destroy what `left` names, or name it in `remaining` with the reason and the end, then "
+        "send the receipt again."
+    )
+
+
+class ImportDiffers(DomainError):
+    """What the customer imported is not what was handed over; `kinds` and `differences` say what.
+
+    Nothing is switched.
+    """
+
+    code = "import_differs"
+    title = "What arrived is not what was handed over"
+    remedy = "Import what `differences` names again, make a new report, and send that."
 
 
 # --- platform ---------------------------------------------------------------------------------

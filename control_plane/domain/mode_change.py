@@ -11,7 +11,6 @@ from control_plane.domain.errors import (
     ModeConfirmed,
     ModeConflict,
     ModeDowngrade,
-    ModePathMissing,
     ModeUnchanged,
 )
 from control_plane.domain.facts import Facts
@@ -27,12 +26,17 @@ class Way(StrEnum):
     CONFIRM = "confirm"  # it has it; only the decision is no longer provisional
     REPLACE = "replace"  # nothing is stored yet: the empty slice gives way to a dedicated Hub
     UPGRADE = "upgrade"  # a dedicated Hub is built beside the slice, and the data is moved
+    HANDOVER = "handover"  # the customer builds its own Hub, and the data is handed over
 
 
 WAYS: Final[Mapping[Way, str]] = {
     Way.CONFIRM: "The mode stays, and is no longer provisional.",
     Way.REPLACE: "The slice is checked to be empty, then replaced by a dedicated Hub.",
     Way.UPGRADE: "A dedicated Hub is built beside the slice, gets its data, and takes over.",
+    Way.HANDOVER: (
+        "The customer builds a Hub in its own account from a signed bundle and imports the data; "
+        "that Hub takes over once its report equals the manifest."
+    ),
 }
 
 
@@ -65,17 +69,16 @@ def resolve_raise(
 ) -> Resolved:
     """Return what raising the mode comes to, bought by an amendment of the contract.
 
-    Raises ``ModeUnchanged``, ``ModeDowngrade``, ``ModePathMissing``, ``ModeConflict`` where the
-    rules do not let the contract have this mode, and ``ModeConfirmed`` for a replacement of what
-    the kickoff has confirmed.
+    Mode C is always handed over with the data. Raises ``ModeUnchanged``, ``ModeDowngrade``,
+    ``ModeConflict`` where the rules do not let the contract have this mode, and ``ModeConfirmed``
+    for a replacement of what the kickoff has confirmed.
     """
     if to is present:
         raise ModeUnchanged(f"the tenant is in mode {present}")
     if to < present:
         raise ModeDowngrade(f"the tenant is in mode {present}; mode {to} isolates less")
-    if (present, to) != (Mode.A, Mode.B):
-        raise ModePathMissing(f"nothing leads from mode {present} to mode {to} by itself")
-    if is_confirmed and not upgrade:
+    way = Way.HANDOVER if to is Mode.C else Way.UPGRADE if upgrade else Way.REPLACE
+    if is_confirmed and way is Way.REPLACE:
         raise ModeConfirmed(f"mode {present} was confirmed; a tenant in use is upgraded")
     asked = {"contract_mode": to.value}
     if facts.get("requested_mode") is not None:
@@ -84,6 +87,4 @@ def resolve_raise(
     decision = resolve(given, rules)
     if decision.outcome is Outcome.MODE_CONFLICT:
         raise ModeConflict(decision.summary, rules=[fired.rule for fired in decision.fired])
-    return Resolved(
-        way=Way.UPGRADE if upgrade else Way.REPLACE, facts=given, decision=confirm(decision)
-    )
+    return Resolved(way=way, facts=given, decision=confirm(decision))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -44,7 +44,8 @@ class RemovalDecision:
     """What one person said in a removal; never changed, and one for each topic.
 
     ``digest`` is that of the export's manifest, or of the customer's receipt of its destroy;
-    ``counts`` are the items of the export by store.
+    ``counts`` are the items of the export by store, ``evidence`` what the receipt was checked to
+    say.
     """
 
     id: str
@@ -58,6 +59,7 @@ class RemovalDecision:
     actor_kind: str
     reason: str
     decided_at: datetime
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

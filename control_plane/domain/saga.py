@@ -23,6 +23,7 @@ class SagaKind(StrEnum):
     REMOVAL = "removal"
     MODE_UPGRADE = "mode_upgrade"  # with the tenant's data
     MODE_REPLACEMENT = "mode_replacement"  # before anything is stored
+    MODE_HANDOVER = "mode_handover"  # with the data, into an account of the customer
 
 
 class SagaStatus(StrEnum):

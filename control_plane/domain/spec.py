@@ -126,6 +126,7 @@ def dedicated_spec(
 ) -> dict[str, Any]:
     """Return the spec of a Mode B dedicated Hub; ``zones`` are those of its region."""
     inherited = {"inherited": dict(deployment.inherited)} if deployment.inherited else {}
+    transfer = {"transfer": dict(deployment.transfer)} if deployment.transfer else {}
     environment = Environment.from_document(deployment.chosen)
     return {
         **_chosen(environment),
@@ -147,6 +148,7 @@ def dedicated_spec(
         },
         "retention": _retention(sizing),
         **inherited,
+        **transfer,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from control_plane.ports import Json
@@ -19,6 +19,8 @@ class BundleOrder:
     variables: Json  # terraform.tfvars.json without the content digest
     zone: str | None = None  # residency zone that the tenant asked for, for the policies
     strict: bool = False  # whether the tenant's data must stay there
+    # of data that is handed over with it: manifest and runbook, by name
+    handover: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,12 @@ class BundleBuilder(Protocol):
         """Build, pack, sign and rehearse; ``on_events`` gets each ``check`` when it is done.
 
         Raises ``BundleInvalid`` naming the failed checks.
+        """
+
+    def sign(self, name: str, content: bytes) -> bytes:
+        """Return a signature over something that goes along with a bundle, by the same key.
+
+        Raises ``Unavailable`` when the key cannot be used.
         """
 
     def check_variables(self, variables: Json, *, is_draft: bool = False) -> None:

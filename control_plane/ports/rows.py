@@ -17,6 +17,7 @@ from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding
 from control_plane.domain.finding_decision import FindingDecision
+from control_plane.domain.handover import ImportReport
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan, PlanHead
@@ -336,6 +337,7 @@ class UnitOfWork(Protocol):
     saga_steps: Repository[SagaStep]
     removal_decisions: Repository[RemovalDecision]
     certificates: Repository[Certificate]
+    import_reports: Repository[ImportReport]
     accounts: Repository[Account]
     deployments: Repository[Deployment]
     specs: Repository[DeploymentSpec]

@@ -44,7 +44,7 @@ class Specs(Protocol):
     def validate(self, program: str, spec: Json) -> None:
         """Check a spec against the schema of its program. Raises ``InvalidInput``.
 
-        ``receipt`` is checked in the same way.
+        ``receipt``, ``destroy_receipt`` and ``import_report`` are checked in the same way.
         """
 
 

@@ -35,6 +35,14 @@ class TenantData(Protocol):
         written.
         """
 
+    def describe(self, place: Place, things: Sequence[Thing]) -> list[Copied]:
+        """Return things of one kind with their sizes and digests; nothing is copied.
+
+        Anybody who has the same content comes to the same digests, with no key. A secret, and a
+        parameter that is encrypted, has none: its value is not read. A thing that is gone meanwhile
+        is left out.
+        """
+
     def remove(self, place: Place, kind: Kind, names: Sequence[str]) -> None:
         """Remove what was copied to a place; a secret keeps its shell."""
 

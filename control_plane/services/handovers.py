@@ -13,7 +13,7 @@ from control_plane.services.bundles import get_bundle, taken_up
 from control_plane.services.permission import refused
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.holding import clocks_stand_still
-from control_plane.workflows.owners import sync_tenant
+from control_plane.workflows.owners import let_saga_look, sync_tenant
 from control_plane.workflows.recording import record, record_bundle
 
 
@@ -83,7 +83,7 @@ def hand_over(
         )
         act.uow.handovers.add(handover)
         issued = _issue_link(act, given, handover)
-        sync_tenant(act, given.tenant_id)
+        let_saga_look(act, sync_tenant(act, given.tenant_id))
         return issued
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from control_plane.domain.canonical import digest
-from control_plane.domain.deployment import Deployment, DeploymentKind, Position
+from control_plane.domain.deployment import Deployment, Position
 from control_plane.domain.errors import (
     IllegalTransition,
     InvalidInput,
@@ -33,7 +33,7 @@ from control_plane.ports.rows import UnitOfWork
 from control_plane.services.modes import record_decision
 from control_plane.services.permission import require_role
 from control_plane.services.sagas import SagaProgress, progress_of
-from control_plane.services.starting import first_start
+from control_plane.services.starting import KINDS_OF_MODES, first_start
 from control_plane.services.tenants import MODE_DECIDERS, deployment_of, get_tenant
 from control_plane.workflows.core import Act
 from control_plane.workflows.ending import CANCELABLE_BEFORE_APPLY, cancel
@@ -41,10 +41,13 @@ from control_plane.workflows.recording import record, refused_as
 from control_plane.workflows.removal_rules import in_progress
 from control_plane.workflows.sagas import start_saga
 
-KINDS_OF_CHANGE: Final = (SagaKind.MODE_UPGRADE, SagaKind.MODE_REPLACEMENT)
+KINDS_OF_CHANGE: Final = (
+    SagaKind.MODE_UPGRADE, SagaKind.MODE_REPLACEMENT, SagaKind.MODE_HANDOVER,
+)  # fmt: skip
 _SAGA_OF: Final[Mapping[Way, SagaKind]] = {
     Way.UPGRADE: SagaKind.MODE_UPGRADE,
     Way.REPLACE: SagaKind.MODE_REPLACEMENT,
+    Way.HANDOVER: SagaKind.MODE_HANDOVER,
 }
 _KEEP_AT_MOST: Final = 90  # days
 
@@ -212,7 +215,9 @@ def _require_wish(wish: Wish) -> None:
             "name the amendment of the contract that buys the new mode", field="amendment"
         )
     if not 0 <= wish.keep_days <= _KEEP_AT_MOST:
-        raise InvalidInput(f"a slice is kept for 0 to {_KEEP_AT_MOST} days", field="keep_days")
+        raise InvalidInput(
+            f"the former place is kept for 0 to {_KEEP_AT_MOST} days", field="keep_days"
+        )
 
 
 def _require_possible(act: Act, tenant: Tenant, resolved: Resolved) -> None:
@@ -239,9 +244,10 @@ def _require_possible(act: Act, tenant: Tenant, resolved: Resolved) -> None:
         raise RunInProgress(
             f"{newest.id} of this tenant has not ended: it is {newest.status}", run=newest.id
         )
-    if resolved.way is Way.UPGRADE and tenant.status is not TenantStatus.READY:
+    moves_data = resolved.way in {Way.UPGRADE, Way.HANDOVER}
+    if moves_data and tenant.status is not TenantStatus.READY:
         raise IllegalTransition(
-            f"the tenant is {tenant.status}; what is upgraded is ready",
+            f"the tenant is {tenant.status}; what is moved is ready",
             present_status=str(tenant.status),
         )
 
@@ -291,7 +297,7 @@ def _beside(act: Act, tenant: Tenant, source: Deployment, mode: str) -> Deployme
     One that was taken down is removed for good, and so is the name of its stack.
     """
     earlier = act.uow.deployments.find(
-        tenant_id=tenant.id, environment=source.environment, kind=DeploymentKind.DEDICATED
+        tenant_id=tenant.id, environment=source.environment, kind=KINDS_OF_MODES[Mode(mode)]
     )
     unused = [each for each in earlier if each.removed_at is None]
     if unused:
@@ -341,7 +347,7 @@ def show_change(act: Act, key: str) -> Progress:
 
 
 def _moved(uow: UnitOfWork, saga: Saga) -> list[Moved]:
-    there: Mapping[str, Any] = saga.data.get("survey", {})
+    there: Mapping[str, Any] = saga.data.get("survey") or _listed(saga)
     evidence: Mapping[str, Any] = saga.data.get("evidence", {})
     if not there:
         return []
@@ -357,4 +363,10 @@ def _moved(uow: UnitOfWork, saga: Saga) -> list[Moved]:
                 of=max(of["count"], count), of_size=max(of["bytes"], size),
             )
         )  # fmt: skip
+    return found
+
+
+def _listed(saga: Saga) -> Mapping[str, Any]:
+    """Return what the newest manifest of a hand-over lists, by kind."""
+    found: Mapping[str, Any] = (saga.data.get("manifest") or {}).get("totals", {})
     return found

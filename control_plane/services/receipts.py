@@ -11,7 +11,7 @@ from control_plane.domain.errors import InvalidInput, ReceiptAlreadyRegistered, 
 from control_plane.domain.receipt import fixed_resources, made_keys
 from control_plane.services.bundles import taken_up
 from control_plane.workflows.core import Act
-from control_plane.workflows.owners import sync_tenant
+from control_plane.workflows.owners import let_saga_look, sync_tenant
 from control_plane.workflows.recording import record
 
 
@@ -95,7 +95,7 @@ def _store(
     if earlier:
         return receipt
     act.uow.bundles.save(bundle.moved(BundleStatus.APPLIED, now))
-    sync_tenant(act, bundle.tenant_id)
+    let_saga_look(act, sync_tenant(act, bundle.tenant_id))
     return receipt
 
 

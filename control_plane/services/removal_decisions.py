@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from control_plane.domain.actor import ActorKind, Role
 from control_plane.domain.errors import (
@@ -25,6 +25,7 @@ from control_plane.domain.removal import (
 from control_plane.domain.removal_errors import AlreadyRemoved, ExportMissing
 from control_plane.domain.saga import Saga, SagaKind, SagaStatus
 from control_plane.domain.tenant import Tenant
+from control_plane.services.destroy_receipts import destroy_evidence
 from control_plane.services.hubs import find_hub
 from control_plane.services.permission import require_role
 from control_plane.services.removals import target_of, tree_of
@@ -33,7 +34,7 @@ from control_plane.services.tenants import get_tenant
 from control_plane.workflows.core import Act
 from control_plane.workflows.holding import Owner, locked
 from control_plane.workflows.recording import record, refused_as
-from control_plane.workflows.removal_rules import decision_on, stores_of
+from control_plane.workflows.removal_rules import decision_on, deployment_of, stores_of
 from control_plane.workflows.sagas import wake
 
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}\Z")
@@ -93,26 +94,29 @@ def waive_export(act: Act, key: str, find: Find, *, reason: str) -> RemovalDecis
 
 
 def attest_customer(
-    act: Act, key: str, find: Find, *, receipt_digest: str | None, reason: str
+    act: Act, key: str, find: Find, *, receipt: Mapping[str, Any] | None, reason: str
 ) -> RemovalDecision:
-    """Record that the customer destroyed what it had applied, by the digest of its receipt.
+    """Record that the customer destroyed what it had applied, by what its receipt says.
 
     Without a receipt it is recorded that nobody of the vendor verified it. Raises as
-    ``acknowledge_export``.
+    ``acknowledge_export``, and as ``destroy_evidence`` for a receipt that says something else.
     """
     owner = find(act, key)
     with _refused(act, owner, "attest_customer"):
-        word = RemovalWord.CUSTOMER_UNVERIFIED
-        if receipt_digest is not None:
-            _require_digest(receipt_digest, "receipt_digest")
-            word = RemovalWord.CUSTOMER_DESTROYED
         saga = _open_removal(act, owner)
         if saga.step != "customer":
             raise IllegalTransition(
                 f"the removal does not wait for the customer: its step is {saga.step}",
                 present_status=str(saga.status),
             )
-        return _decide(act, owner, saga, word, receipt_digest, {}, reason)
+        deployment = deployment_of(act.uow, owner)
+        if receipt is None:
+            return _decide(act, owner, saga, RemovalWord.CUSTOMER_UNVERIFIED, None, {}, reason)
+        if deployment is None or not isinstance(owner, Tenant):
+            raise IllegalTransition("nothing was applied", present_status=str(saga.status))
+        evidence = destroy_evidence(act, owner, deployment, receipt)
+        word, proof = RemovalWord.CUSTOMER_DESTROYED, str(evidence["digest"])
+        return _decide(act, owner, saga, word, proof, {}, reason, evidence)
 
 
 def retain_tenant(act: Act, key: str, *, until: datetime, reason: str) -> Tenant:
@@ -193,6 +197,7 @@ def _decide(
     digest: str | None,
     counts: Mapping[str, int],
     reason: str,
+    evidence: Mapping[str, Any] | None = None,
 ) -> RemovalDecision:
     _require_reason(reason)
     if act.caller.actor.kind is not ActorKind.USER:
@@ -213,6 +218,7 @@ def _decide(
         actor_kind=str(actor.kind),
         reason=reason.strip(),
         decided_at=act.now(),
+        evidence=evidence or {},
     )
     act.uow.removal_decisions.add(decision)
     record(
@@ -220,10 +226,22 @@ def _decide(
         tree=saga.tenant_id, targets=(target_of(owner), ("saga", saga.id)),
         personal={"reason": reason.strip()}, saga=saga.id, word=str(word), digest=digest,
         stores=[{"name": name, "items": number} for name, number in sorted(counts.items())],
+        **_proof(evidence),
     )  # fmt: skip
     if saga.status is SagaStatus.WAITING:
         wake(act, saga)
     return decision
+
+
+def _proof(evidence: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the log says of a receipt that was checked."""
+    if not evidence:
+        return {}
+    names = ("deployment", "bundle", "content_digest", "destroyed_at", "resources_left")
+    return {
+        **{name: evidence[name] for name in names},
+        "remaining": [each["what"] for each in evidence["remaining"]],
+    }
 
 
 _SAID: Final[Mapping[RemovalTopic, str]] = {

@@ -11,7 +11,7 @@ from control_plane.domain.errors import IllegalTransition, InvalidInput, NotFoun
 from control_plane.domain.saga import Saga, SagaKind, SagaStatus, SagaStep, StepOutcome
 from control_plane.domain.sagas import SAGAS
 from control_plane.domain.sagas.step import Step
-from control_plane.domain.tenant import Tenant
+from control_plane.domain.tenant import Tenant, WaitingOn
 from control_plane.ports.rows import UnitOfWork
 from control_plane.services.permission import READ_TENANTS, require_role, visible
 from control_plane.workflows import sagas
@@ -41,6 +41,13 @@ class SagaProgress:
     def declared(self) -> Sequence[Step]:
         """The steps that such a saga takes."""
         return SAGAS[self.saga.kind].steps
+
+    @property
+    def waits_on(self) -> WaitingOn | None:
+        """Who has to do something before it continues, where that is known."""
+        if self.saga.status is not SagaStatus.WAITING or self.saga.is_undoing:
+            return None
+        return SAGAS[self.saga.kind].step(self.saga.step).waits_on
 
     @property
     def attempts(self) -> Mapping[str, SagaStep]:
@@ -105,7 +112,9 @@ def next_action(progress: SagaProgress) -> str:
         case SagaStatus.WORKING:
             return f"A worker takes the step {saga.step}."
         case SagaStatus.WAITING:
-            return f"It waits for {saga.waits_for}."
+            who = progress.waits_on
+            words = f"It waits for {saga.waits_for}."
+            return f"{words} Waiting on: {who}." if who is not None else words
         case SagaStatus.STUCK:
             return "Remove the cause that the error names, then retry, or withdraw it."
         case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
 from control_plane.domain.deployment import Deployment, DeploymentKind, stack_name
@@ -10,15 +11,15 @@ from control_plane.domain.errors import DomainError
 from control_plane.domain.mode import Mode
 from control_plane.domain.owner_status import Holding
 from control_plane.domain.run import Run
-from control_plane.domain.spec import bundle_variables
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import Timer, TimerKind
 from control_plane.workflows.core import Act
+from control_plane.workflows.queueing_bundles import first_bundle
 from control_plane.workflows.recording import record_bundle
 from control_plane.workflows.requesting import request_run
 
-__all__ = ["Start", "begin", "first_start", "next_bundle", "request_run"]
-_KINDS = {
+__all__ = ["KINDS_OF_MODES", "Start", "begin", "first_start", "next_bundle", "request_run"]
+KINDS_OF_MODES: Final = {
     Mode.A: DeploymentKind.SLICE,
     Mode.B: DeploymentKind.DEDICATED,
     Mode.C: DeploymentKind.CUSTOMER_RUN,
@@ -57,7 +58,7 @@ def first_start(act: Act, tenant: Tenant, mode: Mode, environment: str) -> Start
         id=act.new_id("deployment"),
         tenant_id=tenant.id,
         hub_id=None,
-        kind=_KINDS[mode],
+        kind=KINDS_OF_MODES[mode],
         environment=environment,
         region=tenant.region,
         account_id="",
@@ -65,7 +66,7 @@ def first_start(act: Act, tenant: Tenant, mode: Mode, environment: str) -> Start
         created_at=now,
         updated_at=now,
     )
-    bundle = _first_bundle(act, tenant, deployment) if mode is Mode.C else None
+    bundle = first_bundle(act, tenant, deployment) if mode is Mode.C else None
     return Start(deployment=deployment, bundle=bundle)
 
 
@@ -76,26 +77,6 @@ def begin(act: Act, start: Start) -> Run | None:
         return request_run(act, start.deployment)
     record_bundle(act, "bundle.queued", bundle, region=start.deployment.region)
     return None
-
-
-def _first_bundle(act: Act, tenant: Tenant, deployment: Deployment) -> Bundle:
-    now = act.now()
-    return Bundle(
-        id=act.new_id("bundle"),
-        tenant_id=tenant.id,
-        deployment_id=deployment.id,
-        number=1,
-        status=BundleStatus.AWAITING_ARCHITECT,
-        inputs=bundle_variables(
-            deployment,
-            tenant_slug=tenant.slug,
-            facts=tenant.facts,
-            zones=act.core.rules.regions.availability_zones(deployment.region),
-        ),
-        expires_at=now + act.core.limits.bundle_life,
-        created_at=now,
-        updated_at=now,
-    )
 
 
 def next_bundle(act: Act, old: Bundle) -> Bundle:

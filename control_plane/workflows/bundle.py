@@ -15,6 +15,7 @@ from control_plane.ports.engine import EngineEvent
 from control_plane.workflows.calling import patiently
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.holding import CHECKED_AGAIN, clocks_stand_still
+from control_plane.workflows.listing import files_of_handover
 from control_plane.workflows.moving import as_json
 from control_plane.workflows.owners import sync_tenant
 from control_plane.workflows.recording import record_bundle
@@ -34,6 +35,7 @@ def build_bundle(core: Core, bundle_id: str) -> None:
         variables=bundle.inputs,
         zone=residency.get("zone"),
         strict=bool(residency.get("strict")),
+        handover=files_of_handover(core, tenant, bundle),
     )
     build = Build(core, bundle)
     try:

@@ -163,4 +163,5 @@ def _word(decision: RemovalDecision | None) -> dict[str, Any] | None:
         "word": str(decision.word), "by": decision.actor_id, "digest": decision.digest,
         "counts": dict(decision.counts), "at": decision.decided_at.isoformat(),
         "verified": decision.word is not RemovalWord.CUSTOMER_UNVERIFIED,
+        **({"receipt": dict(decision.evidence)} if decision.evidence else {}),
     }  # fmt: skip

@@ -24,7 +24,7 @@ def close(act: Act, saga: Saga, _: SagaStep) -> Outcome:
     retired = None
     if found is not None:
         retired = let_go(act, saga, found.id)
-        _revoke_links(act, found)
+        revoke_links(act, found)
     now = act.now()
     if isinstance(owner, Tenant):
         tenant = act.uow.tenants.need(owner.id, lock=True)
@@ -85,7 +85,8 @@ def _leave_place(act: Act, saga: Saga, deployment: Deployment) -> str | None:
     return served[0].account_id if served else None
 
 
-def _revoke_links(act: Act, deployment: Deployment) -> None:
+def revoke_links(act: Act, deployment: Deployment) -> None:
+    """End every download link of what a customer was given, and no bundle of it expires."""
     if deployment.kind is not DeploymentKind.CUSTOMER_RUN:
         return
     for bundle in act.uow.bundles.find(deployment_id=deployment.id):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from control_plane.domain.deployment import Deployment, Desired, Position
+from control_plane.domain.deployment import Deployment, DeploymentKind, Desired, Position
 from control_plane.domain.engine import protected_name
 from control_plane.domain.errors import DomainError, VerificationFailed
 from control_plane.domain.run import TERMINAL_RUN, Run, RunKind, RunStatus
@@ -51,7 +51,7 @@ _DONE: Final = frozenset({RunStatus.APPLIED, RunStatus.NO_CHANGES})
 
 # --- the slice ---------------------------------------------------------------------------------
 def _transfer(act: Act, saga: Saga, **facts: Any) -> Run:
-    """Request the run that gives the slice other facts of its transfer."""
+    """Request the run that gives the present place other facts of its transfer."""
     deployment = act.uow.deployments.need(source_of(act.uow, saga).id, lock=True)
     deployment = deployment.changed(act.now(), transfer=facts)
     act.uow.deployments.save(deployment)
@@ -63,24 +63,28 @@ def _reader(uow: UnitOfWork, deployment: Deployment) -> str | None:
     return account.role_arn if account is not None else None
 
 
-def _open(act: Act, saga: Saga) -> Run | str:
+def open_for_reader(act: Act, saga: Saga) -> Run | str:
+    """Let the control plane's role read the objects of the slice."""
     reader = _reader(act.uow, source_of(act.uow, saga))
     if reader is None:
         return "the account's own credentials read the objects"
     return _transfer(act, saga, reader_arn=reader, frozen=False)
 
 
-def _freeze(act: Act, saga: Saga) -> Run | str:
+def freeze(act: Act, saga: Saga) -> Run | str:
+    """Deny the application every write to the present place."""
     source = source_of(act.uow, saga)
     if not _ever_applied(act.uow, source):
         return "nothing was ever applied"
+    if source.kind is DeploymentKind.DEDICATED:
+        return _transfer(act, saga, frozen=True)
     return _transfer(act, saga, reader_arn=_reader(act.uow, source), frozen=True)
 
 
-def _restore(act: Act, saga: Saga) -> Run | str:
+def restore(act: Act, saga: Saga) -> Run | str:
     """Take reader and freeze away together: of both undone steps the first one does it."""
     if not source_of(act.uow, saga).transfer:
-        return "the slice is as it was"
+        return "the application may write as before"
     return _transfer(act, saga)
 
 
@@ -174,20 +178,20 @@ def _switch(act: Act, saga: Saga, step: SagaStep) -> Outcome:
     target = act.uow.deployments.need(target_of(act.uow, saga).id, lock=True)
     if not is_verified(act.uow, target):
         raise VerificationFailed("the dedicated Hub is not verified in the state that it has now")
-    frozen_at, now = _frozen_at(act.uow, saga), act.now()
-    _take_over(act, saga, target)
+    since, now = frozen_at(act.uow, saga), act.now()
+    take_over(act, saga, target)
     evidence = sorted(saga.data["evidence"].items())
-    seconds = round((now - frozen_at).total_seconds(), 3)
+    seconds = round((now - since).total_seconds(), 3)
     record(
         act, "mode.switched",
-        tree=saga.tenant_id, targets=_targets(saga), mode=str(saga.data["to"]),
+        tree=saga.tenant_id, targets=targets_of_change(saga), mode=str(saga.data["to"]),
         previous_mode=str(saga.data["from"]), frozen_ms=round(seconds * 1000),
         amendment=saga.data["amendment"],
         counts=[f"{kind} {of['count']}" for kind, of in evidence],
         digests=[f"{kind} {of['digest']}" for kind, of in evidence],
     )  # fmt: skip
     return Ended(
-        result={"frozen_at": frozen_at.isoformat(), "frozen_seconds": str(seconds)},
+        result={"frozen_at": since.isoformat(), "frozen_seconds": str(seconds)},
         data={"switched_at": now.isoformat()},
     )
 
@@ -198,17 +202,18 @@ def _replace(act: Act, saga: Saga, step: SagaStep) -> Outcome:
     target = act.uow.deployments.need(target_of(act.uow, saga).id, lock=True)
     target = target.changed(act.now(), position=Position.NEXT)
     act.uow.deployments.save(target)
-    _take_over(act, saga, target)
+    take_over(act, saga, target)
     record(
         act, "mode.switched",
-        tree=saga.tenant_id, targets=_targets(saga), mode=str(saga.data["to"]),
+        tree=saga.tenant_id, targets=targets_of_change(saga), mode=str(saga.data["to"]),
         previous_mode=str(saga.data["from"]), amendment=saga.data["amendment"],
     )  # fmt: skip
     run = request_run(act, act.uow.deployments.need(target.id), saga=saga)
     return Ended(result={"run": run.id})
 
 
-def _take_over(act: Act, saga: Saga, target: Deployment) -> Tenant:
+def take_over(act: Act, saga: Saga, target: Deployment) -> Tenant:
+    """Let a deployment take the place of the present one, with mode, facts and decision."""
     source = act.uow.deployments.need(source_of(act.uow, saga).id, lock=True)
     tenant = act.uow.tenants.need(str(saga.tenant_id), lock=True)
     now = act.now()
@@ -226,14 +231,15 @@ def _take_over(act: Act, saga: Saga, target: Deployment) -> Tenant:
     return sync_tenant(act, tenant.id)
 
 
-def _targets(saga: Saga) -> tuple[tuple[str, str], ...]:
+def targets_of_change(saga: Saga) -> tuple[tuple[str, str], ...]:
+    """Return what an event about a change of mode is about."""
     return (
         ("tenant", str(saga.tenant_id)), ("deployment", str(saga.data["source"])),
         ("deployment", str(saga.data["target"])),
     )  # fmt: skip
 
 
-def _frozen_at(uow: UnitOfWork, saga: Saga) -> datetime:
+def frozen_at(uow: UnitOfWork, saga: Saga) -> datetime:
     """Return since when the application could not write: since the apply of the freeze began."""
     steps = uow.saga_steps.find(saga_id=saga.id, name="freeze", is_undo=False)
     run = uow.runs.need(last_of(uow, str(steps[-1].run_id)))
@@ -241,7 +247,8 @@ def _frozen_at(uow: UnitOfWork, saga: Saga) -> datetime:
 
 
 # --- the end of the slice ----------------------------------------------------------------------
-def _keep(act: Act, saga: Saga, step: SagaStep) -> Outcome:
+def keep(act: Act, saga: Saga, step: SagaStep) -> Outcome:
+    """Keep the former place for the time that was asked for."""
     del step
     now, until = act.now(), instant(str(saga.data["switched_at"])) + _days(saga)
     if now < until:
@@ -256,21 +263,24 @@ def _days(saga: Saga) -> timedelta:
     return timedelta(days=int(saga.data["keep_days"]))
 
 
-def _unprotect_source(act: Act, saga: Saga) -> Run | str:
+def unprotect_source(act: Act, saga: Saga) -> Run | str:
+    """Take protection away from the resources of the former place."""
     source = source_of(act.uow, saga)
     if not _ever_applied(act.uow, source):
         return "nothing was ever applied"
     return _unprotected(act, saga, source)
 
 
-def _destroy_source(act: Act, saga: Saga) -> Run | str:
+def destroy_source(act: Act, saga: Saga) -> Run | str:
+    """Destroy the former place."""
     source = source_of(act.uow, saga)
     if not _ever_applied(act.uow, source):
         return "nothing was ever applied"
     return request_run(act, source, desired=Desired.ABSENT, saga=saga)
 
 
-def _close(act: Act, saga: Saga, step: SagaStep) -> Outcome:
+def close(act: Act, saga: Saga, step: SagaStep) -> Outcome:
+    """Give up the former place, and forget what was copied."""
     del step
     act.uow.transfers.forget_all(saga.id)
     let_go(act, saga, source_of(act.uow, saga).id)
@@ -280,25 +290,25 @@ def _close(act: Act, saga: Saga, step: SagaStep) -> Outcome:
 UPGRADE: Final[Mapping[str, Handler]] = {
     "prepare": Handler(do=InRows(_prepare), undo=InRows(_take_down)),
     "survey": Handler(do=Outside(survey)),
-    "open": Handler(do=run_step(_open), undo=run_step(_restore)),
+    "open": Handler(do=run_step(open_for_reader), undo=run_step(restore)),
     "build": Handler(do=run_step(_build)),
     "copy": Handler(do=Outside(copy_data), undo=Outside(remove_copies)),
-    "freeze": Handler(do=run_step(_freeze), undo=run_step(_restore)),
+    "freeze": Handler(do=run_step(freeze), undo=run_step(restore)),
     "delta": Handler(do=Outside(copy_data)),
     "compare": Handler(do=Outside(compare_data)),
     "switch": Handler(do=InRows(_switch)),
-    "keep": Handler(do=InRows(_keep)),
-    "unprotect": Handler(do=run_step(_unprotect_source)),
+    "keep": Handler(do=InRows(keep)),
+    "unprotect": Handler(do=run_step(unprotect_source)),
     "empty": Handler(do=Outside(remove_settings)),
-    "destroy": Handler(do=run_step(_destroy_source)),
-    "close": Handler(do=InRows(_close)),
+    "destroy": Handler(do=run_step(destroy_source)),
+    "close": Handler(do=InRows(close)),
 }
 REPLACEMENT: Final[Mapping[str, Handler]] = {
-    "freeze": Handler(do=run_step(_freeze), undo=run_step(_restore)),
+    "freeze": Handler(do=run_step(freeze), undo=run_step(restore)),
     "check": Handler(do=Outside(require_empty)),
     "switch": Handler(do=InRows(_replace)),
-    "unprotect": Handler(do=run_step(_unprotect_source)),
+    "unprotect": Handler(do=run_step(unprotect_source)),
     "empty": Handler(do=Outside(remove_settings)),
-    "destroy": Handler(do=run_step(_destroy_source)),
-    "close": Handler(do=InRows(_close)),
+    "destroy": Handler(do=run_step(destroy_source)),
+    "close": Handler(do=InRows(close)),
 }

@@ -56,6 +56,12 @@ def _wake_saga(act: Act, owner: Tenant | Hub, run: Run | None) -> None:
         act.uow.timers.set(TimerKind.SAGA_TURN, owner.saga_id, act.now())
 
 
+def let_saga_look(act: Act, tenant: Tenant) -> None:
+    """Let the saga of a tenant, if one is open, look at what it waits for: something happened."""
+    if tenant.saga_id is not None:
+        act.uow.timers.set(TimerKind.SAGA_TURN, tenant.saga_id, act.now())
+
+
 def record_status(
     act: Act, tenant: Tenant, previous: TenantStatus, *, run: Run | None = None
 ) -> None:

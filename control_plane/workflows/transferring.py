@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from control_plane.domain.deployment import Deployment
+from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.errors import SliceHoldsData
 from control_plane.domain.saga import Saga, SagaStep
 from control_plane.domain.transfer import (
@@ -65,6 +65,17 @@ def place_of_dedicated(uow: UnitOfWork, deployment: Deployment) -> Place:
         leading_key=str(inherited["leading_key"]),
         parameters=str(deployment.outputs["app_log_group"]).removesuffix("/app"),
     )
+
+
+def place_of(uow: UnitOfWork, deployment: Deployment) -> Place:
+    """Return where the data of a deployment of ours lies.
+
+    In a dedicated Hub that inherited no keys of a slice everything is the tenant's.
+    """
+    if deployment.kind is DeploymentKind.SLICE:
+        return place_of_slice(uow, deployment)
+    inherited = deployment.inherited or {"data_prefix": "", "leading_key": ""}
+    return place_of_dedicated(uow, replace(deployment, inherited=inherited))
 
 
 def _place(uow: UnitOfWork, deployment: Deployment) -> Place:
@@ -130,19 +141,19 @@ def _copy_kind(
         known = act.uow.transfers.known(saga.id, kind)
     seen: set[str] = set()
     changed = 0
-    for part in _parts(_differing(core.data.things(source, kind), known, seen)):
+    for part in parts(differing(core.data.things(source, kind), known, seen)):
         changed += len(part)
-        if not _keep(core, saga, kind, copied=core.data.copy(source, target, part)):
+        if not keep_rows(core, saga, kind, copied=core.data.copy(source, target, part)):
             return None
     gone = sorted(set(known) - seen)
     if gone:
         core.data.remove(target, kind, gone)
-        if not _keep(core, saga, kind, gone=gone):
+        if not keep_rows(core, saga, kind, gone=gone):
             return None
     return {"changed": changed, "gone": len(gone)}
 
 
-def _differing(
+def differing(
     things: Iterable[Thing], known: Mapping[str, Copied], seen: set[str]
 ) -> Iterator[Thing]:
     """Yield what differs from what was copied, while it is listed; add every name to ``seen``."""
@@ -153,12 +164,13 @@ def _differing(
             yield thing
 
 
-def _parts(things: Iterator[Thing]) -> Iterator[Sequence[Thing]]:
+def parts(things: Iterator[Thing]) -> Iterator[Sequence[Thing]]:
+    """Yield things in parts that are kept as they end."""
     while part := list(islice(things, _AT_ONCE)):
         yield part
 
 
-def _keep(
+def keep_rows(
     core: Core, saga: Saga, kind: Kind, *, copied: Sequence[Copied] = (), gone: Sequence[str] = ()
 ) -> bool:
     """Write what was done, patiently; False when the saga was withdrawn meanwhile."""
@@ -223,16 +235,16 @@ def remove_copies(core: Core, saga: Saga, step: SagaStep) -> Outcome:
 
 
 def remove_settings(core: Core, saga: Saga, step: SagaStep) -> Outcome:
-    """Remove the settings of the application from a slice that is about to be destroyed.
+    """Remove the settings of the application from a place that is about to be destroyed.
 
-    The dedicated Hub has them. While a hold stands nothing is removed.
+    The new place has them. While a hold stands nothing is removed.
     """
     del step
     with core.act() as act:
         if act.uow.tenants.need(str(saga.tenant_id)).hold:
             return Waits(says="the release of a hold", until=act.now() + CHECKED_AGAIN)
         deployment = source_of(act.uow, saga)
-        place = place_of_slice(act.uow, deployment) if deployment.outputs else None
+        place = place_of(act.uow, deployment) if deployment.outputs else None
     if place is None:
         return Ended(skipped="nothing was ever applied")
     names = [thing.name for thing in core.data.things(place, Kind.PARAMETER)]

@@ -13,10 +13,10 @@ from typing import Any
 
 import pulumi
 import pulumi_aws as aws
-from pulumi_aws.iam import RolePolicy
 
 from stacks.components.directory import Directory, DirectoryConfig
 from stacks.components.documents import Statement, document, service_trust, statement
+from stacks.components.freezing import deny_writes
 from stacks.components.keys import KEY_USE, Key, KeyConfig
 from stacks.components.log_groups import LogGroups, LogGroupsConfig
 from stacks.components.naming import Names, names_of
@@ -28,7 +28,6 @@ from stacks.components.statements import (
     OBJECT_ACTIONS,
     PARAMETER_ACTIONS,
     SECRET_ACTIONS,
-    WRITE_ACTIONS,
 )
 from stacks.components.tags import DataClass
 from stacks.spec import SharedHub, SliceSpec
@@ -116,13 +115,7 @@ def build(spec: SliceSpec, provider: aws.Provider) -> Mapping[str, pulumi.Input[
         opts,
     )
     if spec.transfer is not None and spec.transfer.frozen:
-        RolePolicy(
-            "frozen",
-            name="frozen",
-            role=role.name,
-            policy=document(statement("Frozen", WRITE_ACTIONS, ["*"], effect="Deny")),
-            opts=pulumi.ResourceOptions(providers=[provider], depends_on=[role]),
-        )
+        deny_writes(role, provider)
     shells = SecretShells(
         "secrets",
         SecretShellsConfig(names=names, key_arn=key.arn, protection=spec.protection),

@@ -15,6 +15,7 @@ import pulumi_aws as aws
 from stacks.components.directory import Directory, DirectoryConfig
 from stacks.components.documents import document, service_trust
 from stacks.components.flow_log import FlowLog, FlowLogConfig
+from stacks.components.freezing import deny_writes
 from stacks.components.hub_version import hub_version
 from stacks.components.keys import Key, KeyConfig, data_key_policy, logs_key_policy
 from stacks.components.log_groups import LogGroups, LogGroupsConfig
@@ -48,6 +49,9 @@ def build(spec: DedicatedSpec, provider: aws.Provider) -> Mapping[str, pulumi.In
         opts,
     )
     role = _app_role(names, boundary, opts)
+    is_frozen = spec.transfer is not None and spec.transfer.frozen
+    if is_frozen:
+        deny_writes(role, provider)
     network = PrivateNetwork(
         "network", PrivateNetworkConfig(names=names, network=spec.network), opts
     )
@@ -92,6 +96,7 @@ def build(spec: DedicatedSpec, provider: aws.Provider) -> Mapping[str, pulumi.In
             data_key_arn=keys.data.arn,
             secrets_key_arn=keys.secrets.arn,
             protection=spec.protection,
+            is_read_only=is_frozen,
         ),
         opts,
     )

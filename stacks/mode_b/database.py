@@ -17,11 +17,16 @@ from stacks.components.tags import DataClass, tags
 from stacks.protection import Protection
 
 _PORT = 5432
+# takes effect at once, in sessions that are open as well; IAM has no say in SQL
+_READ_ONLY = ({"name": "default_transaction_read_only", "value": "1", "apply_method": "immediate"},)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseConfig:
-    """``app_group_id``: the security group that may connect. Keys: of storage, of the password."""
+    """``app_group_id``: the security group that may connect. Keys: of storage, of the password.
+
+    ``is_read_only``: transactions only read, unless a session asks for something else.
+    """
 
     names: Names
     database: spec.Database
@@ -31,6 +36,7 @@ class DatabaseConfig:
     data_key_arn: pulumi.Input[str]
     secrets_key_arn: pulumi.Input[str]
     protection: Protection
+    is_read_only: bool = False
 
 
 class Database(pulumi.ComponentResource):
@@ -67,7 +73,10 @@ class Database(pulumi.ComponentResource):
             family=family,
             # what AWS answers for a value that is its default; with "immediate" every later plan
             # would want to change it
-            parameters=[{"name": "rds.force_ssl", "value": "1", "apply_method": "pending-reboot"}],
+            parameters=[
+                {"name": "rds.force_ssl", "value": "1", "apply_method": "pending-reboot"},
+                *(_READ_ONLY if config.is_read_only else ()),
+            ],
             tags=tags(f"{self.identifier}-{family}", DataClass.CUSTOMER),
             opts=child,
         )

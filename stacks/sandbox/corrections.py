@@ -72,6 +72,23 @@ def _rds_parameters_are_described(responses: Any) -> None:
     responses.RDSResponse.describe_db_parameters = describe
 
 
+def _rds_parameters_are_reset(responses: Any) -> None:
+    """ResetDBParameterGroup is missing; what takes a parameter away needs it."""
+
+    def reset(self: Any) -> ActionResult:
+        name = self.params.get("DBParameterGroupName")
+        groups = self.backend.describe_db_parameter_groups({"db_parameter_group_name": name})
+        if not groups:
+            raise responses.DBParameterGroupNotFoundError(name)
+        if self.params.get("ResetAllParameters"):
+            groups[0].parameters.clear()
+        for each in self.params.get("Parameters", []):
+            groups[0].parameters.pop(each.original_dict()["ParameterName"], None)
+        return ActionResult({"DBParameterGroupName": groups[0].name})
+
+    responses.RDSResponse.reset_db_parameter_group = reset
+
+
 def _ecs_services_keep_zone_rebalancing(responses: Any) -> None:
     """AvailabilityZoneRebalancing is neither stored nor returned."""
 
@@ -221,6 +238,11 @@ CORRECTIONS: tuple[Correction, ...] = (
         name="rds_parameters",
         module="moto.rds.responses",
         apply=_rds_parameters_are_described,
+    ),
+    Correction(
+        name="rds_parameters_reset",
+        module="moto.rds.responses",
+        apply=_rds_parameters_are_reset,
     ),
     Correction(
         name="ecs_zone_rebalancing",

@@ -198,6 +198,7 @@ def test_every_kind_of_row_comes_back_as_it_was(storage: Storage, make: Entities
         "refusals": make.refusal(), "hubs": hub, "holds": hold, "sagas": saga,
         "removal_decisions": make.removal_decision(saga),
         "certificates": make.certificate(saga, body={"a": [1, None]}),
+        "import_reports": make.import_report(saga),
         "saga_steps": make.saga_step(
             saga, run_id=run.id, result={"a": None}, outcome=StepOutcome.FAILED,
             ended_at=make.clock.now(), error={"code": "a"}, is_undo=True,

@@ -93,6 +93,7 @@ def owner(storage: Storage) -> Iterator[Owner]:
         uow.sagas.add(ended_saga)
         uow.removal_decisions.add(make.removal_decision(ended_saga))
         uow.certificates.add(make.certificate(ended_saga))
+        uow.import_reports.add(make.import_report(ended_saga))
         uow.timers.set(TimerKind.RUN_TURN, waiting.run.id, make.clock.now())
         uow.evidence.add(make.evidence(waiting.run))
         finding = make.finding(waiting.run)

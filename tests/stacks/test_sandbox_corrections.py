@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from stacks.sandbox.corrections import CORRECTIONS
 from tests.stacks.cloud_process import CloudProcess
@@ -52,6 +53,27 @@ def scaling_of_a_provisioned_cluster(cloud: CloudProcess) -> Any:
         ServerlessV2ScalingConfiguration={"MinCapacity": 0.5, "MaxCapacity": 2.0},
     )["DBCluster"]  # fmt: skip
     return "ScalingConfigurationInfo" in cluster
+
+
+def parameters_that_were_reset(cloud: CloudProcess) -> Any:
+    rds = cloud.client("rds")
+    rds.create_db_parameter_group(
+        DBParameterGroupName="reset", DBParameterGroupFamily="postgres16", Description="hub"
+    )
+    wanted: Any = [
+        {"ParameterName": name, "ParameterValue": "1", "ApplyMethod": "immediate"}
+        for name in ("a", "b")
+    ]
+    rds.modify_db_parameter_group(DBParameterGroupName="reset", Parameters=wanted)
+    try:
+        rds.reset_db_parameter_group(
+            DBParameterGroupName="reset",
+            Parameters=[{"ParameterName": "a", "ApplyMethod": "immediate"}],
+        )
+    except ResponseParserError:  # plain moto answers with a page of HTML
+        return "not implemented"
+    found = rds.describe_db_parameters(DBParameterGroupName="reset")["Parameters"]
+    return [each["ParameterName"] for each in found]
 
 
 def parameters_set_by_the_user(cloud: CloudProcess) -> Any:
@@ -173,6 +195,7 @@ def tags_of_a_backup_vault(cloud: CloudProcess) -> Any:
 
 # name of the correction -> how to look, and what AWS answers
 LOOKS: dict[str, tuple[Look, Any]] = {
+    "rds_parameters_reset": (parameters_that_were_reset, ["b"]),
     "rds_instance_resource_id": (distinct_resource_ids, (2, True)),
     "rds_cluster_scaling": (scaling_of_a_provisioned_cluster, False),
     "rds_parameters": (parameters_set_by_the_user, ["rds.force_ssl"]),

@@ -29,7 +29,9 @@ def passes(plan: Mapping[str, Any], scope: PolicyScope) -> Evaluation:
     return Evaluation(ok=True, digest="sha256:0")
 
 
-def order(number: int = 1, **changes: Any) -> BundleOrder:
+def order(
+    number: int = 1, handover: Mapping[str, bytes] | None = None, **changes: Any
+) -> BundleOrder:
     """Return an order of the example in which everything is created."""
     example = MODULES / "examples" / "created.tfvars.json"
     variables = json.loads(example.read_text(encoding="utf-8"))
@@ -37,6 +39,7 @@ def order(number: int = 1, **changes: Any) -> BundleOrder:
         tenant_slug="dainese",
         number=number,
         variables={**variables, **changes},
+        handover=handover or {},
     )
 
 
@@ -50,6 +53,7 @@ def builder(folder: Path, **changes: Any) -> TerraformBundleBuilder:
     made = TerraformBundleBuilder(
         modules=MODULES,
         guide=GUIDE,
+        handover_tool=SOURCE / "stacks" / "mode_c_handover",
         variables_schema=SOURCE / "stacks" / "schemas" / "mode_c_variables.schema.json",
         key_file=key,
         work_folder=folder / "builds",

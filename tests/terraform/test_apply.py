@@ -7,6 +7,8 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,11 @@ import boto3
 import pytest
 from jsonschema import Draft202012Validator
 
+from control_plane.adapters.specs import JsonSchemaSpecs
 from control_plane.adapters.terraform.toolchain import Toolchain
+from control_plane.domain.destroy_receipt import HandedOverVersion, require_about, require_empty
 from control_plane.domain.receipt import fixed_resources, made_keys
+from tests.terraform.handed_data import VENDORS, destroy_receipt, empty, hand_over
 from tests.terraform.test_variables_schema import validator
 from tests.terraform.workspace import MODULES, RELEASE, Workspace
 
@@ -89,6 +94,11 @@ def test_a_hub_is_applied_kept_and_removed_in_two_steps(
         receipt["resources"]["log_bucket"],
     }
 
+    clients = partial(_client, cloud)
+    hand_over(workspace, clients, cloud, tmp_path)
+    empty(clients, receipt["resources"]["data_bucket"], VENDORS)
+    clients("s3").delete_bucket(Bucket=VENDORS)
+
     before = workspace.run("state", "list").text
     refused = workspace.run("destroy", "-auto-approve", "-no-color")
     assert refused.code == 1
@@ -105,6 +115,17 @@ def test_a_hub_is_applied_kept_and_removed_in_two_steps(
     )
     assert gone.code == 0, gone.text
     assert workspace.run("state", "list").text == ""
+    sent = destroy_receipt(workspace)
+    JsonSchemaSpecs(MODULES.parent / "schemas").validate("destroy_receipt", sent)
+    handed = HandedOverVersion(
+        number=1, content_digest=RELEASE["content_digest"],
+        handed_over_at=datetime.now(UTC) - timedelta(hours=1),
+    )  # fmt: skip
+    owner = variables["owner"]
+    names = {name: owner[name] for name in ("tenant", "environment", "deployment")}
+    expected = {**names, "account_id": ACCOUNT, "region": variables["region"]}
+    assert require_about(sent, expected=expected, versions=[handed]) is handed
+    assert require_empty(sent, version=handed, now=datetime.now(UTC)) == []
     assert _buckets(cloud) == set()
 
 

@@ -315,6 +315,30 @@ def test_the_archive_holds_modules_inputs_and_what_explains_them(plain: Shipped)
     assert not [name for name in files if name.startswith("examples/")]
 
 
+def test_where_data_is_handed_over_its_tool_and_runbook_are_inside_and_count(
+    plain: Shipped, tmp_path: Path
+) -> None:
+    assert not [name for name in read_tree(plain.root) if name.startswith("handover/")]
+    files = {"manifest.json": b"{}", "HANDOVER.md": b"# Hand-over\n"}
+    shipped = Shipped.build(builder(tmp_path, binary=ABSENT), tmp_path / "out", handover=files)
+    inside = read_tree(shipped.root)
+    for name, content in files.items():
+        assert inside[f"handover/{name}"] == content
+    assert {
+        "handover/__main__.py", "handover/aws.py", "handover/entries.py", "handover/stores.py",
+        "handover/mode_c_manifest.schema.json", "handover/mode_c_import_report.schema.json",
+    } <= set(inside)  # fmt: skip
+    helped = subprocess.run(
+        [sys.executable, "-m", "handover", "--help"],
+        cwd=shipped.root, capture_output=True, text=True, timeout=SECONDS, check=True,
+    )  # fmt: skip
+    assert {"export", "import", "report"} <= set(re.findall(r"\w+", helped.stdout))
+    assert shipped.bundle.content_digest != plain.bundle.content_digest
+    signature = builder(tmp_path).sign("m.json", b"{}").decode()
+    public = shipped.beside(".pub").decode()
+    assert verify(public, signature, b"{}").startswith("file:m.json sha256:")
+
+
 def test_a_reworded_guide_is_no_other_content(plain: Shipped, tmp_path: Path) -> None:
     guide = tmp_path / "guide.md"
     guide.write_text("Another text.")

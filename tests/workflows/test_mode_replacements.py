@@ -15,7 +15,6 @@ from control_plane.domain.errors import (
     ModeConfirmed,
     ModeConflict,
     ModeDowngrade,
-    ModePathMissing,
     ModeUnchanged,
     NotAllowed,
     OnHold,
@@ -129,7 +128,6 @@ def test_a_tenant_that_never_had_a_slice_is_replaced_without_one(world: World) -
     ("changes_", "error"),
     [
         ({"to": Mode.A}, ModeUnchanged),
-        ({"to": Mode.C}, ModePathMissing),
         ({"amendment": None}, InvalidInput),
         ({"amendment": "  "}, InvalidInput),
         ({"reason": " "}, InvalidInput),

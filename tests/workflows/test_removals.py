@@ -37,6 +37,7 @@ from control_plane.domain.tenant import TenantStatus
 from control_plane.services import changes, drift, removals, runs, sagas
 from control_plane.services import removal_decisions as decisions
 from control_plane.services.performing import perform
+from tests.receipts import destroy_receipt_of
 from tests.workflows.held import place, release
 from tests.workflows.removed import (
     BUCKET,
@@ -140,11 +141,11 @@ def waive(world: World, key: str, who: Any = ADMIN) -> Any:
     )  # fmt: skip
 
 
-def attest(world: World, key: str, receipt_digest: str | None, who: Any = ARCHITECT) -> Any:
+def attest(world: World, key: str, receipt: dict[str, Any] | None, who: Any = ARCHITECT) -> Any:
     return perform(
         world.core, who, decisions.attest_customer, key,
         decisions.tenant_with(decisions.ACKNOWLEDGERS, "customer_attestations.create"),
-        receipt_digest=receipt_digest, reason="the customer sent it",
+        receipt=receipt, reason="the customer sent it",
     )  # fmt: skip
 
 
@@ -210,7 +211,8 @@ def test_what_the_customer_applied_is_removed_on_its_word(world: World, is_verif
     saga_id = remove(world, desk.tenant_id)
     saga = saga_of(world, saga_id)
     assert (saga.step, saga.status) == ("customer", S.WAITING)
-    attest(world, desk.tenant_id, DIGEST if is_verified else None)
+    receipt = destroy_receipt_of(desk.bundle(), world.clock.now())
+    attest(world, desk.tenant_id, receipt if is_verified else None)
     follow(world)
     assert saga_of(world, saga_id).status is S.DONE
     assert world.tenant(desk.tenant_id).status is TenantStatus.DEPROVISIONED

@@ -23,6 +23,7 @@ from control_plane.services import (
     auditing,
     bundles,
     changes,
+    data_handovers,
     drift,
     findings,
     handovers,
@@ -47,6 +48,7 @@ from control_plane.workflows.core import Caller
 from tests.receipts import receipt_of
 from tests.storage import Storage
 from tests.workflows.desk import Desk
+from tests.workflows.handed import DUMP, Handed
 from tests.workflows.removed import BUCKET, follow, remove, steps_of
 from tests.world import (
     ACCOUNT,
@@ -371,6 +373,29 @@ def mode(who: Caller = ARCHITECT, **wish: Any) -> Prepare:
     return prepare
 
 
+def hand_data(
+    step: str, who: Caller | None = None, *, at: str | None = None, **given: Any
+) -> Prepare:
+    """Say or record what a hand-over waits for at a step, or at an earlier one (``at``)."""
+
+    def prepare(scene: Scene) -> Act:
+        handed = Handed(scene, "B", 79)
+        handed.ask()
+        handed.go(until=at or step)
+        core, key = scene.core, handed.tenant_id
+        if step == "first_copy":
+            return lambda: perform(
+                core, who or OPS, data_handovers.say_first_copy, key, reason="it has arrived"
+            )
+        if step == "dump":
+            wanted = {"dump_digest": DUMP, "reason": "made today", **given}
+            return lambda: perform(core, who or OPS, data_handovers.record_dump, key, **wanted)
+        report = handed.report(**given)
+        return lambda: perform(core, who or ARCHITECT, data_handovers.register_import, key, report)
+
+    return prepare
+
+
 def change(who: Caller = AUTOMATION, **facts: Any) -> Prepare:
     def prepare(scene: Scene) -> Act:
         tenant_id = scene.waiting_b().tenant_id
@@ -655,8 +680,10 @@ def said_of_export(who: Caller = OPS, *, waives: bool = False, digest: str = "a"
     return prepare
 
 
-def attest(who: Caller = ARCHITECT, *, asked: bool = True) -> Prepare:
-    """Say that nobody verified what a customer destroyed."""
+def attest(
+    who: Caller = ARCHITECT, *, asked: bool = True, receipt: dict[str, Any] | None = None
+) -> Prepare:
+    """Say what a customer destroyed by a receipt, or that nobody verified it."""
 
     def prepare(scene: Scene) -> Act:
         desk = Desk(scene)
@@ -666,7 +693,7 @@ def attest(who: Caller = ARCHITECT, *, asked: bool = True) -> Prepare:
         find = removal_decisions.tenant_with(removal_decisions.ACKNOWLEDGERS, "x")
         return lambda: perform(
             scene.core, who, removal_decisions.attest_customer, desk.tenant_id, find,
-            receipt_digest=None, reason="they said so",
+            receipt=receipt, reason="they said so",
         )  # fmt: skip
 
     return prepare

@@ -22,7 +22,6 @@ from control_plane.domain.errors import (
     LinkExpired,
     MachineMayNotDecide,
     ModeConflict,
-    ModePathMissing,
     ModeUnchanged,
     ModeWouldChange,
     NeedsAnotherPerson,
@@ -32,6 +31,7 @@ from control_plane.domain.errors import (
     PlanOutOfDate,
     PreconditionFailed,
     ReceiptMismatch,
+    RunInProgress,
     UnknownRegion,
 )
 from control_plane.domain.finding_decision import Verdict
@@ -44,6 +44,7 @@ from control_plane.services import (
     auditing,
     bundles,
     changes,
+    data_handovers,
     drift,
     findings,
     handovers,
@@ -89,6 +90,7 @@ from tests.workflows.use_case_scenes import (
     decide_twice,
     download,
     edit,
+    hand_data,
     hold,
     hold_hub,
     hub,
@@ -206,9 +208,30 @@ MUTATING: dict[str, tuple[Case, ...]] = {
              events=("run.canceled:completed", "tenant.status_changed:completed",
                      "mode.change_requested:completed", "saga.started:completed")),
         Case(prepare=mode(to=Mode.A), error=ModeUnchanged, events=("mode.refused:denied",)),
-        Case(prepare=mode(to=Mode.C), error=ModePathMissing, events=("mode.refused:denied",)),
+        Case(prepare=mode(to=Mode.C, amendment="AM-9"), error=RunInProgress,
+             events=("mode.refused:denied",)),
         Case(prepare=mode(to=Mode.B), error=InvalidInput, events=("mode.refused:denied",)),
         Case(prepare=mode(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "data_handovers.say_first_copy": (
+        Case(prepare=hand_data("first_copy"), events=("handover.said:completed",)),
+        Case(prepare=hand_data("first_copy", at="apply"), error=IllegalTransition,
+             events=("handover.refused:denied",)),
+        Case(prepare=hand_data("first_copy", who=AUDITOR), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "data_handovers.record_dump": (
+        Case(prepare=hand_data("dump"), events=("handover.said:completed",)),
+        Case(prepare=hand_data("dump", dump_digest="sha256:x"), error=InvalidInput,
+             events=("handover.refused:denied",)),
+        Case(prepare=hand_data("dump", who=AUDITOR), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "data_handovers.register_import": (
+        Case(prepare=hand_data("import"), events=("handover.imported:completed",)),
+        Case(prepare=hand_data("import", tenant="No Slug"), error=InvalidInput,
+             events=("handover.refused:denied",)),
+        Case(prepare=hand_data("import", tenant="other"), error=ReceiptMismatch,
+             events=("handover.refused:denied",)),
+        Case(prepare=hand_data("import", who=AUDITOR), error=NotAllowed, events=DENIED_ROLE),
     ),
     "changes.request_change": (
         Case(
@@ -324,6 +347,8 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     "removal_decisions.attest_customer": (
         Case(prepare=attest(), events=("removal.decided:completed",)),
         Case(prepare=attest(asked=False), error=IllegalTransition,
+             events=("removal.refused:denied",)),
+        Case(prepare=attest(receipt={"tenant": "x"}), error=InvalidInput,
              events=("removal.refused:denied",)),
     ),
     "removal_decisions.retain_tenant": (
@@ -552,6 +577,7 @@ PARTS = {
     "accounts.put_account",
     "auditing.report_reads",
     "bundles.taken_up",
+    "destroy_receipts.destroy_evidence",
     "idempotency.once",
     "mode_changes.require_no_saga",
     "modes.record_decision",
@@ -602,6 +628,9 @@ READING: dict[str, Read] = {
     ),
     "mode_changes.dry_run_mode": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, mode_changes.dry_run_mode, tenant, mode_changes.Wish(reason="x")
+    ),
+    "data_handovers.show_manifest": lambda s, tenant, *_: _missing(
+        lambda: perform(s.core, EVERYBODY, data_handovers.show_manifest, tenant)
     ),
     "mode_changes.show_change": lambda s, tenant, *_: _missing(
         lambda: perform(s.core, EVERYBODY, mode_changes.show_change, tenant)

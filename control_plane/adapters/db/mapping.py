@@ -17,6 +17,7 @@ from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding
 from control_plane.domain.finding_decision import FindingDecision
+from control_plane.domain.handover import ImportReport
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan
@@ -63,6 +64,7 @@ HOLD: Final = Mapped(Hold, tables.hold)
 SAGA: Final = Mapped(Saga, saga_tables.saga)
 SAGA_STEP: Final = Mapped(SagaStep, saga_tables.saga_step)
 REMOVAL_DECISION: Final = Mapped(RemovalDecision, saga_tables.removal_decision)
+IMPORT_REPORT: Final = Mapped(ImportReport, saga_tables.import_report)
 CERTIFICATE: Final = Mapped(Certificate, saga_tables.certificate)
 SPEC: Final = Mapped(DeploymentSpec, tables.deployment_spec)
 ACCOUNT: Final = Mapped(Account, tables.account)
@@ -94,4 +96,5 @@ MAPPED: Final[tuple[Mapped[Any], ...]] = (
     EVIDENCE, FINDING, RUN_EVENT, PLAN, APPROVAL, BARRED, DECISION, WITHDRAWAL,
     BUNDLE, HANDOVER, LINK, RECEIPT, IDEMPOTENCY, PAUSE, DOCUMENT, TIMER,
     SAGA, SAGA_STEP, REMOVAL_DECISION, CERTIFICATE, FINDING_DECISION, SWEEP, RESIDENCE,
+    IMPORT_REPORT,
 )  # fmt: skip

@@ -99,6 +99,7 @@ removal_decision = Table(
     words("actor_kind"),
     words("reason"),
     moment("decided_at"),
+    json_object("evidence"),
     UniqueConstraint("saga_id", "topic"),
     one_of("actor_kind", ActorKind),
     CheckConstraint(
@@ -110,6 +111,19 @@ removal_decision = Table(
         "word NOT IN ('customer_destroyed', 'export_acknowledged') OR digest IS NOT NULL",
         name="proof",
     ),
+)
+
+import_report = Table(
+    "import_report",
+    metadata,
+    key(),
+    reference("saga_id", "saga"),
+    words("manifest_digest"),
+    words("digest"),
+    json_object("body"),
+    words("registered_by"),
+    moment("registered_at"),
+    UniqueConstraint("saga_id", "manifest_digest"),
 )
 
 certificate = Table(

@@ -49,7 +49,13 @@ from control_plane.adapters.db.run_tables import (
     timer,
     withdrawal,
 )
-from control_plane.adapters.db.saga_tables import certificate, removal_decision, saga, saga_step
+from control_plane.adapters.db.saga_tables import (
+    certificate,
+    import_report,
+    removal_decision,
+    saga,
+    saga_step,
+)
 from control_plane.adapters.db.transfers import transferred
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.adoption import Adopted
@@ -249,8 +255,11 @@ deployment = Table(
     Column("version", Integer, nullable=False),
     UniqueConstraint("stack"),
     CheckConstraint("applied_spec BETWEEN 0 AND spec_number", name="applied_spec"),
-    CheckConstraint("kind = 'slice' OR transfer = '{}'", name="transfer_of_a_slice"),
-    CheckConstraint("kind = 'dedicated' OR inherited = '{}'", name="inherited_by_a_dedicated"),
+    CheckConstraint("kind IN ('dedicated', 'slice') OR transfer = '{}'", name="transfer_of_ours"),
+    CheckConstraint(
+        "kind IN ('customer_run', 'dedicated') OR inherited = '{}'",
+        name="inherited_by_a_whole_hub",
+    ),
 )
 Index("ix_deployment_tenant_id", deployment.c.tenant_id)
 Index(
@@ -426,7 +435,7 @@ BUSINESS_TABLES: Final = (
     withdrawal, bundle, handover, download_link, receipt, idempotency_record, queue_pause,
     rules_document,
     saga, saga_step, transferred,
-    removal_decision, certificate, finding_decision, sweep,
+    removal_decision, certificate, import_report, finding_decision, sweep,
     sweep_item, residence,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
@@ -436,4 +445,5 @@ IMMUTABLE: Final = (
     contract, contract_amendment, refused_request, deployment_spec, evidence, run_event, plan,
     barred, decision,
     withdrawal,  receipt, removal_decision, certificate, finding_decision,
+    import_report,
 )  # fmt: skip

@@ -59,6 +59,7 @@ class SqlUnitOfWork(UnitOfWork):
     saga_steps = _Rows(mapping.SAGA_STEP)
     removal_decisions = _Rows(mapping.REMOVAL_DECISION)
     certificates = _Rows(mapping.CERTIFICATE)
+    import_reports = _Rows(mapping.IMPORT_REPORT)
     accounts = _Rows(mapping.ACCOUNT)
     deployments = _Rows(mapping.DEPLOYMENT)
     specs = _Rows(mapping.SPEC)

@@ -90,6 +90,32 @@ def _copy(read: Any, write: Any, bucket: str, target: Place, thing: Thing) -> Co
     )  # fmt: skip
 
 
+def describe(client: Clients, place: Place, asked: Sequence[Thing]) -> list[Copied]:
+    """Read objects side by side, and return their digests; see the port."""
+    one = partial(_describe, client("s3"), place.bucket)
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        return [found for found in pool.map(one, asked) if found is not None]
+
+
+def _describe(read: Any, bucket: str, thing: Thing) -> Copied | None:
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - loaded by now
+
+    version_id = thing.version.partition(" ")[0]
+    wanted = {} if version_id == "null" else {"VersionId": version_id}
+    try:
+        answer = read.get_object(Bucket=bucket, Key=thing.name, **wanted)
+    except ClientError as error:
+        if is_missing(error):
+            return None
+        raise
+    tags = _tags(read, bucket, thing.name, wanted) if answer.get("TagCount") else []
+    found = _described(answer, tags, _read_into(answer["Body"], None))
+    return Copied(
+        kind=Kind.OBJECT, name=thing.name, version=thing.version, target_version="", digest=found,
+        size=thing.size,
+    )  # fmt: skip
+
+
 def _there(write: Any, bucket: str, key: str) -> tuple[str, str] | None:
     """Return the digest and version of what the target has under a key, read as a whole."""
     from botocore.exceptions import ClientError  # noqa: PLC0415 - loaded by now

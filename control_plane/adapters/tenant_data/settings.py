@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from control_plane.adapters.tenant_data.clients import Clients, is_missing
+from control_plane.domain.canonical import digest
 from control_plane.domain.errors import DataDiffers
 from control_plane.domain.transfer import Copied, Kind, Place, Thing
 
@@ -79,6 +80,15 @@ def _value(key: bytes, answer: dict[str, Any]) -> str:
     return keyed(key, "binary", answer["SecretBinary"])
 
 
+def describe_secrets(client: Clients, place: Place, asked: Sequence[Thing]) -> list[Copied]:
+    """Return secrets as references; no value is read."""
+    del client, place
+    return [
+        Copied(kind=Kind.SECRET, name=one.name, version=one.version, target_version="", digest="")
+        for one in asked
+    ]
+
+
 def empty_secrets(client: Clients, place: Place, purposes: Sequence[str]) -> None:
     """Take the value's label away from its version; the shell stays, and has no value then."""
     manager = client("secretsmanager")
@@ -131,11 +141,32 @@ def copy_parameters(
     return copied
 
 
-def _parameter(client: Clients, path: str) -> dict[str, Any] | None:
+def describe_parameters(client: Clients, place: Place, asked: Sequence[Thing]) -> list[Copied]:
+    """Return parameters with their digests; one that is encrypted is a reference."""
+    described = []
+    for one in asked:
+        found = _parameter(client, f"{place.parameters}/{one.name}", decrypts=False)
+        if found is None:
+            continue
+        is_secret = found["Type"] == "SecureString"
+        described.append(
+            Copied(
+                kind=Kind.PARAMETER,
+                name=one.name,
+                version=str(found["Version"]),
+                target_version="",
+                digest="" if is_secret else digest([found["Type"], found["Value"]]),
+                size=0 if is_secret else len(found["Value"].encode()),
+            )
+        )
+    return described
+
+
+def _parameter(client: Clients, path: str, *, decrypts: bool = True) -> dict[str, Any] | None:
     from botocore.exceptions import ClientError  # noqa: PLC0415 - loaded by now
 
     try:
-        found: dict[str, Any] = client("ssm").get_parameter(Name=path, WithDecryption=True)
+        found: dict[str, Any] = client("ssm").get_parameter(Name=path, WithDecryption=decrypts)
     except ClientError as error:
         if is_missing(error):
             return None

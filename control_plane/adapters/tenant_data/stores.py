@@ -67,6 +67,20 @@ class AwsTenantData:
                 case Kind.PARAMETER:
                     return settings.copy_parameters(read, write, source, target, things, key)
 
+    def describe(self, place: Place, things: Sequence[Thing]) -> list[Copied]:
+        """Return things of one kind with their sizes and digests; see the port."""
+        if not things:
+            return []
+        describers = {
+            Kind.OBJECT: objects.describe,
+            Kind.ITEM: items.describe,
+            Kind.SECRET: settings.describe_secrets,
+            Kind.PARAMETER: settings.describe_parameters,
+        }
+        kind = things[0].kind
+        with translated(_STORES[kind]):
+            return describers[kind](self._clients(place), place, things)
+
     def remove(self, place: Place, kind: Kind, names: Sequence[str]) -> None:
         """Remove what was copied to a place; a secret keeps its shell."""
         removers = {

@@ -55,17 +55,21 @@ JudgeTerraform = Callable[[Json, PolicyScope], Evaluation]
 # files of the modules' folder that are for its authors, not for the customer
 _OURS: Final = ("examples/",)
 _PREFIX: Final = "build-"
+_HANDOVER: Final = "handover"
+_HANDOVER_SCHEMAS: Final = ("mode_c_manifest.schema.json", "mode_c_import_report.schema.json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TerraformBundleBuilder:
     """Builds bundles from the modules in ``modules``; ``judge`` evaluates a Terraform plan.
 
-    ``guide`` is the text for the customer's reviewers that goes along as ``MODE-C.md``.
+    ``guide`` is the text for the customer's reviewers that goes along as ``MODE-C.md``,
+    ``handover_tool`` the folder of the program that moves data where some is handed over.
     """
 
     modules: Path
     guide: Path
+    handover_tool: Path
     variables_schema: Path
     key_file: Path
     work_folder: Path
@@ -118,6 +122,14 @@ class TerraformBundleBuilder:
             )
         return self._signed(f"{name}.tar.gz", archive, content, checks, toolchain, key)
 
+    def sign(self, name: str, content: bytes) -> bytes:
+        """Return a signature over something that goes along with a bundle, by the same key.
+
+        Raises ``Unavailable`` when the key cannot be used.
+        """
+        sha256 = hashlib.sha256(content).hexdigest()
+        return self._key().sign(content, f"file:{name} sha256:{sha256}").encode()
+
     def public_key(self) -> str:
         """Return the public key that bundles are signed with, as a minisign file.
 
@@ -151,12 +163,28 @@ class TerraformBundleBuilder:
             if not name.startswith(_OURS)
         }
         files["terraform.tfvars.json"] = _pretty(order.variables)
+        files |= self._handed_over(order)
         content = content_digest(files)
         version = files["VERSION"].decode().strip()
         release = {"module_set_version": version, "content_digest": content}
         files["release.auto.tfvars.json"] = _pretty({"release": release})
         files["MODE-C.md"] = self.guide.read_bytes()
         return files, content
+
+    def _handed_over(self, order: BundleOrder) -> dict[str, bytes]:
+        """Return what goes along where data is handed over: its tool, schemas and files."""
+        if not order.handover:
+            return {}
+        tool = {
+            name: content
+            for name, content in read_tree(self.handover_tool).items()
+            if name.endswith(".py")
+        }
+        schemas = {
+            name: (self.variables_schema.parent / name).read_bytes() for name in _HANDOVER_SCHEMAS
+        }
+        found = {**tool, **schemas, **order.handover}
+        return {f"{_HANDOVER}/{name}": content for name, content in found.items()}
 
     def _locked_and_reviewed(
         self,

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from control_plane.domain.saga import SagaKind
+from control_plane.domain.sagas.handover import MODE_HANDOVER
 from control_plane.domain.sagas.mode_change import MODE_REPLACEMENT, MODE_UPGRADE
 from control_plane.domain.sagas.removal import REMOVAL
 from control_plane.domain.sagas.step import SagaSpec
 
 SAGAS: Final[Mapping[SagaKind, SagaSpec]] = {
-    each.kind: each for each in (REMOVAL, MODE_UPGRADE, MODE_REPLACEMENT)
+    each.kind: each for each in (REMOVAL, MODE_UPGRADE, MODE_REPLACEMENT, MODE_HANDOVER)
 }

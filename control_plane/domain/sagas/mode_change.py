@@ -7,11 +7,11 @@ from typing import Final
 from control_plane.domain.saga import SagaKind
 from control_plane.domain.sagas.step import Does, SagaSpec, Step
 
-_RETIRE: Final = (
+RETIRE: Final = (
     Step(
         name="unprotect",
         does=Does.RUN,
-        says="Takes protection away from the resources of the slice, by name.",
+        says="Takes protection away from the resources of the former place, by name.",
         is_final=True,
     ),
     Step(
@@ -23,13 +23,13 @@ _RETIRE: Final = (
     Step(
         name="destroy",
         does=Does.RUN,
-        says="Destroys the slice, after two people have approved the plan.",
+        says="Destroys the former place, after two people have approved the plan.",
         is_final=True,
     ),
     Step(
         name="close",
         does=Does.SWITCH,
-        says="Closes the mode change: its place on the Hub is free.",
+        says="Closes the mode change: a place on a Hub is free, an account is retired.",
         is_final=True,
     ),
 )
@@ -88,7 +88,7 @@ MODE_UPGRADE: Final = SagaSpec(
             says="Keeps the slice, frozen, for the time that was asked for.",
             is_final=True,
         ),
-        *_RETIRE,
+        *RETIRE,
     ),
 )
 MODE_REPLACEMENT: Final = SagaSpec(
@@ -109,6 +109,6 @@ MODE_REPLACEMENT: Final = SagaSpec(
             says="Gives the tenant the new mode and queues its run for approval.",
             is_final=True,
         ),
-        *_RETIRE,
+        *RETIRE,
     ),
 )

@@ -6,6 +6,7 @@ from typing import Final
 
 from control_plane.domain.saga import SagaKind
 from control_plane.domain.sagas.step import Does, SagaSpec, Step
+from control_plane.domain.tenant import WaitingOn
 
 REMOVAL: Final = SagaSpec(
     kind=SagaKind.REMOVAL,
@@ -16,6 +17,7 @@ REMOVAL: Final = SagaSpec(
             name="export",
             does=Does.WAIT,
             says="Waits until somebody acknowledges the export of the data, or waives it.",
+            waits_on=WaitingOn.OPS,
         ),
         Step(
             name="unprotect",
@@ -34,6 +36,7 @@ REMOVAL: Final = SagaSpec(
             does=Does.WAIT,
             says="Waits for the customer's word that it has destroyed what it applied.",
             is_final=True,
+            waits_on=WaitingOn.CUSTOMER,
         ),
         Step(
             name="close",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from control_plane.domain.saga import SagaKind
+from control_plane.domain.tenant import WaitingOn
 
 
 class Does(StrEnum):
@@ -23,7 +24,8 @@ class Step:
 
     Without ``undo`` nothing is taken back. ``is_final``: once it is done, or its run has begun to
     apply, the saga is not withdrawn any more. ``undo_if_begun``: it is taken back also
-    when it failed, or was withdrawn, half way.
+    when it failed, or was withdrawn, half way. ``waits_on`` is who has to do something while it
+    waits, where it always is the same.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Step:
     undo: str | None = None
     is_final: bool = False
     undo_if_begun: bool = False
+    waits_on: WaitingOn | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from control_plane.domain.engine import Drift
 from control_plane.workflows.budget import RefusalBudget
 from tests.unit.api.scene import Scene, is_problem, written
 from tests.workflows.desk import Desk
+from tests.workflows.handed import Handed
 from tests.workflows.removed import (
     BUCKET,
     follow,
@@ -27,6 +28,9 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/tenants/{key}/mode-decision"): ARCHITECT,
     ("POST", "/v1/tenants/{key}/changes"): Role.AUTOMATION,
     ("POST", "/v1/tenants/{key}/mode"): ARCHITECT,
+    ("POST", "/v1/tenants/{key}/mode/first-copy"): OPS,
+    ("POST", "/v1/tenants/{key}/mode/database-dump"): OPS,
+    ("POST", "/v1/tenants/{key}/mode/import-report"): ARCHITECT,
     ("POST", "/v1/hubs/{hub_id}/changes"): ADMIN,
     ("POST", "/v1/hubs/{hub_id}/slice-updates"): ADMIN,
     ("POST", "/v1/queue/pause"): OPS,
@@ -134,6 +138,23 @@ class Ready:
         desk.handed_over()
         self.ids["key"] = desk.tenant_id
         remove(self.scene.world, desk.tenant_id)
+
+    def _handed(self, step: str) -> Handed:
+        """The data of a tenant is handed over, and somebody has to act."""
+        handed = Handed(self.scene.world, "B", 79)
+        self.ids["key"] = handed.tenant_id
+        handed.ask()
+        handed.go(until=step)
+        return handed
+
+    def _first_copy(self) -> None:
+        self._handed("first_copy")
+
+    def _database_dump(self) -> None:
+        self._handed("dump")
+
+    def _import_report(self) -> None:
+        self.body = {"report": self._handed("import").report()}
 
     def _withdrawal(self) -> None:
         """The caller has approved, and no worker has begun."""
