@@ -118,7 +118,9 @@ def _check_state(
     run that has not been approved plans from whatever is there, and the change is recorded.
     """
     known = {deployment.state_digest, run.state_before, *run.states_written}
-    if found.locks or found.state_digest in known or found.written_by in ours:
+    # the records of a removed stack were deleted by us
+    is_forgotten = found.state_digest is None and deployment.removed_at is not None
+    if found.locks or found.state_digest in known or found.written_by in ours or is_forgotten:
         _remember(act, run, found.state_digest)
         return None, True
     if run.status in {RunStatus.APPROVED, RunStatus.APPLYING, RunStatus.VERIFYING}:

@@ -20,7 +20,6 @@ is read as well, but belongs to no call: nobody can say who has written it.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import os
 import pwd
@@ -126,7 +125,8 @@ class Backend:
     ) -> Record:
         """Return the record that gives the stack back."""
         written = {"record": "close", "call": call_id, "time": _now(), "result": result}
-        return {**written, **more, "key": self.sealer.mark, "state": dict(state or {})}
+        left = self.sealer.sealed_anew(dict(state or {}))
+        return {**written, **more, "key": self.sealer.mark, "state": left}
 
     # --- its history ---------------------------------------------------------------------------
     def history(self) -> tuple[str | None, str | None]:
@@ -145,6 +145,15 @@ class Backend:
         closed = self._log().closed_at
         ended = [n for n in self.store.names(self._folder) if _number(n) <= closed]
         self.store.delete([f"{self._folder}/{name}" for name in ended[:-keep]])
+
+    def forget(self) -> int:
+        """Delete every record; returns how many. The oldest go first.
+
+        So one that is interrupted leaves the newest state, and is repeated.
+        """
+        names = self.store.names(self._folder)
+        self.store.delete([f"{self._folder}/{name}" for name in names])
+        return len(names)
 
     @property
     def newest(self) -> int:
@@ -176,7 +185,7 @@ class Backend:
             # the update has ended meanwhile and deleted what it had recorded
         else:
             raise CallFailed(Code.BACKEND, f"Records of the stack {self.stack} are missing.")
-        if any(record["key"] != self.sealer.mark for _, record in records):
+        if not all(self.sealer.knows(record["key"]) for _, record in records):
             raise CallFailed(
                 Code.PASSPHRASE,
                 f"The state of {self.stack} was written with a different key: it is that of a "
@@ -210,10 +219,10 @@ class Backend:
             record = _parsed(content)
         except ValueError as error:
             raise _damaged(self._path(number)) from error
-        mac = str(record.pop("mac", "")).encode()
+        mac = str(record.pop("mac", ""))
         found = _SIGNED.match(content)
         signed = b"%d\n{%b" % (number, content[found.end() :] if found else b"")
-        if not hmac.compare_digest(mac, self.sealer.sign(signed).encode()):
+        if not self.sealer.has_signed(signed, mac):
             record["call"] = None
         return record
 
