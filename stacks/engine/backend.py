@@ -13,8 +13,11 @@ newest. There are three kinds:
 Who takes the stack from a dead holder writes the ``close`` that it did not write, with the state
 made from its entries.
 
-A record is signed with the key of the stack, over its number too. One that is not, or was edited,
-is read as well, but belongs to no call: nobody can say who has written it.
+What a record says of the stack is sealed with the stack's key, so that a copy of it says nothing
+once that key is destroyed. One in the open, of an earlier release or written by hand, is read too.
+
+A record is signed with that key, over its number too. One that is not, or was edited, is read as
+well, but belongs to no call: nobody can say who has written it.
 """
 
 from __future__ import annotations
@@ -53,6 +56,7 @@ _KEYS = {
     "entries": {"call", "opened", "key", "entries"},
     "close": {"call", "time", "key", "state", "result"},
 }
+_HIDDEN = {"state", "entries"}
 HOLDER = {"id", "host", "pid", "user", "time"}
 
 
@@ -210,7 +214,8 @@ class Backend:
         return records
 
     def _signed(self, number: int, record: Record) -> bytes:
-        content = _bytes(record)
+        hidden = {name: self.sealer.wrap(record[name]) for name in _HIDDEN & record.keys()}
+        content = _bytes({**record, **hidden})
         mac = self.sealer.sign(b"%d\n%b" % (number, content))
         return b'{"mac":"%b",%b' % (mac.encode(), content[1:])
 
@@ -224,6 +229,10 @@ class Backend:
         signed = b"%d\n{%b" % (number, content[found.end() :] if found else b"")
         if not self.sealer.has_signed(signed, mac):
             record["call"] = None
+        for name in _HIDDEN & record.keys():
+            # under another key it stays as it is: ``_log`` says so
+            if isinstance(record[name], str) and self.sealer.knows(record["key"]):
+                record[name] = self.sealer.unwrap(record[name])
         return record
 
     def _path(self, number: int) -> str:

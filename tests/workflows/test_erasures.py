@@ -241,7 +241,7 @@ def test_what_remains_is_looked_at_without_state_and_key(world: World) -> None:
     tenant_id = ready_tenant(world, "A")
     saga_id = remove_all(world, tenant_id)
     (stack,) = [each for each in world.engine.stacks if world.engine.stacks[each].remaining]
-    world.clock.advance(days=60)
+    world.clock.advance(days=80)
     world.engine.stacks[stack].remaining.clear()
     follow(world)
     saga = saga_of(world, saga_id)
@@ -257,7 +257,7 @@ def test_a_look_at_what_remains_that_died_is_taken_again(world: World) -> None:
     tenant_id = ready_tenant(world, "A")
     saga_id = remove_all(world, tenant_id)
     (stack,) = [each for each in world.engine.stacks if world.engine.stacks[each].remaining]
-    for days in (60, 1):  # past the end that AWS has said, and again a day later
+    for days in (80, 1):  # past the end that AWS has said, and again a day later
         world.clock.advance(days=days)
         world.storage.unsettle()
         follow(world)
