@@ -55,7 +55,9 @@ class Deployment:
     under way or ended badly, or the last verification failed, so that the stack is inspected before
     it is used. ``unprotected`` names what its specs take protection away from, for its removal.
     ``transfer`` says of a slice how its data is moved, ``inherited`` of a dedicated one under which
-    keys that data lies; both are empty otherwise, and part of the specs.
+    keys that data lies; both are empty otherwise, and part of the specs. ``is_read``: settling
+    brought the state to what the cloud has, and no run of the whole was verified since, so that a
+    look which agrees with the state does not say that the cloud is as it should be.
     """
 
     id: str
@@ -79,6 +81,7 @@ class Deployment:
     unprotected: tuple[str, ...] = ()
     removed_at: datetime | None = None
     adopted: tuple[Adopted, ...] = ()
+    is_read: bool = False
     created_at: datetime
     updated_at: datetime
     version: int = 1

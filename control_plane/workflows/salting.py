@@ -12,7 +12,7 @@ def salted(act: Act, deployment_id: str, *, is_first: bool) -> StackSalt:
     ``is_first``: no engine was ever called for it. Otherwise an earlier release may have written
     it without a salt.
     """
-    found = act.uow.salts.get(deployment_id)
+    found = None if is_first else act.uow.salts.get(deployment_id)
     if found is not None:
         return found
     made = StackSalt(

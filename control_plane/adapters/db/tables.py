@@ -245,6 +245,7 @@ deployment = Table(
     json_list("unprotected"),
     moment("removed_at", nullable=True),
     documents("adopted", Adopted),
+    Column("is_read", Boolean, nullable=False),
     moment("created_at"),
     moment("updated_at"),
     Column("version", Integer, nullable=False),

@@ -70,6 +70,10 @@ CREATE TRIGGER require_erasure BEFORE INSERT ON certificate
 UPDATE saga SET step = 'forget'
     WHERE kind = 'removal' AND step = 'certify' AND ended_at IS NULL;
 
+-- What settling has read into a state, and nobody has decided on, stays a finding.
+ALTER TABLE deployment ADD COLUMN is_read boolean NOT NULL DEFAULT false;
+ALTER TABLE deployment ALTER COLUMN is_read DROP DEFAULT;
+
 -- Settings of the application are erased by the destroy, as its plan says, so a change of mode has
 -- no step for them any more.
 UPDATE saga_step SET ended_at = now(), outcome = 'skipped', version = saga_step.version + 1,
