@@ -89,7 +89,7 @@ def _erase_key(act: Act, saga: Saga, deployment: Deployment) -> dict[str, Any]:
     """Erase the salt of a stack, and return what the certificate says of it.
 
     One that never had a salt gets none any more. ``older_copies_open``: copies of records from
-    before its salt are under a key that whoever has the master secret can make.
+    before its salt are under a key that the master secret alone makes.
     """
     salt, now = act.uow.salts.get(deployment.id, lock=True), act.now()
     if salt is None:

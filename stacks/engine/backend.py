@@ -129,7 +129,7 @@ class Backend:
     ) -> Record:
         """Return the record that gives the stack back."""
         written = {"record": "close", "call": call_id, "time": _now(), "result": result}
-        left = self.sealer.sealed_anew(dict(state or {}))
+        left = self.sealer.resealed(dict(state or {}))
         return {**written, **more, "key": self.sealer.mark, "state": left}
 
     # --- its history ---------------------------------------------------------------------------

@@ -5,7 +5,7 @@ passphrase by HKDF-SHA256 (RFC 5869): that is a secret of 256 random bits which 
 or types, so nothing is gained by making its derivation slow.
 
 A stack of an earlier release has a former passphrase as well. What that sealed is opened, and is
-sealed anew in the next state that is written, so that destroying the present one destroys it.
+sealed again in the next state that is written, so that destroying the present one destroys it.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Sealer:
             return True
         return self._former is not None and self._former.has_signed(content, mac)
 
-    def sealed_anew(self, value: Any) -> Any:
+    def resealed(self, value: Any) -> Any:
         """Return a state in which nothing is sealed with the former key.
 
         What neither key opens stays as it is: that a state is written matters more.
@@ -89,13 +89,13 @@ class Sealer:
         if self._former is None:
             return value
         if isinstance(value, list | tuple):
-            return [self.sealed_anew(each) for each in value]
+            return [self.resealed(each) for each in value]
         if not isinstance(value, Mapping):
             return value
         if is_secret(value) and isinstance(value.get("ciphertext"), str):
             with suppress(CallFailed):
                 return {**value, "ciphertext": self.encrypt(self.decrypt(value["ciphertext"]))}
-        return {key: self.sealed_anew(each) for key, each in value.items()}
+        return {key: self.resealed(each) for key, each in value.items()}
 
     def wrap(self, document: Any) -> str:
         """Return plain JSON as only this key opens it: compressed, sealed, in base64."""
