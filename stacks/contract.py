@@ -37,6 +37,7 @@ class Operation(StrEnum):
     CLEAN_UP = "clean_up"  # end dead calls' processes and break exactly the named locks
     RESOLVE = "resolve"  # settle what interrupted operations have left
     CONTENTS = "contents"  # count what the data stores hold; change nothing
+    FORGET = "forget"  # delete the records of a stack that has nothing any more
 
 
 class Desired(StrEnum):
@@ -101,9 +102,13 @@ class Deadlines(Message):
 
 
 class Secrets(Message):
-    """What must not be on a command line; sent on stdin."""
+    """What must not be on a command line; sent on stdin.
+
+    ``former`` is the passphrase under which an earlier release wrote the stack.
+    """
 
     passphrase: str = Field(min_length=8)
+    former: str | None = Field(default=None, min_length=8)
     hmac_key: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -383,7 +388,7 @@ class Result(Message):
     message: Literal["result"] = "result"
     outcome: Literal[
         "planned", "applied", "looked", "stopped", "canceled", "inspected", "cleaned", "resolved",
-        "counted",
+        "counted", "forgotten",
     ]  # fmt: skip
     state_digest: str | None = None
     summary: dict[str, int] = Field(default_factory=dict)
@@ -397,6 +402,7 @@ class Result(Message):
     ended_pids: tuple[int, ...] = ()
     broken_locks: tuple[str, ...] = ()
     stores: tuple[Store, ...] = ()  # contents
+    records: int = 0  # forget: how many were deleted
     seconds: dict[str, float] = Field(default_factory=dict)
 
 

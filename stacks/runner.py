@@ -66,6 +66,7 @@ def _answer(line: bytes, channel: Channel, guard: Guard) -> tuple[Result | Failu
         request = _request(line)
         channel.keep_secret(
             request.secrets.passphrase,
+            request.secrets.former,
             request.secrets.hmac_key,
             _long(os.environ.get("AWS_SECRET_ACCESS_KEY")),
             _long(os.environ.get("AWS_SESSION_TOKEN")),
@@ -124,7 +125,7 @@ def _run(request: Request, channel: Channel, guard: Guard) -> Result:
     make_folder(root, request.call_id)
     call: Call | None = None
     try:
-        sealer = Sealer(request.secrets.passphrase, request.stack)
+        sealer = Sealer(request.secrets.passphrase, request.stack, request.secrets.former)
         backend = backend_for(
             request.backend_url,
             request.stack,
@@ -172,6 +173,10 @@ def _operation(request: Request) -> Callable[[Call], Result]:
         from stacks.engine.cleaning import clean_up  # noqa: PLC0415
 
         return clean_up
+    if request.operation is Operation.FORGET:
+        from stacks.engine.forgetting import forget  # noqa: PLC0415
+
+        return forget
     from stacks.engine.inspecting import inspect  # noqa: PLC0415
 
     return inspect

@@ -42,6 +42,7 @@ from control_plane.domain.removal import (
 )
 from control_plane.domain.run import Run, RunEvent, RunKind, RunStatus
 from control_plane.domain.saga import Saga, SagaKind, SagaStatus, SagaStep, step_id
+from control_plane.domain.stack_salt import StackSalt
 from control_plane.domain.tenant import (
     Contract,
     ProvisioningRequest,
@@ -193,6 +194,13 @@ class Entities:
             "stack": f"acme-{self.count}.production.b", "created_at": now, "updated_at": now,
         }  # fmt: skip
         return Deployment(**self._facts(facts, changes))
+
+    def salt(self, deployment: Deployment, **changes: Any) -> StackSalt:
+        facts = {
+            "id": deployment.id, "salt": self.ids.secret(), "is_late": False,
+            "made_at": self.clock.now(),
+        }  # fmt: skip
+        return StackSalt(**self._facts(facts, changes))
 
     def run(self, deployment: Deployment, **changes: Any) -> Run:
         now = self.clock.now()

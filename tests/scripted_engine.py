@@ -40,7 +40,7 @@ from control_plane.ports.engine import (
     StackInspection,
 )
 from tests.scripted_faults import Fault, ProcessDied
-from tests.scripted_removal import look_for_nothing, stores_of
+from tests.scripted_removal import forgotten, look_for_nothing, stores_of
 from tests.scripted_resources import made, outputs_of, resources_of
 from tests.scripted_scopes import drift_of, places_of, read, take_in, within
 from tests.scripted_stacks import (
@@ -217,6 +217,11 @@ class ScriptedEngine:
         """Count what the data stores of the stack hold; changes nothing."""
         with self._called("contents", call) as stack:
             return stores_of(stack) if self.stores is None else self.stores
+
+    def forget(self, call: EngineCall) -> int:
+        """Delete all that there is of a removed stack; what AWS keeps of it remains."""
+        with self._called("forget", replace(call, has_state=False)) as stack:
+            return 0 if stack is None else forgotten(stack)
 
     def inspect(self, call: EngineCall) -> StackInspection:
         """Tell, without changing anything, what earlier calls have left on the stack."""

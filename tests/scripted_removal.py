@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from control_plane.domain.engine import Check, Drift, Look, Store
+from control_plane.domain.errors import EngineFailed, ForeignLock
 from tests.scripted_resources import SECRET
 from tests.scripted_stacks import ScriptedStack
 
@@ -41,6 +42,17 @@ def look_for_nothing(
         state_digest=stack.state_digest(),
         remaining=tuple(kept for _, kept in sorted(stack.remaining.items())),
     )
+
+
+def forgotten(stack: ScriptedStack) -> int:
+    """Delete the records of a stack that has nothing any more, and return how many they were."""
+    if stack.locks:
+        raise ForeignLock("the stack is locked", holder="somebody")
+    if stack.resources or stack.pending:
+        raise EngineFailed("the state still has something", reason="backend")
+    records, stack.updates, stack.written_by = stack.updates, 0, None
+    stack.outputs.clear()
+    return records
 
 
 def stores_of(stack: ScriptedStack | None) -> tuple[Store, ...]:

@@ -182,6 +182,17 @@ class Storage:
         finally:
             self._administer(f"GRANT {_RIGHT_TO_RECORD} TO {APP}")
 
+    def forget_salts(self) -> None:
+        """Make every stack one that an earlier release wrote: none has a salt."""
+        self._administer(
+            "ALTER TABLE stack_salt DISABLE TRIGGER keep_salt; DELETE FROM stack_salt;"
+            " ALTER TABLE stack_salt ENABLE TRIGGER keep_salt"
+        )
+
+    def unsettle(self) -> None:
+        """Make every stack one on which an engine call has died."""
+        self._administer("UPDATE deployment SET is_unsettled = true")
+
     def _administer(self, statement: str) -> None:
         with self._admin.begin() as connection:
             connection.execute(text(statement))

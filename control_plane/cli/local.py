@@ -270,8 +270,8 @@ def open_stack(
     parts.home.require(is_written=False)
     CONNECTIONS.callback(parts.app_engine.dispose)
     with database_faults():
-        found = perform(parts.core, _operator(), opening, deployment)
-    order = parts.engine.order_to_read(found.id, found.stack)
+        found, salt = perform(parts.core, _operator(), opening, deployment)
+    order = parts.engine.order_to_read(found.id, found.stack, salt)
     with served(order, source=SOURCE, environment=_of_runners(parts)) as added:
         program = parts.engine.command().parent
         added["PATH"] = f"{program}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -302,8 +302,8 @@ def convert_stacks(as_json: Json = False) -> None:
     with database_faults():
         stacks = perform(parts.core, caller, all_stacks)
     found: dict[str, int | None] = {}
-    for each in stacks:
-        order = parts.engine.order_to_read(each.id, each.stack)
+    for each, salt in stacks:
+        order = parts.engine.order_to_read(each.id, each.stack, salt)
         found[each.stack] = count = converted(
             order, cli=parts.engine.command(), source=SOURCE, environment=_of_runners(parts)
         )

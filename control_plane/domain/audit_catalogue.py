@@ -190,6 +190,12 @@ _REMOVALS: Final = (
             saga=_T, remaining=_I),
     _schema("removal.certified", "The certificate of a removal was issued; `digest` binds it.",
             saga=_T, certificate=_T),
+    _schema("stack.key_destroyed", "The key of a removed stack's state was destroyed, after the "
+            "records of the state.",
+            stack=_T),
+    _schema("tenant.personal_erased", "People at the customer were erased from the rows of a "
+            "removed tenant.",
+            contacts=_I, recipients=_I),
     _schema("retention.set", "What a tenant has is kept until a later date.", until=_T),
     _schema("retention.refused", "A retention date was refused.", stages=_DENIED),
     _schema("account.retired", "An AWS account served a deployment that was removed.", account=_T),

@@ -55,7 +55,9 @@ class Deployment:
     under way or ended badly, or the last verification failed, so that the stack is inspected before
     it is used. ``unprotected`` names what its specs take protection away from, for its removal.
     ``transfer`` says how the data is moved elsewhere, ``inherited`` of a whole Hub under which keys
-    the data of a slice lies in it; both are empty otherwise, and part of the specs.
+    the data of a slice lies in it; both are empty otherwise, and part of the specs. ``is_read``:
+    settling brought the state to what the cloud has, and no run of the whole was verified since, so
+    that a look which agrees with the state does not say that the cloud is as it should be.
     """
 
     id: str
@@ -79,6 +81,7 @@ class Deployment:
     unprotected: tuple[str, ...] = ()
     removed_at: datetime | None = None
     adopted: tuple[Adopted, ...] = ()
+    is_read: bool = False
     created_at: datetime
     updated_at: datetime
     version: int = 1

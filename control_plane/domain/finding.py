@@ -31,6 +31,8 @@ class FindingKind(StrEnum):
 OF_DRIFT: Final = (
     FindingKind.CHANGED, FindingKind.MISSING, FindingKind.FOREIGN, FindingKind.MISPLACED,
 )  # fmt: skip
+# what settling may have read into the state, so that a look no longer sees it
+OF_STATE: Final = (FindingKind.CHANGED, FindingKind.MISSING)
 
 
 @dataclass(frozen=True, kw_only=True)

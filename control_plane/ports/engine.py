@@ -20,6 +20,7 @@ from control_plane.domain.engine import (
     Store,
 )
 from control_plane.domain.plan import is_empty
+from control_plane.domain.stack_salt import StackSalt
 from control_plane.ports import Json
 
 
@@ -47,6 +48,7 @@ class EngineCall:
     scope: tuple[str, ...] = ()
     everywhere: bool = False  # a look searches the other regions of the account too
     known: tuple[str, ...] = ()  # subjects that are known to differ: they fail no check
+    salt: StackSalt | None = None  # what the key of the stack is made from; None: it has none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +191,12 @@ class StackEngine(Protocol):
 
     def contents(self, call: EngineCall) -> tuple[Store, ...]:
         """Count what the data stores of the stack hold; changes nothing."""
+
+    def forget(self, call: EngineCall) -> int:
+        """Delete all that the state backend has of a removed stack; returns how many records.
+
+        A stack that still has something, or is held, is refused. Repeating it deletes nothing more.
+        """
 
     def inspect(self, call: EngineCall) -> StackInspection:
         """Tell, without changing anything, what earlier calls have left on the stack."""

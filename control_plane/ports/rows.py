@@ -27,6 +27,7 @@ from control_plane.domain.residence import Residence
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import BlockedOn, Run, RunEvent
 from control_plane.domain.saga import Saga, SagaStep
+from control_plane.domain.stack_salt import StackSalt
 from control_plane.domain.sweep import Sweep
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer, TimerKind
@@ -361,6 +362,7 @@ class UnitOfWork(Protocol):
     idempotency: Repository[IdempotencyRecord]
     pauses: Repository[QueuePause]
     documents: Repository[LoadedDocument]
+    salts: Repository[StackSalt]
     timers: Timers
     transfers: Transfers
     queries: Queries
@@ -411,4 +413,4 @@ class Ids(Protocol):
         """Return a new id of a kind of ``domain.ids.PREFIXES``."""
 
     def secret(self) -> str:
-        """Return 32 random bytes, base64url: the secret part of a link."""
+        """Return 32 random bytes, base64url: the secret part of a link, or the salt of a stack."""

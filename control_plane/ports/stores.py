@@ -9,6 +9,7 @@ from typing import Protocol
 from control_plane.domain.engine import Operation, PlannedResource
 from control_plane.domain.evaluation import Evaluation
 from control_plane.domain.risk import PlanSigns
+from control_plane.domain.stack_salt import StackSalt
 from control_plane.ports import Json
 
 
@@ -28,14 +29,24 @@ class ObjectStore(Protocol):
         """Remove the object, if there is one."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StackKeys:
+    """What seals a stack's state, what an earlier release sealed it with, if it did, and what hides
+    secrets in the state's digest (32 bytes)."""
+
+    passphrase: str = field(repr=False)
+    former: str | None = field(default=None, repr=False)
+    hmac_key: bytes = field(repr=False)
+
+
 class SecretStore(Protocol):
     """Keys that never leave the process."""
 
-    def passphrase(self, deployment_id: str) -> str:
-        """Return the engine's passphrase of a deployment's stack."""
+    def stack_keys(self, deployment_id: str, salt: StackSalt | None) -> StackKeys:
+        """Return the keys of a deployment's stack; None is one that never had a salt."""
 
     def hmac_key(self, deployment_id: str) -> bytes:
-        """Return the 32-byte key that hides secrets in a deployment's state digest."""
+        """Return the 32-byte key that hides secrets in digests of a deployment's data."""
 
 
 class Specs(Protocol):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import NotFound
+from control_plane.domain.stack_salt import StackSalt
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record, refused_as
 
 
-def all_stacks(act: Act) -> list[Deployment]:
-    """Return every deployment, sorted by the name of its stack."""
-    return sorted(act.uow.deployments.find(), key=lambda each: each.stack)
+def all_stacks(act: Act) -> list[tuple[Deployment, StackSalt | None]]:
+    """Return every deployment with its salt, sorted by the name of its stack."""
+    salts = {salt.id: salt for salt in act.uow.salts.find()}
+    every = sorted(act.uow.deployments.find(), key=lambda each: each.stack)
+    return [(each, salts.get(each.id)) for each in every]
 
 
-def open_stack(act: Act, key: str) -> Deployment:
-    """Return a deployment, by its id or the name of its stack, whose state may then be read.
+def open_stack(act: Act, key: str) -> tuple[Deployment, StackSalt | None]:
+    """Return a deployment, by its id or the name of its stack, and the salt that opens its state.
 
     It may be served only after the transaction, and so the event, is durable. Raises ``NotFound``
     and ``AuditUnavailable``.
@@ -25,7 +28,7 @@ def open_stack(act: Act, key: str) -> Deployment:
         tree=deployment.tenant_id, targets=(("deployment", deployment.id),),
         stack=deployment.stack,
     )  # fmt: skip
-    return deployment
+    return deployment, act.uow.salts.get(deployment.id)
 
 
 def record_conversion(act: Act, key: str, resources: int) -> None:

@@ -17,12 +17,14 @@ from control_plane.domain.deployment import Deployment, DeploymentSpec
 from control_plane.domain.errors import Conflict, DomainError, StaleCall, Unavailable
 from control_plane.domain.kinds import KINDS
 from control_plane.domain.run import TERMINAL_RUN, Run, RunKind
+from control_plane.domain.stack_salt import StackSalt
 from control_plane.ports.engine import EngineCall, EngineEvent
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.moving import locked_run, progress
 from control_plane.workflows.placing import account_of, spec_of
 from control_plane.workflows.residence import is_search_due
+from control_plane.workflows.salting import salted
 
 T = TypeVar("T")
 CALLS_KEPT: Final = 200  # of a deployment, newest first: whose traces are looked for
@@ -52,7 +54,8 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
     act.uow.calls.add(record)
     act.uow.queries.forget_calls(deployment.id, below=number - CALLS_KEPT + 1)
     spec = spec_of(act.uow, deployment, run.spec_number)
-    call = _call(act, deployment, spec, call_id=record.id, run_id=run.id)
+    salt = salted(act, deployment.id, is_first=newest is None)
+    call = _call(act, deployment, spec, call_id=record.id, run_id=run.id, salt=salt)
     return replace(
         call,
         spec=run.draft or call.spec,
@@ -63,7 +66,13 @@ def register_call(act: Act, run: Run, deployment: Deployment) -> EngineCall:
 
 
 def _call(
-    act: Act, deployment: Deployment, spec: DeploymentSpec, *, call_id: str, run_id: str
+    act: Act,
+    deployment: Deployment,
+    spec: DeploymentSpec,
+    *,
+    call_id: str,
+    run_id: str,
+    salt: StackSalt | None,
 ) -> EngineCall:
     account = account_of(act.uow, deployment.account_id)
     return EngineCall(
@@ -78,14 +87,17 @@ def _call(
         account_id=deployment.account_id,
         role_arn=account.role_arn if account else None,
         external_id=account.external_id if account else None,
-        has_state=deployment.applied_spec > 0,
+        # once its key is erased, the state is deleted too
+        has_state=deployment.applied_spec > 0 and (salt is None or salt.erased_at is None),
+        salt=salt,
     )
 
 
 def reading_call(act: Act, deployment: Deployment, call_id: str) -> EngineCall:
     """Return a call that only reads: it takes the stack from nobody, and no run makes it."""
     spec = spec_of(act.uow, deployment, deployment.applied_spec or None)
-    return _call(act, deployment, spec, call_id=call_id, run_id=call_id)
+    salt = act.uow.salts.get(deployment.id)
+    return _call(act, deployment, spec, call_id=call_id, run_id=call_id, salt=salt)
 
 
 def _known(uow: UnitOfWork, run: Run) -> tuple[str, ...]:

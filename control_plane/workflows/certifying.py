@@ -27,7 +27,7 @@ from control_plane.workflows.recording import record
 from control_plane.workflows.removal_rules import decision_on, owner_of_saga
 from control_plane.workflows.saga_steps import Ended, Outcome, last_of
 
-VERSION: Final = 1
+VERSION: Final = 2  # since it says what was erased
 EVENT: Final = "removal.certified"
 
 
@@ -79,6 +79,7 @@ def _body(act: Act, saga: Saga, certificate_id: str) -> dict[str, Any]:
         "export": _word(decision_on(uow, saga, RemovalTopic.EXPORT)),
         "customer": _word(decision_on(uow, saga, RemovalTopic.CUSTOMER)),
         "account_retired": saga.data.get("account"),
+        "erased": saga.data.get("erased"),
     }
 
 

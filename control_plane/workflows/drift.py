@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -108,10 +108,22 @@ class Kept:
     unwaived: Sequence[Finding] = ()
 
 
-def keep_findings(act: Act, run: Run, seen: Sequence[Drift]) -> Kept:
+def nothing(_: Finding) -> bool:
+    """Let no finding be closed."""
+    return False
+
+
+def keep_findings(
+    act: Act,
+    run: Run,
+    seen: Sequence[Drift],
+    *,
+    closes: Callable[[Finding], bool] = lambda _: True,
+) -> Kept:
     """Open, renew and close the findings of a run's deployment by what a complete look saw.
 
-    The deployment is locked. What opens, what has another value now, and what closes is recorded.
+    Of those that it did not see any more, ``closes`` tells which are closed. The deployment is
+    locked. What opens, what has another value now, and what closes is recorded.
     """
     known = act.uow.findings.find(deployment_id=run.deployment_id, closed_at=None)
     if not known and not seen:
@@ -127,10 +139,11 @@ def keep_findings(act: Act, run: Run, seen: Sequence[Drift]) -> Kept:
     opened = [_opened(act, run, drift) for drift in found.new]
     for new in opened:
         act.uow.findings.add(new)
-    closed = [finding.closed(run.id, now) for finding in found.gone]
+    gone = [finding for finding in found.gone if closes(finding)]
+    closed = [finding.closed(run.id, now) for finding in gone]
     for finding in closed:
         act.uow.findings.save(finding)
-    for finding in (*unwaived, *(each for each in found.gone if each.waived_until)):
+    for finding in (*unwaived, *(each for each in gone if each.waived_until)):
         act.uow.timers.cancel(TimerKind.WAIVER_END, finding.id)
     _record(act, run, "drift.found", [*changed, *opened])
     _record(act, run, "drift.cleared", closed)

@@ -81,7 +81,7 @@ def facts_of(
         superseded=_is_superseded(act.uow, run),
         cancel_requested=run.cancel_requested,
         worn_out=run.deaths >= act.core.limits.deaths or run.failures >= act.core.limits.failures,
-        settled=not deployment.is_unsettled and not _must_read_cloud(act.uow, run),
+        settled=not deployment.is_unsettled and not must_read_cloud(act.uow, run),
         plan=remaining if remaining is not None else _plan_fact(plan),
         violated=plan is not None and not plan.evaluation.ok,
         approval=_approval_fact(act, run, deployment, plan),
@@ -117,7 +117,7 @@ def run_before(uow: UnitOfWork, run: Run) -> Run | None:
     return uow.queries.run_before(run.deployment_id, run.number)
 
 
-def _must_read_cloud(uow: UnitOfWork, run: Run) -> bool:
+def must_read_cloud(uow: UnitOfWork, run: Run) -> bool:
     """Tell whether the state is to be brought to what the cloud has before the run plans over it.
 
     The run before found the cloud to differ from the state, or what the cloud has is adopted.

@@ -38,7 +38,7 @@ from control_plane.workflows.saga_steps import (
     Waits,
     run_step,
 )
-from control_plane.workflows.transferring import remove_settings, source_of, target_of
+from control_plane.workflows.transferring import source_of, target_of
 
 _S: Final = BundleStatus
 _WITHDRAWN: Final = frozenset(
@@ -237,7 +237,6 @@ HANDOVER: Final[Mapping[str, Handler]] = {
     "switch": Handler(do=InRows(_switch)),
     "keep": Handler(do=InRows(keep)),
     "unprotect": Handler(do=run_step(unprotect_source)),
-    "empty": Handler(do=Outside(remove_settings)),
     "destroy": Handler(do=run_step(destroy_source)),
     "close": Handler(do=InRows(close)),
 }

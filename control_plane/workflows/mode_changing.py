@@ -39,7 +39,6 @@ from control_plane.workflows.transferring import (
     compare_data,
     copy_data,
     remove_copies,
-    remove_settings,
     require_empty,
     source_of,
     survey,
@@ -299,7 +298,6 @@ UPGRADE: Final[Mapping[str, Handler]] = {
     "switch": Handler(do=InRows(_switch)),
     "keep": Handler(do=InRows(keep)),
     "unprotect": Handler(do=run_step(unprotect_source)),
-    "empty": Handler(do=Outside(remove_settings)),
     "destroy": Handler(do=run_step(destroy_source)),
     "close": Handler(do=InRows(close)),
 }
@@ -308,7 +306,6 @@ REPLACEMENT: Final[Mapping[str, Handler]] = {
     "check": Handler(do=Outside(require_empty)),
     "switch": Handler(do=InRows(_replace)),
     "unprotect": Handler(do=run_step(unprotect_source)),
-    "empty": Handler(do=Outside(remove_settings)),
     "destroy": Handler(do=run_step(destroy_source)),
     "close": Handler(do=InRows(close)),
 }

@@ -17,6 +17,7 @@ from control_plane.workflows.calling import reading_call
 from control_plane.workflows.certifying import certify
 from control_plane.workflows.closing import close
 from control_plane.workflows.core import Act, Core
+from control_plane.workflows.erasing import erase, forget
 from control_plane.workflows.holding import CHECKED_AGAIN, clocks_stand_still
 from control_plane.workflows.moving import as_json
 from control_plane.workflows.recording import record
@@ -189,6 +190,8 @@ STEPS: Final[Mapping[str, Handler]] = {
     "destroy": Handler(do=run_step(_destroy)),
     "customer": Handler(do=InRows(_customer)),
     "close": Handler(do=InRows(close)),
+    "forget": Handler(do=Outside(forget)),
+    "erase": Handler(do=InRows(erase)),
     "certify": Handler(do=InRows(certify)),
     "remaining": Handler(do=InRows(_remaining)),
 }

@@ -14,15 +14,17 @@ from functools import partial
 from typing import Any, Final
 
 from control_plane.domain.calls import CallRecord
-from control_plane.domain.deployment import Deployment
-from control_plane.domain.engine import LockInfo
-from control_plane.domain.errors import ForeignLock, PendingUnresolved, PlanMoved
+from control_plane.domain.deployment import Deployment, Desired
+from control_plane.domain.engine import LockInfo, Resolved
+from control_plane.domain.errors import EngineFailed, ForeignLock, PendingUnresolved, PlanMoved
+from control_plane.domain.finding import OF_STATE
 from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.engine import EngineCall, StackInspection
 from control_plane.workflows.calling import CALLS_KEPT, Listener, write
 from control_plane.workflows.core import Act, Core
-from control_plane.workflows.facts import Obstacle
+from control_plane.workflows.drift import keep_findings, nothing
+from control_plane.workflows.facts import Obstacle, must_read_cloud
 from control_plane.workflows.moving import record_resumed
 from control_plane.workflows.recording import record_foreign_update, record_run
 
@@ -40,6 +42,7 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
         owners = {c.id: c for c in calls}
         run = act.uow.runs.need(call.run_id)
         is_verifying = run.status is RunStatus.VERIFYING
+        reads = run.scope is None and must_read_cloud(act.uow, run)
     died = any(c.run_id == call.run_id and c.id != call.call_id and c.is_unanswered for c in calls)
     earlier = [c.id for c in calls if c.id != call.call_id and c.host == core.here.host]
     ended = core.engine.clean_up(call, end_calls=earlier, break_locks=())
@@ -50,15 +53,14 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
     obstacle, is_ours = write(core, call, partial(_check_state, found, set(owners)))
     if obstacle is not None:
         return obstacle
-    stale = [lock.id for lock in found.locks]
-    if stale:
-        core.engine.clean_up(call, end_calls=(), break_locks=stale)
-    if ended.ended_pids or found.locks:
-        write(core, call, partial(_record_clean_up, len(ended.ended_pids), found.locks))
+    _break(core, call, found.locks, ended_pids=len(ended.ended_pids))
+    if reads:
+        _keep_what_differs(core, call, listener)
     try:
         within = run.scope.urns if run.scope is not None else ()
         resolved = core.engine.resolve(replace(call, scope=within), on_events=listener)
     except PendingUnresolved as error:
+        write(core, call, _read)  # as far as it came
         return Obstacle(on=BlockedOn.PENDING_UNRESOLVED, error=error)
     after = core.engine.inspect(call)
     # A resolved state holds what the cloud has now, whatever was applied, so a look at the cloud
@@ -66,15 +68,11 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
     is_moved = is_verifying and not core.engine.plan(call, on_events=listener).is_empty
 
     def store(act: Act, run: Run, _: Deployment) -> None:
-        if resolved:
-            record_run(
-                act, "pending.resolved", run,
-                resources=[
-                    {"urn": r.urn, "type": r.type, "resolution": r.resolution, "proof": r.proof}
-                    for r in resolved
-                ],
-            )  # fmt: skip
+        _record_resolved(act, run, resolved)
         is_resumed = died and run.status not in TERMINAL_RUN
+        is_read = after.state_digest != found.state_digest and run.scope is None
+        if is_read:
+            _read(act, run, act.uow.deployments.need(run.deployment_id, lock=True))
         if not is_moved:
             _settled(act, run, call, after.state_digest, is_ours=is_ours, is_resumed=is_resumed)
 
@@ -83,6 +81,50 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
         return None
     why = PlanMoved("the cloud changed before it was verified", parts=["state"])
     return Obstacle(on=BlockedOn.STATE_MOVED, error=why)
+
+
+def _break(core: Core, call: EngineCall, locks: Sequence[LockInfo], *, ended_pids: int) -> None:
+    """Break locks that are ours, and record what was ended and broken."""
+    if locks:
+        core.engine.clean_up(call, end_calls=(), break_locks=[lock.id for lock in locks])
+    if ended_pids or locks:
+        write(core, call, partial(_record_clean_up, ended_pids, locks))
+
+
+def _record_resolved(act: Act, run: Run, resolved: Sequence[Resolved]) -> None:
+    if resolved:
+        record_run(
+            act, "pending.resolved", run,
+            resources=[
+                {"urn": r.urn, "type": r.type, "resolution": r.resolution, "proof": r.proof}
+                for r in resolved
+            ],
+        )  # fmt: skip
+
+
+def _keep_what_differs(core: Core, call: EngineCall, listener: Listener) -> None:
+    """Keep as findings what the cloud has otherwise, before the state takes it over.
+
+    Afterwards a look agrees with the state, also where the plan that takes it back is rejected.
+    """
+    present = replace(call, desired=Desired.PRESENT, known=(), everywhere=False)
+    try:
+        seen = core.engine.look(present, on_events=listener).drift
+    except EngineFailed as error:
+        if error.data.get("reason") != "pending_unresolved":
+            raise
+        return  # an interrupted call left something: what it changed is no drift
+
+    def keep(act: Act, run: Run, _: Deployment) -> None:
+        keep_findings(act, run, [each for each in seen if each.kind in OF_STATE], closes=nothing)
+
+    write(core, call, keep)
+
+
+def _read(act: Act, _: Run, deployment: Deployment) -> None:
+    """Say that the state may have what nobody has decided on."""
+    if not deployment.is_read:
+        act.uow.deployments.save(deployment.changed(act.now(), is_read=True))
 
 
 def _may_break(lock: LockInfo, owners: dict[str, CallRecord], now: datetime) -> bool:
@@ -118,7 +160,9 @@ def _check_state(
     run that has not been approved plans from whatever is there, and the change is recorded.
     """
     known = {deployment.state_digest, run.state_before, *run.states_written}
-    if found.locks or found.state_digest in known or found.written_by in ours:
+    # the records of a removed stack were deleted by us
+    is_forgotten = found.state_digest is None and deployment.removed_at is not None
+    if found.locks or found.state_digest in known or found.written_by in ours or is_forgotten:
         _remember(act, run, found.state_digest)
         return None, True
     if run.status in {RunStatus.APPROVED, RunStatus.APPLYING, RunStatus.VERIFYING}:
@@ -159,7 +203,7 @@ def _settled(
     deployment = act.uow.deployments.need(run.deployment_id, lock=True)
     if is_ours:
         _remember(act, run, state_digest)
-    if run.status is RunStatus.PLANNING:  # it has read the cloud, see ``_must_read_cloud``
+    if run.status is RunStatus.PLANNING:  # it has read the cloud, see ``must_read_cloud``
         run = act.uow.runs.need(run.id)
         act.uow.runs.save(run.changed(act.now(), state_before=state_digest))
     act.uow.deployments.save(

@@ -28,9 +28,8 @@ from control_plane.domain.transfer import (
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.calling import patiently
 from control_plane.workflows.core import Core
-from control_plane.workflows.holding import CHECKED_AGAIN
 from control_plane.workflows.placing import account_of
-from control_plane.workflows.saga_steps import Ended, Outcome, Waits
+from control_plane.workflows.saga_steps import Ended, Outcome
 
 _AT_ONCE: Final = 100
 
@@ -232,24 +231,6 @@ def remove_copies(core: Core, saga: Saga, step: SagaStep) -> Outcome:
         removed[str(kind)] = len(names)
     patiently(partial(_forget, core, saga))
     return Ended(result={"removed": removed})
-
-
-def remove_settings(core: Core, saga: Saga, step: SagaStep) -> Outcome:
-    """Remove the settings of the application from a place that is about to be destroyed.
-
-    The new place has them. While a hold stands nothing is removed.
-    """
-    del step
-    with core.act() as act:
-        if act.uow.tenants.need(str(saga.tenant_id)).hold:
-            return Waits(says="the release of a hold", until=act.now() + CHECKED_AGAIN)
-        deployment = source_of(act.uow, saga)
-        place = place_of(act.uow, deployment) if deployment.outputs else None
-    if place is None:
-        return Ended(skipped="nothing was ever applied")
-    names = [thing.name for thing in core.data.things(place, Kind.PARAMETER)]
-    core.data.remove(place, Kind.PARAMETER, names)
-    return Ended(result={"removed": {str(Kind.PARAMETER): len(names)}})
 
 
 def _forget(core: Core, saga: Saga) -> None:

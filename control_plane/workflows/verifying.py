@@ -5,11 +5,14 @@ The engine's own checks come with its look; here are those that need the rules.
 
 from __future__ import annotations
 
+from functools import partial
+
 from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.engine import Check, Look
 from control_plane.domain.errors import EngineFailed, VerificationFailed
 from control_plane.domain.evidence import Evidence
+from control_plane.domain.finding import OF_STATE, Finding
 from control_plane.domain.kinds import KINDS
 from control_plane.domain.run import Run
 from control_plane.ports.engine import Applied, EngineCall
@@ -50,8 +53,9 @@ def keep_evidence(act: Act, run: Run, call: EngineCall, look: Look) -> Run:
         looked_at=now,
     )
     act.uow.evidence.add(evidence)
+    closes = partial(_closes, run, deployment, is_ok=evidence.ok)
     if not looks:
-        _take_over(act, deployment, evidence, look)
+        _take_over(act, run, deployment, evidence, look)
     elif not deployment.is_unsettled and look.state_digest != deployment.state_digest:
         record_foreign_update(act, run, deployment, look.state_digest)
     run = run.changed(now, evidence_id=evidence.id, failures=0)
@@ -67,13 +71,26 @@ def keep_evidence(act: Act, run: Run, call: EngineCall, look: Look) -> Run:
     if not look.unanswered:
         unknown = still_unknown(act.uow, deployment.id, look)
         left = map(as_drift, look.remaining)
-        kept = keep_findings(act, run, (*look.drift, *left, *out, *unknown))
+        kept = keep_findings(act, run, (*look.drift, *left, *out, *unknown), closes=closes)
         record_ended(act, kept.unwaived, why="value_changed")
         hold_for(act, run.tenant_id, kept.opened)
     return run
 
 
-def _take_over(act: Act, deployment: Deployment, evidence: Evidence, look: Look) -> None:
+def _closes(run: Run, deployment: Deployment, finding: Finding, *, is_ok: bool) -> bool:
+    """Tell whether a finding is closed that was not seen any more.
+
+    Settling may have read it into the state, so that no look sees it although nobody has decided.
+    Then a run ends it that was verified: of the whole, or of a scope that has the finding.
+    """
+    if not deployment.is_read or finding.kind not in OF_STATE:
+        return True
+    if KINDS[run.kind].looks or not is_ok:
+        return False
+    return run.scope is None or finding.subject in run.scope.urns
+
+
+def _take_over(act: Act, run: Run, deployment: Deployment, evidence: Evidence, look: Look) -> None:
     """Let a deployment have what its verification found."""
     act.uow.deployments.save(
         deployment.changed(
@@ -83,6 +100,7 @@ def _take_over(act: Act, deployment: Deployment, evidence: Evidence, look: Look)
             evidence_id=evidence.id,
             applied_spec=evidence.spec_number if evidence.ok else deployment.applied_spec,
             is_unsettled=not evidence.ok,
+            is_read=deployment.is_read and not (evidence.ok and run.scope is None),
         )
     )
 

@@ -13,14 +13,16 @@ newest. There are three kinds:
 Who takes the stack from a dead holder writes the ``close`` that it did not write, with the state
 made from its entries.
 
-A record is signed with the key of the stack, over its number too. One that is not, or was edited,
-is read as well, but belongs to no call: nobody can say who has written it.
+What a record says of the stack is sealed with the stack's key, so that a copy of it says nothing
+once that key is destroyed. One in the open, of an earlier release or written by hand, is read too.
+
+A record is signed with that key, over its number too. One that is not, or was edited, is read as
+well, but belongs to no call: nobody can say who has written it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import os
 import pwd
@@ -54,6 +56,7 @@ _KEYS = {
     "entries": {"call", "opened", "key", "entries"},
     "close": {"call", "time", "key", "state", "result"},
 }
+_HIDDEN = {"state", "entries"}
 HOLDER = {"id", "host", "pid", "user", "time"}
 
 
@@ -126,7 +129,8 @@ class Backend:
     ) -> Record:
         """Return the record that gives the stack back."""
         written = {"record": "close", "call": call_id, "time": _now(), "result": result}
-        return {**written, **more, "key": self.sealer.mark, "state": dict(state or {})}
+        left = self.sealer.resealed(dict(state or {}))
+        return {**written, **more, "key": self.sealer.mark, "state": left}
 
     # --- its history ---------------------------------------------------------------------------
     def history(self) -> tuple[str | None, str | None]:
@@ -145,6 +149,15 @@ class Backend:
         closed = self._log().closed_at
         ended = [n for n in self.store.names(self._folder) if _number(n) <= closed]
         self.store.delete([f"{self._folder}/{name}" for name in ended[:-keep]])
+
+    def forget(self) -> int:
+        """Delete every record; returns how many. The oldest go first.
+
+        So one that is interrupted leaves the newest state, and is repeated.
+        """
+        names = self.store.names(self._folder)
+        self.store.delete([f"{self._folder}/{name}" for name in names])
+        return len(names)
 
     @property
     def newest(self) -> int:
@@ -176,7 +189,7 @@ class Backend:
             # the update has ended meanwhile and deleted what it had recorded
         else:
             raise CallFailed(Code.BACKEND, f"Records of the stack {self.stack} are missing.")
-        if any(record["key"] != self.sealer.mark for _, record in records):
+        if not all(self.sealer.knows(record["key"]) for _, record in records):
             raise CallFailed(
                 Code.PASSPHRASE,
                 f"The state of {self.stack} was written with a different key: it is that of a "
@@ -201,7 +214,8 @@ class Backend:
         return records
 
     def _signed(self, number: int, record: Record) -> bytes:
-        content = _bytes(record)
+        hidden = {name: self.sealer.wrap(record[name]) for name in _HIDDEN & record.keys()}
+        content = _bytes({**record, **hidden})
         mac = self.sealer.sign(b"%d\n%b" % (number, content))
         return b'{"mac":"%b",%b' % (mac.encode(), content[1:])
 
@@ -210,11 +224,15 @@ class Backend:
             record = _parsed(content)
         except ValueError as error:
             raise _damaged(self._path(number)) from error
-        mac = str(record.pop("mac", "")).encode()
+        mac = str(record.pop("mac", ""))
         found = _SIGNED.match(content)
         signed = b"%d\n{%b" % (number, content[found.end() :] if found else b"")
-        if not hmac.compare_digest(mac, self.sealer.sign(signed).encode()):
+        if not self.sealer.has_signed(signed, mac):
             record["call"] = None
+        for name in _HIDDEN & record.keys():
+            # under another key it stays as it is: ``_log`` says so
+            if isinstance(record[name], str) and self.sealer.knows(record["key"]):
+                record[name] = self.sealer.unwrap(record[name])
         return record
 
     def _path(self, number: int) -> str:

@@ -33,7 +33,7 @@ def convert_one() -> None:
     with os.fdopen(0, "rb") as given:
         document = json.loads(given.read())
     order = Order(**document["order"], token="")
-    sealer = Sealer(order.passphrase, order.stack)
+    sealer = Sealer(order.passphrase, order.stack, order.former)
     backend = backend_for(
         order.backend_url,
         order.stack,

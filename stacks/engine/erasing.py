@@ -1,7 +1,8 @@
-"""The removal of what a slice has in its Hub's stores: a part of the plan like its resources.
+"""The removal of what is in no state: settings of the application, and a slice's part of its Hub.
 
-It is planned where there is something, erased when the slice's role and key are gone, and erased
-again by the next removal when this one was interrupted.
+It is a part of the plan like the resources: planned where there is something, erased when the role
+and the key of the deployment are gone, and erased again by the next removal when this one was
+interrupted.
 """
 
 from __future__ import annotations
@@ -17,34 +18,39 @@ from stacks.engine.call import Call
 from stacks.engine.failures import CallFailed
 from stacks.engine.hub_part import HubPart, holds_any, hub_part_of, items_of, versions_in
 from stacks.engine.looking_up import Cloud, code_of
+from stacks.engine.strangers import owner_of
 
 OBJECTS, ITEMS = "tenantplane:mode_a:Objects", "tenantplane:mode_a:Items"
+SETTINGS = "tenantplane:application:Settings"
 
-_ASKING = "look at what the slice has in the stores of its Hub"
-_DOING = "erase what the slice has in the stores of its Hub"
+_ASKING = "look at what is in no state"
+_DOING = "erase what is in no state"
 _OBJECTS_AT_ONCE = 1000  # the limits of the services
 _ITEMS_AT_ONCE = 25
+_SETTINGS_AT_ONCE = 10
 _PAUSE_SECONDS = 0.2  # before what DynamoDB has put off is asked for again
 
 
 def planned_erasures(call: Call) -> tuple[PlannedOperation, ...]:
-    """Return what of a slice is to be erased, sorted by URN: nothing of what holds nothing.
+    """Return what is to be erased, sorted by URN: nothing of what holds nothing.
 
     Raises ``CallFailed`` when the cloud does not answer.
     """
-    part = hub_part_of(call.request) if call.removes else None
-    if part is None:
+    if not call.removes:
         return ()
-    cloud = Cloud(call.request)
-    found = [
-        _asked(_ASKING, lambda: holds_any(items_of(cloud.client, part))),
-        _asked(_ASKING, lambda: holds_any(versions_in(cloud.client, part.bucket, part.prefix))),
+    cloud, path = Cloud(call.request), _path(call)
+    said = f"Every setting of the application below {path} is erased."
+    found: list[tuple[str, str, str, Iterator[Sequence[Any]]]] = [
+        (SETTINGS, "settings", said, _settings_of(cloud, path))
     ]
-    says = (
-        (ITEMS, "items", f"Every item of {part.items} in the Hub's table is erased."),
-        (OBJECTS, "objects", f"Every object below {part.objects} is erased, in all versions."),
-    )
-    return tuple(
+    part = hub_part_of(call.request)
+    if part is not None:
+        said = f"Every item of {part.items} in the Hub's table is erased."
+        found.append((ITEMS, "items", said, items_of(cloud.client, part)))
+        said = f"Every object below {part.objects} is erased, in all versions."
+        objects = versions_in(cloud.client, part.bucket, part.prefix)
+        found.append((OBJECTS, "objects", said, objects))
+    planned = [
         PlannedOperation(
             urn=f"urn:pulumi:{call.request.stack}::{PROJECT}::{kind}::{name}",
             type=kind,
@@ -54,9 +60,10 @@ def planned_erasures(call: Call) -> tuple[PlannedOperation, ...]:
             irreversible=True,
             on_removal=sentence,
         )
-        for (kind, name, sentence), is_there in zip(says, found, strict=True)
-        if is_there
-    )
+        for kind, name, sentence, pages in found
+        if _asked(_ASKING, partial(holds_any, pages))
+    ]
+    return tuple(sorted(planned, key=lambda each: each.urn))
 
 
 def resource_of(operation: PlannedOperation) -> PlannedResource:
@@ -69,19 +76,47 @@ def resource_of(operation: PlannedOperation) -> PlannedResource:
 
 def erase(call: Call, operations: Sequence[PlannedOperation]) -> None:
     """Erase what was planned. Raises ``CallFailed``: what is left is erased by the next removal."""
-    part = hub_part_of(call.request)
-    wanted = [o for o in operations if o.type in (OBJECTS, ITEMS)]
-    if part is None or not wanted:
+    wanted = [o for o in operations if o.type in (OBJECTS, ITEMS, SETTINGS)]
+    if not wanted:
         return
     until = time.monotonic() + call.request.deadlines.apply_seconds
     cloud = Cloud(call.request)
     with call.phase("erase"):
         for operation in wanted:
             _tell(call, operation, "started")
-            pages = _objects(cloud, part) if operation.type == OBJECTS else _items(cloud, part)
+            pages = _erasing(call, cloud, operation.type)
             while _asked(_DOING, partial(next, pages, None)) is not None:
                 call.heed(until=until, doing=_DOING)
             _tell(call, operation, "done")
+
+
+def _erasing(call: Call, cloud: Cloud, kind: str) -> Iterator[int]:
+    part = hub_part_of(call.request)
+    if kind == SETTINGS or part is None:
+        return _settings(cloud, _path(call))
+    return _objects(cloud, part) if kind == OBJECTS else _items(cloud, part)
+
+
+def _path(call: Call) -> str:
+    """Return what the names of the application's settings begin with."""
+    return f"/tenantplane/{owner_of(call.request.spec).short}/app/"
+
+
+def _settings_of(cloud: Cloud, path: str) -> Iterator[Sequence[str]]:
+    """Yield page by page the names of the application's settings; no value is read."""
+    wanted = [{"Key": "Name", "Option": "BeginsWith", "Values": [path]}]
+    pages = cloud.client("ssm").get_paginator("describe_parameters")
+    for page in pages.paginate(ParameterFilters=wanted):
+        yield [str(each["Name"]) for each in page["Parameters"]]
+
+
+def _settings(cloud: Cloud, path: str) -> Iterator[int]:
+    """Delete page by page, until a list from its beginning is empty; yields how many."""
+    ssm = cloud.client("ssm")
+    while page := next(filter(None, _settings_of(cloud, path)), ()):
+        for start in range(0, len(page), _SETTINGS_AT_ONCE):
+            some = page[start : start + _SETTINGS_AT_ONCE]
+            yield len(ssm.delete_parameters(Names=some)["DeletedParameters"])
 
 
 def _objects(cloud: Cloud, part: HubPart) -> Iterator[int]:

@@ -43,6 +43,7 @@ class Order:
     engine: str
     passphrase: str
     token: str
+    former: str | None = None
 
 
 class Keeper:
@@ -51,7 +52,7 @@ class Keeper:
     def __init__(self, order: Order) -> None:
         self._call_id = order.call_id
         self.stack = order.stack
-        self.sealer = Sealer(order.passphrase, order.stack)
+        self.sealer = Sealer(order.passphrase, order.stack, order.former)
         self._backend = backend_for(
             order.backend_url,
             order.stack,

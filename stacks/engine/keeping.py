@@ -39,6 +39,7 @@ class Keeping:
                     endpoint=request.cloud.endpoint,
                     engine=request.cli_version,
                     passphrase=request.secrets.passphrase,
+                    former=request.secrets.former,
                     token=self._token,
                 )
             ),

@@ -151,7 +151,7 @@ def pulumi_bench(
 
     def hold(stack: str) -> str:
         secrets = FileSecretStore(folder / "master.key")
-        sealer = Sealer(secrets.passphrase(bench.call().deployment_id), stack)
+        sealer = Sealer(secrets.stack_keys(bench.call().deployment_id, None).passphrase, stack)
         state = f"file://{folder / 'state'}"
         return hold_stack(backend_for(state, stack, engine="v0", sealer=sealer), pid=1)
 

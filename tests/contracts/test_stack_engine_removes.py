@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from control_plane.domain.deployment import Desired
 from control_plane.domain.engine import Look, Operation, PlannedResource, protected_name
-from control_plane.domain.errors import EngineFailed
+from control_plane.domain.errors import EngineFailed, ForeignLock
+from control_plane.domain.stack_salt import StackSalt
 from control_plane.ports import Json
-from control_plane.ports.engine import EngineCall, EnginePlan, EngineResult, GateAnswer
+from control_plane.ports.engine import (
+    EngineCall,
+    EnginePlan,
+    EngineResult,
+    GateAnswer,
+    StackInspection,
+)
 from tests.contracts.engine_bench import GOOD, Bench, checks
 
 pytestmark = pytest.mark.timeout(400)
 
 SLICE = ("key.data", "secret.app", "secret.idp", "secret.llm")
 NOTHING = dict.fromkeys(("nothing_in_state", "nothing_by_tag", "nothing_by_name"), True)
+
+MOMENT = datetime(2026, 11, 20, tzinfo=UTC)
+GONE = StackSalt(id="dep_1", salt=None, is_late=False, made_at=MOMENT, erased_at=MOMENT)
 
 
 def absent(bench: Bench, **changes: Any) -> EngineCall:
@@ -154,6 +165,30 @@ def test_a_removal_that_was_interrupted_is_settled_and_ends(bench: Bench, who: s
     bench.engine.resolve(absent(bench), on_events=bench.listen)
     done = bench.apply(absent(bench))
     assert (done.outcome, checks(done.look)) == ("applied", NOTHING)
+
+
+def test_the_records_of_a_removed_stack_are_deleted_once_and_nothing_needs_them(
+    bench: Bench,
+) -> None:
+    made_and_bare(bench)
+    with pytest.raises(EngineFailed):  # it still has something
+        bench.engine.forget(absent(bench))
+    assert bench.inspect().state_digest is not None
+    bench.apply(absent(bench))
+    before = bench.engine.look(absent(bench), on_events=bench.listen)
+    lock = bench.hold(bench.stack)
+    with pytest.raises(ForeignLock):
+        bench.engine.forget(absent(bench))
+    bench.engine.clean_up(absent(bench), end_calls=(), break_locks=[lock])
+    assert bench.engine.forget(absent(bench)) > 0
+    assert bench.engine.forget(absent(bench)) == 0
+    assert bench.inspect() == StackInspection()
+    later = absent(bench, has_state=False, salt=GONE)  # under a key that opens nothing
+    assert bench.engine.plan(later, on_events=bench.listen).is_empty
+    again = bench.apply(later, gate=lambda _: GateAnswer.LOOK)
+    assert checks(again.look) == NOTHING
+    assert again.look is not None
+    assert again.look.remaining == before.remaining
 
 
 def test_what_stores_hold_is_counted_and_nothing_changes(bench: Bench) -> None:

@@ -18,6 +18,7 @@ from control_plane.adapters.db import roles
 from control_plane.adapters.postgres import SUPERUSER
 from control_plane.adapters.pulumi.runner_parent import MARK
 from control_plane.adapters.secrets import FileSecretStore
+from control_plane.domain.stack_salt import StackSalt
 from stacks.engine.backend import Backend, backend_for
 from stacks.engine.sdk import VERSION
 from stacks.engine.sealing import Sealer
@@ -129,7 +130,10 @@ class Site(Production):
     def state(self, deployment: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the resources that the state backend has of a deployment."""
         store = FileSecretStore(self.home("worker") / "keys" / "master.key")
-        backend = self._backend(deployment["stack"], store.passphrase(deployment["id"]))
+        salts = self.rows("SELECT * FROM stack_salt WHERE id = %s", deployment["id"])
+        salt = StackSalt(**salts[0]) if salts else None
+        keys = store.stack_keys(deployment["id"], salt)
+        backend = self._backend(deployment["stack"], keys.passphrase)
         state: dict[str, Any] = dict(backend.state() or {})
         assert not state.get("pending_operations"), state["pending_operations"]
         return list(state.get("resources") or ())

@@ -112,7 +112,9 @@ class Site:
 
     def _resources(self) -> list[dict[str, Any]]:
         engine: Any = self.world.core.engine
-        order = engine.order_to_read(self.deployment.id, self.deployment.stack)
+        with self.world.core.uow() as uow:
+            salt = uow.salts.get(self.deployment.id)
+        order = engine.order_to_read(self.deployment.id, self.deployment.stack, salt)
         backend = backend_for(
             order["backend_url"],
             self.deployment.stack,

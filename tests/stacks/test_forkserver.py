@@ -84,8 +84,9 @@ def test_two_calls_side_by_side_share_nothing(bench: Bench, parent: RunnerParent
     except PermissionError:
         pytest.skip("the memory of other processes may not be read on this machine")
     store = FileSecretStore(bench.folder / "master.key")
-    secrets = [store.passphrase(call.deployment_id) for call in calls]
-    keys = [store.hmac_key(call.deployment_id).hex() for call in calls]
+    made = [store.stack_keys(call.deployment_id, call.salt) for call in calls]
+    secrets = [each.passphrase for each in made]
+    keys = [each.hmac_key.hex() for each in made]
     both_wait, may_go = threading.Barrier(3), threading.Event()
 
     def gate(_: EnginePlan) -> GateAnswer:
@@ -242,7 +243,9 @@ def test_a_forked_provider_has_what_it_is_given_and_nothing_else(
         parent.close()
     facts = json.loads(told.read_text())
     given = facts["environment"]
-    passphrase = FileSecretStore(tmp_path / "master.key").passphrase(call.deployment_id)
+    passphrase = (
+        FileSecretStore(tmp_path / "master.key").stack_keys(call.deployment_id, None).passphrase
+    )
     assert given["TENANTPLANE_CALL_ID"] == call.call_id
     assert not [value for value in given.values() if passphrase in value]
     assert given["AWS_ENDPOINT_URL"] == runner_cloud.endpoint

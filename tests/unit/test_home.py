@@ -76,7 +76,7 @@ def test_a_missing_key_is_refused_and_not_made(key: Key, tmp_path: Path) -> None
     home.create_keys(set(Key) - {key})
     parts = Parts(Settings(home=tmp_path))
     uses = {
-        Key.MASTER: lambda: parts.secrets.passphrase("dep_1"),
+        Key.MASTER: lambda: parts.secrets.hmac_key("dep_1"),
         Key.BUNDLE: parts.builder._key,  # what a build asks for before it begins
         Key.PAGE: lambda: parts.page_key,
         Key.ISSUER: lambda: parts.embedded_issuer,

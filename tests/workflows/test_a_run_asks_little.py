@@ -15,7 +15,7 @@ _NAMED: Final = re.compile(r"(?:INTO|UPDATE|FROM) (\w+)")
 OF_A_REPORT: Final = 5  # is the call still the newest (and its process), does the run go on, lines
 OF_A_RUN: Final = {
     "it is taken up": 5,
-    "its place, its spec, its engine call": 22,
+    "its place, its spec, its engine call": 23,  # of a first one the salt of its stack
     "the gate": 25,
     "what was applied": 13,
     "what was verified, and its end": 27,  # its findings, where it is, and its next look

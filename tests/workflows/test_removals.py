@@ -107,7 +107,8 @@ def test_a_dedicated_tenant_is_removed_to_its_certificate(world: World) -> None:
     assert outcomes(world, saga_id) == {
         "count": StepOutcome.DONE, "export": StepOutcome.DONE, "unprotect": StepOutcome.DONE,
         "destroy": StepOutcome.DONE, "customer": StepOutcome.SKIPPED, "close": StepOutcome.DONE,
-        "certify": StepOutcome.DONE, "remaining": None,
+        "forget": StepOutcome.DONE, "erase": StepOutcome.DONE, "certify": StepOutcome.DONE,
+        "remaining": None,
     }  # fmt: skip
     (certificate,) = world.rows("certificate").values()
     body = certificate.body

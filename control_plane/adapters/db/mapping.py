@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Table
 
-from control_plane.adapters.db import look_tables, run_tables, saga_tables, tables
+from control_plane.adapters.db import erasure_tables, look_tables, run_tables, saga_tables, tables
 from control_plane.domain.amendment import Amendment
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover, Withdrawal
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
@@ -27,6 +27,7 @@ from control_plane.domain.residence import Residence
 from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import Run, RunEvent
 from control_plane.domain.saga import Saga, SagaStep
+from control_plane.domain.stack_salt import StackSalt
 from control_plane.domain.sweep import Sweep
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer
@@ -89,6 +90,7 @@ RECEIPT: Final = Mapped(Receipt, tables.receipt)
 IDEMPOTENCY: Final = Mapped(IdempotencyRecord, tables.idempotency_record)
 PAUSE: Final = Mapped(QueuePause, tables.queue_pause)
 DOCUMENT: Final = Mapped(LoadedDocument, tables.rules_document)
+SALT: Final = Mapped(StackSalt, erasure_tables.stack_salt)
 TIMER: Final = Mapped(Timer, run_tables.timer)
 
 MAPPED: Final[tuple[Mapped[Any], ...]] = (
@@ -97,4 +99,5 @@ MAPPED: Final[tuple[Mapped[Any], ...]] = (
     BUNDLE, HANDOVER, LINK, RECEIPT, IDEMPOTENCY, PAUSE, DOCUMENT, TIMER,
     SAGA, SAGA_STEP, REMOVAL_DECISION, CERTIFICATE, FINDING_DECISION, SWEEP, RESIDENCE,
     IMPORT_REPORT,
+    SALT,
 )  # fmt: skip

@@ -34,6 +34,7 @@ from control_plane.adapters.db.columns import (
     reference,
     words,
 )
+from control_plane.adapters.db.erasure_tables import stack_salt
 from control_plane.adapters.db.look_tables import finding_decision, residence, sweep, sweep_item
 from control_plane.adapters.db.metadata import metadata
 from control_plane.adapters.db.run_tables import (
@@ -250,6 +251,7 @@ deployment = Table(
     json_list("unprotected"),
     moment("removed_at", nullable=True),
     documents("adopted", Adopted),
+    Column("is_read", Boolean, nullable=False),
     moment("created_at"),
     moment("updated_at"),
     Column("version", Integer, nullable=False),
@@ -437,6 +439,7 @@ BUSINESS_TABLES: Final = (
     saga, saga_step, transferred,
     removal_decision, certificate, import_report, finding_decision, sweep,
     sweep_item, residence,
+    stack_salt,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name

@@ -82,6 +82,7 @@ class SqlUnitOfWork(UnitOfWork):
     idempotency = _Rows(mapping.IDEMPOTENCY)
     pauses = _Rows(mapping.PAUSE)
     documents = _Rows(mapping.DOCUMENT)
+    salts = _Rows(mapping.SALT)
 
     def __init__(self, engine: Engine, *, queue: Callable[[Connection], RunQueue]) -> None:
         self._engine = engine

@@ -29,7 +29,7 @@ def converted(
     with tempfile.TemporaryDirectory() as home:
         old = {
             "PULUMI_BACKEND_URL": order["backend_url"],
-            "PULUMI_CONFIG_PASSPHRASE": order["passphrase"],
+            "PULUMI_CONFIG_PASSPHRASE": order.get("former") or order["passphrase"],
             "PULUMI_HOME": home,
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }

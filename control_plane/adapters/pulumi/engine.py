@@ -24,6 +24,7 @@ from control_plane.adapters.pulumi.runner_process import (
 )
 from control_plane.domain.engine import Look, Resolved, Store
 from control_plane.domain.errors import EngineFailed, EngineUnavailable, PendingUnresolved
+from control_plane.domain.stack_salt import StackSalt
 from control_plane.ports import Json
 from control_plane.ports.engine import (
     Applied,
@@ -160,6 +161,10 @@ class PulumiEngine:
         last = self._result(call, "contents", _Listener())
         return tuple(Store.from_document(each) for each in last["stores"])
 
+    def forget(self, call: EngineCall) -> int:
+        """Delete all that the state backend has of a removed stack; returns how many records."""
+        return int(self._result(call, "forget", _Listener())["records"])
+
     def inspect(self, call: EngineCall) -> StackInspection:
         """Tell, without changing anything, what earlier calls have left on the stack."""
         last = self._result(call, "inspect", _Listener())
@@ -193,15 +198,19 @@ class PulumiEngine:
         """Return the pulumi command."""
         return self._cli().path
 
-    def order_to_read(self, deployment_id: str, stack: str) -> dict[str, Any]:
+    def order_to_read(
+        self, deployment_id: str, stack: str, salt: StackSalt | None
+    ) -> dict[str, Any]:
         """Return what a keeper needs to serve a stack's state; see ``reader.served``."""
+        keys = self._secrets.stack_keys(deployment_id, salt)
         return {
             "call_id": "",
             "stack": stack,
             "backend_url": self._backend_url,
             "endpoint": self._cloud.endpoint,
             "engine": self._cli().version,
-            "passphrase": self._secrets.passphrase(deployment_id),
+            "passphrase": keys.passphrase,
+            "former": keys.former,
         }
 
     def cancel(self, call_id: str) -> bool:
@@ -318,6 +327,7 @@ class PulumiEngine:
 
     def _request(self, call: EngineCall, operation: str, more: Mapping[str, Any]) -> dict[str, Any]:
         command = self._cli()
+        keys = self._secrets.stack_keys(call.deployment_id, call.salt)
         return {
             "operation": operation,
             "call_id": call.call_id,
@@ -338,8 +348,9 @@ class PulumiEngine:
             "cli": str(command.path),
             "cli_version": command.version,
             "secrets": {
-                "passphrase": self._secrets.passphrase(call.deployment_id),
-                "hmac_key": self._secrets.hmac_key(call.deployment_id).hex(),
+                "passphrase": keys.passphrase,
+                "former": keys.former,
+                "hmac_key": keys.hmac_key.hex(),
             },
             "has_state": call.has_state,
             "scope": list(call.scope),

@@ -9,14 +9,20 @@ import secrets
 import stat
 import threading
 from pathlib import Path
+from typing import Final
 
 from control_plane.adapters.private_files import create_once
 from control_plane.adapters.secrets import derived
 from control_plane.domain.errors import SettingInvalid
+from control_plane.domain.stack_salt import StackSalt
+from control_plane.ports.stores import StackKeys
+
+_ERASED: Final = b"erased"
 
 
 class FileSecretStore:
-    """The port ``SecretStore``: everything is derived from one file (``create_secret``).
+    """The port ``SecretStore``: everything is derived from one file (``create_secret``) and from
+    the salts of stacks.
 
     Losing the file means losing the states of all stacks: it belongs in the backup of secrets.
     Raises ``SettingInvalid`` at the first use, as ``read_secret`` does.
@@ -27,12 +33,22 @@ class FileSecretStore:
         self._lock = threading.Lock()
         self._kept: bytes | None = None
 
-    def passphrase(self, deployment_id: str) -> str:
-        """Return the engine's passphrase of a deployment's stack."""
-        return derived.passphrase(self._master(), deployment_id)
+    def stack_keys(self, deployment_id: str, salt: StackSalt | None) -> StackKeys:
+        """Return the keys of a deployment's stack; None is one that never had a salt.
+
+        The digest of a state that an earlier release wrote stays what it was.
+        """
+        master, value = self._master(), _value(salt)
+        is_late = salt is not None and salt.is_late
+        unsalted = derived.passphrase(master, deployment_id)
+        return StackKeys(
+            passphrase=derived.passphrase(master, deployment_id, value),
+            former=unsalted if salt is not None and is_late and salt.salt is not None else None,
+            hmac_key=derived.hmac_key(master, deployment_id, None if is_late else value),
+        )
 
     def hmac_key(self, deployment_id: str) -> bytes:
-        """Return the 32-byte key that hides secrets in a deployment's state digest."""
+        """Return the 32-byte key that hides secrets in digests of a deployment's data."""
         return derived.hmac_key(self._master(), deployment_id)
 
     def _master(self) -> bytes:
@@ -40,6 +56,13 @@ class FileSecretStore:
             if self._kept is None:
                 self._kept = read_secret(self._file)
             return self._kept
+
+
+def _value(salt: StackSalt | None) -> bytes | None:
+    if salt is None:
+        return None
+    # a look at what remains of a removed stack has a key too: one that opens nothing
+    return _ERASED if salt.salt is None else salt.salt.encode()
 
 
 def create_secret(file: Path) -> None:

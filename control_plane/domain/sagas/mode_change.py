@@ -15,12 +15,6 @@ RETIRE: Final = (
         is_final=True,
     ),
     Step(
-        name="empty",
-        does=Does.WORK,
-        says="Removes the settings of the application, which are in no stack.",
-        is_final=True,
-    ),
-    Step(
         name="destroy",
         does=Does.RUN,
         says="Destroys the former place, after two people have approved the plan.",
@@ -30,6 +24,14 @@ RETIRE: Final = (
         name="close",
         does=Does.SWITCH,
         says="Closes the mode change: a place on a Hub is free, an account is retired.",
+        is_final=True,
+    ),
+)
+_FORMER: Final = (
+    Step(
+        name="empty",
+        does=Does.WORK,
+        says="Removed the settings of the application: now the destroy does, as its plan says.",
         is_final=True,
     ),
 )
@@ -90,6 +92,7 @@ MODE_UPGRADE: Final = SagaSpec(
         ),
         *RETIRE,
     ),
+    former=_FORMER,
 )
 MODE_REPLACEMENT: Final = SagaSpec(
     kind=SagaKind.MODE_REPLACEMENT,
@@ -111,4 +114,5 @@ MODE_REPLACEMENT: Final = SagaSpec(
         ),
         *RETIRE,
     ),
+    former=_FORMER,
 )

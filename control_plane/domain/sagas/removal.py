@@ -45,6 +45,18 @@ REMOVAL: Final = SagaSpec(
             is_final=True,
         ),
         Step(
+            name="forget",
+            does=Does.WORK,
+            says="Deletes the states of the stacks; not while a hold stands.",
+            is_final=True,
+        ),
+        Step(
+            name="erase",
+            does=Does.SWITCH,
+            says="Destroys the keys of these states, and personal values in the rows.",
+            is_final=True,
+        ),
+        Step(
             name="certify",
             does=Does.WORK,
             says="Signs the certificate of what was removed and what remains.",

@@ -39,14 +39,21 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class SagaSpec:
-    """A kind of saga: what it is for, and its steps in the order in which they are taken."""
+    """A kind of saga: what it is for, and its steps in the order in which they are taken.
+
+    ``former`` are steps that earlier releases took: they stand in the records.
+    """
 
     kind: SagaKind
     purpose: str
     steps: tuple[Step, ...]
+    former: tuple[Step, ...] = ()
 
     def step(self, name: str) -> Step:
-        """Return a step by its name. Raises ``LookupError``."""
+        """Return a step by its name, also a former one. Raises ``LookupError``."""
+        for step in self.former:
+            if step.name == name:
+                return step
         return self.steps[self.position(name) - 1]
 
     def position(self, name: str) -> int:
