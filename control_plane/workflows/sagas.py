@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import PLATFORM
-from control_plane.domain.errors import Conflict, DomainError
+from control_plane.domain.errors import Conflict, DomainError, EngineFailed
 from control_plane.domain.run import TERMINAL_RUN, RunStatus
 from control_plane.domain.saga import (
     Saga,
@@ -175,7 +175,7 @@ def advance_saga(core: Core, saga_id: str) -> None:
         try:
             outcome = work.do(core, saga, step)
         except DomainError as error:
-            if error.transient:
+            if error.transient or (isinstance(error, EngineFailed) and error.is_death):
                 _put_off(core, saga_id, error)
                 return
             outcome = Failed(error=as_json(error))
