@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import boto3
 import psutil
 import psycopg
 from psycopg.rows import dict_row
@@ -21,7 +22,7 @@ from control_plane.adapters.secrets import FileSecretStore
 from stacks.engine.backend import Backend, backend_for
 from stacks.engine.sdk import VERSION
 from stacks.engine.sealing import Sealer
-from tests.end_to_end.installation import request_body
+from tests.end_to_end.installation import REGION, request_body
 from tests.end_to_end.production import Production
 from tests.end_to_end.two_hosts import _BECOME as BECOME
 from tests.end_to_end.two_hosts import _ISOLATE as ISOLATE
@@ -46,6 +47,7 @@ class Site(Production):
     hosts: bool = False
     companies: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     names: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    said: list[str] = field(default_factory=list)  # why runs stopped, as it was shown
 
     # --- processes -----------------------------------------------------------------------------
     def settings(self, role: str) -> dict[str, str]:
@@ -133,6 +135,13 @@ class Site(Production):
         state: dict[str, Any] = dict(backend.state() or {})
         assert not state.get("pending_operations"), state["pending_operations"]
         return list(state.get("resources") or ())
+
+    def client(self, service: str) -> Any:
+        """Return a client of the cloud, past the product."""
+        return boto3.client(
+            service, region_name=REGION, endpoint_url=self.cloud,  # type: ignore[call-overload]
+            aws_access_key_id="testing", aws_secret_access_key="testing",
+        )  # fmt: skip
 
     def hold_foreign(self) -> str:
         """Let somebody else hold a stack of no run; returns the lock's id."""
