@@ -42,7 +42,7 @@ def _cloud(site: Site, deployment: dict[str, Any]) -> Iterator[str]:
         own = site.rows("SELECT * FROM deployment WHERE tenant_id IS NULL")
         slug = "platform"
     else:
-        own = [deployment]
+        own = site.rows("SELECT * FROM deployment WHERE tenant_id = %s", deployment["tenant_id"])
         (tenant,) = site.rows("SELECT slug FROM tenant WHERE id = %s", deployment["tenant_id"])
         slug = tenant["slug"]
     resources = [each for one in own for each in site.state(one)]

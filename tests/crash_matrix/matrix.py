@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tests.crash_matrix.checks import wrong_with_the_log
 from tests.crash_matrix.points import Point, Result, reference, tried
-from tests.crash_matrix.scenarios import Cell, cells
+from tests.crash_matrix.scenarios import SCENARIOS, Cell, cells
 from tests.crash_matrix.site import Site
 from tests.crash_matrix.victims import VICTIMS
 
@@ -115,7 +115,8 @@ class Matrix:
         order = random.Random(self.seed)  # noqa: S311 - a sample that repeats
         strata: dict[Cell, list[Iterator[Point]]] = {}
         for cell, reason in cells().items():
-            victims = [v for v in VICTIMS if not reason and self._is_wanted(*cell, v)]
+            possible = () if reason else SCENARIOS[cell].victims
+            victims = [victim for victim in possible if self._is_wanted(*cell, victim)]
             order.shuffle(victims)
             if victims:
                 strata[cell] = [self._of(cell, victim, order) for victim in victims]

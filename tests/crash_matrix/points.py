@@ -60,14 +60,17 @@ def tried(site: Site, point: Point, foreign: str) -> Result:
     began = time.monotonic()
     scenario = SCENARIOS[point.kind, point.mode]
     run_id = site.patiently(lambda: scenario.request(site))
-    blow = Blow(site, run_id, point.victim, point.event)
+    blow = Blow(
+        site, run_id, point.victim, point.event, progress=scenario.progress, ended=scenario.ended
+    )
     stops: list[str] = []
     site.said.clear()
     try:
-        wrong = followed(site, run_id, stops, scenario.request)
+        wrong = (scenario.follow or followed)(site, run_id, stops, scenario.request)
     finally:
         blow.stop()
     wrong = wrong or scenario.finish(site, run_id)
+    run_id = scenario.run(site, run_id)
     result = Result(
         point=point.name,
         end="applied",
@@ -98,9 +101,12 @@ def reference(site: Site, kind: str, mode: str, foreign: str) -> tuple[int, list
     """Make a run that nothing happens to; returns how many events it has, and what is wrong."""
     scenario = SCENARIOS[kind, mode]
     run_id = scenario.request(site)
-    wrong = followed(site, run_id, [], scenario.request) or scenario.finish(site, run_id)
-    (found,) = site.rows("SELECT count(*) AS n FROM run_event WHERE run_id = %s", run_id)
-    return found["n"], wrong or list(wrong_after(site, run_id, foreign))
+    follow = scenario.follow or followed
+    wrong = follow(site, run_id, [], scenario.request) or scenario.finish(site, run_id)
+    (found,) = site.rows(scenario.progress, run_id)
+    (count,) = found.values()
+    run_id = scenario.run(site, run_id)
+    return count, wrong or list(wrong_after(site, run_id, foreign))
 
 
 def followed(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from control_plane.domain.kinds import KINDS
+from tests.crash_matrix import upgrading
 from tests.crash_matrix.owners import (
     Owner,
     applied,
@@ -20,26 +21,42 @@ from tests.crash_matrix.owners import (
 from tests.crash_matrix.removing import completed, destroy_run, unprotect_run
 from tests.crash_matrix.repairing import revert_run
 from tests.crash_matrix.site import Site
+from tests.crash_matrix.victims import ENDED, EVENTS, VICTIMS
 
 MODES: Final = ("A", "hub", "B")
 REPAIR: Final = "repair"  # an update too, limited to what differs
-KINDS_AND_MORE: Final = (*map(str, KINDS), REPAIR)
+UPGRADE: Final = "upgrade"  # no run: the copy of a slice's data
+KINDS_AND_MORE: Final = (*map(str, KINDS), REPAIR, UPGRADE)
 Cell = tuple[str, str]
+
+
+Request = Callable[[Site], str]
 
 
 def _nothing_more(_: Site, __: str) -> list[str]:
     return []
 
 
+def _itself(_: Site, subject: str) -> str:
+    return subject
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """How a run is requested, and what is done after its good end, before all is checked.
 
-    ``request`` returns the run's id, ``finish`` takes it and returns what is wrong.
+    ``request`` returns the run's id, ``finish`` takes it and returns what is wrong. What is no run
+    says how it is followed, by which queries it is seen to get on and to have ended, and which run
+    of it is checked.
     """
 
-    request: Callable[[Site], str]
+    request: Request
     finish: Callable[[Site, str], list[str]] = _nothing_more
+    victims: tuple[str, ...] = tuple(VICTIMS)
+    follow: Callable[[Site, str, list[str], Request], list[str]] | None = None
+    progress: str = EVENTS
+    ended: str = ENDED
+    run: Callable[[Site, str], str] = _itself
 
 
 # --- changes -----------------------------------------------------------------------------------
@@ -119,9 +136,19 @@ SCENARIOS: Final[Mapping[Cell, Scenario]] = {
     (REPAIR, "A"): _repair("A"),
     (REPAIR, "hub"): _repair("hub"),
     (REPAIR, "B"): _repair("B"),
+    (UPGRADE, "A"): Scenario(
+        request=upgrading.upgrade,
+        victims=upgrading.VICTIMS,
+        follow=upgrading.copied,
+        progress=upgrading.COPIED,
+        ended=upgrading.ENDED,
+        run=upgrading.build_run,
+    ),
 }
 _REASONS: Final[Mapping[Cell, str]] = {
     ("plan", "A"): "no fact that can be changed changes what a slice has",
+    (UPGRADE, "hub"): "a Hub has no mode",
+    (UPGRADE, "B"): "what follows Mode B is the customer's, and nothing of it is automated",
 }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -111,22 +113,25 @@ class Site(Production):
         return found
 
     def patiently(self, ask: Callable[[], Any]) -> Any:
-        """Ask the API, again while it is started again."""
+        """Ask the API, again while it is started again; what the client says counts at the end."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
+            said = io.StringIO()
             try:
-                return ask()
+                with redirect_stderr(said):
+                    return ask()
             except Exception:
                 if time.monotonic() > deadline:
+                    sys.stderr.write(said.getvalue())
                     raise
                 time.sleep(0.2)  # until it listens again
 
     # --- what is there -------------------------------------------------------------------------
-    def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
+    def rows(self, query: str, *values: object, **named: object) -> list[dict[str, Any]]:
         """Read the installation's tables past all of its rules."""
         url = self.server.url(SUPERUSER, roles.DATABASE)
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as admin:
-            return admin.execute(query, values).fetchall()  # type: ignore[arg-type] # our own
+            return admin.execute(query, named or values).fetchall()  # type: ignore[arg-type] # our own
 
     def state(self, deployment: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the resources that the state backend has of a deployment."""

@@ -21,6 +21,7 @@ EVENTS = {
     "plan/hub": 6, "plan/B": 9,
     "destroy/A": 105, "destroy/hub": 273, "destroy/B": 361,
     "repair/A": 18, "repair/hub": 23, "repair/B": 30,
+    "upgrade/A": 700,
 }  # fmt: skip
 
 
