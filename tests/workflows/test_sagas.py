@@ -201,6 +201,29 @@ def test_a_step_whose_process_died_is_taken_again_by_itself(world: World, who: s
     assert counted.outcome is StepOutcome.DONE
 
 
+def test_a_step_whose_process_always_dies_is_stuck_with_a_next_action(world: World) -> None:
+    tenant_id = ready_tenant(world, "A")
+    most = world.core.limits.deaths
+    death = EngineFailed("the runner's process died", reason="runner_died")
+    world.engine.outages.extend([death] * most)
+    saga_id = start(world, tenant_id, unprotect=protected_of(world, tenant_id)).id
+    for count in range(1, most):
+        follow(world)
+        saga = saga_of(world, saga_id)
+        assert saga.status is S.WORKING
+        assert saga.error is not None
+        assert saga.error["data"]["deaths"] == count
+        world.clock.advance(minutes=1)
+    follow(world)
+    saga = saga_of(world, saga_id)
+    assert (saga.status, saga.step) == (S.STUCK, "count")
+    assert saga.error is not None
+    assert saga.error["remedy"]
+    assert perform(world.core, OPS, sagas.retry_step, saga_id).saga.status is S.WORKING
+    follow(world)
+    assert saga_of(world, saga_id).step == "unprotect"
+
+
 def test_an_owner_has_one_saga_that_is_open(world: World) -> None:
     tenant_id = ready_tenant(world)
     start(world, tenant_id)
