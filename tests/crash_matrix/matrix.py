@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,12 +47,14 @@ class Matrix:
     """All points that are wanted, and what became of those that were tried.
 
     ``only`` are parts of names, KIND/MODE/VICTIM/EVENT, of which any may be ``*`` or left out;
-    ``points`` is how many are tried, all without it. Results go to ``file``; a later matrix
-    continues from there. ``events`` says about how many events the runs of a cell have; a run to
-    which nothing happens counts those of the others, and is itself a check.
+    ``points`` is how many are tried, all without it, and none begins after ``minutes``. Results go
+    to ``file``; a later matrix continues from there. ``events`` says about how many events the runs
+    of a cell have; a run to which nothing happens counts those of the others, and is itself a
+    check.
     """
 
     points: int | None = None
+    minutes: float = inf
     seed: int = 0
     only: str = "*/*/*"
     file: Path | None = None
@@ -63,6 +66,7 @@ class Matrix:
     def run(self, site: Site) -> None:
         """Make a reference run of each cell, then try the points."""
         self._resume()
+        until = time.monotonic() + self.minutes * 60
         foreign = site.hold_foreign()
         self._refer(site, foreign)
         tried_ = {result.point for result in self.results}
@@ -72,6 +76,8 @@ class Matrix:
             if point.name in tried_ or missed[stratum] >= _MISSES:
                 continue
             if self.points is not None and self.counted >= self.points:
+                break
+            if time.monotonic() > until:
                 break
             result = tried(site, point, foreign)
             missed[stratum] = missed[stratum] + 1 if result.end == "missed" else 0
