@@ -117,7 +117,10 @@ class Matrix:
                 self.say(f"{kind}/{mode} is skipped: {reason}")
 
     def _wanted(self) -> Iterator[Point]:
-        """Yield points, those of cheap cells more often, of each victim in turn."""
+        """Yield points, those of cheap cells more often, of each victim in turn.
+
+        After one that was missed another one of its cell comes at once, so that none is left out.
+        """
         order = random.Random(self.seed)  # noqa: S311 - a sample that repeats
         strata: dict[Cell, list[Iterator[Point]]] = {}
         for cell, reason in cells().items():
@@ -135,7 +138,8 @@ class Matrix:
                         if point is not None:
                             strata[cell].append(stratum)
                             yield point
-                            break
+                            if not self._is_missed(point):
+                                break
                 if not strata[cell]:
                     del strata[cell]
 
@@ -144,6 +148,10 @@ class Matrix:
         order.shuffle(events)
         events = [each for each in events if self._is_wanted(*cell, victim, str(each))]
         return (Point(kind=cell[0], mode=cell[1], victim=victim, event=each) for each in events)
+
+    def _is_missed(self, point: Point) -> bool:
+        last = self.results[-1] if self.results else None
+        return last is not None and (last.point, last.end) == (point.name, "missed")
 
     def _is_wanted(self, *names: str) -> bool:
         wanted = self.only.split("/") + ["*"] * 4

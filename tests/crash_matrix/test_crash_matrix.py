@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash_matrix.matrix import Matrix, installed
+from tests.crash_matrix.points import Result
 from tests.crash_matrix.scenarios import SCENARIOS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
@@ -23,6 +24,17 @@ EVENTS = {
     "repair/A": 18, "repair/hub": 23, "repair/B": 30,
     "upgrade/A": 700,
 }  # fmt: skip
+
+
+def test_a_sample_has_every_cell_also_where_points_are_missed() -> None:
+    matrix = Matrix(seed=1, events=dict(EVENTS))
+    for point in matrix._wanted():
+        end = "missed" if point.victim in {"runner", "cli", "provider"} else "applied"
+        matrix.results.append(Result(point=point.name, end=end))
+        if matrix.counted == POINTS:
+            break
+    counted = [each.point for each in matrix.results if each.end != "missed"]
+    assert {each.rsplit("/", 2)[0] for each in counted} == set(EVENTS)
 
 
 def test_whatever_is_killed_nothing_is_lost_or_made_twice(pulumi_cli: Path, tmp_path: Path) -> None:
