@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from control_plane import config, logging
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file, public_key_path
@@ -435,7 +435,25 @@ def prepare_database(owner_url: str) -> None:
 
 
 def _fault(ask: Callable[[], str]) -> str:
+    """Ask what is wrong with a part; once more where the connection was lost meanwhile.
+
+    Somebody may have ended that one session, and a new one answers.
+    """
     try:
         return ask()
     except (DomainError, SQLAlchemyError) as error:
-        return error.message if isinstance(error, DomainError) else "cannot be reached"
+        if not _was_lost(error):
+            return _in_words(error)
+    try:
+        return ask()
+    except (DomainError, SQLAlchemyError) as error:
+        return _in_words(error)
+
+
+def _was_lost(error: Exception) -> bool:
+    cause = error.__cause__ if isinstance(error, DomainError) else error
+    return isinstance(cause, DBAPIError) and cause.connection_invalidated
+
+
+def _in_words(error: Exception) -> str:
+    return error.message if isinstance(error, DomainError) else "cannot be reached"

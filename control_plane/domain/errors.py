@@ -7,7 +7,7 @@ only in ``control_plane/cli/errors.py``. A message never holds a secret, a path 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 
 class DomainError(Exception):
@@ -401,6 +401,14 @@ class EngineFailed(DomainError):
     code = "engine_failed"
     title = "The engine failed"
     remedy = "Read the run's events, fix the cause, then retry the run."
+
+    @property
+    def is_death(self) -> bool:
+        """Whether a process of the call ended before it could say how far it came."""
+        return self.data.get("reason") in _DEATHS
+
+
+_DEATHS: Final = frozenset({"runner_died", "engine_died", "provider_died"})
 
 
 class StaleCall(DomainError):

@@ -48,8 +48,6 @@ from control_plane.workflows.verifying import keep_evidence, public_outputs
 log = get_logger()
 _ROWS_SECONDS: Final = 120.0  # that a step in rows waits for the database
 _STEPS: Final = 40  # of one turn; more would be a loop
-# reasons of an EngineFailed that say nothing of the stack: a process ended before it could
-_DEATHS: Final = frozenset({"runner_died", "engine_died", "provider_died"})
 _UNSETTLED: Final = "pending_unresolved"  # the engine found what an interrupted call left
 
 
@@ -193,6 +191,7 @@ def _apply(turn: Turn, call: EngineCall, listener: Listener, *, is_planned: bool
         turn.found = partial(_keep_look, call, result.look)
     elif result.outcome in {"failed", "canceled"}:
         error = dict(result.error or {"code": "engine_failed", "message": "the engine failed"})
+        error.setdefault("remedy", EngineFailed.remedy)
         turn.found = partial(_keep_failure, result, error)
         turn.findings.said = error
         turn.findings.was_canceled = result.outcome == "canceled"
@@ -230,7 +229,7 @@ def _call_engine(turn: Turn, step: Callable[[Turn, EngineCall, Listener], None])
         turn.findings.obstacle = Obstacle(on=BlockedOn.FOREIGN_LOCK, error=error)
     except DomainError as error:
         reason = error.data.get("reason") if isinstance(error, EngineFailed) else None
-        if reason in _DEATHS:
+        if isinstance(error, EngineFailed) and error.is_death:
             died = as_json(error)
             patiently(lambda: _count_death(turn, died))
         elif reason == _UNSETTLED and not turn.looks:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import PLATFORM
-from control_plane.domain.errors import Conflict, DomainError
+from control_plane.domain.errors import Conflict, DomainError, EngineFailed
 from control_plane.domain.run import TERMINAL_RUN, RunStatus
 from control_plane.domain.saga import (
     Saga,
@@ -175,8 +175,9 @@ def advance_saga(core: Core, saga_id: str) -> None:
         try:
             outcome = work.do(core, saga, step)
         except DomainError as error:
-            if error.transient:
-                _put_off(core, saga_id, error)
+            deaths = _deaths(saga) + 1 if isinstance(error, EngineFailed) and error.is_death else 0
+            if error.transient or 0 < deaths < core.limits.deaths:
+                _put_off(core, saga_id, error, deaths)
                 return
             outcome = Failed(error=as_json(error))
         _keep(core, saga_id, step.id, outcome)
@@ -259,14 +260,22 @@ def _keep(core: Core, saga_id: str, step_id_: str, outcome: Outcome) -> None:
     patiently(once)
 
 
-def _put_off(core: Core, saga_id: str, error: DomainError) -> None:
-    """Let a step that met an outage be taken again."""
+def _deaths(saga: Saga) -> int:
+    """Return how often in a row a process died with the step that is taken now."""
+    return int(((saga.error or {}).get("data") or {}).get("deaths", 0))
+
+
+def _put_off(core: Core, saga_id: str, error: DomainError, deaths: int) -> None:
+    """Let a step that met an outage, or whose process died, be taken again."""
     log.warning("saga.put_off", saga=saga_id, code=error.code)
+    shown = as_json(error)
+    if deaths:
+        shown["data"] |= {"deaths": deaths}
 
     def once() -> None:
         with core.act() as act:
             saga = act.uow.sagas.need(saga_id, lock=True)
-            act.uow.sagas.save(saga.changed(act.now(), error=as_json(error)))
+            act.uow.sagas.save(saga.changed(act.now(), error=shown))
             act.uow.timers.set(TimerKind.SAGA_TURN, saga_id, act.now() + _PAUSE)
             act.uow.commit()
 

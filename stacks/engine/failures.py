@@ -36,15 +36,18 @@ _OUTSIDE_PLAN = re.compile(
 _UNFINISHED = re.compile(
     r"expected resource operations for (?P<urn>urn:pulumi:\S+) but none were seen"
 )
-# What gRPC and the engine say when a plugin or the program is gone.
+# What gRPC and the engine say when a plugin or the program is gone. A plugin that is killed while
+# it starts has no connection yet: the engine reads its port from its stdout, then greets it
+# (`sdk/go/common/resource/plugin/plugin.go`). One that cannot be started at all is another thing.
 _PROVIDER_GONE = re.compile(
     r"error reading from server: "
     r"|transport is closing"
     r"|the client connection is closing"
     r'|connection error: desc = "transport: '
+    r"|rpc error: code = Unavailable"
     r"|did not begin responding to RPC connections"
-    r"|plugin \[[^\]]*\] exited"
-    r"|could not read plugin \[[^\]]*\] stdout"
+    r"|plugin \[[^\]]*\] (?:exited|did not come alive)"
+    r"|(?:could not read|failure reading) plugin \["
 )
 _MONITOR_GONE = "Resource monitor has terminated"  # also a consequence of any other failure
 _CRASH = re.compile(r"^(?:panic: |fatal error: )", re.MULTILINE)  # of the Go runtime

@@ -9,6 +9,7 @@ import argparse
 import json
 import signal
 import sys
+from math import inf
 from pathlib import Path
 
 from control_plane.adapters.cache import cache_folder
@@ -21,6 +22,9 @@ def main() -> int:
     """Try the points that the options name."""
     options = argparse.ArgumentParser(prog="python -m tests.crash_matrix", description=__doc__)
     options.add_argument("--points", type=int, help="how many points; all of them by default")
+    options.add_argument(
+        "--minutes", type=float, default=inf, help="no point begins later than this"
+    )  # fmt: skip
     options.add_argument("--seed", type=int, default=0, help="which points come first")
     options.add_argument("--only", default="*/*/*", help="KIND/MODE/VICTIM/EVENT, * for any")
     options.add_argument(
@@ -37,8 +41,8 @@ def main() -> int:
     if given.hosts and (reason := cannot_isolate()):
         options.error(reason)
     matrix = Matrix(
-        points=given.points, seed=given.seed, only=given.only, file=given.file,
-        say=say,
+        points=given.points, minutes=given.minutes, seed=given.seed, only=given.only,
+        file=given.file, say=say,
     )  # fmt: skip
     try:
         with installed(ensure_cli(cache=cache_folder(), report=say), hosts=given.hosts) as site:

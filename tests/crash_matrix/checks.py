@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
-
-import boto3
 
 from control_plane.adapters.audit.verify import verify
 from control_plane.adapters.db.engine import connect
@@ -20,6 +18,11 @@ _OUTCOMES: Final = frozenset(
      "run.canceled:completed", "run.expired:completed", "run.errored:failed",
      "run.superseded:completed"}
 )  # fmt: skip
+# what a removal has to leave for a time, and says so
+_REMAINING: Final = (
+    "SELECT actual ->> 'arn' AS arn FROM finding"
+    " WHERE deployment_id = %s AND kind = 'remaining' AND closed_at IS NULL"
+)
 
 
 def wrong_after(site: Site, run_id: str, foreign: str) -> Iterator[str]:
@@ -39,10 +42,11 @@ def _cloud(site: Site, deployment: dict[str, Any]) -> Iterator[str]:
         own = site.rows("SELECT * FROM deployment WHERE tenant_id IS NULL")
         slug = "platform"
     else:
-        own = [deployment]
+        own = site.rows("SELECT * FROM deployment WHERE tenant_id = %s", deployment["tenant_id"])
         (tenant,) = site.rows("SELECT slug FROM tenant WHERE id = %s", deployment["tenant_id"])
         slug = tenant["slug"]
     resources = [each for one in own for each in site.state(one)]
+    remaining = {row["arn"] for one in own for row in site.rows(_REMAINING, one["id"])}
     known = {
         str(value)
         for each in resources
@@ -51,7 +55,7 @@ def _cloud(site: Site, deployment: dict[str, Any]) -> Iterator[str]:
     }
     found = _tagged(site, slug)
     for name in found:
-        if name not in known and _last(name) not in known:
+        if name not in known and _last(name) not in known and name not in remaining:
             yield f"in the cloud and in no state: {name}"
     there = {*found, *map(_last, found), *_parameter_groups(site)}
     for each in resources:
@@ -68,30 +72,44 @@ def _cloud(site: Site, deployment: dict[str, Any]) -> Iterator[str]:
 def _tagged(site: Site, slug: str) -> list[str]:
     """Return what exists with the owner's tag.
 
-    Without the snapshots that RDS takes by itself, which carry the tags of their database, and the
-    rules of security groups that are gone, whose tags the emulated cloud keeps.
+    Without the snapshots that RDS takes by itself, which carry the tags of their database, and what
+    of EC2 is gone, whose tags the emulated cloud keeps.
     """
     found = [
         each.removeprefix("ssm:")
         for each in tagged_resources(site.cloud, REGION, slug)
         if ":snapshot:rds:" not in each
     ]
-    pages = _client(site, "ec2").get_paginator("describe_security_group_rules").paginate()
-    rules = {rule["SecurityGroupRuleId"] for page in pages for rule in page["SecurityGroupRules"]}
-    return [each for each in found if not _last(each).startswith("sgr-") or _last(each) in rules]
+    asked = {_last(each).partition("-")[0] for each in found} & _IN_EC2.keys()
+    there = {str(id_) for prefix in asked for id_ in _ids_in_ec2(site, prefix)}
+    return [each for each in found if _last(each).partition("-")[0] not in asked
+            or _last(each) in there]  # fmt: skip
+
+
+# by what their ids begin with: the question, the list in its answer, and the id in it
+_IN_EC2: Final[Mapping[str, tuple[str, str, str]]] = {
+    "fl": ("describe_flow_logs", "FlowLogs", "FlowLogId"),
+    "rtb": ("describe_route_tables", "RouteTables", "RouteTableId"),
+    "sg": ("describe_security_groups", "SecurityGroups", "GroupId"),
+    "sgr": ("describe_security_group_rules", "SecurityGroupRules", "SecurityGroupRuleId"),
+    "subnet": ("describe_subnets", "Subnets", "SubnetId"),
+    "vpc": ("describe_vpcs", "Vpcs", "VpcId"),
+    "vpce": ("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
+}
+
+
+def _ids_in_ec2(site: Site, prefix: str) -> Iterator[Any]:
+    question, answers, name = _IN_EC2[prefix]
+    for page in site.client("ec2").get_paginator(question).paginate():
+        for each in page[answers]:
+            if each.get("State") != "deleted":
+                yield each[name]
 
 
 def _parameter_groups(site: Site) -> list[str]:
     """Return what the tagging service of the emulated cloud does not know."""
-    found = _client(site, "rds").describe_db_parameter_groups()["DBParameterGroups"]
+    found = site.client("rds").describe_db_parameter_groups()["DBParameterGroups"]
     return [str(each["DBParameterGroupName"]) for each in found]
-
-
-def _client(site: Site, service: str) -> Any:
-    return boto3.client(
-        service, region_name=REGION, endpoint_url=site.cloud,  # type: ignore[call-overload]
-        aws_access_key_id="testing", aws_secret_access_key="testing",
-    )  # fmt: skip
 
 
 def _names(outputs: dict[str, Any]) -> list[str]:
@@ -122,7 +140,9 @@ def _tables(site: Site, deployment: dict[str, Any]) -> Iterator[str]:
     ):
         yield f"a timer of a run that has ended is left: {row['kind']}"
     for row in site.rows(
-        "SELECT f.subject FROM finding f WHERE f.deployment_id = %s AND f.closed_at IS NULL", of
+        "SELECT f.subject FROM finding f WHERE f.deployment_id = %s AND f.closed_at IS NULL"
+        " AND f.kind <> 'remaining'",
+        of,
     ):
         yield f"the product itself finds a difference: {row['subject']}"
 

@@ -10,32 +10,35 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-from control_plane.domain.run import RunKind
 from tests.crash_matrix.checks import wrong_with_the_log
 from tests.crash_matrix.points import Point, Result, reference, tried
-from tests.crash_matrix.scenarios import Cell, cells
+from tests.crash_matrix.scenarios import SCENARIOS, Cell, cells
 from tests.crash_matrix.site import Site
 from tests.crash_matrix.victims import VICTIMS
 
 Say = Callable[[str], object]
-# of a sample: how many points of each cell for one of the dearest cells
+# of a sample: how many points of each cell for one of the dearest cells; thirty in one round
 _SHARES: Final[Mapping[Cell, int]] = {
-    (RunKind.PROVISION, "A"): 4,
-    (RunKind.UPDATE, "B"): 2,
-    (RunKind.REFRESH, "A"): 2,
-    (RunKind.REFRESH, "B"): 2,
+    ("provision", "A"): 6,
+    ("update", "A"): 2,
+    ("update", "B"): 2,
+    ("refresh", "A"): 2,
+    ("refresh", "B"): 2,
+    ("plan", "B"): 2,
+    ("destroy", "A"): 2,
 }
 _ENDS: Final = ("applied", "stopped", "missed", "wrong")
 _MISSES: Final = 3  # in a row, before a victim counts as one that these runs do not have
 # made first where a cell needs it: slices a Hub, looks and changes a ready tenant
-_HUB: Final[Cell] = (RunKind.PROVISION, "hub")
+_HUB: Final[Cell] = ("provision", "hub")
 _NEEDED: Final[Mapping[str, tuple[Cell, ...]]] = {
-    "A": (_HUB, (RunKind.PROVISION, "A")),
+    "A": (_HUB, ("provision", "A")),
     "hub": (_HUB,),
-    "B": ((RunKind.PROVISION, "B"),),
+    "B": (("provision", "B"),),
 }
 
 
@@ -44,11 +47,14 @@ class Matrix:
     """All points that are wanted, and what became of those that were tried.
 
     ``only`` are parts of names, KIND/MODE/VICTIM/EVENT, of which any may be ``*`` or left out;
-    ``points`` is how many are tried, all without it. Results go to ``file``; a later matrix
-    continues from there.
+    ``points`` is how many are tried, all without it, and none begins after ``minutes``. Results go
+    to ``file``; a later matrix continues from there. ``events`` says about how many events the runs
+    of a cell have; a run to which nothing happens counts those of the others, and is itself a
+    check.
     """
 
     points: int | None = None
+    minutes: float = inf
     seed: int = 0
     only: str = "*/*/*"
     file: Path | None = None
@@ -60,6 +66,7 @@ class Matrix:
     def run(self, site: Site) -> None:
         """Make a reference run of each cell, then try the points."""
         self._resume()
+        until = time.monotonic() + self.minutes * 60
         foreign = site.hold_foreign()
         self._refer(site, foreign)
         tried_ = {result.point for result in self.results}
@@ -69,6 +76,8 @@ class Matrix:
             if point.name in tried_ or missed[stratum] >= _MISSES:
                 continue
             if self.points is not None and self.counted >= self.points:
+                break
+            if time.monotonic() > until:
                 break
             result = tried(site, point, foreign)
             missed[stratum] = missed[stratum] + 1 if result.end == "missed" else 0
@@ -94,7 +103,9 @@ class Matrix:
             for cell, reason in cells().items()
             if not reason and any(self._is_wanted(*cell, victim) for victim in VICTIMS)
         ]
-        for cell in dict.fromkeys(each for one in wanted for each in (*_NEEDED[one[1]], one)):
+        needed = dict.fromkeys(each for one in wanted for each in _NEEDED[one[1]])
+        counted = [one for one in wanted if "/".join(one) not in self.events]
+        for cell in dict.fromkeys((*needed, *counted)):
             began = time.monotonic()
             count, wrong = reference(site, cell[0], cell[1], foreign)
             name = "/".join(cell)
@@ -106,11 +117,15 @@ class Matrix:
                 self.say(f"{kind}/{mode} is skipped: {reason}")
 
     def _wanted(self) -> Iterator[Point]:
-        """Yield points, those of cheap cells more often, of each victim in turn."""
+        """Yield points, those of cheap cells more often, of each victim in turn.
+
+        After one that was missed another one of its cell comes at once, so that none is left out.
+        """
         order = random.Random(self.seed)  # noqa: S311 - a sample that repeats
         strata: dict[Cell, list[Iterator[Point]]] = {}
         for cell, reason in cells().items():
-            victims = [v for v in VICTIMS if not reason and self._is_wanted(*cell, v)]
+            possible = () if reason else SCENARIOS[cell].victims
+            victims = [victim for victim in possible if self._is_wanted(*cell, victim)]
             order.shuffle(victims)
             if victims:
                 strata[cell] = [self._of(cell, victim, order) for victim in victims]
@@ -123,7 +138,8 @@ class Matrix:
                         if point is not None:
                             strata[cell].append(stratum)
                             yield point
-                            break
+                            if not self._is_missed(point):
+                                break
                 if not strata[cell]:
                     del strata[cell]
 
@@ -131,9 +147,11 @@ class Matrix:
         events = list(range(1, self.events["/".join(cell)]))
         order.shuffle(events)
         events = [each for each in events if self._is_wanted(*cell, victim, str(each))]
-        return (
-            Point(kind=str(cell[0]), mode=cell[1], victim=victim, event=each) for each in events
-        )
+        return (Point(kind=cell[0], mode=cell[1], victim=victim, event=each) for each in events)
+
+    def _is_missed(self, point: Point) -> bool:
+        last = self.results[-1] if self.results else None
+        return last is not None and (last.point, last.end) == (point.name, "missed")
 
     def _is_wanted(self, *names: str) -> bool:
         wanted = self.only.split("/") + ["*"] * 4
@@ -165,7 +183,6 @@ class Matrix:
         for each in self.results:
             counter = counts.setdefault(tuple(each.point.split("/")[:3]), Counter())
             counter[each.end] += 1
-            counter["wrong"] += bool(each.wrong)
             counter["taken over"] += each.was_taken_over
         heads = (*_ENDS, "taken over")
         lines = [f"{'kind':<10} {'mode':<4} {'victim':<9}" + "".join(f"{h:>11}" for h in heads)]

@@ -8,19 +8,17 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
-from control_plane.domain.kinds import KINDS
 from control_plane.domain.run import TERMINAL_RUN, RunKind, RunStatus
 from tests.crash_matrix.checks import wrong_after
+from tests.crash_matrix.owners import GOOD, approve, row_of
 from tests.crash_matrix.scenarios import SCENARIOS
 from tests.crash_matrix.site import Site
 from tests.crash_matrix.victims import Blow
 
-_GOOD: Final = frozenset({RunStatus.APPLIED, RunStatus.NO_CHANGES})
 _SECONDS: Final = 420.0  # for a run to come to its end, on a busy machine
 _SECONDS_OF_HOSTS: Final = 1500.0  # a call that had not begun to apply has a long deadline
 _STOPS: Final = 4  # one point is stopped at most so often
 _SELDOM_SECONDS: Final = 0.5
-DECIDERS: Final = ("olga", "otto")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +38,7 @@ class Point:
 
 @dataclass(kw_only=True)
 class Result:
-    """What became of a point. ``end`` is ``applied``, ``stopped`` or ``missed``.
+    """What became of a point. ``end`` is ``applied``, ``stopped``, ``missed`` or ``wrong``.
 
     A point is ``stopped`` where a person had to take the one next action that was shown, with the
     codes in ``stops``; what followed was applied. It is ``missed`` where the victim lived at no
@@ -52,6 +50,7 @@ class Result:
     struck_at: int = 0
     was_taken_over: bool = False  # by the other worker, from one whose call did not end
     stops: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)  # what was shown at each stop
     wrong: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -59,19 +58,25 @@ class Result:
 def tried(site: Site, point: Point, foreign: str) -> Result:
     """Try a point."""
     began = time.monotonic()
-    request = SCENARIOS[RunKind(point.kind), point.mode]
-    run_id = site.patiently(lambda: request(site))
-    blow = Blow(site, run_id, point.victim, point.event)
+    scenario = SCENARIOS[point.kind, point.mode]
+    run_id = site.patiently(lambda: scenario.request(site))
+    blow = Blow(
+        site, run_id, point.victim, point.event, progress=scenario.progress, ended=scenario.ended
+    )
     stops: list[str] = []
+    site.said.clear()
     try:
-        wrong = followed(site, run_id, stops)
+        wrong = (scenario.follow or followed)(site, run_id, stops, scenario.request)
     finally:
         blow.stop()
+    wrong = wrong or scenario.finish(site, run_id)
+    run_id = scenario.run(site, run_id)
     result = Result(
         point=point.name,
-        end="missed" if not blow.struck_at else "stopped" if stops else "applied",
+        end="applied",
         struck_at=blow.struck_at,
         stops=stops,
+        reasons=list(site.said),
     )
     calls = site.rows("SELECT * FROM engine_call WHERE run_id = %s ORDER BY number", run_id)
     result.was_taken_over = any(
@@ -79,44 +84,57 @@ def tried(site: Site, point: Point, foreign: str) -> Result:
         for one, other in pairwise(calls)
     )
     result.wrong = wrong or list(wrong_after(site, run_id, foreign))
+    result.end = _end(result)
     result.seconds = round(time.monotonic() - began, 1)
     return result
 
 
-def reference(site: Site, kind: RunKind, mode: str, foreign: str) -> tuple[int, list[str]]:
+def _end(result: Result) -> str:
+    if result.wrong:
+        return "wrong"
+    if not result.struck_at:
+        return "missed"
+    return "stopped" if result.stops else "applied"
+
+
+def reference(site: Site, kind: str, mode: str, foreign: str) -> tuple[int, list[str]]:
     """Make a run that nothing happens to; returns how many events it has, and what is wrong."""
-    run_id = SCENARIOS[kind, mode](site)
-    wrong = followed(site, run_id, [])
-    (found,) = site.rows("SELECT count(*) AS n FROM run_event WHERE run_id = %s", run_id)
-    return found["n"], wrong or list(wrong_after(site, run_id, foreign))
+    scenario = SCENARIOS[kind, mode]
+    run_id = scenario.request(site)
+    follow = scenario.follow or followed
+    wrong = follow(site, run_id, [], scenario.request) or scenario.finish(site, run_id)
+    (found,) = site.rows(scenario.progress, run_id)
+    (count,) = found.values()
+    run_id = scenario.run(site, run_id)
+    return count, wrong or list(wrong_after(site, run_id, foreign))
 
 
-def followed(site: Site, run_id: str, stops: list[str]) -> list[str]:
-    """Follow a run to a good end, and do what people have to; returns what is wrong."""
+def followed(
+    site: Site, run_id: str, stops: list[str], request: Callable[[Site], str]
+) -> list[str]:
+    """Follow a run to a good end, and do what people have to; returns what is wrong.
+
+    A run that only reads has no retry: ``request`` asks for another one.
+    """
     deadline = time.monotonic() + (_SECONDS_OF_HOSTS if site.hosts else _SECONDS)
     while time.monotonic() < deadline:
-        run = _row(site, run_id)
+        run = row_of(site, run_id)
         status = RunStatus(run["status"])
-        if status in _GOOD:
+        if status in GOOD:
             return _shown(site, run)
         if status is RunStatus.AWAITING_APPROVAL:
-            _approve(site, run)
+            approve(site, run)
         elif status is RunStatus.BLOCKED or status in TERMINAL_RUN:
             if len(stops) == _STOPS:
                 said = (run["error"] or {}).get("message")
                 return [f"stopped again and again: {stops}, at last: {said}"]
-            again, wrong = _next_action(site, run, stops)
+            again, wrong = _next_action(site, run, stops, request)
             if wrong:
                 return wrong
             run_id = again or run_id
             time.sleep(_SELDOM_SECONDS)  # each look is a request too
         time.sleep(0.05)  # between two looks at the row
-    return [f"{run_id} comes to no end: {_row(site, run_id)}"]
-
-
-def _row(site: Site, run_id: str) -> dict[str, Any]:
-    (run,) = site.rows("SELECT * FROM run WHERE id = %s", run_id)
-    return run
+    return [f"{run_id} comes to no end: {row_of(site, run_id)}"]
 
 
 def _shown(site: Site, run: dict[str, Any]) -> list[str]:
@@ -126,23 +144,9 @@ def _shown(site: Site, run: dict[str, Any]) -> list[str]:
     return wrong + [f"a check failed: {each}" for each in shown["checks"] if not each["ok"]]
 
 
-def _approve(site: Site, run: dict[str, Any]) -> None:
-    (approval,) = site.rows("SELECT * FROM approval WHERE id = %s", run["approval_id"])
-    given = site.rows("SELECT * FROM decision WHERE approval_id = %s", approval["id"])
-    who = DECIDERS[len(given)]
-    body = {"decision": "approve", "plan_digest": approval["plan_digest"], "reason": "read it"}
-
-    def decide() -> object:
-        row = _row(site, run["id"])
-        known = site.rows("SELECT id FROM decision WHERE approval_id = %s", approval["id"])
-        if row["status"] != RunStatus.AWAITING_APPROVAL or len(known) > len(given):
-            return None  # an answer was lost, and the decision was not
-        return site.api(who).post(f"/v1/approvals/{approval['id']}/decisions", body)
-
-    site.patiently(decide)
-
-
-def _next_action(site: Site, run: dict[str, Any], stops: list[str]) -> tuple[str | None, list[str]]:
+def _next_action(
+    site: Site, run: dict[str, Any], stops: list[str], request: Callable[[Site], str]
+) -> tuple[str | None, list[str]]:
     """Take the one next action of a run that was stopped; returns the run that follows."""
     shown = site.patiently(lambda: site.api("olga").get(f"/v1/runs/{run['id']}"))
     if shown["status"] != run["status"]:
@@ -155,14 +159,12 @@ def _next_action(site: Site, run: dict[str, Any], stops: list[str]) -> tuple[str
     if not (error.get("code") and error.get("remedy")):
         return None, [f"a stop without an explanation: {shown}"]
     stops.append(f"{shown['status']}:{error['code']}")
-    looks = KINDS[RunKind(run["kind"])].looks
+    site.said.append(f"{shown['status']}: {error['message']} {error.get('data') or ''}".strip())
+    reads = run["kind"] in {RunKind.REFRESH, RunKind.PLAN}
     allowed = [each for each in shown["allowed_actions"] if each != "cancel"]
-    if allowed != ([] if looks else ["retry"]):
+    if allowed != ([] if reads else ["retry"]):
         return None, [f"a stop with other next actions than one: {allowed}"]
-    ask: Callable[[], Any] = (
-        (lambda: site.api("olga").post(f"/v1/tenants/{run['tenant_id']}/drift-checks"))
-        if looks
-        else (lambda: site.api("ada").post(f"/v1/runs/{run['id']}/retry"))
-    )
-    found = site.patiently(ask)
-    return str(found.get("run_id") or found["id"]), []
+    if reads:
+        return str(site.patiently(lambda: request(site))), []
+    again = site.patiently(lambda: site.api("ada").post(f"/v1/runs/{run['id']}/retry"))
+    return str(again["id"]), []

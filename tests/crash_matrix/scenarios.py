@@ -3,67 +3,152 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from control_plane.domain.kinds import KINDS
-from control_plane.domain.run import RunKind
+from tests.crash_matrix import upgrading
+from tests.crash_matrix.owners import (
+    Owner,
+    applied,
+    change_hub,
+    choice_left,
+    create_hub,
+    oldest,
+    spare,
+    submit,
+)
+from tests.crash_matrix.removing import completed, destroy_run, unprotect_run
+from tests.crash_matrix.repairing import revert_run
 from tests.crash_matrix.site import Site
-from tests.end_to_end.installation import REGION
+from tests.crash_matrix.victims import ENDED, EVENTS, VICTIMS
 
 MODES: Final = ("A", "hub", "B")
-Cell = tuple[RunKind, str]
-Request = Callable[[Site], str]  # requests a run and returns its id
+REPAIR: Final = "repair"  # an update too, limited to what differs
+UPGRADE: Final = "upgrade"  # no run: the copy of a slice's data
+KINDS_AND_MORE: Final = (*map(str, KINDS), REPAIR, UPGRADE)
+Cell = tuple[str, str]
 
 
-def provision_slice(site: Site) -> str:
-    """Submit the contract of a tenant on the shared Hub."""
-    return _submitted(site, "A")
+Request = Callable[[Site], str]
 
 
-def provision_dedicated(site: Site) -> str:
-    """Submit the contract of a tenant with a Hub of its own."""
-    return _submitted(site, "B")
+def _nothing_more(_: Site, __: str) -> list[str]:
+    return []
 
 
-def provision_hub(site: Site) -> str:
-    """Request a shared Hub."""
-    body = {"region": REGION, "cell": f"c{next(site.companies) + 1}", "capacity": 900}
-    return str(site.api("ada").post("/v1/hubs", body)["run_id"])
+def _itself(_: Site, subject: str) -> str:
+    return subject
 
 
-def update_dedicated(site: Site) -> str:
-    """Change the allow list of a ready tenant to another one."""
-    tenant = _ready(site, "B")
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """How a run is requested, and what is done after its good end, before all is checked.
+
+    ``request`` returns the run's id, ``finish`` takes it and returns what is wrong. What is no run
+    says how it is followed, by which queries it is seen to get on and to have ended, and which run
+    of it is checked.
+    """
+
+    request: Request
+    finish: Callable[[Site, str], list[str]] = _nothing_more
+    victims: tuple[str, ...] = tuple(VICTIMS)
+    follow: Callable[[Site, str, list[str], Request], list[str]] | None = None
+    progress: str = EVENTS
+    ended: str = ENDED
+    run: Callable[[Site, str], str] = _itself
+
+
+# --- changes -----------------------------------------------------------------------------------
+def _new_allow_list(site: Site) -> dict[str, Any]:
+    """Return a wish for other networks than the ones before."""
     block = next(site.companies) % 250
-    body = {
+    return {
         "facts": {"ip_allow_list": [f"203.0.{block}.0/24", f"198.51.{block}.0/24"]},
         "reason": "new offices",
     }
-    return str(site.api("crm").post(f"/v1/tenants/{tenant}/changes", body)["run_id"])
 
 
-def refresh_slice(site: Site) -> str:
-    """Ask for a look at a ready tenant on the shared Hub."""
-    return _look(site, "A")
+def _update_dedicated(site: Site) -> str:
+    path = f"/v1/tenants/{oldest(site, 'B').id}/changes"
+    return str(site.api("crm").post(path, _new_allow_list(site))["run_id"])
 
 
-def refresh_dedicated(site: Site) -> str:
-    """Ask for a look at a ready tenant with a Hub of its own."""
-    return _look(site, "B")
+def _plan_dedicated(site: Site) -> str:
+    path = f"/v1/tenants/{oldest(site, 'B').id}/changes"
+    found = site.api("crm").post(path, _new_allow_list(site), dry_run="true", with_plan="true")
+    return str(found["plan_run_id"])
 
 
-SCENARIOS: Final[Mapping[Cell, Request]] = {
-    (RunKind.PROVISION, "A"): provision_slice,
-    (RunKind.PROVISION, "hub"): provision_hub,
-    (RunKind.PROVISION, "B"): provision_dedicated,
-    (RunKind.UPDATE, "B"): update_dedicated,
-    (RunKind.REFRESH, "A"): refresh_slice,
-    (RunKind.REFRESH, "B"): refresh_dedicated,
+def _hub_to_change(site: Site) -> tuple[Owner, dict[str, Any]]:
+    """Return a Hub that can still be changed, and how: what was chosen is never taken back."""
+    for owner in applied(site, "hub"):
+        choice = choice_left(site, owner)
+        if choice is not None:
+            return owner, choice
+    owner = spare(site, "hub")
+    return owner, {"zones": 3}
+
+
+def _update_hub(site: Site) -> str:
+    return str(change_hub(site, *_hub_to_change(site))["run_id"])
+
+
+def _plan_hub(site: Site) -> str:
+    return str(change_hub(site, *_hub_to_change(site), with_plan=True)["plan_run_id"])
+
+
+# --- looks, repairs, removals --------------------------------------------------------------------
+def _look(mode: str) -> Scenario:
+    """Ask for a look at what is there longest."""
+
+    def request(site: Site) -> str:
+        path = f"{oldest(site, mode).path}/drift-checks"
+        return str(site.api("olga").post(path)["id"])
+
+    return Scenario(request=request)
+
+
+def _repair(mode: str) -> Scenario:
+    return Scenario(request=lambda site: revert_run(site, oldest(site, mode)))
+
+
+def _removal(mode: str, run: Callable[[Site, Owner], str]) -> Scenario:
+    return Scenario(request=lambda site: run(site, spare(site, mode)), finish=completed)
+
+
+SCENARIOS: Final[Mapping[Cell, Scenario]] = {
+    ("provision", "A"): Scenario(request=lambda site: submit(site, "A")),
+    ("provision", "hub"): Scenario(request=create_hub),
+    ("provision", "B"): Scenario(request=lambda site: submit(site, "B")),
+    # what changes in a slice is that it loses its protection, as the first half of its removal
+    ("update", "A"): _removal("A", unprotect_run),
+    ("update", "hub"): Scenario(request=_update_hub),
+    ("update", "B"): Scenario(request=_update_dedicated),
+    ("refresh", "A"): _look("A"),
+    ("refresh", "hub"): _look("hub"),
+    ("refresh", "B"): _look("B"),
+    ("plan", "hub"): Scenario(request=_plan_hub),
+    ("plan", "B"): Scenario(request=_plan_dedicated),
+    ("destroy", "A"): _removal("A", destroy_run),
+    ("destroy", "hub"): _removal("hub", destroy_run),
+    ("destroy", "B"): _removal("B", destroy_run),
+    (REPAIR, "A"): _repair("A"),
+    (REPAIR, "hub"): _repair("hub"),
+    (REPAIR, "B"): _repair("B"),
+    (UPGRADE, "A"): Scenario(
+        request=upgrading.upgrade,
+        victims=upgrading.VICTIMS,
+        follow=upgrading.copied,
+        progress=upgrading.COPIED,
+        ended=upgrading.ENDED,
+        run=upgrading.build_run,
+    ),
 }
 _REASONS: Final[Mapping[Cell, str]] = {
-    (RunKind.UPDATE, "A"): "no fact that can be changed changes what a slice has",
-    (RunKind.UPDATE, "hub"): "nobody changes a Hub: there is no route for it",
-    (RunKind.REFRESH, "hub"): "only the timer looks at a Hub: there is no route for it",
+    ("plan", "A"): "no fact that can be changed changes what a slice has",
+    (UPGRADE, "hub"): "a Hub has no mode",
+    (UPGRADE, "B"): "what follows Mode B is the customer's, and nothing of it is automated",
 }
 
 
@@ -73,24 +158,6 @@ def cells() -> dict[Cell, str]:
         (kind, mode): ""
         if (kind, mode) in SCENARIOS
         else _REASONS.get((kind, mode), f"no service requests a {kind} yet")
-        for kind in KINDS
+        for kind in KINDS_AND_MORE
         for mode in MODES
     }
-
-
-def _submitted(site: Site, mode: str) -> str:
-    return str(site.api("crm").post("/v1/provisioning-requests", site.company(mode))["run_id"])
-
-
-def _ready(site: Site, mode: str) -> str:
-    """Return the id of the oldest ready tenant of a mode; the matrix makes one first."""
-    (found,) = site.rows(
-        "SELECT id FROM tenant WHERE mode = %s AND status = 'ready' ORDER BY created_at LIMIT 1",
-        mode,
-    )
-    return str(found["id"])
-
-
-def _look(site: Site, mode: str) -> str:
-    run: dict[str, Any] = site.api("olga").post(f"/v1/tenants/{_ready(site, mode)}/drift-checks")
-    return str(run.get("run_id") or run["id"])

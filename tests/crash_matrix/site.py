@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import boto3
 import psutil
 import psycopg
 from psycopg.rows import dict_row
@@ -22,7 +25,7 @@ from control_plane.domain.stack_salt import StackSalt
 from stacks.engine.backend import Backend, backend_for
 from stacks.engine.sdk import VERSION
 from stacks.engine.sealing import Sealer
-from tests.end_to_end.installation import request_body
+from tests.end_to_end.installation import REGION, request_body
 from tests.end_to_end.production import Production
 from tests.end_to_end.two_hosts import _BECOME as BECOME
 from tests.end_to_end.two_hosts import _ISOLATE as ISOLATE
@@ -47,6 +50,7 @@ class Site(Production):
     hosts: bool = False
     companies: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     names: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    said: list[str] = field(default_factory=list)  # why runs stopped, as it was shown
 
     # --- processes -----------------------------------------------------------------------------
     def settings(self, role: str) -> dict[str, str]:
@@ -110,22 +114,25 @@ class Site(Production):
         return found
 
     def patiently(self, ask: Callable[[], Any]) -> Any:
-        """Ask the API, again while it is started again."""
+        """Ask the API, again while it is started again; what the client says counts at the end."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
+            said = io.StringIO()
             try:
-                return ask()
+                with redirect_stderr(said):
+                    return ask()
             except Exception:
                 if time.monotonic() > deadline:
+                    sys.stderr.write(said.getvalue())
                     raise
                 time.sleep(0.2)  # until it listens again
 
     # --- what is there -------------------------------------------------------------------------
-    def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
+    def rows(self, query: str, *values: object, **named: object) -> list[dict[str, Any]]:
         """Read the installation's tables past all of its rules."""
         url = self.server.url(SUPERUSER, roles.DATABASE)
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as admin:
-            return admin.execute(query, values).fetchall()  # type: ignore[arg-type] # our own
+            return admin.execute(query, named or values).fetchall()  # type: ignore[arg-type] # our own
 
     def state(self, deployment: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the resources that the state backend has of a deployment."""
@@ -137,6 +144,13 @@ class Site(Production):
         state: dict[str, Any] = dict(backend.state() or {})
         assert not state.get("pending_operations"), state["pending_operations"]
         return list(state.get("resources") or ())
+
+    def client(self, service: str) -> Any:
+        """Return a client of the cloud, past the product."""
+        return boto3.client(
+            service, region_name=REGION, endpoint_url=self.cloud,  # type: ignore[call-overload]
+            aws_access_key_id="testing", aws_secret_access_key="testing",
+        )  # fmt: skip
 
     def hold_foreign(self) -> str:
         """Let somebody else hold a stack of no run; returns the lock's id."""

@@ -7,17 +7,47 @@ from pathlib import Path
 import pytest
 
 from tests.crash_matrix.matrix import Matrix, installed
+from tests.crash_matrix.points import Result
+from tests.crash_matrix.scenarios import SCENARIOS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 POINTS = 30
+# About so many events have the runs of each cell. Here they are not counted by runs to which
+# nothing happens, which take as long as the points; a point after the last event is missed, and
+# another one is tried in its place.
+EVENTS = {
+    "provision/A": 84, "provision/hub": 299, "provision/B": 397,
+    "update/A": 23, "update/hub": 57, "update/B": 29,
+    "refresh/A": 4, "refresh/hub": 4, "refresh/B": 4,
+    "plan/hub": 6, "plan/B": 9,
+    "destroy/A": 105, "destroy/hub": 273, "destroy/B": 361,
+    "repair/A": 18, "repair/hub": 23, "repair/B": 30,
+    "upgrade/A": 700,
+}  # fmt: skip
+
+
+def test_a_sample_has_every_cell_also_where_points_are_missed() -> None:
+    matrix = Matrix(seed=1, events=dict(EVENTS))
+    for point in matrix._wanted():
+        end = "missed" if point.victim in {"runner", "cli", "provider"} else "applied"
+        matrix.results.append(Result(point=point.name, end=end))
+        if matrix.counted == POINTS:
+            break
+    counted = [each.point for each in matrix.results if each.end != "missed"]
+    assert {each.rsplit("/", 2)[0] for each in counted} == set(EVENTS)
 
 
 def test_whatever_is_killed_nothing_is_lost_or_made_twice(pulumi_cli: Path, tmp_path: Path) -> None:
-    matrix = Matrix(points=POINTS, seed=1, file=tmp_path / "results.jsonl")
+    assert set(EVENTS) == {"/".join(cell) for cell in SCENARIOS}
+    matrix = Matrix(
+        points=POINTS, seed=1, file=tmp_path / "results.jsonl", events=dict(EVENTS)
+    )  # fmt: skip
     with installed(pulumi_cli) as site:
         matrix.run(site)
     assert matrix.violations == [], matrix.table()
     assert matrix.counted == POINTS
+    tried = {each.point.rpartition("/")[0] for each in matrix.results if each.end != "missed"}
+    assert {each.rpartition("/")[0] for each in tried} == set(EVENTS)
     assert {each.point.split("/")[2] for each in matrix.results if each.end != "missed"} == {
         "worker", "runner", "cli", "provider", "database", "api",
     }  # fmt: skip

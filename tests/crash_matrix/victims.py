@@ -17,21 +17,30 @@ from tests.crash_matrix.site import WORKERS, Site
 from tests.stacks.runner_calls import is_provider
 
 _LOOK_SECONDS: Final = 0.004
-_EVENTS: Final = "SELECT coalesce(max(seq), 0) FROM run_event WHERE run_id = %s"
-_ENDED: Final = "SELECT ended_at IS NOT NULL FROM run WHERE id = %s"
+EVENTS: Final = "SELECT coalesce(max(seq), 0) FROM run_event WHERE run_id = %s"
+ENDED: Final = "SELECT ended_at IS NOT NULL FROM run WHERE id = %s"
+# of the run's open call, or of the turn of a saga
+_WORKER: Final = """
+    (SELECT worker FROM engine_call WHERE run_id = %(subject)s AND outcome IS NULL
+     ORDER BY number DESC LIMIT 1)
+    UNION ALL
+    SELECT executor_id FROM dbos.workflow_status
+    WHERE status = 'PENDING' AND workflow_uuid LIKE 'advance_saga:' || %(subject)s || ':%%'
+"""
 
 
 def _worker(site: Site, run_id: str) -> bool:
     """Kill the worker that has the run; the other one takes over, and it is started again."""
-    found = site.rows(
-        "SELECT worker FROM engine_call WHERE run_id = %s AND outcome IS NULL"
-        " ORDER BY number DESC LIMIT 1",
-        run_id,
-    )
-    if not found or found[0]["worker"] not in WORKERS:
+    worker = _worker_of(site, run_id)
+    if worker not in WORKERS:
         return False
-    site.kill(found[0]["worker"])
+    site.kill(worker)
     return True
+
+
+def _worker_of(site: Site, subject: str) -> str:
+    found = site.rows(_WORKER, subject=subject)
+    return str(found[0]["worker"]) if found else ""
 
 
 def _runner(site: Site, run_id: str) -> bool:
@@ -51,10 +60,8 @@ def _provider(site: Site, run_id: str) -> bool:
 def _database(site: Site, run_id: str) -> bool:
     """Cut every connection of the worker that has the run."""
     found = site.rows(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ="
-        " (SELECT 'worker ' || worker FROM engine_call WHERE run_id = %s AND outcome IS NULL"
-        "  ORDER BY number DESC LIMIT 1)",
-        run_id,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
+        f"worker {_worker_of(site, run_id)}",
     )
     return bool(found)
 
@@ -78,6 +85,8 @@ VICTIMS: Final[Mapping[str, Callable[[Site, str], bool]]] = {
 class Blow:
     """Kills a victim in a thread of its own, once a run has ``number`` events.
 
+    ``progress`` and ``ended`` are queries: how many it has, and whether it is too late.
+
     ``struck_at`` is the number that it had by then, 0 while nobody was killed: the victim lived at
     none of the moments that were left.
     """
@@ -86,6 +95,8 @@ class Blow:
     run_id: str
     victim: str
     number: int
+    progress: str = EVENTS
+    ended: str = ENDED
     struck_at: int = 0
 
     def __post_init__(self) -> None:
@@ -103,11 +114,11 @@ class Blow:
         url = self.site.server.url(SUPERUSER, roles.DATABASE)
         with psycopg.connect(url, autocommit=True) as admin:
             while not self._end.is_set():
-                (events,) = admin.execute(_EVENTS, [self.run_id]).fetchone() or (0,)
+                (events,) = admin.execute(self.progress, [self.run_id]).fetchone() or (0,)
                 if events >= self.number and VICTIMS[self.victim](self.site, self.run_id):
                     self.struck_at = events
                     return
-                (has_ended,) = admin.execute(_ENDED, [self.run_id]).fetchone() or (True,)
+                (has_ended,) = admin.execute(self.ended, [self.run_id]).fetchone() or (True,)
                 if has_ended:
                     return
                 time.sleep(_LOOK_SECONDS)

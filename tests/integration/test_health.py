@@ -38,17 +38,44 @@ def _sessions(database: Database) -> int:
     return int(row[0])
 
 
+def _end_sessions(database: Database, name: str) -> int:
+    """End the sessions of a name, and return how many there were once they are gone."""
+    with psycopg.connect(database.admin, autocommit=True) as connection:
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE application_name LIKE %s AND datname = %s",
+            [name, database.name],
+        ).fetchall()
+    assert all(row[0] for row in ended)
+    return len(ended)
+
+
 def test_readiness_keeps_its_connections(parts: Parts, database: Database) -> None:
     for _ in range(30):
         assert Readiness(parts.checks)() == {"database": "ok", "audit_log": "ok"}
     assert _sessions(database) == 2
-    with psycopg.connect(database.admin, autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-            " AND pid <> pg_backend_pid()",
-            [database.name],
-        )
+    _end_sessions(database, "tenantplane%")
     assert Readiness(parts.checks)() == {"database": "ok", "audit_log": "ok"}
+    parts.health_engine.dispose()
+    parts.auditor_engine.dispose()
+
+
+def test_a_session_that_ends_while_it_is_asked_makes_nothing_unready(
+    parts: Parts, database: Database
+) -> None:
+    """The connection was looked at before, and is gone when the question is sent."""
+    ended: list[int] = []
+    for engine, name in (
+        (parts.health_engine, "tenantplane health"),
+        (parts.auditor_engine, "tenantplane audit"),
+    ):
+
+        def end(*_: object, name: str = name) -> None:
+            ended.append(_end_sessions(database, name))
+
+        event.listen(engine, "before_cursor_execute", end, once=True)
+    assert Readiness(parts.checks)() == {"database": "ok", "audit_log": "ok"}
+    assert ended == [1, 1]
     parts.health_engine.dispose()
     parts.auditor_engine.dispose()
 

@@ -251,7 +251,7 @@ def shut(server: EmbeddedPostgres, url: str) -> Iterator[None]:
     allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
     with psycopg.connect(server.url(SUPERUSER, "postgres"), autocommit=True) as admin:
         admin.execute(allow.format(sql.Identifier(name), sql.Literal(False)))
-        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        ended = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s"
         admin.execute(ended, [name])
         yield
         admin.execute(allow.format(sql.Identifier(name), sql.Literal(True)))

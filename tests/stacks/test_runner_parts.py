@@ -35,6 +35,16 @@ pytestmark = pytest.mark.timeout(120)
 
 URN = "urn:pulumi:acme.production.a::tenantplane::tenantplane:x:Y$aws:ssm/parameter:Parameter::one"
 
+# what the engine says of a provider that was killed: as it starts, as it is greeted, as it works
+GONE = (
+    "could not read plugin [/x/pulumi-resource-aws]: exit status -1",
+    "failure reading plugin [/x/pulumi-resource-aws] (read '40'): exit status -1",
+    "aws (resource) plugin [/x/pulumi-resource-aws] did not come alive: context deadline exceeded",
+    "aws (resource) plugin [/x/pulumi-resource-aws] did not begin responding to RPC connections",
+    "error reading from server: EOF",
+    "rpc error: code = Unavailable desc = closing transport due to: connection error",
+)
+
 
 def error(message: str, urn: str = "") -> dict[str, Any]:
     return {"severity": "error", "message": message, "urn": urn}
@@ -217,6 +227,14 @@ def test_the_digest_of_the_operations_binds_what_the_program_registers() -> None
                 '"http://127.0.0.1:44573/api/stacks/o/p/s/update/update/journalentries": dial tcp '
                 "127.0.0.1:44573: connect: connection refused", URN)]),
             Code.ENGINE_DIED, {},
+        ),
+        *(
+            (
+                Said(exit_code=255, failed=[{"urn": URN, "op": "update"}],
+                     diagnostics=[error(text, URN)]),
+                Code.PROVIDER_DIED, {},
+            )
+            for text in GONE
         ),
         (
             Said(exit_code=1, diagnostics=[error(f"resource {URN} violates plan: properties")]),

@@ -10,6 +10,7 @@ import pytest
 from control_plane.domain.actor import Role
 from control_plane.domain.errors import (
     Conflict,
+    EngineFailed,
     EngineUnavailable,
     IllegalTransition,
     InvalidInput,
@@ -181,6 +182,46 @@ def test_a_turn_that_got_lost_is_taken_again(world: World) -> None:
     assert saga_of(world, saga_id).step == "unprotect"
     assert saga_of(world, saga_id).status is S.WAITING
     assert len([each for each in world.rows("run").values() if each.kind is RunKind.UPDATE]) == 1
+
+
+@pytest.mark.parametrize("who", ["runner", "engine", "provider"])
+def test_a_step_whose_process_died_is_taken_again_by_itself(world: World, who: str) -> None:
+    tenant_id = ready_tenant(world, "A")
+    death = EngineFailed(f"the {who}'s process died", reason=f"{who}_died")
+    world.engine.outages.append(death)
+    saga_id = start(world, tenant_id, unprotect=protected_of(world, tenant_id)).id
+    follow(world)
+    saga = saga_of(world, saga_id)
+    assert (saga.status, saga.step) == (S.WORKING, "count")
+    world.clock.advance(minutes=1)
+    follow(world)
+    assert saga_of(world, saga_id).step == "unprotect"
+    assert saga_of(world, saga_id).error is None
+    (counted,) = [each for each in steps_of(world, saga_id) if each.name == "count"]
+    assert counted.outcome is StepOutcome.DONE
+
+
+def test_a_step_whose_process_always_dies_is_stuck_with_a_next_action(world: World) -> None:
+    tenant_id = ready_tenant(world, "A")
+    most = world.core.limits.deaths
+    death = EngineFailed("the runner's process died", reason="runner_died")
+    world.engine.outages.extend([death] * most)
+    saga_id = start(world, tenant_id, unprotect=protected_of(world, tenant_id)).id
+    for count in range(1, most):
+        follow(world)
+        saga = saga_of(world, saga_id)
+        assert saga.status is S.WORKING
+        assert saga.error is not None
+        assert saga.error["data"]["deaths"] == count
+        world.clock.advance(minutes=1)
+    follow(world)
+    saga = saga_of(world, saga_id)
+    assert (saga.status, saga.step) == (S.STUCK, "count")
+    assert saga.error is not None
+    assert saga.error["remedy"]
+    assert perform(world.core, OPS, sagas.retry_step, saga_id).saga.status is S.WORKING
+    follow(world)
+    assert saga_of(world, saga_id).step == "unprotect"
 
 
 def test_an_owner_has_one_saga_that_is_open(world: World) -> None:
