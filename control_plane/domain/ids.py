@@ -18,6 +18,7 @@ PREFIXES: Final = {
     "certificate": "crt", "finding_decision": "fdc", "sweep": "swp",
     "residence": "rsd",
     "refusal": "rfd", "withdrawal": "wdr", "amendment": "amd", "pause": "pau",
+    "delivery": "dlv",
 }  # fmt: skip
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SHAPE: Final = re.compile(r"([a-z]{3})_([0-9A-HJKMNP-TV-Z]{26})\Z")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from control_plane.domain.approval_rules import ApprovalRules
+from control_plane.domain.intake import IntakeRules
 from control_plane.domain.mode_rules import ModeRules
 from control_plane.domain.residency import Regions
 from control_plane.domain.slug import SlugRules
@@ -25,6 +26,7 @@ class Rules:
     slug: SlugRules
     approvals: ApprovalRules
     versions: Versions
+    intake: IntakeRules
     reviews: Mapping[str, date]
     digests: Mapping[str, str]
 

@@ -13,6 +13,7 @@ from control_plane.domain.approval import Approval, Decision, ExcludedApprover, 
 from control_plane.domain.audit import AuditEvent
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
+from control_plane.domain.delivery import Delivery
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding
@@ -32,6 +33,7 @@ from control_plane.domain.timers import Timer, TimerKind
 from control_plane.domain.transfer import Copied, Kind
 from control_plane.domain.waiting import QueueSpot
 from control_plane.ports import Json
+from control_plane.ports.intake import Deliveries
 from control_plane.ports.looks import Looks
 
 T = TypeVar("T")
@@ -330,6 +332,7 @@ class UnitOfWork(Protocol):
     amendments: Repository[Amendment]
     requests: Repository[ProvisioningRequest]
     refusals: Repository[RefusedRequest]
+    deliveries: Repository[Delivery]
     hubs: Repository[Hub]
     holds: Repository[Hold]
     sagas: Repository[Saga]
@@ -363,6 +366,7 @@ class UnitOfWork(Protocol):
     transfers: Transfers
     queries: Queries
     looks: Looks
+    intake: Deliveries
     audit: AuditLog
     queue: RunQueue
 

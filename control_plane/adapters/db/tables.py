@@ -34,6 +34,7 @@ from control_plane.adapters.db.columns import (
     reference,
     words,
 )
+from control_plane.adapters.db.delivery_tables import delivery
 from control_plane.adapters.db.look_tables import finding_decision, residence, sweep, sweep_item
 from control_plane.adapters.db.metadata import metadata
 from control_plane.adapters.db.run_tables import (
@@ -427,7 +428,7 @@ BUSINESS_TABLES: Final = (
     rules_document,
     saga, saga_step, transferred,
     removal_decision, certificate, finding_decision, sweep,
-    sweep_item, residence,
+    sweep_item, residence, delivery,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from control_plane.adapters.rules.approval_rules import parse_approval_rules
 from control_plane.adapters.rules.documents import Document, read_document
+from control_plane.adapters.rules.intake import parse_intake
 from control_plane.adapters.rules.mode_rules import parse_mode_rules, parse_regions
 from control_plane.adapters.rules.parameters import PolicyParameters, parse_parameters
 from control_plane.domain.errors import SettingInvalid
@@ -16,7 +17,10 @@ from control_plane.domain.rules import Rules
 from control_plane.domain.slug import SlugRules, folded
 from control_plane.domain.versions import HubVersion, Major, Versions
 
-_NAMES = ("regions", "mode_rules", "slug_rules", "approval_rules", "versions", "policy_parameters")
+_NAMES = (
+    "regions", "mode_rules", "slug_rules", "approval_rules", "versions", "policy_parameters",
+    "intake",
+)  # fmt: skip
 
 
 def load_rules(folder: Path) -> Rules:
@@ -31,6 +35,7 @@ def load_rules(folder: Path) -> Rules:
         slug=parse_slug_rules(read["slug_rules"]),
         approvals=parse_approval_rules(read["approval_rules"]),
         versions=parse_versions(read["versions"]),
+        intake=parse_intake(read["intake"]),
         reviews={
             document.file: date.fromisoformat(document.content["document"]["next_review"])
             for document in read.values()
