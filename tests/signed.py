@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from control_plane.adapters.intake.keys import FileProviderKeys
 from control_plane.domain.intake import IntakeRules
 from control_plane.workflows.core import Core
 
@@ -40,8 +41,9 @@ def docusign(
 
     ``changes`` of fields and choices are given by their names; None leaves one out.
     """
-    texts = {**FIELDS, "Contract number": f"C-2026-{number:04d}", "Domain": f"c{number}.example.com",
-             **{name: changes.pop(name) for name in list(changes) if name not in CHOICES}}  # fmt: skip
+    own = {"Contract number": f"C-2026-{number:04d}", "Domain": f"c{number}.example.com"}
+    given = {name: changes.pop(name) for name in list(changes) if name not in CHOICES}
+    texts = {**FIELDS, **own, **given}
     choices = {**CHOICES, **changes}
     envelope = envelope_of(number)
     return {
@@ -133,10 +135,16 @@ def with_accounts(rules: IntakeRules, *accounts: str) -> IntakeRules:
     return replace(rules, sources=sources)
 
 
-def with_intake(core: Core, **keys: str) -> Core:
-    """Return a core that takes deliveries: account and keys are those of this module."""
+def install_keys(core: Core, **keys: str) -> None:
+    """Install keys of providers, by default those of this module."""
     given = keys or {"docusign-1": DOCUSIGN_KEY, "signing-1": SIGNING_KEY}
+    installed = core.provider_keys
+    assert isinstance(installed, FileProviderKeys)
     for name, key in given.items():
-        core.provider_keys.install(name.replace("_", "-"), key.encode())  # type: ignore[attr-defined]  # of the files that tests use
+        installed.install(name, key.encode())
+
+
+def allowing_account(core: Core) -> Core:
+    """Return a core whose rules name the account of this module."""
     intake = with_accounts(core.rules.intake, ACCOUNT)
     return replace(core, rules=replace(core.rules, intake=intake))

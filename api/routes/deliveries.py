@@ -111,9 +111,7 @@ def replay_delivery(
     have: SharedDep, who: WriterDep, delivery_id: str, body: bodies.Explained
 ) -> views.DeliveryView:
     """Take a delivery again that is held or refused, by the rules that hold now."""
-    found = perform(
-        have.core, who, deliveries.replay_delivery, delivery_id, reason=body.reason
-    )
+    found = perform(have.core, who, deliveries.replay_delivery, delivery_id, reason=body.reason)
     return views.DeliveryView.of(found, who.actor)
 
 

@@ -33,7 +33,7 @@ class DeliveryStatus(StrEnum):
 
 
 _S = DeliveryStatus
-DELIVERY_MOVES: Final[Mapping[DeliveryStatus, frozenset[DeliveryStatus]]] = {
+DELIVERY_TRANSITIONS: Final[Mapping[DeliveryStatus, frozenset[DeliveryStatus]]] = {
     _S.RECEIVED: frozenset({_S.ACCEPTED, _S.REPEATED, _S.IGNORED, _S.HELD, _S.REFUSED}),
     _S.HELD: frozenset({_S.RECEIVED, _S.DISMISSED}),
     _S.REFUSED: frozenset({_S.RECEIVED, _S.DISMISSED}),
@@ -90,6 +90,23 @@ class Delivery:
         """Whether its signature was right."""
         return self.key_name is not None
 
+    def moved(self, status: DeliveryStatus, now: datetime, **changes: Any) -> Self:
+        """Return it in another status, whose reason is in ``changes``.
+
+        Raises ``IllegalTransition``.
+        """
+        move(DELIVERY_TRANSITIONS, self.status, status, subject=self.id)
+        is_settled = status is not _S.RECEIVED
+        fresh = {"code": None, "error": None, "request_id": None, "tenant_id": None}
+        return replace(
+            self,
+            **{**fresh, **changes},
+            status=status,
+            settled_at=now if is_settled else None,
+            lost_turns=0,
+            version=self.version + 1,
+        )
+
     def settled(
         self,
         status: DeliveryStatus,
@@ -100,16 +117,9 @@ class Delivery:
         tenant_id: str | None = None,
     ) -> Self:
         """Return it with what became of it. Raises ``IllegalTransition``."""
-        return replace(
-            self,
-            status=move(DELIVERY_MOVES, self.status, status, subject="the delivery"),
-            code=str(error["code"]) if error is not None else None,
-            error=error,
-            request_id=request_id,
-            tenant_id=tenant_id,
-            settled_at=now,
-            lost_turns=0,
-            version=self.version + 1,
+        code = str(error["code"]) if error is not None else None
+        return self.moved(
+            status, now, code=code, error=error, request_id=request_id, tenant_id=tenant_id
         )
 
     def put_off(self, error: Mapping[str, Any]) -> Self:
@@ -131,34 +141,22 @@ class Delivery:
 
     def taken_again(self, actor: Actor, reason: str, now: datetime, *, is_additional: bool) -> Self:
         """Return it as a person sends it to the worker again. Raises ``IllegalTransition``."""
-        return replace(
-            self,
-            status=move(DELIVERY_MOVES, self.status, _S.RECEIVED, subject="the delivery"),
-            code=None,
-            error=None,
-            request_id=None,
-            tenant_id=None,
-            settled_at=None,
-            turn=self.turn + 1,
-            lost_turns=0,
-            is_additional=is_additional,
-            decided_by=actor.id,
-            decision_reason=reason,
-            decided_at=now,
-            version=self.version + 1,
-        )
+        return self.moved(
+            _S.RECEIVED, now,
+            turn=self.turn + 1, is_additional=is_additional,
+            decided_by=actor.id, decision_reason=reason, decided_at=now,
+        )  # fmt: skip
 
     def dismissed(self, actor: Actor, reason: str, now: datetime) -> Self:
-        """Return it as somebody decided that nothing follows. Raises ``IllegalTransition``."""
-        return replace(
-            self,
-            status=move(DELIVERY_MOVES, self.status, _S.DISMISSED, subject="the delivery"),
-            decided_by=actor.id,
-            decision_reason=reason,
-            decided_at=now,
-            settled_at=now,
-            version=self.version + 1,
-        )
+        """Return it as somebody decided that nothing follows; what was wrong stays known.
+
+        Raises ``IllegalTransition``.
+        """
+        return self.moved(
+            _S.DISMISSED, now,
+            code=self.code, error=self.error, tenant_id=self.tenant_id,
+            decided_by=actor.id, decision_reason=reason, decided_at=now,
+        )  # fmt: skip
 
 
 def actor_of(source: str, decided_by: str | None = None) -> Actor:

@@ -23,7 +23,7 @@ from control_plane.domain.errors import (
     CompanyHasTenant,
     IllegalTransition,
     InvalidInput,
-    MachineMayNotDecide,
+    NotAllowed,
     NotFound,
     SettingInvalid,
     Unavailable,
@@ -286,8 +286,8 @@ def may_decide(act: Act, delivery_id: str) -> Delivery:
 def decide_delivery(act: Act, delivery_id: str, *, decision: str, reason: str) -> Delivery:
     """Let a held delivery make another tenant of its company, or dismiss what is open.
 
-    Whoever accepts counts as a requester of what follows. Raises ``MachineMayNotDecide``,
-    ``IllegalTransition``.
+    Whoever accepts counts as a requester of what follows. Raises ``NotAllowed`` for a
+    machine, ``IllegalTransition``.
     """
     may_decide(act, delivery_id)
     with refused_as(
@@ -295,7 +295,7 @@ def decide_delivery(act: Act, delivery_id: str, *, decision: str, reason: str) -
     ):
         actor = act.caller.actor
         if actor.kind is not ActorKind.USER:
-            raise MachineMayNotDecide("a person decides on a delivery, not a machine")
+            raise NotAllowed("a person decides on a delivery, not a machine")
         delivery = _open(act, delivery_id, reason)
         if decision == DISMISS:
             decided = delivery.dismissed(actor, reason.strip(), act.now())

@@ -101,7 +101,8 @@ def test_a_field_that_the_envelope_has_twice_is_ambiguous() -> None:
 
 
 @pytest.mark.parametrize("spelling", [
-    envelope_of().upper(), f" {envelope_of()} ", f"{{{envelope_of()}}}", envelope_of().replace("-", ""),
+    envelope_of().upper(), f" {envelope_of()} ", f"{{{envelope_of()}}}",
+    envelope_of().replace("-", ""),
     f"\t{envelope_of().upper()}",
 ])  # fmt: skip
 def test_an_envelope_has_one_spelling(spelling: str) -> None:
@@ -178,7 +179,8 @@ def test_a_path_that_means_several_items_says_so() -> None:
 
 
 @pytest.mark.parametrize("text", [
-    "", ".", "a..b", ".a", "a.", "[0]", "a[", "a[]", "a[-1]", "a[x]", "a[=1]", 'a."b', "a]b", "a b.[c]",
+    "", ".", "a..b", ".a", "a.", "[0]", "a[", "a[]", "a[-1]", "a[x]", "a[=1]", 'a."b', "a]b",
+    "a b.[c]",
     "a[0]b", "a[*]",
 ])  # fmt: skip
 def test_a_path_that_cannot_be_read_is_refused(text: str) -> None:

@@ -33,7 +33,15 @@ from policies.rules import RULES
 from tests.unit.policies.policy_scenarios import FORMS, Thing, pulumi_plan, terraform_plan
 
 FOLDER = Path(__file__).parents[2] / "rules"
-NAMES = ("approval_rules", "mode_rules", "policy_parameters", "regions", "slug_rules", "versions")
+NAMES = (
+    "approval_rules",
+    "intake",
+    "mode_rules",
+    "policy_parameters",
+    "regions",
+    "slug_rules",
+    "versions",
+)
 SCOPE = PolicyScope(
     region="eu-west-1",
     account_id="123456789012",

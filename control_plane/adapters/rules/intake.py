@@ -44,17 +44,7 @@ def parse_intake(document: Document) -> IntakeRules:
 def _source(document: Document, key: str, entry: Mapping[str, Any]) -> IntakeSource:
     where = f"sources.{key}"
     kind = SourceKind(entry["kind"])
-    if kind is SourceKind.DOCUSIGN:
-        account: JsonPath | None = DOCUSIGN_ACCOUNT
-        envelope, event = DOCUSIGN_ENVELOPE, DOCUSIGN_EVENT
-    else:
-        account = (
-            _path(document, f"{where}.account", entry["account"]) if "account" in entry else None
-        )
-        envelope = _path(document, f"{where}.envelope", entry["envelope"])
-        event = _path(document, f"{where}.event", entry["event"])
-    if (account is None) != ("accounts" not in entry):
-        raise document.refused(where, "`account` and `accounts` belong together: name both or none")
+    account, envelope, event = _places(document, where, kind, entry)
     try:
         provider = spellings.provider(entry["provider"])
         accounts = tuple(spellings.identifier(each) for each in entry.get("accounts", ()))
@@ -73,6 +63,30 @@ def _source(document: Document, key: str, entry: Mapping[str, Any]) -> IntakeSou
         envelope_path=envelope,
         event_path=event,
         fields=tuple(_fields(document, f"{where}.mapping", entry["mapping"])),
+    )
+
+
+def _places(
+    document: Document, where: str, kind: SourceKind, entry: Mapping[str, Any]
+) -> tuple[JsonPath | None, JsonPath, JsonPath]:
+    """Return where account, envelope and event are; those of DocuSign are always the same."""
+    if kind is SourceKind.DOCUSIGN:
+        for name in ("account", "envelope", "event"):
+            if name in entry:
+                raise document.refused(f"{where}.{name}", "is known of docusign: leave it out")
+        if "accounts" not in entry:
+            raise document.refused(where, "docusign needs `accounts`: name those that are yours")
+        return DOCUSIGN_ACCOUNT, DOCUSIGN_ENVELOPE, DOCUSIGN_EVENT
+    for name in ("envelope", "event"):
+        if name not in entry:
+            raise document.refused(where, f"{kind} needs `{name}`: the path where it is")
+    if ("account" in entry) != ("accounts" in entry):
+        raise document.refused(where, "`account` and `accounts` belong together: name both or none")
+    account = _path(document, f"{where}.account", entry["account"]) if "account" in entry else None
+    return (
+        account,
+        _path(document, f"{where}.envelope", entry["envelope"]),
+        _path(document, f"{where}.event", entry["event"]),
     )
 
 
