@@ -29,10 +29,10 @@ NOTHING: Final = _Nothing()
 
 
 class Several(ValueError):
-    """More than one item of a list is meant."""
+    """A path fits more than one item of a list."""
 
     def __init__(self, count: int) -> None:
-        super().__init__(f"{count} items are meant")
+        super().__init__(f"the path fits {count} items")
         self.count = count
 
 

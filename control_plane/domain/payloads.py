@@ -45,10 +45,11 @@ def glance(source: IntakeSource, body: bytes) -> Glance:
     """Return what a body is about; one that cannot be read is only like its equal bytes."""
     try:
         payload = _object(source, body)
-    except DeliveryUnreadable:
+        lasting = _lasting(source, payload)
+    except (DeliveryUnreadable, RecursionError):
         return Glance(dedupe_key=_key(source, body))
     return Glance(
-        dedupe_key=_key(source, _lasting(source, payload)),
+        dedupe_key=_key(source, lasting),
         account=_identifier(payload, source.account_path),
         envelope_id=_identifier(payload, source.envelope_path),
         event=_event_name(payload, source.event_path),

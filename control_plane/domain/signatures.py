@@ -36,7 +36,7 @@ def standard_webhooks_key(
 
     They are over ``id.timestamp.body`` (https://www.standardwebhooks.com, 1.0.0). A timestamp that
     differs from ``now`` by five minutes or more is refused. Several signatures are separated by
-    spaces; those of other versions than v1 are passed over. A proxy may have joined several
+    spaces; those of other versions than v1 are ignored. A proxy may have joined several
     headers with commas.
     """
     message_id, seconds = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")

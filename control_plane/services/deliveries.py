@@ -61,7 +61,7 @@ def receive_delivery(
 ) -> str:
     """Keep what a source posted, and return the id of its delivery; equal content has one.
 
-    ``caller`` is whoever sent it, known by address alone; ``headers`` have names in lower case.
+    ``caller`` is the sender, known by address alone; ``headers`` have names in lower case.
     Raises ``NotFound`` for an unknown source, ``SignatureInvalid``, and ``Unavailable`` when no
     key of the source is installed: then the provider posts it again.
     """
@@ -286,7 +286,7 @@ def may_decide(act: Act, delivery_id: str) -> Delivery:
 def decide_delivery(act: Act, delivery_id: str, *, decision: str, reason: str) -> Delivery:
     """Let a held delivery make another tenant of its company, or dismiss what is open.
 
-    Whoever accepts counts as a requester of what follows. Raises ``NotAllowed`` for a
+    The person who accepts counts as a requester of what follows. Raises ``NotAllowed`` for a
     machine, ``IllegalTransition``.
     """
     may_decide(act, delivery_id)

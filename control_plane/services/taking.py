@@ -39,7 +39,7 @@ _WITHDRAWN: Final = frozenset({EventMeaning.VOIDED, EventMeaning.DECLINED})
 def take_delivery(core: Core, delivery_id: str) -> None:
     """Make of a delivery what its content asks for, and say in its row what became of it.
 
-    What is only in the way for now puts it off. Raises what the database does when it is away.
+    What is only in the way for now puts it off. Raises ``Unavailable`` without a database.
     """
     with core.act() as act:
         delivery = act.uow.deliveries.get(delivery_id)
@@ -104,7 +104,7 @@ def _submit(act: Act, delivery: Delivery, source: IntakeSource, event: Event) ->
     """Submit the request that a signed contract asks for.
 
     It comes first in its transaction, as ``submit_request`` wants it; the row is locked after it,
-    and whoever took the delivery meanwhile is seen then.
+    and what another worker made of the delivery meanwhile is seen then.
     """
     for other in act.uow.deliveries.find(envelope_id=event.envelope_id, source=source.key):
         is_withdrawal = other.event is not None and source.meaning(other.event) in _WITHDRAWN

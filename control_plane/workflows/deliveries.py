@@ -44,7 +44,7 @@ def put_off(act: Act, delivery: Delivery, error: DomainError) -> None:
 def turn_of_delivery(act: Act, delivery_id: str) -> None:
     """Enqueue the next turn of a delivery that was put off, or whose turn ended with a fault.
 
-    One that does so again and again is refused, so that a person looks at it.
+    One that does so repeatedly is refused, so that a person looks at it.
     """
     delivery = act.uow.deliveries.get(delivery_id, lock=True)
     if delivery is None or delivery.status is not DeliveryStatus.RECEIVED:
@@ -53,7 +53,7 @@ def turn_of_delivery(act: Act, delivery_id: str) -> None:
         case QueuePlace.TAKEN:
             act.uow.timers.set(TimerKind.DELIVERY_TURN, delivery.id, act.now() + _AGAIN)
         case None if delivery.code is None and delivery.lost_turns >= LOST_TURNS:
-            error = DomainError("a worker failed on it again and again; the log has the cause")
+            error = DomainError("workers failed on it repeatedly; their log has the cause")
             settle(act, delivery.settled(
                 DeliveryStatus.REFUSED, act.now(), error=as_json(error)
             ))  # fmt: skip

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from control_plane.domain.delivery import Delivery
 from control_plane.domain.errors import Conflict
@@ -13,7 +15,7 @@ from tests.entities import Entities
 from tests.storage import Storage
 
 MAKE = Entities()
-ERROR = '\'{"code": "x"}\''
+DECIDED = "decided_by = 'a', decision_reason = 'b', decided_at = now()"
 
 
 def kept(storage: Storage, **changes: Any) -> Delivery:
@@ -26,11 +28,11 @@ def kept(storage: Storage, **changes: Any) -> Delivery:
 
 def constraint(storage: Storage, statement: str, **given: Any) -> str:
     """Return what refuses a statement of the application's role."""
-    with storage.unit_of_work() as uow, pytest.raises(Exception) as refused:
+    with storage.unit_of_work() as uow, pytest.raises(DBAPIError) as refused:
         uow.connection.execute(text(statement), given)
-        uow.commit()
-    found = getattr(refused.value, "orig", None)
-    return str(found.diag.constraint_name) if found is not None else str(refused.value)
+    cause = refused.value.orig
+    assert isinstance(cause, psycopg.Error)
+    return str(cause.diag.constraint_name)
 
 
 def done(storage: Storage, statement: str, **given: Any) -> None:
@@ -60,8 +62,7 @@ def test_what_came_is_never_changed(storage: Storage, change: str) -> None:
 
 
 @pytest.mark.parametrize(("change", "name"), [
-    ("status = 'dismissed', settled_at = now(), decided_by = 'a', decision_reason = 'b',"
-     " decided_at = now()", "delivery_moves"),
+    (f"status = 'dismissed', settled_at = now(), {DECIDED}", "delivery_moves"),
     ("status = 'accepted', settled_at = now()", "ck_delivery_made_a_tenant"),
     ("status = 'refused', settled_at = now()", "ck_delivery_open_for_a_reason"),
     ("status = 'ignored'", "ck_delivery_settled"),

@@ -56,7 +56,8 @@ def test_a_request_is_the_same_document(name: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "value"), [
-    ("contract.provider", "!"), ("contract.envelope_id", "\u200b"), ("contract.contract_id", "a\nb"),
+    ("contract.provider", "!"), ("contract.envelope_id", "\u200b"),
+    ("contract.contract_id", "a\nb"),
     ("contract.signed_at", "2026-11-20"), ("contract.subscription", "gold"), ("contract.mode", "D"),
     ("contract.seats", -1), ("contract.seats", 10**9), ("contract.sla_uptime_min", "100.1"),
     ("contract.subscription", None), ("company.legal_name", "x" * 201), ("company.domain", "host"),

@@ -150,6 +150,12 @@ def test_a_body_that_is_no_event_is_refused(body: bytes) -> None:
     assert glance(DOCUSIGN, body).dedupe_key == glance(DOCUSIGN, body).dedupe_key
 
 
+@pytest.mark.parametrize("depth", range(100, 2100, 100))
+def test_content_of_any_depth_can_be_looked_at(depth: int) -> None:
+    body = b'{"event": "envelope-completed", "x": ' + b"[" * depth + b"]" * depth + b"}"
+    assert glance(DOCUSIGN, body).dedupe_key
+
+
 def test_an_event_that_no_rule_names_asks_for_nothing() -> None:
     assert DOCUSIGN.meaning("envelope-completed") is EventMeaning.SIGNED
     assert DOCUSIGN.meaning("recipient-finish-later") is EventMeaning.IGNORED
