@@ -109,7 +109,9 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
         home = replace(hub, id=new("hub"), cell=f"m{number}")
         of_hub = uow.runs.find(deployment_id=hub_home.id)[0]
         uow.findings.add(make.finding(of_hub, subject=f"urn:{number}"))
-        uow.intake.keep(make.delivery(dedupe_key=name, source="signing", envelope_id="many"))
+        uow.intake.keep(
+            make.delivery(dedupe_key=name, source="signing", envelope_id="many", tenant_id=owner.id)
+        )
         uow.sweeps.add(replace(uow.sweeps.page(limit=1)[0], id=new("sweep")))
         uow.add(
             owner,
