@@ -17,6 +17,7 @@ from api.routes import (
     audit,
     bundles,
     changes,
+    deliveries,
     drift,
     health,
     holds,
@@ -98,7 +99,7 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     app.state.shared = shared
     for module in (
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
-        bundles, audit, queue, health,
+        bundles, audit, queue, deliveries, health,
     ):  # fmt: skip
         app.include_router(module.router)
     errors.install(app)

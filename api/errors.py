@@ -96,6 +96,12 @@ STATUS: Final[dict[str, int]] = {
     "data_unreadable": 502,
     "data_differs": 409,
     "setting_invalid": 500,
+    "signature_invalid": 401,
+    "delivery_unreadable": 422,
+    "source_unknown": 409,
+    "account_not_allowed": 409,
+    "mapping_failed": 422,
+    "contract_withdrawn": 409,
 }
 # what the protocol refuses before there is a fact: code, title, remedy
 HTTP: Final = {
@@ -150,7 +156,8 @@ def of_fact(request: Request, error: DomainError) -> JSONResponse:
     status = STATUS[error.code]
     headers = {}
     if status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+        is_signed = error.code == "signature_invalid"
+        headers["WWW-Authenticate"] = "Signature" if is_signed else "Bearer"
     if status == 503:
         headers["Retry-After"] = "2"
     if status == 500:

@@ -29,6 +29,7 @@ from control_plane.adapters.db.roles import APP
 from control_plane.adapters.db.unit_of_work import SqlUnitOfWork
 from control_plane.adapters.dbos.liveness import Liveness, living_workers
 from control_plane.adapters.home import Home, Key
+from control_plane.adapters.intake.keys import FileProviderKeys
 from control_plane.adapters.loopback import keep_loopback_direct
 from control_plane.adapters.objects import open_store
 from control_plane.adapters.parents import end_with, parent_of
@@ -152,6 +153,7 @@ class Parts:
     def core(self) -> Core:
         """Everything that use cases and phases need."""
         from control_plane.adapters.specs import JsonSchemaSpecs  # noqa: PLC0415 - heavy
+        from control_plane.services.taking import take_delivery  # noqa: PLC0415 - heavy
         from control_plane.workflows.core import Core, Limits, Whereabouts  # noqa: PLC0415 - heavy
 
         settings = self.settings
@@ -169,6 +171,8 @@ class Parts:
             specs=JsonSchemaSpecs(SOURCE / "stacks" / "schemas"),
             trail=self.trail,
             rules=self.rules,
+            provider_keys=self.provider_keys,
+            take_delivery=take_delivery,
             limits=Limits(
                 approval_life=timedelta(hours=hours) if hours else None,
                 link_life=timedelta(hours=settings.link_hours),
@@ -184,6 +188,11 @@ class Parts:
     def secrets(self) -> FileSecretStore:
         """The master secret and what is derived from it."""
         return FileSecretStore(self.home.key(Key.MASTER))
+
+    @cached_property
+    def provider_keys(self) -> FileProviderKeys:
+        """The keys that providers sign deliveries with: of the API alone."""
+        return FileProviderKeys(self.home.part("keys") / "intake")
 
     @cached_property
     def data(self) -> AwsTenantData:

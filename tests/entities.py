@@ -12,6 +12,7 @@ from control_plane.domain.approval import Approval, ApprovalStatus, Decision, Ex
 from control_plane.domain.bundle import Bundle, BundleStatus, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.canonical import digest
+from control_plane.domain.delivery import Delivery, DeliveryStatus
 from control_plane.domain.deployment import (
     Account,
     Deployment,
@@ -133,6 +134,20 @@ class Entities:
             "placers": (ASKER, "asks"), "placed_at": self.clock.now(),
         }  # fmt: skip
         return Hold(**self._facts(facts, changes))
+
+    def delivery(self, **changes: Any) -> Delivery:
+        now = self.clock.now()
+        facts = {
+            "id": self.ids.new("delivery"), "source": "docusign",
+            "dedupe_key": f"key {self.count}", "account": None, "envelope_id": None,
+            "event": "envelope-completed", "sha256": "0" * 64, "size": 2, "body": b"{}",
+            "key_name": "docusign-1", "status": DeliveryStatus.RECEIVED, "code": None,
+            "error": None, "request_id": None, "tenant_id": None, "times_received": 1,
+            "received_at": now, "last_received_at": now, "turn": 1, "lost_turns": 0,
+            "is_additional": False, "decided_by": None, "decision_reason": None,
+            "decided_at": None, "settled_at": None, "version": 1,
+        }  # fmt: skip
+        return Delivery(**self._facts(facts, changes))
 
     def saga(self, owner: Tenant | Hub, **changes: Any) -> Saga:
         is_tenant, now = isinstance(owner, Tenant), self.clock.now()

@@ -12,6 +12,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+from control_plane.adapters.intake.keys import FileProviderKeys
 from control_plane.adapters.objects.files import FileObjectStore
 from control_plane.adapters.rules.loader import load_rules
 from control_plane.adapters.rules.policies import read_signs
@@ -28,6 +29,7 @@ from control_plane.domain.rules import Rules
 from control_plane.ports.stores import PolicyScope
 from control_plane.services import approvals, hubs, provisioning
 from control_plane.services.performing import perform
+from control_plane.services.taking import take_delivery
 from control_plane.workflows import PHASES
 from control_plane.workflows.core import Caller, Core, Limits, Whereabouts
 from policies.removal import on_removal
@@ -151,6 +153,8 @@ class World:
             specs=JsonSchemaSpecs(SOURCE / "stacks" / "schemas"),
             trail=self.trail,
             rules=_rules(),
+            provider_keys=FileProviderKeys(folder / "intake"),
+            take_delivery=take_delivery,
             limits=Limits(approval_life=None, link_life=timedelta(hours=72), **limits),
             here=Whereabouts(worker="worker-1", host=HOST),
         )

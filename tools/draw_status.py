@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from control_plane.domain.approval import APPROVAL_TRANSITIONS
 from control_plane.domain.bundle import BUNDLE_TRANSITIONS
+from control_plane.domain.delivery import DELIVERY_TRANSITIONS
 from control_plane.domain.kinds import KINDS
 from control_plane.domain.kinds.kind import Kind, Shown
 from control_plane.domain.next_step import RULES, Rule, StepKind
@@ -37,6 +38,7 @@ TABLES: Final[Mapping[str, tuple[str, Table]]] = {
     "Run that plans": ("It says what a change would do, and ends.", PLAN_TRANSITIONS),
     "Approval": ("A request for a decision on one plan digest.", APPROVAL_TRANSITIONS),
     "Bundle": ("One version of a Mode C hand-over.", BUNDLE_TRANSITIONS),
+    "Delivery": ("What a provider of signatures posted.", DELIVERY_TRANSITIONS),
     "Saga": ("What takes several steps, such as a removal.", SAGA_TRANSITIONS),
 }
 

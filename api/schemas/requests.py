@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import zoneinfo
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from functools import cache
 from typing import Annotated, Any, Final, Literal, Self
 
-import idna
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -26,6 +23,7 @@ from control_plane.domain.changing import Wish
 from control_plane.domain.facts import MOST_SEATS
 from control_plane.domain.hub import MOST_SLICES, HubWish
 from control_plane.domain.networks import MOST_NETWORKS
+from control_plane.services.request_form import domain_name, time_zone
 
 Mode = Literal["A", "B", "C"]
 
@@ -42,32 +40,8 @@ def _prose(text: str) -> str:
     return text
 
 
-def _time_zone(text: str) -> str:
-    if text not in _zones():
-        raise ValueError("must be an IANA time zone such as Europe/Rome")
-    return text
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())  # walks a folder
-
-
 def _instant(value: object) -> datetime:
     return spellings.instant(value if isinstance(value, str) else "")  # and no number
-
-
-def _domain(text: str) -> str:
-    """Return a domain in lower case and A-labels (RFC 5891), without a dot at its end."""
-    given = text.strip()
-    try:
-        found = idna.encode(given.removesuffix("."), uts46=True).decode().lower()
-    except (idna.IDNAError, UnicodeError):
-        found = ""
-    labels = found.split(".")
-    if len(labels) < 2 or len(found) > 253 or labels[-1].isdigit():
-        raise ValueError("must be a domain such as example.com")
-    return found
 
 
 def _formed(pattern: str, sentence: str) -> Callable[[str], str]:
@@ -97,8 +71,8 @@ Identifier = Annotated[str, AfterValidator(spellings.identifier), _LINE]
 Country = Annotated[str, AfterValidator(spellings.country), _schema("[A-Z]{2}")]
 Language = Annotated[str, AfterValidator(spellings.language), _schema(longest=35)]
 Email = Annotated[str, AfterValidator(spellings.email), _schema(longest=254)]
-Domain = Annotated[str, AfterValidator(_domain), _schema(longest=253)]
-TimeZone = Annotated[str, AfterValidator(_time_zone), _schema(longest=64)]
+Domain = Annotated[str, AfterValidator(domain_name), _schema(longest=253)]
+TimeZone = Annotated[str, AfterValidator(time_zone), _schema(longest=64)]
 Reason = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_prose)]
 Item = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_prose)]
 Seats = Annotated[int, Field(ge=0, le=MOST_SEATS, strict=True)]

@@ -68,6 +68,7 @@ COMMANDS: Final = {
     "run": Named("calls", "run", _API, "Runs, their plans and progress."),
     "queue": Named("queueing", "queue", _API, "The queue of runs and builds."),
     "approval": Named("approvals", "approval", _API, "Approvals and decisions."),
+    "delivery": Named("deliveries", "delivery", _API, "Signed contracts that providers delivered."),
     "drift": Named("drift", "drift", _API, "What is not as it was applied."),
     "bundle": Named("bundles", "bundle", _API, "Mode C bundles."),
     "saga": Named("removals", "saga", _API, "Changes that take several steps."),

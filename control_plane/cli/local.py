@@ -19,6 +19,7 @@ import typer
 
 from control_plane import config
 from control_plane.adapters.home import Home, Key
+from control_plane.adapters.intake.keys import LONGEST, FileProviderKeys
 from control_plane.cli import output
 from control_plane.cli.errors import USAGE
 from control_plane.cli.refusing import CONNECTIONS, Json, refuse
@@ -247,6 +248,26 @@ def create_keys(
         return
     for key in wanted:
         typer.echo(f"{key:<7} {'made' if key in made else 'kept'}  {home.key(key)}")
+
+
+@keys.command("intake")
+def install_provider_key(
+    name: Annotated[str, typer.Argument(help="The name that rules/intake.yaml has for it.")],
+    as_json: Json = False,
+) -> None:
+    """Install a key that a provider signs deliveries with; it is read from standard input.
+
+    A key is never replaced: a new one gets a name of its own, and both are active until the file
+    of the old one is removed. Only the API needs them.
+    """
+    home = Home(config.load().home.absolute())
+    home.require()
+    folder = home.part("keys") / "intake"
+    FileProviderKeys(folder).install(name, sys.stdin.buffer.read(LONGEST + 1))
+    if as_json:
+        output.as_json_text({name: "installed"})
+        return
+    typer.echo(f"{name} installed: {folder / f'{name}.key'}")
 
 
 @stack.command("open", context_settings={"ignore_unknown_options": True})

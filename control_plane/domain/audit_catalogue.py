@@ -154,6 +154,23 @@ _REQUESTS: Final = (
     _schema("rules.loaded", "A rules document took effect.", document=_T),
 )  # fmt: skip
 
+_DELIVERIES: Final = (
+    _schema("delivery.received", "A provider posted something with a good signature; it is kept.",
+            source=_T, event=_T, envelope_id=_T, content_sha256=_T, key=_T),
+    _schema("delivery.denied", "Something with a wrong signature was posted; no content is kept.",
+            stages=_DENIED, source=_T, content_sha256=_T, suppressed=_I),
+    _schema("delivery.taken", "A worker took a delivery; `status` says what became of it.",
+            source=_T, event=_T, envelope_id=_T, content_sha256=_T, request=_T, field=_T),
+    _schema("delivery.replayed", "A delivery that was held or refused is taken again.",
+            source=_T, event=_T, envelope_id=_T, content_sha256=_T),
+    _schema("delivery.decided", "A person decided on a delivery that was held or refused.",
+            source=_T, event=_T, envelope_id=_T, content_sha256=_T, decision=_T),
+    _schema("delivery.read", "The content of a delivery was read.",
+            source=_T, content_sha256=_T),
+    _schema("delivery.refused", "A replay of a delivery or a decision on it was refused.",
+            stages=_DENIED, wanted=_T),
+)  # fmt: skip
+
 _HOLDS: Final = (
     _schema("hold.placed", "A hold was placed on a tenant or a Hub: nothing begins to be applied.",
             kind=_T, applying=_T),
@@ -367,6 +384,7 @@ ACTIONS: Final[Mapping[str, ActionSchema]] = MappingProxyType(
         schema.name: schema
         for group in (
             _REQUESTS,
+            _DELIVERIES,
             _HOLDS,
             _SAGAS,
             _REMOVALS,

@@ -8,6 +8,7 @@ from datetime import date, datetime
 
 from control_plane.domain.approval_rules import ApprovalRules
 from control_plane.domain.calendars.rules import CalendarRules
+from control_plane.domain.intake import IntakeRules
 from control_plane.domain.mode_rules import ModeRules
 from control_plane.domain.residency import Regions
 from control_plane.domain.slug import SlugRules
@@ -27,6 +28,7 @@ class Rules:
     approvals: ApprovalRules
     versions: Versions
     calendars: CalendarRules
+    intake: IntakeRules
     reviews: Mapping[str, date]
     digests: Mapping[str, str]
 

@@ -19,6 +19,7 @@ class TimerKind(StrEnum):
     RUN_DETAILS = "run_details"  # what is kept of an ended run for some time only
     SAGA_TURN = "saga_turn"  # a saga resumes: something happened that its step waits for
     WAIVER_END = "waiver_end"  # of a finding
+    DELIVERY_TURN = "delivery_turn"  # one that was put off, or that a worker took up
     DRIFT_LOOK = "drift_look"  # at a deployment: whether the cloud is as it was applied
 
 

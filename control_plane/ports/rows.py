@@ -13,6 +13,7 @@ from control_plane.domain.approval import Approval, Decision, ExcludedApprover, 
 from control_plane.domain.audit import AuditEvent
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
+from control_plane.domain.delivery import Delivery
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding
@@ -34,6 +35,7 @@ from control_plane.domain.timers import Timer, TimerKind
 from control_plane.domain.transfer import Copied, Kind
 from control_plane.domain.waiting import QueueSpot
 from control_plane.ports import Json
+from control_plane.ports.intake import Deliveries
 from control_plane.ports.looks import Looks
 
 T = TypeVar("T")
@@ -332,6 +334,7 @@ class UnitOfWork(Protocol):
     amendments: Repository[Amendment]
     requests: Repository[ProvisioningRequest]
     refusals: Repository[RefusedRequest]
+    deliveries: Repository[Delivery]
     hubs: Repository[Hub]
     holds: Repository[Hold]
     sagas: Repository[Saga]
@@ -367,6 +370,7 @@ class UnitOfWork(Protocol):
     transfers: Transfers
     queries: Queries
     looks: Looks
+    intake: Deliveries
     audit: AuditLog
     queue: RunQueue
 

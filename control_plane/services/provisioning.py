@@ -52,6 +52,7 @@ class Accepted:
     request: ProvisioningRequest
     tenant: Tenant
     standing: Standing
+    is_new: bool = False  # whether it became this just now
 
     @property
     def run_id(self) -> str | None:
@@ -302,7 +303,7 @@ def _begun(act: Act, new: _New) -> Accepted:
         bundle_id=bundle.id if bundle is not None else None,
         error=None,
     )
-    return Accepted(request=new.request, tenant=tenant, standing=standing)
+    return Accepted(request=new.request, tenant=tenant, standing=standing, is_new=True)
 
 
 def _contract_used(

@@ -1,4 +1,5 @@
-"""What happens in which order: bring a deployment to its spec, build a bundle, take a saga on."""
+"""What happens in which order: bring a deployment to its spec, build a bundle, take a saga on,
+take a delivery."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Final
 from control_plane.workflows.advancing import advance_run
 from control_plane.workflows.bundle import build_bundle
 from control_plane.workflows.core import Core
+from control_plane.workflows.deliveries import take_delivery
 from control_plane.workflows.sagas import advance_saga
 
 # every name that may be enqueued, with what does it
@@ -15,4 +17,5 @@ PHASES: Final[Mapping[str, Callable[[Core, str], None]]] = {
     "advance_run": advance_run,
     "build_bundle": build_bundle,
     "advance_saga": advance_saga,
+    "take_delivery": take_delivery,
 }

@@ -32,6 +32,7 @@ def close(act: Act, saga: Saga, _: SagaStep) -> Outcome:
             replace(tenant, removed_at=now, updated_at=now, version=tenant.version + 1)
         )
         sync_tenant(act, tenant.id)
+        act.uow.intake.erase_of_tenant(tenant.id)
     else:
         hub = act.uow.hubs.need(owner.id, lock=True)
         act.uow.hubs.save(replace(hub, removed_at=now, updated_at=now, version=hub.version + 1))

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from control_plane.domain.actor import Actor, system
+from control_plane.domain.delivery import BODY_LIFE
 from control_plane.domain.rules import Rules
 from control_plane.ports.bundles import BundleBuilder
 from control_plane.ports.engine import StackEngine
+from control_plane.ports.intake import ProviderKeys
 from control_plane.ports.rows import Clock, Ids, UnitOfWork, UnitOfWorkFactory
 from control_plane.ports.stores import AuditReader, ObjectStore, Policies, SecretStore, Specs
 from control_plane.ports.tenant_data import TenantData
@@ -18,6 +20,8 @@ from control_plane.workflows.budget import RefusalBudget
 from control_plane.workflows.reads import ReadTally
 
 ReadKey = tuple[Actor, str, str]  # who read which tree by which route
+# what a worker does with a delivery; it submits a request, which is a use case of the services
+TakeDelivery = Callable[["Core", str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,7 @@ class Limits:
     bundle_life: timedelta = timedelta(days=60)
     build_life: timedelta = timedelta(minutes=30)  # of one build of a bundle
     details_life: timedelta = timedelta(days=90)  # of the details of a run, after its end
+    delivery_life: timedelta = BODY_LIFE  # of the content of a delivery, after it is settled
     look_every: timedelta | None = timedelta(days=1)  # at each deployment; None: only when asked
     call_life: timedelta = timedelta(hours=2)
     apply_life: timedelta = timedelta(hours=1, minutes=30)
@@ -80,6 +85,8 @@ class Core:
     specs: Specs
     trail: AuditReader
     rules: Rules
+    provider_keys: ProviderKeys
+    take_delivery: TakeDelivery
     limits: Limits
     here: Whereabouts
     calls: set[str] = field(default_factory=set)  # engine calls that this process has open

@@ -30,7 +30,12 @@ from control_plane.workflows.owners import sync_owner
 from control_plane.workflows.recording import record, record_run
 
 PHASE: Final = "advance_run"
+DELIVERY_PHASE: Final = "take_delivery"
 _WATCH_AFTER: Final = timedelta(seconds=30)
+_WATCHED: Final[Mapping[str, TimerKind]] = {
+    PHASE: TimerKind.RUN_WATCH,
+    DELIVERY_PHASE: TimerKind.DELIVERY_TURN,
+}
 
 
 def locked_run(uow: UnitOfWork, run_id: str) -> tuple[Run, Deployment]:
@@ -93,8 +98,9 @@ def watch(timers: Timers, phase: str, subject_id: str, now: datetime) -> None:
 
     Before that it is a row of the queue, which cannot get lost: what merely waits has no timer.
     """
-    if phase == PHASE:
-        timers.set(TimerKind.RUN_WATCH, subject_id, now + _WATCH_AFTER)
+    kind = _WATCHED.get(phase)
+    if kind is not None:
+        timers.set(kind, subject_id, now + _WATCH_AFTER)
 
 
 def move_run(

@@ -18,6 +18,7 @@ from control_plane.logging import get_logger
 from control_plane.ports.rows import QueuePlace
 from control_plane.workflows.bundle import expire_bundle, fail_stale_build
 from control_plane.workflows.core import Act, Core
+from control_plane.workflows.deliveries import RETENTION, forget_contents, turn_of_delivery
 from control_plane.workflows.drift import look_when_due
 from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings, facts_of
@@ -42,6 +43,7 @@ _QUEUE_ROWS_LIVE: Final = timedelta(days=7)
 _RETENTION_EVERY: Final[Mapping[str, timedelta]] = {
     "idempotency": timedelta(minutes=10),
     "queue": timedelta(hours=1),
+    RETENTION: timedelta(hours=1),
 }
 
 
@@ -119,6 +121,8 @@ def _retention(act: Act, subject: str) -> None:
         return  # of an earlier release
     if subject == "idempotency":
         gone = act.uow.queries.forget_answers(now, limit=_ROWS_AT_ONCE)
+    elif subject == RETENTION:
+        gone = forget_contents(act, limit=_ROWS_AT_ONCE)
     else:
         gone = act.uow.queue.forget(now - _QUEUE_ROWS_LIVE, limit=_ROWS_AT_ONCE)
     again = timedelta(0) if gone == _ROWS_AT_ONCE else every
@@ -149,6 +153,7 @@ _HANDLERS: Final[Mapping[TimerKind, Callable[[Act, str], None]]] = {
     TimerKind.RETENTION: _retention,
     TimerKind.RUN_DETAILS: _run_details,
     TimerKind.DRIFT_LOOK: look_when_due,
+    TimerKind.DELIVERY_TURN: turn_of_delivery,
     TimerKind.SAGA_TURN: turn_when_due,
     TimerKind.WAIVER_END: end_waiver,
 }

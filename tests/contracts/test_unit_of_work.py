@@ -195,7 +195,8 @@ def test_every_kind_of_row_comes_back_as_it_was(storage: Storage, make: Entities
     handover = make.handover(bundle)
     rows: dict[str, Any] = {
         "tenants": tenant, "contracts": contract, "requests": make.request(contract),
-        "refusals": make.refusal(), "hubs": hub, "holds": hold, "sagas": saga,
+        "refusals": make.refusal(), "deliveries": make.delivery(body=b"\x00\xff"),
+        "hubs": hub, "holds": hold, "sagas": saga,
         "removal_decisions": make.removal_decision(saga),
         "certificates": make.certificate(saga, body={"a": [1, None]}),
         "import_reports": make.import_report(saga),

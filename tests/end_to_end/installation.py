@@ -37,6 +37,7 @@ class Served:
     port: int = 0  # the first start finds one, later ones take it again
     process: subprocess.Popen[bytes] | None = None
     apis: list[Api] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)  # more than those of each test
 
     def start(self) -> None:
         """Start and wait until it is ready."""
@@ -55,6 +56,7 @@ class Served:
             "TENANTPLANE_CACHE": str(cache_folder()),
             "TENANTPLANE_HOME": str(self.home),
             "TENANTPLANE_PULUMI": str(self.cli),
+            **self.settings,
         }
         self.log = self.home.with_suffix(".log")
         with self.log.open("ab") as stream:

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.timeout(120)
 NAMES = [table.name for table in tables.BUSINESS_TABLES]
 DELETABLE = {
     "account",
+    "delivery",
     "engine_call",
     "idempotency_record",
     "run_event",

@@ -23,6 +23,7 @@ ELSEWHERE = {
     "bundle.downloaded": "recording",
     "bundle.edited": "recording",
     "bundle.handed_over": "recording",
+    "delivery.denied": "permission",
     "link.refused": "permission",
     "request.refused": "permission",
     "run.resumed": "settling",

@@ -11,6 +11,7 @@ import pytest
 
 from control_plane.domain.approval import APPROVAL_TRANSITIONS, ApprovalStatus
 from control_plane.domain.bundle import BUNDLE_TRANSITIONS, BundleStatus
+from control_plane.domain.delivery import DELIVERY_TRANSITIONS, DeliveryStatus
 from control_plane.domain.errors import IllegalTransition
 from control_plane.domain.run import (
     HOLDS_SLOT,
@@ -36,6 +37,7 @@ TABLES: Mapping[str, tuple[type[StrEnum], Mapping[Any, frozenset[Any]]]] = {
     "approval": (ApprovalStatus, APPROVAL_TRANSITIONS),
     "bundle": (BundleStatus, BUNDLE_TRANSITIONS),
     "saga": (SagaStatus, SAGA_TRANSITIONS),
+    "delivery": (DeliveryStatus, DELIVERY_TRANSITIONS),
 }
 MOVES = [
     (kind, current, target)
@@ -61,6 +63,7 @@ TERMINAL = {
     "approval": {"rejected", "expired", "superseded", "canceled", "consumed"},
     "bundle": {"applied"},
     "saga": {"done", "undone"},
+    "delivery": {"accepted", "repeated", "ignored", "dismissed"},
 }  # fmt: skip
 
 
@@ -68,6 +71,8 @@ def _entity(kind: str, status: StrEnum) -> Any:
     make = Entities()
     tenant = make.tenant()
     deployment = make.deployment(tenant)
+    if kind == "delivery":
+        return make.delivery(status=status)
     if kind == "saga":
         return make.saga(tenant, status=status)
     if kind == "bundle":

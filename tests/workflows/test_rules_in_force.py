@@ -18,8 +18,8 @@ from control_plane.workflows.core import Caller, Core
 from tests.world import World
 
 DOCUMENTS = (
-    "approval_rules.yaml", "calendars.yaml", "mode_rules.yaml", "policy_parameters.yaml",
-    "regions.yaml", "slug_rules.yaml", "versions.yaml",
+    "approval_rules.yaml", "calendars.yaml", "intake.yaml", "mode_rules.yaml",
+    "policy_parameters.yaml", "regions.yaml", "slug_rules.yaml", "versions.yaml",
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from control_plane.services import (
     bundles,
     changes,
     data_handovers,
+    deliveries,
     drift,
     findings,
     handovers,
@@ -46,6 +47,14 @@ from control_plane.services import (
 from control_plane.services.performing import perform
 from control_plane.workflows.core import Caller
 from tests.receipts import receipt_of
+from tests.signed import (
+    DOCUSIGN_KEY,
+    allowing_account,
+    as_bytes,
+    docusign,
+    docusign_headers,
+    install_keys,
+)
 from tests.storage import Storage
 from tests.workflows.desk import Desk
 from tests.workflows.handed import DUMP, Handed
@@ -73,6 +82,19 @@ class Scene(World):
     def __init__(self, storage: Storage) -> None:
         super().__init__(storage)
         self.link = ""
+        self.delivery_id = ""
+
+    def delivered(self, plan: str = "Gold", event: str = "envelope-completed") -> str:
+        """Let a provider deliver something, refused unless told otherwise; returns its id."""
+        self.takes_deliveries()
+        self.delivery_id = post_to(self, as_bytes(docusign(event=event, Plan=plan)), DOCUSIGN_KEY)
+        self.work()
+        return self.delivery_id
+
+    def takes_deliveries(self) -> None:
+        """Install keys, and name the account that may deliver."""
+        install_keys(self.core)
+        self.core = allowing_account(self.core)
 
     def waiting_b(self) -> Any:
         """Return a Mode B run that waits for its decision."""
@@ -493,6 +515,30 @@ def steer_queue(
         if paused:
             perform(scene.core, OPS, queue.pause_queue, reason="maintenance")
         return lambda: perform(scene.core, who, function, reason="maintenance")
+
+    return prepare
+
+
+def post_to(scene: Scene, body: bytes, key: str) -> str:
+    return deliveries.receive_delivery(
+        scene.core, NOBODY, "docusign", headers=docusign_headers(body, key), body=body
+    )
+
+
+def post(key: str = DOCUSIGN_KEY) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        scene.takes_deliveries()
+        return lambda: post_to(scene, as_bytes(docusign()), key)
+
+    return prepare
+
+
+def on_delivery(
+    function: Callable[..., object], who: Caller, *, ignored: bool = False, **given: Any
+) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        found = scene.delivered(event="envelope-sent" if ignored else "envelope-completed")
+        return lambda: perform(scene.core, who, function, found, **given)
 
     return prepare
 

@@ -36,6 +36,7 @@ from control_plane.domain.errors import (
 )
 from control_plane.domain.finding_decision import Verdict
 from control_plane.domain.hub import HubWish
+from control_plane.domain.intake_errors import SignatureInvalid
 from control_plane.domain.mode import Mode
 from control_plane.domain.removal_errors import RemovalOnHold
 from control_plane.services import (
@@ -45,6 +46,7 @@ from control_plane.services import (
     bundles,
     changes,
     data_handovers,
+    deliveries,
     drift,
     findings,
     handovers,
@@ -96,8 +98,10 @@ from tests.workflows.use_case_scenes import (
     hub,
     mode,
     on_bundle,
+    on_delivery,
     opened_stack,
     plan,
+    post,
     read_log,
     read_proof,
     read_tile,
@@ -183,6 +187,41 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     "auditing.tile": (
         Case(prepare=read_tile(AUDITOR), events=("log.read:completed",)),
         Case(prepare=read_tile(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "deliveries.receive_delivery": (
+        Case(prepare=post(), events=("delivery.received:completed",)),
+        Case(prepare=post("a key of somebody else"), error=SignatureInvalid,
+             events=("delivery.denied:denied",)),
+    ),
+    "deliveries.read_content": (
+        Case(prepare=on_delivery(deliveries.read_content, ADMIN),
+             events=("delivery.read:completed",)),
+        Case(prepare=on_delivery(deliveries.read_content, OPS), error=NotAllowed,
+             events=DENIED_ROLE),
+    ),
+    "deliveries.replay_delivery": (
+        Case(prepare=on_delivery(deliveries.replay_delivery, OPS, reason="mended"),
+             events=("delivery.replayed:completed",)),
+        Case(prepare=on_delivery(deliveries.replay_delivery, OPS, reason=" "), error=InvalidInput,
+             events=("delivery.refused:denied",)),
+        Case(prepare=on_delivery(deliveries.replay_delivery, OPS, ignored=True, reason="again"),
+             error=IllegalTransition, events=("delivery.refused:denied",)),
+        Case(prepare=on_delivery(deliveries.replay_delivery, AUDITOR, reason="mended"),
+             error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "deliveries.decide_delivery": (
+        Case(prepare=on_delivery(deliveries.decide_delivery, OPS, decision="dismiss",
+                                 reason="sent by mistake"),
+             events=("delivery.decided:completed",)),
+        Case(prepare=on_delivery(deliveries.decide_delivery, OPS, decision="accept_additional",
+                                 reason="they want one more"),
+             error=IllegalTransition, events=("delivery.refused:denied",)),
+        Case(prepare=on_delivery(deliveries.decide_delivery, machine("robot", Role.OPS_APPROVER),
+                                 decision="dismiss", reason="sent by mistake"),
+             error=NotAllowed, events=("delivery.refused:denied",)),
+        Case(prepare=on_delivery(deliveries.decide_delivery, AUTOMATION, decision="dismiss",
+                                 reason="sent by mistake"),
+             error=NotAllowed, events=DENIED_ROLE),
     ),
     "bundles.accept_bundle": (
         Case(prepare=on_bundle(bundles.accept_bundle, "queued"),
@@ -579,6 +618,7 @@ PARTS = {
     "bundles.taken_up",
     "destroy_receipts.destroy_evidence",
     "idempotency.once",
+    "taking.take_delivery",
     "mode_changes.require_no_saga",
     "modes.record_decision",
     "modes.resolved_of",
@@ -602,6 +642,18 @@ PARTS = {
 Read = Callable[[Scene, str, str, str], object]  # scene, tenant, run, bundle
 READING: dict[str, Read] = {
     "accounts.may_change": lambda s, *_: perform(s.core, EVERYBODY, accounts.may_change, "create"),
+    "deliveries.get_delivery": lambda s, *_: perform(
+        s.core, EVERYBODY, deliveries.get_delivery, s.delivery_id
+    ),
+    "deliveries.list_deliveries": lambda s, *_: perform(
+        s.core, EVERYBODY, deliveries.list_deliveries, limit=5, before=None
+    ),
+    "deliveries.may_decide": lambda s, *_: perform(
+        s.core, EVERYBODY, deliveries.may_decide, s.delivery_id
+    ),
+    "deliveries.may_replay": lambda s, *_: perform(
+        s.core, EVERYBODY, deliveries.may_replay, s.delivery_id
+    ),
     "approvals.may_decide": lambda s, _, run, __: perform(
         s.core, EVERYBODY, approvals.may_decide, s.run(run).approval_id
     ),

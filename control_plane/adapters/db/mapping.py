@@ -8,11 +8,19 @@ from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Table
 
-from control_plane.adapters.db import erasure_tables, look_tables, run_tables, saga_tables, tables
+from control_plane.adapters.db import (
+    delivery_tables,
+    erasure_tables,
+    look_tables,
+    run_tables,
+    saga_tables,
+    tables,
+)
 from control_plane.domain.amendment import Amendment
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover, Withdrawal
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
+from control_plane.domain.delivery import Delivery
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding
@@ -60,6 +68,7 @@ CONTRACT: Final = Mapped(Contract, tables.contract)
 AMENDMENT: Final = Mapped(Amendment, tables.contract_amendment)
 REQUEST: Final = Mapped(ProvisioningRequest, tables.provisioning_request)
 REFUSAL: Final = Mapped(RefusedRequest, tables.refused_request)
+DELIVERY: Final = Mapped(Delivery, delivery_tables.delivery)
 HUB: Final = Mapped(Hub, tables.hub)
 HOLD: Final = Mapped(Hold, tables.hold)
 SAGA: Final = Mapped(Saga, saga_tables.saga)
@@ -100,4 +109,5 @@ MAPPED: Final[tuple[Mapped[Any], ...]] = (
     SAGA, SAGA_STEP, REMOVAL_DECISION, CERTIFICATE, FINDING_DECISION, SWEEP, RESIDENCE,
     IMPORT_REPORT,
     SALT,
+    DELIVERY,
 )  # fmt: skip

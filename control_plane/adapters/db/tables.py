@@ -34,6 +34,7 @@ from control_plane.adapters.db.columns import (
     reference,
     words,
 )
+from control_plane.adapters.db.delivery_tables import delivery
 from control_plane.adapters.db.erasure_tables import stack_salt
 from control_plane.adapters.db.look_tables import finding_decision, residence, sweep, sweep_item
 from control_plane.adapters.db.metadata import metadata
@@ -440,6 +441,7 @@ BUSINESS_TABLES: Final = (
     removal_decision, certificate, import_report, finding_decision, sweep,
     sweep_item, residence,
     stack_salt,
+    delivery,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name

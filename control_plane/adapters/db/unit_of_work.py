@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from control_plane.adapters.audit.recorder import TransactionAuditLog
 from control_plane.adapters.db import mapping
 from control_plane.adapters.db.faults import translated
+from control_plane.adapters.db.intake import SqlIntake
 from control_plane.adapters.db.looks import SqlLooks
 from control_plane.adapters.db.mapping import Mapped
 from control_plane.adapters.db.queries import SqlQueries
@@ -53,6 +54,7 @@ class SqlUnitOfWork(UnitOfWork):
     amendments = _Rows(mapping.AMENDMENT)
     requests = _Rows(mapping.REQUEST)
     refusals = _Rows(mapping.REFUSAL)
+    deliveries = _Rows(mapping.DELIVERY)
     hubs = _Rows(mapping.HUB)
     holds = _Rows(mapping.HOLD)
     sagas = _Rows(mapping.SAGA)
@@ -98,6 +100,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.transfers = SqlTransfers(connection)
         self.queries = SqlQueries(connection)
         self.looks = SqlLooks(connection)
+        self.intake = SqlIntake(connection)
         self.audit = TransactionAuditLog(connection)
         self.queue = self._make_queue(connection)
         return self

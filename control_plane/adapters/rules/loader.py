@@ -9,6 +9,7 @@ from pathlib import Path
 from control_plane.adapters.rules.approval_rules import parse_approval_rules
 from control_plane.adapters.rules.calendars import parse_calendars
 from control_plane.adapters.rules.documents import Document, read_document
+from control_plane.adapters.rules.intake import parse_intake
 from control_plane.adapters.rules.mode_rules import parse_mode_rules, parse_regions
 from control_plane.adapters.rules.parameters import PolicyParameters, parse_parameters
 from control_plane.domain.errors import SettingInvalid
@@ -19,7 +20,7 @@ from control_plane.domain.versions import HubVersion, Major, Versions
 
 _NAMES = (
     "regions", "mode_rules", "slug_rules", "approval_rules", "versions", "policy_parameters",
-    "calendars",
+    "calendars", "intake",
 )  # fmt: skip
 
 
@@ -36,6 +37,7 @@ def load_rules(folder: Path) -> Rules:
         approvals=parse_approval_rules(read["approval_rules"]),
         versions=parse_versions(read["versions"]),
         calendars=parse_calendars(read["calendars"]),
+        intake=parse_intake(read["intake"]),
         reviews={
             document.file: date.fromisoformat(document.content["document"]["next_review"])
             for document in read.values()

@@ -23,15 +23,17 @@ from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer, cre
 from control_plane.domain.actor import Role
 from control_plane.domain.engine import Drift
 from control_plane.domain.hold import HoldKind
-from control_plane.services import accounts, bundles, drift, holds, sweeps
+from control_plane.services import accounts, bundles, deliveries, drift, holds, sweeps
 from control_plane.services.performing import perform
 from tests.receipts import receipt_of
-from tests.world import ACCOUNT, ARCHITECT, World, request_body
+from tests.signed import allowing_account, as_bytes, docusign, docusign_headers, install_keys
+from tests.world import ACCOUNT, ARCHITECT, World, machine, request_body
 from tests.world import ADMIN as WORLD_ADMIN
 
 AUDIENCE = "tenantplane-tests"
 PROBLEM = "application/problem+json"
 MACHINES = {Role.AUTOMATION}
+NOBODY = machine("unknown")
 SECONDS = 30.0
 ROOT = Path(__file__).resolve().parents[3]
 _numbers = itertools.count(1)
@@ -126,6 +128,9 @@ class Scene:
     """
 
     def __init__(self, world: World, folder: Path, *, like: Scene | None = None) -> None:
+        if like is None:
+            install_keys(world.core)
+        world.core = allowing_account(world.core)
         self.api = Api(world, folder)
         self.world = world
         if like is None:
@@ -171,6 +176,8 @@ class Scene:
             "path": "checkpoint",
             "finding_id": self._finding_of(hub_id),
             "sweep_id": perform(world.core, WORLD_ADMIN, sweeps.request_sweep).sweep.id,
+            "source": "docusign",
+            "delivery_id": self.held_delivery(901),
         }
         self.plan_digest = self.plan_of(run.id)
 
@@ -183,6 +190,15 @@ class Scene:
         self.world.work()
         self.world.engine.drift = ()
         return str(next(iter(self.world.rows("finding"))))
+
+    def held_delivery(self, number: int) -> str:
+        """Let a second contract of the first company be delivered, and return its delivery."""
+        body = as_bytes(docusign(number, Domain="customer1.example.com"))
+        found = deliveries.receive_delivery(
+            self.world.core, NOBODY, "docusign", headers=docusign_headers(body), body=body
+        )
+        self.world.work()
+        return found
 
     def free_account(self) -> str:
         """Put an account into the pool that no deployment is in, and return its number."""
@@ -249,6 +265,7 @@ class Scene:
             "{bundle_id}": {"inputs": {"region": "eu-west-1"}},
             "hand-over": {"recipient_name": "Ida", "recipient_email": "ida@example.com"},
             "receipts": {"receipt": {"content_digest": "sha256:0"}},
+            "replay": {"reason": "the mapping was mended"},
         }  # fmt: skip
         if path == "/v1/hubs/{hub_id}/changes":
             return {"capacity": 20, "reason": "it grows"}
@@ -256,6 +273,8 @@ class Scene:
         waiver = {"decision": "waive", "reason": "known", "until": until}
         bodies["decision"] = waiver
         bodies["drift-sweeps"] = {"minutes": 5}
+        if path.startswith("/v1/deliveries"):
+            bodies["decision"] = {"decision": "dismiss", "reason": "sent by mistake"}
         if path.endswith("drift/decisions"):
             return {**waiver, "findings": [self.ids["finding_id"]]}
         return dict(bodies.get(last, {}))

@@ -41,6 +41,7 @@ READERS = {
     "/v1/tenants/{key}/holds": Role.OPS_APPROVER,
     "/v1/tenants/{key}/amendments": Role.OPS_APPROVER,
     "/v1/accounts": Role.PLATFORM_ADMIN,
+    "/v1/deliveries": Role.OPS_APPROVER,
 }
 FILTERS: dict[str, list[str]] = {
     "/v1/tenants": [
@@ -54,6 +55,7 @@ FILTERS: dict[str, list[str]] = {
     "/v1/runs": ["status=awaiting_approval", "tenant_id={key}"],
     "/v1/approvals": ["status=waiting"],
     "/v1/bundles": ["status=awaiting_architect"],
+    "/v1/deliveries": ["status=received", "source=signing", "envelope_id=many"],
 }
 
 
@@ -107,6 +109,9 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
         home = replace(hub, id=new("hub"), cell=f"m{number}")
         of_hub = uow.runs.find(deployment_id=hub_home.id)[0]
         uow.findings.add(make.finding(of_hub, subject=f"urn:{number}"))
+        uow.intake.keep(
+            make.delivery(dedupe_key=name, source="signing", envelope_id="many", tenant_id=owner.id)
+        )
         uow.sweeps.add(replace(uow.sweeps.page(limit=1)[0], id=new("sweep")))
         uow.add(
             owner,

@@ -1,0 +1,1 @@
+"""What intake needs of the outside."""

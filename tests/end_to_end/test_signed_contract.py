@@ -1,0 +1,93 @@
+"""A signed contract becomes a ready tenant, on the real engine, whatever is repeated or dies."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from control_plane.adapters.intake.keys import FileProviderKeys
+from control_plane.bootstrap import SOURCE
+from control_plane.cli.inventory import tagged_resources
+from control_plane.domain.actor import Role
+from tests.end_to_end.installation import REGION, SELDOM_SECONDS, Served, approve, ended
+from tests.signed import ACCOUNT, DOCUSIGN_KEY, as_bytes, docusign, docusign_headers
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+AT_ONCE = 10
+
+
+@pytest.fixture
+def taking(tmp_path: Path, pulumi_cli: Path) -> Iterator[Served]:
+    """An installation that takes deliveries of one account of DocuSign."""
+    rules = tmp_path / "rules"
+    shutil.copytree(SOURCE / "rules", rules)
+    file = rules / "intake.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert "accounts: []" in text
+    file.write_text(text.replace("accounts: []", f"accounts: [{ACCOUNT}]"), encoding="utf-8")
+    running = Served(
+        home=tmp_path / "home", cli=pulumi_cli, settings={"TENANTPLANE_RULES_FOLDER": str(rules)}
+    )
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def post(served: Served, payload: dict[str, Any]) -> httpx.Response:
+    body = as_bytes(payload)
+    return httpx.post(
+        f"http://127.0.0.1:{served.port}/v1/intake/docusign",
+        content=body,
+        headers={"Content-Type": "application/json", **docusign_headers(body)},
+        timeout=60,
+        trust_env=False,
+    )
+
+
+def test_a_signed_envelope_that_comes_ten_times_at_once_becomes_one_ready_tenant(
+    taking: Served,
+) -> None:
+    assert post(taking, docusign()).status_code == 503  # no key is installed yet
+    keys = FileProviderKeys(taking.home / "keys" / "intake")
+    keys.install("docusign-1", DOCUSIGN_KEY.encode())
+    hub = taking.api("ada", Role.PLATFORM_ADMIN).post(
+        "/v1/hubs", {"region": REGION, "cell": "c1", "capacity": 5}
+    )
+    approve(taking, hub["run_id"])
+    assert ended(taking, hub["run_id"])["status"] == "applied"
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(
+            lambda retry: post(taking, docusign(retry=retry)), range(AT_ONCE)
+        ))  # fmt: skip
+    taking.named("control_plane.cli", "worker").kill()  # wherever it is
+    assert {answer.status_code for answer in answers} == {202}
+    (delivery_id,) = {answer.json()["delivery_id"] for answer in answers}
+
+    ops = taking.api("olga", Role.OPS_APPROVER)
+
+    def taken() -> Any:
+        found = ops.get(f"/v1/deliveries/{delivery_id}")
+        return found if found["status"] != "received" else None
+
+    found = taking.until(taken, "a worker took it", pause=SELDOM_SECONDS)
+    assert (found["status"], found["times_received"]) == ("accepted", AT_ONCE)
+    (tenant,) = ops.get("/v1/tenants")["items"]
+    assert tenant["id"] == found["tenant_id"]
+    taking.until(
+        lambda: ops.get(f"/v1/tenants/{tenant['id']}")["status"] == "ready",
+        "the tenant is ready",
+        pause=SELDOM_SECONDS,
+    )
+    assert len(tagged_resources(taking.left()["sandbox_url"], REGION, tenant["slug"])) >= 5
+    written = taking.log.read_text(errors="replace")
+    assert DOCUSIGN_KEY not in written
+    assert "ida@dainese.com" not in written
