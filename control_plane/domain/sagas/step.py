@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from control_plane.domain.actor import Role
 from control_plane.domain.saga import SagaKind
 
 
@@ -36,11 +37,15 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class SagaSpec:
-    """A kind of saga: what it is for, and its steps in the order in which they are taken."""
+    """A kind of saga: what it is for, and its steps in the order in which they are taken.
+
+    ``steered_by`` are the roles that retry a step that failed, and withdraw it.
+    """
 
     kind: SagaKind
     purpose: str
     steps: tuple[Step, ...]
+    steered_by: tuple[Role, ...] = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
 
     def step(self, name: str) -> Step:
         """Return a step by its name. Raises ``LookupError``."""
