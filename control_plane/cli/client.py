@@ -123,30 +123,37 @@ class Api:
         return items
 
     def events(
-        self, run_id: str, *, on_quiet: Callable[[], None] | None = None
+        self,
+        run_id: str,
+        *,
+        on_quiet: Callable[[], None] = lambda: None,
+        on_cut: Callable[[], None] = lambda: None,
     ) -> Iterator[dict[str, Any]]:
         """Yield a run's progress lines as they come, until its end.
 
         ``on_quiet`` is called now and then while none comes. A stream that was cut is taken up
-        where it was, for up to half a minute of silence.
+        where it was, for up to half a minute of silence; ``on_cut`` is called when it was.
         """
-        last, lost, opened = 0, 0.0, False
+        last, lost, opened, is_cut = 0, 0.0, False, False
         while True:
             cut: Exception | None = None
             try:
                 for kind, event in self._stream(run_id, last, is_again=opened):
-                    lost, opened = 0.0, True
+                    lost, opened, is_cut = 0.0, True, False
                     if kind == "end":
                         return
-                    if kind == "quiet" and on_quiet is not None:
+                    if kind == "quiet":
                         on_quiet()
-                    elif kind not in {"open", "quiet"}:
+                    elif kind != "open":
                         last = event["seq"]
                         yield event
             except httpx.TransportError as error:
                 cut = error
                 if not opened:
                     _unreachable(self.url, error)
+            if cut is not None and not is_cut:
+                is_cut = True
+                on_cut()
             lost = lost or time.monotonic()
             if time.monotonic() - lost > RECONNECT_SECONDS:
                 _unreachable(self.url, cut or EOFError())

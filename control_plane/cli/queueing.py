@@ -42,7 +42,8 @@ def _steer(action: str, reason: str, *, as_json: bool) -> None:
 
 
 def _show(found: Mapping[str, Any], *, as_json: bool) -> None:
-    output.show(found, as_json=as_json, fields=QUEUE)
+    fields = QUEUE if found["paused"] else ("paused", "allowed_actions")
+    output.show(found, as_json=as_json, fields=fields)
     if as_json:
         return
     if "resume" in found["allowed_actions"]:

@@ -170,7 +170,8 @@ def _taken(run: Run, spot: QueueSpot) -> Waiting | None:
             sentence=f"its worker {spot.worker} has vanished; another one takes over in about half "
             "a minute",
         )
-    if run.deaths > 0 and run.status is not RunStatus.VERIFYING:
+    # the error of a process that died stays until what that left is settled
+    if run.deaths > 0 and run.error is not None and run.status is not RunStatus.VERIFYING:
         return Waiting(
             reason=Reason.SETTLING,
             sentence=f"attempt {run.attempt}: a process of it died, and what that left on the "

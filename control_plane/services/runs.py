@@ -113,10 +113,7 @@ def _retry(act: Act, run: Run, deployment: Deployment) -> Run:
             newest=newest.id,
         )
     if run.status is RunStatus.BLOCKED and run.blocked_on is not BlockedOn.STATE_MOVED:
-        run = run.changed(
-            act.now(),
-            requesters=tuple(dict.fromkeys((*run.requesters, *act.caller.actor.subjects))),
-        )
+        run = run.followed_by(act.caller.actor.subjects, act.now())
         act.uow.runs.save(run)
         exclude_from_deciding(act, run, act.caller.actor.subjects, "requester")
         return unblock(act, run, action="run.retried")

@@ -115,7 +115,9 @@ def test_a_temporary_error_says_what_it_was_and_when_it_is_tried_again() -> None
 
 def test_a_vanished_worker_and_a_dead_process_are_named_while_others_take_over() -> None:
     lost = why_waits(run(S.APPLYING), QueueSpot(worker="w1", worker_lives=False), BUSY)
-    died = why_waits(run(S.APPLYING, deaths=1), QueueSpot(worker="w1"), BUSY)
+    error = {"message": "the runner's process died"}
+    died = why_waits(run(S.APPLYING, deaths=1, error=error), QueueSpot(worker="w1"), BUSY)
+    assert why_waits(run(S.APPLYING, deaths=1), QueueSpot(worker="w1"), BUSY) is None  # settled
     assert lost is not None
     assert died is not None
     assert (lost.reason, died.reason) == (Reason.WORKER_LOST, Reason.SETTLING)
