@@ -8,13 +8,15 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import typer
 
 from control_plane.cli import output
 from control_plane.cli.errors import USAGE
 from control_plane.cli.refusing import refuse
+
+_ATTEMPTS: Final = 3  # one slip in the last of many names is not to cost the others
 
 
 def asks(as_json: bool) -> bool:
@@ -23,16 +25,20 @@ def asks(as_json: bool) -> bool:
 
 
 def ask_names(items: Mapping[str, str], *, what: str, otherwise: str) -> list[str]:
-    """Ask for each name, in whose place another one ends the command; returns the names.
+    """Ask for each name; the third other one in its place ends the command. Returns the names.
 
     ``items`` says of each name what it is. ``what`` says what typing it does, ``otherwise`` what
     has not happened where another one is typed.
     """
     for name, says in items.items():
         output.say(says)
-        typed = typer.prompt(f"type its name to {what}").strip()
-        if typed != name:
-            refuse(f"{typed!r} is not {name!r}; {otherwise}", USAGE)
+        for attempt in range(1, _ATTEMPTS + 1):
+            typed = typer.prompt(f"type its name to {what}").strip()
+            if typed == name:
+                break
+            if attempt == _ATTEMPTS:
+                refuse(f"{typed!r} is not {name!r}; {otherwise}", USAGE)
+            output.say(f"{typed!r} is not {name!r}")
     return list(items)
 
 

@@ -16,6 +16,7 @@ from control_plane.workflows.core import Act
 from control_plane.workflows.moving import PHASE
 from control_plane.workflows.opening import opening_of
 
+_ASKED: Final = frozenset({RunStatus.AWAITING_APPROVAL, RunStatus.APPROVED})
 LOOKED_AT: Final = 500  # runs of which the queue is shown, the newest
 
 
@@ -40,9 +41,12 @@ def _turn(item: tuple[Run, Waiting]) -> tuple[bool, int, bool, float, str]:
     )  # fmt: skip
 
 
-def waits_of(act: Act, found: Sequence[Run]) -> Mapping[str, Waiting]:
+def waits_of(
+    act: Act, found: Sequence[Run], *, approvals: Sequence[Approval] | None = None
+) -> Mapping[str, Waiting]:
     """Return what each of some runs waits for, by id; of runs that were read for a caller.
 
+    ``approvals`` are theirs, as ``approvals_of`` returns them, where they were read before.
     Runs that have ended, and wait for nothing, cost no statement.
     """
     open_runs = [run for run in found if run.status not in TERMINAL_RUN]
@@ -56,7 +60,9 @@ def waits_of(act: Act, found: Sequence[Run]) -> Mapping[str, Waiting]:
         pause = standing_pause(act)
         if pause is not None:
             queue = Queue(paused_reason=pause.reason, paused_at=pause.paused_at, workers=workers)
-    asked = _asked(act, open_runs)
+    known = approvals_of(act, open_runs) if approvals is None else approvals
+    of_runs = {run.approval_id: run for run in open_runs if run.status in _ASKED}
+    asked = [(of_runs[each.id], each) for each in known if each.id in of_runs]
     deciding, windows = _deciding(act, asked), _closed_windows(act, asked)
     waits = {
         run.id: why_waits(
@@ -68,16 +74,12 @@ def waits_of(act: Act, found: Sequence[Run]) -> Mapping[str, Waiting]:
     return {run_id: waiting for run_id, waiting in waits.items() if waiting is not None}
 
 
-def _asked(act: Act, open_runs: Sequence[Run]) -> list[tuple[Run, Approval]]:
-    """Return the runs that wait for people or for a window, each with its approval."""
-    waiting = {RunStatus.AWAITING_APPROVAL, RunStatus.APPROVED}
-    by_approval = {
-        run.approval_id: run
-        for run in open_runs
-        if run.status in waiting and run.approval_id is not None
-    }
-    found = act.uow.approvals.find(id=tuple(by_approval)) if by_approval else []
-    return [(by_approval[approval.id], approval) for approval in found]
+def approvals_of(act: Act, found: Sequence[Run]) -> list[Approval]:
+    """Return the approvals of runs that wait for people or for a window, in one statement."""
+    ids = tuple(
+        run.approval_id for run in found if run.status in _ASKED and run.approval_id is not None
+    )
+    return act.uow.approvals.find(id=ids) if ids else []
 
 
 def _deciding(act: Act, asked: Sequence[tuple[Run, Approval]]) -> dict[str, Deciding]:

@@ -108,8 +108,8 @@ def test_usage_is_2(tenantctl: Terminal) -> None:
         ("tenant", "show", "../runs"),
         ("tenant", "show", "a b"),
         ("run", "watch", "?x=1"),
-        ("approval", "approve", "apr_1", "--reason", "x"),
-        ("approval", "approve", "apr_1", "--reason", "x", "--json"),
+        ("approval", "approve", "apr_1"),
+        ("approval", "approve", "a b", "--reason", "x", "--json"),
         ("tenant", "list", "--limit", "0"),
         ("tenant", "lst"),
         ("token", "--role", "boss"),
@@ -265,7 +265,7 @@ def test_who_watches_learns_that_a_run_was_resumed() -> None:
 
     body = {"phase": "applying", "message": "the runner's process died"}
     assert event({"kind": "interrupted", "body": body}) == (
-        "  interrupted: the runner's process died; what that left is looked at first"
+        "  interrupted: the runner's process died; what that left is checked first"
     )
     told = event({"kind": "resumed", "body": {"phase": "applying", "attempt": 2}})
     assert told == "  resumed after an interruption, in its phase applying"

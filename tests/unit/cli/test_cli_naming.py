@@ -68,7 +68,7 @@ def typed_again(tenantctl: Terminal, answer: Answer, who: Role, code: int = 0) -
 def test_who_sits_there_reads_the_plan_and_names_each_thing(
     tenantctl: Terminal, site: Site, types: Types
 ) -> None:
-    types("y", "it's two", "one")
+    types("y", "it's too", "it's two", "one")  # one slip costs nothing
     out = tenantctl("approval", "approve", site.approval.id, *REASON, who=OPS).out
     assert "RISK  irreversible" in out
     assert f"CANNOT BE UNDONE  delete  {TABLE}  one" in out
@@ -80,7 +80,7 @@ def test_who_sits_there_reads_the_plan_and_names_each_thing(
 @pytest.mark.parametrize(
     ("lines", "code", "words"),
     [
-        (("y", "it's two", "wan"), USAGE, "'wan' is not 'one'; nothing was decided"),
+        (("y", "it's two", "wan", "won", "wan"), USAGE, "'wan' is not 'one'; nothing was decided"),
         (("y", "it's two"), FAILED, "Abort"),
         (("n",), FAILED, "Abort"),
     ],
@@ -158,7 +158,7 @@ def test_who_removes_is_asked_for_what_is_protected(tenantctl: Terminal, types: 
 
 def test_another_name_requests_no_removal(tenantctl: Terminal, types: Types) -> None:
     slug = ready(tenantctl)
-    types("no")
+    types("no", "no", "no")
     refused = tenantctl("tenant", "remove", slug, *REASON, who=ADMIN, code=USAGE)
     assert "nothing was requested" in refused.err
     assert tenantctl("tenant", "show", slug, "--json").json["saga_id"] is None
