@@ -186,12 +186,15 @@ def get_saga(have: SharedDep, who: CallerDep, saga_id: str) -> SagaView:
 
 @router.post("/sagas/{saga_id}/retry")
 def retry_saga(have: SharedDep, who: WriterDep, saga_id: str) -> SagaView:
-    """Take the step that failed again."""
+    """Take the step that failed again; an architect a change of mode."""
     return SagaView.of_progress(perform(have.core, who, sagas.retry_step, saga_id), who.actor)
 
 
 @router.post("/sagas/{saga_id}/withdraw")
 def withdraw_saga(have: SharedDep, who: WriterDep, saga_id: str, body: bodies.Because) -> SagaView:
-    """Carry it no further: its run is canceled, and what was done is taken back."""
+    """Carry it no further: its run is canceled, and what was done is taken back.
+
+    An architect may do this to a change of mode.
+    """
     found = perform(have.core, who, sagas.withdraw_saga, saga_id, reason=body.reason)
     return SagaView.of_progress(found, who.actor)

@@ -13,6 +13,7 @@ from control_plane.domain.deployment import Account, Deployment
 from control_plane.domain.documents import Documented
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding, FindingKind
+from control_plane.domain.hold import HoldKind
 from control_plane.domain.hub import HubStatus
 from control_plane.domain.plan import Plan
 from control_plane.domain.run import NEXT_ACTION, BlockedOn, Run, RunKind, RunStatus
@@ -62,6 +63,7 @@ class TenantView(View):
     status: TenantStatus
     waiting_on: WaitingOn | None
     hold: bool
+    holds: list[HoldKind]
     drifted: bool
     saga_id: str | None
     retention_until: datetime | None
@@ -83,6 +85,7 @@ class TenantView(View):
             allowed_actions=tenant_service.allowed_actions(tenant, reader),
             run_id=standing.run_id,
             bundle_id=standing.bundle_id,
+            holds=list(standing.holds),
             error=dict(standing.error) if standing.error else None,
         )
 

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import typer
 
 from control_plane.cli import output
-from control_plane.cli.client import Api, from_environment, segment
+from control_plane.cli.client import Advise, Api, from_environment, segment
 from control_plane.cli.comparing import show_comparison, show_differences
 from control_plane.cli.errors import USAGE
+from control_plane.cli.naming import ask_names, asks, command, missing_names
 from control_plane.cli.plans import named_by, show_plan
 from control_plane.cli.refusing import Json, refuse
 
 APPROVAL: Final = (
     "id", "status", "kind", "stack", "tenant=tenant_slug", "company=legal_name", "mode",
     "because=mode_reason", "region", "account_id", "run_id", "run_status", "requested_by",
-    "on_behalf_of", "requested_at", "rules", "decisions needed=needed", "given=approvals",
-    "by role=roles", "expires_at",
+    "on_behalf_of", "requested_at", "rules", "people who approve=given", "by role=roles",
+    "expires_at",
 )  # fmt: skip
 DECIDED: Final = (
-    "id", "status", "run_id", "plan_digest", "decisions needed=needed", "given=approvals",
+    "id", "status", "run_id", "plan_digest", "people who approve=given",
 )  # fmt: skip
 Brief = Annotated[bool, typer.Option("--brief", help="Omit the values.")]
 Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="Maximum number of items.")]
@@ -36,6 +36,7 @@ Acknowledge = Annotated[
     list[str] | None,
     typer.Option(
         "--acknowledge",
+        "--tick",
         help="Name of something that the plan cannot undo; once for each (default: ask).",
     ),
 ]
@@ -56,7 +57,10 @@ def list_approvals(
 ) -> None:
     """List approvals, newest first."""
     found = from_environment().pages("/v1/approvals", most=limit, status=status)
-    fields = ("id", "status", "stack", "requested_by", "requested_at", "expires_at", "summary")
+    if not as_json:
+        found = [_counted(each) for each in found]
+    fields = ("id", "status", "given", "stack", "requested_by", "requested_at", "expires_at",
+              "summary")  # fmt: skip
     output.table(found, as_json=as_json, fields=fields, empty="no approvals")
 
 
@@ -65,7 +69,7 @@ def show_approval(approval_id: str, brief: Brief = False, as_json: Json = False)
     """Show an approval: who requested what, its risks, and its whole plan with every value."""
     api = from_environment()
     found = api.get(f"/v1/approvals/{segment(approval_id)}")
-    output.show(found, as_json=as_json, fields=APPROVAL)
+    output.show(found if as_json else _counted(found), as_json=as_json, fields=APPROVAL)
     if as_json:
         return
     for line in (*_window(found), *_people(found)):
@@ -89,17 +93,23 @@ def approve(
     as_json: Json = False,
 ) -> None:
     """Approve exactly the plan with this digest, naming each thing that it cannot undo."""
-    api = from_environment()
-    found = None
+    api, found, digest_read = from_environment(), None, digest
     if digest is None:
-        found = _read_plan(api, approval_id, "approve", as_json=as_json)
-        digest = found["plan_digest"]
+        found = _read_plan(api, approval_id, "approve", reason, as_json=as_json)
+        digest_read = found["plan_digest"]
     ticks = list(acknowledge or ())
-    if acknowledge is None and _asks(as_json):
+    if acknowledge is None and asks(as_json):
         found = found or api.get(f"/v1/approvals/{segment(approval_id)}")
         ticks = _ask_for_ticks(found["irreversible"])
-    body = {"decision": "approve", "plan_digest": digest, "reason": reason, "acknowledge": ticks}
-    _decide(api, approval_id, body, as_json=as_json)
+    body = {
+        "decision": "approve", "plan_digest": digest_read, "reason": reason, "acknowledge": ticks,
+    }  # fmt: skip
+
+    def advise(problem: Mapping[str, Any]) -> str:
+        names = missing_names(problem, "not_acknowledged", ticks)
+        return "" if names is None else _command(approval_id, str(digest_read), names, reason)
+
+    _decide(api, approval_id, body, as_json=as_json, advise=advise)
 
 
 @approval.command("reject")
@@ -107,7 +117,7 @@ def reject(approval_id: str, reason: Reason, digest: Digest = None, as_json: Jso
     """Reject the plan with this digest."""
     api = from_environment()
     if digest is None:
-        digest = _read_plan(api, approval_id, "reject", as_json=as_json)["plan_digest"]
+        digest = _read_plan(api, approval_id, "reject", reason, as_json=as_json)["plan_digest"]
     body = {"decision": "reject", "plan_digest": digest, "reason": reason}
     _decide(api, approval_id, body, as_json=as_json)
 
@@ -117,7 +127,7 @@ def withdraw(approval_id: str, reason: Reason, as_json: Json = False) -> None:
     """Withdraw the approval that you gave, until its apply begins; you may decide again."""
     path = f"/v1/approvals/{segment(approval_id)}/withdrawal"
     found = from_environment().post(path, {"reason": reason})
-    output.show(found, as_json=as_json, fields=DECIDED)
+    output.show(found if as_json else _counted(found), as_json=as_json, fields=DECIDED)
     if not as_json:
         _say_missing(found)
 
@@ -130,13 +140,26 @@ def show_risks(risks: Sequence[Mapping[str, Any]]) -> None:
         output.say(f"RISK  {risk['kind']}  {name}{where}: {risk['detail']}")
 
 
-def _decide(api: Api, approval_id: str, body: Mapping[str, Any], *, as_json: bool) -> None:
-    decided = api.post(f"/v1/approvals/{segment(approval_id)}/decisions", body)
-    output.show(decided, as_json=as_json, fields=DECIDED)
+def _decide(
+    api: Api,
+    approval_id: str,
+    body: Mapping[str, Any],
+    *,
+    as_json: bool,
+    advise: Advise | None = None,
+) -> None:
+    path = f"/v1/approvals/{segment(approval_id)}/decisions"
+    decided = api.post(path, body, advise=advise)
+    output.show(decided if as_json else _counted(decided), as_json=as_json, fields=DECIDED)
     if not as_json:
         for line in _window(decided):
             output.say(line)
         _say_missing(decided)
+
+
+def _counted(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an approval with how many of the people that it needs have approved."""
+    return {**found, "given": f"{found['approvals']} of {found['needed']}"}
 
 
 def _say_missing(found: Mapping[str, Any]) -> None:
@@ -146,31 +169,43 @@ def _say_missing(found: Mapping[str, Any]) -> None:
         output.say(f"nothing is applied until {who}")
 
 
-def _read_plan(api: Api, approval_id: str, verdict: str, *, as_json: bool) -> dict[str, Any]:
+def _read_plan(
+    api: Api, approval_id: str, verdict: str, reason: str, *, as_json: bool
+) -> dict[str, Any]:
     """Show the plan and ask whether to decide on it; a program has to name the digest."""
-    if not _asks(as_json):
-        refuse("give the digest of the plan that you read: --digest sha256:…", USAGE)
     found: dict[str, Any] = api.get(f"/v1/approvals/{segment(approval_id)}")
+    if not asks(as_json):
+        names = _items(found["irreversible"]) if verdict == "approve" else ()
+        line = _command(approval_id, found["plan_digest"], names, reason, verdict=verdict)
+        also = ", and the name of each thing that it cannot undo" if names else ""
+        sentence = f"give the digest of the plan that you read{also}"
+        problem = {"detail": sentence, "command": line}
+        refuse(f"{sentence}:\n  {line}", USAGE, problem=problem)
     show_risks(found["risks"])
     show_plan(api.get(f"/v1/runs/{found['run_id']}/plan"))
     typer.confirm(f"{verdict} exactly this plan?", abort=True)
     return found
 
 
+def _items(irreversible: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the names with which what cannot be undone is acknowledged, each once."""
+    return tuple(dict.fromkeys(str(each["item"]) for each in irreversible))
+
+
+def _command(
+    approval_id: str, digest: str, names: Sequence[str], reason: str, *, verdict: str = "approve"
+) -> str:
+    words = ("approval", verdict, approval_id, "--digest", digest)
+    return command(words, "--acknowledge", names, reason)
+
+
 def _ask_for_ticks(irreversible: Sequence[Mapping[str, Any]]) -> list[str]:
     """Ask for each thing that the plan cannot undo, by its name."""
-    ticks = []
-    for item in {each["item"]: each for each in irreversible}.values():
-        output.say(f"CANNOT BE UNDONE  {item['op']}  {item['type']}  {item['item']}")
-        typed = typer.prompt("type its name to acknowledge it").strip()
-        if typed != item["item"]:
-            refuse(f"{typed!r} is not {item['item']!r}; nothing was decided", USAGE)
-        ticks.append(typed)
-    return ticks
-
-
-def _asks(as_json: bool) -> bool:
-    return not as_json and sys.stdin.isatty()
+    items = {
+        str(each["item"]): f"CANNOT BE UNDONE  {each['op']}  {each['type']}  {each['item']}"
+        for each in irreversible
+    }
+    return ask_names(items, what="acknowledge it", otherwise="nothing was decided")
 
 
 def _window(found: Mapping[str, Any]) -> Iterator[str]:
@@ -214,11 +249,7 @@ def _show_moved(found: Mapping[str, Any]) -> None:
 
 def _what_next(found: Mapping[str, Any]) -> Iterator[str]:
     if "decide" in found["allowed_actions"]:
-        items = list(dict.fromkeys(each["item"] for each in found["irreversible"]))
-        ticks = "".join(f" --acknowledge {name}" for name in items)
-        yield (
-            f"\ntenantctl approval approve {found['id']} --digest {found['plan_digest']}"
-            f"{ticks} --reason …"
-        )
+        names = _items(found["irreversible"])
+        yield f"\n{_command(found['id'], found['plan_digest'], names, '')}"
     if "withdraw" in found["allowed_actions"]:
         yield f"\ntenantctl approval withdraw {found['id']} --reason …"

@@ -14,6 +14,7 @@ import typer
 from control_plane.cli import output
 from control_plane.cli.client import from_environment, segment
 from control_plane.cli.errors import USAGE
+from control_plane.cli.events import show_events
 from control_plane.cli.refusing import CONNECTIONS, Json, refuse
 from control_plane.cli.removals import verify_certificate
 from control_plane.domain.errors import AuditUnavailable
@@ -42,9 +43,11 @@ def events(
     """Show entries of a log, oldest first; the read is logged as well."""
     api = from_environment()
     found = api.get(f"{_base(tree)}/events", after=after, limit=limit, action=action)["items"]
-    fields = ("idx", "body.time", "body.action+body.stage", "actor=body.actor.id", "body.data")
-    output.table(found, as_json=as_json, fields=fields, empty="no entries")
-    if not as_json and len(found) == limit:
+    if as_json:
+        output.as_json_text(found)
+        return
+    show_events(found)
+    if len(found) == limit:
         typer.echo(f"more: --after {found[-1]['idx'] + 1}")
 
 

@@ -30,8 +30,8 @@ from control_plane.cli.watching import follow
 
 Brief = Annotated[bool, typer.Option("--brief", help="Omit the values.")]
 Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="Maximum number of items.")]
-TENANT = ("id", "slug", "mode", "region", "status", "waiting_on", "hold")
-TENANTS = ("slug", "mode", "region", "status", "waiting_on", "hold", "id")
+TENANT = ("id", "slug", "mode", "region", "status", "waiting_on", "hold", "holds")
+TENANTS = ("slug", "mode", "region", "status", "waiting_on", "holds", "id")
 RUN = ("id", "stack", "kind", "status", "blocked_on", "requested_at")
 RUNS = ("id", "kind", "status+blocked_on", "stack", "requested_at", "waiting=waiting.sentence")
 BUNDLE = ("id", "tenant=inputs.owner.tenant", "number", "status", "rehearsal", "archive_digest")

@@ -25,6 +25,7 @@ ENDED: Final = frozenset(
     {"applied", "no_changes", "planned", "policy_failed", "rejected", "expired", "superseded",
      "canceled", "errored"}
 )  # fmt: skip
+Advise = Callable[[Mapping[str, Any]], str]  # problem -> the command to type, or nothing
 _DOWN: Final = frozenset({502, 503, 504})
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 
@@ -83,11 +84,19 @@ class Api:
         body: Mapping[str, Any] | None = None,
         *,
         key: str | None = None,
+        advise: Advise | None = None,
         **query: Any,
     ) -> Any:
-        """Return the JSON of a POST; a new idempotency key is made unless one is given."""
+        """Return the JSON of a POST; a new idempotency key is made unless one is given.
+
+        ``advise`` returns the command to type in place of one that was refused, or nothing.
+        """
         headers = {"Idempotency-Key": key or secrets.token_urlsafe(16)}
-        return _json(self._asked("POST", path, json=body, headers=headers, params=_given(query)))
+        return _json(
+            self._asked(
+                "POST", path, advise=advise, json=body, headers=headers, params=_given(query)
+            )
+        )
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         """Read the item's ETag and PATCH it."""
@@ -114,30 +123,37 @@ class Api:
         return items
 
     def events(
-        self, run_id: str, *, on_quiet: Callable[[], None] | None = None
+        self,
+        run_id: str,
+        *,
+        on_quiet: Callable[[], None] = lambda: None,
+        on_cut: Callable[[], None] = lambda: None,
     ) -> Iterator[dict[str, Any]]:
         """Yield a run's progress lines as they come, until its end.
 
         ``on_quiet`` is called now and then while none comes. A stream that was cut is taken up
-        where it was, for up to half a minute of silence.
+        where it was, for up to half a minute of silence; ``on_cut`` is called when it was.
         """
-        last, lost, opened = 0, 0.0, False
+        last, lost, opened, is_cut = 0, 0.0, False, False
         while True:
             cut: Exception | None = None
             try:
                 for kind, event in self._stream(run_id, last, is_again=opened):
-                    lost, opened = 0.0, True
+                    lost, opened, is_cut = 0.0, True, False
                     if kind == "end":
                         return
-                    if kind == "quiet" and on_quiet is not None:
+                    if kind == "quiet":
                         on_quiet()
-                    elif kind not in {"open", "quiet"}:
+                    elif kind != "open":
                         last = event["seq"]
                         yield event
             except httpx.TransportError as error:
                 cut = error
                 if not opened:
                     _unreachable(self.url, error)
+            if cut is not None and not is_cut:
+                is_cut = True
+                on_cut()
             lost = lost or time.monotonic()
             if time.monotonic() - lost > RECONNECT_SECONDS:
                 _unreachable(self.url, cut or EOFError())
@@ -164,10 +180,17 @@ class Api:
                 elif line.startswith(":"):
                     yield "quiet", {}
 
-    def _asked(self, method: str, path: str, **details: Any) -> httpx.Response:
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        *,
+        advise: Advise | None = None,
+        **details: Any,
+    ) -> httpx.Response:
         if not path.startswith("/") or path.startswith("//"):
             raise ValueError("a call of the API takes a path")
-        return _answered(self.url, partial(self._ask, method, path, **details))
+        return _answered(self.url, partial(self._ask, method, path, **details), advise=advise)
 
     def _ask(self, method: str, path: str, **details: Any) -> httpx.Response:
         """Ask, and once more what only reads, on a connection of its own.
@@ -234,13 +257,18 @@ def _given(query: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in query.items() if value is not None}
 
 
-def _answered(url: str, ask: Callable[[], httpx.Response]) -> httpx.Response:
+def _answered(
+    url: str,
+    ask: Callable[[], httpx.Response],
+    *,
+    advise: Advise | None = None,
+) -> httpx.Response:
     try:
         answer = ask()
     except httpx.TransportError as error:
         _unreachable(url, error)
     if not answer.is_success:
-        _refused(answer)
+        _refused(answer, advise)
     return answer
 
 
@@ -263,7 +291,7 @@ def _json(answer: httpx.Response) -> Any:
         )
 
 
-def _refused(answer: httpx.Response) -> NoReturn:
+def _refused(answer: httpx.Response, advise: Advise | None = None) -> NoReturn:
     """Print the problem's sentence and remedy, and end with its exit code."""
     try:
         problem = answer.json()
@@ -278,6 +306,10 @@ def _refused(answer: httpx.Response) -> NoReturn:
     lines += [f"  {name}: {problem[name]}" for name in sorted(problem) if name.endswith("_id")]
     if problem.get("remedy"):
         lines.append(str(problem["remedy"]))
+    command = advise(problem) if advise is not None else ""
+    if command:
+        lines.append(f"  {command}")
+        problem = {**problem, "command": command}
     if problem["code"] == "internal":
         lines.append(f"The API's log has details under {problem.get('instance')}.")
     refuse("\n".join(lines), exit_code(str(problem["code"])), problem=problem)

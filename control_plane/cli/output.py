@@ -142,6 +142,8 @@ def event(found: Mapping[str, Any]) -> str:
         until = f" until {text(body['applies_until'])}" if body["applies_until"] else ""
         when = f"from {text(body['applies_from'])}{until}" if body["applies_from"] else "never"
         return clean(f"  its change window is closed: it is applied {when}")
+    if kind == "interrupted":
+        return clean(f"  interrupted: {body['message']}; what that left is checked first")
     if kind == "resumed":
         return clean(f"  resumed after an interruption, in its phase {body['phase']}")
     if kind == "phase":

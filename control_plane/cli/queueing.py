@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -14,13 +15,14 @@ from control_plane.cli.refusing import Json, refuse
 queue = typer.Typer(no_args_is_help=True, help="The queue of runs and builds.")
 QUEUE = ("paused", "reason=pause.reason", "paused_by=pause.paused_by",
          "paused_at=pause.paused_at", "allowed_actions")  # fmt: skip
+RUNS = ("run_id", "kind", "status", "waiting=waiting.sentence")
 Reason = Annotated[str, typer.Option(help="Reason, recorded in the audit log.")]
 
 
 @queue.command("show")
 def show_queue(as_json: Json = False) -> None:
-    """Show whether the queue is paused, since when and why."""
-    output.show(from_environment().get("/v1/queue"), as_json=as_json, fields=QUEUE)
+    """Show whether the queue is paused, since when and why, and what waits in it."""
+    _show(from_environment().get("/v1/queue"), as_json=as_json)
 
 
 @queue.command("pause")
@@ -36,8 +38,17 @@ def resume_queue(reason: Reason, as_json: Json = False) -> None:
 
 
 def _steer(action: str, reason: str, *, as_json: bool) -> None:
-    found = from_environment().post(f"/v1/queue/{action}", {"reason": reason})
-    output.show(found, as_json=as_json, fields=QUEUE)
+    _show(from_environment().post(f"/v1/queue/{action}", {"reason": reason}), as_json=as_json)
+
+
+def _show(found: Mapping[str, Any], *, as_json: bool) -> None:
+    fields = QUEUE if found["paused"] else ("paused", "allowed_actions")
+    output.show(found, as_json=as_json, fields=fields)
+    if as_json:
+        return
+    if "resume" in found["allowed_actions"]:
+        output.say("to resume it: tenantctl queue resume --reason …")
+    output.table(found["runs"], as_json=False, fields=RUNS, empty="no run waits in it")
 
 
 def pause_tenant(key: str, reason: Reason, as_json: Json = False) -> None:

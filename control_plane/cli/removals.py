@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,6 +12,7 @@ import typer
 from control_plane.cli import output
 from control_plane.cli.client import from_environment, segment
 from control_plane.cli.errors import USAGE
+from control_plane.cli.naming import ask_names, asks, command, missing_names
 from control_plane.cli.reading import read_json
 from control_plane.cli.refusing import Json, refuse
 
@@ -34,7 +35,7 @@ Key = Annotated[
 DryRun = Annotated[bool, typer.Option(help="Only show what would be removed.")]
 Unprotect = Annotated[
     list[str] | None,
-    typer.Option("--unprotect", help="Name of a protected resource; once for each."),
+    typer.Option("--unprotect", help="Name of a protected resource; once for each (default: ask)."),
 ]
 Manifest = Annotated[str, typer.Option("--manifest", help="Digest of the manifest, sha256:….")]
 Counts = Annotated[
@@ -54,8 +55,7 @@ def remove_tenant(
     as_json: Json = False,
 ) -> None:
     """Request the removal of a tenant; two other people approve its destroy."""
-    path = f"/v1/tenants/{segment(key)}/removal"
-    _remove(path, reason, unprotect, dry_run, idempotency_key, as_json)
+    _remove("tenant", key, reason, unprotect, dry_run, idempotency_key, as_json)
 
 
 def show_tenant_removal(key: str, as_json: Json = False) -> None:
@@ -125,8 +125,7 @@ def remove_hub(
     as_json: Json = False,
 ) -> None:
     """Request the removal of a Hub without slices (platform admin)."""
-    path = f"/v1/hubs/{segment(hub_id)}/removal"
-    _remove(path, reason, unprotect, dry_run, idempotency_key, as_json)
+    _remove("hub", hub_id, reason, unprotect, dry_run, idempotency_key, as_json)
 
 
 def show_hub_removal(hub_id: str, as_json: Json = False) -> None:
@@ -210,27 +209,53 @@ def verify_certificate(
 
 
 def _remove(
-    path: str,
+    noun: str,
+    key: str,
     reason: str,
     unprotect: list[str] | None,
     dry_run: bool,
-    key: str | None,
+    idempotency_key: str | None,
     as_json: bool,
 ) -> None:
-    body = {"reason": reason, "unprotect": unprotect or []}
-    flag = "true" if dry_run else None
-    found = from_environment().post(path, body, key=key, dry_run=flag)
-    if not dry_run:
-        _show(found, as_json)
+    api, path = from_environment(), f"/v1/{noun}s/{segment(key)}/removal"
+    names = list(unprotect or ())
+    if dry_run:
+        found = api.post(path, {"reason": reason, "unprotect": names}, dry_run="true")
+        _show_preview(found, noun, key, reason, as_json)
         return
+    if unprotect is None and asks(as_json):
+        names = _ask_unprotect(api.post(path, {"reason": reason, "unprotect": []}, dry_run="true"))
+
+    def advise(problem: Mapping[str, Any]) -> str:
+        wanted = missing_names(problem, "protection_not_named", names)
+        return "" if wanted is None else _command(noun, key, wanted, reason)
+
+    body = {"reason": reason, "unprotect": names}
+    _show(api.post(path, body, key=idempotency_key, advise=advise), as_json)
+
+
+def _show_preview(
+    found: Mapping[str, Any], noun: str, key: str, reason: str, as_json: bool
+) -> None:
     output.show(found, as_json=as_json, fields=("stack", "summary"))
     if as_json:
         return
     output.table(found["resources"], as_json=False, fields=DOOMED, empty="nothing exists")
     output.table(found["obstacles"], as_json=False, fields=OBSTACLES, empty="")
-    if found["unprotect"] and not found["obstacles"]:
-        names = " ".join(f"--unprotect {name}" for name in found["unprotect"])
-        output.say(f"  to remove it: give {names}")
+    if not found["obstacles"]:
+        output.say(f"  to remove it: {_command(noun, key, found['unprotect'], reason)}")
+
+
+def _ask_unprotect(found: Mapping[str, Any]) -> list[str]:
+    """Ask for the name of each protected resource; what is refused anyway asks for nothing."""
+    if found["obstacles"]:
+        return []
+    items = {name: f"PROTECTED  {name}" for name in found["unprotect"]}
+    return ask_names(items, what="take its protection away", otherwise="nothing was requested")
+
+
+def _command(noun: str, key: str, names: Sequence[str], reason: str) -> str:
+    return command((noun, "remove", key), "--unprotect", names, reason)
 
 
 def _show(found: Mapping[str, Any], as_json: bool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from control_plane.cli import output
-from control_plane.cli.client import Api, segment
+from control_plane.cli.client import RECONNECT_SECONDS, Api, segment
 
 # operations that the engine carries out, as its progress names them
 _CHANGING: Final = frozenset(
@@ -46,12 +46,17 @@ def _counts(op: str, kind: str) -> bool:
 def follow(api: Api, run_id: str, *, show: bool = True, as_json: bool = False) -> None:
     """Follow a run to its end, and print its progress unless that is not wanted."""
     progress, told = Progress(), _Told(api, run_id)
-    for event in api.events(run_id, on_quiet=told.waiting if show and not as_json else None):
+    heard = {"on_quiet": told.waiting, "on_cut": _say_cut} if show and not as_json else {}
+    for event in api.events(run_id, **heard):
         if as_json:
             output.line(json.dumps(event))
         elif show:
             _show(api, run_id, event, progress)
             told.line = ""
+
+
+def _say_cut() -> None:
+    output.say(f"  the connection to the API was cut; trying again for {RECONNECT_SECONDS:.0f} s")
 
 
 @dataclass

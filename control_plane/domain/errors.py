@@ -330,8 +330,8 @@ class SeparationOfDuties(DomainError):
     """The caller asked for this or edited its facts, so may not decide on it."""
 
     code = "separation_of_duties"
-    title = "You requested this change, so you cannot decide on it"
-    remedy = "Ask another person with the role ops_approver."
+    title = "You stand behind this change, so you cannot decide on it"
+    remedy = "Ask somebody who neither requested nor retried it, and has not edited its facts."
 
 
 class MachineMayNotDecide(DomainError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -186,6 +186,10 @@ class Run:
     error: Mapping[str, Any] | None = None
     updated_at: datetime
     version: int = 1
+
+    def followed_by(self, subjects: Sequence[str], now: datetime) -> Run:
+        """Return the run with somebody more who stands behind it."""
+        return self.changed(now, requesters=tuple(dict.fromkeys((*self.requesters, *subjects))))
 
     @property
     def attempt(self) -> int:

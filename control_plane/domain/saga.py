@@ -6,7 +6,7 @@ what that waits for; each attempt of a step has a row of its own, written before
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -63,7 +63,7 @@ class Saga:
     ``step`` is the present step. While ``is_undoing`` the steps that were taken are taken back,
     newest first. ``data`` holds facts that later steps need. ``waits_for`` says in words what a
     waiting one waits for, and ``due_at`` until when, if it is a time. ``requesters`` are everyone
-    who stands behind it. ``turn`` counts how often it was enqueued.
+    who stands behind its request. ``turn`` counts how often it was enqueued.
     """
 
     id: str
@@ -90,6 +90,17 @@ class Saga:
     def is_open(self) -> bool:
         """Tell whether it has not ended."""
         return self.status not in TERMINAL_SAGA
+
+    @property
+    def behind(self) -> tuple[str, ...]:
+        """Everyone who stands behind it: who asked for it, and who retried or withdrew it."""
+        return tuple(dict.fromkeys((*self.requesters, *self.data.get("joined", ()))))
+
+    def joined(self, subjects: Sequence[str], now: datetime) -> Saga:
+        """Return it with somebody more behind it; its request stays as it was made."""
+        more = [each for each in self.behind if each not in self.requesters]
+        joined = list(dict.fromkeys((*more, *subjects)))
+        return self.changed(now, data={**self.data, "joined": joined})
 
     def moved(self, status: SagaStatus, now: datetime, **changes: Any) -> Saga:
         """Return it in ``status``; the only way that its status changes.

@@ -30,16 +30,16 @@ from control_plane.domain.errors import (
     PlanMoved,
     PlanOutOfDate,
     RunSuperseded,
-    SeparationOfDuties,
 )
 from control_plane.domain.kinds import KINDS
 from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import BlockedOn, Run, RunStatus
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import TimerKind
-from control_plane.ports.rows import Dependent, UnitOfWork
+from control_plane.ports.rows import Dependent
+from control_plane.services.distance import require_distance, require_open
 from control_plane.services.permission import listed, require_role, visible
-from control_plane.workflows.core import Act, Caller
+from control_plane.workflows.core import Act
 from control_plane.workflows.moving import enqueue, locked_run, move_run
 from control_plane.workflows.opening import opening_of, tell_opening
 from control_plane.workflows.placing import give_back, spec_of
@@ -191,13 +191,10 @@ def _decide(
     """Store the decision and what follows from it."""
     run, deployment = locked_run(act.uow, asked.run_id)  # before the approval, as everywhere
     approval = act.uow.approvals.need(asked.id, lock=True)
-    _require_distance(act.uow, act.caller, approval)
-    if approval.status not in {ApprovalStatus.WAITING, ApprovalStatus.EXPIRED}:
-        raise AlreadyDecided(
-            f"this approval is already {approval.status}", present_status=str(approval.status)
-        )
+    require_distance(act.uow, act.caller.actor, approval, run)
+    require_open(act.uow, approval, run)
     if approval.status is ApprovalStatus.EXPIRED or act.now() >= approval.expires_at:
-        raise ApprovalExpired("the approval has expired")
+        raise ApprovalExpired(f"the approval expired on {approval.expires_at:%Y-%m-%d %H:%M} UTC")
     newest = act.uow.queries.newest_run(run.deployment_id)
     if newest is not None and newest.number > run.number:
         raise RunSuperseded(f"{newest.id} supersedes this run", newest=newest.id)
@@ -210,16 +207,6 @@ def _decide(
     _store(act, approval, run, verdict, reason, ticks)
     if verdict == "reject" and KINDS[run.kind].means[RunStatus.REJECTED].gives_back:
         give_back(act, run, deployment)
-
-
-def _require_distance(uow: UnitOfWork, caller: Caller, approval: Approval) -> None:
-    subjects = set(caller.actor.subjects)
-    for barred in uow.barred.find(approval_id=approval.id):
-        if barred.subject in subjects:
-            sentence = {
-                "editor": "You edited the facts of this change, so you cannot decide on it.",
-            }.get(barred.reason, "You requested this change, so you cannot decide on it.")
-            raise SeparationOfDuties(sentence, barred_as=barred.reason)
 
 
 def _require_unmoved(act: Act, run: Run, deployment: Deployment) -> None:

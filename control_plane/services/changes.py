@@ -20,7 +20,7 @@ from control_plane.domain.errors import (
 from control_plane.domain.facts import Facts
 from control_plane.domain.mode import ModeDecision, Outcome, confirm, resolve
 from control_plane.domain.mode_rules import ModeRules
-from control_plane.domain.run import Run
+from control_plane.domain.run import TERMINAL_RUN, Run
 from control_plane.domain.sizing import SIZES
 from control_plane.domain.spec import Difference
 from control_plane.domain.tenant import Tenant
@@ -45,6 +45,7 @@ from control_plane.services.tenants import (
 from control_plane.workflows.core import Act
 from control_plane.workflows.drafting import request_plan
 from control_plane.workflows.placing import spec_document
+from control_plane.workflows.planning import exclude_from_deciding
 from control_plane.workflows.recording import record, refused_as
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -333,9 +334,19 @@ def _store(act: Act, change: Change, reason: str) -> Change:
     if change.changed:
         record_decision(act, tenant, change.decision)
     if not change.needs_run:
+        _stand_behind(act, change.run_id)
         return replace(change, tenant=tenant)
     run = request_run(act, deployment)
     return replace(change, tenant=act.uow.tenants.need(tenant.id), run_id=run.id)
+
+
+def _stand_behind(act: Act, run_id: str | None) -> None:
+    """Let the caller decide on no plan of a run that brings this change beside another one."""
+    run = act.uow.runs.get(run_id) if run_id is not None else None
+    if run is not None and run.status not in TERMINAL_RUN:
+        subjects = act.caller.actor.subjects
+        act.uow.runs.save(run.followed_by(subjects, act.now()))
+        exclude_from_deciding(act, run, subjects, "editor")
 
 
 def _kept_until(tenant: Tenant, amendment: Amendment | None) -> datetime | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from control_plane.domain.actor import Role
+from control_plane.domain.approval import Approval
 from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.errors import IllegalTransition, NotFound, RunSuperseded
 from control_plane.domain.evidence import Evidence
@@ -23,6 +24,7 @@ from control_plane.services.permission import (
     visible,
 )
 from control_plane.services.starting import request_run
+from control_plane.services.waiting import approvals_of
 from control_plane.workflows.core import Act
 from control_plane.workflows.ending import cancel
 from control_plane.workflows.moving import locked_run, unblock
@@ -35,15 +37,17 @@ RUN_OPERATORS = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
 _WAYS_TO_SAY = {"cancel": "canceled", "retry": "retried"}
 
 
-def allowed_actions(act: Act, *found: Run) -> Mapping[str, list[str]]:
-    """Return what the caller may ask of runs that were read for it, by run id."""
+def allowed_actions(
+    act: Act, *found: Run, approvals: Sequence[Approval] | None = None
+) -> Mapping[str, list[str]]:
+    """Return what the caller may ask of runs that were read for it, by run id.
+
+    ``approvals`` are those of the runs that wait for people, where they were read before.
+    """
     newest = act.uow.queries.newest_runs([run.deployment_id for run in found])
-    waiting = tuple(
-        run.approval_id
-        for run in found
-        if run.status is RunStatus.AWAITING_APPROVAL and run.approval_id is not None
-    )
-    asked = act.uow.approvals.find(id=waiting) if waiting else []
+    waiting = {run.approval_id for run in found if run.status is RunStatus.AWAITING_APPROVAL}
+    known = approvals_of(act, found) if approvals is None else approvals
+    asked = [each for each in known if each.id in waiting]
     decidable = open_to_caller(act, asked, newest)
     operates = act.caller.actor.has(*RUN_OPERATORS)
     actions = {}
@@ -113,10 +117,7 @@ def _retry(act: Act, run: Run, deployment: Deployment) -> Run:
             newest=newest.id,
         )
     if run.status is RunStatus.BLOCKED and run.blocked_on is not BlockedOn.STATE_MOVED:
-        run = run.changed(
-            act.now(),
-            requesters=tuple(dict.fromkeys((*run.requesters, *act.caller.actor.subjects))),
-        )
+        run = run.followed_by(act.caller.actor.subjects, act.now())
         act.uow.runs.save(run)
         exclude_from_deciding(act, run, act.caller.actor.subjects, "requester")
         return unblock(act, run, action="run.retried")

@@ -20,7 +20,7 @@ from control_plane.workflows.holding import Owner
 from control_plane.workflows.recording import record, refused_as
 from control_plane.workflows.saga_steps import last_of
 
-OPERATORS: Final = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
+STEERERS: Final = tuple(sorted({role for spec in SAGAS.values() for role in spec.steered_by}))
 READERS: Final = tuple(READ_TENANTS | {Role.PLATFORM_AUDITOR})
 
 
@@ -90,7 +90,7 @@ def _applies(uow: UnitOfWork, step: SagaStep) -> bool:
 def allowed_actions(progress: SagaProgress, actor: Actor) -> list[str]:
     """Return what somebody may ask of a saga now."""
     saga = progress.saga
-    if not saga.is_open or not actor.has(*OPERATORS):
+    if not saga.is_open or not actor.has(*SAGAS[saga.kind].steered_by):
         return []
     possible = {
         "retry": saga.status is SagaStatus.STUCK,
@@ -101,8 +101,11 @@ def allowed_actions(progress: SagaProgress, actor: Actor) -> list[str]:
 
 def may_steer(act: Act, saga_id: str, wanted: str) -> Saga:
     """Return a saga that the caller may steer. Raises ``NotFound``, ``NotAllowed``."""
-    require_role(act, *OPERATORS, wanted=f"sagas.{wanted}")
-    return visible(act, act.uow.sagas.get(saga_id), wanted=f"sagas.{wanted}")
+    require_role(act, *STEERERS, wanted=f"sagas.{wanted}")
+    saga = visible(act, act.uow.sagas.get(saga_id), wanted=f"sagas.{wanted}")
+    steered_by = SAGAS[saga.kind].steered_by
+    require_role(act, *steered_by, wanted=f"sagas.{wanted}", tree=saga.tenant_id)
+    return saga
 
 
 def next_action(progress: SagaProgress) -> str:
@@ -129,7 +132,10 @@ def get_saga(act: Act, saga_id: str) -> SagaProgress:
 
 
 def retry_step(act: Act, saga_id: str) -> SagaProgress:
-    """Let the step that failed be taken again. Raises ``IllegalTransition`` unless one did."""
+    """Let the step that failed be taken again. Raises ``IllegalTransition`` unless one did.
+
+    Who retries stands behind it from then on, and so approves none of its plans, as for a run.
+    """
     saga = may_steer(act, saga_id, "retry")
     with refused_as(
         act, "saga.refused",
@@ -145,12 +151,13 @@ def retry_step(act: Act, saga_id: str) -> SagaProgress:
             tree=saga.tenant_id, targets=sagas.targets_of(saga),
             kind=str(saga.kind), step=saga.step,
         )  # fmt: skip
-        return progress_of(act.uow, sagas.wake(act, saga))
+        return progress_of(act.uow, sagas.wake(act, _joined(act, saga)))
 
 
 def withdraw_saga(act: Act, saga_id: str, *, reason: str) -> SagaProgress:
     """Carry a saga no further: its run is canceled, and what was done is taken back.
 
+    Who withdraws it approves none of the plans that take something back.
     Raises ``InvalidInput`` without a reason, ``IllegalTransition`` for one that has ended, is
     withdrawn already, or has come too far.
     """
@@ -177,4 +184,11 @@ def withdraw_saga(act: Act, saga_id: str, *, reason: str) -> SagaProgress:
             tree=saga.tenant_id, targets=sagas.targets_of(saga),
             personal={"reason": reason.strip()}, kind=str(saga.kind), step=saga.step,
         )  # fmt: skip
-        return progress_of(act.uow, sagas.withdraw(act, saga))
+        return progress_of(act.uow, sagas.withdraw(act, _joined(act, saga)))
+
+
+def _joined(act: Act, saga: Saga) -> Saga:
+    """Let the caller be one of those who stand behind a saga."""
+    joined = saga.joined(act.caller.actor.subjects, act.now())
+    act.uow.sagas.save(joined)
+    return joined

@@ -36,7 +36,13 @@ from control_plane.workflows.ending import end_run, retry_later
 from control_plane.workflows.facts import Findings, Obstacle, facts_of
 from control_plane.workflows.gate import Gate, approve_by_rule, begin_verifying
 from control_plane.workflows.holding import on_hold
-from control_plane.workflows.moving import as_json, block_run, locked_run, move_run
+from control_plane.workflows.moving import (
+    as_json,
+    block_run,
+    locked_run,
+    move_run,
+    tell_interrupted,
+)
 from control_plane.workflows.opening import wait_for_opening
 from control_plane.workflows.placing import place
 from control_plane.workflows.planning import ask_for_decision, keep_plan
@@ -246,6 +252,7 @@ def _count_death(turn: Turn, error: Mapping[str, Any]) -> None:
         run, _ = turn.locked(act)
         turn.close_call(act, CallOutcome.DIED)
         act.uow.runs.save(run.changed(act.now(), deaths=run.deaths + 1, error=error))
+        tell_interrupted(act, run, str(error["message"]))
         act.uow.commit()
     turn.keep_call(None)
 

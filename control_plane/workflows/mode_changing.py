@@ -220,7 +220,7 @@ def take_over(act: Act, saga: Saga, target: Deployment) -> Tenant:
     act.uow.deployments.save(source.changed(now, position=Position.FORMER))
     act.uow.deployments.save(target.changed(now, position=Position.CURRENT))
     decision = dict(saga.data["decision"])
-    editors = tuple(dict.fromkeys((*tenant.editors, *saga.requesters)))
+    editors = tuple(dict.fromkeys((*tenant.editors, *saga.behind)))
     act.uow.tenants.save(
         replace(
             tenant, mode=str(saga.data["to"]), facts={**tenant.facts, **saga.data["facts"]},

@@ -143,7 +143,7 @@ def _why(run: Run) -> dict[str, Any]:
     if run.blocked_on is not None:
         facts["blocked_on"] = str(run.blocked_on)
         facts["next_action"] = NEXT_ACTION[run.blocked_on]
-    if run.error is not None:
+    if run.error is not None and (run.status in TERMINAL_RUN or run.status is RunStatus.BLOCKED):
         facts["error"] = dict(run.error)
     return facts
 
@@ -151,6 +151,11 @@ def _why(run: Run) -> dict[str, Any]:
 def progress(act: Act, run_id: str, *events: EngineEvent) -> None:
     """Add progress lines to a run."""
     act.uow.run_events.append(run_id, act.now(), *events)
+
+
+def tell_interrupted(act: Act, run: Run, why: str) -> None:
+    """Tell who watches a run that a process of it died, so that silence has its reason."""
+    progress(act, run.id, ("interrupted", {"phase": str(run.status), "message": why}))
 
 
 def record_resumed(act: Act, run: Run, **data: Any) -> None:

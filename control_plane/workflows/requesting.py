@@ -100,7 +100,7 @@ def _requesters(
     newest: Run | None,
     saga: Saga | None,
 ) -> tuple[str, ...]:
-    asking = caller.actor.subjects if saga is None else saga.requesters
+    asking = caller.actor.subjects if saga is None else saga.behind
     earlier: tuple[str, ...] = ()
     if newest is not None and newest.status not in {RunStatus.APPLIED, RunStatus.NO_CHANGES}:
         earlier = newest.requesters

@@ -213,6 +213,8 @@ def _settled(
         "call": call.call_id, "state_digest": state_digest, "ours": is_ours
     }  # fmt: skip
     if is_resumed:
+        run = act.uow.runs.need(run.id)
+        act.uow.runs.save(run.changed(act.now(), error=None))  # what interrupted it is over
         record_resumed(act, run, **found)
     else:
         record_run(act, "stack.settled", run, **found)

@@ -15,7 +15,7 @@ from control_plane.ports.engine import EngineCall
 from control_plane.workflows.calling import register_call, require_newest
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.facts import Findings
-from control_plane.workflows.moving import locked_run
+from control_plane.workflows.moving import locked_run, tell_interrupted
 
 
 @dataclass(kw_only=True)
@@ -77,6 +77,8 @@ def begin_turn(core: Core, run_id: str) -> Turn | None:
         newest = act.uow.queries.newest_call(deployment.id)
         deaths = run.deaths + 1 if run.is_working else run.deaths
         act.uow.runs.save(run.changed(core.clock.now(), is_working=True, deaths=deaths))
+        if deaths > run.deaths:
+            tell_interrupted(act, run, "the worker that had it stopped")
         act.uow.commit()
     always_asks = core.rules.approvals.always_asks(deployment.kind, run.kind)
     looks = KINDS[run.kind].looks

@@ -14,9 +14,12 @@ from api.recent import Readiness
 from control_plane.bootstrap import Parts
 from control_plane.config import Settings
 from control_plane.domain.run import RunStatus
+from control_plane.services import queue
+from control_plane.services.performing import perform
 from tests.databases import Database
 from tests.storage import Storage
-from tests.world import World
+from tests.unit.api.scene import Api
+from tests.world import OPS, World
 
 
 @pytest.fixture
@@ -91,6 +94,24 @@ def test_a_missing_migration_is_not_ready(parts: Parts, database: Database) -> N
             connection.execute("UPDATE alembic_version SET version_num = %s", head)
     parts.health_engine.dispose()
     parts.auditor_engine.dispose()
+
+
+def test_a_paused_queue_is_ready_and_says_who_paused_it_since_when(storage: Storage) -> None:
+    parts = Parts(Settings(home=storage.folder, database_url=storage.database.app))
+    world = World(storage)
+    asked = {"queue": parts.background["queue"]}
+    assert Readiness(asked)() == {"queue": "ok"}
+    perform(world.core, OPS, queue.pause_queue, reason="new disks")
+    since = f"{world.clock.now():%Y-%m-%d %H:%M:%SZ}"
+    said = f"the queue is paused since {since} by {OPS.actor.id}, so runs wait"
+    api = Api(world, storage.folder)
+    api.shared.background = Readiness(asked)
+    answer = api.call("GET", "/readyz")
+    assert answer.status_code == 200, answer.text  # requests are accepted meanwhile
+    assert answer.json()["background"] == {"queue": said}
+    perform(world.core, OPS, queue.resume_queue, reason="they are in")
+    assert Readiness(asked)() == {"queue": "ok"}
+    parts.app_engine.dispose()
 
 
 def test_figures_are_one_query_per_table(parts: Parts, storage: Storage) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunStatus
-from control_plane.domain.waiting import Queue, QueueSpot, Reason, why_waits
+from control_plane.domain.waiting import (
+    ClosedWindow,
+    Deciding,
+    Queue,
+    QueueSpot,
+    Reason,
+    why_waits,
+)
 from tests.entities import Entities
 
 S = RunStatus
@@ -60,6 +67,44 @@ def test_a_plan_waits_for_people() -> None:
     assert found.reason is Reason.DECISION
 
 
+def test_several_people_are_counted() -> None:
+    one = why_waits(run(S.AWAITING_APPROVAL), None, BUSY, deciding=Deciding(given=0, needed=1))
+    two = why_waits(run(S.AWAITING_APPROVAL), None, BUSY, deciding=Deciding(given=1, needed=2))
+    assert one is not None
+    assert two is not None
+    assert one.sentence == "waits for a decision on its plan"
+    assert two.sentence == "waits for decisions on its plan: 1 of 2 people approved"
+
+
+EVENING = datetime(2026, 11, 20, 19, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "shown"),
+    [
+        (None, "2026-11-20 19:00 UTC"),
+        ("UTC", "2026-11-20 19:00 UTC"),
+        ("Europe/Rome", "2026-11-20 19:00 UTC (20:00 Europe/Rome)"),
+        ("Asia/Tokyo", "2026-11-20 19:00 UTC (2026-11-21 04:00 Asia/Tokyo)"),
+    ],
+)
+def test_a_closed_window_says_when_it_opens_by_both_clocks(zone: str | None, shown: str) -> None:
+    expires_at = EVENING + timedelta(days=2)
+    window = ClosedWindow(opens_at=EVENING, expires_at=expires_at, zone=zone)
+    found = why_waits(run(S.APPROVED), None, BUSY, due=EVENING, window=window)
+    assert found is not None
+    assert (found.reason, found.until) == (Reason.WINDOW, EVENING)
+    assert found.sentence == f"waits for its change window, which opens at {shown}"
+
+
+def test_a_window_that_does_not_open_in_time_says_when_the_approval_expires() -> None:
+    window = ClosedWindow(opens_at=None, expires_at=EVENING)
+    found = why_waits(run(S.APPROVED), None, BUSY, window=window)
+    assert found is not None
+    assert (found.reason, found.until) == (Reason.WINDOW, EVENING)
+    assert found.sentence.endswith("before its approval expires at 2026-11-20 19:00 UTC")
+
+
 def test_a_temporary_error_says_what_it_was_and_when_it_is_tried_again() -> None:
     due = NOW + timedelta(seconds=20)
     found = why_waits(run(S.PLANNING, error={"message": "no disk"}), None, BUSY, due=due)
@@ -70,7 +115,9 @@ def test_a_temporary_error_says_what_it_was_and_when_it_is_tried_again() -> None
 
 def test_a_vanished_worker_and_a_dead_process_are_named_while_others_take_over() -> None:
     lost = why_waits(run(S.APPLYING), QueueSpot(worker="w1", worker_lives=False), BUSY)
-    died = why_waits(run(S.APPLYING, deaths=1), QueueSpot(worker="w1"), BUSY)
+    error = {"message": "the runner's process died"}
+    died = why_waits(run(S.APPLYING, deaths=1, error=error), QueueSpot(worker="w1"), BUSY)
+    assert why_waits(run(S.APPLYING, deaths=1), QueueSpot(worker="w1"), BUSY) is None  # settled
     assert lost is not None
     assert died is not None
     assert (lost.reason, died.reason) == (Reason.WORKER_LOST, Reason.SETTLING)

@@ -15,6 +15,7 @@ from control_plane.domain.transfer import Kind
 from control_plane.services import mode_changes, sagas
 from control_plane.services.mode_changes import ModeChange, Wish
 from control_plane.services.performing import perform
+from control_plane.services.sagas import SagaProgress
 from control_plane.workflows.core import Caller
 from tests.workflows.removed import follow, saga_of, steps_of
 from tests.world import ADMIN, ARCHITECT, OPS, World, person
@@ -105,13 +106,11 @@ class Raised:
                 if self.world.run(run.id).status is RunStatus.AWAITING_APPROVAL:
                     self.world.approve(run.id, who)
 
-    def withdraw(self) -> Saga:
-        return perform(
-            self.world.core, ADMIN, sagas.withdraw_saga, self.saga().id, reason="not now"
-        )
+    def withdraw(self, who: Caller = ADMIN) -> SagaProgress:
+        return perform(self.world.core, who, sagas.withdraw_saga, self.saga().id, reason="not now")
 
-    def retry(self) -> Saga:
-        return perform(self.world.core, ADMIN, sagas.retry_step, self.saga().id)
+    def retry(self, who: Caller = ADMIN) -> SagaProgress:
+        return perform(self.world.core, who, sagas.retry_step, self.saga().id)
 
     def outcomes(self) -> list[tuple[str, str, bool]]:
         """Return each attempt: name, outcome, whether it is of the way back."""

@@ -14,10 +14,12 @@ from control_plane.domain.sagas import SAGAS
 from control_plane.domain.sagas.mode_change import MODE_UPGRADE
 from control_plane.domain.tenant import TenantStatus
 from control_plane.domain.transfer import Kind
+from control_plane.services import sagas
+from control_plane.workflows.core import Caller
 from tests.scripted_faults import ProcessDied
 from tests.workflows.raised import FILLED, Raised
 from tests.workflows.removed import follow, steps_of
-from tests.world import World
+from tests.world import ARCHITECT, AUDITOR, World
 
 STEPS = [step.name for step in MODE_UPGRADE.steps]
 BEFORE_SWITCH = STEPS[: STEPS.index("switch")]
@@ -161,6 +163,25 @@ def let_a_role_read(world: World) -> None:
         (account,) = uow.accounts.find()
         uow.accounts.save(replace(account, role_arn="arn:aws:iam::123456789012:role/provision"))
         uow.commit()
+
+
+def test_who_asked_for_an_upgrade_retries_and_withdraws_it(raised: Raised) -> None:
+    raised.ask(ARCHITECT)
+    stop_at(raised, "copy")
+    assert actions_of(raised, ARCHITECT) == ["retry", "withdraw"]
+    raised.retry(ARCHITECT)
+    assert raised.saga().status is not SagaStatus.STUCK
+    assert actions_of(raised, ARCHITECT) == ["withdraw"]
+    raised.withdraw(ARCHITECT)
+    assert raised.go().status is SagaStatus.UNDONE
+    assert actions_of(raised, ARCHITECT) == []
+    assert actions_of(raised, AUDITOR) == []
+
+
+def actions_of(raised: Raised, who: Caller) -> list[str]:
+    with raised.world.core.act(who) as act:
+        progress = sagas.progress_of(act.uow, act.uow.sagas.need(raised.saga().id))
+        return sagas.allowed_actions(progress, who.actor)
 
 
 @pytest.mark.parametrize("step", [step for step in BEFORE_SWITCH if step != "prepare"])

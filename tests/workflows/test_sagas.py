@@ -15,6 +15,7 @@ from control_plane.domain.errors import (
     IllegalTransition,
     InvalidInput,
     NotAllowed,
+    SeparationOfDuties,
 )
 from control_plane.domain.run import RunKind, RunStatus
 from control_plane.domain.saga import SagaKind, SagaStatus, StepOutcome
@@ -34,8 +35,9 @@ from tests.workflows.removed import (
     start,
     steps_of,
 )
-from tests.world import AUDITOR, OPS, World, person
+from tests.world import ARCHITECT, AUDITOR, OPS, World, person
 
+OTTO: Final = person("otto", Role.OPS_APPROVER)
 PETRA: Final = person("petra", Role.OPS_APPROVER)
 S = SagaStatus
 
@@ -149,6 +151,46 @@ def test_a_withdrawal_needs_a_reason(world: World, reason: str) -> None:
     _, saga_id, _ = destroying(world)
     with pytest.raises(InvalidInput):
         perform(world.core, OPS, sagas.withdraw_saga, saga_id, reason=reason)
+
+
+def test_who_retries_a_step_decides_on_none_of_its_plans(world: World) -> None:
+    _, saga_id, run_id = destroying(world)
+    perform(world.core, OPS, runs.cancel_run, run_id)
+    follow(world)
+    perform(world.core, PETRA, sagas.retry_step, saga_id)
+    follow(world)
+    again = steps_of(world, saga_id)[-1].run_id
+    assert {"ada", "petra"} <= set(world.run(again).requesters)
+    with pytest.raises(SeparationOfDuties):
+        world.approve(again, PETRA)
+    world.approve(again, OPS)
+    assert world.run(again).status is RunStatus.AWAITING_APPROVAL  # a second person is missing
+    world.approve(again, OTTO)
+    assert world.run(again).status is RunStatus.APPLIED
+
+
+def test_who_withdraws_stands_behind_what_is_taken_back(world: World) -> None:
+    _, saga_id, _ = destroying(world)
+    perform(world.core, PETRA, sagas.withdraw_saga, saga_id, reason="the customer stays")
+    withdrawn = saga_of(world, saga_id)
+    assert withdrawn.behind == ("ada", "petra")
+    assert withdrawn.requesters == ("ada",)  # the request itself stays a record
+
+
+def test_an_architect_steers_no_removal(world: World) -> None:
+    tenant_id, saga_id, _ = destroying(world)
+    for act in (
+        lambda: perform(world.core, ARCHITECT, sagas.retry_step, saga_id),
+        lambda: perform(world.core, ARCHITECT, sagas.withdraw_saga, saga_id, reason="no"),
+    ):
+        with pytest.raises(NotAllowed) as refused:
+            act()
+        assert refused.value.data["roles"] == ["ops_approver", "platform_admin"]
+        denied = world.events()[-1]
+        assert (denied.tree, denied.action) == (tenant_id, "authz.denied")
+    with world.core.act(ARCHITECT) as act:
+        progress = sagas.progress_of(act.uow, act.uow.sagas.need(saga_id))
+        assert sagas.allowed_actions(progress, ARCHITECT.actor) == []
 
 
 def test_only_operators_steer_a_saga_and_only_as_its_status_allows(world: World) -> None:

@@ -13,13 +13,21 @@ import pytest
 from control_plane.adapters.rules.loader import load_rules
 from control_plane.domain.actor import Actor, ActorKind, Role
 from control_plane.domain.approval import ApprovalStatus
-from control_plane.domain.errors import AlreadyDecided, DomainError, PlanMoved, SeparationOfDuties
+from control_plane.domain.errors import (
+    AlreadyDecided,
+    ApprovalExpired,
+    DomainError,
+    PlanMoved,
+    SeparationOfDuties,
+)
 from control_plane.domain.run import BlockedOn, RunStatus
 from control_plane.services import approvals, hubs, runs, tenants
 from control_plane.services.approvals import ApprovalDetails
+from control_plane.services.changes import request_change
 from control_plane.services.performing import perform
 from control_plane.services.provisioning import submit_request
 from control_plane.workflows.core import Caller
+from control_plane.workflows.timers import fire_due
 from tests.world import OPS, SOURCE, World, machine, person, request_body
 
 OTTO: Final = person("otto", Role.OPS_APPROVER)
@@ -135,6 +143,113 @@ def test_for_whom_a_bot_edited_the_facts_is_barred_through_retries(world: World,
     decide(world, run_id, person("rita", Role.OPS_APPROVER))
     world.work()
     assert world.run(run_id).status is RunStatus.APPLIED
+
+
+# --- what the refusal says ----------------------------------------------------------------------
+def test_the_refusal_says_why_and_who_may(world: World) -> None:
+    ada = person("ada", Role.PLATFORM_ADMIN, Role.OPS_APPROVER)
+    _, run = perform(world.core, ada, hubs.request_hub, region="eu-west-1", cell="c1", capacity=5)
+    world.work()
+    error = refused(world, run.id, ada, SeparationOfDuties)
+    assert error.message == (
+        "You requested this change, so you cannot decide on it. "
+        "Anybody else with the role ops_approver may."
+    )
+    assert (error.data["roles"], error.data["excluded"]) == (["ops_approver"], [])
+    perform(world.core, OPS, runs.cancel_run, run.id)
+    fresh = perform(world.core, OTTO, runs.retry_run, run.id).id
+    world.work()
+    error = refused(world, fresh, OTTO, SeparationOfDuties)
+    assert error.message == (
+        "You retried this run, so you cannot decide on its plan. "
+        "Anybody else with the role ops_approver except ada may."
+    )
+    # who asked for the first run stands behind the one that another person retried
+    error = refused(world, fresh, ada, SeparationOfDuties)
+    assert error.message.startswith("You requested or retried a run that leads to this plan")
+    assert error.data["excluded"] == ["otto"]
+    decide(world, fresh, OPS)
+    world.work()
+    assert world.run(fresh).status is RunStatus.APPLIED
+
+
+def test_who_retried_a_blocked_run_learns_why(world: World) -> None:
+    run_id = waiting(world)
+    decide(world, run_id, OPS)
+    world.engine.program_version = "2"  # what was approved is not what exists now
+    world.work()
+    assert world.run(run_id).blocked_on is BlockedOn.STATE_MOVED
+    fresh = perform(world.core, OPS, runs.retry_run, run_id).id
+    world.work()
+    error = refused(world, fresh, OPS, SeparationOfDuties)
+    assert error.message.startswith("You retried this run")
+    decide(world, fresh, OTTO)
+    world.work()
+    assert world.run(fresh).status is RunStatus.APPLIED
+
+
+def test_the_requester_decides_through_no_other_run(world: World) -> None:
+    """A change that another person asks for meanwhile takes the place of the first."""
+    ada = person("ada", Role.PLATFORM_ADMIN, Role.OPS_APPROVER)
+    accepted = world.submit("B")
+    world.work()
+    decide(world, accepted.run_id, OPS)
+    world.work()
+    key, why = accepted.tenant.id, "it grows"
+    first = perform(world.core, ada, request_change, key, facts={"seats": 2000}, reason=why)
+    world.work()
+    admin = person("bert", Role.PLATFORM_ADMIN)
+    other = {"ip_allow_list": ["203.0.113.0/24"]}
+    second = perform(world.core, admin, request_change, key, facts=other, reason=why)
+    world.work()
+    assert second.run_id != first.run_id
+    error = refused(world, second.run_id, ada, SeparationOfDuties)
+    assert "so you cannot decide on it" in error.message
+    error = refused(world, first.run_id, OPS, AlreadyDecided)
+    assert error.message == f"this approval is already superseded: {second.run_id} takes its place"
+
+
+def test_who_asks_for_what_a_run_brings_already_has_asked_for_it(world: World) -> None:
+    accepted = world.submit("B")
+    world.work()
+    decide(world, accepted.run_id, OPS)
+    world.work()
+    key, why = accepted.tenant.id, "it grows"
+    bert = person("bert", Role.PLATFORM_ADMIN, Role.OPS_APPROVER)
+    ada = person("ada", Role.PLATFORM_ADMIN)
+    first = perform(world.core, ada, request_change, key, facts={"seats": 2000}, reason=why)
+    world.work()
+    same = perform(world.core, bert, request_change, key, facts={"seats": 2400}, reason=why)
+    assert same.run_id == first.run_id  # the spec stays the same
+    refused(world, first.run_id, bert, SeparationOfDuties)
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [("approve", "approved: everybody whom it needs has approved"),
+     ("reject", "rejected: somebody rejected the plan"),
+     ("cancel", "canceled: its run was canceled")],
+)  # fmt: skip
+def test_a_decision_on_what_has_ended_says_how_it_did(world: World, end: str, why: str) -> None:
+    run_id = waiting(world)
+    if end == "cancel":
+        perform(world.core, OTTO, runs.cancel_run, run_id)
+    else:
+        decide(world, run_id, OTTO, end)
+    with pytest.raises(AlreadyDecided) as caught:
+        decide(world, run_id, OPS)
+    assert caught.value.message == f"this approval is already {why}"
+
+
+def test_a_decision_that_comes_too_late_says_when_it_expired(world: World) -> None:
+    run_id = waiting(world)
+    expires_at = approval_of(world, run_id).expires_at
+    world.clock.advance(hours=72)
+    for _ in range(2):  # before and after the timer
+        error = refused(world, run_id, OPS, ApprovalExpired)
+        assert error.message == f"the approval expired on {expires_at:%Y-%m-%d %H:%M} UTC"
+        assert error.remedy == "Retry the run to get a new plan."
+        fire_due(world.core)
 
 
 # --- where several people must agree ------------------------------------------------------------

@@ -709,6 +709,10 @@ READING: dict[str, Read] = {
     "runs.affected_by": lambda s, *_: perform(
         s.core, EVERYBODY, runs.affected_by, *s.rows("deployment").values()
     ),
+    "waiting.approvals_of": lambda s, *_: perform(
+        s.core, EVERYBODY, waiting.approvals_of, list(s.rows("run").values())
+    ),
+    "waiting.queued_runs": lambda s, *_: perform(s.core, EVERYBODY, waiting.queued_runs),
     "waiting.waits_of": lambda s, *_: perform(
         s.core, EVERYBODY, waiting.waits_of, list(s.rows("run").values())
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from control_plane.domain.saga import SagaKind
-from control_plane.domain.sagas.mode_change import RETIRE
+from control_plane.domain.sagas.mode_change import RETIRE, STEERED_BY
 from control_plane.domain.sagas.step import Does, SagaSpec, Step
 from control_plane.domain.tenant import WaitingOn
 
@@ -94,4 +94,5 @@ MODE_HANDOVER: Final = SagaSpec(
         ),
         *RETIRE,
     ),
+    steered_by=STEERED_BY,
 )

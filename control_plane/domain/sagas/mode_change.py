@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from control_plane.domain.actor import Role
 from control_plane.domain.saga import SagaKind
 from control_plane.domain.sagas.step import Does, SagaSpec, Step
 
+# who may ask for a change of mode may also carry it on, or take it back; operations as always
+STEERED_BY: Final = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN, Role.SOLUTIONS_ARCHITECT)
 RETIRE: Final = (
     Step(
         name="unprotect",
@@ -38,6 +41,7 @@ _FORMER: Final = (
 MODE_UPGRADE: Final = SagaSpec(
     kind=SagaKind.MODE_UPGRADE,
     purpose="moves a tenant with its data from its slice to a dedicated Hub",
+    steered_by=STEERED_BY,
     steps=(
         Step(
             name="prepare",
@@ -97,6 +101,7 @@ MODE_UPGRADE: Final = SagaSpec(
 MODE_REPLACEMENT: Final = SagaSpec(
     kind=SagaKind.MODE_REPLACEMENT,
     purpose="replaces an empty slice by a dedicated Hub",
+    steered_by=STEERED_BY,
     steps=(
         Step(
             name="freeze",

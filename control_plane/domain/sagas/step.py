@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from control_plane.domain.actor import Role
 from control_plane.domain.saga import SagaKind
 from control_plane.domain.tenant import WaitingOn
 
@@ -41,13 +42,15 @@ class Step:
 class SagaSpec:
     """A kind of saga: what it is for, and its steps in the order in which they are taken.
 
-    ``former`` are steps that earlier releases took: they stand in the records.
+    ``former`` are steps that earlier releases took: they stand in the records. ``steered_by`` are
+    the roles that retry a step that failed, and withdraw the saga.
     """
 
     kind: SagaKind
     purpose: str
     steps: tuple[Step, ...]
     former: tuple[Step, ...] = ()
+    steered_by: tuple[Role, ...] = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
 
     def step(self, name: str) -> Step:
         """Return a step by its name, also a former one. Raises ``LookupError``."""

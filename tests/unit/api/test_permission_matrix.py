@@ -67,8 +67,8 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("POST", "/v1/hubs/{hub_id}/removal/export-waiver"): {ADMIN},
     ("GET", "/v1/hubs/{hub_id}/removal/certificate"): HUB_READERS,
     ("GET", "/v1/sagas/{saga_id}"): RUN_READERS,
-    ("POST", "/v1/sagas/{saga_id}/retry"): {OPS, ADMIN},
-    ("POST", "/v1/sagas/{saga_id}/withdraw"): {OPS, ADMIN},
+    ("POST", "/v1/sagas/{saga_id}/retry"): {OPS, ADMIN, ARCHITECT},  # by its kind
+    ("POST", "/v1/sagas/{saga_id}/withdraw"): {OPS, ADMIN, ARCHITECT},  # by its kind
     ("POST", "/v1/tenants/{key}/drift-checks"): {OPS, ADMIN},
     ("GET", "/v1/tenants/{key}/findings"): TENANT_READERS,
     ("POST", "/v1/tenants/{key}/drift/decisions"): {OPS, ADMIN},

@@ -43,8 +43,8 @@ def shown(tenantctl: Terminal, site: Site) -> dict[str, Any]:
 def test_the_page_says_what_is_risky_and_how_to_tick_it(tenantctl: Terminal, site: Site) -> None:
     page = tenantctl("approval", "show", site.approval.id, "--brief", who=OPS).out
     assert "RISK  irreversible  one: what it holds is deleted" in page
-    assert "decisions needed  2" in page
-    assert "rules             dedicated, risky" in page
+    assert "people who approve  0 of 2" in page
+    assert "rules               dedicated, risky" in page
     ticks = "--acknowledge one --acknowledge two --reason"
     assert f"--digest {site.approval.plan_digest} {ticks}" in page
     found = shown(tenantctl, site)

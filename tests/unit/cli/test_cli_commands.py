@@ -376,6 +376,28 @@ def test_an_auditor_reads_events_of_a_tenant_by_slug(tenantctl: Terminal) -> Non
     assert limited.endswith("more: --after 1\n")
 
 
+def test_what_an_event_lists_is_shown_line_by_line(tenantctl: Terminal) -> None:
+    urn = "urn:pulumi:a::tenantplane::tenantplane:components:Data$aws:s3/bucket:Bucket::"
+    tenantctl.world.policies.violations = [
+        {"rule": rule, "enforcement": enforcement, "reason": "it is open", "remedy": "close it",
+         "address": urn + name}
+        for rule, enforcement, name in (
+            ("public_exposure", "advisory", "one"), ("residency", "mandatory", "two")
+        )
+    ]  # fmt: skip
+    slug = tenantctl.submit("B")["tenant"]["slug"]
+    out = tenantctl("audit", "events", slug, "--action", "run.policy_evaluated",
+                    who=Role.AUDITOR).out  # fmt: skip
+    table, below = out.split("run.policy_evaluated: violations\n")
+    assert "run.policy_evaluated: failed" in table
+    assert "violations 2 (below)" in table
+    assert "{" not in out
+    assert below.splitlines() == [
+        "    mandatory  residency  aws:s3/bucket:Bucket Data/two",
+        "    advisory  public_exposure  aws:s3/bucket:Bucket Data/one",
+    ]
+
+
 def test_accounts_are_added_changed_and_removed(tenantctl: Terminal) -> None:
     number, role = "222233334444", "arn:aws:iam::222233334444:role/provision"
     secret = tenantctl.folder / "external-id"

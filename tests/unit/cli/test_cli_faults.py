@@ -108,8 +108,8 @@ def test_usage_is_2(tenantctl: Terminal) -> None:
         ("tenant", "show", "../runs"),
         ("tenant", "show", "a b"),
         ("run", "watch", "?x=1"),
-        ("approval", "approve", "apr_1", "--reason", "x"),
-        ("approval", "approve", "apr_1", "--reason", "x", "--json"),
+        ("approval", "approve", "apr_1"),
+        ("approval", "approve", "a b", "--reason", "x", "--json"),
         ("tenant", "list", "--limit", "0"),
         ("tenant", "lst"),
         ("token", "--role", "boss"),
@@ -263,6 +263,10 @@ def test_what_comes_from_elsewhere_does_not_steer_the_terminal(tenantctl: Termin
 def test_who_watches_learns_that_a_run_was_resumed() -> None:
     from control_plane.cli.output import event
 
+    body = {"phase": "applying", "message": "the runner's process died"}
+    assert event({"kind": "interrupted", "body": body}) == (
+        "  interrupted: the runner's process died; what that left is checked first"
+    )
     told = event({"kind": "resumed", "body": {"phase": "applying", "attempt": 2}})
     assert told == "  resumed after an interruption, in its phase applying"
 
@@ -294,7 +298,10 @@ def test_a_watch_goes_on_after_an_api_that_was_down_for_a_moment() -> None:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         api = Api(f"http://127.0.0.1:{server.server_address[1]}", "a.b.c")
-        assert [event["seq"] for event in api.events("run_1")] == [1, 2]
+        cuts: list[int] = []
+        followed = api.events("run_1", on_cut=lambda: cuts.append(1))
+        assert [event["seq"] for event in followed] == [1, 2]
+        assert len(cuts) == 1  # said once, however often it is tried
         _Restarting.answers = [(503, b"{}")]
         with pytest.raises(Refused) as refused:  # one that was never there is not waited for
             list(api.events("run_1"))

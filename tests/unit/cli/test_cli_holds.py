@@ -39,6 +39,22 @@ def test_a_held_run_is_shown_with_what_it_waits_for_until_the_release(tenantctl:
     tenantctl(*release, who=ADMIN, code=REFUSED)
 
 
+def test_a_list_says_which_kinds_of_holds_stand_on_whom(tenantctl: Terminal) -> None:
+    held, paused, free = (tenantctl.submit("B", number)["tenant"]["slug"] for number in (1, 2, 3))
+    for slug, kind in ((held, "safety"), (held, "legal"), (held, "legal"), (paused, "pause")):
+        tenantctl("tenant", "hold", slug, "--kind", kind, *REASON, who=OPS)
+    listed = tenantctl("tenant", "list").out
+    assert re.search(rf"^{held} +B +eu-west-1 +\w+ +ops +legal, safety +ten_", listed, re.MULTILINE)
+    assert re.search(rf"^{paused} +B +eu-west-1 +\w+ +ops +pause +ten_", listed, re.MULTILINE)
+    assert re.search(rf"^{free} +B +eu-west-1 +\w+ +ops +- +ten_", listed, re.MULTILINE)
+    assert re.search(r"^holds +legal, safety$", tenantctl("tenant", "show", held).out, re.MULTILINE)
+    tenantctl("tenant", "resume", paused, *REASON, who=OPS)
+    found = tenantctl("tenant", "list", "--json").json
+    assert {each["slug"]: each["holds"] for each in found} == {
+        held: ["legal", "safety"], paused: [], free: []
+    }  # fmt: skip
+
+
 def test_who_placed_a_legal_hold_is_refused_its_release(tenantctl: Terminal) -> None:
     slug = tenantctl.submit("B")["tenant"]["slug"]
     place = ("tenant", "hold", slug, "--kind", "compliance", *REASON, "--json")

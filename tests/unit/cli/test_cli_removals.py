@@ -33,7 +33,7 @@ def test_a_dry_run_names_what_is_lost_and_what_to_type(tenantctl: Terminal) -> N
     slug = ready(tenantctl)
     shown = tenantctl("tenant", "remove", slug, *REASON, "--dry-run", who=OPS).out
     assert "What it encrypted cannot be read from then on." in shown
-    assert "to remove it: give --unprotect" in shown
+    assert f"to remove it: tenantctl tenant remove {slug} --unprotect key.data --reason" in shown
     tenantctl("tenant", "removal", slug, who=OPS, code=HIDDEN)  # nothing was stored
     held = ("tenant", "hold", slug, "--kind", "pause", "--reason", "wait")
     tenantctl(*held, who=OPS)
