@@ -85,3 +85,35 @@ def test_every_checkpoint_of_before_counts_as_served(older: Database) -> None:
         ).fetchone()
     assert served == kept
     assert forced == (True,)  # lifted for the copy alone
+
+
+SAGA = """
+    INSERT INTO saga (id, tenant_id, kind, status, step, is_undoing, reason, requested_by,
+                      requesters, data, turn, started_at, updated_at, version)
+    VALUES (%(saga)s, %(tenant)s, %(kind)s, 'working', %(step)s, false, 'it ends', 'ada', '[]',
+            '{}', 1, now(), now(), 1)"""
+STEP = """
+    INSERT INTO saga_step (id, saga_id, number, name, is_undo, result, started_at, version)
+    VALUES (%(saga)s || '.1', %(saga)s, 1, %(step)s, false, '{}', now(), 1)"""
+
+
+@pytest.mark.parametrize("revision", ["0021"])
+def test_a_saga_at_a_step_that_changed_takes_the_one_that_replaces_it(older: Database) -> None:
+    given = [
+        ("removal", "certify", False), ("removal", "close", False),
+        ("mode_upgrade", "empty", True), ("mode_replacement", "empty", False),
+    ]  # fmt: skip
+    with psycopg.connect(older.owner) as owner:
+        for place, (kind, step, is_begun) in enumerate(given):
+            row = {"tenant": f"ten_{place}", "saga": f"sga_{place}", "kind": kind, "step": step}
+            owner.execute(TENANT, row)
+            owner.execute(SAGA, row)
+            owner.execute("UPDATE tenant SET saga_id = %(saga)s WHERE id = %(tenant)s", row)
+            if is_begun:
+                owner.execute(STEP, row)
+    migrate.upgrade(older.owner)
+    with psycopg.connect(older.owner) as owner:
+        steps = owner.execute("SELECT step FROM saga ORDER BY id").fetchall()
+        begun = owner.execute("SELECT outcome, result ->> 'why' FROM saga_step").fetchall()
+    assert [step for (step,) in steps] == ["forget", "close", "destroy", "destroy"]
+    assert begun == [("skipped", "the destroy erases the settings of the application")]

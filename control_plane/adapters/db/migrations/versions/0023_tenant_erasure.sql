@@ -83,3 +83,7 @@ UPDATE saga_step SET ended_at = now(), outcome = 'skipped', version = saga_step.
         AND saga_step.name = 'empty' AND saga_step.ended_at IS NULL;
 UPDATE saga SET step = 'destroy'
     WHERE kind IN ('mode_upgrade', 'mode_replacement') AND step = 'empty' AND ended_at IS NULL;
+
+-- The checks at the end of a transaction are done now: a later migration may change these tables.
+SET CONSTRAINTS ALL IMMEDIATE;
+SET CONSTRAINTS ALL DEFERRED;
