@@ -23,8 +23,8 @@ Key = Annotated[
 
 _SAID: Final = {
     "first-copy": "first-copy {} --reason …",
-    "database-dump": "dump {} --digest sha256:… --reason …",
-    "import-report": "report {} import-report.json",
+    "database-dump": "record-dump {} --digest sha256:… --reason …",
+    "import-report": "import-report {} import-report.json",
 }
 
 
