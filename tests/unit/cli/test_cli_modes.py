@@ -109,7 +109,7 @@ def test_a_hand_over_says_on_whom_it_waits_and_takes_what_people_say(tenantctl: 
     assert (found["step"], found["waiting_on"]) == ("apply", "customer")
     handed.go(until="first_copy")
     shown = tenantctl(*mode, who=OPS).out
-    assert "tenantctl tenant first-copy" in shown
+    assert f"to continue: tenantctl tenant first-copy {key} --reason" in shown
     assert re.search(r"waiting_on +ops", shown)
     tenantctl("tenant", "first-copy", key, *REASON, who=OPS)
     handed.go(until="dump")
