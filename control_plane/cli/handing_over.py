@@ -13,15 +13,11 @@ from control_plane.cli.reading import read_json
 from control_plane.cli.refusing import Json
 from control_plane.cli.removals import show_steps
 
-handover = typer.Typer(
-    no_args_is_help=True, help="Data that is handed over to an account of the customer."
-)
 REPORT: Final = ("id", "saga_id", "manifest_digest", "digest", "registered_at")
 MANIFEST: Final = ("name", "number", "digest")
 Reason = Annotated[str, typer.Option(help="Reason, recorded in the audit log.")]
 
 
-@handover.command("manifest")
 def download_manifest(
     key: str,
     file: Annotated[
@@ -40,14 +36,12 @@ def download_manifest(
     output.say(f"  written to {target}")
 
 
-@handover.command("first-copy")
 def say_first_copy(key: str, reason: Reason, as_json: Json = False) -> None:
     """Say that the first copy has arrived: the application only reads from then on."""
     path = f"/v1/tenants/{segment(key)}/mode/first-copy"
     show_steps(from_environment().post(path, {"reason": reason}), as_json)
 
 
-@handover.command("dump")
 def record_dump(
     key: str,
     digest: Annotated[str, typer.Option("--digest", help="Digest of the dump, sha256:….")],
@@ -60,7 +54,6 @@ def record_dump(
     show_steps(from_environment().post(path, body), as_json)
 
 
-@handover.command("report")
 def register_report(
     key: str,
     file: Annotated[

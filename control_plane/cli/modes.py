@@ -23,8 +23,8 @@ Key = Annotated[
 
 _SAID: Final = {
     "first-copy": "first-copy {} --reason …",
-    "database-dump": "dump {} --digest sha256:… --reason …",
-    "import-report": "report {} import-report.json",
+    "database-dump": "record-dump {} --digest sha256:… --reason …",
+    "import-report": "import-report {} import-report.json",
 }
 
 
@@ -89,8 +89,6 @@ def _show(path: str, as_json: bool) -> None:
             output.say(f"{name}  {output.text(found[name])}")
     for action, command in _SAID.items():
         if action in found["allowed_actions"]:
-            output.say(
-                f"  to continue: tenantctl tenant handover {command.format(found['tenant_id'])}"
-            )
+            output.say(f"  to continue: tenantctl tenant {command.format(found['tenant_id'])}")
     if "withdraw" in found["allowed_actions"]:
         output.say(f"  to withdraw: tenantctl saga withdraw {found['id']} --reason …")

@@ -64,7 +64,7 @@ parameters in yourself; their names are in the manifest:
 {_secrets(source)}
 ```
 
-The vendor records that the copy has arrived: `tenantctl tenant handover first-copy {tenant}`.
+The vendor records that the copy has arrived: `tenantctl tenant first-copy {tenant}`.
 From then on the application only reads.
 
 ## 3. Second copy, under the freeze (vendor, then customer)
@@ -81,7 +81,7 @@ python3 -m handover report --manifest {name} --hub hub.json --output import-repo
 ```
 
 Exit code 0: everything is there and nothing else. 1: the report names what differs; import again.
-Send `import-report.json` to the vendor, who records it: `tenantctl tenant handover report {tenant}
+Send `import-report.json` to the vendor, who records it: `tenantctl tenant import-report {tenant}
 import-report.json`. Counts, bytes and digests must be those of the table above, for the newest
 manifest. A report that differs is refused, and nothing is switched.
 
@@ -127,7 +127,7 @@ The database `{source["database"]}` is handed over by a dump, from within its ne
 ```sh
 # vendor: new transactions only read by now
 pg_dump --format=custom --no-owner --file hub.dump "$DATABASE_URL"
-sha256sum hub.dump      # tenantctl tenant handover dump --digest sha256:…
+sha256sum hub.dump      # tenantctl tenant record-dump --digest sha256:…
 # customer
 pg_restore --no-owner --exit-on-error --dbname "$DATABASE_URL" hub.dump
 ```

@@ -150,7 +150,7 @@ def _first_copy(act: Act, saga: Saga, step: SagaStep) -> Outcome:
         return Ended(result=said)
     return Waits(
         says="the word that the first copy has arrived and writes may stop: "
-        "`tenantctl tenant handover first-copy`"
+        "`tenantctl tenant first-copy`"
     )
 
 
@@ -161,7 +161,7 @@ def _dump(act: Act, saga: Saga, step: SagaStep) -> Outcome:
     said = saga.data.get("dump")
     if said is not None:
         return Ended(result=said)
-    return Waits(says="the digest of the database's dump: `tenantctl tenant handover dump`")
+    return Waits(says="the digest of the database's dump: `tenantctl tenant record-dump`")
 
 
 def _import(core: Core, saga: Saga, step: SagaStep) -> Outcome:
@@ -193,7 +193,7 @@ def _import(core: Core, saga: Saga, step: SagaStep) -> Outcome:
 
 
 def _awaited(number: int) -> str:
-    return f"the customer's import report on manifest {number}: `tenantctl tenant handover report`"
+    return f"the customer's import report on manifest {number}: `tenantctl tenant import-report`"
 
 
 # --- the switch ----------------------------------------------------------------------------------

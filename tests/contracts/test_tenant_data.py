@@ -325,3 +325,24 @@ def test_no_value_of_a_secret_is_in_what_is_kept(stores: Stores) -> None:
     thing = Thing(kind=Kind.SECRET, name="idp", version="")
     assert thing.content is None
     assert other.secrets == stores.target.secrets
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_described_has_digests_without_a_key_and_none_of_secrets(
+    stores: Stores, kind: Kind
+) -> None:
+    stores.fill()
+    listed = list(stores.data.things(stores.source, kind))
+    described = stores.data.describe(stores.source, listed)
+    assert [one.name for one in described] == [thing.name for thing in listed]
+    assert {one.name: one.version for one in described} == {t.name: t.version for t in listed}
+    for one in described:
+        assert "hush" not in repr(one)
+        assert not one.digest.startswith("hmac")
+        if kind is Kind.SECRET:
+            assert (one.digest, one.size) == ("", 0)
+
+    stores.copy(kind)
+    again = stores.data.describe(stores.target, list(stores.data.things(stores.target, kind)))
+    kept = {one.name: one.digest for one in described}
+    assert {one.name: one.digest for one in again}.items() <= kept.items()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from control_plane.cli.errors import HIDDEN, REFUSED, USAGE
 from control_plane.domain.actor import Role
+from control_plane.domain.handover import manifest_digest
 from tests.unit.cli.terminal import Terminal
+from tests.workflows.handed import Handed
 from tests.workflows.raised import PETRA, Raised
 from tests.workflows.removed import follow
 
@@ -79,7 +82,7 @@ def test_an_upgrade_is_withdrawn(tenantctl: Terminal, slug: str) -> None:
     [
         (("--change", "D", *REASON), USAGE, "change_to"),
         (("--change", "A", *REASON), REFUSED, "mode A"),
-        (("--change", "C", "--amendment", "x", *REASON), REFUSED, "mode C"),
+        (("--change", "C", *REASON), USAGE, "amendment"),
         (("--change", "B", *REASON), USAGE, "amendment"),
         (("--change", "B", "--confirm", *REASON), USAGE, "either"),
         ((*RAISE, "--keep-days", "91"), USAGE, "keep_days"),
@@ -91,3 +94,36 @@ def test_what_cannot_be_is_refused_in_a_sentence(
     refused = tenantctl("tenant", "mode", slug, *more, who=ARCHITECT, code=code)
     assert says in refused.err
     tenantctl("tenant", "mode", slug, "--confirm", *REASON, who=OPS, code=HIDDEN)
+
+
+def test_a_hand_over_says_on_whom_it_waits_and_takes_what_people_say(tenantctl: Terminal) -> None:
+    handed = Handed(tenantctl.world, "B")
+    key = handed.tenant_id
+    mode = ("tenant", "mode", key)
+    asked = tenantctl(
+        *mode, "--change", "c", "--amendment", "AM-9", *REASON, "--json", who=ARCHITECT
+    ).json
+    assert (asked["way"], asked["mode"]) == ("handover", "C")
+    handed.go(until="apply")
+    found = tenantctl(*mode, "--json", who=OPS).json
+    assert (found["step"], found["waiting_on"]) == ("apply", "customer")
+    handed.go(until="first_copy")
+    shown = tenantctl(*mode, who=OPS).out
+    assert f"to continue: tenantctl tenant first-copy {key} --reason" in shown
+    assert re.search(r"waiting_on +ops", shown)
+    tenantctl("tenant", "first-copy", key, *REASON, who=OPS)
+    handed.go(until="dump")
+    dump = "sha256:" + "d" * 64
+    tenantctl("tenant", "record-dump", key, "--digest", "x", *REASON, who=OPS, code=USAGE)
+    tenantctl("tenant", "record-dump", key, "--digest", dump, *REASON, who=OPS)
+    handed.go(until="import")
+    file = str(handed.world.folder / "m.json")
+    tenantctl("tenant", "handover-manifest", key, "--file", file, who=OPS)
+    assert manifest_digest(Path(file).read_bytes()) == handed.report()["manifest_digest"]
+    wrong = tenantctl.file(handed.report(tenant="somebody-else"), "wrong.json")
+    refused = tenantctl("tenant", "import-report", key, wrong, who=ARCHITECT, code=REFUSED)
+    assert "tenant must be" in refused.err
+    right = tenantctl.file(handed.report(), "right.json")
+    tenantctl("tenant", "import-report", key, right, who=ARCHITECT)
+    handed.go(until="keep")
+    assert tenantctl(*mode, "--json", who=OPS).json["mode"] == "C"
