@@ -14,6 +14,7 @@ from control_plane.domain.errors import (
     Conflict,
     ContractAlreadyUsed,
     DomainError,
+    SettingInvalid,
 )
 from control_plane.domain.intake import EventMeaning, IntakeSource, request_of
 from control_plane.domain.intake_errors import (
@@ -48,13 +49,9 @@ def take_delivery(core: Core, delivery_id: str) -> None:
     person = delivery.decided_by if delivery.is_additional else None
     caller = Caller(actor=actor_of(delivery.source, person), request_id=delivery.id)
     try:
-        perform(core, _writing(caller), _take, delivery_id)
+        perform(core, caller, _take, delivery_id)
     except DomainError as error:
         perform(core, caller, _end_with, delivery_id, error)
-
-
-def _writing(caller: Caller) -> Caller:
-    return Caller(actor=caller.actor, request_id=caller.request_id, writes=True)
 
 
 def _take(act: Act, delivery_id: str) -> None:
@@ -146,7 +143,8 @@ def _end_with(act: Act, delivery_id: str, error: DomainError) -> None:
     delivery = act.uow.deliveries.need(delivery_id, lock=True)
     if delivery.status is not DeliveryStatus.RECEIVED:
         return
-    if error.transient or type(error) is Conflict:  # others changed the same rows
+    is_ours = isinstance(error, SettingInvalid) or type(error) is Conflict  # not the contract's
+    if error.transient or is_ours:
         put_off(act, delivery, error)
         return
     is_held = isinstance(error, _HELD)

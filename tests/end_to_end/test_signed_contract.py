@@ -79,7 +79,7 @@ def test_a_signed_envelope_that_comes_ten_times_at_once_becomes_one_ready_tenant
         return found if found["status"] != "received" else None
 
     found = taking.until(taken, "a worker took it", pause=SELDOM_SECONDS)
-    assert (found["status"], found["times_received"]) == ("accepted", AT_ONCE)
+    assert (found["status"], found["times_received"]) == ("accepted", AT_ONCE), found["error"]
     (tenant,) = ops.get("/v1/tenants")["items"]
     assert tenant["id"] == found["tenant_id"]
     taking.until(

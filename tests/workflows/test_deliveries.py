@@ -15,6 +15,7 @@ from control_plane.domain.errors import (
     InvalidInput,
     NotAllowed,
     NotFound,
+    SettingInvalid,
     Unavailable,
 )
 from control_plane.domain.hold import HoldKind
@@ -22,6 +23,7 @@ from control_plane.domain.intake_errors import SignatureInvalid
 from control_plane.domain.run import RunStatus
 from control_plane.domain.tenant import TenantStatus
 from control_plane.domain.timers import TimerKind
+from control_plane.ports.rows import Ids
 from control_plane.services import deliveries, holds, provisioning
 from control_plane.services.performing import perform
 from control_plane.workflows.core import Caller, Core
@@ -357,15 +359,41 @@ def test_without_any_key_the_provider_is_asked_to_come_again(intake: Intake) -> 
 
 
 # --- faults ------------------------------------------------------------------------------------
-def test_while_the_log_is_behind_nothing_is_taken_and_nothing_lost(intake: Intake) -> None:
+def test_without_the_log_nothing_is_taken_and_nothing_lost(intake: Intake) -> None:
     waiting = intake.post(docusign(1))
     intake.world.trail.behind = "the sequencer is down"
     with pytest.raises(AuditUnavailable):
         intake.post(docusign(2))
-    intake.world.work()
+    intake.world.trail.behind = ""
+    with intake.world.storage.without_log():
+        intake.world.work()
     row = intake.row(waiting)
     assert (row.status, row.code) == (S.RECEIVED, "audit_unavailable")
-    intake.world.trail.behind = ""
+    assert not intake.world.rows("tenant")
+    _later(intake, minutes=2)
+    assert intake.row(waiting).status is S.ACCEPTED
+
+
+class Unset:
+    """Ids of an installation that lacks a setting for those of tenants."""
+
+    def __init__(self, ids: Ids) -> None:
+        self.secret = ids.secret
+        self._ids = ids
+
+    def new(self, kind: str) -> str:
+        if kind == "tenant":
+            raise SettingInvalid("a setting is missing")
+        return self._ids.new(kind)
+
+
+def test_a_fault_of_the_installation_is_not_one_of_the_contract(intake: Intake) -> None:
+    waiting, core = intake.post(docusign()), intake.core
+    intake.world.core = replace(core, ids=Unset(core.ids))
+    intake.world.work()
+    row = intake.row(waiting)
+    assert (row.status, row.code) == (S.RECEIVED, "setting_invalid")
+    intake.world.core = core
     _later(intake, minutes=2)
     assert intake.row(waiting).status is S.ACCEPTED
 

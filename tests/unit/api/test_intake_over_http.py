@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, NoReturn
 
 import httpx
 import pytest
 
 from control_plane.domain.actor import Role
+from control_plane.domain.errors import Unavailable
 from tests.signed import (
     as_bytes,
     docusign,
@@ -16,6 +18,7 @@ from tests.signed import (
     signing,
     webhook_headers,
 )
+from tests.statements import counted_statements
 from tests.unit.api.scene import Scene, is_problem
 
 PATH = "/v1/intake/docusign"
@@ -76,7 +79,30 @@ def test_a_body_that_is_too_large_is_not_read(shown: Scene) -> None:
     is_problem(post(shown, b"x" * (256 * 1024 + 1)), 413, "body_too_large")
 
 
-def test_while_the_database_is_away_the_provider_is_asked_to_come_again(scene: Scene) -> None:
+def test_without_a_database_the_provider_is_asked_to_come_again(scene: Scene) -> None:
+    def unavailable() -> NoReturn:
+        raise Unavailable("the database is unavailable")
+
+    core = scene.api.shared.core
+    scene.api.shared.core = replace(core, uow=unavailable)
+    answer = post(scene, as_bytes(docusign(54)))
+    is_problem(answer, 503, "unavailable")
+    assert answer.headers["retry-after"] == "2"
+    unsigned = post(scene, as_bytes(docusign(54)), **{"x-docusign-signature-1": "AAAA"})
+    is_problem(unsigned, 503, "unavailable")
+    scene.api.shared.core = core
+    assert post(scene, as_bytes(docusign(54))).status_code == 202
+
+
+def test_a_receipt_takes_three_statements_and_a_repetition_one(scene: Scene) -> None:
+    for retry, statements in ((0, 3), (1, 1)):
+        body = as_bytes(docusign(55, retry=retry))
+        with counted_statements() as asked:
+            assert post(scene, body).status_code == 202
+        assert len(asked) == statements, asked
+
+
+def test_without_the_log_the_provider_is_asked_to_come_again(scene: Scene) -> None:
     with scene.world.storage.without_log():
         answer = post(scene, as_bytes(docusign(53)))
     assert answer.status_code == 503
