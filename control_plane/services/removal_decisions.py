@@ -221,27 +221,20 @@ def _decide(
         evidence=evidence or {},
     )
     act.uow.removal_decisions.add(decision)
+    proof = decision.evidence
     record(
         act, "removal.decided",
         tree=saga.tenant_id, targets=(target_of(owner), ("saga", saga.id)),
         personal={"reason": reason.strip()}, saga=saga.id, word=str(word), digest=digest,
         stores=[{"name": name, "items": number} for name, number in sorted(counts.items())],
-        **_proof(evidence),
+        deployment=proof.get("deployment"), bundle=proof.get("bundle"),
+        content_digest=proof.get("content_digest"), destroyed_at=proof.get("destroyed_at"),
+        resources_left=proof.get("resources_left"),
+        remaining=[each["what"] for each in proof.get("remaining", ())],
     )  # fmt: skip
     if saga.status is SagaStatus.WAITING:
         wake(act, saga)
     return decision
-
-
-def _proof(evidence: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what the log says of a receipt that was checked."""
-    if not evidence:
-        return {}
-    names = ("deployment", "bundle", "content_digest", "destroyed_at", "resources_left")
-    return {
-        **{name: evidence[name] for name in names},
-        "remaining": [each["what"] for each in evidence["remaining"]],
-    }
 
 
 _SAID: Final[Mapping[RemovalTopic, str]] = {
