@@ -184,7 +184,7 @@ def test_what_waits_falls_due(upgraded: Storage) -> None:
     assert made < expires
 
 
-_RETENTION = {(TimerKind.RETENTION, "idempotency"), (TimerKind.RETENTION, "queue")}
+_RETENTION = {(TimerKind.RETENTION, each) for each in ("idempotency", "queue", "deliveries")}
 
 
 def test_no_phase_waits_that_nobody_does(upgraded: Storage) -> None:

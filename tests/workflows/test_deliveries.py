@@ -42,6 +42,7 @@ from tests.signed import (
     webhook_headers,
     with_accounts,
 )
+from tests.workflows.removed import remove_all, steps_of
 from tests.world import ADMIN, ARCHITECT, AUDITOR, AUTOMATION, OPS, World, machine, person
 
 STRANGER = replace(AUTOMATION, actor=replace(AUTOMATION.actor, id="unknown", roles=(), tenants=()),
@@ -537,3 +538,17 @@ def test_a_mode_b_delivery_waits_for_its_approval(intake: Intake) -> None:
     found = intake.take(docusign(Delivery="Dedicated"))
     (run,) = [run for run in intake.world.rows("run").values() if run.tenant_id == found.tenant_id]
     assert run.status is RunStatus.AWAITING_APPROVAL
+
+
+def test_the_contents_of_a_tenant_go_with_it(intake: Intake) -> None:
+    taken = intake.take(docusign())
+    other = intake.take(docusign(2))
+    saga_id = remove_all(intake.world, taken.tenant_id or "")
+    steps = {step.name for step in steps_of(intake.world, saga_id)}
+    assert "close" in steps
+    row = intake.row(taken.id)
+    assert (row.status, row.body, row.sha256) == (S.ACCEPTED, None, taken.sha256)
+    assert intake.row(other.id).body == other.body
+    again = intake.post(docusign(retry=5))  # the provider posts it once more
+    intake.world.work()
+    assert (again, intake.row(again).body) == (taken.id, None)
