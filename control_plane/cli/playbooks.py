@@ -15,7 +15,7 @@ from control_plane.cli.refusing import Json
 if TYPE_CHECKING:
     from control_plane.domain.playbook import Playbook, Step, Time
 
-playbook = typer.Typer(no_args_is_help=True, help="Playbook documents.")
+playbook = typer.Typer(no_args_is_help=True, help="Playbooks: check and show them.")
 
 File = Annotated[Path, typer.Argument(help="The document.", exists=True, dir_okay=False)]
 _SHAPES: Final = {

@@ -153,7 +153,7 @@ def test_who_removes_is_asked_for_what_is_protected(tenantctl: Terminal, types: 
     types(*names)
     out = tenantctl("tenant", "remove", slug, *REASON, who=ADMIN).out
     assert f"PROTECTED  {names[0]}" in out
-    assert "step 1 of 8" in out
+    assert "step 1 of 10" in out
 
 
 def test_another_name_requests_no_removal(tenantctl: Terminal, types: Types) -> None:

@@ -53,7 +53,7 @@ def test_a_removal_is_followed_from_its_request_to_its_certificate(
     saga_id = tenantctl(*request, "--json", who=ADMIN).json["id"]
     follow(world)
     waits = tenantctl("tenant", "removal", slug, who=OPS).out
-    assert "step 2 of 8" in waits
+    assert "step 2 of 10" in waits
     assert "the acknowledgement of the export" in waits
     say = ("tenant", "acknowledge-export", slug, "--manifest", DIGEST, *REASON)
     assert "does not have the form" in tenantctl(*say, "--count", "3", who=OPS, code=USAGE).err
