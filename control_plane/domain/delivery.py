@@ -140,9 +140,13 @@ class Delivery:
         )
 
     def taken_again(self, actor: Actor, reason: str, now: datetime, *, is_additional: bool) -> Self:
-        """Return it as a person sends it to the worker again. Raises ``IllegalTransition``."""
+        """Return it as a person sends it to the worker again. Raises ``IllegalTransition``.
+
+        Until the worker has taken it, it stays that of the tenant which was in the way.
+        """
         return self.moved(
             _S.RECEIVED, now,
+            tenant_id=self.tenant_id,
             turn=self.turn + 1, is_additional=is_additional,
             decided_by=actor.id, decision_reason=reason, decided_at=now,
         )  # fmt: skip

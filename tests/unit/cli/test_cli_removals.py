@@ -64,7 +64,7 @@ def test_a_removal_is_followed_from_its_request_to_its_certificate(
     approve(world, saga_id, "destroy")
     done = tenantctl("tenant", "removal", slug, who=OPS).out
     assert "kms:key" in done
-    assert "step 8 of 8" in done
+    assert "step 10 of 10" in done
     file = tmp_path / "certificate.json"
     fetch = ("tenant", "certificate", slug, "--file", str(file))
     tenantctl(*fetch, who=OPS, code=UNAVAILABLE)  # no checkpoint covers it yet
