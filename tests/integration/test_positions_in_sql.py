@@ -75,13 +75,25 @@ def test_one_deployment_is_current_for_a_tenant_and_environment(
     assert moved(connection, "dep_x", "current") == ""
 
 
-def test_only_a_slice_is_transferred_and_only_a_dedicated_hub_inherits(
-    owner: tuple[psycopg.Connection, str],
+@pytest.mark.parametrize(
+    ("statement", "broken"),
+    [
+        (
+            "UPDATE deployment SET kind = 'customer_run', transfer = '{\"frozen\": true}'"
+            " WHERE id = %s",
+            "ck_deployment_transfer_of_ours",
+        ),
+        (
+            "UPDATE deployment SET kind = 'slice', inherited = '{\"data_prefix\": \"\"}'"
+            " WHERE id = %s",
+            "ck_deployment_inherited_by_a_whole_hub",
+        ),
+    ],
+)
+def test_what_is_the_customer_s_is_not_transferred_and_a_slice_inherits_nothing(
+    owner: tuple[psycopg.Connection, str], statement: str, broken: str
 ) -> None:
     connection, deployment_id = owner
-    for statement in (
-        "UPDATE deployment SET kind = 'dedicated', transfer = '{\"frozen\": true}' WHERE id = %s",
-        "UPDATE deployment SET kind = 'slice', inherited = '{\"data_prefix\": \"\"}' WHERE id = %s",
-    ):
-        with pytest.raises(psycopg.errors.CheckViolation):
-            connection.execute(statement.encode(), [deployment_id])
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        connection.execute(statement.encode(), [deployment_id])
+    assert refused.value.diag.constraint_name == broken
