@@ -79,13 +79,17 @@ def test_one_deployment_is_current_for_a_tenant_and_environment(
     ("statement", "broken"),
     [
         (
-            "UPDATE deployment SET kind = 'customer_run', transfer = '{\"frozen\": true}'"
-            " WHERE id = %s",
+            (
+                "UPDATE deployment SET kind = 'customer_run', transfer = '{\"frozen\": true}'"
+                " WHERE id = %s"
+            ),
             "ck_deployment_transfer_of_ours",
         ),
         (
-            "UPDATE deployment SET kind = 'slice', inherited = '{\"data_prefix\": \"\"}'"
-            " WHERE id = %s",
+            (
+                "UPDATE deployment SET kind = 'slice', inherited = '{\"data_prefix\": \"\"}'"
+                " WHERE id = %s"
+            ),
             "ck_deployment_inherited_by_a_whole_hub",
         ),
     ],
