@@ -18,6 +18,7 @@ from control_plane.workflows import sagas
 from control_plane.workflows.core import Act
 from control_plane.workflows.holding import Owner
 from control_plane.workflows.recording import record, refused_as
+from control_plane.workflows.saga_rows import steps_of, targets_of
 from control_plane.workflows.saga_steps import last_of
 
 STEERERS: Final = tuple(sorted({role for spec in SAGAS.values() for role in spec.steered_by}))
@@ -66,7 +67,7 @@ def progress_of(uow: UnitOfWork, saga: Saga | None) -> SagaProgress:
     """Return a saga with its steps. Raises ``NotFound`` when there is none."""
     if saga is None:
         raise NotFound("there is none")
-    steps = sagas.steps_of(uow, saga)
+    steps = steps_of(uow, saga)
     return SagaProgress(saga=saga, steps=steps, is_final=_is_final(uow, saga, steps))
 
 
@@ -139,7 +140,7 @@ def retry_step(act: Act, saga_id: str) -> SagaProgress:
     saga = may_steer(act, saga_id, "retry")
     with refused_as(
         act, "saga.refused",
-        tree=saga.tenant_id, targets=sagas.targets_of(saga), kind=str(saga.kind), wanted="retry",
+        tree=saga.tenant_id, targets=targets_of(saga), kind=str(saga.kind), wanted="retry",
     ):  # fmt: skip
         saga = act.uow.sagas.need(saga_id, lock=True)
         if saga.status is not SagaStatus.STUCK:
@@ -148,7 +149,7 @@ def retry_step(act: Act, saga_id: str) -> SagaProgress:
             )
         record(
             act, "saga.retried",
-            tree=saga.tenant_id, targets=sagas.targets_of(saga),
+            tree=saga.tenant_id, targets=targets_of(saga),
             kind=str(saga.kind), step=saga.step,
         )  # fmt: skip
         return progress_of(act.uow, sagas.wake(act, _joined(act, saga)))
@@ -164,7 +165,7 @@ def withdraw_saga(act: Act, saga_id: str, *, reason: str) -> SagaProgress:
     saga = may_steer(act, saga_id, "withdraw")
     with refused_as(
         act, "saga.refused",
-        tree=saga.tenant_id, targets=sagas.targets_of(saga), kind=str(saga.kind),
+        tree=saga.tenant_id, targets=targets_of(saga), kind=str(saga.kind),
         wanted="withdraw",
     ):  # fmt: skip
         if not reason.strip():
@@ -181,7 +182,7 @@ def withdraw_saga(act: Act, saga_id: str, *, reason: str) -> SagaProgress:
             )
         record(
             act, "saga.withdrawn",
-            tree=saga.tenant_id, targets=sagas.targets_of(saga),
+            tree=saga.tenant_id, targets=targets_of(saga),
             personal={"reason": reason.strip()}, kind=str(saga.kind), step=saga.step,
         )  # fmt: skip
         return progress_of(act.uow, sagas.withdraw(act, _joined(act, saga)))

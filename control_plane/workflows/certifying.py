@@ -24,7 +24,8 @@ from control_plane.domain.tenant import Tenant
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record
-from control_plane.workflows.removal_rules import decision_on, owner_of_saga
+from control_plane.workflows.removal_rules import decision_on
+from control_plane.workflows.saga_rows import owner_of_saga
 from control_plane.workflows.saga_steps import Ended, Outcome, last_of
 
 VERSION: Final = 2  # since it says what was erased

@@ -12,7 +12,8 @@ from control_plane.domain.timers import TimerKind
 from control_plane.workflows.core import Act
 from control_plane.workflows.owners import sync_owner, sync_tenant
 from control_plane.workflows.recording import record
-from control_plane.workflows.removal_rules import deployment_of, owner_of_saga
+from control_plane.workflows.removal_rules import deployment_of
+from control_plane.workflows.saga_rows import owner_of_saga
 from control_plane.workflows.saga_steps import Ended, Outcome
 from control_plane.workflows.waking import ACCOUNT_POOL, hub_room, wake_for_account, wake_for_room
 

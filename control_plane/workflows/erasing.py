@@ -23,7 +23,8 @@ from control_plane.workflows.calling import reading_call
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.holding import CHECKED_AGAIN, Owner, clocks_stand_still
 from control_plane.workflows.recording import record
-from control_plane.workflows.removal_rules import owner_of_saga, was_applied
+from control_plane.workflows.removal_rules import was_applied
+from control_plane.workflows.saga_rows import owner_of_saga
 from control_plane.workflows.saga_steps import Ended, Outcome, Waits
 
 CONTACTS: Final = "contacts"  # of the request that a tenant came from
@@ -44,7 +45,7 @@ def erase(act: Act, saga: Saga, _: SagaStep) -> Outcome:
     """Destroy the keys of the stacks, and people at the customer in the tenant's rows."""
     stacks = _stacks(act.uow, owner_of_saga(act.uow, saga))
     locked = [act.uow.deployments.need(each.id, lock=True) for each in stacks]
-    owner = _locked(act.uow, saga)
+    owner = owner_of_saga(act.uow, saga, lock=True)
     if clocks_stand_still(act.uow, owner):  # it was placed meanwhile: what is left stays
         return _held(act)
     keys = [_erase_key(act, saga, each) for each in locked]
@@ -60,12 +61,6 @@ def _held(act: Act) -> Waits:
         says="the release of a hold: nothing is erased while it stands",
         until=act.now() + CHECKED_AGAIN,
     )
-
-
-def _locked(uow: UnitOfWork, saga: Saga) -> Owner:
-    if saga.tenant_id is not None:
-        return uow.tenants.need(saga.tenant_id, lock=True)
-    return uow.hubs.need(saga.hub_id, lock=True)
 
 
 def _stacks(uow: UnitOfWork, owner: Owner) -> Sequence[Deployment]:

@@ -44,11 +44,6 @@ def deployment_of(uow: UnitOfWork, owner: Owner) -> Deployment | None:
     return found[-1] if found else None
 
 
-def owner_of_saga(uow: UnitOfWork, saga: Saga) -> Owner:
-    """Return the tenant or Hub of a saga as it is."""
-    return uow.tenants.need(saga.tenant_id) if saga.tenant_id else uow.hubs.need(saga.hub_id)
-
-
 def was_applied(deployment: Deployment | None) -> bool:
     """Tell whether the engine ever made something of a deployment, or may have."""
     return deployment is not None and (

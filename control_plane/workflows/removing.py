@@ -27,11 +27,11 @@ from control_plane.workflows.removal_rules import (
     export_missing,
     has_begun,
     in_the_way,
-    owner_of_saga,
     stores_of,
     was_applied,
 )
 from control_plane.workflows.requesting import request_run
+from control_plane.workflows.saga_rows import owner_of_saga
 from control_plane.workflows.saga_steps import (
     Ended,
     Failed,

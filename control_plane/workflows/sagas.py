@@ -7,12 +7,11 @@ that got lost is taken again. A saga is locked before runs, deployments and owne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
-from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import PLATFORM
 from control_plane.domain.errors import Conflict, DomainError, EngineFailed
 from control_plane.domain.run import TERMINAL_RUN, RunStatus
@@ -22,10 +21,8 @@ from control_plane.domain.saga import (
     SagaStatus,
     SagaStep,
     StepOutcome,
-    step_id,
 )
 from control_plane.domain.sagas import SAGAS
-from control_plane.domain.sagas.step import Step
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import TimerKind
 from control_plane.logging import get_logger
@@ -37,6 +34,15 @@ from control_plane.workflows.holding import Owner
 from control_plane.workflows.moving import as_json, locked_run
 from control_plane.workflows.recording import record
 from control_plane.workflows.saga_handlers import HANDLERS
+from control_plane.workflows.saga_rows import (
+    begin_step,
+    end_step,
+    open_step,
+    owner_of_saga,
+    show_saga,
+    steps_of,
+    targets_of,
+)
 from control_plane.workflows.saga_steps import (
     Ended,
     Failed,
@@ -87,16 +93,6 @@ def start_saga(
     )  # fmt: skip
     _enqueue(act, saga)
     return saga
-
-
-def show_saga(act: Act, owner: Owner, saga_id: str | None) -> None:
-    """Let an owner's row, which is locked, name the saga that is open."""
-    now = act.now()
-    shown = replace(owner, saga_id=saga_id, updated_at=now, version=owner.version + 1)
-    if isinstance(shown, Tenant):
-        act.uow.tenants.save(shown)
-    else:
-        act.uow.hubs.save(shown)
 
 
 def wake(act: Act, saga: Saga) -> Saga:
@@ -194,7 +190,7 @@ def _in_rows(core: Core, saga_id: str) -> tuple[Saga, SagaStep, Outside | None] 
             saga = act.uow.sagas.get(saga_id, lock=True)
             if saga is None or saga.status is not SagaStatus.WORKING:
                 return None
-            step = open_step(act.uow, saga) or _begin(act, saga)
+            step = open_step(act.uow, saga) or begin_step(act, saga)
             if step is None:
                 _end(act, saga)
                 act.uow.commit()
@@ -217,7 +213,7 @@ def _fail(core: Core, saga_id: str, error: DomainError) -> None:
     """Record that the step in rows was refused; its transaction was rolled back."""
     with core.act() as act:
         saga = act.uow.sagas.need(saga_id, lock=True)
-        step = open_step(act.uow, saga) or _begin(act, saga)
+        step = open_step(act.uow, saga) or begin_step(act, saga)
         if step is not None:
             _take(act, saga, step, Failed(error=as_json(error)))
         act.uow.commit()
@@ -283,63 +279,6 @@ def _put_off(core: Core, saga_id: str, error: DomainError, deaths: int) -> None:
 
 
 # --- steps -------------------------------------------------------------------------------------
-def steps_of(uow: UnitOfWork, saga: Saga) -> list[SagaStep]:
-    """Return every attempt of a step of a saga, oldest first."""
-    return uow.saga_steps.find(saga_id=saga.id)
-
-
-def open_step(uow: UnitOfWork, saga: Saga) -> SagaStep | None:
-    """Return the attempt that has not ended, if there is one."""
-    return next(iter(uow.saga_steps.find(saga_id=saga.id, ended_at=None)), None)
-
-
-def _begin(act: Act, saga: Saga) -> SagaStep | None:
-    """Store that a step begins; a run that a person retried stays its run. None: none is left."""
-    earlier = steps_of(act.uow, saga)
-    name = _step_to_undo(saga, earlier) if saga.is_undoing else saga.step
-    if name is None:
-        return None
-    step = SagaStep(
-        id=step_id(saga.id, len(earlier) + 1),
-        saga_id=saga.id,
-        number=len(earlier) + 1,
-        name=name,
-        is_undo=saga.is_undoing,
-        run_id=_repeated(act.uow, name, earlier),
-        started_at=act.now(),
-    )
-    act.uow.saga_steps.add(step)
-    return step
-
-
-def _repeated(uow: UnitOfWork, name: str, earlier: Sequence[SagaStep]) -> str | None:
-    """Return the run by which a person repeated the one that a step failed with, if there is."""
-    last = earlier[-1] if earlier else None
-    if last is None or (last.name, last.outcome) != (name, StepOutcome.FAILED) or not last.run_id:
-        return None
-    repeated = last_of(uow, last.run_id)
-    return repeated if repeated != last.run_id else None
-
-
-def _step_to_undo(saga: Saga, steps: Sequence[SagaStep]) -> str | None:
-    """Return the name of the step that is taken back next."""
-    spec = SAGAS[saga.kind]
-    done = [each.name for each in steps if not each.is_undo and _did(spec.step(each.name), each)]
-    undone = {
-        each.name
-        for each in steps
-        if each.is_undo and each.outcome in {StepOutcome.DONE, StepOutcome.SKIPPED}
-    }
-    left = [name for name in done if spec.step(name).undo is not None and name not in undone]
-    return left[-1] if left else None
-
-
-def _did(declared: Step, attempt: SagaStep) -> bool:
-    """Tell whether an attempt may have done something that its step takes back."""
-    begun = {StepOutcome.DONE, StepOutcome.FAILED, StepOutcome.WITHDRAWN}
-    return attempt.outcome in (begun if declared.undo_if_begun else {StepOutcome.DONE})
-
-
 def _take(act: Act, saga: Saga, step: SagaStep, outcome: Outcome) -> None:
     """Record what became of a step, and go to the next one or wait."""
     now = act.now()
@@ -351,7 +290,7 @@ def _take(act: Act, saga: Saga, step: SagaStep, outcome: Outcome) -> None:
                 act.uow.saga_steps.save(step.changed(run_id=outcome.run_id))
             _wait(act, saga, outcome)
         case Failed():
-            _end_step(act, saga, step, StepOutcome.FAILED, error=outcome.error)
+            end_step(act, saga, step, StepOutcome.FAILED, error=outcome.error)
             act.uow.timers.cancel(TimerKind.SAGA_TURN, saga.id)
             act.uow.sagas.save(
                 saga.moved(SagaStatus.STUCK, now, step=step.name, error=outcome.error)
@@ -362,7 +301,7 @@ def _take(act: Act, saga: Saga, step: SagaStep, outcome: Outcome) -> None:
                 ended, result = StepOutcome.SKIPPED, {"why": outcome.skipped, **result}
             elif result.pop("withdrawn", False):
                 ended = StepOutcome.WITHDRAWN
-            _end_step(act, saga, step, ended, result=result)
+            end_step(act, saga, step, ended, result=result)
             _go_on(act, replace(saga, data={**saga.data, **outcome.data}), step)
 
 
@@ -387,26 +326,6 @@ def _wait(act: Act, saga: Saga, waits: Waits) -> None:
         act.uow.timers.cancel(TimerKind.SAGA_TURN, saga.id)
 
 
-def _end_step(
-    act: Act,
-    saga: Saga,
-    step: SagaStep,
-    outcome: StepOutcome,
-    *,
-    result: Mapping[str, Any] | None = None,
-    error: Mapping[str, Any] | None = None,
-) -> None:
-    step = step.changed(ended_at=act.now(), outcome=outcome, result=result or {}, error=error)
-    act.uow.saga_steps.save(step)
-    record(
-        act, "saga.step_ended",
-        tree=saga.tenant_id, targets=targets_of(saga), run=step.run_id,
-        stage=Stage.FAILED if outcome is StepOutcome.FAILED else Stage.COMPLETED,
-        kind=str(saga.kind), step=step.name, number=step.number, is_undo=step.is_undo,
-        outcome=str(outcome), code=str(error["code"]) if error is not None else None,
-    )  # fmt: skip
-
-
 def _go_on(act: Act, saga: Saga, step: SagaStep) -> None:
     """Go to the step that comes after one that has ended, or end the saga."""
     if saga.is_undoing:
@@ -423,21 +342,8 @@ def _end(act: Act, saga: Saga) -> None:
     status = SagaStatus.UNDONE if saga.is_undoing else SagaStatus.DONE
     act.uow.sagas.save(saga.moved(status, act.now()))
     act.uow.timers.cancel(TimerKind.SAGA_TURN, saga.id)
-    show_saga(act, owner_of_saga(act.uow, saga), None)
+    show_saga(act, owner_of_saga(act.uow, saga, lock=True), None)
     record(
         act, "saga.ended",
         tree=saga.tenant_id, targets=targets_of(saga), kind=str(saga.kind), status=str(status),
     )  # fmt: skip
-
-
-def owner_of_saga(uow: UnitOfWork, saga: Saga) -> Owner:
-    """Return the tenant or Hub of a saga, locked."""
-    if saga.tenant_id is not None:
-        return uow.tenants.need(saga.tenant_id, lock=True)
-    return uow.hubs.need(saga.hub_id, lock=True)
-
-
-def targets_of(saga: Saga) -> tuple[tuple[str, str], ...]:
-    """Return what an event about a saga is about."""
-    kind, owner = ("tenant", saga.tenant_id) if saga.tenant_id else ("hub", saga.hub_id)
-    return ((kind, owner or ""), ("saga", saga.id))
