@@ -100,7 +100,7 @@ def planned_again(served: Served) -> dict[str, set[str]]:
     parts = Parts(read_settings(home=served.home, **served.left()))
     with parts.core.uow() as uow:
         stacks = [
-            (d, spec_of(uow, d, d.applied_spec).document)
+            (d, spec_of(uow, d, d.applied_spec).document, uow.salts.get(d.id))
             for d in uow.deployments.find()
             if d.state_digest is not None
         ]
@@ -120,11 +120,12 @@ def planned_again(served: Served) -> dict[str, set[str]]:
                         region=stack.region,
                         account_id=stack.account_id,
                         has_state=True,
+                        salt=salt,
                     ),
                     on_events=lambda *_: None,
                 ).operations
             }
-            for number, (stack, spec) in enumerate(stacks)
+            for number, (stack, spec, salt) in enumerate(stacks)
         }
 
 
