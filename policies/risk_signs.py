@@ -221,8 +221,15 @@ def _added(step: _Step, made: frozenset[tuple[str, str]]) -> Iterator[Sign]:
         yield step.sign(WIDENING, "", "a rule is added to a security group that exists")
     elif step.kind == "aws_iam_role_policy_attachment":
         yield step.sign(WIDENING, "policyArn", "a role that exists gets another policy")
-    else:
+    elif _allows_something(step):
         yield step.sign(WIDENING, "policy", "something that exists gets another policy")
+
+
+def _allows_something(step: _Step) -> bool:
+    """Tell whether a policy that is added may allow anything: one that only denies does not."""
+    names = step.facts.policies if step.facts else ()
+    found = [step.after.get(name) for name in names]
+    return not found or any(not each or document_is_wider("", each) for each in found)
 
 
 def _is_of(step: _Step, made: frozenset[tuple[str, str]]) -> bool:

@@ -11,15 +11,19 @@ from tests.stacks.cloud_process import CloudProcess
 from tests.stacks.runner_calls import Desk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+# others have a dedicated Hub in this cloud too, by the name of the sample
+OWNER = sample_specs.owner(
+    "frozen", "frozen-q7w2e4", mode="B", deployment="dep_01JD3ZK4Q0V8X2M6N7P9R5T1FZ"
+)
 
 
 def test_a_freeze_denies_writes_and_its_end_takes_that_back(
     runner_cloud: CloudProcess, pulumi_cli: Path, tmp_path: Path
 ) -> None:
-    cloud, spec = runner_cloud, sample_specs.dedicated()
+    cloud, spec = runner_cloud, sample_specs.dedicated(owner=OWNER)
     desk = Desk(
         root=tmp_path, cli=pulumi_cli, endpoint=cloud.endpoint, program="mode_b",
-        stack="acme.production.b", spec=spec,
+        stack="frozen.production.b", spec=spec,
     )  # fmt: skip
     short = spec["owner"]["short"]
     desk.result("up")
