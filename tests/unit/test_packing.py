@@ -45,7 +45,7 @@ def test_an_entry_that_is_no_file_below_the_folder_is_refused(
         archive.addfile(entry, io.BytesIO(b""))
     inside = tmp_path / "inside"
     inside.mkdir()
-    with pytest.raises(ValueError, match="no file of a bundle"):
+    with pytest.raises(ValueError, match="not a file of a bundle"):
         unpack(raw.getvalue(), inside)
     assert list(inside.iterdir()) == []
     assert not (tmp_path / "outside").exists()

@@ -96,7 +96,7 @@ def pack(files: Mapping[str, bytes], root: str) -> bytes:
 def unpack(archive: bytes, folder: Path) -> Path:
     """Extract an archive of ``pack`` and return the folder of its files.
 
-    Raises ``ValueError`` for an entry that is no file below ``folder``. The filters of ``tarfile``
+    Raises ``ValueError`` for an entry that is not a file below ``folder``. The filters of ``tarfile``
     came with Python 3.11.4, and Debian 12 has an earlier one.
     """
     inside, names = folder.resolve(), []
@@ -104,7 +104,7 @@ def unpack(archive: bytes, folder: Path) -> Path:
         for entry in opened:
             target = (inside / entry.name).resolve()
             if not entry.isreg() or not target.is_relative_to(inside):
-                raise ValueError(f"the archive has {entry.name!r}, which is no file of a bundle")
+                raise ValueError(f"the archive has {entry.name!r}, which is not a file of a bundle")
             content = opened.extractfile(entry)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content.read() if content is not None else b"")
