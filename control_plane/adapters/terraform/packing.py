@@ -96,8 +96,8 @@ def pack(files: Mapping[str, bytes], root: str) -> bytes:
 def unpack(archive: bytes, folder: Path) -> Path:
     """Extract an archive of ``pack`` and return the folder of its files.
 
-    Raises ``ValueError`` for an entry that is not a file below ``folder``. The filters of ``tarfile``
-    came with Python 3.11.4, and Debian 12 has an earlier one.
+    Raises ``ValueError`` for an entry that is not a file below ``folder``. The filters of
+    ``tarfile`` came with Python 3.11.4, and Debian 12 has an earlier one.
     """
     inside, names = folder.resolve(), []
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as opened:
