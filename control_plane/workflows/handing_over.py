@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from control_plane.domain.bundle import Bundle, BundleStatus
 from control_plane.domain.deployment import DeploymentKind, Position
@@ -23,12 +23,12 @@ from control_plane.workflows.mode_changing import (
     keep,
     open_for_reader,
     restore,
+    switched,
     take_over,
-    targets_of_change,
     unprotect_source,
 )
 from control_plane.workflows.queueing_bundles import first_bundle
-from control_plane.workflows.recording import record, record_bundle
+from control_plane.workflows.recording import record_bundle
 from control_plane.workflows.saga_steps import (
     Ended,
     Handler,
@@ -207,20 +207,7 @@ def _switch(act: Act, saga: Saga, step: SagaStep) -> Outcome:
     outputs = {**target.outputs, **target.inherited}
     act.uow.deployments.save(target.changed(now, outputs=outputs))
     take_over(act, saga, act.uow.deployments.need(target.id, lock=True))
-    seconds = round((now - since).total_seconds(), 3)
-    evidence: list[tuple[str, Mapping[str, Any]]] = sorted(saga.data["evidence"].items())
-    record(
-        act, "mode.switched",
-        tree=saga.tenant_id, targets=targets_of_change(saga), mode=str(saga.data["to"]),
-        previous_mode=str(saga.data["from"]), frozen_ms=round(seconds * 1000),
-        amendment=saga.data["amendment"],
-        counts=[f"{kind} {of['count']}" for kind, of in evidence],
-        digests=[f"{kind} {of['digest']}" for kind, of in evidence],
-    )  # fmt: skip
-    return Ended(
-        result={"frozen_at": since.isoformat(), "frozen_seconds": str(seconds)},
-        data={"switched_at": now.isoformat()},
-    )
+    return switched(act, saga, since, now)
 
 
 HANDOVER: Final[Mapping[str, Handler]] = {

@@ -179,7 +179,12 @@ def _switch(act: Act, saga: Saga, step: SagaStep) -> Outcome:
         raise VerificationFailed("the dedicated Hub is not verified in the state that it has now")
     since, now = frozen_at(act.uow, saga), act.now()
     take_over(act, saga, target)
-    evidence = sorted(saga.data["evidence"].items())
+    return switched(act, saga, since, now)
+
+
+def switched(act: Act, saga: Saga, since: datetime, now: datetime) -> Ended:
+    """Record that the new place was switched to, frozen ``since``, and return the step's end."""
+    evidence: list[tuple[str, Mapping[str, Any]]] = sorted(saga.data["evidence"].items())
     seconds = round((now - since).total_seconds(), 3)
     record(
         act, "mode.switched",

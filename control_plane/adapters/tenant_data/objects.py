@@ -64,17 +64,10 @@ def copy(
 
 
 def _copy(read: Any, write: Any, bucket: str, target: Place, thing: Thing) -> Copied | None:
-    from botocore.exceptions import ClientError  # noqa: PLC0415 - loaded by now
-
-    version_id = thing.version.partition(" ")[0]
-    wanted = {} if version_id == "null" else {"VersionId": version_id}
-    try:
-        answer = read.get_object(Bucket=bucket, Key=thing.name, **wanted)
-    except ClientError as error:
-        if is_missing(error):
-            return None
-        raise
-    tags = _tags(read, bucket, thing.name, wanted) if answer.get("TagCount") else []
+    found = _opened(read, bucket, thing)
+    if found is None:
+        return None
+    answer, tags = found
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as content:
         known = _described(answer, tags, _read_into(answer["Body"], content))
         there = _there(write, target.bucket, thing.name)
@@ -98,6 +91,20 @@ def describe(client: Clients, place: Place, asked: Sequence[Thing]) -> list[Copi
 
 
 def _describe(read: Any, bucket: str, thing: Thing) -> Copied | None:
+    found = _opened(read, bucket, thing)
+    if found is None:
+        return None
+    answer, tags = found
+    return Copied(
+        kind=Kind.OBJECT, name=thing.name, version=thing.version, target_version="",
+        digest=_described(answer, tags, _read_into(answer["Body"], None)), size=thing.size,
+    )  # fmt: skip
+
+
+def _opened(
+    read: Any, bucket: str, thing: Thing
+) -> tuple[Mapping[str, Any], list[dict[str, str]]] | None:
+    """Return the answer with an object's content, and its tags; None for one that is gone."""
     from botocore.exceptions import ClientError  # noqa: PLC0415 - loaded by now
 
     version_id = thing.version.partition(" ")[0]
@@ -108,12 +115,7 @@ def _describe(read: Any, bucket: str, thing: Thing) -> Copied | None:
         if is_missing(error):
             return None
         raise
-    tags = _tags(read, bucket, thing.name, wanted) if answer.get("TagCount") else []
-    found = _described(answer, tags, _read_into(answer["Body"], None))
-    return Copied(
-        kind=Kind.OBJECT, name=thing.name, version=thing.version, target_version="", digest=found,
-        size=thing.size,
-    )  # fmt: skip
+    return answer, _tags(read, bucket, thing.name, wanted) if answer.get("TagCount") else []
 
 
 def _there(write: Any, bucket: str, key: str) -> tuple[str, str] | None:
