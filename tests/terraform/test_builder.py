@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -84,7 +83,7 @@ def test_a_path_that_leaves_the_bundle_is_refused(tmp_path: Path, name: str) -> 
     folder.mkdir()
     with pytest.raises(ValueError, match="not a path inside"):
         write_tree({name: b"x"}, folder)
-    with pytest.raises(tarfile.FilterError):
+    with pytest.raises(ValueError, match="not a file of a bundle"):
         unpack(pack({name: b"x"}, ".."), folder)
     assert [path.name for path in tmp_path.rglob("*")] == ["in"]
 
