@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from control_plane.adapters.tenant_data.stores import AwsTenantData
     from control_plane.adapters.terraform.builder import TerraformBundleBuilder
     from control_plane.domain.rules import Rules
+    from control_plane.ports.systems import Systems
     from control_plane.workflows.core import Core
 
 log = get_logger()
@@ -173,6 +174,7 @@ class Parts:
             rules=self.rules,
             provider_keys=self.provider_keys,
             take_delivery=take_delivery,
+            systems=self.systems,
             limits=Limits(
                 approval_life=timedelta(hours=hours) if hours else None,
                 link_life=timedelta(hours=settings.link_hours),
@@ -193,6 +195,13 @@ class Parts:
     def provider_keys(self) -> FileProviderKeys:
         """The keys that providers sign deliveries with: of the API alone."""
         return FileProviderKeys(self.home.part("keys") / "intake")
+
+    @cached_property
+    def systems(self) -> Systems:
+        """The systems outside in which journeys do something."""
+        from control_plane.ports.systems import Systems  # noqa: PLC0415 - heavy
+
+        return Systems()
 
     @cached_property
     def data(self) -> AwsTenantData:

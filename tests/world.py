@@ -27,6 +27,7 @@ from control_plane.domain.kinds import KINDS
 from control_plane.domain.risk import PlanSigns
 from control_plane.domain.rules import Rules
 from control_plane.ports.stores import PolicyScope
+from control_plane.ports.systems import Systems
 from control_plane.services import approvals, hubs, provisioning
 from control_plane.services.performing import perform
 from control_plane.services.taking import take_delivery
@@ -155,6 +156,7 @@ class World:
             rules=_rules(),
             provider_keys=FileProviderKeys(folder / "intake"),
             take_delivery=take_delivery,
+            systems=Systems(),
             limits=Limits(approval_life=None, link_life=timedelta(hours=72), **limits),
             here=Whereabouts(worker="worker-1", host=HOST),
         )

@@ -15,6 +15,7 @@ from control_plane.ports.engine import StackEngine
 from control_plane.ports.intake import ProviderKeys
 from control_plane.ports.rows import Clock, Ids, UnitOfWork, UnitOfWorkFactory
 from control_plane.ports.stores import AuditReader, ObjectStore, Policies, SecretStore, Specs
+from control_plane.ports.systems import Systems
 from control_plane.ports.tenant_data import TenantData
 from control_plane.workflows.budget import RefusalBudget
 from control_plane.workflows.reads import ReadTally
@@ -87,6 +88,7 @@ class Core:
     rules: Rules
     provider_keys: ProviderKeys
     take_delivery: TakeDelivery
+    systems: Systems
     limits: Limits
     here: Whereabouts
     calls: set[str] = field(default_factory=set)  # engine calls that this process has open
