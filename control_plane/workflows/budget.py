@@ -33,9 +33,13 @@ class _Bucket:
 
 @dataclass
 class RefusalBudget:
-    """Decides per process which refusals are recorded one by one. ``ticks`` are seconds."""
+    """Decides per process which refusals are recorded one by one. ``ticks`` are seconds.
+
+    ``burst`` is how many one source may cause at once.
+    """
 
     ticks: Callable[[], float] = time.monotonic
+    burst: float = SOURCE_BURST
     _sources: OrderedDict[tuple[str, str], _Bucket] = field(default_factory=OrderedDict)
     _actions: dict[str, _Bucket] = field(default_factory=dict)
     _suppressed: dict[str, int] = field(default_factory=dict)
@@ -77,9 +81,9 @@ class RefusalBudget:
 
     def _bucket(self, action: str, source: str, now: float) -> _Bucket:
         key = (action, source)
-        bucket = self._sources.setdefault(key, _Bucket(SOURCE_BURST, now))
+        bucket = self._sources.setdefault(key, _Bucket(self.burst, now))
         self._sources.move_to_end(key)
-        bucket.refill(now, per_second=SOURCE_PER_SECOND, burst=SOURCE_BURST)
+        bucket.refill(now, per_second=SOURCE_PER_SECOND, burst=self.burst)
         while len(self._sources) > MAX_SOURCES:
             self._sources.popitem(last=False)
         return bucket
