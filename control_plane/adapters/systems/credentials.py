@@ -14,6 +14,7 @@ from typing import Final
 
 from control_plane.adapters.private_files import create_once
 from control_plane.domain.errors import SettingInvalid
+from control_plane.domain.system_errors import SystemRefused
 
 LONGEST: Final = 16 * 1024  # a private key in PEM has some 3 KiB
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
@@ -64,10 +65,6 @@ class FileCredentials:
             )
         return _text(name, content)
 
-    def reader(self, name: str) -> Credential:
-        """Return what reads a credential when it is used."""
-        return lambda: self.read(name)
-
     def install(self, name: str, content: bytes, *, replaces: bool = False) -> None:
         """Keep a credential under a name; an installed one stays unless ``replaces``.
 
@@ -87,6 +84,18 @@ class FileCredentials:
         draft = file.with_name(f"{name}.{os.urandom(8).hex()}.new")
         create_once(draft, f"{text}\n".encode())
         draft.replace(file)
+
+
+def for_system(system: str, credentials: FileCredentials, name: str) -> Credential:
+    """Return what reads a credential when it is used; ``SystemRefused`` says what is wrong."""
+
+    def read() -> str:
+        try:
+            return credentials.read(name)
+        except SettingInvalid as error:
+            raise SystemRefused(error.message, system=system, reason="credential") from error
+
+    return read
 
 
 def _text(name: str, content: bytes) -> str:

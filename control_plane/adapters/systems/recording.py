@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from control_plane.adapters.private_files import create_once, sync_folder
-from control_plane.adapters.systems.mime import WRITTEN, message_of
 from control_plane.domain.errors import InvalidInput
 from control_plane.domain.system_errors import SystemRefused
 from control_plane.ports.systems import Company, Invited, Mail, Ref, SignedDeal
@@ -27,10 +26,21 @@ _KEYS: Final = ".keys"
 _LONGEST_WORDS: Final = 80  # bytes; a file's name has 255 at most
 
 
-class RecordingMailer:
-    """The port ``Mailer``: each mail as ``.eml``, with its text, HTML and invitation beside it."""
+class _Recording:
+    """What each of them has alike; ``_folder`` is its own."""
 
     system = SYSTEM
+    _folder: Path
+
+    def check(self) -> str:
+        """Make the folder; returns what was found, in words."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return f"what it would do is written into {self._folder}"
+
+
+class RecordingMailer(_Recording):
+    """The port ``Mailer``: each mail as ``.eml``, with its text, HTML and invitation beside it."""
+
     is_exactly_once = True
 
     def __init__(self, folder: Path, *, now: Callable[[], datetime]) -> None:
@@ -39,8 +49,10 @@ class RecordingMailer:
 
     def send(self, mail: Mail) -> str:
         """Write a mail down, once for each Message-ID; returns the name of its files."""
+        from control_plane.adapters.systems import mime  # noqa: PLC0415 - for who writes mail
+
         at = self._now()
-        message = message_of(mail, system=SYSTEM, date=at)
+        message = mime.message_of(mail, system=SYSTEM, date=at)
         wanted = {"name": f"{at:%Y%m%dT%H%M%S.%fZ} {_words(mail.recipient)} {_words(mail.subject)}"}
         # what names the files is decided first, so that a second attempt completes those of the
         # first one
@@ -49,7 +61,7 @@ class RecordingMailer:
             "txt": mail.text.encode(),
             "html": mail.html.encode() if mail.html is not None else None,
             "ics": mail.calendar.content.encode() if mail.calendar is not None else None,
-            "eml": message.as_bytes(policy=WRITTEN),
+            "eml": message.as_bytes(policy=mime.WRITTEN),
         }
         for ending, content in parts.items():
             if content is not None:
@@ -57,10 +69,8 @@ class RecordingMailer:
         return name
 
 
-class RecordingCrm:
+class RecordingCrm(_Recording):
     """The port ``Crm``; what is in ``crm/won`` counts as a deal that was won."""
-
-    system = SYSTEM
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "crm"
@@ -77,10 +87,8 @@ class RecordingCrm:
         return _upsert(self._folder, company)
 
 
-class RecordingTickets:
+class RecordingTickets(_Recording):
     """The port ``Tickets``."""
-
-    system = SYSTEM
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "tickets"
@@ -90,10 +98,8 @@ class RecordingTickets:
         return _upsert(self._folder, company)
 
 
-class RecordingChat:
+class RecordingChat(_Recording):
     """The port ``Chat``: a folder for each channel, with a file for each invitation."""
-
-    system = SYSTEM
 
     def __init__(self, folder: Path, *, like: str, longest_name: int) -> None:
         self._folder = folder / "chat" / like
