@@ -1,4 +1,4 @@
-"""Commands about systems outside; they read the document and this machine's home, and ask no API."""
+"""Commands about systems outside; they read the document and the home, and ask no API of ours."""
 
 from __future__ import annotations
 

@@ -69,69 +69,71 @@ class Stub:
         return None
 
 
+class _Handler(BaseHTTPRequestHandler):
+    stub: Stub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def _answer(self) -> None:
+        asked = self._read()
+        with self.stub.lock:
+            self.stub.asked.append(asked)
+            fault = self.stub.fault_of(asked.path)
+            reply = _before(fault, self.stub) or self.stub.api(asked)
+        if fault in AFTER:
+            self._break(fault, reply)
+        else:
+            self._send(reply)
+
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815 - the library's names
+
+    def _read(self) -> Asked:
+        content = self.rfile.read(int(self.headers.get("content-length") or 0))
+        kind = self.headers.get("content-type") or ""
+        parts = urlsplit(self.path)
+        form = _flat(parse_qs(content.decode())) if "form-urlencoded" in kind else {}
+        body = json.loads(content) if content and "json" in kind else None
+        return Asked(
+            method=self.command, path=unquote(parts.path), form=form, body=body,
+            headers={name.lower(): value for name, value in self.headers.items()},
+            query=_flat(parse_qs(parts.query)),
+        )  # fmt: skip
+
+    def _send(self, reply: Reply, *, promised: int = 0) -> None:
+        content = b"" if reply.body is None else json.dumps(reply.body).encode()
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        self.send_header("content-type", "application/json; charset=utf-8")
+        self.send_header("content-length", str(len(content) + promised))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _break(self, fault: str, reply: Reply) -> None:
+        self.close_connection = True
+        if fault == "500":
+            self._send(Reply(500, {"message": "something for ida@example.fi went wrong"}))
+        elif fault == "half an answer":
+            self._send(reply, promised=500)
+        elif fault == "cut JSON":
+            content = json.dumps(reply.body).encode()[:-2]
+            self.send_response(200)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+        elif fault == "silence":
+            self.stub.ends.wait(30)
+        else:
+            self.connection.close()
+
+
 @contextmanager
 def served(api: Api) -> Iterator[Stub]:
     stub = Stub(api=api)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-        def _answer(self) -> None:
-            asked = self._read()
-            with stub.lock:
-                stub.asked.append(asked)
-                fault = stub.fault_of(asked.path)
-                reply = _before(fault, stub) or stub.api(asked)
-            if fault in AFTER:
-                self._break(fault, reply)
-            else:
-                self._send(reply)
-
-        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815 - the library's names
-
-        def _read(self) -> Asked:
-            content = self.rfile.read(int(self.headers.get("content-length") or 0))
-            kind = self.headers.get("content-type") or ""
-            parts = urlsplit(self.path)
-            form = _flat(parse_qs(content.decode())) if "form-urlencoded" in kind else {}
-            body = json.loads(content) if content and "json" in kind else None
-            return Asked(
-                method=self.command, path=unquote(parts.path), form=form, body=body,
-                headers={name.lower(): value for name, value in self.headers.items()},
-                query=_flat(parse_qs(parts.query)),
-            )  # fmt: skip
-
-        def _send(self, reply: Reply, *, promised: int = 0) -> None:
-            content = b"" if reply.body is None else json.dumps(reply.body).encode()
-            self.send_response(reply.status)
-            for name, value in reply.headers.items():
-                self.send_header(name, value)
-            self.send_header("content-type", "application/json; charset=utf-8")
-            self.send_header("content-length", str(len(content) + promised))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def _break(self, fault: str, reply: Reply) -> None:
-            self.close_connection = True
-            if fault == "500":
-                self._send(Reply(500, {"message": "something for ida@example.fi went wrong"}))
-            elif fault == "half an answer":
-                self._send(reply, promised=500)
-            elif fault == "cut JSON":
-                content = json.dumps(reply.body).encode()[:-2]
-                self.send_response(200)
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-            elif fault == "silence":
-                stub.ends.wait(30)
-            else:
-                self.connection.close()
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    handler = type("Handler", (_Handler,), {"stub": stub})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     stub.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

@@ -40,16 +40,16 @@ class HubSpot:
             for each in item["properties"]:
                 if each not in self.known:
                     detail = {
-                        "message": f'Property "{each}" does not exist', "code": "PROPERTY_DOESNT_EXIST",
+                        "message": f'Property "{each}" does not exist',
+                        "code": "PROPERTY_DOESNT_EXIST",
                         "context": {"propertyName": [each]},
                     }  # fmt: skip
                     return Reply(
                         400, {**_error("VALIDATION_ERROR", "not valid"), "errors": [detail]}
                     )
             if name not in self.unique:
-                return Reply(400, _error(
-                    "VALIDATION_ERROR", f"Unable to perform update/upsert by non-unique 0-2 property {name}"
-                ))  # fmt: skip
+                text = f"Unable to perform update/upsert by non-unique 0-2 property {name}"
+                return Reply(400, _error("VALIDATION_ERROR", text))
             is_new = item["id"] not in self.companies
             record = self.companies.setdefault(item["id"], {"id": str(512 + len(self.companies))})
             record.update(item["properties"])

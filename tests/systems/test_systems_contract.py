@@ -38,7 +38,7 @@ def chat(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench[Chat]
 
 
 def require_meaning(error: DomainError, fault: str) -> None:
-    """Check that a fault is what it is, names no person and no credential, and when to come again."""
+    """Check that a fault is what it is, names nobody and no credential, and says when to come."""
     assert isinstance(error, SystemRefused if fault == "redirect" else SystemUnavailable)
     waits = {"429": 7, "429 until": 120}
     assert error.data.get("retry_after") == waits.get(fault)

@@ -20,7 +20,7 @@ LONGEST_NAMES: Final = {SystemPort.SLACK: 80, SystemPort.TEAMS: 50}
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What clients need beside their entry: credentials, the folder that is written to, the time."""
+    """What clients need beside their entry: credentials, a folder to write into, the time."""
 
     credentials: FileCredentials
     folder: Path

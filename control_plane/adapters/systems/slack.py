@@ -119,7 +119,7 @@ class SlackChat:
                 self._known[made["id"]] = {}
         return self._ref(made, created=created)
 
-    def invite(self, channel_id: str, email: str, *, key: str) -> Invited:
+    def invite(self, channel_id: str, email: str, *, key: str) -> Invited:  # noqa: ARG002 - no keys there
         """Invite one person, unless an invitation is pending or the person is there already."""
         known = self._invitations(channel_id)
         if email in known:
@@ -223,8 +223,11 @@ class SlackChat:
 
 
 class _BoundedClient(WebClient):
-    """The library's client with bounds: no redirects (they would take the token along), no proxy on
-    loopback, no answer without end, and no log lines of its own, which quote answers."""
+    """The library's client with bounds.
+
+    It follows no redirects, which would take the token along, uses no proxy on loopback, reads no
+    answer without end, and writes no log lines of its own, which quote answers.
+    """
 
     def __init__(self, token: str, url: str, seconds: float) -> None:
         quiet = logging.getLogger("tenantplane.slack")
@@ -237,6 +240,7 @@ class _BoundedClient(WebClient):
     def _perform_urllib_http_request_internal(
         self, url: str, req: urllib.request.Request
     ) -> dict[str, Any]:
+        del url  # that of the request, as the library calls this
         proxies = {"http": self.proxy, "https": self.proxy} if self.proxy else {}
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler(proxies),

@@ -1,4 +1,4 @@
-"""Calls of JSON APIs of others: bounded in time and size, without redirects, with one meaning of faults.
+"""Calls of JSON APIs of others: bounded in time and size, no redirects, one meaning of faults.
 
 What the other side did is known only from a whole answer. A call that may have acted and has none
 says so, and the caller asks before it repeats.

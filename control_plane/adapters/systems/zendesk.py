@@ -65,8 +65,8 @@ class ZendeskTickets:
     def upsert_organisation(self, company: Company) -> Ref:
         """Create the organisation, or bring it up to date, by the tenant's id.
 
-        Names are unique there. That of another tenant of the same company is told apart by the
-        slug; an organisation that people made keeps its name, and a person decides.
+        Names are unique there. That of another tenant of the same company gets the slug added to its
+        name; an organisation that people made keeps its name, and a person decides.
         """
         answer = self._upsert(company, company.name)
         if _is_duplicate(answer):
