@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -52,11 +53,32 @@ class SystemEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChannelRules:
+    """``brand`` begins the names of channels, ``invites`` are roles of contacts.
+
+    ``chat`` is ``slack``, ``teams`` or ``email`` by the subscription.
+    """
+
+    brand: str
+    invites: tuple[str, ...]
+    chat: Mapping[str, str]
+
+    def name(self, slug: str, *, longest: int, number: int = 1) -> str:
+        """Return ``{brand}-{slug}`` in letters, digits and hyphens, of at most ``longest``.
+
+        ``number`` tells the second and later candidates apart.
+        """
+        suffix = "" if number == 1 else f"-{number}"
+        plain = re.sub(r"[^a-z0-9]+", "-", f"{self.brand}-{slug}".lower()).strip("-")
+        return plain[: longest - len(suffix)].rstrip("-") + suffix
+
+
+@dataclass(frozen=True, kw_only=True)
 class SystemRules:
-    """The system of each port. ``brand`` begins the names of channels."""
+    """The system of each port, and how channels are made."""
 
     digest: str
-    brand: str
+    channels: ChannelRules
     entries: Mapping[SystemPort, SystemEntry]
 
     def __iter__(self) -> Iterator[SystemEntry]:

@@ -8,7 +8,15 @@ from urllib.parse import urlsplit
 
 from control_plane.adapters.rules.documents import Document, nearest
 from control_plane.domain.networks import is_loopback
-from control_plane.domain.systems import KNOWN, NONE, RECORD, SystemEntry, SystemPort, SystemRules
+from control_plane.domain.systems import (
+    KNOWN,
+    NONE,
+    RECORD,
+    ChannelRules,
+    SystemEntry,
+    SystemPort,
+    SystemRules,
+)
 
 _CHATS: Final = frozenset({SystemPort.SLACK, SystemPort.TEAMS})
 _URLS: Final = ("url", "login_url")
@@ -22,7 +30,15 @@ def parse_systems(document: Document) -> SystemRules:
         chat = port in _CHATS
         given = content["chat"][port] if chat else content[port]
         entries[port] = _entry(document, f"chat.{port}" if chat else str(port), port, given)
-    return SystemRules(digest=document.digest, brand=content["channels"]["brand"], entries=entries)
+    return SystemRules(
+        digest=document.digest, channels=_channels(content["channels"]), entries=entries
+    )
+
+
+def _channels(given: Mapping[str, Any]) -> ChannelRules:
+    return ChannelRules(
+        brand=given["brand"], invites=tuple(given["invites"]), chat=dict(given["chat"])
+    )
 
 
 def _entry(

@@ -108,15 +108,22 @@ class RecordingChat(_Recording):
     def open_channel(self, name: str, *, topic: str, key: str) -> Ref:
         """Write a channel down. Raises ``SystemRefused`` with ``name_taken``."""
         wanted = {"name": name, "key": key, "topic": topic}
-        for file in self._folder.glob("*/channel.json"):
-            if _read(file)["key"] == key:
-                return Ref(id=file.parent.name, url=file.parent.as_uri(), created=False)
+        found = self.find_channel(key)
+        if found is not None:
+            return found
         folder = self._folder / _words(name)
         if _once(folder / "channel.json", wanted)["key"] != key:
             raise SystemRefused(
                 f"another channel is named {name}", system=SYSTEM, reason="name_taken"
             )
         return Ref(id=folder.name, url=folder.as_uri())
+
+    def find_channel(self, key: str) -> Ref | None:
+        """Return the channel of a key."""
+        for file in self._folder.glob("*/channel.json"):
+            if _read(file)["key"] == key:
+                return Ref(id=file.parent.name, url=file.parent.as_uri(), created=False)
+        return None
 
     def invite(self, channel_id: str, email: str, *, key: str) -> Invited:
         """Write an invitation down, once for each key."""

@@ -89,7 +89,7 @@ class SlackChat:
         One of this name that our own app made and that has no key yet is ours too: making it and
         writing the key are two calls, and a process may die between them.
         """
-        mark = f"[{key}]"
+        mark = _mark(key)
         mine = list(self._channels())
         found = next((each for each in mine if _purpose(each).endswith(mark)), None)
         if found is not None:
@@ -118,6 +118,12 @@ class SlackChat:
             with self._lock:
                 self._known[made["id"]] = {}
         return self._ref(made, created=created)
+
+    def find_channel(self, key: str) -> Ref | None:
+        """Return the channel of a key."""
+        mark = _mark(key)
+        found = (each for each in self._channels() if _purpose(each).endswith(mark))
+        return next((self._ref(each, created=False) for each in found), None)
 
     def invite(self, channel_id: str, email: str, *, key: str) -> Invited:  # noqa: ARG002 - no keys there
         """Invite one person, unless an invitation is pending or the person is there already."""
@@ -262,6 +268,10 @@ class _BoundedClient(WebClient):
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any, **__: Any) -> None:
         """Follow none: the answer itself is an error then."""
+
+
+def _mark(key: str) -> str:
+    return f"[{key}]"
 
 
 def _purpose(channel: Mapping[str, Any]) -> str:

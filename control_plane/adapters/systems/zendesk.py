@@ -65,8 +65,8 @@ class ZendeskTickets:
     def upsert_organisation(self, company: Company) -> Ref:
         """Create the organisation, or bring it up to date, by the tenant's id.
 
-        Names are unique there. That of another tenant of the same company gets the slug added to its
-        name; an organisation that people made keeps its name, and a person decides.
+        Names are unique there. Where another tenant of ours has it, the slug is added; where people
+        made an organisation of this name, a person decides.
         """
         answer = self._upsert(company, company.name)
         if _is_duplicate(answer):
