@@ -15,9 +15,12 @@ from control_plane.adapters.systems.recording import (
     RecordingCrm,
     RecordingTickets,
 )
+from control_plane.adapters.systems.salesforce import SalesforceCrm, SalesforceOrg
 from control_plane.adapters.systems.slack import SlackChat, SlackWorkspace
+from control_plane.adapters.systems.teams import TeamsChat, TeamsDirectory
+from control_plane.adapters.systems.zendesk import ZendeskAccount, ZendeskTickets
 from control_plane.ports.systems import Chat, Company, Crm, Tickets
-from tests.systems import stub_hubspot, stub_slack
+from tests.systems import stub_graph, stub_hubspot, stub_salesforce, stub_slack, stub_zendesk
 from tests.systems.mails import noon
 from tests.systems.stub import Stub, served
 
@@ -101,9 +104,58 @@ def slack(_: Path) -> Iterator[Bench[Chat]]:
         )  # fmt: skip
 
 
-CRMS: Any = {"record": recorded_crm, "hubspot": hubspot}
-TICKETS: Any = {"record": recorded_tickets}
-CHATS: Any = {"record": recorded_chat, "slack": slack}
+@contextmanager
+def salesforce(_: Path) -> Iterator[Bench[Crm]]:
+    api, secret = stub_salesforce.Salesforce(), [stub_salesforce.TOKEN]
+    with served(api) as stub:
+        org = SalesforceOrg(
+            url=stub.url, grant="client_credentials", client_id=stub_salesforce.CLIENT,
+            contract_field="Contract_Number__c",
+        )  # fmt: skip
+        crm = SalesforceCrm(org, credential=lambda: secret[0], now=noon, seconds=SECONDS)
+        yield Bench(
+            port=crm, stub=stub, writes="/Account/Tenant_Id__c/", secret=secret,
+            names=lambda: [str(each["Name"]) for each in api.accounts],
+        )  # fmt: skip
+
+
+@contextmanager
+def zendesk(_: Path) -> Iterator[Bench[Tickets]]:
+    api, secret = stub_zendesk.Zendesk(), [stub_zendesk.TOKEN]
+    with served(api) as stub:
+        account = ZendeskAccount(url=stub.url, email=stub_zendesk.EMAIL)
+        tickets = ZendeskTickets(account, token=lambda: secret[0], now=noon, seconds=SECONDS)
+        yield Bench(
+            port=tickets, stub=stub, writes="create_or_update", secret=secret,
+            names=lambda: [str(each["name"]) for each in api.organizations],
+        )  # fmt: skip
+
+
+@contextmanager
+def teams(_: Path) -> Iterator[Bench[Chat]]:
+    api, secret = stub_graph.Graph(), [stub_graph.TOKEN]
+
+    def forbid() -> None:
+        api.forbids = True
+
+    with served(api) as stub:
+        api.url = stub.url
+        directory = TeamsDirectory(
+            directory="contoso.example", client_id=stub_graph.CLIENT, team=stub_graph.TEAM,
+            owner=stub_graph.OWNER, url=f"{stub.url}/v1.0", login_url=stub.url,
+        )  # fmt: skip
+        chat = TeamsChat(directory, secret=lambda: secret[0], now=noon, seconds=SECONDS)
+        yield Bench(
+            port=chat, stub=stub, writes="POST /v1.0/teams", invites="POST /v1.0/teams",
+            forbid=forbid, secret=secret,
+            names=lambda: [str(each["displayName"]) for each in api.channels],
+            invited=lambda: [each["email"] for found in api.members.values() for each in found],
+        )  # fmt: skip
+
+
+CRMS: Any = {"record": recorded_crm, "hubspot": hubspot, "salesforce": salesforce}
+TICKETS: Any = {"record": recorded_tickets, "zendesk": zendesk}
+CHATS: Any = {"record": recorded_chat, "slack": slack, "teams": teams}
 
 
 def _recorded(folder: Path) -> list[str]:

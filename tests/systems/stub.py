@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = self._read()
         with self.stub.lock:
             self.stub.asked.append(asked)
-            fault = self.stub.fault_of(asked.path)
+            fault = self.stub.fault_of(f"{asked.method} {asked.path}")
             reply = _before(fault, self.stub) or self.stub.api(asked)
         if fault in AFTER:
             self._break(fault, reply)

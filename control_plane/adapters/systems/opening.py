@@ -89,6 +89,31 @@ def _slack(entry: SystemEntry, around: Surroundings) -> Any:
     return SlackChat(SlackWorkspace(**facts), token=_credential(entry, around), now=around.now)
 
 
+def _salesforce(entry: SystemEntry, around: Surroundings) -> Any:
+    from control_plane.adapters.systems.salesforce import (  # noqa: PLC0415
+        SalesforceCrm,
+        SalesforceOrg,
+    )
+
+    return SalesforceCrm(
+        SalesforceOrg(**_facts(entry)), credential=_credential(entry, around), now=around.now
+    )
+
+
+def _teams(entry: SystemEntry, around: Surroundings) -> Any:
+    from control_plane.adapters.systems.teams import TeamsChat, TeamsDirectory  # noqa: PLC0415
+
+    return TeamsChat(
+        TeamsDirectory(**_facts(entry)), secret=_credential(entry, around), now=around.now
+    )
+
+
+def _ses(entry: SystemEntry, around: Surroundings) -> Any:
+    from control_plane.adapters.systems.ses import SesAccount, SesMailer  # noqa: PLC0415
+
+    return SesMailer(SesAccount(**_facts(entry)), now=around.now)
+
+
 def _smtp(entry: SystemEntry, around: Surroundings) -> Any:
     from control_plane.adapters.systems.smtp import SmtpMailer, SmtpServer  # noqa: PLC0415
 
@@ -101,6 +126,9 @@ _OPENED: Final[Mapping[str, Callable[[SystemEntry, Surroundings], Any]]] = {
     "zendesk": _zendesk,
     "slack": _slack,
     "smtp": _smtp,
+    "salesforce": _salesforce,
+    "teams": _teams,
+    "ses": _ses,
 }
 
 

@@ -117,7 +117,7 @@ class JsonApi:
         return Answer(status=answer.status_code, body=body, headers=answer.headers)
 
     def _judged(self, answer: Answer, changes: bool) -> Answer:
-        if 300 <= answer.status < 400 and "location" in answer.headers:
+        if 300 < answer.status < 400:  # 300 is an answer of some APIs
             raise self.refused(
                 f"answers with a redirect ({answer.status}), which is not followed: is its URL "
                 "right?",
