@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from control_plane.domain import system_errors  # noqa: F401 - its facts are known with the port
 from control_plane.ports import Json
 
 
