@@ -42,6 +42,7 @@ Api = Callable[[Asked], Reply]
 # what goes wrong: before the effect, and after it
 BEFORE = ("429", "429 until", "503", "redirect")
 AFTER = ("500", "no answer", "half an answer", "cut JSON", "silence")
+TWICE = "twice"  # something on the way repeats a request; the second answer is the one that arrives
 
 
 @dataclass
@@ -81,6 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
         with self.stub.lock:
             self.stub.asked.append(asked)
             fault = self.stub.fault_of(f"{asked.method} {asked.path}")
+            if fault == TWICE:
+                self.stub.api(asked)
             reply = _before(fault, self.stub) or self.stub.api(asked)
         if fault in AFTER:
             self._break(fault, reply)

@@ -12,7 +12,7 @@ from control_plane.domain.errors import DomainError
 from control_plane.domain.system_errors import SystemRefused, SystemUnavailable
 from control_plane.ports.systems import Chat, Crm, Tickets
 from tests.systems.benches import CHATS, COMPANY, CRMS, TICKETS, Bench
-from tests.systems.stub import AFTER, BEFORE
+from tests.systems.stub import AFTER, BEFORE, TWICE
 
 FAULTS = [*BEFORE, *AFTER]
 KEY = "jrn_01JD0000000000000000000001.channel.1"
@@ -89,6 +89,17 @@ def test_an_organisation_is_one_whatever_happens(tickets: Bench[Tickets], fault:
     assert tickets.names() == ["Example Oy"]
 
 
+def test_a_request_that_arrives_twice_is_one_record(
+    crm: Bench[Crm], tickets: Bench[Tickets]
+) -> None:
+    for bench in (crm, tickets):
+        if bench.stub is not None:
+            bench.stub.break_next(bench.writes, TWICE)
+    crm.port.upsert_company(COMPANY)
+    tickets.port.upsert_organisation(COMPANY)
+    assert crm.names() == tickets.names() == ["Example Oy"]
+
+
 # --- chat -----------------------------------------------------------------------------------------
 def test_a_channel_is_found_by_its_key(chat: Bench[Chat]) -> None:
     made = chat.port.open_channel("acme-example", topic="Example Oy", key=KEY)
@@ -114,6 +125,14 @@ def test_a_channel_is_one_whatever_happens(chat: Bench[Chat], fault: str) -> Non
     ref = chat.port.open_channel("acme-example", topic="Example Oy", key=KEY)
     assert chat.names() == ["acme-example"]
     assert chat.port.open_channel("acme-example", topic="x", key=KEY).id == ref.id
+
+
+def test_a_channel_that_is_asked_for_twice_on_the_way_is_ours(chat: Bench[Chat]) -> None:
+    if chat.stub is not None:
+        chat.stub.break_next(chat.writes, TWICE)
+    ref = chat.port.open_channel("acme-example", topic="Example Oy", key=KEY)
+    assert chat.names() == ["acme-example"]
+    assert chat.port.open_channel("acme-example", topic="Example Oy", key=KEY).id == ref.id
 
 
 @pytest.mark.parametrize("fault", FAULTS)

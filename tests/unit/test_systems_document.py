@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from control_plane.adapters.home import Home, Key
 from control_plane.adapters.rules.loader import load_rules
 from control_plane.adapters.systems.credentials import FileCredentials
 from control_plane.adapters.systems.opening import Surroundings, open_systems
@@ -135,6 +139,31 @@ def test_production_refuses_to_only_write_down(folder: Path) -> None:
     with pytest.raises(SettingInvalid, match="crm, tickets, mail, slack, teams: `record` only"):
         refuse_recording(shipped.recorded)
     refuse_recording(changed(folder, REAL).recorded)
+
+
+@pytest.mark.parametrize("rehearsal", ["false", "true"])
+def test_a_production_api_starts_with_record_only_as_a_rehearsal(
+    tmp_path: Path, rehearsal: str
+) -> None:
+    passed = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    settings = {
+        "HOME": str(tmp_path / "home"), "INSTALLATION": "production", "AUDIT_HOST": "a.example",
+        "OBJECTS_URL": "s3://objects", "PUBLIC_URL": "https://a.example", "REHEARSAL": rehearsal,
+        "ISSUER": "https://id.example", "JWKS_URL": "https://id.example/jwks",
+        "DATABASE_URL": "postgresql://app@db.example/t?sslmode=verify-full",
+        "DATABASE_AUDITOR_URL": "postgresql://auditor@db.example/t?sslmode=verify-full",
+    }  # fmt: skip
+    Home(tmp_path / "home").create_keys([Key.PAGE])
+    code = "from control_plane.bootstrap import start_process; start_process('api')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120,
+        env=passed | {f"TENANTPLANE_{name}": value for name, value in settings.items()},
+        cwd=FOLDER.parent,
+    )  # fmt: skip
+    if rehearsal == "true":
+        assert done.returncode == 0, done.stderr
+    else:
+        assert "SettingInvalid: in production rules/systems.yaml must name" in done.stderr
 
 
 # --- credentials ----------------------------------------------------------------------------------

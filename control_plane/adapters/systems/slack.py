@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ URL: Final = "https://slack.com/api/"
 LONGEST_NAME: Final = 80
 _LONGEST_PURPOSE: Final = 250
 _PAGE: Final = 200
+_MOST_REMEMBERED: Final = 1000  # channels, with those who were invited
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,35 +67,41 @@ class SlackChat:
         One of this name that our own app made and that has no key yet is ours too: making it and
         writing the key are two calls, and a process may die between them.
         """
-        mark = _mark(key)
-        mine = list(self._channels())
-        found = next((each for each in mine if _purpose(each).endswith(mark)), None)
+        found = self.find_channel(key)
         if found is not None:
-            return self._ref(found, created=False)
+            return found
         try:
-            made = self._call(
+            answer = self._call(
                 "conversations.create", name=name, is_private=self._workspace.is_private
-            )["channel"]
-            created = True
+            )
+            made, created = answer["channel"], True
         except SystemRefused as refused:
-            if refused.data["reason"] != "name_taken":
+            unmarked = self._unmarked(name) if refused.data["reason"] == "name_taken" else None
+            if unmarked is None:
                 raise
-            bot = self._call("auth.test", acts=False).get("user_id")
-            unmarked = (
-                each for each in mine
-                if each.get("name") == name and each.get("creator") == bot and not _purpose(each)
-            )  # fmt: skip
-            made = next(unmarked, None)
-            if made is None:
-                raise
-            created = False
-        room = _LONGEST_PURPOSE - len(mark) - 1
-        self._call("conversations.setPurpose", channel=made["id"], purpose=f"{topic[:room]} {mark}")
+            made, created = unmarked, False
+        mark = _mark(key)
+        purpose = f"{topic[: _LONGEST_PURPOSE - len(mark) - 1]} {mark}"
+        self._call("conversations.setPurpose", channel=made["id"], purpose=purpose)
         self._call("conversations.setTopic", channel=made["id"], topic=topic[:_LONGEST_PURPOSE])
         if created:
-            with self._lock:
-                self._known[made["id"]] = {}
+            self._remember(made["id"], {})
         return self._ref(made, created=created)
+
+    def _unmarked(self, name: str) -> Mapping[str, Any] | None:
+        """Return the channel of a name that our own app made and that has no key yet."""
+        bot = self._call("auth.test", acts=False).get("user_id")
+        found = (
+            each for each in self._channels()
+            if each.get("name") == name and each.get("creator") == bot and not _purpose(each)
+        )  # fmt: skip
+        return next(found, None)
+
+    def _remember(self, channel_id: str, invited: dict[str, Invited]) -> dict[str, Invited]:
+        with self._lock:
+            if len(self._known) >= _MOST_REMEMBERED:
+                self._known.clear()
+            return self._known.setdefault(channel_id, invited)
 
     def find_channel(self, key: str) -> Ref | None:
         """Return the channel of a key."""
@@ -104,9 +111,9 @@ class SlackChat:
 
     def invite(self, channel_id: str, email: str, *, key: str) -> Invited:  # noqa: ARG002 - no keys there
         """Invite one person, unless an invitation is pending or the person is there already."""
-        known = self._invitations(channel_id)
-        if email in known:
-            return known[email]
+        known, address = self._invitations(channel_id), email.casefold()
+        if address in known:
+            return replace(known[address], email=email)
         try:
             found = self._call("conversations.inviteShared", channel=channel_id, emails=email)
             invited = Invited(email=email, id=found.get("invite_id"), status="sent")
@@ -119,7 +126,7 @@ class SlackChat:
                 self._known.pop(channel_id, None)
             raise
         with self._lock:
-            known[email] = invited
+            known[address] = invited
         return invited
 
     def close_channel(self, channel_id: str) -> None:
@@ -149,8 +156,7 @@ class SlackChat:
             # without the scope for it nobody can look; Slack itself refuses who is there already
             if refused.data["reason"] not in {"missing_scope", "restricted_action"}:
                 raise
-        with self._lock:
-            return self._known.setdefault(channel_id, found)
+        return self._remember(channel_id, found)
 
     def _pages(self, method: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
         cursor = ""
@@ -189,4 +195,7 @@ def _pending(page: Mapping[str, Any], channel_id: str) -> Iterator[tuple[str, In
         invite = each.get("invite") or {}
         email = invite.get("recipient_email")
         if (each.get("channel") or {}).get("id") == channel_id and email:
-            yield email, Invited(email=email, id=invite.get("id"), status=str(each.get("status")))
+            yield (
+                str(email).casefold(),
+                Invited(email=email, id=invite.get("id"), status=str(each.get("status"))),
+            )

@@ -99,9 +99,14 @@ class TeamsChat:
                     "teams is still making the channel", headers=answer.headers, acted=True
                 )
             return Ref(id=made.id, url=made.url, created=True)
-        if not answer.is_success:
-            raise self._refused(answer, name=name)
-        return _ref(answer.object(), created=True)
+        if answer.is_success:
+            return _ref(answer.object(), created=True)
+        refused = self._refused(answer, name=name)
+        # something on the way may have repeated the request, which then meets itself
+        ours = self.find_channel(key) if refused.data["reason"] == "name_taken" else None
+        if ours is None:
+            raise refused
+        return ours
 
     def find_channel(self, key: str) -> Ref | None:
         """Return the channel of a key."""
