@@ -80,6 +80,8 @@ STATUS: Final[dict[str, int]] = {
     "approval_expired": 409,
     "policy_violation": 409,
     "engine_unavailable": 503,
+    "system_unavailable": 503,
+    "system_refused": 409,
     "engine_failed": 502,
     "foreign_lock": 409,
     "pending_unresolved": 409,

@@ -40,6 +40,7 @@ from control_plane.domain.errors import DomainError, SettingInvalid
 from control_plane.logging import get_logger
 from control_plane.ports.rows import UnitOfWork
 from control_plane.ports.stores import ObjectStore
+from control_plane.production import refuse_recording
 
 if TYPE_CHECKING:
     from control_plane.adapters.audit.signer_process import TickReport
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from control_plane.adapters.identity.embedded import EmbeddedIssuer
     from control_plane.adapters.pulumi.engine import PulumiEngine
     from control_plane.adapters.rules.policies import RulePolicies
+    from control_plane.adapters.systems.opening import Surroundings
     from control_plane.adapters.tenant_data.stores import AwsTenantData
     from control_plane.adapters.terraform.builder import TerraformBundleBuilder
     from control_plane.domain.rules import Rules
@@ -199,9 +201,31 @@ class Parts:
     @cached_property
     def systems(self) -> Systems:
         """The systems outside in which journeys do something."""
-        from control_plane.ports.systems import Systems  # noqa: PLC0415 - heavy
+        from control_plane.adapters.systems.opening import open_systems  # noqa: PLC0415 - heavy
 
-        return Systems()
+        return open_systems(self.rules.systems, self.around_systems)
+
+    @cached_property
+    def around_systems(self) -> Surroundings:
+        """What clients of systems outside need: credentials are those of this process's home."""
+        from control_plane.adapters.systems.credentials import FileCredentials  # noqa: PLC0415
+        from control_plane.adapters.systems.opening import RECORDED, Surroundings  # noqa: PLC0415
+
+        return Surroundings(
+            credentials=FileCredentials(self.home.part("keys") / "systems"),
+            folder=self.home.part(RECORDED),
+            now=SystemClock().now,
+        )
+
+    def missing_credentials(self) -> tuple[str, ...]:
+        """Return a sentence for each credential of a system that this process does not have."""
+        has = self.around_systems.credentials.has
+        return tuple(
+            f"{entry.port}: {entry.system} needs the credential {entry.credential}, which is not "
+            f"installed: run `tenantctl keys system {entry.credential}`"
+            for entry in self.rules.systems
+            if entry.credential is not None and not has(entry.credential)
+        )
 
     @cached_property
     def data(self) -> AwsTenantData:
@@ -347,7 +371,14 @@ class Parts:
             "queue": lambda: _fault(self._pause),
             "audit_verification": lambda: _fault(self.trail.first_fault),
             "rules": lambda: "; ".join(self.overdue_rules()),
+            "systems": self._systems_fault,
         }
+
+    def _systems_fault(self) -> str:
+        """Return what systems lack; in production that is in the home of a worker, not here."""
+        if self.settings.installation is Installation.PRODUCTION:
+            return ""
+        return "; ".join(self.missing_credentials())
 
     def overdue_rules(self) -> tuple[str, ...]:
         """Return a sentence for each rules document that should have been reviewed by now."""
@@ -439,6 +470,11 @@ def start_process(part: str) -> Parts:
     if part in (ProcessRole.API, ProcessRole.WORKER):
         for sentence in parts.overdue_rules():
             log.warning("rules.review_due", reason=sentence)
+        if settings.installation is Installation.PRODUCTION and not settings.rehearsal:
+            refuse_recording(parts.rules.systems.recorded)
+    if part == ProcessRole.WORKER:
+        for sentence in parts.missing_credentials():
+            log.warning("systems.credential_missing", reason=sentence)
     if settings.rehearsal:
         log.warning("rehearsal", notice=REHEARSAL)
     return parts

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+
+from control_plane.domain.errors import SettingInvalid
 
 if TYPE_CHECKING:
     from control_plane.config import Settings
@@ -31,6 +34,18 @@ def refuse_in_production(settings: Settings, prefix: str) -> None:
         raise ValueError(
             f"in production {prefix}CLOUD must be aws; the emulated cloud needs "
             f"{prefix}REHEARSAL=true"
+        )
+
+
+def refuse_recording(ports: Sequence[str]) -> None:
+    """Raise ``SettingInvalid`` for systems that would only write down what they are to do.
+
+    Customers would wait for what was never sent.
+    """
+    if ports:
+        raise SettingInvalid(
+            f"in production rules/systems.yaml must name a real system, or none, for "
+            f"{', '.join(ports)}: `record` only writes down what it would do"
         )
 
 

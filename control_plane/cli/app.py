@@ -82,6 +82,7 @@ COMMANDS: Final = {
     "keys": Named("local", "keys", _MACHINE, "Keys of an installation."),
     "database": Named("local", "database", _MACHINE, "Database of a production installation."),
     "playbook": Named("playbooks", "playbook", _MACHINE, "Playbooks: check and show them."),
+    "systems": Named("systems", "systems", _MACHINE, "Systems outside: CRM, tickets, mail, chat."),
     "stack": Named("local", "stack", _MACHINE, "Stacks, for the plain `pulumi` command."),
 }  # fmt: skip
 

@@ -35,6 +35,7 @@ BY_CODE: Final[dict[str, int]] = {
     "unavailable": UNAVAILABLE,
     "audit_unavailable": UNAVAILABLE,
     "engine_unavailable": UNAVAILABLE,
+    "system_unavailable": UNAVAILABLE,
     "certificate_not_signed": UNAVAILABLE,
     "internal": FAILED,
     "engine_failed": FAILED,

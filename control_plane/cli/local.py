@@ -270,6 +270,31 @@ def install_provider_key(
     typer.echo(f"{name} installed: {folder / f'{name}.key'}")
 
 
+@keys.command("system")
+def install_credential(
+    name: Annotated[str, typer.Argument(help="The name that rules/systems.yaml has for it.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the one that is installed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Install a credential for a system outside; it is read from standard input.
+
+    Only workers need it, and they read it when they use it.
+    """
+    from control_plane.adapters.systems.credentials import LONGEST as MOST  # noqa: PLC0415 - as above
+    from control_plane.adapters.systems.credentials import FileCredentials  # noqa: PLC0415
+
+    home = Home(config.load().home.absolute())
+    home.require()
+    installed = FileCredentials(home.part("keys") / "systems")
+    installed.install(name, sys.stdin.buffer.read(MOST + 1), replaces=replace)
+    if as_json:
+        output.as_json_text({name: "installed"})
+        return
+    typer.echo(f"{name} installed: {installed.file(name)}")
+
+
 @stack.command("open", context_settings={"ignore_unknown_options": True})
 def open_stack(
     deployment: Annotated[str, typer.Argument(help="Deployment id or stack name.")],

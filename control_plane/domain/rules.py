@@ -12,6 +12,7 @@ from control_plane.domain.intake import IntakeRules
 from control_plane.domain.mode_rules import ModeRules
 from control_plane.domain.residency import Regions
 from control_plane.domain.slug import SlugRules
+from control_plane.domain.systems import SystemRules
 from control_plane.domain.versions import Versions
 
 
@@ -29,6 +30,7 @@ class Rules:
     versions: Versions
     calendars: CalendarRules
     intake: IntakeRules
+    systems: SystemRules
     reviews: Mapping[str, date]
     digests: Mapping[str, str]
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from control_plane.domain import system_errors  # noqa: F401 - its facts are known with the port
 from control_plane.ports import Json
 
 
@@ -89,11 +90,18 @@ class Chat(Protocol):
     def open_channel(self, name: str, *, topic: str, key: str) -> Ref:
         """Create a channel, or return the one that was made with this key.
 
-        Raises ``SystemRefused`` with the code ``name_taken`` when another has the name.
+        Raises ``SystemRefused`` with the reason ``name_taken`` when another has the name, and with
+        the kind ``policy`` where the system's policies forbid it.
         """
 
+    def find_channel(self, key: str) -> Ref | None:
+        """Return the channel that was made with this key, or None."""
+
     def invite(self, channel_id: str, email: str, *, key: str) -> Invited:
-        """Invite one person of the customer. Raises ``SystemRefused`` where policy forbids it."""
+        """Invite one person of the customer.
+
+        Raises ``SystemRefused``, with the kind ``policy`` where policies of either side forbid it.
+        """
 
     def close_channel(self, channel_id: str) -> None:
         """Archive a channel; one that is archived or gone is left alone."""

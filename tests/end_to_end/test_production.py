@@ -70,6 +70,7 @@ def it_says_what_it_is(production: Production) -> None:
         "worker": "ok",
         "audit_verification": "ok",
         "rules": "ok",
+        "systems": "ok",
         "queue": "ok",
     }
     assert "rehearsal" in answer.json()["notice"]

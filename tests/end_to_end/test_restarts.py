@@ -59,6 +59,7 @@ def is_ready(served: Served) -> bool:
         "queue": "ok",
         "audit_verification": "ok",
         "rules": "ok",
+        "systems": "ok",
     }
 
 

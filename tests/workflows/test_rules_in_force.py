@@ -19,7 +19,8 @@ from tests.world import World
 
 DOCUMENTS = (
     "approval_rules.yaml", "calendars.yaml", "intake.yaml", "mode_rules.yaml",
-    "policy_parameters.yaml", "regions.yaml", "slug_rules.yaml", "versions.yaml",
+    "policy_parameters.yaml", "regions.yaml", "slug_rules.yaml", "systems.yaml",
+    "versions.yaml",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from control_plane.adapters.rules.documents import Document, read_document
 from control_plane.adapters.rules.intake import parse_intake
 from control_plane.adapters.rules.mode_rules import parse_mode_rules, parse_regions
 from control_plane.adapters.rules.parameters import PolicyParameters, parse_parameters
+from control_plane.adapters.rules.systems import parse_systems
 from control_plane.domain.errors import SettingInvalid
 from control_plane.domain.residency import Regions
 from control_plane.domain.rules import Rules
@@ -20,7 +21,7 @@ from control_plane.domain.versions import HubVersion, Major, Versions
 
 _NAMES = (
     "regions", "mode_rules", "slug_rules", "approval_rules", "versions", "policy_parameters",
-    "calendars", "intake",
+    "calendars", "intake", "systems",
 )  # fmt: skip
 
 
@@ -38,6 +39,7 @@ def load_rules(folder: Path) -> Rules:
         versions=parse_versions(read["versions"]),
         calendars=parse_calendars(read["calendars"]),
         intake=parse_intake(read["intake"]),
+        systems=parse_systems(read["systems"]),
         reviews={
             document.file: date.fromisoformat(document.content["document"]["next_review"])
             for document in read.values()
