@@ -373,7 +373,7 @@ def _compare_deals(act: Act, page: tuple[SignedDeal, ...]) -> None:
             kind=DifferenceKind.WON_WITHOUT_CONTRACT,
             subject=deal.id,
             explanation=f"the deal of {deal.company} was won at "
-            f"{deal.won_at:%Y-%m-%d %H:%M:%SZ} and names {number}, of which nothing is here",
+            f"{deal.won_at:%Y-%m-%d %H:%M:%SZ} and names {number}; no contract here has it",
             digest=deal.contract_id or "",
         )
         open_finding(act, CRM, missing)

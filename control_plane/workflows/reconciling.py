@@ -34,7 +34,10 @@ def look_at_source(core: Core, source: str) -> None:
 
 
 def sources_asked(core: Core) -> dict[str, datetime | None]:
-    """Return the sources that can be asked, each with the instant from which on; None: from now."""
+    """Return the sources that can be asked, each with the instant from which on.
+
+    None means from the first look on.
+    """
     found: dict[str, datetime | None] = {}
     for each in core.systems.signatures:
         source = core.rules.intake.sources.get(each.source)
@@ -116,7 +119,7 @@ def open_finding(
 
 
 def agree(act: Act, finding: IntakeFinding, why: str) -> None:
-    """Close a finding, of which both sides say the same again."""
+    """Close a finding as both sides say the same again."""
     act.uow.intake_findings.save(finding.agreed(why, act.now()))
     record(
         act, "intake_finding.agreed",

@@ -25,7 +25,7 @@ class Unauthorized(Exception):
 
 
 class Missing(Exception):
-    """There is no such thing."""
+    """What was asked for is not there."""
 
 
 def require_https(url: str) -> str:
