@@ -69,7 +69,6 @@ from control_plane.services import (
     waiting,
 )
 from control_plane.services.performing import perform
-from tests.entities import Entities
 from tests.workflows.use_case_scenes import (
     EVERYBODY,
     NOBODY,
@@ -666,9 +665,6 @@ READING: dict[str, Read] = {
         lambda: perform(s.core, EVERYBODY, intake_findings.may_settle, "ifd_x")
     ),
     "intake_findings.may_look": lambda s, *_: perform(s.core, EVERYBODY, intake_findings.may_look),
-    "intake_findings.allowed_actions": lambda *_: intake_findings.allowed_actions(
-        Entities().intake_finding(), EVERYBODY.actor
-    ),
     "deliveries.get_delivery": lambda s, *_: perform(
         s.core, EVERYBODY, deliveries.get_delivery, s.delivery_id
     ),
