@@ -22,6 +22,7 @@ from api.routes import (
     health,
     holds,
     hubs,
+    intake_findings,
     modes,
     provisioning,
     queue,
@@ -99,7 +100,7 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     app.state.shared = shared
     for module in (
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
-        bundles, audit, queue, deliveries, health,
+        bundles, audit, queue, deliveries, intake_findings, health,
     ):  # fmt: skip
         app.include_router(module.router)
     errors.install(app)

@@ -6,7 +6,7 @@ A part is imported when it is made, so that a command which needs one waits for 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property, partial
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from control_plane.adapters.tenant_data.stores import AwsTenantData
     from control_plane.adapters.terraform.builder import TerraformBundleBuilder
     from control_plane.domain.rules import Rules
-    from control_plane.ports.systems import Systems
+    from control_plane.ports.systems import Signatures, Systems
     from control_plane.workflows.core import Core
 
 log = get_logger()
@@ -156,6 +156,7 @@ class Parts:
     def core(self) -> Core:
         """Everything that use cases and phases need."""
         from control_plane.adapters.specs import JsonSchemaSpecs  # noqa: PLC0415 - heavy
+        from control_plane.services.looking import look_at_source  # noqa: PLC0415 - heavy
         from control_plane.services.taking import take_delivery  # noqa: PLC0415 - heavy
         from control_plane.workflows.core import Core, Limits, Whereabouts  # noqa: PLC0415 - heavy
 
@@ -176,6 +177,7 @@ class Parts:
             rules=self.rules,
             provider_keys=self.provider_keys,
             take_delivery=take_delivery,
+            look_at_source=look_at_source,
             systems=self.systems,
             limits=Limits(
                 approval_life=timedelta(hours=hours) if hours else None,
@@ -203,7 +205,8 @@ class Parts:
         """The systems outside in which journeys do something."""
         from control_plane.adapters.systems.opening import open_systems  # noqa: PLC0415 - heavy
 
-        return open_systems(self.rules.systems, self.around_systems)
+        opened = open_systems(self.rules.systems, self.around_systems)
+        return replace(opened, signatures=self.signatures)
 
     @cached_property
     def around_systems(self) -> Surroundings:
@@ -225,6 +228,16 @@ class Parts:
             f"installed: run `tenantctl keys system {entry.credential}`"
             for entry in self.rules.systems
             if entry.credential is not None and not has(entry.credential)
+        )
+
+    @cached_property
+    def signatures(self) -> Sequence[Signatures]:
+        """What is asked which contracts were signed; their keys are in the home, not in rules."""
+        from control_plane.adapters.intake.reading import signatures_of  # noqa: PLC0415 - heavy
+
+        credentials = self.around_systems.credentials
+        return signatures_of(
+            self.rules.intake, lambda name: partial(credentials.read, name), SystemClock()
         )
 
     @cached_property

@@ -35,6 +35,12 @@ from control_plane.domain.handover import ImportReport
 from control_plane.domain.hold import Applying, Hold, HoldKind
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.plan import Plan
+from control_plane.domain.reconciling import (
+    DifferenceKind,
+    IntakeFinding,
+    IntakeFindingStatus,
+    IntakeLook,
+)
 from control_plane.domain.removal import (
     Certificate,
     RemovalDecision,
@@ -148,6 +154,25 @@ class Entities:
             "decided_at": None, "settled_at": None, "version": 1,
         }  # fmt: skip
         return Delivery(**self._facts(facts, changes))
+
+    def intake_finding(self, **changes: Any) -> IntakeFinding:
+        now = self.clock.now()
+        facts = {
+            "id": self.ids.new("intake_finding"), "source": "docusign",
+            "kind": DifferenceKind.MISSING_THERE, "subject": "envelope-1", "digest": "a",
+            "explanation": "the provider does not know it", "delivery_id": None,
+            "tenant_id": None, "status": IntakeFindingStatus.OPEN, "found_at": now,
+            "last_seen_at": now, "reason": None, "settled_by": None, "ended_at": None,
+            "version": 1,
+        }  # fmt: skip
+        return IntakeFinding(**self._facts(facts, changes))
+
+    def intake_look(self, **changes: Any) -> IntakeLook:
+        facts = {
+            "id": "docusign", "position": self.clock.now(), "checked": "", "turn": 1,
+            "looked_at": None, "error": {"code": "a"}, "version": 1,
+        }  # fmt: skip
+        return IntakeLook(**self._facts(facts, changes))
 
     def saga(self, owner: Tenant | Hub, **changes: Any) -> Saga:
         is_tenant, now = isinstance(owner, Tenant), self.clock.now()

@@ -29,6 +29,7 @@ from control_plane.domain.rules import Rules
 from control_plane.ports.stores import PolicyScope
 from control_plane.ports.systems import Systems
 from control_plane.services import approvals, hubs, provisioning
+from control_plane.services.looking import look_at_source
 from control_plane.services.performing import perform
 from control_plane.services.taking import take_delivery
 from control_plane.workflows import PHASES
@@ -156,6 +157,7 @@ class World:
             rules=_rules(),
             provider_keys=FileProviderKeys(folder / "intake"),
             take_delivery=take_delivery,
+            look_at_source=look_at_source,
             systems=Systems(),
             limits=Limits(approval_life=None, link_life=timedelta(hours=72), **limits),
             here=Whereabouts(worker="worker-1", host=HOST),

@@ -17,6 +17,7 @@ from control_plane.domain.kinds import KINDS
 from control_plane.domain.kinds.kind import Kind, Shown
 from control_plane.domain.next_step import RULES, Rule, StepKind
 from control_plane.domain.owner_status import DECIDES_FIRST, OF_BUNDLE
+from control_plane.domain.reconciling import INTAKE_FINDING_TRANSITIONS
 from control_plane.domain.run import (
     CHANGING,
     LOOK_TRANSITIONS,
@@ -39,6 +40,10 @@ TABLES: Final[Mapping[str, tuple[str, Table]]] = {
     "Approval": ("A request for a decision on one plan digest.", APPROVAL_TRANSITIONS),
     "Bundle": ("One version of a Mode C hand-over.", BUNDLE_TRANSITIONS),
     "Delivery": ("What a provider of signatures posted.", DELIVERY_TRANSITIONS),
+    "Intake finding": (
+        "A difference between a source of contracts and this installation.",
+        INTAKE_FINDING_TRANSITIONS,
+    ),
     "Saga": ("What takes several steps, such as a removal.", SAGA_TRANSITIONS),
 }
 

@@ -69,6 +69,8 @@ COMMANDS: Final = {
     "queue": Named("queueing", "queue", _API, "The queue of runs and builds."),
     "approval": Named("approvals", "approval", _API, "Approvals and decisions."),
     "delivery": Named("deliveries", "delivery", _API, "Signed contracts that providers delivered."),
+    "intake": Named("intake_findings", "intake", _API, "Sources of contracts: ask them, what "
+                    "differs."),
     "drift": Named("drift", "drift", _API, "What is not as it was applied."),
     "bundle": Named("bundles", "bundle", _API, "Mode C bundles."),
     "saga": Named("removals", "saga", _API, "Changes that take several steps."),

@@ -169,6 +169,14 @@ _DELIVERIES: Final = (
             source=_T, content_sha256=_T),
     _schema("delivery.refused", "A replay of a delivery or a decision on it was refused.",
             stages=_DENIED, wanted=_T),
+    _schema("intake.look_requested", "A look at a source of contracts was requested.", source=_T),
+    _schema("intake_finding.opened", "A source of contracts and this installation differ.",
+            source=_T, kind=_T, subject=_T, delivery=_T),
+    _schema("intake_finding.agreed", "Both sides agree again: a finding closed by itself.",
+            source=_T, kind=_T, subject=_T, why=_T),
+    _schema("intake_finding.settled", "A person settled a finding, with a reason.",
+            source=_T, kind=_T, subject=_T),
+    _schema("intake_finding.refused", "The settling of a finding was refused.", stages=_DENIED),
 )  # fmt: skip
 
 _HOLDS: Final = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -110,6 +111,35 @@ class FieldRule:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadBack:
+    """How a provider is asked what was signed since ``since``.
+
+    ``credential`` names a secret: a private key for DocuSign, else a bearer token.
+    """
+
+    url: str
+    credential: str
+    since: datetime
+    client: str | None = None  # DocuSign: the integration key
+    user: str | None = None  # DocuSign: who is impersonated
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookRules:
+    """When sources are asked, and how far back.
+
+    ``overlap`` is asked again each time, ``grace`` is left to what is still under way, and a deal
+    that was won has ``deal_hours`` to become a contract.
+    """
+
+    every: timedelta = timedelta(hours=1)
+    jitter: timedelta = timedelta(minutes=10)
+    overlap: timedelta = timedelta(hours=1)
+    grace: timedelta = timedelta(minutes=15)
+    deal_life: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True, kw_only=True)
 class IntakeSource:
     """One source of deliveries: whose signatures are taken, and what its events and fields mean.
 
@@ -127,6 +157,7 @@ class IntakeSource:
     envelope_path: JsonPath
     event_path: JsonPath
     fields: tuple[FieldRule, ...]
+    read_back: ReadBack | None = None
 
     def meaning(self, event: str) -> EventMeaning:
         """Return what an event means; one that no rule names asks for nothing."""
@@ -139,6 +170,7 @@ class IntakeRules:
 
     digest: str
     sources: Mapping[str, IntakeSource]
+    looks: LookRules = LookRules()
 
 
 def request_of(

@@ -20,6 +20,7 @@ class TimerKind(StrEnum):
     SAGA_TURN = "saga_turn"  # a saga resumes: something happened that its step waits for
     WAIVER_END = "waiver_end"  # of a finding
     DELIVERY_TURN = "delivery_turn"  # one that was put off, or that a worker took up
+    INTAKE_LOOK = "intake_look"  # at a source of contracts, or whether there is a new one
     DRIFT_LOOK = "drift_look"  # at a deployment: whether the cloud is as it was applied
 
 

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from control_plane.domain.delivery import Delivery
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posted:
+    """What a delivery is about, without its content."""
+
+    id: str
+    envelope_id: str | None
+    event: str | None
+    tenant_id: str | None
 
 
 class ProviderKeys(Protocol):
@@ -24,6 +35,14 @@ class Deliveries(Protocol):
 
     def keep(self, posted: Delivery) -> tuple[str, bool]:
         """Keep what was posted, or count it; returns its id, and whether it is new."""
+
+    def posted_after(
+        self, source: str, after: str, *, before: datetime, limit: int
+    ) -> Sequence[Posted]:
+        """Return what a source posted, by ids after ``after``, received before an instant.
+
+        What nobody signed and what a look made are left out.
+        """
 
     def erase_settled(self, before: datetime, *, limit: int) -> int:
         """Erase the content of what was settled before; returns of how many.

@@ -23,6 +23,7 @@ from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan, PlanHead
 from control_plane.domain.queue_pause import QueuePause
+from control_plane.domain.reconciling import IntakeFinding, IntakeLook
 from control_plane.domain.removal import Certificate, RemovalDecision
 from control_plane.domain.residence import Residence
 from control_plane.domain.rules import LoadedDocument
@@ -335,6 +336,8 @@ class UnitOfWork(Protocol):
     requests: Repository[ProvisioningRequest]
     refusals: Repository[RefusedRequest]
     deliveries: Repository[Delivery]
+    intake_findings: Repository[IntakeFinding]
+    intake_looks: Repository[IntakeLook]
     hubs: Repository[Hub]
     holds: Repository[Hold]
     sagas: Repository[Saga]

@@ -158,10 +158,15 @@ class SignedEnvelope:
 class Signatures(Protocol):
     """What a provider of signatures says was signed."""
 
-    source: str
+    @property
+    def source(self) -> str:
+        """The source of the intake rules that it is asked for."""
 
     def changed_since(self, instant: datetime) -> Iterator[SignedEnvelope]:
         """Yield the envelopes that were signed, voided or declined since, oldest first."""
+
+    def find(self, envelope_id: str) -> SignedEnvelope | None:
+        """Return an envelope, None if the provider does not know it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final
 
 from control_plane.domain.actor import Actor, ActorKind, Role
@@ -40,7 +39,12 @@ from control_plane.domain.spellings import identifier
 from control_plane.services.performing import perform
 from control_plane.services.permission import listed, require_role, visible, within_budget
 from control_plane.workflows.core import Act, Caller, Core
-from control_plane.workflows.deliveries import enqueue_delivery, facts_of, targets_of
+from control_plane.workflows.deliveries import (
+    enqueue_delivery,
+    facts_of,
+    new_delivery,
+    targets_of,
+)
 from control_plane.workflows.moving import as_json
 from control_plane.workflows.recording import record, refused_as
 
@@ -112,7 +116,7 @@ def _refuse_unsigned(core: Core, caller: Caller, source: IntakeSource, body: byt
         with core.act(caller) as act:
             digest = hashlib.sha256(body).hexdigest()
             key = hashlib.sha256(f"unsigned\0{source.key}\0{digest}".encode()).hexdigest()
-            unsigned = _new(
+            unsigned = new_delivery(
                 act, source, Glance(dedupe_key=key), body,
                 status=DeliveryStatus.REFUSED, content=None, key_name=None,
                 error=as_json(error), settled_at=act.now(),
@@ -131,7 +135,7 @@ def _refuse_unsigned(core: Core, caller: Caller, source: IntakeSource, body: byt
 
 
 def _keep(act: Act, source: IntakeSource, posted: Glance, body: bytes, key_name: str) -> str:
-    delivery = _new(
+    delivery = new_delivery(
         act, source, posted, body,
         status=DeliveryStatus.RECEIVED, content=body, key_name=key_name, error=None,
         settled_at=None,
@@ -144,49 +148,6 @@ def _keep(act: Act, source: IntakeSource, posted: Glance, body: bytes, key_name:
             tree=None, targets=targets_of(delivery), key=key_name, **facts_of(delivery),
         )  # fmt: skip
     return delivery_id
-
-
-def _new(
-    act: Act,
-    source: IntakeSource,
-    posted: Glance,
-    body: bytes,
-    *,
-    status: DeliveryStatus,
-    content: bytes | None,
-    key_name: str | None,
-    error: Mapping[str, object] | None,
-    settled_at: datetime | None,
-) -> Delivery:
-    now = act.now()
-    return Delivery(
-        id=act.new_id("delivery"),
-        source=source.key,
-        dedupe_key=posted.dedupe_key,
-        account=posted.account,
-        envelope_id=posted.envelope_id,
-        event=posted.event,
-        sha256=hashlib.sha256(body).hexdigest(),
-        size=len(body),
-        body=content,
-        key_name=key_name,
-        status=status,
-        code=str(error["code"]) if error is not None else None,
-        error=error,
-        request_id=None,
-        tenant_id=None,
-        times_received=1,
-        received_at=now,
-        last_received_at=now,
-        turn=1,
-        lost_turns=0,
-        is_additional=False,
-        decided_by=None,
-        decision_reason=None,
-        decided_at=None,
-        settled_at=settled_at,
-        version=1,
-    )
 
 
 # --- looking -----------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 """What happens in which order: bring a deployment to its spec, build a bundle, take a saga on,
-take a delivery."""
+take a delivery, look at a source of contracts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from control_plane.workflows.advancing import advance_run
 from control_plane.workflows.bundle import build_bundle
 from control_plane.workflows.core import Core
 from control_plane.workflows.deliveries import take_delivery
+from control_plane.workflows.reconciling import look_at_source
 from control_plane.workflows.sagas import advance_saga
 
 # every name that may be enqueued, with what does it
@@ -18,4 +19,5 @@ PHASES: Final[Mapping[str, Callable[[Core, str], None]]] = {
     "build_bundle": build_bundle,
     "advance_saga": advance_saga,
     "take_delivery": take_delivery,
+    "look_at_source": look_at_source,
 }

@@ -23,6 +23,7 @@ from control_plane.workflows.reads import ReadTally
 ReadKey = tuple[Actor, str, str]  # who read which tree by which route
 # what a worker does with a delivery; it submits a request, which is a use case of the services
 TakeDelivery = Callable[["Core", str], None]
+LookAtSource = Callable[["Core", str], None]  # likewise: it maps what a provider says to requests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +89,7 @@ class Core:
     rules: Rules
     provider_keys: ProviderKeys
     take_delivery: TakeDelivery
+    look_at_source: LookAtSource
     systems: Systems
     limits: Limits
     here: Whereabouts

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from control_plane.domain.delivery import LOST_TURNS, Delivery, DeliveryStatus
 from control_plane.domain.errors import DomainError
+from control_plane.domain.intake import IntakeSource
+from control_plane.domain.payloads import Glance
+from control_plane.domain.reconciling import READ_BACK
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import QueuePlace
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.moving import DELIVERY_PHASE, as_json
+from control_plane.workflows.reconciling import agree_on_delivery
 from control_plane.workflows.recording import record
 
 RETENTION: Final = "deliveries"
@@ -32,6 +37,50 @@ def enqueue_delivery(act: Act, delivery: Delivery) -> None:
         partition=f"{delivery.source}:{about}", owner=f"intake:{delivery.source}",
         attempt=delivery.turn,
     )  # fmt: skip
+
+
+def new_delivery(
+    act: Act,
+    source: IntakeSource,
+    posted: Glance,
+    body: bytes,
+    *,
+    status: DeliveryStatus,
+    content: bytes | None,
+    key_name: str | None,
+    error: Mapping[str, object] | None,
+    settled_at: datetime | None,
+) -> Delivery:
+    """Return the row of what was posted, or read back, now."""
+    now = act.now()
+    return Delivery(
+        id=act.new_id("delivery"),
+        source=source.key,
+        dedupe_key=posted.dedupe_key,
+        account=posted.account,
+        envelope_id=posted.envelope_id,
+        event=posted.event,
+        sha256=hashlib.sha256(body).hexdigest(),
+        size=len(body),
+        body=content,
+        key_name=key_name,
+        status=status,
+        code=str(error["code"]) if error is not None else None,
+        error=error,
+        request_id=None,
+        tenant_id=None,
+        times_received=1,
+        received_at=now,
+        last_received_at=now,
+        turn=1,
+        lost_turns=0,
+        is_additional=False,
+        decided_by=None,
+        decision_reason=None,
+        decided_at=None,
+        settled_at=settled_at,
+        version=1,
+    )
 
 
 def put_off(act: Act, delivery: Delivery, error: DomainError) -> None:
@@ -76,6 +125,8 @@ def settle(act: Act, delivery: Delivery, **data: Any) -> None:
         code=delivery.code, field=error.get("data", {}).get("field"),
         request=delivery.request_id, **facts_of(delivery), **data,
     )  # fmt: skip
+    if delivery.key_name == READ_BACK:
+        agree_on_delivery(act, delivery)
 
 
 def targets_of(delivery: Delivery) -> tuple[tuple[str, str], ...]:

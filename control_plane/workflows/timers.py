@@ -31,6 +31,7 @@ from control_plane.workflows.moving import (
     unblock,
     watch,
 )
+from control_plane.workflows.reconciling import look_when_due as look_at_sources_when_due
 from control_plane.workflows.sagas import turn_when_due
 from control_plane.workflows.waiving import end_waiver
 
@@ -153,6 +154,7 @@ _HANDLERS: Final[Mapping[TimerKind, Callable[[Act, str], None]]] = {
     TimerKind.RETENTION: _retention,
     TimerKind.RUN_DETAILS: _run_details,
     TimerKind.DRIFT_LOOK: look_when_due,
+    TimerKind.INTAKE_LOOK: look_at_sources_when_due,
     TimerKind.DELIVERY_TURN: turn_of_delivery,
     TimerKind.SAGA_TURN: turn_when_due,
     TimerKind.WAIVER_END: end_waiver,

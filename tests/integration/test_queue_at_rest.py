@@ -100,4 +100,6 @@ def test_every_phase_that_the_code_enqueues_exists_and_all_are_used() -> None:
             ):
                 named.add(node.args[0].value)
     assert named <= set(PHASES)
-    assert {"advance_run", "build_bundle", "advance_saga", "take_delivery"} == set(PHASES)
+    assert set(PHASES) == {
+        "advance_run", "build_bundle", "advance_saga", "take_delivery", "look_at_source",
+    }  # fmt: skip

@@ -184,7 +184,10 @@ def test_what_waits_falls_due(upgraded: Storage) -> None:
     assert made < expires
 
 
-_RETENTION = {(TimerKind.RETENTION, each) for each in ("idempotency", "queue", "deliveries")}
+_RETENTION = {
+    *((TimerKind.RETENTION, each) for each in ("idempotency", "queue", "deliveries")),
+    (TimerKind.INTAKE_LOOK, "sources"),
+}
 
 
 def test_no_phase_waits_that_nobody_does(upgraded: Storage) -> None:

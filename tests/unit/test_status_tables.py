@@ -13,6 +13,7 @@ from control_plane.domain.approval import APPROVAL_TRANSITIONS, ApprovalStatus
 from control_plane.domain.bundle import BUNDLE_TRANSITIONS, BundleStatus
 from control_plane.domain.delivery import DELIVERY_TRANSITIONS, DeliveryStatus
 from control_plane.domain.errors import IllegalTransition
+from control_plane.domain.reconciling import INTAKE_FINDING_TRANSITIONS, IntakeFindingStatus
 from control_plane.domain.run import (
     HOLDS_SLOT,
     LOOK_TRANSITIONS,
@@ -38,6 +39,7 @@ TABLES: Mapping[str, tuple[type[StrEnum], Mapping[Any, frozenset[Any]]]] = {
     "bundle": (BundleStatus, BUNDLE_TRANSITIONS),
     "saga": (SagaStatus, SAGA_TRANSITIONS),
     "delivery": (DeliveryStatus, DELIVERY_TRANSITIONS),
+    "intake_finding": (IntakeFindingStatus, INTAKE_FINDING_TRANSITIONS),
 }
 MOVES = [
     (kind, current, target)
@@ -64,6 +66,7 @@ TERMINAL = {
     "bundle": {"applied"},
     "saga": {"done", "undone"},
     "delivery": {"accepted", "repeated", "ignored", "dismissed"},
+    "intake_finding": {"agreed", "settled"},
 }  # fmt: skip
 
 
@@ -73,6 +76,8 @@ def _entity(kind: str, status: StrEnum) -> Any:
     deployment = make.deployment(tenant)
     if kind == "delivery":
         return make.delivery(status=status)
+    if kind == "intake_finding":
+        return make.intake_finding(status=status)
     if kind == "saga":
         return make.saga(tenant, status=status)
     if kind == "bundle":

@@ -31,6 +31,7 @@ from control_plane.services import (
     holds,
     hub_changes,
     hubs,
+    intake_findings,
     mode_changes,
     operating_stacks,
     provisioning,
@@ -46,7 +47,9 @@ from control_plane.services import (
 )
 from control_plane.services.performing import perform
 from control_plane.workflows.core import Caller
+from tests.entities import Entities
 from tests.receipts import receipt_of
+from tests.scripted_provider import ScriptedProvider, asking
 from tests.signed import (
     DOCUSIGN_KEY,
     allowing_account,
@@ -539,6 +542,27 @@ def on_delivery(
     def prepare(scene: Scene) -> Act:
         found = scene.delivered(event="envelope-sent" if ignored else "envelope-completed")
         return lambda: perform(scene.core, who, function, found, **given)
+
+    return prepare
+
+
+def settle(who: Caller, reason: str = "clarified") -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        finding = Entities().intake_finding()
+        with scene.core.uow() as uow:
+            uow.intake_findings.add(finding)
+            uow.commit()
+        return lambda: perform(
+            scene.core, who, intake_findings.settle_intake_finding, finding.id, reason=reason
+        )
+
+    return prepare
+
+
+def look_at(source: str, who: Caller = OPS) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        scene.core = asking(scene.core, ScriptedProvider(), scene.clock.now())
+        return lambda: perform(scene.core, who, intake_findings.request_look, source)
 
     return prepare
 

@@ -53,6 +53,7 @@ from control_plane.services import (
     holds,
     hub_changes,
     hubs,
+    intake_findings,
     mode_changes,
     modes,
     operating_stacks,
@@ -96,6 +97,7 @@ from tests.workflows.use_case_scenes import (
     hold,
     hold_hub,
     hub,
+    look_at,
     mode,
     on_bundle,
     on_delivery,
@@ -114,6 +116,7 @@ from tests.workflows.use_case_scenes import (
     retry_blocked,
     revoke,
     said_of_export,
+    settle,
     size,
     steer,
     steer_queue,
@@ -222,6 +225,18 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(prepare=on_delivery(deliveries.decide_delivery, AUTOMATION, decision="dismiss",
                                  reason="sent by mistake"),
              error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "intake_findings.settle_intake_finding": (
+        Case(prepare=settle(OPS), events=("intake_finding.settled:completed",)),
+        Case(prepare=settle(OPS, reason=" "), error=InvalidInput,
+             events=("intake_finding.refused:denied",)),
+        Case(prepare=settle(machine("robot", Role.OPS_APPROVER)), error=NotAllowed,
+             events=("intake_finding.refused:denied",)),
+        Case(prepare=settle(AUTOMATION), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "intake_findings.request_look": (
+        Case(prepare=look_at("docusign"), events=("intake.look_requested:completed",)),
+        Case(prepare=look_at("docusign", AUDITOR), error=NotAllowed, events=DENIED_ROLE),
     ),
     "bundles.accept_bundle": (
         Case(prepare=on_bundle(bundles.accept_bundle, "queued"),
@@ -619,6 +634,7 @@ PARTS = {
     "destroy_receipts.destroy_evidence",
     "idempotency.once",
     "taking.take_delivery",
+    "looking.look_at_source",
     "mode_changes.require_no_saga",
     "modes.record_decision",
     "modes.resolved_of",
@@ -642,6 +658,13 @@ PARTS = {
 Read = Callable[[Scene, str, str, str], object]  # scene, tenant, run, bundle
 READING: dict[str, Read] = {
     "accounts.may_change": lambda s, *_: perform(s.core, EVERYBODY, accounts.may_change, "create"),
+    "intake_findings.list_intake_findings": lambda s, *_: perform(
+        s.core, EVERYBODY, intake_findings.list_intake_findings, limit=5, before=None
+    ),
+    "intake_findings.may_settle": lambda s, *_: _missing(
+        lambda: perform(s.core, EVERYBODY, intake_findings.may_settle, "ifd_x")
+    ),
+    "intake_findings.may_look": lambda s, *_: perform(s.core, EVERYBODY, intake_findings.may_look),
     "deliveries.get_delivery": lambda s, *_: perform(
         s.core, EVERYBODY, deliveries.get_delivery, s.delivery_id
     ),

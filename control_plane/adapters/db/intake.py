@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, func, literal_column, text
+from sqlalchemy import Connection, bindparam, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from control_plane.adapters.db import mapping
-from control_plane.adapters.db.columns import quoted
+from control_plane.adapters.db.columns import KEY, Moment, quoted
 from control_plane.adapters.db.delivery_tables import delivery
 from control_plane.adapters.db.faults import translated
 from control_plane.domain.delivery import OPEN_DELIVERY, Delivery
 from control_plane.domain.hold import HOLD_RULES
+from control_plane.domain.reconciling import READ_BACK
+from control_plane.ports.intake import Posted
 
 _OPEN: Final = quoted(OPEN_DELIVERY)
 _STOPPING: Final = quoted(kind for kind, rule in HOLD_RULES.items() if rule.stops_clocks)
@@ -27,6 +30,17 @@ _KEEP: Final = _new.on_conflict_do_update(
         ),
     },
 ).returning(delivery.c.id, literal_column("(xmax = 0)").label("is_new"))
+_POSTED: Final = (
+    select(delivery.c.id, delivery.c.envelope_id, delivery.c.event, delivery.c.tenant_id)
+    .where(
+        delivery.c.source == bindparam("source"),
+        delivery.c.id > bindparam("after", type_=KEY),
+        delivery.c.received_at < bindparam("before", type_=Moment),
+        delivery.c.key_name != READ_BACK,
+    )
+    .order_by(delivery.c.id)
+    .limit(bindparam("most"))
+)
 _ERASE_SETTLED: Final = text(f"""
     UPDATE delivery SET body = NULL, version = version + 1 WHERE id IN (
         SELECT id FROM delivery
@@ -61,6 +75,15 @@ class SqlIntake:
         with translated():
             row = self._connection.execute(_KEEP, mapping.DELIVERY.to_row(posted)).one()
         return str(row.id), bool(row.is_new)
+
+    def posted_after(
+        self, source: str, after: str, *, before: datetime, limit: int
+    ) -> Sequence[Posted]:
+        """Return what a source posted, by ids after ``after``, received before an instant."""
+        given = {"source": source, "after": after, "before": before, "most": limit}
+        with translated():
+            rows = self._connection.execute(_POSTED, given)
+            return [Posted(**row) for row in rows.mappings()]
 
     def erase_settled(self, before: datetime, *, limit: int) -> int:
         """Erase the content of what was settled before; returns of how many."""

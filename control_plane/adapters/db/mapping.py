@@ -11,6 +11,7 @@ from sqlalchemy import Table
 from control_plane.adapters.db import (
     delivery_tables,
     erasure_tables,
+    intake_look_tables,
     look_tables,
     run_tables,
     saga_tables,
@@ -30,6 +31,7 @@ from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.plan import Plan
 from control_plane.domain.queue_pause import QueuePause
+from control_plane.domain.reconciling import IntakeFinding, IntakeLook
 from control_plane.domain.removal import Certificate, RemovalDecision
 from control_plane.domain.residence import Residence
 from control_plane.domain.rules import LoadedDocument
@@ -69,6 +71,8 @@ AMENDMENT: Final = Mapped(Amendment, tables.contract_amendment)
 REQUEST: Final = Mapped(ProvisioningRequest, tables.provisioning_request)
 REFUSAL: Final = Mapped(RefusedRequest, tables.refused_request)
 DELIVERY: Final = Mapped(Delivery, delivery_tables.delivery)
+INTAKE_FINDING: Final = Mapped(IntakeFinding, intake_look_tables.intake_finding)
+INTAKE_LOOK: Final = Mapped(IntakeLook, intake_look_tables.intake_look)
 HUB: Final = Mapped(Hub, tables.hub)
 HOLD: Final = Mapped(Hold, tables.hold)
 SAGA: Final = Mapped(Saga, saga_tables.saga)
@@ -110,4 +114,5 @@ MAPPED: Final[tuple[Mapped[Any], ...]] = (
     IMPORT_REPORT,
     SALT,
     DELIVERY,
+    INTAKE_FINDING, INTAKE_LOOK,
 )  # fmt: skip

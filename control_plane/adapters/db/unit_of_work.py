@@ -55,6 +55,8 @@ class SqlUnitOfWork(UnitOfWork):
     requests = _Rows(mapping.REQUEST)
     refusals = _Rows(mapping.REFUSAL)
     deliveries = _Rows(mapping.DELIVERY)
+    intake_findings = _Rows(mapping.INTAKE_FINDING)
+    intake_looks = _Rows(mapping.INTAKE_LOOK)
     hubs = _Rows(mapping.HUB)
     holds = _Rows(mapping.HOLD)
     sagas = _Rows(mapping.SAGA)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any, Final
 
+from control_plane.adapters.intake.http_reading import require_https
 from control_plane.adapters.rules.documents import Document, nearest
 from control_plane.domain import spellings
+from control_plane.domain.errors import SettingInvalid
 from control_plane.domain.intake import (
     REQUIRED,
     TARGETS,
@@ -15,6 +18,8 @@ from control_plane.domain.intake import (
     FieldRule,
     IntakeRules,
     IntakeSource,
+    LookRules,
+    ReadBack,
     SourceKind,
 )
 from control_plane.domain.json_paths import JsonPath
@@ -38,7 +43,47 @@ def parse_intake(document: Document) -> IntakeRules:
     return IntakeRules(
         digest=document.digest,
         sources={key: _source(document, key, entry) for key, entry in sources.items()},
+        looks=_looks(document.content.get("looks", {})),
     )
+
+
+def _looks(entry: Mapping[str, int]) -> LookRules:
+    given = LookRules()
+    return LookRules(
+        every=_minutes(entry, "every_minutes", given.every),
+        jitter=_minutes(entry, "jitter_minutes", given.jitter),
+        overlap=_minutes(entry, "overlap_minutes", given.overlap),
+        grace=_minutes(entry, "grace_minutes", given.grace),
+        deal_life=_minutes(entry, "deal_hours", given.deal_life, minutes=60),
+    )
+
+
+def _minutes(
+    entry: Mapping[str, int], name: str, default: timedelta, *, minutes: int = 1
+) -> timedelta:
+    return timedelta(minutes=entry[name] * minutes) if name in entry else default
+
+
+def _read_back(
+    document: Document, where: str, kind: SourceKind, entry: Mapping[str, Any]
+) -> ReadBack | None:
+    """Return how a source is asked, None if it is not."""
+    given = entry.get("read_back")
+    if given is None:
+        return None
+    place = f"{where}.read_back"
+    for name in ("integration_key", "user"):
+        if (name in given) != (kind is SourceKind.DOCUSIGN):
+            reason = f"`{name}` belongs to docusign, which needs it, and to no other kind"
+            raise document.refused(place, reason)
+    try:
+        url, since = require_https(given["url"]), spellings.instant(given["since"])
+    except (ValueError, SettingInvalid) as error:
+        raise document.refused(place, f"the url or since: {error}") from None
+    return ReadBack(
+        url=url, credential=given["credential"], since=since,
+        client=given.get("integration_key"), user=given.get("user"),
+    )  # fmt: skip
 
 
 def _source(document: Document, key: str, entry: Mapping[str, Any]) -> IntakeSource:
@@ -63,6 +108,7 @@ def _source(document: Document, key: str, entry: Mapping[str, Any]) -> IntakeSou
         envelope_path=envelope,
         event_path=event,
         fields=tuple(_fields(document, f"{where}.mapping", entry["mapping"])),
+        read_back=_read_back(document, where, kind, entry),
     )
 
 

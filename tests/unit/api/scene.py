@@ -23,9 +23,12 @@ from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer, cre
 from control_plane.domain.actor import Role
 from control_plane.domain.engine import Drift
 from control_plane.domain.hold import HoldKind
+from control_plane.domain.reconciling import Difference, DifferenceKind
 from control_plane.services import accounts, bundles, deliveries, drift, holds, sweeps
 from control_plane.services.performing import perform
+from control_plane.workflows.reconciling import open_finding
 from tests.receipts import receipt_of
+from tests.scripted_provider import ScriptedDeals, ScriptedProvider, asking
 from tests.signed import allowing_account, as_bytes, docusign, docusign_headers, install_keys
 from tests.world import ACCOUNT, ARCHITECT, World, machine, request_body
 from tests.world import ADMIN as WORLD_ADMIN
@@ -130,7 +133,9 @@ class Scene:
     def __init__(self, world: World, folder: Path, *, like: Scene | None = None) -> None:
         if like is None:
             install_keys(world.core)
-        world.core = allowing_account(world.core)
+        world.core = asking(
+            allowing_account(world.core), ScriptedProvider(), world.clock.now(), ScriptedDeals()
+        )
         self.api = Api(world, folder)
         self.world = world
         if like is None:
@@ -178,6 +183,7 @@ class Scene:
             "sweep_id": perform(world.core, WORLD_ADMIN, sweeps.request_sweep).sweep.id,
             "source": "docusign",
             "delivery_id": self.held_delivery(901),
+            "intake_finding_id": self.intake_finding(customer.tenant.id),
         }
         self.plan_digest = self.plan_of(run.id)
 
@@ -199,6 +205,17 @@ class Scene:
         )
         self.world.work()
         return found
+
+    def intake_finding(self, tenant_id: str, digest: str = "a") -> str:
+        """Let a look find that a provider does not know the contract of a tenant."""
+        difference = Difference(
+            kind=DifferenceKind.MISSING_THERE, subject="envelope-1", digest=digest,
+            explanation="the provider does not know the envelope", tenant_id=tenant_id,
+        )  # fmt: skip
+        with self.world.core.act() as act:
+            open_finding(act, "docusign", difference)
+            act.uow.commit()
+        return str(list(self.world.rows("intake_finding"))[-1])
 
     def free_account(self) -> str:
         """Put an account into the pool that no deployment is in, and return its number."""
@@ -266,6 +283,7 @@ class Scene:
             "hand-over": {"recipient_name": "Ida", "recipient_email": "ida@example.com"},
             "receipts": {"receipt": {"content_digest": "sha256:0"}},
             "replay": {"reason": "the mapping was mended"},
+            "settle": {"reason": "clarified with the provider"},
         }  # fmt: skip
         if path == "/v1/hubs/{hub_id}/changes":
             return {"capacity": 20, "reason": "it grows"}

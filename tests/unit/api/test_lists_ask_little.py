@@ -42,6 +42,7 @@ READERS = {
     "/v1/tenants/{key}/amendments": Role.OPS_APPROVER,
     "/v1/accounts": Role.PLATFORM_ADMIN,
     "/v1/deliveries": Role.OPS_APPROVER,
+    "/v1/intake-findings": Role.OPS_APPROVER,
 }
 FILTERS: dict[str, list[str]] = {
     "/v1/tenants": [
@@ -56,6 +57,7 @@ FILTERS: dict[str, list[str]] = {
     "/v1/approvals": ["status=waiting"],
     "/v1/bundles": ["status=awaiting_architect"],
     "/v1/deliveries": ["status=received", "source=signing", "envelope_id=many"],
+    "/v1/intake-findings": ["status=open", "source=signing"],
 }
 
 
@@ -111,6 +113,9 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
         uow.findings.add(make.finding(of_hub, subject=f"urn:{number}"))
         uow.intake.keep(
             make.delivery(dedupe_key=name, source="signing", envelope_id="many", tenant_id=owner.id)
+        )
+        uow.intake_findings.add(
+            make.intake_finding(source="signing", subject=name, tenant_id=owner.id)
         )
         uow.sweeps.add(replace(uow.sweeps.page(limit=1)[0], id=new("sweep")))
         uow.add(

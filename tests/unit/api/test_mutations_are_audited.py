@@ -69,6 +69,8 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/bundles/{bundle_id}/receipts"): ARCHITECT,
     ("POST", "/v1/deliveries/{delivery_id}/replay"): OPS,
     ("POST", "/v1/deliveries/{delivery_id}/decision"): OPS,
+    ("POST", "/v1/intake/{source}/look"): OPS,
+    ("POST", "/v1/intake-findings/{intake_finding_id}/settle"): OPS,
 }
 SIGNED: Final = {("POST", "/v1/intake/{source}")}  # has no caller: test_intake_over_http.py
 QUERIES: Final = {("POST", "/v1/mode-resolutions")}  # answers a question, changes nothing

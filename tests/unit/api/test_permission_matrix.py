@@ -124,6 +124,9 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("GET", "/v1/deliveries/{delivery_id}/content"): {AUTOMATION, ADMIN},
     ("POST", "/v1/deliveries/{delivery_id}/replay"): {AUTOMATION, OPS, ADMIN},
     ("POST", "/v1/deliveries/{delivery_id}/decision"): {OPS, ADMIN},
+    ("POST", "/v1/intake/{source}/look"): {AUTOMATION, OPS, ADMIN},
+    ("GET", "/v1/intake-findings"): DELIVERY_READERS,
+    ("POST", "/v1/intake-findings/{intake_finding_id}/settle"): {OPS, ADMIN},
     ("GET", "/healthz"): ANYBODY,
     ("GET", "/readyz"): ANYBODY,
     ("GET", "/metrics"): ANYBODY,
@@ -139,10 +142,10 @@ OF_NO_TENANT: Final = [  # reached with the ids of a Hub, its run and its approv
 OF_TENANTS: Final = [
     (method, path)
     for method, path in GUARDED
-    if "{" in path and not re.search(r"\{(hub|account|finding|sweep)_id\}", path)
+    if "{" in path and not re.search(r"\{((hub|account|finding|sweep)_id|source)\}", path)
 ]
 LISTS: Final = ["/v1/provisioning-requests", "/v1/tenants", "/v1/runs", "/v1/approvals",
-                "/v1/bundles", "/v1/findings", "/v1/deliveries"]  # fmt: skip
+                "/v1/bundles", "/v1/findings", "/v1/deliveries", "/v1/intake-findings"]  # fmt: skip
 
 
 def _named(pair: tuple[str, str]) -> str:
