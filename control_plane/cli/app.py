@@ -69,6 +69,7 @@ COMMANDS: Final = {
     "queue": Named("queueing", "queue", _API, "The queue of runs and builds."),
     "approval": Named("approvals", "approval", _API, "Approvals and decisions."),
     "delivery": Named("deliveries", "delivery", _API, "Signed contracts that providers delivered."),
+    "subscription": Named("subscriptions", "subscription", _API, "Who gets public events."),
     "drift": Named("drift", "drift", _API, "What is not as it was applied."),
     "bundle": Named("bundles", "bundle", _API, "Mode C bundles."),
     "saga": Named("removals", "saga", _API, "Changes that take several steps."),

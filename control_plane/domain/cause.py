@@ -1,4 +1,4 @@
-"""Which step of which playbook something was made for."""
+"""The step of a playbook that something was made for."""
 
 from __future__ import annotations
 

@@ -36,6 +36,13 @@ from control_plane.adapters.db.columns import (
 )
 from control_plane.adapters.db.delivery_tables import delivery
 from control_plane.adapters.db.erasure_tables import stack_salt
+from control_plane.adapters.db.event_tables import (
+    event_sequence,
+    event_subscription,
+    event_turn,
+    outgoing_event,
+    sealing_key,
+)
 from control_plane.adapters.db.look_tables import finding_decision, residence, sweep, sweep_item
 from control_plane.adapters.db.metadata import metadata
 from control_plane.adapters.db.run_tables import (
@@ -442,6 +449,7 @@ BUSINESS_TABLES: Final = (
     sweep_item, residence,
     stack_salt,
     delivery,
+    event_subscription, event_turn, event_sequence, outgoing_event, sealing_key,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name
