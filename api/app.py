@@ -28,6 +28,7 @@ from api.routes import (
     queue,
     removals,
     runs,
+    subscriptions,
 )
 from api.schemas.problems import Problem
 
@@ -100,7 +101,7 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     app.state.shared = shared
     for module in (
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
-        bundles, audit, queue, deliveries, intake_findings, health,
+        bundles, audit, queue, deliveries, intake_findings, subscriptions, health,
     ):  # fmt: skip
         app.include_router(module.router)
     errors.install(app)

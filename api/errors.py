@@ -104,8 +104,8 @@ STATUS: Final[dict[str, int]] = {
     "account_not_allowed": 409,
     "mapping_failed": 422,
     "contract_withdrawn": 409,
-    "system_unavailable": 503,
-    "system_refused": 409,
+    "url_refused": 422,
+    "receiver_failed": 502,
 }
 # what the protocol refuses before there is a fact: code, title, remedy
 HTTP: Final = {

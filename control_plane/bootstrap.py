@@ -45,6 +45,7 @@ from control_plane.production import refuse_recording
 if TYPE_CHECKING:
     from control_plane.adapters.audit.signer_process import TickReport
     from control_plane.adapters.dbos.executor import Executor
+    from control_plane.adapters.http_guard import GuardedHttp
     from control_plane.adapters.identity.embedded import EmbeddedIssuer
     from control_plane.adapters.pulumi.engine import PulumiEngine
     from control_plane.adapters.rules.policies import RulePolicies
@@ -155,6 +156,7 @@ class Parts:
     @cached_property
     def core(self) -> Core:
         """Everything that use cases and phases need."""
+        from control_plane.adapters.secrets.sealing import MasterSealing  # noqa: PLC0415 - heavy
         from control_plane.adapters.specs import JsonSchemaSpecs  # noqa: PLC0415 - heavy
         from control_plane.services.looking import look_at_source  # noqa: PLC0415 - heavy
         from control_plane.services.taking import take_delivery  # noqa: PLC0415 - heavy
@@ -179,6 +181,8 @@ class Parts:
             take_delivery=take_delivery,
             look_at_source=look_at_source,
             systems=self.systems,
+            events=self.events,
+            sealing=MasterSealing(lambda: read_secret(self.home.key(Key.MASTER))),
             limits=Limits(
                 approval_life=timedelta(hours=hours) if hours else None,
                 link_life=timedelta(hours=settings.link_hours),
@@ -239,6 +243,13 @@ class Parts:
         return signatures_of(
             self.rules.intake, lambda name: partial(credentials.read, name), SystemClock()
         )
+
+    @cached_property
+    def events(self) -> GuardedHttp:
+        """What posts public events to URLs that somebody named."""
+        from control_plane.adapters.http_guard import GuardedHttp  # noqa: PLC0415 - heavy
+
+        return GuardedHttp(loopback=self.settings.events_to_loopback)
 
     @cached_property
     def data(self) -> AwsTenantData:

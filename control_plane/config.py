@@ -151,6 +151,11 @@ class Settings(BaseSettings):
     run_details_days: float = _setting(
         90, "days that progress lines outlive a run", *_SERVING, ge=1, le=3650
     )
+    events_to_loopback: bool = _setting(
+        False,
+        "let event subscriptions post to this machine, also without TLS; not in production",
+        _API, _WORKER,
+    )  # fmt: skip
     link_hours: float = _setting(72, "lifetime of a download link", _API, gt=0, le=24 * 30)
 
     audit_host: str = _setting(

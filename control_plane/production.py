@@ -25,6 +25,8 @@ def refuse_in_production(settings: Settings, prefix: str) -> None:
         raise ValueError(f"in production {prefix}HOME must be an absolute path")
     if "audit_host" in given and settings.audit_host == "localhost":
         raise ValueError(f"in production {prefix}AUDIT_HOST must be your host name, not localhost")
+    if settings.events_to_loopback:
+        raise ValueError(f"in production {prefix}EVENTS_TO_LOOPBACK must not be set")
     if "accounts" in given:
         raise ValueError(
             f"{prefix}ACCOUNTS is only for `serve`; in production fill the pool with "

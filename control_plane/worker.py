@@ -21,6 +21,8 @@ from control_plane.services.processes import record_schema, record_worker
 from control_plane.services.rules import record_rules
 from control_plane.workflows import PHASES
 from control_plane.workflows.core import WORKER, Core
+from control_plane.workflows.courier import Courier
+from control_plane.workflows.publishing import publish_sealing_key
 from control_plane.workflows.releasing import calls_to_stop, release_runs
 from control_plane.workflows.timers import fire_due
 
@@ -43,12 +45,14 @@ def run(parts: Parts, *, ready: Callable[[], None]) -> int:
         perform(parts.core, WORKER, record_rules)
         perform(parts.core, WORKER, record_schema, revision_of(parts.app_engine))
         perform(parts.core, WORKER, record_worker, liveness.worker_id, "worker.started")
+        perform(parts.core, WORKER, publish_sealing_key)
         phases = {name: partial(_phase, parts.core, name) for name in PHASES}
         executor = parts.executor(liveness, phases)
         executor.start()
         sweep = Sweep(
             {
                 "timers": partial(fire_due, parts.core),
+                "events": Courier(parts.core),
                 "stops": partial(_stop_calls, parts.core),
                 "orphans": executor.requeue_orphans,
             }

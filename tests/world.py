@@ -12,11 +12,13 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+from control_plane.adapters.http_guard import GuardedHttp
 from control_plane.adapters.intake.keys import FileProviderKeys
 from control_plane.adapters.objects.files import FileObjectStore
 from control_plane.adapters.rules.loader import load_rules
 from control_plane.adapters.rules.policies import read_signs
-from control_plane.adapters.secrets.files import FileSecretStore, create_secret
+from control_plane.adapters.secrets.files import FileSecretStore, create_secret, read_secret
+from control_plane.adapters.secrets.sealing import MasterSealing
 from control_plane.adapters.specs import JsonSchemaSpecs
 from control_plane.domain.actor import Actor, ActorKind, Role
 from control_plane.domain.canonical import digest
@@ -142,6 +144,7 @@ class World:
         self.ids = SeededIds() if like is None else like.ids.copied()
         self.policies = SettablePolicies()
         self.trail = QuietTrail(storage.events)
+        self.receivers = GuardedHttp(loopback=True)
         self.core = Core(
             uow=storage.unit_of_work,
             clock=self.clock,
@@ -159,6 +162,8 @@ class World:
             take_delivery=take_delivery,
             look_at_source=look_at_source,
             systems=Systems(),
+            events=self.receivers,
+            sealing=MasterSealing(lambda: read_secret(folder / "master.key")),
             limits=Limits(approval_life=None, link_life=timedelta(hours=72), **limits),
             here=Whereabouts(worker="worker-1", host=HOST),
         )

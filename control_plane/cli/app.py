@@ -71,6 +71,7 @@ COMMANDS: Final = {
     "delivery": Named("deliveries", "delivery", _API, "Signed contracts that providers delivered."),
     "intake": Named("intake_findings", "intake", _API, "Sources of contracts: ask them, what "
                     "differs."),
+    "subscription": Named("subscriptions", "subscription", _API, "Who gets public events."),
     "drift": Named("drift", "drift", _API, "What is not as it was applied."),
     "bundle": Named("bundles", "bundle", _API, "Mode C bundles."),
     "saga": Named("removals", "saga", _API, "Changes that take several steps."),

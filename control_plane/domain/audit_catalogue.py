@@ -179,6 +179,22 @@ _DELIVERIES: Final = (
     _schema("intake_finding.refused", "The settling of a finding was refused.", stages=_DENIED),
 )  # fmt: skip
 
+_SUBSCRIPTIONS: Final = (
+    _schema("subscription.created", "Somebody subscribed to public events.",
+            types=_L, host=_T, generation=_I),
+    _schema("subscription.changed", "A subscription was changed, paused or resumed.",
+            types=_L, host=_T),
+    _schema("subscription.rotated", "A subscription has a new secret; the former one signs too "
+            "for a day.", generation=_I),
+    _schema("subscription.tested", "A test event goes to a subscription.", event=_T),
+    _schema("subscription.replayed", "Events go to a subscription again.", event=_T, since=_T),
+    _schema("subscription.removed", "A subscription was removed, with what waited for it."),
+    _schema("subscription.disabled", "Nothing is sent to a subscription any more; `code` says "
+            "why.", answer=_I),
+    _schema("subscription.refused", "A change of a subscription was refused.",
+            stages=_DENIED, wanted=_T),
+)  # fmt: skip
+
 _HOLDS: Final = (
     _schema("hold.placed", "A hold was placed on a tenant or a Hub: nothing begins to be applied.",
             kind=_T, applying=_T),
@@ -393,6 +409,7 @@ ACTIONS: Final[Mapping[str, ActionSchema]] = MappingProxyType(
         for group in (
             _REQUESTS,
             _DELIVERIES,
+            _SUBSCRIPTIONS,
             _HOLDS,
             _SAGAS,
             _REMOVALS,

@@ -20,6 +20,7 @@ PREFIXES: Final = {
     "refusal": "rfd", "withdrawal": "wdr", "amendment": "amd", "pause": "pau",
     "import_report": "irp",
     "delivery": "dlv", "intake_finding": "ifd",
+    "event_subscription": "sub",
 }  # fmt: skip
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SHAPE: Final = re.compile(r"([a-z]{3})_([0-9A-HJKMNP-TV-Z]{26})\Z")

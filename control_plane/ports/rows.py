@@ -30,12 +30,14 @@ from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import BlockedOn, Run, RunEvent
 from control_plane.domain.saga import Saga, SagaStep
 from control_plane.domain.stack_salt import StackSalt
+from control_plane.domain.subscription import EventSubscription
 from control_plane.domain.sweep import Sweep
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer, TimerKind
 from control_plane.domain.transfer import Copied, Kind
 from control_plane.domain.waiting import QueueSpot
 from control_plane.ports import Json
+from control_plane.ports.events import Publications
 from control_plane.ports.intake import Deliveries
 from control_plane.ports.looks import Looks
 
@@ -369,11 +371,13 @@ class UnitOfWork(Protocol):
     pauses: Repository[QueuePause]
     documents: Repository[LoadedDocument]
     salts: Repository[StackSalt]
+    event_subscriptions: Repository[EventSubscription]
     timers: Timers
     transfers: Transfers
     queries: Queries
     looks: Looks
     intake: Deliveries
+    publications: Publications
     audit: AuditLog
     queue: RunQueue
 

@@ -12,6 +12,7 @@ from control_plane.domain.delivery import BODY_LIFE
 from control_plane.domain.rules import Rules
 from control_plane.ports.bundles import BundleBuilder
 from control_plane.ports.engine import StackEngine
+from control_plane.ports.events import EventSender, Sealing
 from control_plane.ports.intake import ProviderKeys
 from control_plane.ports.rows import Clock, Ids, UnitOfWork, UnitOfWorkFactory
 from control_plane.ports.stores import AuditReader, ObjectStore, Policies, SecretStore, Specs
@@ -91,6 +92,8 @@ class Core:
     take_delivery: TakeDelivery
     look_at_source: LookAtSource
     systems: Systems
+    events: EventSender
+    sealing: Sealing
     limits: Limits
     here: Whereabouts
     calls: set[str] = field(default_factory=set)  # engine calls that this process has open

@@ -31,6 +31,8 @@ from control_plane.workflows.moving import (
     unblock,
     watch,
 )
+from control_plane.workflows.publishing import RETENTION as EVENT_RETENTION
+from control_plane.workflows.publishing import forget_events
 from control_plane.workflows.reconciling import look_when_due as look_at_sources_when_due
 from control_plane.workflows.sagas import turn_when_due
 from control_plane.workflows.waiving import end_waiver
@@ -45,6 +47,7 @@ _RETENTION_EVERY: Final[Mapping[str, timedelta]] = {
     "idempotency": timedelta(minutes=10),
     "queue": timedelta(hours=1),
     RETENTION: timedelta(hours=1),
+    EVENT_RETENTION: timedelta(hours=1),
 }
 
 
@@ -124,6 +127,8 @@ def _retention(act: Act, subject: str) -> None:
         gone = act.uow.queries.forget_answers(now, limit=_ROWS_AT_ONCE)
     elif subject == RETENTION:
         gone = forget_contents(act, limit=_ROWS_AT_ONCE)
+    elif subject == EVENT_RETENTION:
+        gone = forget_events(act, limit=_ROWS_AT_ONCE)
     else:
         gone = act.uow.queue.forget(now - _QUEUE_ROWS_LIVE, limit=_ROWS_AT_ONCE)
     again = timedelta(0) if gone == _ROWS_AT_ONCE else every

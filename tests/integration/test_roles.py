@@ -16,6 +16,9 @@ DELETABLE = {
     "account",
     "delivery",
     "engine_call",
+    "event_subscription",
+    "event_turn",
+    "outgoing_event",
     "idempotency_record",
     "run_event",
     "timer",
@@ -25,7 +28,7 @@ DELETABLE = {
     "sweep_item",
     "transferred",
 }
-WRITTEN_ONCE = {"sweep"}  # and deleted when it is old
+WRITTEN_ONCE = {"sweep", "sealing_key"}  # a sweep is deleted when it is old
 
 
 def rights(database: Database, role: str, table: str) -> set[str]:

@@ -96,6 +96,7 @@ def test_reading_changes_nothing_and_needs_no_log(scene: Scene, name: str) -> No
     bundle = scene.submit("C", 2).bundle_id
     scene.legal_hold(run.tenant_id)
     scene.delivered()
+    scene.subscribed()
     before = _shape(scene)
     with scene.storage.without_log():
         READING[name](scene, run.tenant_id, run.id, bundle or "")

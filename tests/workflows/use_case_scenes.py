@@ -17,6 +17,7 @@ from control_plane.domain.finding_decision import Verdict
 from control_plane.domain.hold import HoldKind
 from control_plane.domain.hub import HubWish
 from control_plane.domain.run import BlockedOn
+from control_plane.ports.events import Attempt
 from control_plane.services import (
     accounts,
     approvals,
@@ -41,12 +42,14 @@ from control_plane.services import (
     removals,
     runs,
     sagas,
+    subscriptions,
     sweeps,
     tenants,
     withdrawals,
 )
 from control_plane.services.performing import perform
 from control_plane.workflows.core import Caller
+from control_plane.workflows.publishing import publish_sealing_key
 from tests.entities import Entities
 from tests.receipts import receipt_of
 from tests.scripted_provider import ScriptedProvider, asking
@@ -86,6 +89,8 @@ class Scene(World):
         super().__init__(storage)
         self.link = ""
         self.delivery_id = ""
+        self.subscription_id = ""
+        self.sent_id = ""
 
     def delivered(self, plan: str = "Gold", event: str = "envelope-completed") -> str:
         """Let a provider deliver something, refused unless told otherwise; returns its id."""
@@ -93,6 +98,25 @@ class Scene(World):
         self.delivery_id = post_to(self, as_bytes(docusign(event=event, Plan=plan)), DOCUSIGN_KEY)
         self.work()
         return self.delivery_id
+
+    def subscribed(self, *, paused: bool = False) -> str:
+        """Subscribe to everything, with one event that was sent; returns the id."""
+        perform(self.core, ADMIN, publish_sealing_key)
+        self.subscription_id = perform(
+            self.core, ADMIN, subscriptions.create_subscription,
+            url="http://127.0.0.1:9/", types=["*"],
+        ).subscription.id  # fmt: skip
+        sent = perform(self.core, ADMIN, subscriptions.ping_subscription, self.subscription_id)
+        with self.core.act() as act:
+            act.uow.publications.took(sent, Attempt(at=act.now(), answer_code=204))
+            act.uow.commit()
+        self.sent_id = str(sent.id)
+        if paused:
+            perform(
+                self.core, ADMIN, subscriptions.change_subscription, self.subscription_id,
+                is_paused=True,
+            )  # fmt: skip
+        return self.subscription_id
 
     def takes_deliveries(self) -> None:
         """Install keys, and name the account that may deliver."""
@@ -532,6 +556,27 @@ def post(key: str = DOCUSIGN_KEY) -> Prepare:
     def prepare(scene: Scene) -> Act:
         scene.takes_deliveries()
         return lambda: post_to(scene, as_bytes(docusign()), key)
+
+    return prepare
+
+
+def on_subscription(
+    function: Callable[..., object], who: Caller, *, paused: bool = False, **given: Any
+) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        found = scene.subscribed(paused=paused)
+        named = {name: scene.sent_id if value == "SENT" else value for name, value in given.items()}
+        return lambda: perform(scene.core, who, function, found, **named)
+
+    return prepare
+
+
+def subscribing(who: Caller, url: str = "http://127.0.0.1:9/", types: str = "*") -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        perform(scene.core, ADMIN, publish_sealing_key)
+        return lambda: perform(
+            scene.core, who, subscriptions.create_subscription, url=url, types=[types]
+        )
 
     return prepare
 

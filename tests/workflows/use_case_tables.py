@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -34,6 +35,7 @@ from control_plane.domain.errors import (
     RunInProgress,
     UnknownRegion,
 )
+from control_plane.domain.event_errors import UrlRefused
 from control_plane.domain.finding_decision import Verdict
 from control_plane.domain.hub import HubWish
 from control_plane.domain.intake_errors import SignatureInvalid
@@ -64,6 +66,7 @@ from control_plane.services import (
     residences,
     runs,
     sagas,
+    subscriptions,
     sweeps,
     tenants,
     waiting,
@@ -101,6 +104,7 @@ from tests.workflows.use_case_scenes import (
     mode,
     on_bundle,
     on_delivery,
+    on_subscription,
     opened_stack,
     plan,
     post,
@@ -123,6 +127,7 @@ from tests.workflows.use_case_scenes import (
     steer_saga,
     submit,
     submit_again,
+    subscribing,
     update_slices,
     withdraw,
 )
@@ -190,6 +195,62 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     "auditing.tile": (
         Case(prepare=read_tile(AUDITOR), events=("log.read:completed",)),
         Case(prepare=read_tile(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "subscriptions.create_subscription": (
+        Case(prepare=subscribing(ADMIN), events=("subscription.created:completed",)),
+        Case(prepare=subscribing(ADMIN, "https://10.0.0.1/"), error=UrlRefused,
+             events=("subscription.refused:denied",)),
+        Case(prepare=subscribing(ADMIN, types="nothing.at_all"), error=InvalidInput,
+             events=("subscription.refused:denied",)),
+        Case(prepare=subscribing(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "subscriptions.change_subscription": (
+        Case(prepare=on_subscription(subscriptions.change_subscription, ADMIN, types=["run.*"]),
+             events=("subscription.changed:completed",)),
+        Case(prepare=on_subscription(subscriptions.change_subscription, ADMIN, is_paused=False),
+             error=IllegalTransition, events=("subscription.refused:denied",)),
+        Case(prepare=on_subscription(subscriptions.change_subscription, ADMIN),
+             error=InvalidInput, events=("subscription.refused:denied",)),
+        Case(prepare=on_subscription(subscriptions.change_subscription, OPS, is_paused=True),
+             error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "subscriptions.resume_subscription": (
+        Case(prepare=on_subscription(subscriptions.resume_subscription, ADMIN, paused=True),
+             events=("subscription.changed:completed",)),
+        Case(prepare=on_subscription(subscriptions.resume_subscription, ADMIN),
+             error=IllegalTransition, events=("subscription.refused:denied",)),
+    ),
+    "subscriptions.rotate_secret": (
+        Case(prepare=on_subscription(subscriptions.rotate_secret, ADMIN),
+             events=("subscription.rotated:completed",)),
+        Case(prepare=on_subscription(subscriptions.rotate_secret, OPS), error=NotAllowed,
+             events=DENIED_ROLE),
+    ),
+    "subscriptions.remove_subscription": (
+        Case(prepare=on_subscription(subscriptions.remove_subscription, ADMIN),
+             events=("subscription.removed:completed",)),
+        Case(prepare=on_subscription(subscriptions.remove_subscription, OPS), error=NotAllowed,
+             events=DENIED_ROLE),
+    ),
+    "subscriptions.ping_subscription": (
+        Case(prepare=on_subscription(subscriptions.ping_subscription, OPS),
+             events=("subscription.tested:completed",)),
+        Case(prepare=on_subscription(subscriptions.ping_subscription, OPS, paused=True),
+             error=IllegalTransition, events=("subscription.refused:denied",)),
+    ),
+    "subscriptions.replay_event": (
+        Case(prepare=on_subscription(subscriptions.replay_event, OPS, sent_id="SENT"),
+             events=("subscription.replayed:completed",)),
+        Case(prepare=on_subscription(subscriptions.replay_event, OPS, sent_id="99999"),
+             error=NotFound, events=("subscription.refused:denied",)),
+    ),
+    "subscriptions.replay_since": (
+        Case(prepare=on_subscription(subscriptions.replay_since, OPS,
+                                     since=datetime(2026, 1, 1, tzinfo=UTC)),
+             events=("subscription.replayed:completed",)),
+        Case(prepare=on_subscription(subscriptions.replay_since, AUDITOR,
+                                     since=datetime(2026, 1, 1, tzinfo=UTC)),
+             error=NotAllowed, events=DENIED_ROLE),
     ),
     "deliveries.receive_delivery": (
         Case(prepare=post(), events=("delivery.received:completed",)),
@@ -665,6 +726,22 @@ READING: dict[str, Read] = {
         lambda: perform(s.core, EVERYBODY, intake_findings.may_settle, "ifd_x")
     ),
     "intake_findings.may_look": lambda s, *_: perform(s.core, EVERYBODY, intake_findings.may_look),
+    "subscriptions.list_types": lambda s, *_: perform(s.core, EVERYBODY, subscriptions.list_types),
+    "subscriptions.list_subscriptions": lambda s, *_: perform(
+        s.core, EVERYBODY, subscriptions.list_subscriptions, limit=5, before=None
+    ),
+    "subscriptions.get_subscription": lambda s, *_: perform(
+        s.core, EVERYBODY, subscriptions.get_subscription, s.subscription_id
+    ),
+    "subscriptions.list_sent": lambda s, *_: perform(
+        s.core, EVERYBODY, subscriptions.list_sent, s.subscription_id, limit=5, before=None
+    ),
+    "subscriptions.may_change": lambda s, *_: perform(
+        s.core, EVERYBODY, subscriptions.may_change, s.subscription_id
+    ),
+    "subscriptions.may_replay": lambda s, *_: perform(
+        s.core, EVERYBODY, subscriptions.may_replay, s.subscription_id
+    ),
     "deliveries.get_delivery": lambda s, *_: perform(
         s.core, EVERYBODY, deliveries.get_delivery, s.delivery_id
     ),

@@ -25,6 +25,7 @@ from control_plane.adapters.db.audit_tables import audit_disclosure, audit_pendi
 from control_plane.domain.audit import SALT_BYTES, AuditEvent, encode_body, event_uuid
 from control_plane.domain.canonical import canonical_json
 from control_plane.domain.errors import AuditUnavailable
+from control_plane.domain.public_events import PublicEvent, public_event
 
 DEADLINE_MS: Final = 2000
 _COLUMNS: Final = {"event_id": Uuid, "tenant_id": Text, "body": Bytes}
@@ -98,10 +99,19 @@ class TransactionAuditLog:
 
     def __init__(self, connection: Connection) -> None:
         self._log = SqlAuditLog(connection)
+        self._public: list[PublicEvent] = []
 
     def record(self, event: AuditEvent) -> None:
         """Write the event with the others of this transaction, when that is committed."""
         self._log.keep(event)
+        public = public_event(event)
+        if public is not None:
+            self._public.append(public)
+
+    def published(self) -> list[PublicEvent]:
+        """Return what subscribers get of what was recorded since the last call."""
+        found, self._public = self._public, []
+        return found
 
     def write(self) -> None:
         """Write what was recorded. Raises ``AuditUnavailable``: then nothing counts."""

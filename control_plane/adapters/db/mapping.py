@@ -11,6 +11,7 @@ from sqlalchemy import Table
 from control_plane.adapters.db import (
     delivery_tables,
     erasure_tables,
+    event_tables,
     intake_look_tables,
     look_tables,
     run_tables,
@@ -38,6 +39,7 @@ from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import Run, RunEvent
 from control_plane.domain.saga import Saga, SagaStep
 from control_plane.domain.stack_salt import StackSalt
+from control_plane.domain.subscription import EventSubscription
 from control_plane.domain.sweep import Sweep
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer
@@ -103,6 +105,7 @@ RECEIPT: Final = Mapped(Receipt, tables.receipt)
 IDEMPOTENCY: Final = Mapped(IdempotencyRecord, tables.idempotency_record)
 PAUSE: Final = Mapped(QueuePause, tables.queue_pause)
 DOCUMENT: Final = Mapped(LoadedDocument, tables.rules_document)
+EVENT_SUBSCRIPTION: Final = Mapped(EventSubscription, event_tables.event_subscription)
 SALT: Final = Mapped(StackSalt, erasure_tables.stack_salt)
 TIMER: Final = Mapped(Timer, run_tables.timer)
 
@@ -115,4 +118,5 @@ MAPPED: Final[tuple[Mapped[Any], ...]] = (
     SALT,
     DELIVERY,
     INTAKE_FINDING, INTAKE_LOOK,
+    EVENT_SUBSCRIPTION,
 )  # fmt: skip

@@ -36,6 +36,13 @@ from control_plane.adapters.db.columns import (
 )
 from control_plane.adapters.db.delivery_tables import delivery
 from control_plane.adapters.db.erasure_tables import stack_salt
+from control_plane.adapters.db.event_tables import (
+    event_sequence,
+    event_subscription,
+    event_turn,
+    outgoing_event,
+    sealing_key,
+)
 from control_plane.adapters.db.intake_look_tables import intake_finding, intake_look
 from control_plane.adapters.db.look_tables import finding_decision, residence, sweep, sweep_item
 from control_plane.adapters.db.metadata import metadata
@@ -444,6 +451,7 @@ BUSINESS_TABLES: Final = (
     stack_salt,
     delivery,
     intake_finding, intake_look,
+    event_subscription, event_turn, event_sequence, outgoing_event, sealing_key,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name

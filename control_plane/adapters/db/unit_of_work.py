@@ -14,6 +14,7 @@ from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.intake import SqlIntake
 from control_plane.adapters.db.looks import SqlLooks
 from control_plane.adapters.db.mapping import Mapped
+from control_plane.adapters.db.publications import SqlPublications
 from control_plane.adapters.db.queries import SqlQueries
 from control_plane.adapters.db.repositories import (
     Known,
@@ -87,6 +88,7 @@ class SqlUnitOfWork(UnitOfWork):
     pauses = _Rows(mapping.PAUSE)
     documents = _Rows(mapping.DOCUMENT)
     salts = _Rows(mapping.SALT)
+    event_subscriptions = _Rows(mapping.EVENT_SUBSCRIPTION)
 
     def __init__(self, engine: Engine, *, queue: Callable[[Connection], RunQueue]) -> None:
         self._engine = engine
@@ -103,6 +105,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.queries = SqlQueries(connection)
         self.looks = SqlLooks(connection)
         self.intake = SqlIntake(connection)
+        self.publications = SqlPublications(connection)
         self.audit = TransactionAuditLog(connection)
         self.queue = self._make_queue(connection)
         return self
@@ -120,6 +123,7 @@ class SqlUnitOfWork(UnitOfWork):
             # PostgreSQL would roll back and say that it has committed
             raise RuntimeError("a write of this transaction was refused: it can only be left")
         self.audit.write()
+        self.publications.publish(self.audit.published())
         with translated():
             self.connection.commit()
         self.known.clear()

@@ -24,8 +24,18 @@ from control_plane.domain.actor import Role
 from control_plane.domain.engine import Drift
 from control_plane.domain.hold import HoldKind
 from control_plane.domain.reconciling import Difference, DifferenceKind
-from control_plane.services import accounts, bundles, deliveries, drift, holds, sweeps
+from control_plane.ports.events import Attempt
+from control_plane.services import (
+    accounts,
+    bundles,
+    deliveries,
+    drift,
+    holds,
+    subscriptions,
+    sweeps,
+)
 from control_plane.services.performing import perform
+from control_plane.workflows.publishing import publish_sealing_key
 from control_plane.workflows.reconciling import open_finding
 from tests.receipts import receipt_of
 from tests.scripted_provider import ScriptedDeals, ScriptedProvider, asking
@@ -184,6 +194,7 @@ class Scene:
             "source": "docusign",
             "delivery_id": self.held_delivery(901),
             "intake_finding_id": self.intake_finding(customer.tenant.id),
+            **self.subscribed(dedicated.tenant.id),
         }
         self.plan_digest = self.plan_of(run.id)
 
@@ -216,6 +227,20 @@ class Scene:
             open_finding(act, "docusign", difference)
             act.uow.commit()
         return str(list(self.world.rows("intake_finding"))[-1])
+
+    def subscribed(self, tenant_id: str) -> dict[str, str]:
+        """Subscribe to the events of a tenant; returns the ids, of one that was sent too."""
+        core = self.world.core
+        perform(core, WORLD_ADMIN, publish_sealing_key)
+        found = perform(
+            core, WORLD_ADMIN, subscriptions.create_subscription,
+            url="http://127.0.0.1:9/", types=["*"], tenant_id=tenant_id,
+        ).subscription  # fmt: skip
+        sent = perform(core, WORLD_ADMIN, subscriptions.ping_subscription, found.id)
+        with core.act() as act:
+            act.uow.publications.took(sent, Attempt(at=act.now(), answer_code=204))
+            act.uow.commit()
+        return {"subscription_id": found.id, "sent_id": str(sent.id)}
 
     def free_account(self) -> str:
         """Put an account into the pool that no deployment is in, and return its number."""
@@ -284,6 +309,8 @@ class Scene:
             "receipts": {"receipt": {"content_digest": "sha256:0"}},
             "replay": {"reason": "the mapping was mended"},
             "settle": {"reason": "clarified with the provider"},
+            "event-subscriptions": {"url": "http://127.0.0.1:9/", "types": ["tenant.*"]},
+            "{subscription_id}": {"types": ["bundle.*"]},
         }  # fmt: skip
         if path == "/v1/hubs/{hub_id}/changes":
             return {"capacity": 20, "reason": "it grows"}
@@ -291,6 +318,9 @@ class Scene:
         waiver = {"decision": "waive", "reason": "known", "until": until}
         bodies["decision"] = waiver
         bodies["drift-sweeps"] = {"minutes": 5}
+        if path.startswith("/v1/event-subscriptions"):
+            bodies["replay"] = {} if "{sent_id}" in path else {"since": "2026-01-01T00:00:00Z"}
+            bodies["resume"] = {}
         if path.startswith("/v1/deliveries"):
             bodies["decision"] = {"decision": "dismiss", "reason": "sent by mistake"}
         if path.endswith("drift/decisions"):

@@ -43,6 +43,8 @@ READERS = {
     "/v1/accounts": Role.PLATFORM_ADMIN,
     "/v1/deliveries": Role.OPS_APPROVER,
     "/v1/intake-findings": Role.OPS_APPROVER,
+    "/v1/event-subscriptions": Role.OPS_APPROVER,
+    "/v1/event-subscriptions/{subscription_id}/deliveries": Role.OPS_APPROVER,
 }
 FILTERS: dict[str, list[str]] = {
     "/v1/tenants": [
@@ -58,6 +60,7 @@ FILTERS: dict[str, list[str]] = {
     "/v1/bundles": ["status=awaiting_architect"],
     "/v1/deliveries": ["status=received", "source=signing", "envelope_id=many"],
     "/v1/intake-findings": ["status=open", "source=signing"],
+    "/v1/event-subscriptions/{subscription_id}/deliveries": ["status=pending"],
 }
 
 
@@ -97,6 +100,8 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
     hub, account = uow.hubs.find()[0], uow.accounts.find()[0]
     hub_home = uow.deployments.find(hub_id=hub.id, tenant_id=None)[0]
     make = Entities(ids=scene.world.ids)
+    subscription = uow.event_subscriptions.page(limit=1)[0]
+    sent = uow.publications.page(subscription.id, limit=1, before=None)[0]
     assert (run.status, plan.digest) == (RunStatus.AWAITING_APPROVAL, approval.plan_digest)
     for number in range(MANY + 5):
         name = f"many-{number}"
@@ -117,6 +122,10 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
         uow.intake_findings.add(
             make.intake_finding(source="signing", subject=name, tenant_id=owner.id)
         )
+        another = replace(subscription, id=new("event_subscription"))
+        uow.event_subscriptions.add(another)
+        uow.publications.begin(another.id)
+        uow.publications.test(subscription.id, sent.event, sent.next_at)
         uow.sweeps.add(replace(uow.sweeps.page(limit=1)[0], id=new("sweep")))
         uow.add(
             owner,
@@ -188,6 +197,7 @@ def test_a_submission_writes_its_rows_and_its_events_in_few_statements(scene: Sc
         scene.api.created("/v1/provisioning-requests", Role.AUTOMATION, body)
     written_to = [text.split("INTO ")[1].split()[0] for text in asked if "INSERT INTO" in text]
     assert sorted(written_to) == [
-        "audit_disclosure", "audit_pending", "bundle", "contract", "idempotency_record",
+        "audit_disclosure", "audit_pending", "bundle", "contract", "event_sequence",
+        "idempotency_record",
     ], asked  # fmt: skip
     assert len(asked) <= 10, asked

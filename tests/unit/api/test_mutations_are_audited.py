@@ -71,6 +71,14 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/deliveries/{delivery_id}/decision"): OPS,
     ("POST", "/v1/intake/{source}/look"): OPS,
     ("POST", "/v1/intake-findings/{intake_finding_id}/settle"): OPS,
+    ("POST", "/v1/event-subscriptions"): ADMIN,
+    ("PATCH", "/v1/event-subscriptions/{subscription_id}"): ADMIN,
+    ("DELETE", "/v1/event-subscriptions/{subscription_id}"): ADMIN,
+    ("POST", "/v1/event-subscriptions/{subscription_id}/rotate"): ADMIN,
+    ("POST", "/v1/event-subscriptions/{subscription_id}/resume"): ADMIN,
+    ("POST", "/v1/event-subscriptions/{subscription_id}/test"): OPS,
+    ("POST", "/v1/event-subscriptions/{subscription_id}/replay"): OPS,
+    ("POST", "/v1/event-subscriptions/{subscription_id}/deliveries/{sent_id}/replay"): OPS,
 }
 SIGNED: Final = {("POST", "/v1/intake/{source}")}  # has no caller: test_intake_over_http.py
 QUERIES: Final = {("POST", "/v1/mode-resolutions")}  # answers a question, changes nothing
@@ -167,6 +175,11 @@ class Ready:
         assert decided.status_code == 201, decided.text
 
     def _resume(self) -> None:
+        if "{subscription_id}" in self.pair[1]:
+            self.scene.ask(
+                "PATCH", "/v1/event-subscriptions/{subscription_id}", ADMIN, json={"paused": True}
+            )
+            return
         self.scene.ask("POST", "/v1/queue/pause", OPS)
 
     def _drift_checks(self) -> None:

@@ -1,6 +1,6 @@
 ALTER TABLE timer DROP CONSTRAINT ck_timer_kind, ADD CONSTRAINT ck_timer_kind CHECK (kind IN (
-    'approval_expiry', 'bundle_expiry', 'bundle_watch', 'delivery_turn', 'drift_look', 'retention',
-    'run_details', 'run_turn', 'run_watch', 'saga_turn', 'waiver_end'
+    'approval_expiry', 'bundle_expiry', 'bundle_watch', 'delivery_turn', 'drift_look',
+    'retention', 'run_details', 'run_turn', 'run_watch', 'saga_turn', 'waiver_end'
 ));
 
 CREATE TABLE delivery (
