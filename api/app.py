@@ -23,6 +23,7 @@ from api.routes import (
     holds,
     hubs,
     intake_findings,
+    messages,
     modes,
     provisioning,
     queue,
@@ -101,7 +102,7 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     app.state.shared = shared
     for module in (
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
-        bundles, audit, queue, deliveries, intake_findings, subscriptions, health,
+        bundles, audit, queue, deliveries, intake_findings, subscriptions, messages, health,
     ):  # fmt: skip
         app.include_router(module.router)
     errors.install(app)

@@ -106,6 +106,8 @@ STATUS: Final[dict[str, int]] = {
     "contract_withdrawn": 409,
     "url_refused": 422,
     "receiver_failed": 502,
+    "template_failed": 409,
+    "secret_gone": 409,
 }
 # what the protocol refuses before there is a fact: code, title, remedy
 HTTP: Final = {

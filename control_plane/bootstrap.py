@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from control_plane.adapters.http_guard import GuardedHttp
     from control_plane.adapters.identity.embedded import EmbeddedIssuer
     from control_plane.adapters.pulumi.engine import PulumiEngine
+    from control_plane.adapters.rules.journeys import FolderPlaybooks
     from control_plane.adapters.rules.policies import RulePolicies
     from control_plane.adapters.systems.opening import Surroundings
     from control_plane.adapters.tenant_data.stores import AwsTenantData
@@ -146,6 +147,13 @@ class Parts:
         return load_rules(self.rules_folder)
 
     @cached_property
+    def playbooks(self) -> FolderPlaybooks:
+        """The playbooks in force. Raises ``SettingInvalid`` naming what is wrong."""
+        from control_plane.adapters.rules.journeys import load_playbooks  # noqa: PLC0415 - heavy
+
+        return load_playbooks(self.rules_folder)
+
+    @cached_property
     def policies(self) -> RulePolicies:
         """The policy rules with their parameters."""
         from control_plane.adapters.rules.loader import load_policy_parameters  # noqa: PLC0415 - heavy
@@ -156,8 +164,10 @@ class Parts:
     @cached_property
     def core(self) -> Core:
         """Everything that use cases and phases need."""
+        from control_plane.adapters.public_holidays import LibraryHolidays  # noqa: PLC0415 - heavy
         from control_plane.adapters.secrets.sealing import MasterSealing  # noqa: PLC0415 - heavy
         from control_plane.adapters.specs import JsonSchemaSpecs  # noqa: PLC0415 - heavy
+        from control_plane.adapters.time_zones import SystemTimeZones  # noqa: PLC0415 - heavy
         from control_plane.services.looking import look_at_source  # noqa: PLC0415 - heavy
         from control_plane.services.taking import take_delivery  # noqa: PLC0415 - heavy
         from control_plane.workflows.core import Core, Limits, Whereabouts  # noqa: PLC0415 - heavy
@@ -183,6 +193,9 @@ class Parts:
             systems=self.systems,
             events=self.events,
             sealing=MasterSealing(lambda: read_secret(self.home.key(Key.MASTER))),
+            playbooks=self.playbooks,
+            holidays=LibraryHolidays(),
+            zones=SystemTimeZones(),
             limits=Limits(
                 approval_life=timedelta(hours=hours) if hours else None,
                 link_life=timedelta(hours=settings.link_hours),

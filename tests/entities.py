@@ -34,6 +34,7 @@ from control_plane.domain.finding_decision import FindingDecision, Verdict
 from control_plane.domain.handover import ImportReport
 from control_plane.domain.hold import Applying, Hold, HoldKind
 from control_plane.domain.hub import Hub, HubStatus
+from control_plane.domain.message import Channel, Message, MessageClass
 from control_plane.domain.plan import Plan
 from control_plane.domain.reconciling import (
     DifferenceKind,
@@ -50,6 +51,7 @@ from control_plane.domain.removal import (
 from control_plane.domain.run import Run, RunEvent, RunKind, RunStatus
 from control_plane.domain.saga import Saga, SagaKind, SagaStatus, SagaStep, step_id
 from control_plane.domain.stack_salt import StackSalt
+from control_plane.domain.suppression import Suppression, SuppressionKind, address_digest
 from control_plane.domain.tenant import (
     Contract,
     ProvisioningRequest,
@@ -173,6 +175,28 @@ class Entities:
             "looked_at": None, "error": {"code": "a"}, "version": 1,
         }  # fmt: skip
         return IntakeLook(**self._facts(facts, changes))
+
+    def message(self, tenant: Tenant, **changes: Any) -> Message:
+        message_id = self.ids.new("message")
+        facts = {
+            "id": message_id, "tenant_id": tenant.id, "event": "step.blocked",
+            "persona": "it_admin", "channel": Channel.EMAIL, "locale": "en",
+            "message_class": MessageClass.TRANSACTIONAL, "recipient_name": "Ida Admin",
+            "recipient_email": "ida@example.com",
+            "data": {"step_title": "SSO", "missing": "the metadata"}, "secrets": {},
+            "dedupe_key": f"key {self.count}", "message_id": f"<{message_id}@example.com>",
+            "queued_at": self.clock.now(),
+        }  # fmt: skip
+        return Message(**self._facts(facts, changes))
+
+    def suppression(self, local: str, **changes: Any) -> Suppression:
+        facts = {
+            "id": self.ids.new("suppression"), "domain": "example.com",
+            "address_sha256": address_digest(f"{local}@example.com"),
+            "kind": SuppressionKind.OPTED_OUT, "reason": "asked for it", "added_by": ASKER,
+            "added_at": self.clock.now(),
+        }  # fmt: skip
+        return Suppression(**self._facts(facts, changes))
 
     def saga(self, owner: Tenant | Hub, **changes: Any) -> Saga:
         is_tenant, now = isinstance(owner, Tenant), self.clock.now()

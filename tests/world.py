@@ -15,11 +15,14 @@ from typing import Any
 from control_plane.adapters.http_guard import GuardedHttp
 from control_plane.adapters.intake.keys import FileProviderKeys
 from control_plane.adapters.objects.files import FileObjectStore
+from control_plane.adapters.public_holidays import LibraryHolidays
+from control_plane.adapters.rules.journeys import FolderPlaybooks
 from control_plane.adapters.rules.loader import load_rules
 from control_plane.adapters.rules.policies import read_signs
 from control_plane.adapters.secrets.files import FileSecretStore, create_secret, read_secret
 from control_plane.adapters.secrets.sealing import MasterSealing
 from control_plane.adapters.specs import JsonSchemaSpecs
+from control_plane.adapters.time_zones import SystemTimeZones
 from control_plane.domain.actor import Actor, ActorKind, Role
 from control_plane.domain.canonical import digest
 from control_plane.domain.deployment import Account
@@ -164,6 +167,9 @@ class World:
             systems=Systems(),
             events=self.receivers,
             sealing=MasterSealing(lambda: read_secret(folder / "master.key")),
+            playbooks=FolderPlaybooks(()),
+            holidays=LibraryHolidays(),
+            zones=SystemTimeZones(),
             limits=Limits(approval_life=None, link_life=timedelta(hours=72), **limits),
             here=Whereabouts(worker="worker-1", host=HOST),
         )

@@ -15,6 +15,7 @@ from control_plane.domain.bundle import BUNDLE_TRANSITIONS
 from control_plane.domain.delivery import DELIVERY_TRANSITIONS
 from control_plane.domain.kinds import KINDS
 from control_plane.domain.kinds.kind import Kind, Shown
+from control_plane.domain.message import MESSAGE_TRANSITIONS
 from control_plane.domain.next_step import RULES, Rule, StepKind
 from control_plane.domain.owner_status import DECIDES_FIRST, OF_BUNDLE
 from control_plane.domain.reconciling import INTAKE_FINDING_TRANSITIONS
@@ -44,6 +45,7 @@ TABLES: Final[Mapping[str, tuple[str, Table]]] = {
         "A difference between a source of contracts and this installation.",
         INTAKE_FINDING_TRANSITIONS,
     ),
+    "Message": ("What is said to one person.", MESSAGE_TRANSITIONS),
     "Saga": ("What takes several steps, such as a removal.", SAGA_TRANSITIONS),
 }
 

@@ -72,6 +72,8 @@ COMMANDS: Final = {
     "intake": Named("intake_findings", "intake", _API, "Sources of contracts: ask them, what "
                     "differs."),
     "subscription": Named("subscriptions", "subscription", _API, "Who gets public events."),
+    "message": Named("messages", "message", _API, "Messages to people at customers and vendor."),
+    "suppression": Named("messages", "suppression", _API, "Addresses that get no messages."),
     "drift": Named("drift", "drift", _API, "What is not as it was applied."),
     "bundle": Named("bundles", "bundle", _API, "Mode C bundles."),
     "saga": Named("removals", "saga", _API, "Changes that take several steps."),
@@ -85,6 +87,8 @@ COMMANDS: Final = {
     "keys": Named("local", "keys", _MACHINE, "Keys of an installation."),
     "database": Named("local", "database", _MACHINE, "Database of a production installation."),
     "playbook": Named("playbooks", "playbook", _MACHINE, "Playbooks: check and show them."),
+    "template": Named("templates", "template", _MACHINE, "Templates of messages: check and show "
+                      "them."),
     "systems": Named("systems", "systems", _MACHINE, "Systems outside: CRM, tickets, mail, chat."),
     "stack": Named("local", "stack", _MACHINE, "Stacks, for the plain `pulumi` command."),
 }  # fmt: skip

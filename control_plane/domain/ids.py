@@ -21,6 +21,8 @@ PREFIXES: Final = {
     "import_report": "irp",
     "delivery": "dlv", "intake_finding": "ifd",
     "event_subscription": "sub",
+    "journey": "jny", "task": "tsk",
+    "message": "msg", "suppression": "sup",
 }  # fmt: skip
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SHAPE: Final = re.compile(r"([a-z]{3})_([0-9A-HJKMNP-TV-Z]{26})\Z")

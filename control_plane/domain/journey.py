@@ -23,8 +23,18 @@ class JourneyStatus(StrEnum):
     """Where a journey stands."""
 
     OPEN = "open"
-    DONE = "done"  # terminal: every step has ended
+    CANCELING = "canceling"  # what was done is taken back
+    DONE = "done"  # every step has ended; taken back all the same when the tenant is removed
     CANCELED = "canceled"  # terminal
+
+
+JOURNEY_TRANSITIONS: Final[Mapping[JourneyStatus, frozenset[JourneyStatus]]] = {
+    JourneyStatus.OPEN: frozenset({JourneyStatus.CANCELING, JourneyStatus.DONE}),
+    JourneyStatus.DONE: frozenset({JourneyStatus.CANCELING}),
+    JourneyStatus.CANCELING: frozenset({JourneyStatus.CANCELED}),
+    JourneyStatus.CANCELED: frozenset(),
+}
+MOVING: Final = frozenset({JourneyStatus.OPEN, JourneyStatus.CANCELING})
 
 
 class StepStatus(StrEnum):
@@ -58,24 +68,39 @@ ENDED: Final = terminal(STEP_TRANSITIONS)
 class Journey:
     """A playbook that a tenant is taken through; its digest pins the document.
 
-    ``anchors`` are the instants that are known by now.
+    ``anchors`` are the instants that are known by now, ``turn`` the one of the queue that is next
+    or under way. ``reason`` says why it is canceled.
     """
 
     id: str
     tenant_id: str
+    contract_ref: str
     playbook_key: str
     playbook_version: int
     playbook_digest: str
     status: JourneyStatus
     anchors: Mapping[str, datetime]
+    reason: str | None = None
+    turn: int = 1
     started_at: datetime
     ended_at: datetime | None = None
     updated_at: datetime
     version: int = 1
 
+    @property
+    def playbook(self) -> str:
+        """The playbook's key and version, ``KEY/VERSION``."""
+        return f"{self.playbook_key}/{self.playbook_version}"
+
+    def moved(self, status: JourneyStatus, now: datetime, **changes: Any) -> Journey:
+        """Return it in ``status``. Raises ``IllegalTransition``."""
+        move(JOURNEY_TRANSITIONS, self.status, status, subject=self.id)
+        changes["ended_at"] = None if status in MOVING else now
+        return replace(self, status=status, updated_at=now, version=self.version + 1, **changes)
+
     def changed(self, now: datetime, **changes: Any) -> Journey:
         """Return it with other facts; one that has ended stays as it is."""
-        if self.status is not JourneyStatus.OPEN:
+        if self.status not in MOVING:
             raise IllegalTransition(f"{self.id} has ended", subject=self.id)
         return replace(self, updated_at=now, version=self.version + 1, **changes)
 
@@ -85,7 +110,9 @@ class JourneyStep:
     """A step of a journey in its present round; ``round`` counts how often it began again.
 
     ``result`` is what it brought, ``outcome`` which of its outcomes. ``attempts`` counts those of
-    this round. ``wakes_at`` is when a scheduled one begins.
+    this round, ``failures`` those in a row that brought nothing. ``wakes_at`` is when a scheduled
+    one begins, or one that failed for now is tried again. ``tried_at`` is when the attempt began
+    that is under way. ``undone_at`` is when it was taken back.
     """
 
     id: str  # "<journey id>.<key>"
@@ -101,10 +128,13 @@ class JourneyStep:
     due_at: datetime | None = None
     wakes_at: datetime | None = None
     attempts: int = 0
+    failures: int = 0
+    tried_at: datetime | None = None
     error: Json | None = None
     result: Json = field(default_factory=dict)
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    undone_at: datetime | None = None
     updated_at: datetime
     version: int = 1
 
@@ -114,7 +144,8 @@ class JourneyStep:
         Raises ``IllegalTransition``.
         """
         move(STEP_TRANSITIONS, self.status, status, subject=self.id)
-        changes = {"reason": None, "error": None, "wakes_at": None, **changes}
+        kept = {"reason": None, "error": None, "wakes_at": None, "tried_at": None, "failures": 0}
+        changes = {**kept, **changes}
         if status in ENDED:
             changes["ended_at"] = now
         elif self.started_at is None and status in {StepStatus.WORKING, StepStatus.ASKED}:

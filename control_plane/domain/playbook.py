@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final
@@ -107,6 +108,17 @@ class Step:
     def is_of_people(self) -> bool:
         """Tell whether a person ends it."""
         return self.kind in OF_PEOPLE
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptPlaybook:
+    """A playbook's document as journeys began with it; its id is the digest of the content."""
+
+    id: str
+    key: str
+    version: int
+    content: Mapping[str, Any]
+    kept_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

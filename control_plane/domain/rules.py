@@ -9,6 +9,7 @@ from datetime import date, datetime
 from control_plane.domain.approval_rules import ApprovalRules
 from control_plane.domain.calendars.rules import CalendarRules
 from control_plane.domain.intake import IntakeRules
+from control_plane.domain.message_rules import MessageRules
 from control_plane.domain.mode_rules import ModeRules
 from control_plane.domain.residency import Regions
 from control_plane.domain.slug import SlugRules
@@ -30,6 +31,7 @@ class Rules:
     versions: Versions
     calendars: CalendarRules
     intake: IntakeRules
+    messages: MessageRules
     systems: SystemRules
     reviews: Mapping[str, date]
     digests: Mapping[str, str]

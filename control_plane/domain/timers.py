@@ -21,6 +21,8 @@ class TimerKind(StrEnum):
     WAIVER_END = "waiver_end"  # of a finding
     DELIVERY_TURN = "delivery_turn"  # one that was put off, or that a worker took up
     INTAKE_LOOK = "intake_look"  # at a source of contracts, or whether there is a new one
+    JOURNEY_TURN = "journey_turn"  # a journey resumes: something happened, or a time has come
+    MESSAGE_TURN = "message_turn"  # one that waits, or that a worker took up
     DRIFT_LOOK = "drift_look"  # at a deployment: whether the cloud is as it was applied
 
 

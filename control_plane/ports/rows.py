@@ -21,7 +21,10 @@ from control_plane.domain.finding_decision import FindingDecision
 from control_plane.domain.handover import ImportReport
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
+from control_plane.domain.journey import Journey, JourneyStep
+from control_plane.domain.message import Message
 from control_plane.domain.plan import Plan, PlanHead
+from control_plane.domain.playbook import KeptPlaybook
 from control_plane.domain.queue_pause import QueuePause
 from control_plane.domain.reconciling import IntakeFinding, IntakeLook
 from control_plane.domain.removal import Certificate, RemovalDecision
@@ -31,7 +34,9 @@ from control_plane.domain.run import BlockedOn, Run, RunEvent
 from control_plane.domain.saga import Saga, SagaStep
 from control_plane.domain.stack_salt import StackSalt
 from control_plane.domain.subscription import EventSubscription
+from control_plane.domain.suppression import Suppression
 from control_plane.domain.sweep import Sweep
+from control_plane.domain.task import Task
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer, TimerKind
 from control_plane.domain.transfer import Copied, Kind
@@ -40,6 +45,7 @@ from control_plane.ports import Json
 from control_plane.ports.events import Publications
 from control_plane.ports.intake import Deliveries
 from control_plane.ports.looks import Looks
+from control_plane.ports.outbox import Outbox
 
 T = TypeVar("T")
 
@@ -340,6 +346,8 @@ class UnitOfWork(Protocol):
     deliveries: Repository[Delivery]
     intake_findings: Repository[IntakeFinding]
     intake_looks: Repository[IntakeLook]
+    messages: Repository[Message]
+    suppressions: Repository[Suppression]
     hubs: Repository[Hub]
     holds: Repository[Hold]
     sagas: Repository[Saga]
@@ -372,12 +380,17 @@ class UnitOfWork(Protocol):
     documents: Repository[LoadedDocument]
     salts: Repository[StackSalt]
     event_subscriptions: Repository[EventSubscription]
+    playbooks: Repository[KeptPlaybook]
+    journeys: Repository[Journey]
+    journey_steps: Repository[JourneyStep]
+    tasks: Repository[Task]
     timers: Timers
     transfers: Transfers
     queries: Queries
     looks: Looks
     intake: Deliveries
     publications: Publications
+    outbox: Outbox
     audit: AuditLog
     queue: RunQueue
 

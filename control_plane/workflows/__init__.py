@@ -1,5 +1,5 @@
 """What happens in which order: bring a deployment to its spec, build a bundle, take a saga on,
-take a delivery, look at a source of contracts."""
+take a delivery, look at a source of contracts, send a message."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from control_plane.workflows.core import Core
 from control_plane.workflows.deliveries import take_delivery
 from control_plane.workflows.reconciling import look_at_source
 from control_plane.workflows.sagas import advance_saga
+from control_plane.workflows.sending import send_message
 
 # every name that may be enqueued, with what does it
 PHASES: Final[Mapping[str, Callable[[Core, str], None]]] = {
@@ -20,4 +21,5 @@ PHASES: Final[Mapping[str, Callable[[Core, str], None]]] = {
     "advance_saga": advance_saga,
     "take_delivery": take_delivery,
     "look_at_source": look_at_source,
+    "send_message": send_message,
 }

@@ -9,11 +9,14 @@ from datetime import datetime, timedelta
 
 from control_plane.domain.actor import Actor, system
 from control_plane.domain.delivery import BODY_LIFE
+from control_plane.domain.message import MESSAGE_LIFE
 from control_plane.domain.rules import Rules
 from control_plane.ports.bundles import BundleBuilder
+from control_plane.ports.calendars import PublicHolidays, TimeZones
 from control_plane.ports.engine import StackEngine
 from control_plane.ports.events import EventSender, Sealing
 from control_plane.ports.intake import ProviderKeys
+from control_plane.ports.playbooks import Playbooks
 from control_plane.ports.rows import Clock, Ids, UnitOfWork, UnitOfWorkFactory
 from control_plane.ports.stores import AuditReader, ObjectStore, Policies, SecretStore, Specs
 from control_plane.ports.systems import Systems
@@ -41,6 +44,7 @@ class Limits:
     build_life: timedelta = timedelta(minutes=30)  # of one build of a bundle
     details_life: timedelta = timedelta(days=90)  # of the details of a run, after its end
     delivery_life: timedelta = BODY_LIFE  # of the content of a delivery, after it is settled
+    message_life: timedelta = MESSAGE_LIFE  # of recipient and content, after it is settled
     look_every: timedelta | None = timedelta(days=1)  # at each deployment; None: only when asked
     call_life: timedelta = timedelta(hours=2)
     apply_life: timedelta = timedelta(hours=1, minutes=30)
@@ -94,6 +98,9 @@ class Core:
     systems: Systems
     events: EventSender
     sealing: Sealing
+    playbooks: Playbooks
+    holidays: PublicHolidays
+    zones: TimeZones
     limits: Limits
     here: Whereabouts
     calls: set[str] = field(default_factory=set)  # engine calls that this process has open

@@ -22,6 +22,7 @@ from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.calling import reading_call
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.holding import CHECKED_AGAIN, Owner, clocks_stand_still
+from control_plane.workflows.outbox import erase_of_tenant
 from control_plane.workflows.recording import record
 from control_plane.workflows.removal_rules import was_applied
 from control_plane.workflows.saga_rows import owner_of_saga
@@ -122,10 +123,16 @@ def _erase_personal(act: Act, tenant: Tenant) -> dict[str, int]:
         if handover.recipient_name or handover.recipient_email:
             recipients += 1
             act.uow.handovers.save(replace(handover, recipient_name=ERASED, recipient_email=ERASED))
+    messages = erase_of_tenant(act, tenant.id)
+    if messages:
+        record(
+            act, "message.erased",
+            tree=tenant.id, targets=(("tenant", tenant.id),), count=messages,
+        )  # fmt: skip
     if contacts or recipients:
         record(
             act, "tenant.personal_erased",
             tree=tenant.id, targets=(("tenant", tenant.id),),
             contacts=contacts, recipients=recipients,
         )  # fmt: skip
-    return {"contacts": contacts, "recipients": recipients}
+    return {"contacts": contacts, "recipients": recipients, "messages": messages}

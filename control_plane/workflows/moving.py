@@ -31,10 +31,12 @@ from control_plane.workflows.recording import record, record_run
 
 PHASE: Final = "advance_run"
 DELIVERY_PHASE: Final = "take_delivery"
+MESSAGE_PHASE: Final = "send_message"
 _WATCH_AFTER: Final = timedelta(seconds=30)
 _WATCHED: Final[Mapping[str, TimerKind]] = {
     PHASE: TimerKind.RUN_WATCH,
     DELIVERY_PHASE: TimerKind.DELIVERY_TURN,
+    MESSAGE_PHASE: TimerKind.MESSAGE_TURN,
 }
 
 

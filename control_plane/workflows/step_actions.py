@@ -52,10 +52,14 @@ class NotNeeded:
 
 @dataclass(frozen=True, kw_only=True)
 class StillWaits:
-    """The action waits for what ``says`` names in words, asked again at ``until`` at the latest."""
+    """The action waits for what ``says`` names in words, asked again at ``until`` at the latest.
+
+    ``result`` is what is known meanwhile, shown with the step.
+    """
 
     says: str
     until: datetime | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

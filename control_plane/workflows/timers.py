@@ -31,6 +31,8 @@ from control_plane.workflows.moving import (
     unblock,
     watch,
 )
+from control_plane.workflows.outbox import RETENTION as MESSAGES
+from control_plane.workflows.outbox import forget_messages, turn_of_message
 from control_plane.workflows.publishing import RETENTION as EVENT_RETENTION
 from control_plane.workflows.publishing import forget_events
 from control_plane.workflows.reconciling import look_when_due as look_at_sources_when_due
@@ -48,6 +50,7 @@ _RETENTION_EVERY: Final[Mapping[str, timedelta]] = {
     "queue": timedelta(hours=1),
     RETENTION: timedelta(hours=1),
     EVENT_RETENTION: timedelta(hours=1),
+    MESSAGES: timedelta(hours=1),
 }
 
 
@@ -129,6 +132,8 @@ def _retention(act: Act, subject: str) -> None:
         gone = forget_contents(act, limit=_ROWS_AT_ONCE)
     elif subject == EVENT_RETENTION:
         gone = forget_events(act, limit=_ROWS_AT_ONCE)
+    elif subject == MESSAGES:
+        gone = forget_messages(act, limit=_ROWS_AT_ONCE)
     else:
         gone = act.uow.queue.forget(now - _QUEUE_ROWS_LIVE, limit=_ROWS_AT_ONCE)
     again = timedelta(0) if gone == _ROWS_AT_ONCE else every
@@ -161,6 +166,7 @@ _HANDLERS: Final[Mapping[TimerKind, Callable[[Act, str], None]]] = {
     TimerKind.DRIFT_LOOK: look_when_due,
     TimerKind.INTAKE_LOOK: look_at_sources_when_due,
     TimerKind.DELIVERY_TURN: turn_of_delivery,
+    TimerKind.MESSAGE_TURN: turn_of_message,
     TimerKind.SAGA_TURN: turn_when_due,
     TimerKind.WAIVER_END: end_waiver,
 }

@@ -15,6 +15,7 @@ from control_plane.domain.tenant import Tenant
 from control_plane.workflows.core import WORKER, Act
 from control_plane.workflows.holding import Owner
 from control_plane.workflows.moving import unblock
+from control_plane.workflows.outbox import wake_held
 
 ACCOUNT_POOL: Final = "account-pool"
 
@@ -71,6 +72,8 @@ def wake_for_release(act: Act, owner: Owner, *, is_free: bool) -> None:
         run = act.uow.runs.need(found.id, lock=True)
         if run.blocked_on is BlockedOn.HOLD:
             unblock(act.by(WORKER), run, action="run.unblocked" if is_free else None)
+    if is_free and isinstance(owner, Tenant):
+        wake_held(act, owner.id)
 
 
 def _wake(act: Act, run_id: str) -> bool:

@@ -185,7 +185,7 @@ def test_what_waits_falls_due(upgraded: Storage) -> None:
 
 
 _RETENTION = {
-    *((TimerKind.RETENTION, each) for each in ("idempotency", "queue", "deliveries")),
+    *((TimerKind.RETENTION, each) for each in ("idempotency", "queue", "deliveries", "messages")),
     (TimerKind.INTAKE_LOOK, "sources"),
 }
 

@@ -34,8 +34,8 @@ from tests.unit.policies.policy_scenarios import FORMS, Thing, pulumi_plan, terr
 
 FOLDER = Path(__file__).parents[2] / "rules"
 NAMES = (
-    "approval_rules", "calendars", "intake", "mode_rules", "policy_parameters", "regions",
-    "slug_rules", "systems", "versions",
+    "approval_rules", "calendars", "intake", "messages", "mode_rules", "policy_parameters",
+    "regions", "slug_rules", "systems", "versions",
 )  # fmt: skip
 SCOPE = PolicyScope(
     region="eu-west-1",
@@ -70,7 +70,7 @@ def load_all(folder: Path) -> None:
 def test_every_document_has_a_schema_and_the_other_way_round():
     assert {file.stem for file in FOLDER.glob("*.yaml")} == set(NAMES)
     schemas = {file.name.split(".")[0] for file in (FOLDER / "schemas").glob("*.json")}
-    assert schemas == {*NAMES, "playbook"}  # that of every document in `playbooks`
+    assert schemas == {*NAMES, "playbook", "template"}  # those of every document in folders
 
 
 def test_the_mode_rules_are_m1_to_m11():

@@ -13,6 +13,7 @@ from control_plane.domain.approval import APPROVAL_TRANSITIONS, ApprovalStatus
 from control_plane.domain.bundle import BUNDLE_TRANSITIONS, BundleStatus
 from control_plane.domain.delivery import DELIVERY_TRANSITIONS, DeliveryStatus
 from control_plane.domain.errors import IllegalTransition
+from control_plane.domain.message import MESSAGE_TRANSITIONS, MessageStatus
 from control_plane.domain.reconciling import INTAKE_FINDING_TRANSITIONS, IntakeFindingStatus
 from control_plane.domain.run import (
     HOLDS_SLOT,
@@ -40,6 +41,7 @@ TABLES: Mapping[str, tuple[type[StrEnum], Mapping[Any, frozenset[Any]]]] = {
     "saga": (SagaStatus, SAGA_TRANSITIONS),
     "delivery": (DeliveryStatus, DELIVERY_TRANSITIONS),
     "intake_finding": (IntakeFindingStatus, INTAKE_FINDING_TRANSITIONS),
+    "message": (MessageStatus, MESSAGE_TRANSITIONS),
 }
 MOVES = [
     (kind, current, target)
@@ -67,6 +69,7 @@ TERMINAL = {
     "saga": {"done", "undone"},
     "delivery": {"accepted", "repeated", "ignored", "dismissed"},
     "intake_finding": {"agreed", "settled"},
+    "message": {"sent", "canceled"},
 }  # fmt: skip
 
 
@@ -78,6 +81,8 @@ def _entity(kind: str, status: StrEnum) -> Any:
         return make.delivery(status=status)
     if kind == "intake_finding":
         return make.intake_finding(status=status)
+    if kind == "message":
+        return make.message(tenant, status=status)
     if kind == "saga":
         return make.saga(tenant, status=status)
     if kind == "bundle":

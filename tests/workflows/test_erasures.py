@@ -96,7 +96,7 @@ def test_states_and_keys_are_destroyed_before_the_certificate(world: World, mode
                 "older_copies_open": False,
             }
         ],
-        "personal": {"contacts": 1, "recipients": 0},
+        "personal": {"contacts": 1, "recipients": 0, "messages": 0},
     }  # fmt: skip
     told = world.actions(tenant_id)
     assert told.index("stack.key_destroyed:completed") < told.index("removal.certified:completed")
@@ -178,7 +178,7 @@ def test_a_worker_that_died_after_the_deletion_ends_it(world: World) -> None:
     assert saga_of(world, certificate.saga_id).step == "remaining"
     told = world.actions(tenant_id)
     assert told.count("stack.key_destroyed:completed") == 1
-    assert erased(world)["personal"] == {"contacts": 1, "recipients": 0}
+    assert erased(world)["personal"] == {"contacts": 1, "recipients": 0, "messages": 0}
 
 
 # --- holds ----------------------------------------------------------------------------------------
@@ -292,4 +292,7 @@ def test_the_recipient_of_a_bundle_is_erased(world: World) -> None:
     (handover,) = world.rows("handover").values()
     assert (handover.recipient_name, handover.recipient_email) == ("", "")
     assert handover.handed_over_by == "sam"
-    assert erased(world) == {"stacks": [], "personal": {"contacts": 1, "recipients": 1}}
+    assert erased(world) == {
+        "stacks": [],
+        "personal": {"contacts": 1, "recipients": 1, "messages": 0},
+    }

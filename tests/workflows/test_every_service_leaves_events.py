@@ -94,6 +94,7 @@ def test_reading_changes_nothing_and_needs_no_log(scene: Scene, name: str) -> No
     scene.hub_with_finding()
     run = scene.waiting_b()
     bundle = scene.submit("C", 2).bundle_id
+    scene.suppressed_message(run.tenant_id)
     scene.legal_hold(run.tenant_id)
     scene.delivered()
     scene.subscribed()

@@ -18,9 +18,13 @@ from control_plane.workflows.core import Caller, Core
 from tests.world import World
 
 DOCUMENTS = (
-    "approval_rules.yaml", "calendars.yaml", "intake.yaml", "mode_rules.yaml",
+    "approval_rules.yaml", "calendars.yaml", "intake.yaml", "messages.yaml", "mode_rules.yaml",
     "policy_parameters.yaml", "regions.yaml", "slug_rules.yaml", "systems.yaml",
-    "versions.yaml",
+    "templates/chat.invited.yaml", "templates/contract.signed.yaml",
+    "templates/kickoff.cancelled.yaml", "templates/kickoff.invited.yaml",
+    "templates/kickoff.moved.yaml", "templates/onboarding.code.yaml",
+    "templates/portal.link_issued.yaml", "templates/step.blocked.yaml",
+    "templates/task.reminder.yaml", "templates/tenant.ready.yaml", "versions.yaml",
 )  # fmt: skip
 
 

@@ -16,7 +16,9 @@ from control_plane.domain.finding import Finding
 from control_plane.domain.finding_decision import Verdict
 from control_plane.domain.hold import HoldKind
 from control_plane.domain.hub import HubWish
+from control_plane.domain.message import Recipient
 from control_plane.domain.run import BlockedOn
+from control_plane.domain.suppression import SuppressionKind
 from control_plane.ports.events import Attempt
 from control_plane.services import (
     accounts,
@@ -43,12 +45,14 @@ from control_plane.services import (
     runs,
     sagas,
     subscriptions,
+    suppressions,
     sweeps,
     tenants,
     withdrawals,
 )
 from control_plane.services.performing import perform
 from control_plane.workflows.core import Caller
+from control_plane.workflows.outbox import post as post_message
 from control_plane.workflows.publishing import publish_sealing_key
 from tests.entities import Entities
 from tests.receipts import receipt_of
@@ -117,6 +121,19 @@ class Scene(World):
                 is_paused=True,
             )  # fmt: skip
         return self.subscription_id
+
+    def suppressed_message(self, tenant_id: str | None = None) -> str:
+        """Queue a message where there is no mail system; returns its id."""
+        tenant_id = tenant_id or self.submit().tenant.id
+        with self.core.act() as act:
+            message = post_message(
+                act, tenant=act.uow.tenants.need(tenant_id), event="step.blocked",
+                persona="it_admin", recipient=Recipient(name="Ida", email="ida@example.com"),
+                data={"step_title": "SSO", "missing": "the metadata"}, dedupe_key=tenant_id,
+            )  # fmt: skip
+            act.uow.commit()
+        self.work()
+        return message.id
 
     def takes_deliveries(self) -> None:
         """Install keys, and name the account that may deliver."""
@@ -577,6 +594,43 @@ def subscribing(who: Caller, url: str = "http://127.0.0.1:9/", types: str = "*")
         return lambda: perform(
             scene.core, who, subscriptions.create_subscription, url=url, types=[types]
         )
+
+    return prepare
+
+
+def on_message(function: Callable[..., object], who: Caller, **given: Any) -> Prepare:
+    """Do something with a message that was suppressed: there is no mail system."""
+
+    def prepare(scene: Scene) -> Act:
+        found = scene.suppressed_message()
+        return lambda: perform(scene.core, who, function, found, **given)
+
+    return prepare
+
+
+def add_suppression(who: Caller, email: str = "ida@example.com") -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        return lambda: perform(
+            scene.core, who, suppressions.add_suppression,
+            email=email, kind=SuppressionKind.OPTED_OUT, reason="asked for it",
+        )  # fmt: skip
+
+    return prepare
+
+
+def lift_suppression(who: Caller, times: int = 1) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        add_suppression(OPS)(scene)()
+        found = next(iter(scene.rows("suppression")))
+
+        def lift(who: Caller = who) -> object:
+            return perform(
+                scene.core, who, suppressions.lift_suppression, found, reason="it was a typo"
+            )
+
+        for _ in range(times - 1):
+            lift()
+        return lift
 
     return prepare
 

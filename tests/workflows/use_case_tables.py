@@ -56,6 +56,7 @@ from control_plane.services import (
     hub_changes,
     hubs,
     intake_findings,
+    messages,
     mode_changes,
     modes,
     operating_stacks,
@@ -67,6 +68,7 @@ from control_plane.services import (
     runs,
     sagas,
     subscriptions,
+    suppressions,
     sweeps,
     tenants,
     waiting,
@@ -79,6 +81,7 @@ from tests.workflows.use_case_scenes import (
     Case,
     Scene,
     account,
+    add_suppression,
     amend,
     attest,
     change,
@@ -100,10 +103,12 @@ from tests.workflows.use_case_scenes import (
     hold,
     hold_hub,
     hub,
+    lift_suppression,
     look_at,
     mode,
     on_bundle,
     on_delivery,
+    on_message,
     on_subscription,
     opened_stack,
     plan,
@@ -251,6 +256,40 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(prepare=on_subscription(subscriptions.replay_since, AUDITOR,
                                      since=datetime(2026, 1, 1, tzinfo=UTC)),
              error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "messages.preview_message": (
+        Case(prepare=on_message(messages.preview_message, OPS),
+             events=("message.read:completed",)),
+        Case(prepare=on_message(messages.preview_message, AUDITOR), error=NotAllowed,
+             events=DENIED_ROLE),
+    ),
+    "messages.send_message_again": (
+        Case(prepare=on_message(messages.send_message_again, OPS, reason="there is one now"),
+             events=("message.sent_again:completed",)),
+        Case(prepare=on_message(messages.send_message_again, OPS, reason=" "), error=InvalidInput,
+             events=("message.refused:denied",)),
+        Case(prepare=on_message(messages.send_message_again, AUDITOR, reason="there is one"),
+             error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "messages.cancel_message": (
+        Case(prepare=on_message(messages.cancel_message, ADMIN, reason="not needed"),
+             events=("message.canceled:completed",)),
+        Case(prepare=on_message(messages.cancel_message, ADMIN, reason=" "), error=InvalidInput,
+             events=("message.refused:denied",)),
+        Case(prepare=on_message(messages.cancel_message, AUTOMATION, reason="not needed"),
+             error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "suppressions.add_suppression": (
+        Case(prepare=add_suppression(OPS), events=("suppression.added:completed",)),
+        Case(prepare=add_suppression(OPS, "ida"), error=InvalidInput,
+             events=("suppression.refused:denied",)),
+        Case(prepare=add_suppression(AUDITOR), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "suppressions.lift_suppression": (
+        Case(prepare=lift_suppression(OPS), events=("suppression.lifted:completed",)),
+        Case(prepare=lift_suppression(OPS, 2), error=IllegalTransition,
+             events=("suppression.refused:denied",)),
+        Case(prepare=lift_suppression(ARCHITECT), error=NotAllowed, events=DENIED_ROLE),
     ),
     "deliveries.receive_delivery": (
         Case(prepare=post(), events=("delivery.received:completed",)),
@@ -741,6 +780,18 @@ READING: dict[str, Read] = {
     ),
     "subscriptions.may_replay": lambda s, *_: perform(
         s.core, EVERYBODY, subscriptions.may_replay, s.subscription_id
+    ),
+    "messages.get_message": lambda s, *_: perform(
+        s.core, EVERYBODY, messages.get_message, next(iter(s.rows("message")))
+    ),
+    "messages.list_messages": lambda s, *_: perform(
+        s.core, EVERYBODY, messages.list_messages, limit=5, before=None
+    ),
+    "messages.may_send": lambda s, *_: perform(
+        s.core, EVERYBODY, messages.may_send, next(iter(s.rows("message")))
+    ),
+    "suppressions.list_suppressions": lambda s, *_: perform(
+        s.core, EVERYBODY, suppressions.list_suppressions, limit=5, before=None
     ),
     "deliveries.get_delivery": lambda s, *_: perform(
         s.core, EVERYBODY, deliveries.get_delivery, s.delivery_id

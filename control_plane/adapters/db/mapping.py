@@ -13,7 +13,9 @@ from control_plane.adapters.db import (
     erasure_tables,
     event_tables,
     intake_look_tables,
+    journey_tables,
     look_tables,
+    message_tables,
     run_tables,
     saga_tables,
     tables,
@@ -30,7 +32,10 @@ from control_plane.domain.finding_decision import FindingDecision
 from control_plane.domain.handover import ImportReport
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
+from control_plane.domain.journey import Journey, JourneyStep
+from control_plane.domain.message import Message
 from control_plane.domain.plan import Plan
+from control_plane.domain.playbook import KeptPlaybook
 from control_plane.domain.queue_pause import QueuePause
 from control_plane.domain.reconciling import IntakeFinding, IntakeLook
 from control_plane.domain.removal import Certificate, RemovalDecision
@@ -40,7 +45,9 @@ from control_plane.domain.run import Run, RunEvent
 from control_plane.domain.saga import Saga, SagaStep
 from control_plane.domain.stack_salt import StackSalt
 from control_plane.domain.subscription import EventSubscription
+from control_plane.domain.suppression import Suppression
 from control_plane.domain.sweep import Sweep
+from control_plane.domain.task import Task
 from control_plane.domain.tenant import Contract, ProvisioningRequest, RefusedRequest, Tenant
 from control_plane.domain.timers import Timer
 from control_plane.ports.rows import IdempotencyRecord
@@ -75,6 +82,8 @@ REFUSAL: Final = Mapped(RefusedRequest, tables.refused_request)
 DELIVERY: Final = Mapped(Delivery, delivery_tables.delivery)
 INTAKE_FINDING: Final = Mapped(IntakeFinding, intake_look_tables.intake_finding)
 INTAKE_LOOK: Final = Mapped(IntakeLook, intake_look_tables.intake_look)
+MESSAGE: Final = Mapped(Message, message_tables.message)
+SUPPRESSION: Final = Mapped(Suppression, message_tables.suppression)
 HUB: Final = Mapped(Hub, tables.hub)
 HOLD: Final = Mapped(Hold, tables.hold)
 SAGA: Final = Mapped(Saga, saga_tables.saga)
@@ -108,6 +117,10 @@ DOCUMENT: Final = Mapped(LoadedDocument, tables.rules_document)
 EVENT_SUBSCRIPTION: Final = Mapped(EventSubscription, event_tables.event_subscription)
 SALT: Final = Mapped(StackSalt, erasure_tables.stack_salt)
 TIMER: Final = Mapped(Timer, run_tables.timer)
+PLAYBOOK: Final = Mapped(KeptPlaybook, journey_tables.playbook_document)
+JOURNEY: Final = Mapped(Journey, journey_tables.journey)
+JOURNEY_STEP: Final = Mapped(JourneyStep, journey_tables.journey_step)
+TASK: Final = Mapped(Task, journey_tables.task)
 
 MAPPED: Final[tuple[Mapped[Any], ...]] = (
     TENANT, CONTRACT, AMENDMENT, REQUEST, REFUSAL, HUB, HOLD, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL,
@@ -119,4 +132,6 @@ MAPPED: Final[tuple[Mapped[Any], ...]] = (
     DELIVERY,
     INTAKE_FINDING, INTAKE_LOOK,
     EVENT_SUBSCRIPTION,
+    PLAYBOOK, JOURNEY, JOURNEY_STEP, TASK,
+    MESSAGE, SUPPRESSION,
 )  # fmt: skip

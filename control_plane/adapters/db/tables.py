@@ -44,7 +44,9 @@ from control_plane.adapters.db.event_tables import (
     sealing_key,
 )
 from control_plane.adapters.db.intake_look_tables import intake_finding, intake_look
+from control_plane.adapters.db.journey_tables import journey, journey_step, playbook_document, task
 from control_plane.adapters.db.look_tables import finding_decision, residence, sweep, sweep_item
+from control_plane.adapters.db.message_tables import message, suppression
 from control_plane.adapters.db.metadata import metadata
 from control_plane.adapters.db.run_tables import (
     approval,
@@ -452,6 +454,8 @@ BUSINESS_TABLES: Final = (
     delivery,
     intake_finding, intake_look,
     event_subscription, event_turn, event_sequence, outgoing_event, sealing_key,
+    playbook_document, journey, journey_step, task,
+    message, suppression,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name
@@ -460,5 +464,5 @@ IMMUTABLE: Final = (
     contract, contract_amendment, refused_request, deployment_spec, evidence, run_event, plan,
     barred, decision,
     withdrawal,  receipt, removal_decision, certificate, finding_decision,
-    import_report,
+    import_report, playbook_document,
 )  # fmt: skip

@@ -14,6 +14,7 @@ from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.intake import SqlIntake
 from control_plane.adapters.db.looks import SqlLooks
 from control_plane.adapters.db.mapping import Mapped
+from control_plane.adapters.db.outbox import SqlOutbox
 from control_plane.adapters.db.publications import SqlPublications
 from control_plane.adapters.db.queries import SqlQueries
 from control_plane.adapters.db.repositories import (
@@ -58,6 +59,8 @@ class SqlUnitOfWork(UnitOfWork):
     deliveries = _Rows(mapping.DELIVERY)
     intake_findings = _Rows(mapping.INTAKE_FINDING)
     intake_looks = _Rows(mapping.INTAKE_LOOK)
+    messages = _Rows(mapping.MESSAGE)
+    suppressions = _Rows(mapping.SUPPRESSION)
     hubs = _Rows(mapping.HUB)
     holds = _Rows(mapping.HOLD)
     sagas = _Rows(mapping.SAGA)
@@ -89,6 +92,10 @@ class SqlUnitOfWork(UnitOfWork):
     documents = _Rows(mapping.DOCUMENT)
     salts = _Rows(mapping.SALT)
     event_subscriptions = _Rows(mapping.EVENT_SUBSCRIPTION)
+    playbooks = _Rows(mapping.PLAYBOOK)
+    journeys = _Rows(mapping.JOURNEY)
+    journey_steps = _Rows(mapping.JOURNEY_STEP)
+    tasks = _Rows(mapping.TASK)
 
     def __init__(self, engine: Engine, *, queue: Callable[[Connection], RunQueue]) -> None:
         self._engine = engine
@@ -106,6 +113,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.looks = SqlLooks(connection)
         self.intake = SqlIntake(connection)
         self.publications = SqlPublications(connection)
+        self.outbox = SqlOutbox(connection)
         self.audit = TransactionAuditLog(connection)
         self.queue = self._make_queue(connection)
         return self

@@ -10,6 +10,7 @@ from control_plane.adapters.rules.approval_rules import parse_approval_rules
 from control_plane.adapters.rules.calendars import parse_calendars
 from control_plane.adapters.rules.documents import Document, read_document
 from control_plane.adapters.rules.intake import parse_intake
+from control_plane.adapters.rules.messages import parse_messages, read_playbooks, read_templates
 from control_plane.adapters.rules.mode_rules import parse_mode_rules, parse_regions
 from control_plane.adapters.rules.parameters import PolicyParameters, parse_parameters
 from control_plane.adapters.rules.systems import parse_systems
@@ -21,7 +22,7 @@ from control_plane.domain.versions import HubVersion, Major, Versions
 
 _NAMES = (
     "regions", "mode_rules", "slug_rules", "approval_rules", "versions", "policy_parameters",
-    "calendars", "intake", "systems",
+    "calendars", "intake", "messages", "systems",
 )  # fmt: skip
 
 
@@ -32,6 +33,11 @@ def load_rules(folder: Path) -> Rules:
     """
     _present(folder)
     read = {name: read_document(folder, name) for name in _NAMES}
+    templates = read_templates(folder)
+    named = {
+        **{document.file: document for document in read.values()},
+        **{f"templates/{document.file}": document for document in templates},
+    }
     return Rules(
         mode=parse_mode_rules(read["mode_rules"], parse_regions(read["regions"])),
         slug=parse_slug_rules(read["slug_rules"]),
@@ -39,12 +45,13 @@ def load_rules(folder: Path) -> Rules:
         versions=parse_versions(read["versions"]),
         calendars=parse_calendars(read["calendars"]),
         intake=parse_intake(read["intake"]),
+        messages=parse_messages(read["messages"], templates, read_playbooks(folder)),
         systems=parse_systems(read["systems"]),
         reviews={
-            document.file: date.fromisoformat(document.content["document"]["next_review"])
-            for document in read.values()
+            name: date.fromisoformat(document.content["document"]["next_review"])
+            for name, document in named.items()
         },
-        digests={document.file: document.digest for document in read.values()},
+        digests={name: document.digest for name, document in named.items()},
     )
 
 

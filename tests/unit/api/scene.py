@@ -23,7 +23,9 @@ from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer, cre
 from control_plane.domain.actor import Role
 from control_plane.domain.engine import Drift
 from control_plane.domain.hold import HoldKind
+from control_plane.domain.message import Recipient
 from control_plane.domain.reconciling import Difference, DifferenceKind
+from control_plane.domain.suppression import SuppressionKind
 from control_plane.ports.events import Attempt
 from control_plane.services import (
     accounts,
@@ -32,9 +34,11 @@ from control_plane.services import (
     drift,
     holds,
     subscriptions,
+    suppressions,
     sweeps,
 )
 from control_plane.services.performing import perform
+from control_plane.workflows.outbox import post
 from control_plane.workflows.publishing import publish_sealing_key
 from control_plane.workflows.reconciling import open_finding
 from tests.receipts import receipt_of
@@ -195,6 +199,8 @@ class Scene:
             "delivery_id": self.held_delivery(901),
             "intake_finding_id": self.intake_finding(customer.tenant.id),
             **self.subscribed(dedicated.tenant.id),
+            "message_id": self.message_of(dedicated.tenant.id, "scene"),
+            "suppression_id": self.suppression("nobody@example.com"),
         }
         self.plan_digest = self.plan_of(run.id)
 
@@ -207,6 +213,25 @@ class Scene:
         self.world.work()
         self.world.engine.drift = ()
         return str(next(iter(self.world.rows("finding"))))
+
+    def message_of(self, tenant_id: str, key: str) -> str:
+        """Queue a message about a tenant that is not sent, and return its id."""
+        with self.world.core.act() as act:
+            message = post(
+                act, tenant=act.uow.tenants.need(tenant_id), event="step.blocked",
+                persona="it_admin", recipient=Recipient(name="Ida", email="ida@example.com"),
+                data={"step_title": "SSO", "missing": "the metadata"}, dedupe_key=key,
+            )  # fmt: skip
+            act.uow.commit()
+        self.world.work()
+        return message.id
+
+    def suppression(self, email: str) -> str:
+        """Let an address get no messages, and return the suppression's id."""
+        return perform(
+            self.world.core, WORLD_ADMIN, suppressions.add_suppression,
+            email=email, kind=SuppressionKind.OPTED_OUT, reason="asked for it",
+        ).id  # fmt: skip
 
     def held_delivery(self, number: int) -> str:
         """Let a second contract of the first company be delivered, and return its delivery."""
@@ -307,6 +332,9 @@ class Scene:
             "{bundle_id}": {"inputs": {"region": "eu-west-1"}},
             "hand-over": {"recipient_name": "Ida", "recipient_email": "ida@example.com"},
             "receipts": {"receipt": {"content_digest": "sha256:0"}},
+            "send-again": {"reason": "there is a mail system now"},
+            "suppressions": {"email": "eva@example.com", "kind": "opted_out", "reason": "asked"},
+            "lift": {"reason": "it was a typo"},
             "replay": {"reason": "the mapping was mended"},
             "settle": {"reason": "clarified with the provider"},
             "event-subscriptions": {"url": "http://127.0.0.1:9/", "types": ["tenant.*"]},
@@ -321,6 +349,8 @@ class Scene:
         if path.startswith("/v1/event-subscriptions"):
             bodies["replay"] = {} if "{sent_id}" in path else {"since": "2026-01-01T00:00:00Z"}
             bodies["resume"] = {}
+        if path.startswith("/v1/messages"):
+            bodies["cancel"] = {"reason": "it is not needed"}
         if path.startswith("/v1/deliveries"):
             bodies["decision"] = {"decision": "dismiss", "reason": "sent by mistake"}
         if path.endswith("drift/decisions"):

@@ -45,6 +45,8 @@ READERS = {
     "/v1/intake-findings": Role.OPS_APPROVER,
     "/v1/event-subscriptions": Role.OPS_APPROVER,
     "/v1/event-subscriptions/{subscription_id}/deliveries": Role.OPS_APPROVER,
+    "/v1/messages": Role.OPS_APPROVER,
+    "/v1/suppressions": Role.OPS_APPROVER,
 }
 FILTERS: dict[str, list[str]] = {
     "/v1/tenants": [
@@ -58,6 +60,8 @@ FILTERS: dict[str, list[str]] = {
     "/v1/runs": ["status=awaiting_approval", "tenant_id={key}"],
     "/v1/approvals": ["status=waiting"],
     "/v1/bundles": ["status=awaiting_architect"],
+    "/v1/messages": ["status=queued", "event=step.blocked", "tenant_id={key}"],
+    "/v1/suppressions": ["kind=opted_out"],
     "/v1/deliveries": ["status=received", "source=signing", "envelope_id=many"],
     "/v1/intake-findings": ["status=open", "source=signing"],
     "/v1/event-subscriptions/{subscription_id}/deliveries": ["status=pending"],
@@ -126,6 +130,9 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
         uow.event_subscriptions.add(another)
         uow.publications.begin(another.id)
         uow.publications.test(subscription.id, sent.event, sent.next_at)
+        uow.messages.add(make.message(owner, dedupe_key=name))
+        uow.messages.add(make.message(tenant, dedupe_key=f"of one {name}"))
+        uow.suppressions.add(make.suppression(name))
         uow.sweeps.add(replace(uow.sweeps.page(limit=1)[0], id=new("sweep")))
         uow.add(
             owner,

@@ -22,6 +22,7 @@ APPROVAL_READERS: Final = {OPS, ADMIN, AUDITOR, PLATFORM_AUDITOR}
 HUB_READERS: Final = {ADMIN, OPS, PLATFORM_AUDITOR, ARCHITECT}
 ACCOUNT_READERS: Final = {ADMIN, OPS, PLATFORM_AUDITOR}
 BUNDLE_READERS: Final = {ARCHITECT, AUDITOR, ADMIN, OPS}
+MESSAGE_READERS: Final = {OPS, ARCHITECT, ADMIN}
 DELIVERY_READERS: Final = {AUTOMATION, OPS, ADMIN, PLATFORM_AUDITOR}
 ANYBODY: Final[set[Role]] = set()
 
@@ -119,6 +120,14 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("GET", "/v1/audit/platform/proof"): {PLATFORM_AUDITOR},
     ("GET", "/audit/{tree}/{path}"): {AUDITOR},
     ("POST", "/v1/intake/{source}"): ANYBODY,
+    ("GET", "/v1/messages"): TENANT_READERS,
+    ("GET", "/v1/messages/{message_id}"): TENANT_READERS,
+    ("GET", "/v1/messages/{message_id}/preview"): MESSAGE_READERS,
+    ("POST", "/v1/messages/{message_id}/send-again"): MESSAGE_READERS,
+    ("POST", "/v1/messages/{message_id}/cancel"): MESSAGE_READERS,
+    ("GET", "/v1/suppressions"): {*MESSAGE_READERS, PLATFORM_AUDITOR},
+    ("POST", "/v1/suppressions"): {OPS, ADMIN},
+    ("POST", "/v1/suppressions/{suppression_id}/lift"): {OPS, ADMIN},
     ("GET", "/v1/deliveries"): DELIVERY_READERS,
     ("GET", "/v1/deliveries/{delivery_id}"): DELIVERY_READERS,
     ("GET", "/v1/deliveries/{delivery_id}/content"): {AUTOMATION, ADMIN},
@@ -154,10 +163,12 @@ OF_NO_TENANT: Final = [  # reached with the ids of a Hub, its run and its approv
 OF_TENANTS: Final = [
     (method, path)
     for method, path in GUARDED
-    if "{" in path and not re.search(r"\{((hub|account|finding|sweep)_id|source)\}", path)
+    if "{" in path
+    and not re.search(r"\{((hub|account|finding|sweep|suppression)_id|source)\}", path)
 ]
 LISTS: Final = ["/v1/provisioning-requests", "/v1/tenants", "/v1/runs", "/v1/approvals",
-                "/v1/bundles", "/v1/findings", "/v1/deliveries", "/v1/intake-findings"]  # fmt: skip
+                "/v1/bundles", "/v1/findings", "/v1/deliveries", "/v1/intake-findings",
+                "/v1/messages"]  # fmt: skip
 
 
 def _named(pair: tuple[str, str]) -> str:

@@ -1,0 +1,112 @@
+"""The action that sends a message to everyone of a persona."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from control_plane.domain.journey import StepStatus
+from control_plane.domain.message import (
+    UNSETTLED,
+    Channel,
+    Message,
+    MessageStatus,
+    Reason,
+    Recipient,
+)
+from control_plane.domain.message_events import EVENTS, PERSONAS
+from control_plane.domain.suppression import address_digest
+from control_plane.workflows.core import Act
+from control_plane.workflows.outbox import post
+from control_plane.workflows.step_actions import (
+    ActInRows,
+    ActionHandler,
+    ActionOutcome,
+    Asks,
+    Did,
+    Given,
+    NotNeeded,
+    StillWaits,
+)
+
+_SHORT: Final = 16  # hexadecimal digits of an address in a key
+# where the result of an assignment of the customer success manager has what templates show
+_CSM: Final[Mapping[str, str]] = {"csm_name": "name", "csm_email": "email"}
+
+
+def send(act: Act, given: Given) -> ActionOutcome:
+    """Queue the message to each contact of the persona, then wait until each was sent or not."""
+    arguments = given.declared.arguments
+    event, persona = arguments["event"], arguments["persona"]
+    if act.core.systems.mailer is None:
+        return NotNeeded(why="no system: this installation sends no mail")
+    people = [each for each in given.contacts if each["role"] == persona]
+    if not people:
+        who = PERSONAS[persona].rstrip(".").lower().replace(" it ", " IT ")
+        return Asks(
+            title=f"Nobody is named: {who}",
+            instructions=f"The request names no contact for {who}. Ask the customer who it is, "
+            "then write to that person yourself and say so here.",
+            owner="sales",
+        )
+    messages = [
+        post(
+            act,
+            tenant=given.tenant,
+            event=event,
+            persona=persona,
+            recipient=Recipient(name=each["name"], email=each["email"], locale=each.get("locale")),
+            data=_data(act, given, event),
+            dedupe_key=_key(given, each["email"]),
+            cause=given.cause,
+            channel=Channel(arguments.get("channel", Channel.EMAIL)),
+        )
+        for each in people
+    ]
+    return _outcome(messages)
+
+
+def _key(given: Given, email: str) -> str:
+    """Return the key of one message to an address in a round of the step."""
+    return f"{given.cause.key}.{address_digest(email)[:_SHORT]}"
+
+
+def _data(act: Act, given: Given, event: str) -> dict[str, Any]:
+    """Return what an earlier step of the journey brought, as far as the event shows it."""
+    shown = [name for name in _CSM if name in EVENTS[event].may_take]
+    if not shown:
+        return {}
+    steps = act.uow.journey_steps.find(journey_id=given.journey.id, status=StepStatus.DONE)
+    for step in steps:
+        if step.result.get("role") == "csm":
+            return {name: step.result[_CSM[name]] for name in shown if _CSM[name] in step.result}
+    return {}
+
+
+def _outcome(messages: Sequence[Message]) -> ActionOutcome:
+    ids = [each.id for each in messages]
+    waiting = [each for each in messages if each.status in UNSETTLED]
+    if waiting:
+        reasons = sorted({str(each.reason) for each in waiting if each.reason is not None})
+        why = f" ({', '.join(reasons)})" if reasons else ""
+        return StillWaits(
+            says=f"{len(waiting)} of {len(messages)} messages to be sent{why}",
+            result={"messages": ids},
+        )
+    dead = [each for each in messages if each.status is MessageStatus.DEAD]
+    if dead:  # it has a task of its own; what a person does with it wakes this step
+        return StillWaits(
+            says=f"somebody to look at {len(dead)} of {len(messages)} messages that were not "
+            "delivered",
+            result={"messages": ids},
+        )
+    sent = [each.id for each in messages if each.status is MessageStatus.SENT]
+    not_sent = {
+        each.id: str(each.reason) for each in messages if each.status is not MessageStatus.SENT
+    }
+    if not sent and set(not_sent.values()) == {str(Reason.NO_SYSTEM)}:
+        return NotNeeded(why="no system: this installation sends no mail")
+    return Did(result={"messages": ids, "sent": len(sent), "not_sent": not_sent})
+
+
+ACTIONS: Final[Mapping[str, ActionHandler]] = {"message.send": ActInRows(send)}
