@@ -23,6 +23,7 @@ from api.routes import (
     holds,
     hubs,
     intake_findings,
+    journeys,
     messages,
     modes,
     provisioning,
@@ -102,7 +103,8 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     app.state.shared = shared
     for module in (
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
-        bundles, audit, queue, deliveries, intake_findings, subscriptions, messages, health,
+        bundles, audit, queue, deliveries, intake_findings, subscriptions,
+        messages, journeys, health,
     ):  # fmt: skip
         app.include_router(module.router)
     errors.install(app)

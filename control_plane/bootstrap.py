@@ -170,6 +170,7 @@ class Parts:
         from control_plane.adapters.time_zones import SystemTimeZones  # noqa: PLC0415 - heavy
         from control_plane.services.looking import look_at_source  # noqa: PLC0415 - heavy
         from control_plane.services.taking import take_delivery  # noqa: PLC0415 - heavy
+        from control_plane.workflows.action_handlers import HANDLERS  # noqa: PLC0415 - heavy
         from control_plane.workflows.core import Core, Limits, Whereabouts  # noqa: PLC0415 - heavy
 
         settings = self.settings
@@ -194,6 +195,7 @@ class Parts:
             events=self.events,
             sealing=MasterSealing(lambda: read_secret(self.home.key(Key.MASTER))),
             playbooks=self.playbooks,
+            actions=HANDLERS,
             holidays=LibraryHolidays(),
             zones=SystemTimeZones(),
             limits=Limits(

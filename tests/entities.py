@@ -34,8 +34,10 @@ from control_plane.domain.finding_decision import FindingDecision, Verdict
 from control_plane.domain.handover import ImportReport
 from control_plane.domain.hold import Applying, Hold, HoldKind
 from control_plane.domain.hub import Hub, HubStatus
+from control_plane.domain.journey import Journey, JourneyStatus, JourneyStep, StepStatus
 from control_plane.domain.message import Channel, Message, MessageClass
 from control_plane.domain.plan import Plan
+from control_plane.domain.playbook import StepKind
 from control_plane.domain.reconciling import (
     DifferenceKind,
     IntakeFinding,
@@ -52,6 +54,7 @@ from control_plane.domain.run import Run, RunEvent, RunKind, RunStatus
 from control_plane.domain.saga import Saga, SagaKind, SagaStatus, SagaStep, step_id
 from control_plane.domain.stack_salt import StackSalt
 from control_plane.domain.suppression import Suppression, SuppressionKind, address_digest
+from control_plane.domain.task import Task, TaskStatus
 from control_plane.domain.tenant import (
     Contract,
     ProvisioningRequest,
@@ -142,6 +145,33 @@ class Entities:
             "placers": (ASKER, "asks"), "placed_at": self.clock.now(),
         }  # fmt: skip
         return Hold(**self._facts(facts, changes))
+
+    def journey(self, tenant: Tenant, **given: Any) -> Journey:
+        """Make a journey of a tenant."""
+        now = self.clock.now()
+        return Journey(**{
+            "id": self.ids.new("journey"), "tenant_id": tenant.id, "contract_ref": "ctr_1",
+            "playbook_key": "sample", "playbook_version": 1, "playbook_digest": "sha256:0",
+            "status": JourneyStatus.OPEN, "anchors": {"signed": now}, "started_at": now,
+            "updated_at": now, **given,
+        })  # fmt: skip
+
+    def step(self, tenant: Tenant, **given: Any) -> JourneyStep:
+        """Make a step of a journey of a tenant."""
+        return JourneyStep(**{
+            "id": "jny_1.talk", "journey_id": "jny_1", "tenant_id": tenant.id, "key": "talk",
+            "kind": StepKind.MEETING, "owner": "csm", "status": StepStatus.WAITING,
+            "updated_at": self.clock.now(), **given,
+        })  # fmt: skip
+
+    def task(self, tenant: Tenant, **given: Any) -> Task:
+        """Make a task about a tenant."""
+        return Task(**{
+            "id": self.ids.new("task"), "tenant_id": tenant.id, "about_kind": "delivery",
+            "about_id": "dlv_1", "owner": "ops", "title": "Look", "instructions": "Look at it.",
+            "due_at": None, "status": TaskStatus.OPEN, "cause": None, "dedupe_key": "dlv_1",
+            "created_at": self.clock.now(), **given,
+        })  # fmt: skip
 
     def delivery(self, **changes: Any) -> Delivery:
         now = self.clock.now()

@@ -38,6 +38,7 @@ from control_plane.services.looking import look_at_source
 from control_plane.services.performing import perform
 from control_plane.services.taking import take_delivery
 from control_plane.workflows import PHASES
+from control_plane.workflows.action_handlers import HANDLERS
 from control_plane.workflows.core import Caller, Core, Limits, Whereabouts
 from policies.removal import on_removal
 from policies.rules import RULES
@@ -168,6 +169,7 @@ class World:
             events=self.receivers,
             sealing=MasterSealing(lambda: read_secret(folder / "master.key")),
             playbooks=FolderPlaybooks(()),
+            actions=HANDLERS,
             holidays=LibraryHolidays(),
             zones=SystemTimeZones(),
             limits=Limits(approval_life=None, link_life=timedelta(hours=72), **limits),

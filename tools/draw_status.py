@@ -13,6 +13,7 @@ from typing import Any, Final
 from control_plane.domain.approval import APPROVAL_TRANSITIONS
 from control_plane.domain.bundle import BUNDLE_TRANSITIONS
 from control_plane.domain.delivery import DELIVERY_TRANSITIONS
+from control_plane.domain.journey import JOURNEY_TRANSITIONS, STEP_TRANSITIONS
 from control_plane.domain.kinds import KINDS
 from control_plane.domain.kinds.kind import Kind, Shown
 from control_plane.domain.message import MESSAGE_TRANSITIONS
@@ -31,6 +32,7 @@ from control_plane.domain.run import (
 from control_plane.domain.run_actions import ACTIONS, BLOCKED_ACTIONS, Cell
 from control_plane.domain.saga import SAGA_TRANSITIONS
 from control_plane.domain.sagas import SAGAS
+from control_plane.domain.task import TASK_TRANSITIONS
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "status.md"
 Table = Mapping[Any, frozenset[Any]]  # of one enum of statuses
@@ -46,6 +48,9 @@ TABLES: Final[Mapping[str, tuple[str, Table]]] = {
         INTAKE_FINDING_TRANSITIONS,
     ),
     "Message": ("What is said to one person.", MESSAGE_TRANSITIONS),
+    "Journey": ("A playbook that a tenant is taken through.", JOURNEY_TRANSITIONS),
+    "Step of a journey": ("Of one round; a step that begins again waits.", STEP_TRANSITIONS),
+    "Task": ("What waits for a person.", TASK_TRANSITIONS),
     "Saga": ("What takes several steps, such as a removal.", SAGA_TRANSITIONS),
 }
 

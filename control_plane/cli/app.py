@@ -74,6 +74,8 @@ COMMANDS: Final = {
     "subscription": Named("subscriptions", "subscription", _API, "Who gets public events."),
     "message": Named("messages", "message", _API, "Messages to people at customers and vendor."),
     "suppression": Named("messages", "suppression", _API, "Addresses that get no messages."),
+    "journey": Named("journeys", "journey", _API, "Journeys of tenants, by their playbooks."),
+    "task": Named("journeys", "task", _API, "Tasks: what waits for a person."),
     "drift": Named("drift", "drift", _API, "What is not as it was applied."),
     "bundle": Named("bundles", "bundle", _API, "Mode C bundles."),
     "saga": Named("removals", "saga", _API, "Changes that take several steps."),

@@ -14,6 +14,7 @@ from control_plane.cli import (
     drift,
     handing_over,
     holds,
+    journeys,
     modes,
     output,
     queueing,
@@ -55,6 +56,7 @@ hub.command("hold")(holds.hold_hub)
 hub.command("holds")(holds.list_hub_holds)
 hub.command("release")(holds.release_hold)
 tenant.command("mode")(modes.tenant_mode)
+tenant.command("journey")(journeys.tenant_journey)
 tenant.command("handover-manifest")(handing_over.download_manifest)
 tenant.command("first-copy")(handing_over.say_first_copy)
 tenant.command("record-dump")(handing_over.record_dump)

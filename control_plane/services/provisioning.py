@@ -34,6 +34,7 @@ from control_plane.services.permission import READ_TENANTS, listed, require_role
 from control_plane.services.standing import Standing, standings
 from control_plane.services.starting import Start, begin, first_start
 from control_plane.workflows.core import Act, Caller, Core
+from control_plane.workflows.journeys import begin_journeys
 from control_plane.workflows.owners import record_status
 from control_plane.workflows.recording import leave_trace, record
 
@@ -146,7 +147,9 @@ def _accept(act: Act, body: Mapping[str, Any]) -> Accepted:
     if not body.get("additional_tenant"):
         _require_first(act.uow, act.caller, new.tenant.domain, new.tenant.id)
     _record_acceptance(act, new, resolved[1], history.refusals)
-    return _begun(act, new)
+    begun = _begun(act, new)
+    begin_journeys(act, begun.tenant, new.contract, trigger="contract.signed")
+    return begun
 
 
 def _history(act: Act, body: Mapping[str, Any]) -> EnvelopeHistory:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from control_plane.domain.actor import Actor, system
 from control_plane.domain.delivery import BODY_LIFE
@@ -23,6 +24,9 @@ from control_plane.ports.systems import Systems
 from control_plane.ports.tenant_data import TenantData
 from control_plane.workflows.budget import RefusalBudget
 from control_plane.workflows.reads import ReadTally
+
+if TYPE_CHECKING:
+    from control_plane.workflows.step_actions import ActionHandler
 
 ReadKey = tuple[Actor, str, str]  # who read which tree by which route
 # what a worker does with a delivery; it submits a request, which is a use case of the services
@@ -99,6 +103,7 @@ class Core:
     events: EventSender
     sealing: Sealing
     playbooks: Playbooks
+    actions: Mapping[str, ActionHandler]  # what does each action of playbooks
     holidays: PublicHolidays
     zones: TimeZones
     limits: Limits

@@ -1,7 +1,7 @@
 """Moving a run: status, owner, timers and audit log change in one transaction.
 
-Locks are taken in one order everywhere: run, deployment, owner, then runs that wait. An approval is
-locked by who has its run alone, so nobody waits for one.
+Locks are taken in one order everywhere: journey, task, saga, run, deployment, owner, then runs that
+wait. An approval is locked by who has its run alone, so nobody waits for one.
 """
 
 from __future__ import annotations

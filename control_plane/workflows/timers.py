@@ -23,6 +23,7 @@ from control_plane.workflows.drift import look_when_due
 from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings, facts_of
 from control_plane.workflows.holding import CHECKED_AGAIN, clocks_stand_still, owner_of
+from control_plane.workflows.journeys import turn_of_journey
 from control_plane.workflows.moving import (
     PHASE,
     enqueue,
@@ -168,5 +169,6 @@ _HANDLERS: Final[Mapping[TimerKind, Callable[[Act, str], None]]] = {
     TimerKind.DELIVERY_TURN: turn_of_delivery,
     TimerKind.MESSAGE_TURN: turn_of_message,
     TimerKind.SAGA_TURN: turn_when_due,
+    TimerKind.JOURNEY_TURN: turn_of_journey,
     TimerKind.WAIVER_END: end_waiver,
 }

@@ -102,5 +102,5 @@ def test_every_phase_that_the_code_enqueues_exists_and_all_are_used() -> None:
     assert named <= set(PHASES)
     assert set(PHASES) == {
         "advance_run", "build_bundle", "advance_saga", "take_delivery", "look_at_source",
-        "send_message",
+        "send_message", "advance_journey",
     }  # fmt: skip

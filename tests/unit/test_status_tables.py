@@ -13,6 +13,12 @@ from control_plane.domain.approval import APPROVAL_TRANSITIONS, ApprovalStatus
 from control_plane.domain.bundle import BUNDLE_TRANSITIONS, BundleStatus
 from control_plane.domain.delivery import DELIVERY_TRANSITIONS, DeliveryStatus
 from control_plane.domain.errors import IllegalTransition
+from control_plane.domain.journey import (
+    JOURNEY_TRANSITIONS,
+    STEP_TRANSITIONS,
+    JourneyStatus,
+    StepStatus,
+)
 from control_plane.domain.message import MESSAGE_TRANSITIONS, MessageStatus
 from control_plane.domain.reconciling import INTAKE_FINDING_TRANSITIONS, IntakeFindingStatus
 from control_plane.domain.run import (
@@ -28,6 +34,7 @@ from control_plane.domain.run import (
     RunStatus,
 )
 from control_plane.domain.saga import SAGA_TRANSITIONS, SagaStatus
+from control_plane.domain.task import TASK_TRANSITIONS, TaskStatus
 from control_plane.domain.transitions import terminal
 from tests.entities import Entities
 from tools import draw_status
@@ -42,6 +49,9 @@ TABLES: Mapping[str, tuple[type[StrEnum], Mapping[Any, frozenset[Any]]]] = {
     "delivery": (DeliveryStatus, DELIVERY_TRANSITIONS),
     "intake_finding": (IntakeFindingStatus, INTAKE_FINDING_TRANSITIONS),
     "message": (MessageStatus, MESSAGE_TRANSITIONS),
+    "journey": (JourneyStatus, JOURNEY_TRANSITIONS),
+    "step": (StepStatus, STEP_TRANSITIONS),
+    "task": (TaskStatus, TASK_TRANSITIONS),
 }
 MOVES = [
     (kind, current, target)
@@ -70,6 +80,9 @@ TERMINAL = {
     "delivery": {"accepted", "repeated", "ignored", "dismissed"},
     "intake_finding": {"agreed", "settled"},
     "message": {"sent", "canceled"},
+    "journey": {"canceled"},
+    "step": {"done", "skipped", "canceled"},
+    "task": {"done", "canceled"},
 }  # fmt: skip
 
 
@@ -83,6 +96,8 @@ def _entity(kind: str, status: StrEnum) -> Any:
         return make.intake_finding(status=status)
     if kind == "message":
         return make.message(tenant, status=status)
+    if kind in {"journey", "step", "task"}:
+        return getattr(make, kind)(tenant, status=status)
     if kind == "saga":
         return make.saga(tenant, status=status)
     if kind == "bundle":

@@ -55,6 +55,7 @@ from control_plane.workflows.core import Caller
 from control_plane.workflows.outbox import post as post_message
 from control_plane.workflows.publishing import publish_sealing_key
 from tests.entities import Entities
+from tests.journeys import go_on, sample, with_playbooks
 from tests.receipts import receipt_of
 from tests.scripted_provider import ScriptedProvider, asking
 from tests.signed import (
@@ -95,6 +96,7 @@ class Scene(World):
         self.delivery_id = ""
         self.subscription_id = ""
         self.sent_id = ""
+        self.task: Any = None
 
     def delivered(self, plan: str = "Gold", event: str = "envelope-completed") -> str:
         """Let a provider deliver something, refused unless told otherwise; returns its id."""
@@ -139,6 +141,15 @@ class Scene(World):
         """Install keys, and name the account that may deliver."""
         install_keys(self.core)
         self.core = allowing_account(self.core)
+
+    def journeying(self) -> Any:
+        """Let a tenant be on a journey that waits for operations; returns the task."""
+        with_playbooks(self, sample("- {key: talk, kind: meeting, title: Talk, owner: ops}\n"))
+        self.submit("A", 77)
+        go_on(self)
+        (task,) = self.rows("task").values()
+        self.task = task
+        return task
 
     def waiting_b(self) -> Any:
         """Return a Mode B run that waits for its decision."""
@@ -895,5 +906,22 @@ def steer_saga(wanted: str, who: Caller = OPS, *, stuck: bool = False) -> Prepar
         return lambda: perform(
             scene.core, who, sagas.withdraw_saga, saga_id, reason="the customer stays"
         )
+
+    return prepare
+
+
+def on_journey(
+    function: Callable[..., object], who: Caller, *, about: str = "step", **given: Any
+) -> Prepare:
+    """Act on a step that waits for operations, on its journey, or on its task."""
+
+    def prepare(scene: Scene) -> Act:
+        task = scene.journeying()
+        found = {
+            "step": (task.cause.journey_id, task.cause.step),
+            "journey": (task.cause.journey_id,),
+            "task": (task.id,),
+        }
+        return lambda: perform(scene.core, who, function, *found[about], **given)
 
     return prepare

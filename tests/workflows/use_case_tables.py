@@ -56,6 +56,7 @@ from control_plane.services import (
     hub_changes,
     hubs,
     intake_findings,
+    journeys,
     messages,
     mode_changes,
     modes,
@@ -70,6 +71,7 @@ from control_plane.services import (
     subscriptions,
     suppressions,
     sweeps,
+    tasks,
     tenants,
     waiting,
 )
@@ -108,6 +110,7 @@ from tests.workflows.use_case_scenes import (
     mode,
     on_bundle,
     on_delivery,
+    on_journey,
     on_message,
     on_subscription,
     opened_stack,
@@ -301,6 +304,50 @@ MUTATING: dict[str, tuple[Case, ...]] = {
              events=("delivery.read:completed",)),
         Case(prepare=on_delivery(deliveries.read_content, OPS), error=NotAllowed,
              events=DENIED_ROLE),
+    ),
+    "journeys.skip_step": (
+        Case(prepare=on_journey(journeys.skip_step, OPS, reason="not needed"),
+             events=("journey.step_moved:completed", "task.ended:completed",
+                     "journey.step_decided:completed")),
+        Case(prepare=on_journey(journeys.skip_step, OPS, reason=" "), error=InvalidInput,
+             events=("journey.refused:denied",)),
+        Case(prepare=on_journey(journeys.skip_step, AUDITOR, reason="x"), error=NotAllowed,
+             events=DENIED_ROLE),
+    ),
+    "journeys.finish_step": (
+        Case(prepare=on_journey(journeys.finish_step, OPS, reason="we met"),
+             events=("journey.step_moved:completed", "task.ended:completed",
+                     "journey.step_decided:completed")),
+        Case(prepare=on_journey(journeys.finish_step, OPS, reason="we met", outcome="x"),
+             error=InvalidInput, events=("journey.refused:denied",)),
+    ),
+    "journeys.retry_step": (
+        Case(prepare=on_journey(journeys.retry_step, OPS), error=IllegalTransition,
+             events=("journey.refused:denied",)),
+    ),
+    "journeys.cancel_journey": (
+        Case(prepare=on_journey(journeys.cancel_journey, OPS, about="journey", reason="void"),
+             events=("journey.step_moved:completed", "task.ended:completed",
+                     "journey.canceled:completed")),
+        Case(prepare=on_journey(journeys.cancel_journey, OPS, about="journey", reason=" "),
+             error=InvalidInput, events=("journey.refused:denied",)),
+        Case(prepare=on_journey(journeys.cancel_journey, ARCHITECT, about="journey", reason="x"),
+             error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "tasks.finish_task": (
+        Case(prepare=on_journey(tasks.finish_task, OPS, about="task", answer="we met"),
+             events=("task.ended:completed", "journey.step_moved:completed",
+                     "journey.step_decided:completed")),
+        Case(prepare=on_journey(tasks.finish_task, OPS, about="task", answer=" "),
+             error=InvalidInput, events=("task.refused:denied",)),
+        Case(prepare=on_journey(tasks.finish_task, ARCHITECT, about="task", answer="x"),
+             error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "tasks.reassign_task": (
+        Case(prepare=on_journey(tasks.reassign_task, OPS, about="task", owner="csm"),
+             events=("task.reassigned:completed",)),
+        Case(prepare=on_journey(tasks.reassign_task, OPS, about="task", owner="nobody"),
+             error=InvalidInput, events=("task.refused:denied",)),
     ),
     "deliveries.replay_delivery": (
         Case(prepare=on_delivery(deliveries.replay_delivery, OPS, reason="mended"),
@@ -793,6 +840,19 @@ READING: dict[str, Read] = {
     "suppressions.list_suppressions": lambda s, *_: perform(
         s.core, EVERYBODY, suppressions.list_suppressions, limit=5, before=None
     ),
+    "journeys.tenant_journey": lambda s, *_: perform(
+        s.core, EVERYBODY, journeys.tenant_journey, s.task.tenant_id
+    ),
+    "journeys.get_journey": lambda s, *_: perform(
+        s.core, EVERYBODY, journeys.get_journey, s.task.cause.journey_id
+    ),
+    "journeys.list_journeys": lambda s, *_: perform(
+        s.core, EVERYBODY, journeys.list_journeys, limit=5, before=None
+    ),
+    "tasks.list_tasks": lambda s, *_: perform(
+        s.core, EVERYBODY, tasks.list_tasks, limit=5, before=None
+    ),
+    "tasks.get_task": lambda s, *_: perform(s.core, EVERYBODY, tasks.get_task, s.task.id),
     "deliveries.get_delivery": lambda s, *_: perform(
         s.core, EVERYBODY, deliveries.get_delivery, s.delivery_id
     ),

@@ -104,8 +104,10 @@ journey_step = Table(
     CheckConstraint("status <> 'failed' OR error IS NOT NULL", name="failed_with_its_error"),
     CheckConstraint("status <> 'skipped' OR reason IS NOT NULL", name="skipped_for_a_reason"),
     CheckConstraint("status <> 'scheduled' OR wakes_at IS NOT NULL", name="scheduled_for_a_time"),
-    CheckConstraint("tried_at IS NULL OR status IN ('done', 'working')", name="tried_at_work"),
-    CheckConstraint("undone_at IS NULL OR status = 'done'", name="undone_if_done"),
+    CheckConstraint(
+        "tried_at IS NULL OR status IN ('canceled', 'done', 'working')", name="tried_at_work"
+    ),
+    CheckConstraint("undone_at IS NULL OR status IN ('canceled', 'done')", name="undone_if_done"),
     CheckConstraint("round > 0 AND attempts >= 0 AND failures >= 0", name="counted"),
 )
 Index(

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -20,12 +21,14 @@ from api.claims import TokenRules
 from api.dependencies import Shared
 from api.openapi import document
 from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer, create_issuer_key
+from control_plane.adapters.rules.journeys import FolderPlaybooks
 from control_plane.domain.actor import Role
 from control_plane.domain.engine import Drift
 from control_plane.domain.hold import HoldKind
 from control_plane.domain.message import Recipient
 from control_plane.domain.reconciling import Difference, DifferenceKind
 from control_plane.domain.suppression import SuppressionKind
+from control_plane.domain.tenant import Tenant
 from control_plane.ports.events import Attempt
 from control_plane.services import (
     accounts,
@@ -38,9 +41,11 @@ from control_plane.services import (
     sweeps,
 )
 from control_plane.services.performing import perform
+from control_plane.workflows.journeys import begin_journeys
 from control_plane.workflows.outbox import post
 from control_plane.workflows.publishing import publish_sealing_key
 from control_plane.workflows.reconciling import open_finding
+from tests.journeys import sample
 from tests.receipts import receipt_of
 from tests.scripted_provider import ScriptedDeals, ScriptedProvider, asking
 from tests.signed import allowing_account, as_bytes, docusign, docusign_headers, install_keys
@@ -201,6 +206,7 @@ class Scene:
             **self.subscribed(dedicated.tenant.id),
             "message_id": self.message_of(dedicated.tenant.id, "scene"),
             "suppression_id": self.suppression("nobody@example.com"),
+            **self._journey_of(dedicated.tenant),
         }
         self.plan_digest = self.plan_of(run.id)
 
@@ -232,6 +238,24 @@ class Scene:
             self.world.core, WORLD_ADMIN, suppressions.add_suppression,
             email=email, kind=SuppressionKind.OPTED_OUT, reason="asked for it",
         ).id  # fmt: skip
+
+    def _journey_of(self, tenant: Tenant) -> dict[str, str]:
+        """Let a tenant be on a journey that waits for operations; its ids."""
+        step = (
+            "- {key: talk, kind: meeting, title: Talk, owner: ops}\n"
+            "- {key: mail, kind: action, title: Fails without a handler, owner: ops,"
+            " action: message.send, with: {event: tenant.ready, persona: it_admin}}\n"
+        )
+        self.world.core = replace(self.world.core, actions={})
+        core = replace(self.world.core, playbooks=FolderPlaybooks([sample(step)]))
+        with core.act() as act:
+            (contract,) = act.uow.contracts.find(tenant_id=tenant.id)
+            begin_journeys(act, tenant, contract, trigger="contract.signed")
+            act.uow.commit()
+        self.world.work()
+        (journey_id,) = self.world.rows("journey")
+        (task_id,) = (each.id for each in self.world.rows("task").values() if each.title == "Talk")
+        return {"journey_id": journey_id, "step": "mail", "task_id": task_id}
 
     def held_delivery(self, number: int) -> str:
         """Let a second contract of the first company be delivered, and return its delivery."""
@@ -335,6 +359,10 @@ class Scene:
             "send-again": {"reason": "there is a mail system now"},
             "suppressions": {"email": "eva@example.com", "kind": "opted_out", "reason": "asked"},
             "lift": {"reason": "it was a typo"},
+            "skip": {"reason": "not needed"},
+            "cancel": {"reason": "void"} if "journeys" in path else {},
+            "done": {"answer": "we met"} if "tasks" in path else {"reason": "we met"},
+            "reassign": {"assignee": "Olga"},
             "replay": {"reason": "the mapping was mended"},
             "settle": {"reason": "clarified with the provider"},
             "event-subscriptions": {"url": "http://127.0.0.1:9/", "types": ["tenant.*"]},

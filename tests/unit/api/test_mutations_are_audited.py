@@ -71,6 +71,12 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/messages/{message_id}/cancel"): OPS,
     ("POST", "/v1/suppressions"): OPS,
     ("POST", "/v1/suppressions/{suppression_id}/lift"): OPS,
+    ("POST", "/v1/journeys/{journey_id}/steps/{step}/retry"): OPS,
+    ("POST", "/v1/journeys/{journey_id}/steps/{step}/skip"): OPS,
+    ("POST", "/v1/journeys/{journey_id}/steps/{step}/done"): OPS,
+    ("POST", "/v1/journeys/{journey_id}/cancel"): OPS,
+    ("POST", "/v1/tasks/{task_id}/done"): OPS,
+    ("POST", "/v1/tasks/{task_id}/reassign"): OPS,
     ("POST", "/v1/deliveries/{delivery_id}/replay"): OPS,
     ("POST", "/v1/deliveries/{delivery_id}/decision"): OPS,
     ("POST", "/v1/intake/{source}/look"): OPS,
@@ -116,6 +122,8 @@ class Ready:
         self.body = {"role_arn": f"arn:aws:iam::{self.ids['account_id']}:role/provision"}
 
     def _retry(self) -> None:
+        if "{journey_id}" in self.pair[1]:
+            return
         if "{saga_id}" in self.pair[1]:
             self._withdraw()
             saga_id = self.ids["saga_id"]

@@ -12,6 +12,8 @@ CREATE TABLE playbook_document (
     CONSTRAINT pk_playbook_document PRIMARY KEY (id)
 );
 GRANT SELECT, INSERT ON playbook_document TO tenantplane_app;
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON playbook_document
+    FOR EACH ROW EXECUTE FUNCTION tenantplane_refuse_change();
 
 CREATE TABLE journey (
     id text COLLATE "C" NOT NULL,
@@ -92,8 +94,8 @@ CREATE TABLE journey_step (
     CONSTRAINT ck_journey_step_scheduled_for_a_time
         CHECK (status <> 'scheduled' OR wakes_at IS NOT NULL),
     CONSTRAINT ck_journey_step_tried_at_work
-        CHECK (tried_at IS NULL OR status IN ('done', 'working')),
-    CONSTRAINT ck_journey_step_undone_if_done CHECK (undone_at IS NULL OR status = 'done'),
+        CHECK (tried_at IS NULL OR status IN ('canceled', 'done', 'working')),
+    CONSTRAINT ck_journey_step_undone_if_done CHECK (undone_at IS NULL OR status IN ('canceled', 'done')),
     CONSTRAINT ck_journey_step_counted CHECK (round > 0 AND attempts >= 0 AND failures >= 0)
 );
 CREATE INDEX ix_journey_step_due_at ON journey_step (due_at, journey_id)
@@ -242,7 +244,7 @@ BEGIN
     INSERT INTO timer (kind, subject, due_at)
         SELECT 'journey_turn', journey.id, NEW.updated_at FROM journey
         WHERE journey.tenant_id = NEW.id
-            AND (journey.status = 'open' OR journey.status = 'done' AND NEW.removed_at IS NOT NULL)
+            AND (journey.status IN ('canceling', 'open') OR journey.status = 'done' AND NEW.removed_at IS NOT NULL)
         ORDER BY journey.id
         ON CONFLICT (kind, subject) DO UPDATE SET due_at = excluded.due_at;
     RETURN NULL;

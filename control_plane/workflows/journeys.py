@@ -1,0 +1,288 @@
+"""The mover of journeys: takes each step that may begin, and goes on when something happened.
+
+One turn is one phase of the durable queue; the turns of a journey follow one another. A step in
+rows is taken in the transaction that records it. One outside has its attempt recorded before and
+after; what is not recorded afterwards is tried again, under the same key. A journey is locked
+before its tasks, and those before sagas, runs, deployments and owners.
+
+Whoever wakes a journey sets the timer of its id, which no turn touches; what a turn waits for is
+a timer of its own, so that no news is overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from control_plane.domain.errors import Conflict
+from control_plane.domain.journey import (
+    MOVING,
+    Instant,
+    Journey,
+    JourneyStatus,
+    JourneyStep,
+    StepStatus,
+    has_ended,
+    moves,
+    step_id,
+)
+from control_plane.domain.playbook import Anchor, KeptPlaybook, Playbook, Time
+from control_plane.domain.tenant import Contract, Tenant, TenantStatus
+from control_plane.domain.timers import TimerKind
+from control_plane.ports.rows import QueuePlace
+from control_plane.workflows.calling import patiently
+from control_plane.workflows.core import Act, Core
+from control_plane.workflows.journey_rows import (
+    facts_of,
+    playbook_of,
+    save_step,
+    steps_of,
+    targets_of,
+)
+from control_plane.workflows.journey_steps import (
+    Attempt,
+    Refused,
+    next_attempt,
+    open_step_task,
+    try_outside,
+)
+from control_plane.workflows.journey_times import instant_of
+from control_plane.workflows.journey_undo import cancel_journey, next_undo
+from control_plane.workflows.recording import record
+
+PHASE: Final = "advance_journey"
+_NEXT: Final = ".next"  # the timer of what a turn waits for
+_ROWS_SECONDS: Final = 120.0  # that a turn waits for the database
+_STEPS: Final = 400  # of one turn; more would be a loop
+_WATCH_AFTER: Final = timedelta(seconds=30)
+_LOOK_AGAIN: Final = timedelta(seconds=5)  # when the turn that is under way may have missed news
+REMOVED: Final = "the tenant was removed"
+
+
+# --- beginning ---------------------------------------------------------------------------------
+def begin_journeys(act: Act, tenant: Tenant, contract: Contract, *, trigger: str) -> None:
+    """Begin a journey by each playbook in force that fits, in the caller's transaction."""
+    facts = facts_of(tenant, contract.subscription, chat_of(act.core))
+    for playbook in act.core.playbooks.active():
+        if playbook.fits(trigger, facts):
+            _begin(act, playbook, tenant, contract)
+
+
+def _begin(act: Act, playbook: Playbook, tenant: Tenant, contract: Contract) -> None:
+    now = act.now()
+    _keep_document(act, playbook)
+    journey = Journey(
+        id=act.new_id("journey"),
+        tenant_id=tenant.id,
+        contract_ref=contract.id,
+        playbook_key=playbook.key,
+        playbook_version=playbook.version,
+        playbook_digest=playbook.digest,
+        status=JourneyStatus.OPEN,
+        anchors={str(Anchor.SIGNED): contract.signed_at},
+        started_at=now,
+        updated_at=now,
+    )
+    steps = [
+        JourneyStep(
+            id=step_id(journey.id, step.key),
+            journey_id=journey.id,
+            tenant_id=tenant.id,
+            key=step.key,
+            kind=step.kind,
+            owner=step.owner,
+            status=StepStatus.WAITING,
+            updated_at=now,
+        )
+        for step in playbook.steps
+    ]
+    act.uow.add(journey, *steps)
+    record(
+        act, "journey.started",
+        tree=tenant.id, targets=targets_of(journey), playbook=journey.playbook,
+        version=playbook.version, digest=playbook.digest,
+    )  # fmt: skip
+    _enqueue(act, journey)
+
+
+def _keep_document(act: Act, playbook: Playbook) -> None:
+    if act.uow.playbooks.get(playbook.digest) is not None:
+        return
+    kept = KeptPlaybook(
+        id=playbook.digest,
+        key=playbook.key,
+        version=playbook.version,
+        content=playbook.content,
+        kept_at=act.now(),
+    )
+    try:
+        act.uow.add(kept)
+    except Conflict:  # another request keeps the same document
+        act.uow.playbooks.need(playbook.digest)
+
+
+def chat_of(core: Core) -> str:
+    """Return where the installation talks to customers: ``email`` where it has no chat."""
+    return next(iter(sorted(core.systems.chats)), "email")
+
+
+# --- the turns ---------------------------------------------------------------------------------
+def _enqueue(act: Act, journey: Journey) -> None:
+    act.uow.queue.enqueue(
+        PHASE, journey.id,
+        partition=journey.id, owner=journey.tenant_id, attempt=journey.turn,
+    )  # fmt: skip
+    _wait_until(act, journey, act.now() + _WATCH_AFTER)
+
+
+def _wait_until(act: Act, journey: Journey, instant: datetime | None) -> None:
+    subject = f"{journey.id}{_NEXT}"
+    if instant is None:
+        act.uow.timers.cancel(TimerKind.JOURNEY_TURN, subject)
+    else:
+        act.uow.timers.set(TimerKind.JOURNEY_TURN, subject, instant)
+
+
+def turn_of_journey(act: Act, subject: str) -> None:
+    """Let a journey look: something happened, a time has come, or a turn was lost."""
+    journey = act.uow.journeys.get(subject.removesuffix(_NEXT), lock=True)
+    if journey is None:
+        return
+    if journey.status is JourneyStatus.DONE:
+        if act.uow.tenants.need(journey.tenant_id).removed_at is None:
+            return
+        journey = cancel_journey(act, journey, reason=REMOVED)
+    if journey.status not in MOVING:
+        return
+    match act.uow.queue.place(PHASE, journey.id, attempt=journey.turn):
+        case QueuePlace.TAKEN:
+            act.uow.timers.set(TimerKind.JOURNEY_TURN, subject, act.now() + _LOOK_AGAIN)
+        case QueuePlace.WAITING:
+            _wait_until(act, journey, act.now() + _WATCH_AFTER)
+        case None:
+            journey = journey.changed(act.now(), turn=journey.turn + 1)
+            act.uow.journeys.save(journey)
+            _enqueue(act, journey)
+
+
+@dataclass
+class _Turn:
+    """One turn of a journey; each step that waits is asked once in it."""
+
+    core: Core
+    journey_id: str
+    asked: set[tuple[str, int]] = field(default_factory=set)
+
+
+def advance_journey(core: Core, journey_id: str) -> None:
+    """Phase: take a journey as far as it goes; does nothing for one that has ended."""
+    turn = _Turn(core, journey_id)
+    for _ in range(_STEPS):
+        try:
+            work = patiently(partial(_in_rows, turn), seconds=_ROWS_SECONDS)
+        except Refused as refused:
+            patiently(partial(refused.keep, core, refused))
+            continue
+        if work is None:
+            return
+        work()
+    raise RuntimeError(f"{journey_id} does not come to a wait or an end")
+
+
+Work = Callable[[], None]  # what is done without a transaction
+
+
+def _nothing() -> None:
+    """What happened, happened in rows."""
+
+
+def _in_rows(turn: _Turn) -> Work | None:
+    """Take what can be taken in one transaction; returns what is done outside of it next.
+
+    Returns None where the turn ends. Raises ``Refused`` when a step in rows was refused.
+    """
+    with turn.core.act() as act:
+        journey = act.uow.journeys.get(turn.journey_id, lock=True)
+        if journey is None or journey.status not in MOVING:
+            return None
+        tenant = act.uow.tenants.need(journey.tenant_id)
+        if tenant.removed_at is not None and journey.status is JourneyStatus.OPEN:
+            journey = cancel_journey(act, journey, reason=REMOVED)
+        playbook = playbook_of(turn.core, act.uow, journey)
+        if journey.status is JourneyStatus.CANCELING:
+            attempt = next_undo(act, journey, playbook, turn.asked)
+            work = _of(turn, attempt) if attempt is not None else None
+        else:
+            work = _forward(act, turn, journey, playbook, tenant)
+        if work is None:
+            _rest(act, act.uow.journeys.need(journey.id))
+        act.uow.commit()
+        return work
+
+
+def _of(turn: _Turn, attempt: Attempt) -> Work:
+    turn.asked.add((attempt.step.key, attempt.step.round))
+    return _nothing if attempt.outside is None else partial(try_outside, turn.core, attempt)
+
+
+def _forward(
+    act: Act, turn: _Turn, journey: Journey, playbook: Playbook, tenant: Tenant
+) -> Work | None:
+    now, steps = act.now(), steps_of(act.uow, journey)
+    if tenant.status is TenantStatus.READY and str(Anchor.READY) not in journey.anchors:
+        anchors = {**journey.anchors, str(Anchor.READY): now}
+        journey = journey.changed(now, anchors=anchors)
+        act.uow.journeys.save(journey)
+    instant = instant_of(turn.core, tenant, journey, steps)
+    steps = {
+        key: _with_due(act, step, playbook.by_key[key].due, instant)
+        for key, step in steps.items()
+    }  # fmt: skip
+    contract = act.uow.contracts.need(journey.contract_ref)
+    facts = facts_of(tenant, contract.subscription, chat_of(turn.core))
+    found = moves(playbook, steps, facts, instant=instant, now=now)
+    for each in found:
+        step = steps[each.key]
+        moved = step.moved(each.status, now, reason=each.reason, wakes_at=each.at)
+        save_step(act, step, moved)
+        if each.status is StepStatus.ASKED:
+            open_step_task(act, journey, playbook.by_key[each.key], moved)
+    if found:
+        return _nothing
+    attempt = next_attempt(act, journey, playbook, tenant, steps, turn.asked)
+    if attempt is not None:
+        return _of(turn, attempt)
+    if has_ended(steps):
+        act.uow.journeys.save(journey.moved(JourneyStatus.DONE, now))
+        record(
+            act, "journey.ended",
+            tree=tenant.id, targets=targets_of(journey), status=str(JourneyStatus.DONE),
+        )  # fmt: skip
+    return None
+
+
+def _with_due(act: Act, step: JourneyStep, due: Time | None, instant: Instant) -> JourneyStep:
+    """Return a step with the instant at which it is due, kept once that is known."""
+    at = instant(due) if due is not None and step.due_at is None else None
+    if at is None:
+        return step
+    changed = step.changed(act.now(), due_at=at)
+    act.uow.journey_steps.save(changed)
+    return changed
+
+
+def _rest(act: Act, journey: Journey) -> None:
+    """Let the next turn come when the first time of a step has come; news bring it earlier."""
+    steps = steps_of(act.uow, journey).values() if journey.status in MOVING else ()
+    times = [
+        step.wakes_at
+        for step in steps
+        if step.wakes_at is not None and (
+            step.status in {StepStatus.SCHEDULED, StepStatus.WORKING}
+            or journey.status is JourneyStatus.CANCELING
+        )
+    ]  # fmt: skip
+    _wait_until(act, journey, min(times, default=None))
