@@ -26,6 +26,8 @@ from api.routes import (
     journeys,
     messages,
     modes,
+    onboarding,
+    portal,
     provisioning,
     queue,
     removals,
@@ -104,7 +106,8 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     for module in (
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
         bundles, audit, queue, deliveries, intake_findings, subscriptions,
-        messages, journeys, health,
+        messages, journeys, onboarding, portal,
+        health,
     ):  # fmt: skip
         app.include_router(module.router)
     errors.install(app)

@@ -15,7 +15,7 @@ from fastapi import HTTPException, Request
 
 from api import errors
 from control_plane.domain.errors import DomainError, InvalidInput, NotFound
-from control_plane.logging import get_logger
+from control_plane.logging import get_logger, without_tokens
 
 log = get_logger()
 MAX_BODY: Final = 256 * 1024
@@ -76,14 +76,17 @@ class Edge:
                 if not status:
                     self._traffic.waiting -= 1
                 status = message["status"]
-                extra = [*_SECURITY, (b"x-request-id", request_id.encode())]
+                own = {name.lower() for name, _ in message["headers"]}  # a page has its own policy
+                extra = [each for each in _SECURITY if each[0] not in own]
+                extra.append((b"x-request-id", request_id.encode()))
                 message["headers"] = [*message["headers"], *extra]
             await send(message)
 
         try:
             await self._handle(scope, headers, receive, answer)
         except Exception:
-            log.exception("request.failed", path=scope["path"], request_id=request_id)
+            path = without_tokens(scope["path"])
+            log.exception("request.failed", path=path, request_id=request_id)
             if status:  # the answer has begun: breaking it off is all that is left
                 raise
             await errors.of_fact(Request(scope), DomainError())(scope, receive, answer)
@@ -91,7 +94,8 @@ class Edge:
             if not status:
                 self._traffic.waiting -= 1
             log.info(
-                "request.answered", method=scope["method"], path=scope["path"], status=status,
+                "request.answered", method=scope["method"], path=without_tokens(scope["path"]),
+                status=status,
                 request_id=request_id, ms=round((time.monotonic() - started) * 1000, 1),
             )  # fmt: skip
 

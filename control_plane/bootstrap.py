@@ -34,6 +34,7 @@ from control_plane.adapters.loopback import keep_loopback_direct
 from control_plane.adapters.objects import open_store
 from control_plane.adapters.parents import end_with, parent_of
 from control_plane.adapters.secrets import FileSecretStore, read_secret
+from control_plane.adapters.secrets.onboarding import DerivedOnboardingKeys
 from control_plane.adapters.system import RandomIds, SystemClock
 from control_plane.config import Installation, ProcessRole, Settings
 from control_plane.domain.errors import DomainError, SettingInvalid
@@ -189,6 +190,7 @@ class Parts:
             trail=self.trail,
             rules=self.rules,
             provider_keys=self.provider_keys,
+            onboarding_keys=self.onboarding_keys,
             take_delivery=take_delivery,
             look_at_source=look_at_source,
             systems=self.systems,
@@ -218,6 +220,11 @@ class Parts:
     def provider_keys(self) -> FileProviderKeys:
         """The keys that providers sign deliveries with: of the API alone."""
         return FileProviderKeys(self.home.part("keys") / "intake")
+
+    @cached_property
+    def onboarding_keys(self) -> DerivedOnboardingKeys:
+        """What one-time links are made with: the API verifies, the worker makes the mails."""
+        return DerivedOnboardingKeys(self.home.key(Key.ONBOARDING), self.settings.base_url)
 
     @cached_property
     def systems(self) -> Systems:

@@ -89,7 +89,9 @@ class Settings(BaseSettings):
     port: int = _setting(
         8080, "port of the API; 0 for any free port, only with `serve`", _API, ge=0, le=65535
     )
-    public_url: str | None = _setting(None, "URL that download links begin with", _API)
+    public_url: str | None = _setting(
+        None, "URL that download links and the onboarding portal begin with", *_SERVING
+    )
     objects_url: str | None = _setting(
         None,
         "store of bundles: file:// or s3://; unset: a folder in the home",
@@ -292,7 +294,7 @@ _ALWAYS_NEEDED: Final = {
 }
 _NEEDED_IN_PRODUCTION: Final = {
     _API: ("home", "audit_host", "objects_url", "public_url", "issuer", "jwks_url"),
-    _WORKER: ("home", "objects_url", "cloud", "state_url"),
+    _WORKER: ("home", "objects_url", "cloud", "state_url", "public_url"),
     _SIGNER: ("home", "audit_host"),
     _MIGRATE: (),
 }

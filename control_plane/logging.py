@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -18,6 +19,28 @@ if _rich is not None:
 get_logger = structlog.get_logger
 bound_fields = structlog.contextvars.bound_contextvars
 SECRET_WORDS = ("passphrase", "password", "token", "secret", "authorization", "hmac_key")
+
+
+# a one-time link's token: its id may be read, what follows opens the portal
+_TOKEN = re.compile(r"\b(mlk_|ons_)([0-9A-Za-z]{4,40})(?:\.|%2[Ee])[^\s\"'<>]*")
+
+
+def without_tokens(value: Any) -> Any:
+    """Return a value of a log line with the secrets of one-time links taken out, at any depth."""
+    if isinstance(value, str):
+        return _TOKEN.sub(r"\1\2.[hidden]", value) if "_" in value else value
+    if isinstance(value, MutableMapping):
+        return {without_tokens(name): without_tokens(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_tokens(each) for each in value]
+    return value
+
+
+def hide_tokens(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Take the secrets of one-time links out of everything that a line says."""
+    for name, value in event.items():
+        event[name] = without_tokens(value)
+    return event
 
 
 def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -42,6 +65,7 @@ def configure(*, level: str, style: str, part: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         hide_secrets,
         structlog.processors.format_exc_info,
+        hide_tokens,
     ]
     structlog.configure(
         processors=[*shared, renderer],

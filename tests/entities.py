@@ -36,6 +36,7 @@ from control_plane.domain.hold import Applying, Hold, HoldKind
 from control_plane.domain.hub import Hub, HubStatus
 from control_plane.domain.journey import Journey, JourneyStatus, JourneyStep, StepStatus
 from control_plane.domain.message import Channel, Message, MessageClass
+from control_plane.domain.onboarding_link import LINK_LIFE, OnboardingLink
 from control_plane.domain.plan import Plan
 from control_plane.domain.playbook import StepKind
 from control_plane.domain.reconciling import (
@@ -227,6 +228,15 @@ class Entities:
             "added_at": self.clock.now(),
         }  # fmt: skip
         return Suppression(**self._facts(facts, changes))
+
+    def onboarding_link(self, tenant: Tenant, **changes: Any) -> OnboardingLink:
+        now = self.clock.now()
+        facts = {
+            "id": self.ids.new("onboarding_link"), "tenant_id": tenant.id,
+            "recipient_hmac": "0" * 64, "nonce": "a nonce", "secret_hmac": "1" * 64,
+            "issued_by": ASKER, "issued_at": now, "expires_at": now + LINK_LIFE,
+        }  # fmt: skip
+        return OnboardingLink(**self._facts(facts, changes))
 
     def saga(self, owner: Tenant | Hub, **changes: Any) -> Saga:
         is_tenant, now = isinstance(owner, Tenant), self.clock.now()

@@ -20,6 +20,7 @@ from control_plane.adapters.rules.journeys import FolderPlaybooks
 from control_plane.adapters.rules.loader import load_rules
 from control_plane.adapters.rules.policies import read_signs
 from control_plane.adapters.secrets.files import FileSecretStore, create_secret, read_secret
+from control_plane.adapters.secrets.onboarding import DerivedOnboardingKeys
 from control_plane.adapters.secrets.sealing import MasterSealing
 from control_plane.adapters.specs import JsonSchemaSpecs
 from control_plane.adapters.time_zones import SystemTimeZones
@@ -136,6 +137,7 @@ class World:
         folder = Path(tempfile.mkdtemp(dir=storage.folder))
         if like is None:
             create_secret(folder / "master.key")
+            create_secret(folder / "onboarding.key")
             (folder / "objects").mkdir()
         else:
             shutil.copytree(like.folder, folder, dirs_exist_ok=True)
@@ -163,6 +165,9 @@ class World:
             trail=self.trail,
             rules=_rules(),
             provider_keys=FileProviderKeys(folder / "intake"),
+            onboarding_keys=DerivedOnboardingKeys(
+                folder / "onboarding.key", "https://portal.example.com"
+            ),
             take_delivery=take_delivery,
             look_at_source=look_at_source,
             systems=Systems(),

@@ -18,6 +18,7 @@ from control_plane.domain.kinds import KINDS
 from control_plane.domain.kinds.kind import Kind, Shown
 from control_plane.domain.message import MESSAGE_TRANSITIONS
 from control_plane.domain.next_step import RULES, Rule, StepKind
+from control_plane.domain.onboarding_link import LINK_TRANSITIONS
 from control_plane.domain.owner_status import DECIDES_FIRST, OF_BUNDLE
 from control_plane.domain.reconciling import INTAKE_FINDING_TRANSITIONS
 from control_plane.domain.run import (
@@ -47,6 +48,7 @@ TABLES: Final[Mapping[str, tuple[str, Table]]] = {
         "A difference between a source of contracts and this installation.",
         INTAKE_FINDING_TRANSITIONS,
     ),
+    "Onboarding link": ("A one-time link to the onboarding portal.", LINK_TRANSITIONS),
     "Message": ("What is said to one person.", MESSAGE_TRANSITIONS),
     "Journey": ("A playbook that a tenant is taken through.", JOURNEY_TRANSITIONS),
     "Step of a journey": ("Of one round; a step that begins again waits.", STEP_TRANSITIONS),

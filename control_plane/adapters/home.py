@@ -27,6 +27,7 @@ class Key(StrEnum):
     BUNDLE = "bundle"  # signs Mode C bundles: the worker
     AUDIT = "audit"  # signs the audit logs: the signer
     PAGE = "page"  # marks page tokens: the API
+    ONBOARDING = "onboarding"  # makes one-time links: the API and the worker
     ISSUER = "issuer"  # signs access tokens: embedded installations alone
 
 
@@ -35,6 +36,7 @@ _FILES: Final = {
     Key.BUNDLE: "bundle.key",
     Key.AUDIT: "audit.key",
     Key.PAGE: "page.key",
+    Key.ONBOARDING: "onboarding.key",
     Key.ISSUER: "issuer.pem",
 }
 
@@ -121,6 +123,7 @@ def _create(key: Key, file: Path) -> None:
         Key.BUNDLE: create_key_file,
         Key.AUDIT: create_key_file,
         Key.PAGE: create_secret,
+        Key.ONBOARDING: create_secret,
         Key.ISSUER: create_issuer_key,
     }
     try:

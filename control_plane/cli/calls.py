@@ -15,6 +15,7 @@ from control_plane.cli import (
     handing_over,
     holds,
     journeys,
+    links,
     modes,
     output,
     queueing,
@@ -51,6 +52,7 @@ tenant.command("resume")(queueing.resume_tenant)
 tenant.command("hold")(holds.hold_tenant)
 tenant.command("holds")(holds.list_tenant_holds)
 tenant.command("release")(holds.release_hold)
+tenant.command("link")(links.tenant_link)
 tenant.command("residency")(drift.residency)
 hub.command("hold")(holds.hold_hub)
 hub.command("holds")(holds.list_hub_holds)

@@ -229,7 +229,8 @@ def create_keys(
     """Create the keys of an installation in TENANTPLANE_HOME; existing ones are kept.
 
     In production each process has a home with its own keys alone, named with --only: `audit` for
-    the signer, `master` and `bundle` for workers, `page` for the API.
+    the signer, `master` and `bundle` for workers, `page` and `onboarding` for the API. Workers get
+    a copy of `onboarding`: both make the same one-time links with it.
     """
     present = config.load()
     is_production = present.installation is Installation.PRODUCTION
@@ -238,7 +239,7 @@ def create_keys(
     if is_production and not only:
         raise SettingInvalid(
             "in production each process has its own keys: use --only audit for the signer, --only "
-            "master --only bundle for a worker, --only page for the API"
+            "master --only bundle for a worker, --only page --only onboarding for the API"
         )
     home = Home(present.home.absolute())
     wanted = only or list(Key)

@@ -247,6 +247,29 @@ _MESSAGES: Final = (
             stages=_DENIED, wanted=_T),
 )  # fmt: skip
 
+_ONBOARDING: Final = (
+    _schema("onboarding.issued", "A one-time link was issued; its mail is in the outbox.",
+            personal=("recipient",), link=_T, message=_T, expires_at=_T, cause=_T),
+    _schema("onboarding.viewed", "The page of a link was opened for the first time.", link=_T),
+    _schema("onboarding.code_sent", "A code was sent to the mailbox of the link.",
+            link=_T, number=_I, message=_T),
+    _schema("onboarding.redeemed", "A link was used, and opened a session.",
+            link=_T, session=_T),
+    _schema("onboarding.rejected", "A link, or a code, was not taken; the caller does not "
+            "learn why.",
+            stages=_DENIED, link=_T, why=_T, suppressed=_I),
+    _schema("onboarding.replay_rejected", "A used link came again, from another network.",
+            stages=_DENIED, link=_T, suppressed=_I),
+    _schema("onboarding.expired", "The time of a link has ended.", link=_T),
+    _schema("onboarding.revoked", "A link was revoked, with the sessions that it opened.",
+            personal=("reason",), link=_T, why=_T, sessions=_I),
+    _schema("onboarding.signed_out", "Somebody left the portal.", link=_T, session=_T),
+    _schema("onboarding.alarm", "More links are tried in a minute than people would.",
+            attempts=_I),
+    _schema("onboarding.refused", "A link was not issued, or not revoked.",
+            stages=_DENIED, wanted=_T),
+)  # fmt: skip
+
 _HOLDS: Final = (
     _schema("hold.placed", "A hold was placed on a tenant or a Hub: nothing begins to be applied.",
             kind=_T, applying=_T),
@@ -464,6 +487,7 @@ ACTIONS: Final[Mapping[str, ActionSchema]] = MappingProxyType(
             _SUBSCRIPTIONS,
             _JOURNEYS,
             _MESSAGES,
+            _ONBOARDING,
             _HOLDS,
             _SAGAS,
             _REMOVALS,

@@ -23,6 +23,7 @@ class TimerKind(StrEnum):
     INTAKE_LOOK = "intake_look"  # at a source of contracts, or whether there is a new one
     JOURNEY_TURN = "journey_turn"  # a journey resumes: something happened, or a time has come
     MESSAGE_TURN = "message_turn"  # one that waits, or that a worker took up
+    ONBOARDING_EXPIRY = "onboarding_expiry"  # of a one-time link
     DRIFT_LOOK = "drift_look"  # at a deployment: whether the cloud is as it was applied
 
 

@@ -23,6 +23,7 @@ from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.journey import Journey, JourneyStep
 from control_plane.domain.message import Message
+from control_plane.domain.onboarding_link import OnboardingLink, OnboardingSession
 from control_plane.domain.plan import Plan, PlanHead
 from control_plane.domain.playbook import KeptPlaybook
 from control_plane.domain.queue_pause import QueuePause
@@ -45,6 +46,7 @@ from control_plane.ports import Json
 from control_plane.ports.events import Publications
 from control_plane.ports.intake import Deliveries
 from control_plane.ports.looks import Looks
+from control_plane.ports.onboarding import Onboarding
 from control_plane.ports.outbox import Outbox
 
 T = TypeVar("T")
@@ -348,6 +350,8 @@ class UnitOfWork(Protocol):
     intake_looks: Repository[IntakeLook]
     messages: Repository[Message]
     suppressions: Repository[Suppression]
+    onboarding_links: Repository[OnboardingLink]
+    onboarding_sessions: Repository[OnboardingSession]
     hubs: Repository[Hub]
     holds: Repository[Hold]
     sagas: Repository[Saga]
@@ -391,6 +395,7 @@ class UnitOfWork(Protocol):
     intake: Deliveries
     publications: Publications
     outbox: Outbox
+    onboarding: Onboarding
     audit: AuditLog
     queue: RunQueue
 

@@ -17,6 +17,7 @@ from control_plane.ports.calendars import PublicHolidays, TimeZones
 from control_plane.ports.engine import StackEngine
 from control_plane.ports.events import EventSender, Sealing
 from control_plane.ports.intake import ProviderKeys
+from control_plane.ports.onboarding import OnboardingKeys
 from control_plane.ports.playbooks import Playbooks
 from control_plane.ports.rows import Clock, Ids, UnitOfWork, UnitOfWorkFactory
 from control_plane.ports.stores import AuditReader, ObjectStore, Policies, SecretStore, Specs
@@ -97,6 +98,7 @@ class Core:
     trail: AuditReader
     rules: Rules
     provider_keys: ProviderKeys
+    onboarding_keys: OnboardingKeys
     take_delivery: TakeDelivery
     look_at_source: LookAtSource
     systems: Systems

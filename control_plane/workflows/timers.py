@@ -24,6 +24,8 @@ from control_plane.workflows.ending import end_run
 from control_plane.workflows.facts import Findings, facts_of
 from control_plane.workflows.holding import CHECKED_AGAIN, clocks_stand_still, owner_of
 from control_plane.workflows.journeys import turn_of_journey
+from control_plane.workflows.links import RETENTION as VISITS
+from control_plane.workflows.links import expire_when_due, forget_visits
 from control_plane.workflows.moving import (
     PHASE,
     enqueue,
@@ -52,6 +54,7 @@ _RETENTION_EVERY: Final[Mapping[str, timedelta]] = {
     RETENTION: timedelta(hours=1),
     EVENT_RETENTION: timedelta(hours=1),
     MESSAGES: timedelta(hours=1),
+    VISITS: timedelta(hours=1),
 }
 
 
@@ -135,6 +138,8 @@ def _retention(act: Act, subject: str) -> None:
         gone = forget_events(act, limit=_ROWS_AT_ONCE)
     elif subject == MESSAGES:
         gone = forget_messages(act, limit=_ROWS_AT_ONCE)
+    elif subject == VISITS:
+        gone = forget_visits(act, limit=_ROWS_AT_ONCE)
     else:
         gone = act.uow.queue.forget(now - _QUEUE_ROWS_LIVE, limit=_ROWS_AT_ONCE)
     again = timedelta(0) if gone == _ROWS_AT_ONCE else every
@@ -168,6 +173,7 @@ _HANDLERS: Final[Mapping[TimerKind, Callable[[Act, str], None]]] = {
     TimerKind.INTAKE_LOOK: look_at_sources_when_due,
     TimerKind.DELIVERY_TURN: turn_of_delivery,
     TimerKind.MESSAGE_TURN: turn_of_message,
+    TimerKind.ONBOARDING_EXPIRY: expire_when_due,
     TimerKind.SAGA_TURN: turn_when_due,
     TimerKind.JOURNEY_TURN: turn_of_journey,
     TimerKind.WAIVER_END: end_waiver,

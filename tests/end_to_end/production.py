@@ -81,12 +81,13 @@ class Production:
             DATABASE_OWNER_URL=self.server.url(roles.OWNER, roles.DATABASE)
         ))  # fmt: skip
         for role, keys in (
-            ("api", ["page"]),
+            ("api", ["page", "onboarding"]),
             ("worker", ["master", "bundle"]),
             ("signer", ["audit"]),
         ):
             only = [word for key in keys for word in ("--only", key)]
             self.tenantctl("keys", "create", *only, settings=self.production(HOME=self.home(role)))
+        shutil.copy(self.home("api") / "keys" / "onboarding.key", self.home("worker") / "keys")
         (self.folder / "state").mkdir(mode=0o700)
         shutil.copy(self.public_key, self.home("api") / "keys")  # it shows the log as verified
 
@@ -114,6 +115,7 @@ class Production:
         serving = self.production(
             HOME=self.home(role),
             REHEARSAL="true",
+            PUBLIC_URL="https://control.example.test",
             DATABASE_URL=self.server.url(roles.APP, roles.DATABASE),
             OBJECTS_URL=f"s3://{OBJECTS}/production?region=eu-west-1&endpoint={self.cloud}",
         ) | {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
@@ -133,7 +135,6 @@ class Production:
             | self.production(
                 HOME=self.home(role),
                 PORT=self.port,
-                PUBLIC_URL="https://control.example.test",
                 ISSUER=self.issuer,
                 JWKS_URL=f"{self.issuer}/jwks",
             )

@@ -19,7 +19,9 @@ def test_keys_are_made_once_for_this_user_alone(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     assert home.create_keys([Key.PAGE]) == [Key.PAGE]
     page = read_secret(home.key(Key.PAGE))
-    assert home.create_keys(Key) == [Key.MASTER, Key.BUNDLE, Key.AUDIT, Key.ISSUER]
+    assert home.create_keys(Key) == [
+        Key.MASTER, Key.BUNDLE, Key.AUDIT, Key.ONBOARDING, Key.ISSUER
+    ]  # fmt: skip
     assert home.create_keys(Key) == []
     assert read_secret(home.key(Key.PAGE)) == page
     assert read_secret(home.key(Key.MASTER)) != page
@@ -79,6 +81,7 @@ def test_a_missing_key_is_refused_and_not_made(key: Key, tmp_path: Path) -> None
         Key.MASTER: lambda: parts.secrets.hmac_key("dep_1"),
         Key.BUNDLE: parts.builder._key,  # what a build asks for before it begins
         Key.PAGE: lambda: parts.page_key,
+        Key.ONBOARDING: lambda: parts.onboarding_keys.hidden("token", "x"),
         Key.ISSUER: lambda: parts.embedded_issuer,
     }
     with pytest.raises(Exception, match="tenantctl keys create"):

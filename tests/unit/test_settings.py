@@ -31,13 +31,13 @@ AUDITING = COMMON | {"AUDIT_HOST": "audit.example"}
 SERVING = COMMON | {
     "DATABASE_URL": "postgresql://app@db/tenantplane?sslmode=verify-full",
     "OBJECTS_URL": "s3://objects",
+    "PUBLIC_URL": "https://control.example",
 }
 PRODUCTION = {
     API: SERVING
     | AUDITING
     | {
         "DATABASE_AUDITOR_URL": "postgresql://auditor@db/tenantplane?sslmode=verify-ca",
-        "PUBLIC_URL": "https://control.example",
         "ISSUER": "https://id.example",
         "JWKS_URL": "https://id.example/jwks",
     },

@@ -20,6 +20,7 @@ from control_plane.domain.journey import (
     StepStatus,
 )
 from control_plane.domain.message import MESSAGE_TRANSITIONS, MessageStatus
+from control_plane.domain.onboarding_link import LINK_TRANSITIONS, LinkStatus
 from control_plane.domain.reconciling import INTAKE_FINDING_TRANSITIONS, IntakeFindingStatus
 from control_plane.domain.run import (
     HOLDS_SLOT,
@@ -52,6 +53,7 @@ TABLES: Mapping[str, tuple[type[StrEnum], Mapping[Any, frozenset[Any]]]] = {
     "journey": (JourneyStatus, JOURNEY_TRANSITIONS),
     "step": (StepStatus, STEP_TRANSITIONS),
     "task": (TaskStatus, TASK_TRANSITIONS),
+    "link": (LinkStatus, LINK_TRANSITIONS),
 }
 MOVES = [
     (kind, current, target)
@@ -83,6 +85,14 @@ TERMINAL = {
     "journey": {"canceled"},
     "step": {"done", "skipped", "canceled"},
     "task": {"done", "canceled"},
+    "link": {"expired", "locked", "revoked"},
+}  # fmt: skip
+
+
+# what belongs to a tenant alone, by what makes one
+OF_TENANTS = {
+    "journey": "journey", "step": "step", "task": "task", "message": "message", "saga": "saga",
+    "link": "onboarding_link",
 }  # fmt: skip
 
 
@@ -90,16 +100,10 @@ def _entity(kind: str, status: StrEnum) -> Any:
     make = Entities()
     tenant = make.tenant()
     deployment = make.deployment(tenant)
-    if kind == "delivery":
-        return make.delivery(status=status)
-    if kind == "intake_finding":
-        return make.intake_finding(status=status)
-    if kind == "message":
-        return make.message(tenant, status=status)
-    if kind in {"journey", "step", "task"}:
-        return getattr(make, kind)(tenant, status=status)
-    if kind == "saga":
-        return make.saga(tenant, status=status)
+    if kind in {"delivery", "intake_finding"}:
+        return getattr(make, kind)(status=status)
+    if kind in OF_TENANTS:
+        return getattr(make, OF_TENANTS[kind])(tenant, status=status)
     if kind == "bundle":
         return make.bundle(deployment, status=status)
     if kind in KINDS_OF:

@@ -99,6 +99,7 @@ def test_reading_changes_nothing_and_needs_no_log(scene: Scene, name: str) -> No
     scene.delivered()
     scene.subscribed()
     scene.journeying()
+    scene.linked()
     before = _shape(scene)
     with scene.storage.without_log():
         READING[name](scene, run.tenant_id, run.id, bundle or "")

@@ -36,6 +36,7 @@ from control_plane.services import (
     hubs,
     intake_findings,
     mode_changes,
+    onboarding,
     operating_stacks,
     provisioning,
     queue,
@@ -97,6 +98,7 @@ class Scene(World):
         self.subscription_id = ""
         self.sent_id = ""
         self.task: Any = None
+        self.linked_id = ""
 
     def delivered(self, plan: str = "Gold", event: str = "envelope-completed") -> str:
         """Let a provider deliver something, refused unless told otherwise; returns its id."""
@@ -136,6 +138,13 @@ class Scene(World):
             act.uow.commit()
         self.work()
         return message.id
+
+    def linked(self, *, is_issued: bool = True) -> str:
+        """Return a tenant, to whose IT admin a link was issued."""
+        self.linked_id = self.submit("A", 50).tenant.id
+        if is_issued:
+            perform(self.core, ADMIN, onboarding.issue_link, self.linked_id)
+        return self.linked_id
 
     def takes_deliveries(self) -> None:
         """Install keys, and name the account that may deliver."""
@@ -673,6 +682,16 @@ def look_at(source: str, who: Caller = OPS) -> Prepare:
     def prepare(scene: Scene) -> Act:
         scene.core = asking(scene.core, ScriptedProvider(), scene.clock.now())
         return lambda: perform(scene.core, who, intake_findings.request_look, source)
+
+    return prepare
+
+
+def on_link(
+    function: Callable[..., object], who: Caller, *, is_issued: bool = True, **given: Any
+) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        tenant_id = scene.linked(is_issued=is_issued)
+        return lambda: perform(scene.core, who, function, tenant_id, **given)
 
     return prepare
 

@@ -40,6 +40,7 @@ from control_plane.domain.finding_decision import Verdict
 from control_plane.domain.hub import HubWish
 from control_plane.domain.intake_errors import SignatureInvalid
 from control_plane.domain.mode import Mode
+from control_plane.domain.onboarding_errors import LinkTooSoon
 from control_plane.domain.removal_errors import RemovalOnHold
 from control_plane.services import (
     accounts,
@@ -60,6 +61,7 @@ from control_plane.services import (
     messages,
     mode_changes,
     modes,
+    onboarding,
     operating_stacks,
     permission,
     provisioning,
@@ -111,6 +113,7 @@ from tests.workflows.use_case_scenes import (
     on_bundle,
     on_delivery,
     on_journey,
+    on_link,
     on_message,
     on_subscription,
     opened_stack,
@@ -298,6 +301,24 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(prepare=post(), events=("delivery.received:completed",)),
         Case(prepare=post("a key of somebody else"), error=SignatureInvalid,
              events=("delivery.denied:denied",)),
+    ),
+    "onboarding.issue_link": (
+        Case(prepare=on_link(onboarding.issue_link, OPS, is_issued=False),
+             events=("message.queued:completed", "onboarding.issued:completed")),
+        Case(prepare=on_link(onboarding.issue_link, OPS), error=LinkTooSoon,
+             events=("onboarding.refused:denied",)),
+        Case(prepare=on_link(onboarding.issue_link, AUDITOR), error=NotAllowed,
+             events=DENIED_ROLE),
+    ),
+    "onboarding.revoke_link": (
+        Case(prepare=on_link(onboarding.revoke_link, OPS, reason="left"),
+             events=("onboarding.revoked:completed",)),
+        Case(prepare=on_link(onboarding.revoke_link, OPS, reason=" "), error=InvalidInput,
+             events=("onboarding.refused:denied",)),
+        Case(prepare=on_link(onboarding.revoke_link, OPS, is_issued=False, reason="left"),
+             error=NotFound, events=("onboarding.refused:denied",)),
+        Case(prepare=on_link(onboarding.revoke_link, AUDITOR, reason="left"), error=NotAllowed,
+             events=DENIED_ROLE),
     ),
     "deliveries.read_content": (
         Case(prepare=on_delivery(deliveries.read_content, ADMIN),
@@ -784,6 +805,14 @@ PARTS = {
     "looking.look_at_source",
     "mode_changes.require_no_saga",
     "modes.record_decision",
+    # of visitors, who get the same answer for every refusal: test_onboarding_links.py
+    "onboarding_visits.admit",
+    "onboarding_visits.ask_again",
+    "onboarding_visits.redeem",
+    "onboarding_visits.send_code",
+    "onboarding_visits.sign_out",
+    "onboarding_visits.view_link",
+    "onboarding_visits.welcome",
     "modes.resolved_of",
     "performing.admitted",
     "performing.perform",
@@ -864,6 +893,9 @@ READING: dict[str, Read] = {
     ),
     "deliveries.may_replay": lambda s, *_: perform(
         s.core, EVERYBODY, deliveries.may_replay, s.delivery_id
+    ),
+    "onboarding.get_link": lambda s, *_: perform(
+        s.core, EVERYBODY, onboarding.get_link, s.linked_id
     ),
     "approvals.may_decide": lambda s, _, run, __: perform(
         s.core, EVERYBODY, approvals.may_decide, s.run(run).approval_id

@@ -16,6 +16,7 @@ from control_plane.adapters.db import (
     journey_tables,
     look_tables,
     message_tables,
+    onboarding_tables,
     run_tables,
     saga_tables,
     tables,
@@ -34,6 +35,7 @@ from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
 from control_plane.domain.journey import Journey, JourneyStep
 from control_plane.domain.message import Message
+from control_plane.domain.onboarding_link import OnboardingLink, OnboardingSession
 from control_plane.domain.plan import Plan
 from control_plane.domain.playbook import KeptPlaybook
 from control_plane.domain.queue_pause import QueuePause
@@ -84,6 +86,8 @@ INTAKE_FINDING: Final = Mapped(IntakeFinding, intake_look_tables.intake_finding)
 INTAKE_LOOK: Final = Mapped(IntakeLook, intake_look_tables.intake_look)
 MESSAGE: Final = Mapped(Message, message_tables.message)
 SUPPRESSION: Final = Mapped(Suppression, message_tables.suppression)
+ONBOARDING_LINK: Final = Mapped(OnboardingLink, onboarding_tables.onboarding_link)
+ONBOARDING_SESSION: Final = Mapped(OnboardingSession, onboarding_tables.onboarding_session)
 HUB: Final = Mapped(Hub, tables.hub)
 HOLD: Final = Mapped(Hold, tables.hold)
 SAGA: Final = Mapped(Saga, saga_tables.saga)
@@ -134,4 +138,5 @@ MAPPED: Final[tuple[Mapped[Any], ...]] = (
     EVENT_SUBSCRIPTION,
     PLAYBOOK, JOURNEY, JOURNEY_STEP, TASK,
     MESSAGE, SUPPRESSION,
+    ONBOARDING_LINK, ONBOARDING_SESSION,
 )  # fmt: skip

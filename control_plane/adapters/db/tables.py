@@ -48,6 +48,11 @@ from control_plane.adapters.db.journey_tables import journey, journey_step, play
 from control_plane.adapters.db.look_tables import finding_decision, residence, sweep, sweep_item
 from control_plane.adapters.db.message_tables import message, suppression
 from control_plane.adapters.db.metadata import metadata
+from control_plane.adapters.db.onboarding_tables import (
+    onboarding_attempt,
+    onboarding_link,
+    onboarding_session,
+)
 from control_plane.adapters.db.run_tables import (
     approval,
     barred,
@@ -456,6 +461,7 @@ BUSINESS_TABLES: Final = (
     event_subscription, event_turn, event_sequence, outgoing_event, sealing_key,
     playbook_document, journey, journey_step, task,
     message, suppression,
+    onboarding_link, onboarding_session, onboarding_attempt,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name

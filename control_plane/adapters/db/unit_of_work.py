@@ -14,6 +14,7 @@ from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.intake import SqlIntake
 from control_plane.adapters.db.looks import SqlLooks
 from control_plane.adapters.db.mapping import Mapped
+from control_plane.adapters.db.onboarding import SqlOnboarding
 from control_plane.adapters.db.outbox import SqlOutbox
 from control_plane.adapters.db.publications import SqlPublications
 from control_plane.adapters.db.queries import SqlQueries
@@ -61,6 +62,8 @@ class SqlUnitOfWork(UnitOfWork):
     intake_looks = _Rows(mapping.INTAKE_LOOK)
     messages = _Rows(mapping.MESSAGE)
     suppressions = _Rows(mapping.SUPPRESSION)
+    onboarding_links = _Rows(mapping.ONBOARDING_LINK)
+    onboarding_sessions = _Rows(mapping.ONBOARDING_SESSION)
     hubs = _Rows(mapping.HUB)
     holds = _Rows(mapping.HOLD)
     sagas = _Rows(mapping.SAGA)
@@ -114,6 +117,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.intake = SqlIntake(connection)
         self.publications = SqlPublications(connection)
         self.outbox = SqlOutbox(connection)
+        self.onboarding = SqlOnboarding(connection)
         self.audit = TransactionAuditLog(connection)
         self.queue = self._make_queue(connection)
         return self

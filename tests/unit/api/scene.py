@@ -344,6 +344,7 @@ class Scene:
             "first-copy": {"reason": "it has arrived"},
             "database-dump": {"dump_digest": "sha256:" + "d" * 64, "reason": "made today"},
             "import-report": {"report": {"schema_version": 1}},
+            "onboarding-link": {"reason": "the wrong person has it"},
             "retention": {"until": f"{2100 + number % 7000}-01-01T00:00:00Z", "reason": "a law"},
             "withdraw": {"reason": "the customer stays"},
             "hubs": {"region": "eu-west-1", "cell": f"c{number}"},

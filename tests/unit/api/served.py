@@ -20,13 +20,15 @@ class Hasty(BoundedProtocol):
 class Served:
     """An API behind the real server, on a free port."""
 
+    trusted: str | None = None  # proxies
+
     def __init__(self, api: Api, *, body_seconds: float = 0.4) -> None:
         self.api = api
         app = create_app(api.shared, body_seconds=body_seconds)
         (made,) = listen("127.0.0.1", 0)
         self.port: int = made.getsockname()[1]
         self.server = server_of(
-            app, host="127.0.0.1", port=self.port, trusted_proxies=None, protocol=Hasty
+            app, host="127.0.0.1", port=self.port, trusted_proxies=self.trusted, protocol=Hasty
         )
         self._thread = threading.Thread(target=self._run, args=(made,))
         self._thread.start()

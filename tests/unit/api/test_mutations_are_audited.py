@@ -8,6 +8,8 @@ import pytest
 
 from control_plane.domain.actor import Role
 from control_plane.domain.engine import Drift
+from control_plane.services import onboarding
+from control_plane.services.performing import perform
 from control_plane.workflows.budget import RefusalBudget
 from tests.unit.api.scene import Scene, is_problem, written
 from tests.workflows.desk import Desk
@@ -20,6 +22,7 @@ from tests.workflows.removed import (
     remove_hub,
     steps_of,
 )
+from tests.world import ADMIN as WORLD_ADMIN
 from tests.world import World
 
 ADMIN, ARCHITECT, OPS = Role.PLATFORM_ADMIN, Role.SOLUTIONS_ARCHITECT, Role.OPS_APPROVER
@@ -77,6 +80,8 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/journeys/{journey_id}/cancel"): OPS,
     ("POST", "/v1/tasks/{task_id}/done"): OPS,
     ("POST", "/v1/tasks/{task_id}/reassign"): OPS,
+    ("POST", "/v1/tenants/{key}/onboarding-link"): OPS,
+    ("DELETE", "/v1/tenants/{key}/onboarding-link"): OPS,
     ("POST", "/v1/deliveries/{delivery_id}/replay"): OPS,
     ("POST", "/v1/deliveries/{delivery_id}/decision"): OPS,
     ("POST", "/v1/intake/{source}/look"): OPS,
@@ -109,6 +114,13 @@ class Ready:
         prepare = getattr(self, f"_{last.strip('{}').replace('-', '_')}", None)
         if prepare is not None:
             prepare()
+
+    def _onboarding_link(self) -> None:
+        """Something is there to revoke; and nothing, for what issues the first one."""
+        if self.pair[0] == "DELETE":
+            perform(self.scene.world.core, WORLD_ADMIN, onboarding.issue_link, self.ids["key"])
+        else:
+            self.body = None
 
     def _mode_decision(self) -> None:
         self.ids["key"] = self.scene.conflict.tenant.id
@@ -238,7 +250,7 @@ class Ready:
     def call(self, who: Role | str | None = None, **more: Any) -> Any:
         more.setdefault("json", self.body)
         ends = ("cancel", "retry", "accept", "build", "revoke", "drift-checks")
-        if self.pair[1].endswith(ends) or self.pair[0] == "DELETE":
+        if self.pair[1].endswith(ends) or self.pair == ("DELETE", "/v1/accounts/{account_id}"):
             more["json"] = None
         return self.scene.ask(*self.pair, who or WHO[self.pair], ids=self.ids, **more)
 

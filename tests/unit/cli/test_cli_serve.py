@@ -179,7 +179,7 @@ def test_a_further_host_in_production_gets_no_key_that_is_not_its_own(
     for words in (
         "--only audit for the signer",
         "--only master --only bundle for a worker",
-        "--only page for the API",
+        "--only page --only onboarding for the API",
     ):
         assert words in refused.err
     assert not Home(home).is_marked

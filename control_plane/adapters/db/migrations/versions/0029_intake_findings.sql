@@ -1,7 +1,7 @@
 ALTER TABLE timer DROP CONSTRAINT ck_timer_kind, ADD CONSTRAINT ck_timer_kind CHECK (kind IN (
     'approval_expiry', 'bundle_expiry', 'bundle_watch', 'delivery_turn', 'drift_look',
-    'intake_look', 'journey_turn', 'message_turn', 'retention', 'run_details', 'run_turn',
-    'run_watch', 'saga_turn', 'waiver_end'
+    'intake_look', 'journey_turn', 'message_turn', 'onboarding_expiry', 'retention',
+    'run_details', 'run_turn', 'run_watch', 'saga_turn', 'waiver_end'
 ));
 
 CREATE TABLE intake_finding (

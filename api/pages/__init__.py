@@ -1,0 +1,1 @@
+"""Pages for customers, rendered here: plain HTML that works without JavaScript."""
