@@ -120,6 +120,8 @@ def test_a_hand_over_says_on_whom_it_waits_and_takes_what_people_say(tenantctl: 
     file = str(handed.world.folder / "m.json")
     tenantctl("tenant", "handover-manifest", key, "--file", file, who=OPS)
     assert manifest_digest(Path(file).read_bytes()) == handed.report()["manifest_digest"]
+    assert Path(f"{file}.minisig").read_text("utf-8")
+    assert "# Hand-over of the data of" in Path(file).with_name("HANDOVER.md").read_text("utf-8")
     wrong = tenantctl.file(handed.report(tenant="somebody-else"), "wrong.json")
     refused = tenantctl("tenant", "import-report", key, wrong, who=ARCHITECT, code=REFUSED)
     assert "tenant must be" in refused.err
