@@ -129,3 +129,7 @@ def test_a_hand_over_says_on_whom_it_waits_and_takes_what_people_say(tenantctl: 
     tenantctl("tenant", "import-report", key, right, who=ARCHITECT)
     handed.go(until="keep")
     assert tenantctl(*mode, "--json", who=OPS).json["mode"] == "C"
+    outputs = tenantctl("tenant", "outputs", key, "--json", who=OPS).json
+    assert [each["position"] for each in outputs] == ["current", "former"]
+    refused = tenantctl("tenant", "check-drift", key, who=OPS, code=REFUSED)
+    assert "the customer looks, with `terraform plan`" in refused.err
