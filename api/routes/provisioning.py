@@ -18,6 +18,7 @@ from api.schemas.views import (
     TenantView,
 )
 from api.strict_json import StrictRoute
+from control_plane.domain.deployment import Position
 from control_plane.domain.facts import Facts
 from control_plane.domain.tenant import TenantStatus
 from control_plane.services import modes, provisioning, tenants
@@ -127,8 +128,9 @@ def get_tenant(have: SharedDep, who: CallerDep, key: str, response: Response) ->
 
 @router.get("/tenants/{key}/outputs")
 def get_outputs(have: SharedDep, who: CallerDep, key: str) -> Page[OutputsView]:
-    """Show what the tenant's deployments export."""
+    """Show what the tenant's deployments export: the current one, one to be, former ones."""
     found = perform(have.core, who, tenants.deployments_of, key)
+    found = sorted(found, key=lambda each: tuple(Position).index(each.position))
     return Page(items=[OutputsView.of(item) for item in found])
 
 

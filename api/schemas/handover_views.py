@@ -44,12 +44,17 @@ class ImportReportView(View):
 
 
 class ManifestView(View):
-    """The newest manifest of a hand-over: `file` is its text as it is handed over."""
+    """The newest manifest of a hand-over: `file` is its text as it is handed over.
+
+    `signature` is that of minisign over these bytes, `guide` the runbook with its commands.
+    """
 
     name: str
     number: int
     digest: str
     file: str
+    signature: str
+    guide: str
 
     @classmethod
     def of(cls, found: HandedManifest) -> Self:
@@ -60,4 +65,6 @@ class ManifestView(View):
             number=made.number,
             digest=made.digest,
             file=found.content.decode(),
+            signature=found.signature.decode(),
+            guide=found.guide.decode(),
         )

@@ -67,6 +67,7 @@ class SagaView(View):
             "steps": _steps(progress),
             "allowed_actions": actions,
             "next_action": sagas.next_action(progress),
+            "waits_for": progress.waits_for,
             "waiting_on": progress.waits_on,
         }
 

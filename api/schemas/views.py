@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from control_plane.domain.actor import Actor
-from control_plane.domain.deployment import Account, Deployment
+from control_plane.domain.deployment import Account, Deployment, Position
 from control_plane.domain.documents import Documented
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding, FindingKind
@@ -213,6 +213,7 @@ class OutputsView(View):
     region: str
     account_id: str
     stack: str
+    position: Position
     outputs: dict[str, Any]
 
     @classmethod

@@ -115,6 +115,11 @@ def show_due(
     }
     if not as_json:
         _warn(shown["warnings"])
+        if not is_alone and not others:  # both may be in one country
+            shown["counted"] = [
+                f"{each} ({who})"
+                for each, who in zip(shown["counted"], ("customer", "vendor"), strict=True)
+            ]
     output.show(shown, as_json=as_json, fields=DUE)
 
 

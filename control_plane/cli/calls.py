@@ -162,12 +162,13 @@ def show_tenant(key: str, as_json: Json = False) -> None:
 
 @tenant.command("outputs")
 def show_outputs(key: str, as_json: Json = False) -> None:
-    """Show what a tenant's deployments export."""
+    """Show what a tenant's deployments export: the current one, one to be, former ones."""
     found = from_environment().get(f"/v1/tenants/{segment(key)}/outputs")["items"]
     if as_json:
         output.show(found, as_json=True)
     for item in () if as_json else found:
-        output.show(item, as_json=False, fields=("deployment_id", "stack", "account_id"))
+        about = ("deployment_id", "position", "stack", "account_id")
+        output.show(item, as_json=False, fields=about)
         output.show(item["outputs"], as_json=False, fields=sorted(item["outputs"]))
     if not as_json and not found:
         typer.echo("no deployments")
@@ -218,7 +219,7 @@ def create_hub(
 def list_hubs(limit: Most = 50, as_json: Json = False) -> None:
     """List Hubs."""
     found = from_environment().pages("/v1/hubs", most=limit)
-    fields = ("id", "region", "cell", "slices", "capacity", "version", "status")
+    fields = ("id", "region", "cell", "slices", "capacity", "version", "status", "hold")
     output.table(found, as_json=as_json, fields=fields, empty="no Hubs")
 
 

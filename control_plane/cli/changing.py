@@ -50,7 +50,12 @@ def change_tenant(
     idempotency_key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Change facts, size, version or contract of a tenant within its mode; a run follows."""
+    """Change facts, size, version or contract of a tenant within its mode; a run follows.
+
+    Facts, as in its request: {"seats": 150, "ip_allow_list": ["203.0.113.0/24"]}; null clears one.
+    An amendment: {"number": "AM-1", "signed_at": "2026-11-30T10:00:00Z", "seats": 1500}, and any of
+    effective_on, ends_on, retention_until, subscription, sla_uptime_min.
+    """
     environment = _environment(version, zones)
     if size is not None:
         environment["size"] = size or None

@@ -25,15 +25,25 @@ def download_manifest(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Download the newest manifest: what is handed over, with sizes and digests."""
+    """Download the newest manifest with its signature and runbook, for the customer.
+
+    It lists what is handed over, with sizes and digests. The signature is written beside it, and
+    the runbook as HANDOVER.md.
+    """
     found = from_environment().get(f"/v1/tenants/{segment(key)}/mode/manifest")
     if as_json:
         output.as_json_text(found)
         return
     target = file or Path(found["name"])
-    target.write_text(found["file"], encoding="utf-8", newline="\n")
+    files = {
+        target: found["file"],
+        target.with_name(f"{target.name}.minisig"): found["signature"],
+        target.with_name("HANDOVER.md"): found["guide"],
+    }
+    for path, text in files.items():
+        path.write_text(text, encoding="utf-8", newline="\n")
     output.show(found, as_json=False, fields=MANIFEST)
-    output.say(f"  written to {target}")
+    output.say(f"  written to {', '.join(map(str, files))}")
 
 
 def say_first_copy(key: str, reason: Reason, as_json: Json = False) -> None:

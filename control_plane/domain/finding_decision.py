@@ -68,7 +68,7 @@ _BY_HAND: Final[Mapping[str, str]] = {
 
 def verdicts_for(finding: Finding) -> tuple[Verdict, ...]:
     """Return what can be decided of a finding by its kind; adopting also needs a known property."""
-    if not finding.is_open or finding.kind is FindingKind.MISPLACED:
+    if not finding.is_open or finding.kind in {FindingKind.MISPLACED, FindingKind.REMAINING}:
         return ()
     if finding.kind is FindingKind.FOREIGN:
         return (Verdict.WAIVE,)

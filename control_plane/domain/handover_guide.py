@@ -13,7 +13,8 @@ def handover_guide(manifest: Mapping[str, Any], digest: str, *, keep_days: int) 
     source, totals = manifest["source"], manifest["totals"]
     rows = "\n".join(_row(kind, totals[kind]) for kind in _KINDS)
     number, tenant = manifest["number"], manifest["tenant"]
-    name = f"handover-manifest-{number}.json"
+    # the first one comes in the bundle, whose signature covers it; later ones lie beside it
+    name = f"handover-manifest-{number}.json" if manifest["is_frozen"] else "handover/manifest.json"
     return f"""# Hand-over of the data of {tenant}
 
 From Mode {source["mode"]} (deployment `{source["deployment"]}`, account {source["account_id"]},
@@ -50,7 +51,7 @@ terraform output -json hub > hub.json              # the tool reads it; it stays
 ```sh
 # vendor, in account {source["account_id"]}
 python3 -m handover export --manifest {name} --to data
-minisign -Vm {name} -p tenantplane-bundle.pub      # customer: the manifest is the vendor's
+{_verified(manifest, name)}
 # transfer the folder `data` over a channel that both agreed on, for example a bucket of yours:
 aws s3 sync data s3://<bucket of yours>/{tenant}/ --sse aws:kms
 # customer
@@ -64,14 +65,16 @@ parameters in yourself; their names are in the manifest:
 {_secrets(source)}
 ```
 
-The vendor records that the copy has arrived: `tenantctl tenant first-copy {tenant}`.
-From then on the application only reads.
+The vendor records that the copy has arrived: `tenantctl tenant first-copy {tenant} --reason "…"`.
+From then on the application only reads{_approved(source)}.
 
 ## 3. Second copy, under the freeze (vendor, then customer)
 
 Repeat step 2 with the manifest that says that writes are stopped, into the same folder: what has
-arrived is not written again. Give `--remove-others` for what was deleted meanwhile.
-{_database(source)}
+arrived is not written again. Give `--remove-others` for what was deleted meanwhile. The vendor gets
+that manifest with its signature and a new version of this page, and sends the three files:
+`tenantctl tenant handover-manifest {tenant}`.
+{_database(source, tenant)}
 ## 4. Report (customer)
 
 ```sh
@@ -109,6 +112,18 @@ def _writes(manifest: Mapping[str, Any]) -> str:
     return "listed while the application works: a later one follows under the freeze"
 
 
+def _verified(manifest: Mapping[str, Any], name: str) -> str:
+    if not manifest["is_frozen"]:
+        return "# customer: the manifest is the vendor's, as the signature of the bundle says"
+    return f"minisign -Vm {name} -p tenantplane-bundle.pub      # customer: it is the vendor's"
+
+
+def _approved(source: Mapping[str, Any]) -> str:
+    return ", as soon as operations have approved the plan that stops writes" * bool(
+        source["database"]
+    )
+
+
 def _secrets(source: Mapping[str, Any]) -> str:
     lines = [
         f"aws secretsmanager put-secret-value --secret-id <short>/<install id>/{purpose} "
@@ -118,7 +133,7 @@ def _secrets(source: Mapping[str, Any]) -> str:
     return "\n".join(lines) or "# there are none"
 
 
-def _database(source: Mapping[str, Any]) -> str:
+def _database(source: Mapping[str, Any], tenant: str) -> str:
     if not source["database"]:
         return ""
     return f"""
@@ -127,7 +142,7 @@ The database `{source["database"]}` is handed over by a dump, from within its ne
 ```sh
 # vendor: new transactions only read by now
 pg_dump --format=custom --no-owner --file hub.dump "$DATABASE_URL"
-sha256sum hub.dump      # tenantctl tenant record-dump --digest sha256:…
+sha256sum hub.dump      # tenantctl tenant record-dump {tenant} --digest sha256:… --reason "…"
 # customer
 pg_restore --no-owner --exit-on-error --dbname "$DATABASE_URL" hub.dump
 ```

@@ -30,7 +30,7 @@ from control_plane.services.permission import require_role
 from control_plane.services.sagas import newest_of
 from control_plane.services.tenants import get_tenant
 from control_plane.workflows.core import Act
-from control_plane.workflows.listing import Manifest, manifest_in
+from control_plane.workflows.listing import GUIDE, Manifest, manifest_in
 from control_plane.workflows.recording import record, refused_as
 from control_plane.workflows.sagas import wake
 
@@ -47,10 +47,12 @@ ACTIONS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class HandedManifest:
-    """A manifest as it is handed over: its name, digest and bytes."""
+    """A manifest as it is handed over: its name, digest and bytes, its signature and runbook."""
 
     manifest: Manifest
     content: bytes
+    signature: bytes
+    guide: bytes
 
 
 def allowed_actions(saga: Saga, actor: Actor) -> list[str]:
@@ -147,14 +149,20 @@ def _store(act: Act, saga: Saga, made: Manifest, body: Mapping[str, Any]) -> Imp
 
 
 def show_manifest(act: Act, key: str) -> HandedManifest:
-    """Return the newest manifest of a tenant's hand-over. Raises ``NotFound``."""
+    """Return the newest manifest of a tenant's hand-over, with its runbook. Raises ``NotFound``."""
     tenant = get_tenant(act, key)
     require_role(act, *READERS, wanted="handovers.read", tree=tenant.id)
     saga = newest_of(act.uow, tenant, SagaKind.MODE_HANDOVER)
     made = manifest_in(saga) if saga is not None else None
     if made is None:
         raise NotFound("no data of this tenant was listed for a hand-over")
-    return HandedManifest(manifest=made, content=act.core.objects.get(made.reference))
+    get = act.core.objects.get
+    return HandedManifest(
+        manifest=made,
+        content=get(made.reference),
+        signature=get(made.beside(made.signature_name)),
+        guide=get(made.beside(GUIDE)),
+    )
 
 
 # --- what they share -----------------------------------------------------------------------------

@@ -35,7 +35,9 @@ def request_check(act: Act, key: str) -> Run:
         deployment = deployment_of(act.uow, tenant)
         if deployment is None or deployment.kind is DeploymentKind.CUSTOMER_RUN:
             raise IllegalTransition(
-                f"the tenant is {tenant.status}; it has nothing of ours to look at",
+                f"the tenant is {tenant.status}; it has nothing of ours to look at"
+                if deployment is None
+                else "the tenant is in mode C: the customer looks, with `terraform plan`",
                 present_status=str(tenant.status),
             )
         return request_look(act, deployment)

@@ -19,7 +19,7 @@ from control_plane.domain.errors import (
     NotFound,
     RunInProgress,
 )
-from control_plane.domain.finding import Finding, FindingKind
+from control_plane.domain.finding import OF_DRIFT, Finding, FindingKind
 from control_plane.domain.finding_decision import (
     LONGEST_WAIVER,
     FindingDecision,
@@ -189,6 +189,10 @@ def _why_not(finding: Finding, verdict: Verdict) -> str:
             f"{finding.subject} is in {finding.path}, where it was promised not to be: a promise "
             "is not waived here. Remove the copy by hand; the next look closes the finding"
         )
+    if finding.kind is FindingKind.REMAINING:
+        return (
+            f"{finding.subject} was removed and has to stay for a time: there is nothing to decide"
+        )
     if finding.kind is FindingKind.FOREIGN:
         done = "deleted" if verdict is Verdict.REVERT else "adopted"
         return (
@@ -342,10 +346,15 @@ def _store(
 
 # --- reading ---------------------------------------------------------------------------------
 def list_open(act: Act, *, limit: int, before: str | None) -> list[Finding]:
-    """Return the open findings of all that the caller sees, newest first: what is to be decided."""
+    """Return the open findings of all that the caller sees, newest first: what is to be decided.
+
+    What a removal has left until a date is none of these.
+    """
     require_role(act, *READ_TENANTS, wanted="findings.read")
     equals = listed(act)
-    return act.uow.findings.page(limit=limit, before=before, closed_at=None, **equals)
+    return act.uow.findings.page(
+        limit=limit, before=before, closed_at=None, kind=OF_DRIFT, **equals
+    )
 
 
 def get_finding(act: Act, finding_id: str) -> Finding:
@@ -372,6 +381,8 @@ def to_do(finding: Finding) -> str:
         return ""
     if finding.waived_until is not None:
         return f"Waived until {finding.waived_until:%Y-%m-%d %H:%M} UTC; it counts again then."
+    if finding.kind is FindingKind.REMAINING:
+        return f"Nothing: it was removed, and stays until {finding.expected or 'it is deleted'}."
     if finding.kind is FindingKind.MISPLACED:
         return (
             f"Remove it from {finding.path}, then look again; a platform_admin releases the "

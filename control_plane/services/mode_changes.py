@@ -12,6 +12,7 @@ from control_plane.domain.errors import (
     IllegalTransition,
     InvalidInput,
     ModeWouldChange,
+    NotFound,
     OnHold,
     RunInProgress,
 )
@@ -342,6 +343,10 @@ def show_change(act: Act, key: str) -> Progress:
     """
     tenant = get_tenant(act, key)
     saga = newest_change(act.uow, tenant)
+    if saga is None:
+        raise NotFound(
+            f"no change of the mode of {tenant.slug} was started; its mode is {tenant.mode}"
+        )
     progress = progress_of(act.uow, saga)
     return Progress(progress=progress, moved=_moved(act.uow, progress.saga))
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from control_plane.domain.actor import Actor, Role
 from control_plane.domain.errors import IllegalTransition, InvalidInput, NotFound
+from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus
 from control_plane.domain.saga import Saga, SagaKind, SagaStatus, SagaStep, StepOutcome
 from control_plane.domain.sagas import SAGAS
 from control_plane.domain.sagas.step import Step
@@ -23,15 +24,20 @@ from control_plane.workflows.saga_steps import last_of
 
 STEERERS: Final = tuple(sorted({role for spec in SAGAS.values() for role in spec.steered_by}))
 READERS: Final = tuple(READ_TENANTS | {Role.PLATFORM_AUDITOR})
+_OPERATIONS_ACT: Final = frozenset({RunStatus.AWAITING_APPROVAL, RunStatus.BLOCKED})
 
 
 @dataclass(frozen=True, kw_only=True)
 class SagaProgress:
-    """A saga with every attempt of its steps. ``is_final``: it is not withdrawn any more."""
+    """A saga with every attempt of its steps. ``is_final``: it is not withdrawn any more.
+
+    ``run`` is what its step waits for, as it is now: the words of the saga are older.
+    """
 
     saga: Saga
     steps: Sequence[SagaStep]
     is_final: bool
+    run: Run | None = None
 
     @property
     def position(self) -> int:
@@ -46,9 +52,23 @@ class SagaProgress:
     @property
     def waits_on(self) -> WaitingOn | None:
         """Who has to do something before it continues, where that is known."""
-        if self.saga.status is not SagaStatus.WAITING or self.saga.is_undoing:
+        if self.saga.status is not SagaStatus.WAITING:
+            return None
+        if self.run is not None and self.run.status in _OPERATIONS_ACT:
+            return WaitingOn.OPS
+        if self.saga.is_undoing:
             return None
         return SAGAS[self.saga.kind].step(self.saga.step).waits_on
+
+    @property
+    def waits_for(self) -> str | None:
+        """What it waits for, in words."""
+        run = self.run
+        if run is None:
+            return self.saga.waits_for
+        if run.status is RunStatus.AWAITING_APPROVAL:
+            return f"a decision on the plan of {run.id}: `tenantctl run show` names the approval"
+        return f"{run.id} to end; it is {str(run.status).replace('_', ' ')}"
 
     @property
     def attempts(self) -> Mapping[str, SagaStep]:
@@ -68,7 +88,21 @@ def progress_of(uow: UnitOfWork, saga: Saga | None) -> SagaProgress:
     if saga is None:
         raise NotFound("there is none")
     steps = steps_of(uow, saga)
-    return SagaProgress(saga=saga, steps=steps, is_final=_is_final(uow, saga, steps))
+    return SagaProgress(
+        saga=saga,
+        steps=steps,
+        is_final=_is_final(uow, saga, steps),
+        run=_awaited(uow, steps) if saga.status is SagaStatus.WAITING else None,
+    )
+
+
+def _awaited(uow: UnitOfWork, steps: Sequence[SagaStep]) -> Run | None:
+    """Return the run that the step which is taken now waits for."""
+    taken = next((each for each in reversed(steps) if each.outcome is None), None)
+    if taken is None or taken.run_id is None:
+        return None
+    run = uow.runs.need(last_of(uow, taken.run_id))
+    return None if run.status in TERMINAL_RUN else run
 
 
 def _is_final(uow: UnitOfWork, saga: Saga, steps: Sequence[SagaStep]) -> bool:
@@ -117,7 +151,7 @@ def next_action(progress: SagaProgress) -> str:
             return f"A worker takes the step {saga.step}."
         case SagaStatus.WAITING:
             who = progress.waits_on
-            words = f"It waits for {saga.waits_for}."
+            words = f"It waits for {progress.waits_for}."
             return f"{words} Waiting on: {who}." if who is not None else words
         case SagaStatus.STUCK:
             return "Remove the cause that the error names, then retry, or withdraw it."

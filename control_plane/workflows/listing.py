@@ -48,6 +48,15 @@ class Manifest:
         """The name of its file."""
         return f"handover-manifest-{self.number}.json"
 
+    @property
+    def signature_name(self) -> str:
+        """The name of the file with its signature."""
+        return f"{self.name}.minisig"
+
+    def beside(self, name: str) -> str:
+        """Return where a file is stored that belongs to it."""
+        return f"{self.reference.rpartition('/')[0]}/{name}"
+
     def to_document(self) -> dict[str, Any]:
         """Return it as plain JSON."""
         return {
@@ -149,12 +158,11 @@ def _beside(
     core: Core, saga: Saga, document: Mapping[str, Any], made: Manifest, content: bytes
 ) -> dict[str, str]:
     """Store what lies beside the bundle; returns names and references."""
-    folder = made.reference.rpartition("/")[0]
     signature = core.builder.sign(made.name, content)
     guide = handover_guide(document, made.digest, keep_days=int(saga.data["keep_days"]))
     found = {made.name: made.reference}
-    for name, each in ((f"{made.name}.minisig", signature), (GUIDE, guide.encode())):
-        found[name] = f"{folder}/{name}"
+    for name, each in ((made.signature_name, signature), (GUIDE, guide.encode())):
+        found[name] = made.beside(name)
         patiently(partial(core.objects.put, found[name], each))
     return found
 
@@ -198,8 +206,7 @@ def files_of_handover(core: Core, tenant: Tenant, bundle: Bundle) -> Mapping[str
         return {}
     if saga.data["target"] != bundle.deployment_id:
         return {}
-    folder = made.reference.rpartition("/")[0]
     return {
         "manifest.json": core.objects.get(made.reference),
-        GUIDE: core.objects.get(f"{folder}/{GUIDE}"),
+        GUIDE: core.objects.get(made.beside(GUIDE)),
     }

@@ -256,7 +256,7 @@ def keep(act: Act, saga: Saga, step: SagaStep) -> Outcome:
     del step
     now, until = act.now(), instant(str(saga.data["switched_at"])) + _days(saga)
     if now < until:
-        return Waits(says="the end of the time for which the slice is kept", until=until)
+        return Waits(says="the end of the time for which the former place is kept", until=until)
     if clocks_stand_still(act.uow, act.uow.tenants.need(str(saga.tenant_id))):
         says = "the release of a hold: dates do not pass while it stands"
         return Waits(says=says, until=now + CHECKED_AGAIN)

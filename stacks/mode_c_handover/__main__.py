@@ -165,7 +165,8 @@ def _say(left: list[dict[str, str]], done: str) -> None:
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    description = (__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser(prog="python3 -m handover", description=description)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, folder in (("export", "--to"), ("import", "--from"), ("report", None)):
         each = commands.add_parser(name)
@@ -204,9 +205,13 @@ def main(argv: list[str]) -> int:
         given.output.write_text(text, encoding="utf-8")
         _say(found["differences"], f"written to {given.output}")
         return 1 if found["differences"] else 0
-    except (Refused, OSError, KeyError, ValueError) as error:
+    except FileNotFoundError as error:
+        sys.stderr.write(f"{error.filename or error} does not exist\n")
+    except Refused as error:
+        sys.stderr.write(f"{error}\n")
+    except (OSError, KeyError, ValueError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return 2
+    return 2
 
 
 def _file_digest(file: Path) -> str:

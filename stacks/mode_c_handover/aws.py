@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 TRIES = 6
 RETRIED = {500, 502, 503, 504}
+WRONG_ACCOUNT = "are these credentials, and the endpoint, of the account that the Hub is in?"
 BUSY = ("Throttl", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "SlowDown")
 
 
@@ -62,6 +63,9 @@ class Aws:
             if status < 300:
                 return given, answer
             if status == 404 and service == "s3":
+                if "NoSuchBucket" in text:
+                    bucket = path.split("/")[1]
+                    raise Refused(f"there is no bucket {bucket}: {WRONG_ACCOUNT}")
                 raise FileNotFoundError(path)
             if status not in RETRIED and not any(word in text for word in BUSY):
                 break

@@ -220,6 +220,20 @@ def test_a_report_names_what_differs_and_an_altered_file_is_not_imported(places:
     assert report["totals"]["object"] != made["totals"]["object"]
 
 
+def test_a_file_or_a_bucket_that_is_missing_is_named_in_one_sentence(places: Places) -> None:
+    places.fill()
+    places.manifest("m.json")
+    missing = places.run("export", "--manifest", "none.json", "--to", "data")
+    assert (missing.returncode, missing.stderr) == (2, "none.json does not exist\n")
+    assert places.run("export", "--manifest", "m.json", "--to", "data").returncode == 0
+    hub = places.folder / "bundle/hub.json"
+    hub.write_text(json.dumps({**places.hub, "data_bucket": "elsewhere"}))
+    given = ("--manifest", "m.json", "--from", "data", "--hub", "hub.json")
+    refused = places.run("import", *given)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("there is no bucket elsewhere: are these credentials")
+
+
 def test_a_manifest_matches_its_schema(places: Places) -> None:
     from jsonschema import Draft202012Validator
 

@@ -110,6 +110,28 @@ def test_the_bundle_has_the_facts_of_the_new_mode_the_manifest_and_the_runbook(
         "python3 -m handover export", "python3 -m handover report", "terraform output -json hub",
     ):  # fmt: skip
         assert told in guide
+    # what it names is in the bundle, and the signature of the bundle covers it
+    assert "--manifest handover/manifest.json" in guide
+    assert "minisign" not in guide
+    tenant = manifest["tenant"]
+    assert f'tenantctl tenant first-copy {tenant} --reason "…"' in guide
+
+
+def test_the_manifest_that_has_to_arrive_is_given_with_its_signature_and_its_runbook(
+    world: World,
+) -> None:
+    handed = Handed(world, "B")
+    handed.ask()
+    handed.go(until="import")
+    found = perform(world.core, ARCHITECT, data_handovers.show_manifest, handed.tenant_id)
+    beside = handed.bundle().files
+    name = found.manifest.name
+    assert found.signature == world.core.objects.get(beside[f"{name}.minisig"])
+    guide = found.guide.decode()
+    assert f"--manifest {name}" in guide
+    assert f"minisign -Vm {name}" in guide
+    assert f"tenantctl tenant handover-manifest {handed.manifest()['tenant']}" in guide
+    assert f"record-dump {handed.manifest()['tenant']} --digest sha256:… --reason" in guide
 
 
 def test_the_manifest_lists_each_thing_by_size_and_digest_and_no_value_of_a_secret(

@@ -7,14 +7,15 @@ from dataclasses import replace
 import pytest
 
 from control_plane.domain.deployment import Position
-from control_plane.domain.errors import DataUnreadable, IllegalTransition, Unavailable
+from control_plane.domain.errors import DataUnreadable, IllegalTransition, NotFound, Unavailable
 from control_plane.domain.run import RunKind, RunStatus
 from control_plane.domain.saga import SagaStatus
 from control_plane.domain.sagas import SAGAS
 from control_plane.domain.sagas.mode_change import MODE_UPGRADE
-from control_plane.domain.tenant import TenantStatus
+from control_plane.domain.tenant import TenantStatus, WaitingOn
 from control_plane.domain.transfer import Kind
-from control_plane.services import sagas
+from control_plane.services import mode_changes, sagas
+from control_plane.services.performing import perform
 from control_plane.workflows.core import Caller
 from tests.scripted_faults import ProcessDied
 from tests.workflows.raised import FILLED, Raised
@@ -22,6 +23,7 @@ from tests.workflows.removed import follow, steps_of
 from tests.world import ARCHITECT, AUDITOR, World
 
 STEPS = [step.name for step in MODE_UPGRADE.steps]
+_WAITS = {RunStatus.AWAITING_APPROVAL}
 BEFORE_SWITCH = STEPS[: STEPS.index("switch")]
 
 
@@ -62,6 +64,28 @@ def test_an_upgrade_moves_everything_and_takes_every_step_once(raised: Raised) -
     assert raised.world.engine.stacks[former.stack].resources == {}
     with raised.world.core.uow() as uow:
         assert uow.transfers.sums(saga.id) == {}
+
+
+def test_a_step_that_waits_for_a_decision_says_so_and_on_whom_it_waits(raised: Raised) -> None:
+    with pytest.raises(NotFound, match=r"no change of the mode of .+ was started"):
+        shown(raised)
+    raised.ask()
+    follow(raised.world)
+    found = shown(raised)
+    (run,) = [r for r in raised.world.rows("run").values() if r.status in _WAITS]
+    assert (found.saga.step, found.waits_on) == ("build", WaitingOn.OPS)
+    assert found.waits_for == (
+        f"a decision on the plan of {run.id}: `tenantctl run show` names the approval"
+    )
+    assert "Waiting on: ops." in sagas.next_action(found)
+    assert raised.go(until="keep").step == "keep"
+    assert (shown(raised).run, shown(raised).waits_on) == (None, None)
+
+
+def shown(raised: Raised) -> sagas.SagaProgress:
+    """Return the change of mode as an auditor sees it."""
+    found = perform(raised.world.core, AUDITOR, mode_changes.show_change, raised.tenant_id)
+    return found.progress
 
 
 def test_the_record_says_how_long_the_tenant_was_frozen_and_what_was_equal(raised: Raised) -> None:

@@ -12,6 +12,7 @@ from control_plane.domain.engine import Drift
 from control_plane.domain.errors import (
     AlreadyDecided,
     DomainError,
+    FindingNotDecidable,
     IllegalTransition,
     InvalidInput,
     MachineMayNotDecide,
@@ -20,6 +21,7 @@ from control_plane.domain.errors import (
     SeparationOfDuties,
 )
 from control_plane.domain.finding import FindingKind
+from control_plane.domain.finding_decision import Verdict
 from control_plane.domain.hold import HoldKind
 from control_plane.domain.removal_errors import (
     AlreadyRemoved,
@@ -34,7 +36,7 @@ from control_plane.domain.removal_errors import (
 from control_plane.domain.run import BlockedOn, RunKind, RunStatus
 from control_plane.domain.saga import SagaStatus, StepOutcome
 from control_plane.domain.tenant import TenantStatus
-from control_plane.services import changes, drift, removals, runs, sagas
+from control_plane.services import changes, drift, findings, removals, runs, sagas
 from control_plane.services import removal_decisions as decisions
 from control_plane.services.performing import perform
 from tests.receipts import destroy_receipt_of
@@ -155,6 +157,16 @@ def test_what_remains_is_looked_at_again_at_its_end_and_then_forgotten(world: Wo
     saga_id = remove_all(world, tenant_id)
     left = [each for each in world.rows("finding").values() if each.kind is FindingKind.REMAINING]
     assert left
+    assert perform(world.core, OPS, findings.list_open, limit=50, before=None) == []
+    for each in left:  # nobody has to decide about what was removed
+        assert findings.to_do(each).startswith("Nothing: it was removed, and stays until ")
+        assert findings.allowed_actions(each, OPS.actor) == []
+        with pytest.raises(FindingNotDecidable, match="there is nothing to decide"):
+            perform(
+                world.core, OPS, findings.decide, each.id,
+                verdict=Verdict.WAIVE, reason="why not",
+                until=world.clock.now() + timedelta(days=1),
+            )  # fmt: skip
     saga = saga_of(world, saga_id)
     assert saga.status is S.WAITING
     assert saga.due_at is not None

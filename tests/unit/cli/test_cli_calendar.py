@@ -74,6 +74,8 @@ def test_two_business_days_of_customer_and_vendor_or_of_named_parties() -> None:
     assert "due         2026-11-30 17:00:00Z" in joint
     assert "local       2026-11-30T18:00:00" in joint
     assert "counted     IT, US" in joint
+    both = calendar("due", SIGNED, "--customer", "IT").out
+    assert "counted     IT (customer), IT (vendor)" in both
 
 
 def test_hours_need_the_zone_of_every_party() -> None:

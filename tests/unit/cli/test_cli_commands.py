@@ -137,7 +137,9 @@ def test_a_hub_is_planned_approved_by_its_digest_and_listed(tenantctl: Terminal)
         watched = tenantctl("run", "watch", made["run_id"], who=OPS).out.splitlines()
     assert "applied" in watched
     assert any(line.split()[:2] == ["policies_hold", "yes"] for line in watched)
-    assert "ready" in tenantctl("hub", "list", who=ADMIN).out
+    head, row = tenantctl("hub", "list", who=ADMIN).out.splitlines()
+    assert "ready" in row
+    assert (head.split()[-1], row.split()[-1]) == ("hold", "no")
     assert made["id"] in tenantctl("hub", "show", made["id"], who=ADMIN).out
     assert "read it" in tenantctl("approval", "show", run["approval_id"], who=OPS).out
 

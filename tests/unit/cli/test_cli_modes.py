@@ -120,6 +120,8 @@ def test_a_hand_over_says_on_whom_it_waits_and_takes_what_people_say(tenantctl: 
     file = str(handed.world.folder / "m.json")
     tenantctl("tenant", "handover-manifest", key, "--file", file, who=OPS)
     assert manifest_digest(Path(file).read_bytes()) == handed.report()["manifest_digest"]
+    assert Path(f"{file}.minisig").read_text("utf-8")
+    assert "# Hand-over of the data of" in Path(file).with_name("HANDOVER.md").read_text("utf-8")
     wrong = tenantctl.file(handed.report(tenant="somebody-else"), "wrong.json")
     refused = tenantctl("tenant", "import-report", key, wrong, who=ARCHITECT, code=REFUSED)
     assert "tenant must be" in refused.err
@@ -127,3 +129,7 @@ def test_a_hand_over_says_on_whom_it_waits_and_takes_what_people_say(tenantctl: 
     tenantctl("tenant", "import-report", key, right, who=ARCHITECT)
     handed.go(until="keep")
     assert tenantctl(*mode, "--json", who=OPS).json["mode"] == "C"
+    outputs = tenantctl("tenant", "outputs", key, "--json", who=OPS).json
+    assert [each["position"] for each in outputs] == ["current", "former"]
+    refused = tenantctl("tenant", "check-drift", key, who=OPS, code=REFUSED)
+    assert "the customer looks, with `terraform plan`" in refused.err
