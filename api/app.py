@@ -27,6 +27,7 @@ from api.routes import (
     messages,
     modes,
     onboarding,
+    people,
     portal,
     provisioning,
     queue,
@@ -107,7 +108,7 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
         bundles, audit, queue, deliveries, intake_findings, subscriptions,
         messages, journeys, onboarding, portal,
-        health,
+        people, health,
     ):  # fmt: skip
         app.include_router(module.router)
     errors.install(app)

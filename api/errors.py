@@ -102,6 +102,7 @@ STATUS: Final[dict[str, int]] = {
     "data_differs": 409,
     "setting_invalid": 500,
     "signature_invalid": 401,
+    "person_unavailable": 409,
     "delivery_unreadable": 422,
     "source_unknown": 409,
     "account_not_allowed": 409,

@@ -165,6 +165,7 @@ class Parts:
     @cached_property
     def core(self) -> Core:
         """Everything that use cases and phases need."""
+        from control_plane.adapters.invitations import write_invitation  # noqa: PLC0415 - heavy
         from control_plane.adapters.public_holidays import LibraryHolidays  # noqa: PLC0415 - heavy
         from control_plane.adapters.secrets.sealing import MasterSealing  # noqa: PLC0415 - heavy
         from control_plane.adapters.specs import JsonSchemaSpecs  # noqa: PLC0415 - heavy
@@ -200,6 +201,7 @@ class Parts:
             actions=HANDLERS,
             holidays=LibraryHolidays(),
             zones=SystemTimeZones(),
+            write_invitation=write_invitation,
             limits=Limits(
                 approval_life=timedelta(hours=hours) if hours else None,
                 link_life=timedelta(hours=settings.link_hours),

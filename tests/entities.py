@@ -9,6 +9,7 @@ from typing import Any
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.amendment import Amendment
 from control_plane.domain.approval import Approval, ApprovalStatus, Decision, ExcludedApprover
+from control_plane.domain.assignment import Assignment
 from control_plane.domain.bundle import Bundle, BundleStatus, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.canonical import digest
@@ -34,6 +35,7 @@ from control_plane.domain.finding_decision import FindingDecision, Verdict
 from control_plane.domain.handover import ImportReport
 from control_plane.domain.hold import Applying, Hold, HoldKind
 from control_plane.domain.hub import Hub, HubStatus
+from control_plane.domain.invitation import Meeting, Participant
 from control_plane.domain.journey import Journey, JourneyStatus, JourneyStep, StepStatus
 from control_plane.domain.message import Channel, Message, MessageClass
 from control_plane.domain.onboarding_link import LINK_LIFE, OnboardingLink
@@ -56,6 +58,7 @@ from control_plane.domain.saga import Saga, SagaKind, SagaStatus, SagaStep, step
 from control_plane.domain.stack_salt import StackSalt
 from control_plane.domain.suppression import Suppression, SuppressionKind, address_digest
 from control_plane.domain.task import Task, TaskStatus
+from control_plane.domain.team import TeamRole
 from control_plane.domain.tenant import (
     Contract,
     ProvisioningRequest,
@@ -219,6 +222,30 @@ class Entities:
             "queued_at": self.clock.now(),
         }  # fmt: skip
         return Message(**self._facts(facts, changes))
+
+    def assignment(self, tenant: Tenant, **changes: Any) -> Assignment:
+        facts = {
+            "id": self.ids.new("assignment"), "tenant_id": tenant.id, "role": TeamRole.CSM,
+            "person_key": "csm-1", "segment": "standard", "weight": 1, "capacity": 1000,
+            "is_queue_owner": False, "reason": "a step of a playbook",
+            "explanation": ({"person": "csm-1", "why_not": None},), "assigned_by": ASKER,
+            "since": self.clock.now(),
+        }  # fmt: skip
+        return Assignment(**self._facts(facts, changes))
+
+    def meeting(self, tenant: Tenant, **changes: Any) -> Meeting:
+        now, meeting_id = self.clock.now(), self.ids.new("meeting")
+        ida = Participant(
+            key="it_admin", roles=("it_admin",), name="Ida Admin", email="ida@example.com"
+        )
+        facts = {
+            "id": meeting_id, "tenant_id": tenant.id, "kind": "kickoff",
+            "uid": f"{meeting_id}@example.com", "title": "Kickoff", "zone": "Europe/Rome",
+            "starts_at": now + timedelta(days=1), "ends_at": now + timedelta(days=1, hours=1),
+            "attendees": (ida,), "missing": ("business_sponsor",), "created_at": now,
+            "updated_at": now,
+        }  # fmt: skip
+        return Meeting(**self._facts(facts, changes))
 
     def suppression(self, local: str, **changes: Any) -> Suppression:
         facts = {

@@ -14,6 +14,7 @@ from typing import Any
 
 from control_plane.adapters.http_guard import GuardedHttp
 from control_plane.adapters.intake.keys import FileProviderKeys
+from control_plane.adapters.invitations import write_invitation
 from control_plane.adapters.objects.files import FileObjectStore
 from control_plane.adapters.public_holidays import LibraryHolidays
 from control_plane.adapters.rules.journeys import FolderPlaybooks
@@ -177,6 +178,7 @@ class World:
             actions=HANDLERS,
             holidays=LibraryHolidays(),
             zones=SystemTimeZones(),
+            write_invitation=write_invitation,
             limits=Limits(approval_life=None, link_life=timedelta(hours=72), **limits),
             here=Whereabouts(worker="worker-1", host=HOST),
         )

@@ -72,6 +72,8 @@ COMMANDS: Final = {
     "intake": Named("intake_findings", "intake", _API, "Sources of contracts: ask them, what "
                     "differs."),
     "subscription": Named("subscriptions", "subscription", _API, "Who gets public events."),
+    "people": Named("people", "people", _API, "People who work for tenants."),
+    "meeting": Named("people", "meeting", _API, "Meetings with customers."),
     "message": Named("messages", "message", _API, "Messages to people at customers and vendor."),
     "suppression": Named("messages", "suppression", _API, "Addresses that get no messages."),
     "journey": Named("journeys", "journey", _API, "Journeys of tenants, by their playbooks."),

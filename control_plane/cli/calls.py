@@ -18,6 +18,7 @@ from control_plane.cli import (
     links,
     modes,
     output,
+    people,
     queueing,
     removals,
 )
@@ -53,6 +54,7 @@ tenant.command("hold")(holds.hold_tenant)
 tenant.command("holds")(holds.list_tenant_holds)
 tenant.command("release")(holds.release_hold)
 tenant.command("link")(links.tenant_link)
+tenant.command("people")(people.tenant_people)
 tenant.command("residency")(drift.residency)
 hub.command("hold")(holds.hold_hub)
 hub.command("holds")(holds.list_hub_holds)

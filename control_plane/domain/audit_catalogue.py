@@ -270,6 +270,29 @@ _ONBOARDING: Final = (
             stages=_DENIED, wanted=_T),
 )  # fmt: skip
 
+_PEOPLE: Final = (
+    _schema("people.assigned", "Somebody of the vendor was assigned to a tenant.",
+            person=_T, role=_T, segment=_T, queue_owner=_B, previous=_T, cause=_T),
+    _schema("people.released", "An assignment ended.", person=_T, role=_T, segment=_T),
+    _schema("people.refused", "An assignment was refused.",
+            stages=_DENIED, wanted=_T, role=_T),
+    _schema("people.erased", "What people wrote or who was invited was erased from rows of a "
+            "removed tenant.",
+            assignments=_I, meetings=_I),
+    _schema("staffing.exhausted", "Nobody could be assigned: the owner of the queue has it.",
+            person=_T, role=_T, segment=_T, candidates=_L),
+    _schema("meeting.invited", "People were invited to a meeting.",
+            meeting=_T, sequence=_I, starts_at=_T, missing=_L),
+    _schema("meeting.changed", "Other people are invited to a meeting.",
+            meeting=_T, sequence=_I, starts_at=_T),
+    _schema("meeting.moved", "A meeting is at another time.",
+            meeting=_T, sequence=_I, starts_at=_T, previous_start=_T),
+    _schema("meeting.canceled", "A meeting was called off.",
+            meeting=_T, sequence=_I, starts_at=_T),
+    _schema("meeting.refused", "A change of a meeting was refused.",
+            stages=_DENIED, wanted=_T),
+)  # fmt: skip
+
 _HOLDS: Final = (
     _schema("hold.placed", "A hold was placed on a tenant or a Hub: nothing begins to be applied.",
             kind=_T, applying=_T),
@@ -488,6 +511,7 @@ ACTIONS: Final[Mapping[str, ActionSchema]] = MappingProxyType(
             _JOURNEYS,
             _MESSAGES,
             _ONBOARDING,
+            _PEOPLE,
             _HOLDS,
             _SAGAS,
             _REMOVALS,

@@ -21,6 +21,7 @@ PREFIXES: Final = {
     "import_report": "irp",
     "delivery": "dlv", "intake_finding": "ifd",
     "event_subscription": "sub",
+    "assignment": "asg", "meeting": "mtg",
     "journey": "jny", "task": "tsk",
     "message": "msg", "suppression": "sup",
     "onboarding_link": "mlk", "onboarding_session": "ons",

@@ -18,6 +18,7 @@ PERSONAS: Final[Mapping[str, str]] = {
     "business_sponsor": "The customer's business sponsor.",
     "csm": "The tenant's customer success manager.",
     "solutions_engineer": "The tenant's solutions engineer.",
+    "executive_sponsor_partner": "The executive of ours who sponsors the tenant.",
     "owner": "Who has to do a task.",
 }
 

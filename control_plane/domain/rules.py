@@ -14,6 +14,7 @@ from control_plane.domain.mode_rules import ModeRules
 from control_plane.domain.residency import Regions
 from control_plane.domain.slug import SlugRules
 from control_plane.domain.systems import SystemRules
+from control_plane.domain.team import TeamRules
 from control_plane.domain.versions import Versions
 
 
@@ -31,6 +32,7 @@ class Rules:
     versions: Versions
     calendars: CalendarRules
     intake: IntakeRules
+    team: TeamRules
     messages: MessageRules
     systems: SystemRules
     reviews: Mapping[str, date]

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from control_plane.domain.amendment import Amendment
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover, Withdrawal
+from control_plane.domain.assignment import Assignment
 from control_plane.domain.audit import AuditEvent
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
@@ -21,6 +22,7 @@ from control_plane.domain.finding_decision import FindingDecision
 from control_plane.domain.handover import ImportReport
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
+from control_plane.domain.invitation import Meeting
 from control_plane.domain.journey import Journey, JourneyStep
 from control_plane.domain.message import Message
 from control_plane.domain.onboarding_link import OnboardingLink, OnboardingSession
@@ -48,6 +50,7 @@ from control_plane.ports.intake import Deliveries
 from control_plane.ports.looks import Looks
 from control_plane.ports.onboarding import Onboarding
 from control_plane.ports.outbox import Outbox
+from control_plane.ports.staffing import Staffing
 
 T = TypeVar("T")
 
@@ -352,6 +355,8 @@ class UnitOfWork(Protocol):
     suppressions: Repository[Suppression]
     onboarding_links: Repository[OnboardingLink]
     onboarding_sessions: Repository[OnboardingSession]
+    assignments: Repository[Assignment]
+    meetings: Repository[Meeting]
     hubs: Repository[Hub]
     holds: Repository[Hold]
     sagas: Repository[Saga]
@@ -396,6 +401,7 @@ class UnitOfWork(Protocol):
     publications: Publications
     outbox: Outbox
     onboarding: Onboarding
+    staffing: Staffing
     audit: AuditLog
     queue: RunQueue
 

@@ -20,6 +20,7 @@ from control_plane.ports.intake import ProviderKeys
 from control_plane.ports.onboarding import OnboardingKeys
 from control_plane.ports.playbooks import Playbooks
 from control_plane.ports.rows import Clock, Ids, UnitOfWork, UnitOfWorkFactory
+from control_plane.ports.staffing import InvitationWriter
 from control_plane.ports.stores import AuditReader, ObjectStore, Policies, SecretStore, Specs
 from control_plane.ports.systems import Systems
 from control_plane.ports.tenant_data import TenantData
@@ -108,6 +109,7 @@ class Core:
     actions: Mapping[str, ActionHandler]  # what does each action of playbooks
     holidays: PublicHolidays
     zones: TimeZones
+    write_invitation: InvitationWriter
     limits: Limits
     here: Whereabouts
     calls: set[str] = field(default_factory=set)  # engine calls that this process has open

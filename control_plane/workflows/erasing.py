@@ -21,6 +21,7 @@ from control_plane.ports.engine import EngineCall
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.calling import reading_call
 from control_plane.workflows.core import Act, Core
+from control_plane.workflows.forgetting import forget_people
 from control_plane.workflows.holding import CHECKED_AGAIN, Owner, clocks_stand_still
 from control_plane.workflows.outbox import erase_of_tenant
 from control_plane.workflows.recording import record
@@ -51,6 +52,8 @@ def erase(act: Act, saga: Saga, _: SagaStep) -> Outcome:
         return _held(act)
     keys = [_erase_key(act, saga, each) for each in locked]
     personal = _erase_personal(act, owner) if isinstance(owner, Tenant) else {}
+    if isinstance(owner, Tenant):
+        forget_people(act, owner)
     return Ended(
         result={"stacks": len(keys), **personal},
         data={"erased": {"stacks": keys, "personal": personal}},

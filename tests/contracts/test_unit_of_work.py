@@ -197,6 +197,7 @@ def test_every_kind_of_row_comes_back_as_it_was(storage: Storage, make: Entities
         "tenants": tenant, "contracts": contract, "requests": make.request(contract),
         "refusals": make.refusal(), "deliveries": make.delivery(body=b"\x00\xff"),
         "intake_findings": make.intake_finding(), "intake_looks": make.intake_look(),
+        "assignments": make.assignment(tenant), "meetings": make.meeting(tenant),
         "hubs": hub, "holds": hold, "sagas": saga,
         "removal_decisions": make.removal_decision(saga),
         "certificates": make.certificate(saga, body={"a": [1, None]}),

@@ -35,7 +35,7 @@ from tests.unit.policies.policy_scenarios import FORMS, Thing, pulumi_plan, terr
 FOLDER = Path(__file__).parents[2] / "rules"
 NAMES = (
     "approval_rules", "calendars", "intake", "messages", "mode_rules", "policy_parameters",
-    "regions", "slug_rules", "systems", "versions",
+    "regions", "slug_rules", "systems", "team", "versions",
 )  # fmt: skip
 SCOPE = PolicyScope(
     region="eu-west-1",

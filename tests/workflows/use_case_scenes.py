@@ -19,6 +19,7 @@ from control_plane.domain.hub import HubWish
 from control_plane.domain.message import Recipient
 from control_plane.domain.run import BlockedOn
 from control_plane.domain.suppression import SuppressionKind
+from control_plane.domain.team import TeamRole
 from control_plane.ports.events import Attempt
 from control_plane.services import (
     accounts,
@@ -38,6 +39,7 @@ from control_plane.services import (
     mode_changes,
     onboarding,
     operating_stacks,
+    people,
     provisioning,
     queue,
     receipts,
@@ -145,6 +147,17 @@ class Scene(World):
         if is_issued:
             perform(self.core, ADMIN, onboarding.issue_link, self.linked_id)
         return self.linked_id
+
+    def meeting_of(self, tenant_id: str) -> str:
+        """Invite to a meeting of a tenant, and return its id."""
+        with self.core.uow() as uow:
+            count = uow.meetings.count(tenant_id=tenant_id)
+            meeting = Entities(clock=self.clock, ids=self.ids).meeting(
+                uow.tenants.need(tenant_id), kind="kickoff" if not count else f"kickoff-{count}"
+            )
+            uow.meetings.add(meeting)
+            uow.commit()
+        return meeting.id
 
     def takes_deliveries(self) -> None:
         """Install keys, and name the account that may deliver."""
@@ -692,6 +705,32 @@ def on_link(
     def prepare(scene: Scene) -> Act:
         tenant_id = scene.linked(is_issued=is_issued)
         return lambda: perform(scene.core, who, function, tenant_id, **given)
+
+    return prepare
+
+
+def assign(who: Caller = ADMIN, *, reason: str = "somebody left", **given: Any) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        tenant_id = scene.waiting_b().tenant_id
+        return lambda: perform(
+            scene.core, who, people.assign_person, tenant_id,
+            role=TeamRole.CSM, reason=reason, **given,
+        )  # fmt: skip
+
+    return prepare
+
+
+def on_meeting(
+    function: Callable[..., object],
+    who: Caller = ADMIN,
+    *,
+    reason: str = "they asked",
+    days: int = 0,
+) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        meeting_id = scene.meeting_of(scene.waiting_b().tenant_id)
+        at = {"starts_at": scene.clock.now() + timedelta(days=days)} if days else {}
+        return lambda: perform(scene.core, who, function, meeting_id, reason=reason, **at)
 
     return prepare
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from control_plane.domain.actor import Role
+from control_plane.domain.assignment import PersonUnavailable
 from control_plane.domain.errors import (
     AlreadyDecided,
     AmendmentRefused,
@@ -58,11 +59,13 @@ from control_plane.services import (
     hubs,
     intake_findings,
     journeys,
+    meetings,
     messages,
     mode_changes,
     modes,
     onboarding,
     operating_stacks,
+    people,
     permission,
     provisioning,
     queue,
@@ -87,6 +90,7 @@ from tests.workflows.use_case_scenes import (
     account,
     add_suppression,
     amend,
+    assign,
     attest,
     change,
     change_account,
@@ -114,6 +118,7 @@ from tests.workflows.use_case_scenes import (
     on_delivery,
     on_journey,
     on_link,
+    on_meeting,
     on_message,
     on_subscription,
     opened_stack,
@@ -405,6 +410,29 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     "intake_findings.request_look": (
         Case(prepare=look_at("docusign"), events=("intake.look_requested:completed",)),
         Case(prepare=look_at("docusign", AUDITOR), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "people.assign_person": (
+        Case(prepare=assign(), events=("people.assigned:completed",)),
+        Case(prepare=assign(person="se-1"), error=PersonUnavailable,
+             events=("people.refused:denied",)),
+        Case(prepare=assign(reason=" "), error=InvalidInput, events=("people.refused:denied",)),
+        Case(prepare=assign(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "meetings.move_meeting": (
+        Case(prepare=on_meeting(meetings.move_meeting, days=3),
+             events=("message.queued:completed", "meeting.moved:completed")),
+        Case(prepare=on_meeting(meetings.move_meeting, days=-3), error=InvalidInput,
+             events=("meeting.refused:denied",)),
+        Case(prepare=on_meeting(meetings.move_meeting, OPS, days=3), error=NotAllowed,
+             events=DENIED_ROLE),
+    ),
+    "meetings.cancel_meeting": (
+        Case(prepare=on_meeting(meetings.cancel_meeting),
+             events=("message.queued:completed", "meeting.canceled:completed")),
+        Case(prepare=on_meeting(meetings.cancel_meeting, reason=" "), error=InvalidInput,
+             events=("meeting.refused:denied",)),
+        Case(prepare=on_meeting(meetings.cancel_meeting, OPS), error=NotAllowed,
+             events=DENIED_ROLE),
     ),
     "bundles.accept_bundle": (
         Case(prepare=on_bundle(bundles.accept_bundle, "queued"),
@@ -833,6 +861,22 @@ PARTS = {
 }
 Read = Callable[[Scene, str, str, str], object]  # scene, tenant, run, bundle
 READING: dict[str, Read] = {
+    "people.list_people": lambda s, *_: perform(s.core, EVERYBODY, people.list_people),
+    "people.people_of_tenant": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, people.people_of_tenant, tenant
+    ),
+    "people.may_assign": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, people.may_assign, tenant
+    ),
+    "meetings.list_meetings": lambda s, *_: perform(
+        s.core, EVERYBODY, meetings.list_meetings, limit=5, before=None
+    ),
+    "meetings.get_meeting": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, meetings.get_meeting, s.meeting_of(tenant)
+    ),
+    "meetings.may_change": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, meetings.may_change, s.meeting_of(tenant)
+    ),
     "accounts.may_change": lambda s, *_: perform(s.core, EVERYBODY, accounts.may_change, "create"),
     "intake_findings.list_intake_findings": lambda s, *_: perform(
         s.core, EVERYBODY, intake_findings.list_intake_findings, limit=5, before=None

@@ -19,10 +19,12 @@ from control_plane.adapters.db import (
     onboarding_tables,
     run_tables,
     saga_tables,
+    staffing_tables,
     tables,
 )
 from control_plane.domain.amendment import Amendment
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover, Withdrawal
+from control_plane.domain.assignment import Assignment
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.delivery import Delivery
@@ -33,6 +35,7 @@ from control_plane.domain.finding_decision import FindingDecision
 from control_plane.domain.handover import ImportReport
 from control_plane.domain.hold import Hold
 from control_plane.domain.hub import Hub
+from control_plane.domain.invitation import Meeting
 from control_plane.domain.journey import Journey, JourneyStep
 from control_plane.domain.message import Message
 from control_plane.domain.onboarding_link import OnboardingLink, OnboardingSession
@@ -88,6 +91,8 @@ MESSAGE: Final = Mapped(Message, message_tables.message)
 SUPPRESSION: Final = Mapped(Suppression, message_tables.suppression)
 ONBOARDING_LINK: Final = Mapped(OnboardingLink, onboarding_tables.onboarding_link)
 ONBOARDING_SESSION: Final = Mapped(OnboardingSession, onboarding_tables.onboarding_session)
+ASSIGNMENT: Final = Mapped(Assignment, staffing_tables.assignment)
+MEETING: Final = Mapped(Meeting, staffing_tables.meeting)
 HUB: Final = Mapped(Hub, tables.hub)
 HOLD: Final = Mapped(Hold, tables.hold)
 SAGA: Final = Mapped(Saga, saga_tables.saga)
@@ -139,4 +144,5 @@ MAPPED: Final[tuple[Mapped[Any], ...]] = (
     PLAYBOOK, JOURNEY, JOURNEY_STEP, TASK,
     MESSAGE, SUPPRESSION,
     ONBOARDING_LINK, ONBOARDING_SESSION,
+    ASSIGNMENT, MEETING,
 )  # fmt: skip

@@ -73,6 +73,7 @@ from control_plane.adapters.db.saga_tables import (
     saga,
     saga_step,
 )
+from control_plane.adapters.db.staffing_tables import assignment, meeting
 from control_plane.adapters.db.transfers import transferred
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.adoption import Adopted
@@ -462,6 +463,7 @@ BUSINESS_TABLES: Final = (
     playbook_document, journey, journey_step, task,
     message, suppression,
     onboarding_link, onboarding_session, onboarding_attempt,
+    assignment, meeting,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name

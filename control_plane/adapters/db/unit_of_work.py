@@ -25,6 +25,7 @@ from control_plane.adapters.db.repositories import (
     add_rows,
     alone,
 )
+from control_plane.adapters.db.staffing import SqlStaffing
 from control_plane.adapters.db.timers import SqlTimers
 from control_plane.adapters.db.transfers import SqlTransfers
 from control_plane.domain.errors import Conflict
@@ -64,6 +65,8 @@ class SqlUnitOfWork(UnitOfWork):
     suppressions = _Rows(mapping.SUPPRESSION)
     onboarding_links = _Rows(mapping.ONBOARDING_LINK)
     onboarding_sessions = _Rows(mapping.ONBOARDING_SESSION)
+    assignments = _Rows(mapping.ASSIGNMENT)
+    meetings = _Rows(mapping.MEETING)
     hubs = _Rows(mapping.HUB)
     holds = _Rows(mapping.HOLD)
     sagas = _Rows(mapping.SAGA)
@@ -118,6 +121,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.publications = SqlPublications(connection)
         self.outbox = SqlOutbox(connection)
         self.onboarding = SqlOnboarding(connection)
+        self.staffing = SqlStaffing(connection)
         self.audit = TransactionAuditLog(connection)
         self.queue = self._make_queue(connection)
         return self

@@ -14,6 +14,7 @@ from control_plane.adapters.rules.messages import parse_messages, read_playbooks
 from control_plane.adapters.rules.mode_rules import parse_mode_rules, parse_regions
 from control_plane.adapters.rules.parameters import PolicyParameters, parse_parameters
 from control_plane.adapters.rules.systems import parse_systems
+from control_plane.adapters.rules.team import parse_team
 from control_plane.domain.errors import SettingInvalid
 from control_plane.domain.residency import Regions
 from control_plane.domain.rules import Rules
@@ -22,7 +23,7 @@ from control_plane.domain.versions import HubVersion, Major, Versions
 
 _NAMES = (
     "regions", "mode_rules", "slug_rules", "approval_rules", "versions", "policy_parameters",
-    "calendars", "intake", "messages", "systems",
+    "calendars", "intake", "messages", "systems", "team",
 )  # fmt: skip
 
 
@@ -45,6 +46,7 @@ def load_rules(folder: Path) -> Rules:
         versions=parse_versions(read["versions"]),
         calendars=parse_calendars(read["calendars"]),
         intake=parse_intake(read["intake"]),
+        team=parse_team(read["team"]),
         messages=parse_messages(read["messages"], templates, read_playbooks(folder)),
         systems=parse_systems(read["systems"]),
         reviews={

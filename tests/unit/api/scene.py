@@ -45,6 +45,7 @@ from control_plane.workflows.journeys import begin_journeys
 from control_plane.workflows.outbox import post
 from control_plane.workflows.publishing import publish_sealing_key
 from control_plane.workflows.reconciling import open_finding
+from tests.entities import Entities
 from tests.journeys import sample
 from tests.receipts import receipt_of
 from tests.scripted_provider import ScriptedDeals, ScriptedProvider, asking
@@ -204,6 +205,7 @@ class Scene:
             "delivery_id": self.held_delivery(901),
             "intake_finding_id": self.intake_finding(customer.tenant.id),
             **self.subscribed(dedicated.tenant.id),
+            "meeting_id": self.meeting_of(dedicated.tenant.id),
             "message_id": self.message_of(dedicated.tenant.id, "scene"),
             "suppression_id": self.suppression("nobody@example.com"),
             **self._journey_of(dedicated.tenant),
@@ -291,6 +293,15 @@ class Scene:
             act.uow.commit()
         return {"subscription_id": found.id, "sent_id": str(sent.id)}
 
+    def meeting_of(self, tenant_id: str) -> str:
+        """Invite to a kickoff, and return the meeting's id."""
+        with self.world.core.uow() as uow:
+            tenant = uow.tenants.need(tenant_id)
+            meeting = Entities(clock=self.world.clock, ids=self.world.ids).meeting(tenant)
+            uow.meetings.add(meeting)
+            uow.commit()
+        return meeting.id
+
     def free_account(self) -> str:
         """Put an account into the pool that no deployment is in, and return its number."""
         number = f"{2 * 10**11 + next(_numbers):012d}"
@@ -357,6 +368,8 @@ class Scene:
             "{bundle_id}": {"inputs": {"region": "eu-west-1"}},
             "hand-over": {"recipient_name": "Ida", "recipient_email": "ida@example.com"},
             "receipts": {"receipt": {"content_digest": "sha256:0"}},
+            "people": {"role": "csm", "reason": "somebody has left"},
+            "move": {"starts_at": "2126-12-02T09:00:00Z", "reason": "they asked"},
             "send-again": {"reason": "there is a mail system now"},
             "suppressions": {"email": "eva@example.com", "kind": "opted_out", "reason": "asked"},
             "lift": {"reason": "it was a typo"},

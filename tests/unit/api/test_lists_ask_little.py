@@ -45,6 +45,7 @@ READERS = {
     "/v1/intake-findings": Role.OPS_APPROVER,
     "/v1/event-subscriptions": Role.OPS_APPROVER,
     "/v1/event-subscriptions/{subscription_id}/deliveries": Role.OPS_APPROVER,
+    "/v1/meetings": Role.OPS_APPROVER,
     "/v1/messages": Role.OPS_APPROVER,
     "/v1/suppressions": Role.OPS_APPROVER,
 }
@@ -60,6 +61,7 @@ FILTERS: dict[str, list[str]] = {
     "/v1/runs": ["status=awaiting_approval", "tenant_id={key}"],
     "/v1/approvals": ["status=waiting"],
     "/v1/bundles": ["status=awaiting_architect"],
+    "/v1/meetings": ["status=invited", "tenant={key}"],
     "/v1/messages": ["status=queued", "event=step.blocked", "tenant_id={key}"],
     "/v1/suppressions": ["kind=opted_out"],
     "/v1/deliveries": ["status=received", "source=signing", "envelope_id=many"],
@@ -130,6 +132,8 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
         uow.event_subscriptions.add(another)
         uow.publications.begin(another.id)
         uow.publications.test(subscription.id, sent.event, sent.next_at)
+        uow.meetings.add(make.meeting(owner))
+        uow.meetings.add(make.meeting(tenant, kind=name))
         uow.messages.add(make.message(owner, dedupe_key=name))
         uow.messages.add(make.message(tenant, dedupe_key=f"of one {name}"))
         uow.suppressions.add(make.suppression(name))

@@ -94,6 +94,9 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/event-subscriptions/{subscription_id}/test"): OPS,
     ("POST", "/v1/event-subscriptions/{subscription_id}/replay"): OPS,
     ("POST", "/v1/event-subscriptions/{subscription_id}/deliveries/{sent_id}/replay"): OPS,
+    ("POST", "/v1/tenants/{key}/people"): ARCHITECT,
+    ("POST", "/v1/meetings/{meeting_id}/move"): ARCHITECT,
+    ("POST", "/v1/meetings/{meeting_id}/cancel"): ARCHITECT,
 }
 SIGNED: Final = {("POST", "/v1/intake/{source}")}  # has no caller: test_intake_over_http.py
 QUERIES: Final = {("POST", "/v1/mode-resolutions")}  # answers a question, changes nothing

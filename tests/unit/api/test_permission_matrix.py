@@ -162,6 +162,13 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("GET", "/v1/tenants/{key}/onboarding-link"): TENANT_READERS,
     ("POST", "/v1/tenants/{key}/onboarding-link"): {AUTOMATION, OPS, ADMIN},
     ("DELETE", "/v1/tenants/{key}/onboarding-link"): {AUTOMATION, OPS, ADMIN},
+    ("GET", "/v1/people"): {AUTOMATION, OPS, ARCHITECT, ADMIN, PLATFORM_AUDITOR},
+    ("GET", "/v1/tenants/{key}/people"): TENANT_READERS,
+    ("POST", "/v1/tenants/{key}/people"): {ARCHITECT, ADMIN},
+    ("GET", "/v1/meetings"): TENANT_READERS,
+    ("GET", "/v1/meetings/{meeting_id}"): TENANT_READERS,
+    ("POST", "/v1/meetings/{meeting_id}/move"): {ARCHITECT, ADMIN},
+    ("POST", "/v1/meetings/{meeting_id}/cancel"): {ARCHITECT, ADMIN},
     ("GET", "/healthz"): ANYBODY,
     ("GET", "/readyz"): ANYBODY,
     ("GET", "/metrics"): ANYBODY,
@@ -182,7 +189,8 @@ OF_TENANTS: Final = [
 ]
 LISTS: Final = ["/v1/provisioning-requests", "/v1/tenants", "/v1/runs", "/v1/approvals",
                 "/v1/bundles", "/v1/findings", "/v1/deliveries", "/v1/intake-findings",
-                "/v1/messages"]  # fmt: skip
+                "/v1/messages",
+                "/v1/meetings"]  # fmt: skip
 
 
 def _named(pair: tuple[str, str]) -> str:
