@@ -57,7 +57,7 @@ def retry_step(have: SharedDep, who: WriterDep, journey_id: str, step: str) -> v
 def skip_step(
     have: SharedDep, who: WriterDep, journey_id: str, step: str, body: bodies.Explained
 ) -> views.JourneyView:
-    """Leave a step out, with a reason; what needs it goes on."""
+    """Leave a step out, with a reason; what needs it continues."""
     found = perform(have.core, who, journeys.skip_step, journey_id, step, reason=body.reason)
     return views.JourneyView.of(found, who.actor)
 

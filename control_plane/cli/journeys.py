@@ -83,7 +83,7 @@ def retry_step(journey_id: str, step: str, as_json: Json = False) -> None:
 
 @journey.command("skip")
 def skip_step(journey_id: str, step: str, reason: Reason, as_json: Json = False) -> None:
-    """Leave a step out; what needs it goes on."""
+    """Leave a step out; what needs it continues."""
     found = from_environment().post(_step(journey_id, step, "skip"), {"reason": reason})
     _show(found, as_json=as_json)
 

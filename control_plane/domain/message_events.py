@@ -82,6 +82,6 @@ EVENTS: Final[Mapping[str, MessageEvent]] = {
 
 # facts that every message has: the product brings them itself
 ALWAYS: Final = (
-    "brand", "portal_url", "company", "slug", "mode", "region", "hub_status", "signed_on", "day",
+    "brand", "company", "slug", "mode", "region", "hub_status", "signed_on", "day",
     "recipient", "contacts", "prerequisites", "portal_steps",
 )  # fmt: skip

@@ -96,7 +96,6 @@ class MessageRules:
     sender: str
     sender_domain: str
     reply_to: str | None
-    portal_url: str
     locale: str
     words: Mapping[str, Words]
     daily_cap: int

@@ -44,7 +44,6 @@ def variables(
     mode = facts.mode or _UNRESOLVED
     found: dict[str, Any] = {
         "brand": rules.brand,
-        "portal_url": rules.portal_url,
         "company": facts.company,
         "slug": facts.slug,
         "mode": facts.mode or "",

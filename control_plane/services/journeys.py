@@ -189,7 +189,7 @@ def retry_step(act: Act, journey_id: str, key: str) -> JourneyProgress:
 
 
 def skip_step(act: Act, journey_id: str, key: str, *, reason: str) -> JourneyProgress:
-    """Leave a step out; what needs it goes on. Raises ``InvalidInput`` without a reason."""
+    """Leave a step out; what needs it continues. Raises ``InvalidInput`` without a reason."""
 
     def change(act: Act, playbook: Playbook, step: JourneyStep) -> None:
         if step.status in ENDED:

@@ -415,7 +415,7 @@ def _result(meeting: Meeting) -> Mapping[str, Any]:
     }  # fmt: skip
 
 
-HANDLERS: Final[Mapping[str, ActionHandler]] = {
+ACTIONS: Final[Mapping[str, ActionHandler]] = {
     "calendar.invite": ActInRows(_invite),
     "calendar.cancel": ActInRows(_cancel),
 }

@@ -51,6 +51,7 @@ from control_plane.workflows.journey_steps import (
 )
 from control_plane.workflows.journey_times import instant_of
 from control_plane.workflows.journey_undo import cancel_journey, next_undo
+from control_plane.workflows.outside import chat_of
 from control_plane.workflows.recording import record
 
 PHASE: Final = "advance_journey"
@@ -65,7 +66,7 @@ REMOVED: Final = "the tenant was removed"
 # --- beginning ---------------------------------------------------------------------------------
 def begin_journeys(act: Act, tenant: Tenant, contract: Contract, *, trigger: str) -> None:
     """Begin a journey by each playbook in force that fits, in the caller's transaction."""
-    facts = facts_of(tenant, contract.subscription, chat_of(act.core))
+    facts = facts_of(tenant, contract.subscription, chat_of(act.core, tenant, contract))
     for playbook in act.core.playbooks.active():
         if playbook.fits(trigger, facts):
             _begin(act, playbook, tenant, contract)
@@ -122,11 +123,6 @@ def _keep_document(act: Act, playbook: Playbook) -> None:
         act.uow.add(kept)
     except Conflict:  # another request keeps the same document
         act.uow.playbooks.need(playbook.digest)
-
-
-def chat_of(core: Core) -> str:
-    """Return where the installation talks to customers: ``email`` where it has no chat."""
-    return next(iter(sorted(core.systems.chats)), "email")
 
 
 # --- the turns ---------------------------------------------------------------------------------
@@ -242,7 +238,7 @@ def _forward(
         for key, step in steps.items()
     }  # fmt: skip
     contract = act.uow.contracts.need(journey.contract_ref)
-    facts = facts_of(tenant, contract.subscription, chat_of(turn.core))
+    facts = facts_of(tenant, contract.subscription, chat_of(turn.core, tenant, contract))
     found = moves(playbook, steps, facts, instant=instant, now=now)
     for each in found:
         step = steps[each.key]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from control_plane.domain.journey import StepStatus
 from control_plane.domain.message import (
     UNSETTLED,
     Channel,
@@ -16,8 +15,10 @@ from control_plane.domain.message import (
 )
 from control_plane.domain.message_events import EVENTS, PERSONAS
 from control_plane.domain.suppression import address_digest
+from control_plane.domain.team import TeamRole
 from control_plane.workflows.core import Act
 from control_plane.workflows.outbox import post
+from control_plane.workflows.staffing import assigned
 from control_plane.workflows.step_actions import (
     ActInRows,
     ActionHandler,
@@ -30,8 +31,7 @@ from control_plane.workflows.step_actions import (
 )
 
 _SHORT: Final = 16  # hexadecimal digits of an address in a key
-# where the result of an assignment of the customer success manager has what templates show
-_CSM: Final[Mapping[str, str]] = {"csm_name": "name", "csm_email": "email"}
+_CSM: Final = ("csm_name", "csm_email")
 
 
 def send(act: Act, given: Given) -> ActionOutcome:
@@ -72,15 +72,13 @@ def _key(given: Given, email: str) -> str:
 
 
 def _data(act: Act, given: Given, event: str) -> dict[str, Any]:
-    """Return what an earlier step of the journey brought, as far as the event shows it."""
-    shown = [name for name in _CSM if name in EVENTS[event].may_take]
-    if not shown:
+    """Return who the customer success manager is, as far as the event shows it."""
+    assignment = assigned(act.uow, given.tenant, TeamRole.CSM)
+    person = act.core.rules.team.by_key.get(assignment.person_key) if assignment else None
+    if person is None:
         return {}
-    steps = act.uow.journey_steps.find(journey_id=given.journey.id, status=StepStatus.DONE)
-    for step in steps:
-        if step.result.get("role") == "csm":
-            return {name: step.result[_CSM[name]] for name in shown if _CSM[name] in step.result}
-    return {}
+    found = dict(zip(_CSM, (person.name, person.email), strict=True))
+    return {name: value for name, value in found.items() if name in EVENTS[event].may_take}
 
 
 def _outcome(messages: Sequence[Message]) -> ActionOutcome:

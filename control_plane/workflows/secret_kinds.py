@@ -10,9 +10,13 @@ from typing import Any, Final
 
 from control_plane.domain.message_errors import SecretGone
 from control_plane.workflows.core import Core
+from control_plane.workflows.links import CODE_KIND, LINK_KIND, code_value, link_value
 
-# by kind of reference: returns the value of an id; raises ``SecretGone`` when it is not valid
-SECRET_KINDS: Final[dict[str, Callable[[Core, str], str]]] = {}
+# by kind of reference: returns the value of an id, None when it is not valid any more
+SECRET_KINDS: Final[dict[str, Callable[[Core, str], str | None]]] = {
+    LINK_KIND: link_value,
+    CODE_KIND: code_value,
+}
 
 
 def resolved(core: Core, secrets: Mapping[str, Any]) -> dict[str, str]:
@@ -25,5 +29,8 @@ def resolved(core: Core, secrets: Mapping[str, Any]) -> dict[str, str]:
         resolve = SECRET_KINDS.get(reference["kind"])
         if resolve is None:
             raise SecretGone(f"nothing resolves {reference['kind']}", kind=reference["kind"])
-        found[name] = resolve(core, reference["id"])
+        value = resolve(core, reference["id"])
+        if value is None:
+            raise SecretGone(f"the {name} is not valid any more", kind=reference["kind"])
+        found[name] = value
     return found

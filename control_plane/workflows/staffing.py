@@ -284,7 +284,7 @@ def _result(found: Assignment) -> Mapping[str, Any]:
     }  # fmt: skip
 
 
-HANDLERS: Final[Mapping[str, ActionHandler]] = {
+ACTIONS: Final[Mapping[str, ActionHandler]] = {
     "people.assign": ActInRows(_assign),
     "people.release": ActInRows(_release),
 }

@@ -157,7 +157,6 @@ REFUSED = [
     ("templates/portal.link_issued", "subject: Your link", "subject: '{{ link }}' #", ["secret"]),
     ("messages", "locale: en ", "locale: fr ", ["locale"]),
     ("messages", '"{day} {month} {year}"', '"{day} {mnth}"', ["words.en.date"]),
-    ("messages", "portal_url: https:", "portal_url: http:", ["portal_url"]),
     ("messages", "brand: Tenantplane", 'brand: "Tenant\\nplane"', ["brand"]),
     ("messages", "  - en: An administrator of your id", "  - fr: An administrator of your id",
      ["prerequisites.0", "en"]),

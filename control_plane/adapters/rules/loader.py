@@ -10,7 +10,8 @@ from control_plane.adapters.rules.approval_rules import parse_approval_rules
 from control_plane.adapters.rules.calendars import parse_calendars
 from control_plane.adapters.rules.documents import Document, read_document
 from control_plane.adapters.rules.intake import parse_intake
-from control_plane.adapters.rules.messages import parse_messages, read_playbooks, read_templates
+from control_plane.adapters.rules.journeys import FOLDER, read_playbooks
+from control_plane.adapters.rules.messages import parse_messages, read_templates
 from control_plane.adapters.rules.mode_rules import parse_mode_rules, parse_regions
 from control_plane.adapters.rules.parameters import PolicyParameters, parse_parameters
 from control_plane.adapters.rules.systems import parse_systems
@@ -34,10 +35,11 @@ def load_rules(folder: Path) -> Rules:
     """
     _present(folder)
     read = {name: read_document(folder, name) for name in _NAMES}
-    templates = read_templates(folder)
+    templates, playbooks = read_templates(folder), read_playbooks(folder)
     named = {
         **{document.file: document for document in read.values()},
         **{f"templates/{document.file}": document for document in templates},
+        **{f"{FOLDER}/{document.file}": document for document in playbooks},
     }
     return Rules(
         mode=parse_mode_rules(read["mode_rules"], parse_regions(read["regions"])),
@@ -47,7 +49,7 @@ def load_rules(folder: Path) -> Rules:
         calendars=parse_calendars(read["calendars"]),
         intake=parse_intake(read["intake"]),
         team=parse_team(read["team"]),
-        messages=parse_messages(read["messages"], templates, read_playbooks(folder)),
+        messages=parse_messages(read["messages"], templates, playbooks),
         systems=parse_systems(read["systems"]),
         reviews={
             name: date.fromisoformat(document.content["document"]["next_review"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from email.utils import parseaddr
 from pathlib import Path
@@ -31,14 +31,8 @@ def read_templates(folder: Path) -> tuple[Document, ...]:
     return tuple(read_text(file, schema) for file in sorted((folder / _FOLDER).glob("*.yaml")))
 
 
-def read_playbooks(folder: Path) -> tuple[Document, ...]:
-    """Return the documents of the playbooks in the rules folder. Raises ``SettingInvalid``."""
-    schema = folder / "schemas" / "playbook.schema.json"
-    return tuple(read_text(file, schema) for file in sorted((folder / "playbooks").glob("*.yaml")))
-
-
 def parse_messages(
-    document: Document, templates: tuple[Document, ...], playbooks: tuple[Document, ...]
+    document: Document, templates: Sequence[Document], playbooks: Sequence[Document]
 ) -> MessageRules:
     """Return the rules of messages; every message that a playbook sends must have a template.
 
@@ -58,7 +52,6 @@ def parse_messages(
         sender=content["sender"],
         sender_domain=sender.rpartition("@")[2],
         reply_to=content.get("reply_to"),
-        portal_url=content["portal_url"],
         locale=content["locale"],
         words={
             locale: _words(document, locale, entry) for locale, entry in content["words"].items()
