@@ -108,7 +108,7 @@ class Settings(BaseSettings):
         None, "PostgreSQL URL of the audit sequencer", _SIGNER
     )
     database_auditor_url: SecretStr | None = _setting(
-        None, "PostgreSQL URL of the audit reader", _API
+        None, "PostgreSQL URL of the audit reader", *_SERVING
     )
 
     cloud: str = _setting("sandbox", "sandbox or aws", _WORKER, pattern="^(sandbox|aws)$")
@@ -288,13 +288,13 @@ def _worker_name(host: str) -> str:
 
 _ALWAYS_NEEDED: Final = {
     _API: ("database_url", "database_auditor_url"),
-    _WORKER: ("database_url",),
+    _WORKER: ("database_url", "database_auditor_url"),
     _SIGNER: ("database_sequencer_url",),
     _MIGRATE: ("database_owner_url",),
 }
 _NEEDED_IN_PRODUCTION: Final = {
     _API: ("home", "audit_host", "objects_url", "public_url", "issuer", "jwks_url"),
-    _WORKER: ("home", "objects_url", "cloud", "state_url", "public_url"),
+    _WORKER: ("home", "audit_host", "objects_url", "cloud", "state_url", "public_url"),
     _SIGNER: ("home", "audit_host"),
     _MIGRATE: (),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ from typing import Any, Final
 import typer
 
 from control_plane.adapters.audit.verify import verify
-from control_plane.bootstrap import Parts, read_settings
+from control_plane.bootstrap import SOURCE, Parts, read_settings
+from control_plane.cli import demo_day0 as day0
 from control_plane.cli import demo_life as life
 from control_plane.cli import output
 from control_plane.cli.approvals import show_risks
@@ -51,11 +53,15 @@ _APPROVERS: Final = ("ops", "more_ops")  # as many of them as the approval rules
 def demo(*, keep: bool) -> None:
     """Build a Hub and one tenant of each mode, verify the audit logs, show what exists."""
     started, code = time.monotonic(), 0
-    settings = demo_settings()
     say("Starting everything (data under var/demo, wiped now and kept at the end)")
-    with EmbeddedInstallation(
-        settings, lambda line: say(f"  {line}"), from_scratch=True
-    ) as running:
+    with (
+        tempfile.TemporaryDirectory(prefix="tenantplane-demo-") as folder,
+        EmbeddedInstallation(
+            demo_settings(day0.rules_with_account(SOURCE / "rules", Path(folder))),
+            lambda line: say(f"  {line}"),
+            from_scratch=True,
+        ) as running,
+    ):
         story = Demo(running)
         faults = story.tell()
         say(f"\nDone in {time.monotonic() - started:.0f} s")
@@ -68,17 +74,18 @@ def demo(*, keep: bool) -> None:
     raise typer.Exit(1 if faults else code)
 
 
-def demo_settings() -> Settings:
+def demo_settings(rules: Path) -> Settings:
     """Return the settings: nothing outside of this machine is used, whatever the environment says.
 
-    The demo approves its own plans and fills its database.
+    The demo approves its own plans and fills its database. ``rules`` is the folder of its rules.
     """
     own = {
         name: field.default
         for name, field in Settings.model_fields.items()
         if name not in _OF_THE_MACHINE
     }
-    return read_settings(**own | {"home": HOME, "port": 0, "log_level": "warning"})
+    given = {"home": HOME, "port": 0, "log_level": "warning", "rules_folder": rules}
+    return read_settings(**own | given)
 
 
 @dataclass
@@ -116,12 +123,15 @@ class Demo:
         """Do everything and return the faults."""
         with chapter("Hub: requested by ada (platform admin), approved by olga (operations)"):
             self._hub()
-        with chapter("Three signed contracts arrive, submitted by automation"):
+        with chapter("Three contracts are signed; DocuSign posts them, each with its signature"):
+            key = day0.install_key(self.running.settings.home / "keys" / "intake")
             for mode in "ABC":
-                self._submit(mode)
+                self._sign(mode, key)
         with chapter("Mode A: a slice of the Hub, immediately"):
             self._follow(self.rows[0].request["run_id"])
             self._time(self.rows[0])
+        with chapter("Day 0 of the A tenant: each step of the playbook, and who it waits for"):
+            day0.show_journey(self, self.rows[0].tenant)
         with chapter("Mode B: olga reads the plan and approves exactly that plan"):
             self.approve(self.rows[1].request["run_id"], shown=True)
             self._time(self.rows[1])
@@ -135,6 +145,8 @@ class Demo:
             life.drift(self, self.rows[1].tenant, endpoint=endpoint, region=REGION)
         with chapter("Removal: the A tenant, approved by two people; boto3 looks for what is left"):
             life.remove(self, self.rows[0].tenant, endpoint=endpoint, region=REGION)
+        with chapter("The messages that customers got"):
+            day0.show_messages(self)
         with chapter("The audit logs are verified"):
             self._verify()
         with chapter("What exists in the emulated cloud, queried with boto3"):
@@ -168,35 +180,12 @@ class Demo:
             self.api[role].post(f"/v1/approvals/{approval['id']}/decisions", decision)
         self._follow(run_id)
 
-    def _submit(self, mode: str) -> None:
-        name, domain, country, zone = COMPANIES[mode]
-        body = {
-            "contract": {
-                "provider": "docusign",
-                "envelope_id": f"envelope-{mode.lower()}",
-                "contract_id": f"C-2026-{ord(mode):04d}",
-                "signed_at": "2026-11-20T14:03:00Z",
-                "subscription": "enterprise",
-                "mode": mode,
-                "seats": 120,
-            },
-            "company": {
-                "legal_name": name,
-                "domain": domain,
-                "country": country,
-                "time_zone": zone,
-            },
-            "requirements": {
-                "residency": {"zone": "eu", "regions": [REGION], "strict": False},
-                "cloud": "aws",
-            },
-        }
-        found = self.api["automation"].post(
-            "/v1/provisioning-requests", body, key=f"signed-{mode.lower()}"
-        )
+    def _sign(self, mode: str, key: bytes) -> None:
+        payload = day0.envelope(mode, COMPANIES[mode], REGION)
+        found = day0.deliver(self, key, payload)
         tenant = found["tenant"]
         self.rows.append(Row(mode=mode, tenant=tenant, request=found))
-        say(f"  {name} → {tenant['slug']}, mode {tenant['mode']}, {tenant['status']}")
+        say(f"  {COMPANIES[mode][0]} → {tenant['slug']}, mode {tenant['mode']}, {tenant['status']}")
 
     def _follow(self, run_id: str) -> None:
         """Print a run's progress to its end."""

@@ -255,8 +255,7 @@ _ONBOARDING: Final = (
             link=_T, number=_I, message=_T),
     _schema("onboarding.redeemed", "A link was used, and opened a session.",
             link=_T, session=_T),
-    _schema("onboarding.rejected", "A link, or a code, was not taken; the caller does not "
-            "learn why.",
+    _schema("onboarding.rejected", "A link or a code was refused; its caller does not see why.",
             stages=_DENIED, link=_T, why=_T, suppressed=_I),
     _schema("onboarding.replay_rejected", "A used link came again, from another network.",
             stages=_DENIED, link=_T, suppressed=_I),

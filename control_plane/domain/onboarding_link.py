@@ -137,7 +137,7 @@ class OnboardingLink:
 
 @dataclass(frozen=True, kw_only=True)
 class OnboardingSession:
-    """A visit of the portal after a link was redeemed, for its tenant and the role IT admin."""
+    """A visit of the portal after a link was redeemed; of its tenant, with the role IT admin."""
 
     id: str
     link_id: str

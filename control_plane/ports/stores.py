@@ -121,6 +121,9 @@ class AuditReader(Protocol):
     def first_fault(self) -> str:
         """Return the first fault that the logs are known to have, or ''; it reads no log."""
 
+    def verify(self, tree: str) -> tuple[int, str]:
+        """Verify a whole tree now; returns its entries and the first fault, or ''."""
+
     def pressure(self) -> Pressure:
         """Return what must wait for the logs now."""
 

@@ -120,12 +120,16 @@ class Production:
             OBJECTS_URL=f"s3://{OBJECTS}/production?region=eu-west-1&endpoint={self.cloud}",
         ) | {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
         if role == "worker":
-            return serving | self.production(
-                CLOUD="sandbox",
-                SANDBOX_URL=self.cloud,
-                STATE_URL=f"file://{self.folder / 'state'}",
-                PULUMI=self.cli,
-                CACHE=cache_folder(),
+            return (
+                self.auditors()
+                | serving
+                | self.production(
+                    CLOUD="sandbox",
+                    SANDBOX_URL=self.cloud,
+                    STATE_URL=f"file://{self.folder / 'state'}",
+                    PULUMI=self.cli,
+                    CACHE=cache_folder(),
+                )
             )
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"

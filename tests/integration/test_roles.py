@@ -20,6 +20,8 @@ DELETABLE = {
     "event_turn",
     "outgoing_event",
     "idempotency_record",
+    "onboarding_attempt",
+    "onboarding_session",
     "run_event",
     "timer",
     "run",

@@ -871,11 +871,11 @@ READING: dict[str, Read] = {
     "meetings.list_meetings": lambda s, *_: perform(
         s.core, EVERYBODY, meetings.list_meetings, limit=5, before=None
     ),
-    "meetings.get_meeting": lambda s, tenant, *_: perform(
-        s.core, EVERYBODY, meetings.get_meeting, s.meeting_of(tenant)
+    "meetings.get_meeting": lambda s, *_: perform(
+        s.core, EVERYBODY, meetings.get_meeting, next(iter(s.rows("meeting")))
     ),
-    "meetings.may_change": lambda s, tenant, *_: perform(
-        s.core, EVERYBODY, meetings.may_change, s.meeting_of(tenant)
+    "meetings.may_change": lambda s, *_: perform(
+        s.core, EVERYBODY, meetings.may_change, next(iter(s.rows("meeting")))
     ),
     "accounts.may_change": lambda s, *_: perform(s.core, EVERYBODY, accounts.may_change, "create"),
     "intake_findings.list_intake_findings": lambda s, *_: perform(

@@ -43,6 +43,7 @@ class SqlTrail:
         self._engine = engine
         self._public_key = public_key
         self._key_fault = ""
+        self._host = host
         self._watch = LogWatch(engine, host=host)
         self._served: dict[str, int] = {}  # by tree, the size that is marked already
 
@@ -71,6 +72,23 @@ class SqlTrail:
         except KeyFileUnusable as error:
             self._key_fault = f"{error}: the logs are compared with keys from the database alone"
         self._watch.look_on(entries, keys, pause)
+
+    def verify(self, tree: str) -> tuple[int, str]:
+        """Verify a whole tree now; returns its entries and the first fault, or ''.
+
+        By the signer's public key where this process has its file, else by that of the database.
+        """
+        from control_plane.adapters.audit.verify import verify  # noqa: PLC0415 - seldom
+
+        try:
+            keys = [load_public_key(self._public_key)]
+        except KeyFileUnusable:
+            keys = None
+        (found,) = verify(
+            self._engine(), host=self._host, trees=[tree], public_keys=keys
+        ).trees  # fmt: skip
+        fault = next((f"{each.verdict}: {each.detail}" for each in found.findings), "")
+        return found.entries, fault
 
     def pressure(self) -> Pressure:
         """Return what must wait for the logs now, or a moment ago."""

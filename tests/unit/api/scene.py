@@ -58,6 +58,7 @@ PROBLEM = "application/problem+json"
 MACHINES = {Role.AUTOMATION}
 NOBODY = machine("unknown")
 SECONDS = 30.0
+WITH_BODY = ("DELETE", "onboarding-link")  # its reason
 ROOT = Path(__file__).resolve().parents[3]
 _numbers = itertools.count(1)
 
@@ -369,7 +370,9 @@ class Scene:
             "hand-over": {"recipient_name": "Ida", "recipient_email": "ida@example.com"},
             "receipts": {"receipt": {"content_digest": "sha256:0"}},
             "people": {"role": "csm", "reason": "somebody has left"},
-            "move": {"starts_at": "2126-12-02T09:00:00Z", "reason": "they asked"},
+            "move": {
+                "starts_at": f"{2027 + number % 170}-12-02T09:00:00Z", "reason": "they asked",
+            },
             "send-again": {"reason": "there is a mail system now"},
             "suppressions": {"email": "eva@example.com", "kind": "opted_out", "reason": "asked"},
             "lift": {"reason": "it was a typo"},
@@ -393,6 +396,8 @@ class Scene:
             bodies["resume"] = {}
         if path.startswith("/v1/messages"):
             bodies["cancel"] = {"reason": "it is not needed"}
+        if path.startswith("/v1/meetings") and last == "cancel":
+            return {"reason": "they asked"}
         if path.startswith("/v1/deliveries"):
             bodies["decision"] = {"decision": "dismiss", "reason": "sent by mistake"}
         if path.endswith("drift/decisions"):
@@ -412,7 +417,7 @@ class Scene:
         address = path.format(**(ids or self.ids))
         if path.endswith("/proof"):
             address += "?idx=0"
-        if method in {"POST", "PATCH"}:
+        if method in {"POST", "PATCH"} or (method, path.rpartition("/")[2]) == WITH_BODY:
             more.setdefault("json", self.body(path))
         headers = {"If-Match": '"3"', **more.pop("headers", {})}
         return self.api.call(method, address, who, headers=headers, **more)

@@ -288,7 +288,7 @@ def test_the_demo_uses_nothing_outside_whatever_the_environment_says(
     for name, value in (outside | ours | {"TERRAFORM": "tofu", "PULUMI": "/bin/pulumi"}).items():
         monkeypatch.setenv(f"TENANTPLANE_{name}", value)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
-    settings = demo_settings()
+    settings = demo_settings(tmp_path / "rules")
     assert settings.model_copy(update={"pulumi": None, "terraform": "terraform"}) == wanted
     children = _clean_environment(settings, tmp_path)
     assert children["TENANTPLANE_TERRAFORM"] == "tofu"
