@@ -97,14 +97,10 @@ def test_reading_changes_nothing_and_needs_no_log(scene: Scene, name: str) -> No
     scene.suppressed_message(run.tenant_id)
     scene.legal_hold(run.tenant_id)
     scene.delivered()
-<<<<<<< ours
     scene.subscribed()
     scene.journeying()
     scene.linked()
-||||||| base
-=======
     scene.meeting_of(run.tenant_id)
->>>>>>> theirs
     before = _shape(scene)
     with scene.storage.without_log():
         READING[name](scene, run.tenant_id, run.id, bundle or "")

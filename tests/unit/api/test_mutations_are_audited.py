@@ -252,20 +252,8 @@ class Ready:
 
     def call(self, who: Role | str | None = None, **more: Any) -> Any:
         more.setdefault("json", self.body)
-<<<<<<< ours
-        ends = ("cancel", "retry", "accept", "build", "revoke", "drift-checks")
-        has_reason = self.pair[1] == "/v1/journeys/{journey_id}/cancel"
-        if (self.pair[1].endswith(ends) and not has_reason) or self.pair == (
-            "DELETE",
-            "/v1/accounts/{account_id}",
-        ):
-||||||| base
-        ends = ("cancel", "retry", "accept", "build", "revoke", "drift-checks")
-        if self.pair[1].endswith(ends) or self.pair[0] == "DELETE":
-=======
         ends = ("runs/{run_id}/cancel", "retry", "accept", "build", "revoke", "drift-checks")
         if self.pair[1].endswith(ends) or self.pair[0] == "DELETE":
->>>>>>> theirs
             more["json"] = None
         return self.scene.ask(*self.pair, who or WHO[self.pair], ids=self.ids, **more)
 
