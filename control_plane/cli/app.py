@@ -93,7 +93,8 @@ COMMANDS: Final = {
     "playbook": Named("playbooks", "playbook", _MACHINE, "Playbooks: check and show them."),
     "template": Named("templates", "template", _MACHINE, "Templates of messages: check and show "
                       "them."),
-    "systems": Named("systems", "systems", _MACHINE, "Systems outside: CRM, tickets, mail, chat."),
+    "systems": Named("systems", "systems", _MACHINE, "Systems outside: CRM, tickets, mail and "
+                     "chat of this installation."),
     "stack": Named("local", "stack", _MACHINE, "Stacks, for the plain `pulumi` command."),
 }  # fmt: skip
 

@@ -50,7 +50,7 @@ class StepProgress:
 
     @property
     def waits_on(self) -> str | None:
-        """Who has to do something before it goes on, where that is known."""
+        """Who has to do something before it continues, where that is known."""
         if self.step.status in {_S.ASKED, _S.FAILED}:
             return next((task.owner for task in self.tasks), self.step.owner)
         if self.step.status is _S.WORKING:
@@ -259,7 +259,7 @@ def _changed(
     outcome: str | None = None,
     task: Task | None = None,
 ) -> JourneyProgress:
-    """Change a step of an open journey, record who did it, and let the journey go on."""
+    """Change a step of an open journey, record who did it, and let the journey continue."""
     require_role(act, *STEERERS, wanted=f"journeys.{wanted}")
     journey = visible(act, act.uow.journeys.get(journey_id), wanted=f"journeys.{wanted}")
     step = steps_of(act.uow, journey).get(key)

@@ -132,7 +132,9 @@ def create_subscription(
         )  # fmt: skip
         act.uow.event_subscriptions.add(made)
         act.uow.publications.begin(made.id)
-        _record(act, made, "created", types=list(wanted), host=_host(url), generation=1)
+        _record(
+            act, made, "subscription.created", types=list(wanted), host=_host(url), generation=1
+        )  # fmt: skip
         return _shown(act, made, secret)
 
 
@@ -193,7 +195,7 @@ def change_subscription(
         act.uow.event_subscriptions.save(found)
         names = [*changes, *(["status"] if is_paused is not None else [])]
         _record(
-            act, found, "changed", changed=names, status=str(found.status),
+            act, found, "subscription.changed", changed=names, status=str(found.status),
             previous_status=str(before.status),
             types=list(found.types) if types is not None else None,
             host=_host(found.url) if url is not None else None,
@@ -214,7 +216,7 @@ def resume_subscription(act: Act, subscription_id: str) -> Subscribed:
         act.uow.event_subscriptions.save(found)
         act.uow.publications.wake(found.id)
         _record(
-            act, found, "changed", changed=["status"], status=str(found.status),
+            act, found, "subscription.changed", changed=["status"], status=str(found.status),
             previous_status=str(before.status), code=before.code,
         )  # fmt: skip
         return _shown(act, found)
@@ -228,7 +230,7 @@ def rotate_secret(act: Act, subscription_id: str) -> Subscribed:
         secret, sealed = _new_secret(act, before.id, before.generation + 1)
         found = before.with_secret(sealed, act.now())
         act.uow.event_subscriptions.save(found)
-        _record(act, found, "rotated", generation=found.generation)
+        _record(act, found, "subscription.rotated", generation=found.generation)
         return _shown(act, found, secret)
 
 
@@ -239,7 +241,7 @@ def remove_subscription(act: Act, subscription_id: str) -> Subscribed:
         found = _locked(act, subscription_id)
         shown = _shown(act, found)
         count = act.uow.publications.remove(found.id)
-        _record(act, found, "removed", count=count)
+        _record(act, found, "subscription.removed", count=count)
         return shown
 
 
@@ -272,7 +274,7 @@ def ping_subscription(act: Act, subscription_id: str) -> Outgoing:
             time=act.now(), data={"subscription": found.id},
         )  # fmt: skip
         number = act.uow.publications.test(found.id, event, act.now())
-        _record(act, found, "tested", event=event.id)
+        _record(act, found, "subscription.tested", event=event.id)
         return _need(act, found.id, number)
 
 
@@ -288,7 +290,7 @@ def replay_event(act: Act, subscription_id: str, sent_id: str) -> Outgoing:
             raise IllegalTransition(
                 "the event has not gone out yet: it waits", present_status=str(outgoing.status)
             )
-        _record(act, found, "replayed", event=outgoing.event_id, count=1)
+        _record(act, found, "subscription.replayed", event=outgoing.event_id, count=1)
         return _need(act, found.id, outgoing.id)
 
 
@@ -299,7 +301,7 @@ def replay_since(act: Act, subscription_id: str, *, since: datetime) -> int:
         if since.tzinfo is None:
             raise InvalidInput("must be a time with its zone", field="since")
         count = act.uow.publications.replay(found.id, act.now(), since=since)
-        _record(act, found, "replayed", since=since.isoformat(), count=count)
+        _record(act, found, "subscription.replayed", since=since.isoformat(), count=count)
         return count
 
 
@@ -342,7 +344,5 @@ def _refused(act: Act, subscription_id: str, wanted: str) -> Any:
     )  # fmt: skip
 
 
-def _record(act: Act, found: EventSubscription, what: str, **data: Any) -> None:
-    record(
-        act, f"subscription.{what}", tree=found.tenant_id, targets=targets_of(found), **data
-    )  # fmt: skip
+def _record(act: Act, found: EventSubscription, action: str, **data: Any) -> None:
+    record(act, action, tree=found.tenant_id, targets=targets_of(found), **data)

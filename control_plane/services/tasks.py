@@ -88,7 +88,7 @@ def reassign_task(
 ) -> Task:
     """Give a task to another owner's role, or to a person of it.
 
-    Raises ``InvalidInput`` for an owner that there is not, ``IllegalTransition`` once it has ended.
+    Raises ``InvalidInput`` for an unknown owner, ``IllegalTransition`` once it has ended.
     """
     task = _may_do(act, task_id, "reassign")
     with refused_as(

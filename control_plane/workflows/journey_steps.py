@@ -259,7 +259,7 @@ def _put_off(core: Core, attempt: Attempt, error: DomainError) -> None:
 def tried_again_at(
     declared: Step, step: JourneyStep, error: DomainError, now: datetime
 ) -> datetime | None:
-    """Return when a step is tried again that met an outage; None when its budget is used up."""
+    """Return when a step is tried again that met an outage; None when its budget is exhausted."""
     retries = declared.retries
     if step.failures >= retries.attempts:
         return None

@@ -1,11 +1,11 @@
-"""The mover of journeys: takes each step that may begin, and goes on when something happened.
+"""The mover of journeys: takes each step that may begin, and continues when something happened.
 
 One turn is one phase of the durable queue; the turns of a journey follow one another. A step in
 rows is taken in the transaction that records it. One outside has its attempt recorded before and
 after; what is not recorded afterwards is tried again, under the same key. A journey is locked
 before its tasks, and those before sagas, runs, deployments and owners.
 
-Whoever wakes a journey sets the timer of its id, which no turn touches; what a turn waits for is
+To wake a journey the timer of its id is set, which no turn touches; what a turn waits for is
 a timer of its own, so that no news is overwritten.
 """
 

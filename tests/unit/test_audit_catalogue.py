@@ -28,10 +28,14 @@ ELSEWHERE = {
     "delivery.received": "deliveries",
     "delivery.replayed": "deliveries",
     "link.refused": "permission",
+    "meeting.moved": "inviting",
+    "onboarding.rejected": "permission",
+    "onboarding.replay_rejected": "permission",
     "request.refused": "permission",
     "run.resumed": "settling",
     "run.retried": "moving",
     "run.unblocked": "moving",
+    "task.reassigned": "tasks",
 }
 
 

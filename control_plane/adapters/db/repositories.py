@@ -41,6 +41,7 @@ from control_plane.ports import Json
 
 T = TypeVar("T")
 _MOST_VALUES: Final = 50  # psycopg reads the text of a statement with more at every use
+_OWNER: Final = "tenant_id"
 _SEVERAL: Final = (tuple, list, set, frozenset)
 _OF: Final[Mapping[type[Any], Mapped[Any]]] = {mapped.entity: mapped for mapped in MAPPED}
 # Rows that are as this transaction knows them until it ends, by table and id: it has locked or
@@ -331,10 +332,12 @@ def _paging(mapped: Mapped[Any], shapes: _Shapes, continues: bool) -> Select[Any
     """Return the question for a page; of several owners each gives its newest rows first.
 
     Otherwise the database would choose between all rows of these owners and all newer rows of
-    others, and either may be many.
+    others, and either may be many. Where several fields have several values, it is the tenants
+    who are the owners.
     """
     table, among = mapped.table, (_Shape.AMONG, _Shape.AMONG_OR_NULL)
     owners = [(name, shape) for name, shape in shapes if shape in among and name != "id"]
+    owners = [pair for pair in owners if pair[0] == _OWNER] or owners[:1]
     others = tuple(pair for pair in shapes if pair not in owners)
     conditions = _conditions(table, others)
     if continues:

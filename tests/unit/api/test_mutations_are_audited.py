@@ -253,7 +253,8 @@ class Ready:
     def call(self, who: Role | str | None = None, **more: Any) -> Any:
         more.setdefault("json", self.body)
         ends = ("runs/{run_id}/cancel", "retry", "accept", "build", "revoke", "drift-checks")
-        if self.pair[1].endswith(ends) or self.pair[0] == "DELETE":
+        is_bare = self.pair[0] == "DELETE" and not self.pair[1].endswith("onboarding-link")
+        if self.pair[1].endswith(ends) or is_bare:
             more["json"] = None
         return self.scene.ask(*self.pair, who or WHO[self.pair], ids=self.ids, **more)
 

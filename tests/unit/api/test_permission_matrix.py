@@ -251,11 +251,15 @@ def test_another_tenants_things_answer_as_what_does_not_exist(
 @pytest.mark.parametrize("path", LISTS)
 def test_lists_hold_nothing_of_other_tenants(shown: Scene, path: str) -> None:
     for role in TABLE["GET", path]:
-        everything = shown.ask("GET", path, role).json()["items"]
+        answer = shown.ask("GET", path, role)
+        assert answer.status_code == 200, answer.text
+        everything = answer.json()["items"]
         assert everything
         for tenants in ((), ("ten_01JD3ZK4Q0V8X2M6N7P9R5T1WY",)):
             token = shown.api.token(role, tenants=tenants)
-            items = shown.ask("GET", path, token).json()["items"]
+            answer = shown.ask("GET", path, token)
+            assert answer.status_code == 200, answer.text
+            items = answer.json()["items"]
             if role in {ADMIN, PLATFORM_AUDITOR}:  # they see what belongs to no tenant
                 items = [item for item in items if item.get("tenant_id", "") is not None]
             assert items == []

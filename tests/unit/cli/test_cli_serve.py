@@ -154,7 +154,7 @@ def test_keys_are_made_by_a_command_and_kept(home: Path) -> None:
     assert (again.code, again.err) == (0, "")
     assert [line.split()[:2] for line in again.out.splitlines()] == [
         ["master", "made"], ["bundle", "made"], ["audit", "made"], ["page", "kept"],
-        ["issuer", "made"],
+        ["onboarding", "made"], ["issuer", "made"],
     ]  # fmt: skip
 
 
@@ -273,7 +273,8 @@ def test_the_administrators_url_is_read_from_its_variable_alone_and_named(
 def test_the_demo_uses_nothing_outside_whatever_the_environment_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = Settings(home=Path("var/demo"), port=0, log_level="warning")
+    rules = tmp_path / "rules"
+    wanted = Settings(home=Path("var/demo"), port=0, log_level="warning", rules_folder=rules)
     outside = {
         "CLOUD": "aws", "STATE_URL": "s3://states", "OBJECTS_URL": "s3://objects",
         "DATABASE_URL": "postgresql://app@db/x", "DATABASE_OWNER_URL": "postgresql://own@db/x",
@@ -288,7 +289,7 @@ def test_the_demo_uses_nothing_outside_whatever_the_environment_says(
     for name, value in (outside | ours | {"TERRAFORM": "tofu", "PULUMI": "/bin/pulumi"}).items():
         monkeypatch.setenv(f"TENANTPLANE_{name}", value)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
-    settings = demo_settings(tmp_path / "rules")
+    settings = demo_settings(rules)
     assert settings.model_copy(update={"pulumi": None, "terraform": "terraform"}) == wanted
     children = _clean_environment(settings, tmp_path)
     assert children["TENANTPLANE_TERRAFORM"] == "tofu"
