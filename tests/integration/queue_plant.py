@@ -37,6 +37,9 @@ class Ran:
     end: float | None
 
 
+_OF_ITSELF = {"retention", "intake_look"}  # timers that a new installation has
+
+
 class Plant:
     """A database with the queue's tables, and workers on it."""
 
@@ -169,7 +172,7 @@ class Plant:
         """Return the kinds and subjects of the timers that are set, sorted."""
         with psycopg.connect(self.database.app) as connection:
             rows = connection.execute("SELECT kind, subject FROM timer ORDER BY 1, 2").fetchall()
-        return [(str(kind), str(subject)) for kind, subject in rows if kind != "retention"]
+        return [(str(kind), str(subject)) for kind, subject in rows if kind not in _OF_ITSELF]
 
     def close(self) -> None:
         """End the workers and the connections."""

@@ -185,7 +185,17 @@ def test_what_waits_falls_due(upgraded: Storage) -> None:
 
 
 _RETENTION = {
-    *((TimerKind.RETENTION, each) for each in ("idempotency", "queue", "deliveries", "messages")),
+    *(
+        (TimerKind.RETENTION, each)
+        for each in (
+            "idempotency",
+            "queue",
+            "deliveries",
+            "messages",
+            "events",
+            "onboarding",
+        )
+    ),
     (TimerKind.INTAKE_LOOK, "sources"),
 }
 

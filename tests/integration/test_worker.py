@@ -41,6 +41,7 @@ class Worker:
             "TENANTPLANE_HOME": str(folder / "home"),
             "TENANTPLANE_WORKER_ID": NAME,
             "TENANTPLANE_DATABASE_URL": storage.database.app,
+            "TENANTPLANE_DATABASE_AUDITOR_URL": storage.database.auditor,
             "TENANTPLANE_SANDBOX_URL": "http://127.0.0.1:9",  # there is no cloud
             "TENANTPLANE_LOG_FORMAT": "json",
         }

@@ -22,7 +22,7 @@ from control_plane.workflows import inviting, staffing
 from control_plane.workflows.step_actions import ActInRows, ActionOutcome, Given
 from tests.world import AUTOMATION, World, request_body
 
-HANDLERS = {**staffing.HANDLERS, **inviting.HANDLERS}
+HANDLERS = {**staffing.ACTIONS, **inviting.ACTIONS}
 CONTACTS = (
     {"role": "executive_sponsor", "name": "Elio Capo", "email": "elio@example.com", "locale": "it"},
     {"role": "it_admin", "name": "Ida Admin", "email": "ida@example.com", "locale": "it"},

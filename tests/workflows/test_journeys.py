@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from control_plane.domain.actions import ACTIONS
 from control_plane.domain.errors import InvalidInput
 from control_plane.domain.journey import JourneyStatus
 from control_plane.domain.system_errors import SystemRefused, SystemUnavailable
@@ -137,12 +139,17 @@ def test_what_fails_for_good_stops_only_what_needs_it(
     assert len(tasks_of(world, status="open")) == 1
 
 
+def test_every_action_that_a_playbook_may_name_has_a_handler() -> None:
+    assert set(HANDLERS) == set(ACTIONS)
+
+
 def test_an_action_without_handler_fails_with_its_code(world: World) -> None:
     begun(
         world,
         "- {key: mail, kind: action, title: Mail, owner: csm, action: message.send,"
         " with: {event: tenant.ready, persona: it_admin}}\n",
     )
+    world.core = replace(world.core, actions={})
     go_on(world)
     assert (steps_of(world)["mail"].error or {})["code"] == "action_unavailable"
 

@@ -53,9 +53,9 @@ def asked_for(
     tenant = replace(make.tenant(), slug="acme", facts=facts)
     now = make.clock.now()
     journey = Journey(
-        id="jrn_1", tenant_id=tenant.id, playbook_key="day-0", playbook_version=1,
-        playbook_digest="sha256:0", status=JourneyStatus.OPEN, anchors={}, started_at=now,
-        updated_at=now,
+        id="jrn_1", tenant_id=tenant.id, contract_ref="ctr_1", playbook_key="day-0",
+        playbook_version=1, playbook_digest="sha256:0", status=JourneyStatus.OPEN, anchors={},
+        started_at=now, updated_at=now,
     )  # fmt: skip
     step = JourneyStep(
         id="jrn_1.x", journey_id="jrn_1", tenant_id=tenant.id, key="x", kind=StepKind.ACTION,

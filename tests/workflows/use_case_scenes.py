@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -964,6 +964,23 @@ def steer_saga(wanted: str, who: Caller = OPS, *, stuck: bool = False) -> Prepar
         return lambda: perform(
             scene.core, who, sagas.withdraw_saga, saga_id, reason="the customer stays"
         )
+
+    return prepare
+
+
+def on_failed_step(function: Callable[..., object], who: Caller, **given: Any) -> Prepare:
+    """Act on a step that failed, since nothing here does its action."""
+
+    def prepare(scene: Scene) -> Act:
+        scene.core = replace(scene.core, actions={})
+        with_playbooks(scene, sample(
+            "- {key: record, kind: action, title: Record, owner: ops, action: crm.upsert_company}"
+        ))  # fmt: skip
+        scene.submit("A", 77)
+        go_on(scene)
+        (task,) = scene.rows("task").values()
+        found = (task.cause.journey_id, task.cause.step)
+        return lambda: perform(scene.core, who, function, *found, **given)
 
     return prepare
 

@@ -116,6 +116,7 @@ from tests.workflows.use_case_scenes import (
     mode,
     on_bundle,
     on_delivery,
+    on_failed_step,
     on_journey,
     on_link,
     on_meeting,
@@ -348,6 +349,9 @@ MUTATING: dict[str, tuple[Case, ...]] = {
              error=InvalidInput, events=("journey.refused:denied",)),
     ),
     "journeys.retry_step": (
+        Case(prepare=on_failed_step(journeys.retry_step, OPS),
+             events=("journey.step_moved:completed", "task.ended:completed",
+                     "journey.step_decided:completed")),
         Case(prepare=on_journey(journeys.retry_step, OPS), error=IllegalTransition,
              events=("journey.refused:denied",)),
     ),

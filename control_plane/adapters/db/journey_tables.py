@@ -71,6 +71,7 @@ journey = Table(
 )
 Index("ix_journey_tenant_id", journey.c.tenant_id, journey.c.id)
 Index("ix_journey_status", journey.c.status, journey.c.id)
+Index("ix_journey_playbook_digest", journey.c.playbook_digest)
 
 _ENDED: Final = quoted(ENDED)
 journey_step = Table(
@@ -110,6 +111,7 @@ journey_step = Table(
     CheckConstraint("undone_at IS NULL OR status IN ('canceled', 'done')", name="undone_if_done"),
     CheckConstraint("round > 0 AND attempts >= 0 AND failures >= 0", name="counted"),
 )
+Index("ix_journey_step_tenant_id", journey_step.c.tenant_id)
 Index(
     "ix_journey_step_due_at",
     journey_step.c.due_at,

@@ -45,6 +45,7 @@ CREATE TABLE journey (
 );
 CREATE INDEX ix_journey_tenant_id ON journey (tenant_id, id);
 CREATE INDEX ix_journey_status ON journey (status, id);
+CREATE INDEX ix_journey_playbook_digest ON journey (playbook_digest);
 GRANT SELECT, INSERT, UPDATE ON journey TO tenantplane_app;
 
 CREATE TABLE journey_step (
@@ -98,6 +99,7 @@ CREATE TABLE journey_step (
     CONSTRAINT ck_journey_step_undone_if_done CHECK (undone_at IS NULL OR status IN ('canceled', 'done')),
     CONSTRAINT ck_journey_step_counted CHECK (round > 0 AND attempts >= 0 AND failures >= 0)
 );
+CREATE INDEX ix_journey_step_tenant_id ON journey_step (tenant_id);
 CREATE INDEX ix_journey_step_due_at ON journey_step (due_at, journey_id)
     WHERE status NOT IN ('canceled', 'done', 'skipped') AND due_at IS NOT NULL;
 GRANT SELECT, INSERT, UPDATE ON journey_step TO tenantplane_app;
