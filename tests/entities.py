@@ -40,7 +40,7 @@ from control_plane.domain.journey import Journey, JourneyStatus, JourneyStep, St
 from control_plane.domain.message import Channel, Message, MessageClass
 from control_plane.domain.onboarding_link import LINK_LIFE, OnboardingLink
 from control_plane.domain.plan import Plan
-from control_plane.domain.playbook import StepKind
+from control_plane.domain.playbook import KeptPlaybook, StepKind
 from control_plane.domain.reconciling import (
     DifferenceKind,
     IntakeFinding,
@@ -149,6 +149,12 @@ class Entities:
             "placers": (ASKER, "asks"), "placed_at": self.clock.now(),
         }  # fmt: skip
         return Hold(**self._facts(facts, changes))
+
+    def kept_playbook(self) -> KeptPlaybook:
+        """Make the document that the journeys began with."""
+        return KeptPlaybook(
+            id="sha256:0", key="sample", version=1, content={}, kept_at=self.clock.now()
+        )
 
     def journey(self, tenant: Tenant, **given: Any) -> Journey:
         """Make a journey of a tenant."""

@@ -88,6 +88,36 @@ def test_a_signed_envelope_that_comes_ten_times_at_once_becomes_one_ready_tenant
         pause=SELDOM_SECONDS,
     )
     assert len(tagged_resources(taking.left()["sandbox_url"], REGION, tenant["slug"])) >= 5
+    day_0 = taking.until(
+        lambda: over(ops.get(f"/v1/tenants/{tenant['id']}/journey")),
+        "the product has done its part of Day 0",
+        pause=SELDOM_SECONDS,
+    )
+    # the contract names no sponsor, so a person asks for one; it was signed long ago, so that two
+    # business days have passed in which to meet, and a person finds a time
+    asked = {key for key, status in day_0.items() if status == "asked"}
+    assert asked == {"welcome_sponsor", "kickoff_invitation"}, day_0
+    rest = {status for key, status in day_0.items() if key not in {*asked, "kickoff"}}
+    assert rest == {"done"}, day_0
+    owners = {task["owner"] for task in ops.get("/v1/tasks?status=open")["items"]}
+    assert owners == {"sales", "csm"}
+    # each message once, though the contract came ten times and the worker was killed
+    mails = sorted(file.stem for file in (taking.home / "outside" / "mail").glob("*.eml"))
+    to_admin = [mail.partition("ida@dainese.com")[2] for mail in mails if "ida@" in mail]
+    assert len(to_admin) == len(set(to_admin)) == 3, mails  # link, welcome, ready
+    (link,) = [
+        line for file in (taking.home / "outside" / "mail").glob("*.txt")
+        for line in file.read_text().splitlines() if "/onboarding/" in line
+    ]  # fmt: skip
+    assert httpx.get(link.strip(), timeout=60, trust_env=False).status_code == 200
     written = taking.log.read_text(errors="replace")
     assert DOCUSIGN_KEY not in written
     assert "ida@dainese.com" not in written
+    assert link.rpartition(".")[2].strip() not in written
+
+
+def over(journey: dict[str, Any]) -> dict[str, str] | None:
+    """Return the status of each step, once only people have to act."""
+    found = {step["key"]: step["status"] for step in journey["steps"]}
+    under_way = {key for key, status in found.items() if status in {"waiting", "working"}}
+    return found if under_way <= {"kickoff"} else None

@@ -45,6 +45,8 @@ READERS = {
     "/v1/intake-findings": Role.OPS_APPROVER,
     "/v1/event-subscriptions": Role.OPS_APPROVER,
     "/v1/event-subscriptions/{subscription_id}/deliveries": Role.OPS_APPROVER,
+    "/v1/journeys": Role.OPS_APPROVER,
+    "/v1/tasks": Role.OPS_APPROVER,
     "/v1/meetings": Role.OPS_APPROVER,
     "/v1/messages": Role.OPS_APPROVER,
     "/v1/suppressions": Role.OPS_APPROVER,
@@ -61,6 +63,8 @@ FILTERS: dict[str, list[str]] = {
     "/v1/runs": ["status=awaiting_approval", "tenant_id={key}"],
     "/v1/approvals": ["status=waiting"],
     "/v1/bundles": ["status=awaiting_architect"],
+    "/v1/journeys": ["status=open"],
+    "/v1/tasks": ["status=open", "owner=ops", "mine=true"],
     "/v1/meetings": ["status=invited", "tenant={key}"],
     "/v1/messages": ["status=queued", "event=step.blocked", "tenant_id={key}"],
     "/v1/suppressions": ["kind=opted_out"],
@@ -108,6 +112,7 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
     make = Entities(ids=scene.world.ids)
     subscription = uow.event_subscriptions.page(limit=1)[0]
     sent = uow.publications.page(subscription.id, limit=1, before=None)[0]
+    uow.playbooks.add(make.kept_playbook())
     assert (run.status, plan.digest) == (RunStatus.AWAITING_APPROVAL, approval.plan_digest)
     for number in range(MANY + 5):
         name = f"many-{number}"
@@ -132,6 +137,8 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
         uow.event_subscriptions.add(another)
         uow.publications.begin(another.id)
         uow.publications.test(subscription.id, sent.event, sent.next_at)
+        uow.journeys.add(make.journey(owner, contract_ref=own_contract.id))
+        uow.tasks.add(make.task(owner, dedupe_key=name))
         uow.meetings.add(make.meeting(owner))
         uow.meetings.add(make.meeting(tenant, kind=name))
         uow.messages.add(make.message(owner, dedupe_key=name))
