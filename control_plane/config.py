@@ -56,7 +56,7 @@ _SIGNER: Final = ProcessRole.SIGNER
 _MIGRATE: Final = ProcessRole.MIGRATE
 _SERVING: Final = (_API, _WORKER)
 _WITH_HOME: Final = (_API, _WORKER, _SIGNER)
-_AUDITING: Final = (_API, _SIGNER)
+_AUDITING: Final = (_API, _WORKER, _SIGNER)
 
 
 def _setting(default: Any, description: str, *used_by: ProcessRole, **limits: Any) -> Any:

@@ -88,6 +88,7 @@ class Production:
             only = [word for key in keys for word in ("--only", key)]
             self.tenantctl("keys", "create", *only, settings=self.production(HOME=self.home(role)))
         shutil.copy(self.home("api") / "keys" / "onboarding.key", self.home("worker") / "keys")
+        shutil.copy(self.public_key, self.home("worker") / "keys")
         (self.folder / "state").mkdir(mode=0o700)
         shutil.copy(self.public_key, self.home("api") / "keys")  # it shows the log as verified
 

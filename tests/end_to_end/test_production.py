@@ -165,8 +165,8 @@ def each_process_has_its_own_keys_alone(production: Production) -> None:
         for role in ("api", "worker", "signer")
     }
     assert found == {
-        "api": ["audit.key.pub", "page.key"],
-        "worker": ["bundle.key", "bundle.key.pub", "master.key"],
+        "api": ["audit.key.pub", "onboarding.key", "page.key"],
+        "worker": ["audit.key.pub", "bundle.key", "bundle.key.pub", "master.key", "onboarding.key"],
         "signer": ["audit.key", "audit.key.pub", "audit.signed"],
     }
     assert not (production.home("api") / "objects").exists()  # they are in the bucket

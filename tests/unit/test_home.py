@@ -50,7 +50,7 @@ def test_no_process_starts_on_a_folder_that_is_not_its_home(
         "HOME": str(tmp_path / "not-mounted"),
         "SANDBOX_URL": "http://127.0.0.1:1",
     }
-    databases = {"signer": ("SEQUENCER_",), "worker": ("",), "api": ("", "AUDITOR_")}[role]
+    databases = ("SEQUENCER_",) if role == "signer" else ("", "AUDITOR_")
     given |= {f"DATABASE_{name}URL": "postgresql://nobody@127.0.0.1:1/x" for name in databases}
     for name, value in given.items():
         monkeypatch.setenv(f"TENANTPLANE_{name}", value)
@@ -66,6 +66,7 @@ def test_a_worker_does_not_start_without_its_keys(
     monkeypatch.setenv("TENANTPLANE_HOME", str(tmp_path))
     monkeypatch.setenv("TENANTPLANE_SANDBOX_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("TENANTPLANE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
+    monkeypatch.setenv("TENANTPLANE_DATABASE_AUDITOR_URL", "postgresql://nobody@127.0.0.1:1/x")
     Home(tmp_path).create_keys({Key.MASTER, Key.BUNDLE} - {key})
     with pytest.raises(SettingInvalid, match=rf"{key}\.key.*tenantctl keys create"):
         start_process("worker")

@@ -28,16 +28,16 @@ ROW = re.compile(r"^\| `(TENANTPLANE_[A-Z_]+)` \| (.+?) \| ", re.MULTILINE)
 API, WORKER, SIGNER, MIGRATE = ProcessRole
 COMMON = {"INSTALLATION": "production", "HOME": "/srv/tenantplane"}
 AUDITING = COMMON | {"AUDIT_HOST": "audit.example"}
-SERVING = COMMON | {
+SERVING = AUDITING | {
     "DATABASE_URL": "postgresql://app@db/tenantplane?sslmode=verify-full",
     "OBJECTS_URL": "s3://objects",
     "PUBLIC_URL": "https://control.example",
+    "DATABASE_AUDITOR_URL": "postgresql://auditor@db/tenantplane?sslmode=verify-ca",
 }
+WORKING = {name: SERVING[name] for name in ("DATABASE_URL", "DATABASE_AUDITOR_URL")}
 PRODUCTION = {
     API: SERVING
-    | AUDITING
     | {
-        "DATABASE_AUDITOR_URL": "postgresql://auditor@db/tenantplane?sslmode=verify-ca",
         "ISSUER": "https://id.example",
         "JWKS_URL": "https://id.example/jwks",
     },
@@ -166,7 +166,7 @@ def test_who_holds_which_database_role() -> None:
     urls = {"database_url", "database_owner_url", "database_sequencer_url", "database_auditor_url"}
     assert {role: sorted(urls & set(used_by(role))) for role in ProcessRole} == {
         API: ["database_auditor_url", "database_url"],
-        WORKER: ["database_url"],
+        WORKER: ["database_auditor_url", "database_url"],
         SIGNER: ["database_sequencer_url"],
         MIGRATE: ["database_owner_url"],
     }
@@ -229,7 +229,7 @@ def test_the_emulated_cloud_is_for_a_rehearsal_that_says_so(
 def test_a_worker_on_the_emulated_cloud_without_its_endpoint_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given(monkeypatch, {"DATABASE_URL": SERVING["DATABASE_URL"]})
+    given(monkeypatch, WORKING)
     with pytest.raises(SettingInvalid, match="SANDBOX_URL is not set"):
         load(role=WORKER)
 
@@ -262,7 +262,7 @@ def test_an_empty_variable_counts_as_not_set(name: str, monkeypatch: pytest.Monk
 
 
 def test_a_worker_whose_endpoint_is_empty_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    given(monkeypatch, {"DATABASE_URL": SERVING["DATABASE_URL"], "SANDBOX_URL": ""})
+    given(monkeypatch, WORKING | {"SANDBOX_URL": ""})
     with pytest.raises(SettingInvalid, match="SANDBOX_URL is not set"):
         load(role=WORKER)
 
