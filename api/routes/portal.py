@@ -50,7 +50,10 @@ _TURN: Final[Mapping[WaitingOn | None, str]] = {
 
 async def posted(request: Request) -> str:
     """Return the code of a form, or nothing."""
-    fields = parse_qs((await request.body()).decode("ascii", "replace"), max_num_fields=5)
+    try:
+        fields = parse_qs((await request.body()).decode("ascii", "replace"), max_num_fields=5)
+    except ValueError:  # more fields than the form has
+        return ""
     return fields.get("code", [""])[0][:40]
 
 

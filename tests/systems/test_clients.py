@@ -23,7 +23,7 @@ from control_plane.adapters.systems.ses import SesAccount, SesMailer
 from control_plane.adapters.systems.slack import SlackChat, SlackWorkspace
 from control_plane.adapters.systems.web import JsonApi, seconds_to_wait
 from control_plane.domain.system_errors import SystemRefused, SystemUnavailable
-from tests.systems import stub_hubspot, stub_salesforce, stub_slack
+from tests.systems import benches, stub_hubspot, stub_salesforce, stub_slack
 from tests.systems.benches import COMPANY, SECONDS, teams, zendesk
 from tests.systems.mails import a_mail, noon
 from tests.systems.stub import Asked, Reply, Stub, served
@@ -256,6 +256,28 @@ def test_won_opportunities_come_page_by_page(salesforce: SalesforceFixture) -> N
     found = list(crm_of(org).won_since(OLD + timedelta(days=1)))
     assert [deal.contract_id for deal in found] == ["C-2", "C-3", "C-4", "C-5"]
     assert found[0].won_at == datetime(2026, 11, 2, 10, tzinfo=UTC)
+
+
+# --- lists ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("system", ["hubspot", "salesforce", "slack", "teams"])
+def test_a_list_that_repeats_a_page_is_not_read_for_ever(system: str, tmp_path: Path) -> None:
+    with getattr(benches, system)(tmp_path) as bench:
+        api = bench.stub.api
+        if system == "hubspot":
+            api.deals = [{"id": "1", "dealname": "D", "dealstage": "closedwon",
+                          "closedate": "2026-11-02T10:00:00Z"}]  # fmt: skip
+        elif system == "salesforce":
+            api.opportunities = [{"Id": "1", "Account": {"Name": "E"},
+                                  "LastStageChangeDate": "2026-11-02T10:00:00.000+0000"}]  # fmt: skip
+        else:
+            bench.port.open_channel("a-1", topic="t", key="k")
+        api.page = 0  # the next page begins where this one did
+        with pytest.raises(SystemRefused) as refused:
+            if system in {"hubspot", "salesforce"}:
+                list(bench.port.won_since(OLD))
+            else:
+                bench.port.find_channel("another")
+    assert "repeats a page" in refused.value.message
 
 
 # --- Zendesk --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from control_plane.adapters.systems.credentials import Credential
 from control_plane.adapters.systems.facts import named
-from control_plane.adapters.systems.web import SECONDS, Answer, JsonApi
+from control_plane.adapters.systems.web import SECONDS, Answer, JsonApi, Pages
 from control_plane.domain.system_errors import SystemRefused
 from control_plane.ports.systems import Company, Ref, SignedDeal
 
@@ -102,7 +102,7 @@ class HubSpotCrm:
 
         HubSpot finds 10,000 at most, and a new deal a moment later.
         """
-        account, after = self._account, "0"
+        account, after, pages = self._account, "0", Pages(SYSTEM)
         filters = [
             {"propertyName": "dealstage", "operator": "IN", "values": list(account.won_stages)},
             {"propertyName": "closedate", "operator": "GTE",
@@ -122,7 +122,7 @@ class HubSpotCrm:
             following = ((found.get("paging") or {}).get("next") or {}).get("after")
             if following is None:
                 return
-            after = str(following)
+            after = pages.following(following)
 
     def _deal(self, record: Mapping[str, Any]) -> SignedDeal:
         properties = record["properties"]

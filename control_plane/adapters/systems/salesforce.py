@@ -14,7 +14,7 @@ from urllib.parse import quote
 from control_plane.adapters.systems.credentials import Credential
 from control_plane.adapters.systems.facts import named
 from control_plane.adapters.systems.tokens import Tokens
-from control_plane.adapters.systems.web import SECONDS, Answer, JsonApi
+from control_plane.adapters.systems.web import SECONDS, Answer, JsonApi, Pages
 from control_plane.domain.system_errors import SystemRefused, SystemUnavailable
 from control_plane.ports.systems import Company, Ref, SignedDeal
 
@@ -112,6 +112,7 @@ class SalesforceCrm:
             f"AND LastStageChangeDate >= {since} ORDER BY LastStageChangeDate, Id"
         )
         answer = self._call("GET", f"{self._base}/query", query={"q": query})
+        pages = Pages(SYSTEM)
         while True:
             if not answer.is_success:
                 raise self._fact(answer)
@@ -122,7 +123,7 @@ class SalesforceCrm:
                 return
             if not str(following).startswith("/services/data/"):
                 raise self._api.refused("names a next page elsewhere", reason="unreadable")
-            answer = self._call("GET", str(following))
+            answer = self._call("GET", pages.following(following))
 
     @property
     def _base(self) -> str:

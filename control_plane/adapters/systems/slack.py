@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from control_plane.adapters.systems.credentials import Credential
-from control_plane.adapters.systems.web import SECONDS
+from control_plane.adapters.systems.web import SECONDS, Pages
 from control_plane.domain.system_errors import SystemRefused, SystemUnavailable
 from control_plane.ports.systems import Invited, Ref
 
@@ -159,7 +159,7 @@ class SlackChat:
         return self._remember(channel_id, found)
 
     def _pages(self, method: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
-        cursor = ""
+        pages, cursor = Pages(SYSTEM), ""
         while True:
             more = {"cursor": cursor} if cursor else {}
             page = self._call(method, acts=False, **arguments, **more)
@@ -167,6 +167,7 @@ class SlackChat:
             cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
             if not cursor:
                 return
+            cursor = pages.following(cursor)
 
     def _ref(self, channel: Mapping[str, Any], *, created: bool) -> Ref:
         identifier = str(channel["id"])

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from control_plane.adapters.systems.credentials import Credential
 from control_plane.adapters.systems.tokens import Tokens
-from control_plane.adapters.systems.web import SECONDS, Answer, JsonApi
+from control_plane.adapters.systems.web import SECONDS, Answer, JsonApi, Pages
 from control_plane.domain.system_errors import SystemRefused
 from control_plane.ports.systems import Invited, Ref
 
@@ -148,6 +148,7 @@ class TeamsChat:
     def _pages(self, path: str) -> Iterator[Mapping[str, Any]]:
         answer = self._call("GET", path)
         base = self._directory.url.rstrip("/")
+        pages = Pages(SYSTEM)
         while True:
             if not answer.is_success:
                 raise self._refused(answer)
@@ -157,7 +158,7 @@ class TeamsChat:
                 return
             if not str(following).startswith(base + "/"):
                 raise self._api.refused("names a next page elsewhere", reason="unreadable")
-            parts = urlsplit(str(following).removeprefix(base))
+            parts = urlsplit(pages.following(following).removeprefix(base))
             answer = self._call("GET", f"{parts.path}?{parts.query}")
 
     def _refused(self, answer: Answer, *, name: str | None = None) -> SystemRefused:

@@ -158,6 +158,24 @@ class JsonApi:
         return {"system": self.system, **({"may_have_acted": True} if acted else {})}
 
 
+class Pages:
+    """The places of a list's pages: one that comes again would be read for ever."""
+
+    def __init__(self, system: str) -> None:
+        self._system = system
+        self._seen: set[str] = set()
+
+    def following(self, place: object) -> str:
+        """Return where the next page is. Raises ``SystemRefused`` for one that was read."""
+        text = str(place)
+        if text in self._seen:
+            raise SystemRefused(
+                f"{self._system} repeats a page of a list", system=self._system, reason="unreadable"
+            )
+        self._seen.add(text)
+        return text
+
+
 def seconds_to_wait(text: str | None, now: datetime) -> int | None:
     """Return how long a ``Retry-After`` asks to wait (RFC 9110, section 10.2.3): a day at most."""
     if text is None:

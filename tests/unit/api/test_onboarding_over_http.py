@@ -83,6 +83,17 @@ def test_the_way_from_the_mail_to_the_portal(holder: Holder, browser: Browser) -
     assert browser.get("/onboarding").status_code == 401
 
 
+def test_a_form_with_more_fields_than_the_page_has_uses_nothing_up(
+    holder: Holder, browser: Browser
+) -> None:
+    path = f"/onboarding/{holder.issued()}"
+    browser.get(path)
+    browser.post(f"{path}/code")
+    many = {f"field{number}": "x" for number in range(50)}
+    assert browser.post(f"{path}/redeem", code=holder.code(), **many).status_code == 422
+    assert browser.post(f"{path}/redeem", code=holder.code()).status_code == 303
+
+
 def test_cookies_are_secure_where_the_portal_is(holder: Holder, api: Api) -> None:
     api.shared.base_url = "https://portal.example.com"
     path = f"/onboarding/{holder.issued()}"
