@@ -162,6 +162,23 @@ def test_won_deals_come_page_by_page_oldest_first(
     assert found[0].won_at == datetime(2026, 11, 2, 10, tzinfo=UTC)
 
 
+def test_more_won_deals_than_one_search_lists_are_all_found(
+    hubspot: tuple[stub_hubspot.HubSpot, HubSpotCrm], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("control_plane.adapters.systems.hubspot._MOST", 4)
+    api, crm = hubspot
+    days = (2, 3, 4, 4, 4, 5, 6, 7, 8)
+    for number, day in enumerate(days):
+        api.deals.append({"id": f"d{number}", "dealname": "D", "dealstage": "closedwon",
+                          "closedate": f"2026-11-0{day}T10:00:00Z"})  # fmt: skip
+    assert [deal.id for deal in crm.won_since(OLD)] == [f"d{n}" for n in range(len(days))]
+    for deal in api.deals:
+        deal["closedate"] = "2026-11-02T10:00:00Z"
+    with pytest.raises(SystemRefused) as refused:
+        list(crm.won_since(OLD + timedelta(days=1, hours=10)))
+    assert "more than 4 won deals" in refused.value.message
+
+
 # --- Salesforce -----------------------------------------------------------------------------------
 @pytest.fixture
 def salesforce() -> Iterator[tuple[stub_salesforce.Salesforce, Stub, SalesforceOrg]]:

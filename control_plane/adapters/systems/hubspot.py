@@ -100,13 +100,33 @@ class HubSpotCrm:
     def won_since(self, instant: datetime) -> Iterator[SignedDeal]:
         """Yield the deals in a won stage whose close date is not before, oldest first.
 
-        HubSpot finds 10,000 at most, and a new deal a moment later.
+        A search ends at 10,000 results, so the next one begins at the close date of the last. A new
+        deal is found a moment later.
         """
+        since, seen = instant, set[str]()
+        while True:
+            last, found = since, 0
+            for deal in self._search(since):
+                last, found = deal.won_at, found + 1
+                if deal.id not in seen:
+                    seen.add(deal.id)
+                    yield deal
+            if found < _MOST:
+                return
+            if last <= since:
+                raise self._api.refused(
+                    f"has more than {_MOST} won deals with one close date, which no search lists",
+                    reason="unreadable",
+                )
+            since = last
+
+    def _search(self, since: datetime) -> Iterator[SignedDeal]:
+        """Yield the first deals won since, as many as one search lists."""
         account, after, pages = self._account, "0", Pages(SYSTEM)
         filters = [
             {"propertyName": "dealstage", "operator": "IN", "values": list(account.won_stages)},
             {"propertyName": "closedate", "operator": "GTE",
-             "value": str(int(instant.timestamp() * 1000))},
+             "value": str(int(since.timestamp() * 1000))},
         ]  # fmt: skip
         while int(after) < _MOST:
             wanted = ["dealname", "closedate"]
