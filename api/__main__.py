@@ -163,6 +163,7 @@ def _shared(parts: Parts) -> Shared:
         readiness=Readiness(parts.checks),
         background=Readiness(parts.background),
         streams=Streams(news=parts.run_news),
+        sign_in=parts.sign_in,
         notice=parts.notice,
     )
 

@@ -10,7 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
 from api.dependencies import Shared
+from api.console.routers import CONSOLE
 from api.edge import BODY_SECONDS, Edge, Traffic
+from api.pages import assets
 from api.routes import (
     accounts,
     approvals,
@@ -108,9 +110,11 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
         bundles, audit, queue, deliveries, intake_findings, subscriptions,
         messages, journeys, onboarding, portal,
-        people, health,
+        people, health, assets,
     ):  # fmt: skip
         app.include_router(module.router)
+    for each in CONSOLE:
+        app.include_router(each)
     errors.install(app)
     traffic = shared.traffic if shared is not None else Traffic()
     app.add_middleware(Edge, traffic=traffic, body_seconds=body_seconds)

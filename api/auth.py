@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from joserfc.jwk import Key
@@ -83,6 +84,12 @@ class Identity:
             self._seen.clear()
         self._seen[mark] = seen
         return seen.actor
+
+    def holder_of(self, token: str) -> tuple[Actor, datetime]:
+        """Return who holds the token and when it expires. Raises as ``actor_of`` does."""
+        actor = self.actor_of(token)
+        expires = _parsed(token.split(".")[1], "claims")["exp"]
+        return actor, datetime.fromtimestamp(expires, UTC)
 
     def known(self, token: str) -> Actor | None:
         """Return who holds the token if that can be said at once.

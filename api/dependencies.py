@@ -31,6 +31,7 @@ from control_plane.domain.errors import (
     PreconditionFailed,
     PreconditionRequired,
 )
+from control_plane.ports.sign_in import SignIn
 from control_plane.services.idempotency import key_digest
 from control_plane.services.permission import within_budget
 from control_plane.workflows.core import Caller, Core
@@ -51,6 +52,7 @@ class Shared:
     readiness: Callable[[], dict[str, str]]
     background: Callable[[], dict[str, str]] = dict  # parts that requests do without
     traffic: Traffic = field(default_factory=Traffic)
+    sign_in: SignIn | None = None  # to the console; None: it has no client
     notice: str = ""  # what every answer announces
     streams: Streams = field(default_factory=Streams)
     figures: Recent[str] = field(init=False)
@@ -250,22 +252,27 @@ async def paging(
     page_token: Annotated[str | None, Query(max_length=600)] = None,
 ) -> Paging:
     """Return the wanted page. Raises ``InvalidPageToken`` for one of another list or caller."""
-    filters = sorted(
-        (name, value)
-        for name, value in request.query_params.multi_items()
-        if name not in {"limit", "page_token"}
-    )
-    scope = hashlib.sha256(
-        json.dumps([request.url.path, who.actor.id, filters]).encode()
-    ).hexdigest()[:24]
-    before = None if page_token is None else _opened(page_token, scope, have.page_key)
+    scope = scope_of(request, who.actor)
+    before = None if page_token is None else opened_token(page_token, scope, have.page_key)
     return Paging(limit=limit, before=before, scope=scope, key=have.page_key)
 
 
 PagingDep = Annotated[Paging, Depends(paging)]
 
 
-def _opened(token: str, scope: str, key: bytes) -> str:
+def scope_of(request: Request, actor: Actor) -> str:
+    """Return what a page token belongs to: a list with its filters, and who looks at it."""
+    filters = sorted(
+        (name, value)
+        for name, value in request.query_params.multi_items()
+        if name not in {"limit", "page_token", "page"}
+    )
+    content = json.dumps([request.url.path, actor.id, filters]).encode()
+    return hashlib.sha256(content).hexdigest()[:24]
+
+
+def opened_token(token: str, scope: str, key: bytes) -> str:
+    """Return after which id a page begins. Raises ``InvalidPageToken``."""
     fault = InvalidPageToken("the page token does not belong to this list")
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))

@@ -112,6 +112,10 @@ STATUS: Final[dict[str, int]] = {
     "receiver_failed": 502,
     "template_failed": 409,
     "secret_gone": 409,
+    "sign_in_failed": 502,
+    "signed_out": 401,
+    "form_stale": 409,
+    "form_refused": 403,
 }
 # what the protocol refuses before there is a fact: code, title, remedy
 HTTP: Final = {

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from control_plane.adapters.tenant_data.stores import AwsTenantData
     from control_plane.adapters.terraform.builder import TerraformBundleBuilder
     from control_plane.domain.rules import Rules
+    from control_plane.ports.sign_in import SignIn
     from control_plane.ports.systems import Signatures, Systems
     from control_plane.workflows.core import Core
 
@@ -394,6 +395,14 @@ class Parts:
             audience=settings.audience,
             is_used=settings.installation is Installation.EMBEDDED and settings.issuer is None,
         )
+
+    @cached_property
+    def sign_in(self) -> SignIn | None:
+        """Where people sign in to the console; None where the issuer knows no client of it."""
+        from control_plane.adapters.identity.opening import open_sign_in  # noqa: PLC0415 - heavy
+
+        around = self.around_systems
+        return open_sign_in(self.settings, lambda: self.embedded_issuer, around)
 
     def fetch_keys(self) -> dict[str, Any]:
         """Return the issuer's JWKS."""

@@ -182,6 +182,18 @@ class Settings(BaseSettings):
     token_hours: float = _setting(
         24, "longest lifetime of an access token, in hours", _API, gt=0, le=24 * 7
     )
+    console_client_id: str | None = _setting(
+        None, "client of the console at the OIDC issuer; unset: no console with that issuer", _API
+    )
+    console_credential: str | None = _setting(
+        None, "name of the installed credential of that client; unset: it is a public client", _API
+    )
+    console_scopes: str = _setting("openid", "scopes that the console asks for", _API)
+    console_parameters: str = _setting(
+        "",
+        "more parameters of that request, such as `audience=tenantplane`, separated by &",
+        _API,
+    )
     trusted_proxies: str | None = _setting(
         None, "addresses whose X-Forwarded-For is trusted, comma-separated", _API
     )

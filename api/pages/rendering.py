@@ -9,35 +9,46 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.responses import HTMLResponse
 
+from api.pages.assets import asset_url
 from api.pages.wording import TEXTS, Language
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 FOLDER: Final = Path(__file__).resolve().parent
-_HEADERS: Final = {
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "content-security-policy": "default-src 'none'; style-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
-    "cross-origin-opener-policy": "same-origin",
-    "vary": "accept-language, cookie",
-    "x-robots-tag": "noindex, nofollow",
-}
+_SCRIPT: Final = " script-src 'self'; connect-src 'self';"
+
+
+def page_headers(*, script: bool) -> dict[str, str]:
+    """Return the headers of every page; ``script`` allows files of ours, never text in a page."""
+    return {
+        "cache-control": "no-store",
+        "referrer-policy": "same-origin" if script else "no-referrer",
+        "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self';"
+        f"{_SCRIPT if script else ''} form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        "permissions-policy": "camera=(), geolocation=(), microphone=()",
+        "cross-origin-opener-policy": "same-origin",
+        "vary": "accept-language, cookie",
+        "x-robots-tag": "noindex, nofollow",
+    }
+
+
+_HEADERS: Final = page_headers(script=False)
 
 
 @cache
 def _templates() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - heavy
 
-    return Environment(
+    found = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.globals["asset"] = asset_url
+    return found
 
 
 def page(template: str, language: Language, *, status: int = 200, **given: Any) -> HTMLResponse:

@@ -14,10 +14,10 @@ from typing import Annotated, Final
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 
 from api.dependencies import Shared, SharedDep, address_of
-from api.pages.rendering import FOLDER, language_of, page
+from api.pages.rendering import language_of, page
 from api.pages.wording import TEXTS, Language
 from control_plane.domain.actor import Actor, ActorKind
 from control_plane.domain.errors import DomainError
@@ -58,14 +58,6 @@ async def posted(request: Request) -> str:
 
 
 CodeDep = Annotated[str, Depends(posted)]
-
-
-@router.get("/assets/style.css")
-async def style() -> Response:
-    """Return the style of the pages."""
-    return FileResponse(
-        FOLDER / "style.css", media_type="text/css", headers={"cache-control": "max-age=600"}
-    )
 
 
 # --- the session; before the routes of links, whose token could be any word -----------------------

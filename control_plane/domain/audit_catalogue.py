@@ -265,6 +265,10 @@ _ONBOARDING: Final = (
     _schema("onboarding.signed_out", "Somebody left the portal.", link=_T, session=_T),
     _schema("onboarding.alarm", "More links are tried in a minute than people would.",
             attempts=_I),
+    _schema("console.signed_in", "A person signed in to the console.", session=_T),
+    _schema("console.signed_out", "A person signed out of the console.", session=_T),
+    _schema("console.refused", "Somebody could not sign in to the console.",
+            stages=_DENIED, why=_T, subject=_T, kind=_T, suppressed=_I),
     _schema("onboarding.refused", "A link was not issued, or not revoked.",
             stages=_DENIED, wanted=_T),
 )  # fmt: skip

@@ -43,4 +43,7 @@ class Onboarding(Protocol):
         """Remove counts of minutes before; returns how many."""
 
     def forget_sessions(self, before: datetime, *, limit: int) -> int:
-        """Remove sessions that expired before; returns how many."""
+        """Remove sessions that expired before, of portal and console.
+
+        Returns how many of the one of which there were more.
+        """

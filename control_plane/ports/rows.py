@@ -25,6 +25,7 @@ from control_plane.domain.hub import Hub
 from control_plane.domain.invitation import Meeting
 from control_plane.domain.journey import Journey, JourneyStep
 from control_plane.domain.message import Message
+from control_plane.domain.console_session import ConsoleSession
 from control_plane.domain.onboarding_link import OnboardingLink, OnboardingSession
 from control_plane.domain.plan import Plan, PlanHead
 from control_plane.domain.playbook import KeptPlaybook
@@ -355,6 +356,7 @@ class UnitOfWork(Protocol):
     suppressions: Repository[Suppression]
     onboarding_links: Repository[OnboardingLink]
     onboarding_sessions: Repository[OnboardingSession]
+    console_sessions: Repository[ConsoleSession]
     assignments: Repository[Assignment]
     meetings: Repository[Meeting]
     hubs: Repository[Hub]

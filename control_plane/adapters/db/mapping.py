@@ -16,6 +16,7 @@ from control_plane.adapters.db import (
     journey_tables,
     look_tables,
     message_tables,
+    console_tables,
     onboarding_tables,
     run_tables,
     saga_tables,
@@ -38,6 +39,7 @@ from control_plane.domain.hub import Hub
 from control_plane.domain.invitation import Meeting
 from control_plane.domain.journey import Journey, JourneyStep
 from control_plane.domain.message import Message
+from control_plane.domain.console_session import ConsoleSession
 from control_plane.domain.onboarding_link import OnboardingLink, OnboardingSession
 from control_plane.domain.plan import Plan
 from control_plane.domain.playbook import KeptPlaybook
@@ -91,6 +93,7 @@ MESSAGE: Final = Mapped(Message, message_tables.message)
 SUPPRESSION: Final = Mapped(Suppression, message_tables.suppression)
 ONBOARDING_LINK: Final = Mapped(OnboardingLink, onboarding_tables.onboarding_link)
 ONBOARDING_SESSION: Final = Mapped(OnboardingSession, onboarding_tables.onboarding_session)
+CONSOLE_SESSION: Final = Mapped(ConsoleSession, console_tables.console_session)
 ASSIGNMENT: Final = Mapped(Assignment, staffing_tables.assignment)
 MEETING: Final = Mapped(Meeting, staffing_tables.meeting)
 HUB: Final = Mapped(Hub, tables.hub)

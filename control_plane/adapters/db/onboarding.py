@@ -30,11 +30,14 @@ _FORGET_ATTEMPTS: Final = text("""
         SELECT ctid FROM onboarding_attempt WHERE minute < :before LIMIT :most
     )
 """)
-_FORGET_SESSIONS: Final = text("""
-    DELETE FROM onboarding_session WHERE id IN (
-        SELECT id FROM onboarding_session WHERE expires_at < :before LIMIT :most
-    )
-""")
+_FORGET_SESSIONS: Final = tuple(
+    text(f"""
+        DELETE FROM {table} WHERE id IN (
+            SELECT id FROM {table} WHERE expires_at < :before LIMIT :most
+        )
+    """)  # noqa: S608 - names of ours
+    for table in ("onboarding_session", "console_session")
+)
 
 
 class SqlOnboarding:
@@ -67,7 +70,7 @@ class SqlOnboarding:
             return self._connection.execute(_FORGET_ATTEMPTS, given).rowcount
 
     def forget_sessions(self, before: datetime, *, limit: int) -> int:
-        """Remove sessions that expired before."""
+        """Remove sessions that expired before, of the portal and of the console."""
         given = {"before": before, "most": limit}
         with translated():
-            return self._connection.execute(_FORGET_SESSIONS, given).rowcount
+            return max(self._connection.execute(each, given).rowcount for each in _FORGET_SESSIONS)

@@ -34,6 +34,7 @@ from control_plane.adapters.db.columns import (
     reference,
     words,
 )
+from control_plane.adapters.db.console_tables import console_session
 from control_plane.adapters.db.delivery_tables import delivery
 from control_plane.adapters.db.erasure_tables import stack_salt
 from control_plane.adapters.db.event_tables import (
@@ -463,6 +464,7 @@ BUSINESS_TABLES: Final = (
     playbook_document, journey, journey_step, task,
     message, suppression,
     onboarding_link, onboarding_session, onboarding_attempt,
+    console_session,
     assignment, meeting,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of

@@ -65,6 +65,7 @@ class SqlUnitOfWork(UnitOfWork):
     suppressions = _Rows(mapping.SUPPRESSION)
     onboarding_links = _Rows(mapping.ONBOARDING_LINK)
     onboarding_sessions = _Rows(mapping.ONBOARDING_SESSION)
+    console_sessions = _Rows(mapping.CONSOLE_SESSION)
     assignments = _Rows(mapping.ASSIGNMENT)
     meetings = _Rows(mapping.MEETING)
     hubs = _Rows(mapping.HUB)

@@ -61,8 +61,26 @@ class EmbeddedIssuer:
             claims["auth_time"] = now
         if on_behalf_of is not None:
             claims["on_behalf_of"] = on_behalf_of
-        header = {"alg": "Ed25519", "kid": self._key.kid, "typ": "at+jwt"}
+        return self.sign("at+jwt", claims)
+
+    def sign(self, kind: str, claims: dict[str, Any]) -> str:
+        """Return claims as a signed token of a kind; no kind is taken for another."""
+        header = {"alg": "Ed25519", "kid": self._key.kid, "typ": kind}
         return jwt.encode(header, claims, self._key, algorithms=["Ed25519"])
+
+    def opened(self, kind: str, token: str) -> dict[str, Any]:
+        """Return the claims of a token of a kind that was signed here.
+
+        Raises ``joserfc.errors.JoseError``, and ``ValueError`` for one of another kind.
+        """
+        found = jwt.decode(token, self._key, algorithms=["Ed25519"])
+        if found.header.get("typ") != kind:
+            raise ValueError("a token of another kind")
+        return dict(found.claims)
+
+    def secret_bytes(self) -> bytes:
+        """Return the private key, to derive from: only who may read its file gets here."""
+        return bytes(self._key.as_pem(private=True))
 
     def keys(self) -> dict[str, Any]:
         """Return the JWKS with the public key."""

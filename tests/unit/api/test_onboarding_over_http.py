@@ -117,10 +117,12 @@ def test_what_every_page_carries(holder: Holder, browser: Browser) -> None:
         assert "<script" not in text
         assert "style=" not in text
         assert not re.search(r"(src|href|action)=\"(?!/|#)", text)
-    style = browser.get("/onboarding/assets/style.css")
-    assert style.headers["content-type"].startswith("text/css")
-    assert "url(" not in style.text
-    assert "@import" not in style.text
+    for path in re.findall(r'href="(/assets/[^"]+)"', browser.get("/onboarding").text):
+        style = browser.get(path)
+        assert style.headers["content-type"].startswith("text/css")
+        assert "url(" not in style.text
+        assert "@import" not in style.text
+    assert browser.get("/assets/nothing.css").status_code == 404
 
 
 def comparable(answer: httpx.Response) -> tuple[int, bytes, dict[str, str]]:

@@ -1,0 +1,1 @@
+"""The console: pages for ops, architects, success managers and auditors, over the same services."""

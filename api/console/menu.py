@@ -1,0 +1,13 @@
+"""The entries of the console's menu, and who may open each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from api.console.rendering import Place
+from control_plane.services.permission import READ_TENANTS
+
+PLACES: Final = (
+    Place(name="Home", path="/console"),
+    Place(name="Tenants", path="/console/tenants", roles=READ_TENANTS),
+)
