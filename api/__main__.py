@@ -164,6 +164,7 @@ def _shared(parts: Parts) -> Shared:
         background=Readiness(parts.background),
         streams=Streams(news=parts.run_news),
         sign_in=parts.sign_in,
+        local_sign_in=parts.local_sign_in,
         notice=parts.notice,
     )
 

@@ -9,8 +9,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
-from api.dependencies import Shared
 from api.console.routers import CONSOLE
+from api.dependencies import Shared
 from api.edge import BODY_SECONDS, Edge, Traffic
 from api.pages import assets
 from api.routes import (

@@ -31,7 +31,7 @@ from control_plane.domain.errors import (
     PreconditionFailed,
     PreconditionRequired,
 )
-from control_plane.ports.sign_in import SignIn
+from control_plane.ports.sign_in import LocalSignIn, SignIn
 from control_plane.services.idempotency import key_digest
 from control_plane.services.permission import within_budget
 from control_plane.workflows.core import Caller, Core
@@ -52,6 +52,7 @@ class Shared:
     readiness: Callable[[], dict[str, str]]
     background: Callable[[], dict[str, str]] = dict  # parts that requests do without
     traffic: Traffic = field(default_factory=Traffic)
+    local_sign_in: LocalSignIn | None = None  # of an embedded installation
     sign_in: SignIn | None = None  # to the console; None: it has no client
     notice: str = ""  # what every answer announces
     streams: Streams = field(default_factory=Streams)

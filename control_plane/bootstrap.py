@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from control_plane.adapters.tenant_data.stores import AwsTenantData
     from control_plane.adapters.terraform.builder import TerraformBundleBuilder
     from control_plane.domain.rules import Rules
-    from control_plane.ports.sign_in import SignIn
+    from control_plane.ports.sign_in import LocalSignIn, SignIn
     from control_plane.ports.systems import Signatures, Systems
     from control_plane.workflows.core import Core
 
@@ -397,12 +397,31 @@ class Parts:
         )
 
     @cached_property
+    def local_sign_in(self) -> LocalSignIn | None:
+        """The page of an embedded installation where people sign in to the console."""
+        from control_plane.adapters.identity.embedded_sign_in import (  # noqa: PLC0415 - heavy
+            EmbeddedSignIn,
+        )
+
+        return EmbeddedSignIn(self.embedded_issuer) if self.settings.issuer is None else None
+
+    @cached_property
     def sign_in(self) -> SignIn | None:
         """Where people sign in to the console; None where the issuer knows no client of it."""
-        from control_plane.adapters.identity.opening import open_sign_in  # noqa: PLC0415 - heavy
+        settings, around = self.settings, self.around_systems
+        if settings.issuer is None or settings.console_client_id is None:
+            return self.local_sign_in
+        from control_plane.adapters.identity.oidc import OidcClient, OidcSignIn  # noqa: PLC0415 - heavy
 
-        around = self.around_systems
-        return open_sign_in(self.settings, lambda: self.embedded_issuer, around)
+        client = OidcClient(
+            issuer=settings.issuer,
+            client_id=settings.console_client_id,
+            scopes=settings.console_scopes,
+            parameters=dict(parse_qsl(settings.console_parameters)),
+        )
+        name = settings.console_credential
+        secret = None if name is None else partial(around.credentials.read, name)
+        return OidcSignIn(client, secret=secret, now=around.now)
 
     def fetch_keys(self) -> dict[str, Any]:
         """Return the issuer's JWKS."""

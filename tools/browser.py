@@ -29,6 +29,12 @@ INTEGRITY: Final = (
     "sha512-jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQ"
     "wA=="
 )
+AXE: Final = "axe-core"  # MPL 2.0
+AXE_VERSION: Final = "4.14.1"
+AXE_INTEGRITY: Final = (
+    "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVG"
+    "tQ=="
+)
 SECONDS: Final = 300
 # Brotli is in Node's standard library, and in none of Python's
 _UNPACK: Final = (
@@ -87,7 +93,7 @@ def _fetch(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as name:
         work = Path(name)
-        _unpack(_packed(work), work / "made")
+        _unpack(_packed(work, PACKAGE, VERSION, INTEGRITY), work / "made")
         try:
             (work / "made").rename(folder)
         except OSError:
@@ -95,19 +101,41 @@ def _fetch(folder: Path) -> None:
                 raise
 
 
-def _packed(work: Path) -> Path:
-    """Return the package's archive, as the registry has it."""
-    command = ["npm", "pack", f"{PACKAGE}@{VERSION}", "--json", "--pack-destination", str(work)]
+def ensure_axe() -> str:
+    """Return the program that looks for what keeps people from using a page.
+
+    Fetched at the first use, for tests alone. Raises ``BrowserUnavailable``.
+    """
+    file = cache_folder() / f"axe-core-{AXE_VERSION}.js"
+    if not file.exists():
+        if shutil.which("npm") is None:
+            raise BrowserUnavailable("npm is not installed, so axe-core cannot be fetched")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as name:
+            archive = _packed(Path(name), AXE, AXE_VERSION, AXE_INTEGRITY)
+            with tarfile.open(archive) as packed:
+                member = packed.extractfile("package/axe.min.js")
+                if member is None:
+                    raise BrowserUnavailable(f"{AXE}@{AXE_VERSION} has no axe.min.js")
+                draft = Path(name) / "axe.js"
+                draft.write_bytes(member.read())
+            draft.replace(file)
+    return file.read_text(encoding="utf-8")
+
+
+def _packed(work: Path, package: str, version: str, integrity: str) -> Path:
+    """Return a package's archive, as the registry has it."""
+    command = ["npm", "pack", f"{package}@{version}", "--json", "--pack-destination", str(work)]
     try:
         done = subprocess.run(
             command, capture_output=True, check=True, timeout=SECONDS, text=True, cwd=work
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise BrowserUnavailable(f"npm could not fetch {PACKAGE}@{VERSION}") from error
+        raise BrowserUnavailable(f"npm could not fetch {package}@{version}") from error
     archive = work / str(json.loads(done.stdout)[0]["filename"]).replace("@", "").replace("/", "-")
     digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-    if f"sha512-{digest}" != INTEGRITY:
-        raise BrowserUnavailable(f"{PACKAGE}@{VERSION} is not what it was: its digest differs")
+    if f"sha512-{digest}" != integrity:
+        raise BrowserUnavailable(f"{package}@{version} is not what it was: its digest differs")
     return archive
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 
 from api.console.visiting import Visitor, VisitorDep
-from api.dependencies import Paging, scope_of, opened_token
+from api.dependencies import Paging, opened_token, scope_of
 
 
 def before(

@@ -64,8 +64,10 @@ def page(
 ) -> HTMLResponse:
     """Return a page; ``actor`` is who is signed in, ``here`` the path of its entry in the menu."""
     shown = [place for place in places if actor is not None and place.is_open_to(actor)]
-    html = _templates().get_template(template).render(
-        actor=actor, csrf=csrf, places=shown, here=here, now=datetime.now(UTC), **given
+    html = (
+        _templates()
+        .get_template(template)
+        .render(actor=actor, csrf=csrf, places=shown, here=here, now=datetime.now(UTC), **given)
     )
     return HTMLResponse(html, status_code=status, headers=HEADERS)
 

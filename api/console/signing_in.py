@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from dataclasses import replace
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
@@ -21,6 +22,7 @@ from api.claims import TokenRefused
 from api.console.rendering import page
 from api.console.visiting import (
     EnteredDep,
+    Form,
     PageRoute,
     cookie_name,
     is_from_here,
@@ -31,16 +33,14 @@ from api.console.visiting import (
     stranger,
 )
 from api.dependencies import Shared, SharedDep
-from control_plane.adapters.identity.embedded_sign_in import PAGE, EmbeddedSignIn
 from control_plane.domain.actor import Role
 from control_plane.domain.console_errors import FormRefused, SignInFailed
 from control_plane.domain.console_session import read_session
 from control_plane.domain.errors import DomainError, NotFound
-from control_plane.ports.sign_in import SignIn
+from control_plane.ports.sign_in import LOCAL_PAGE, LocalSignIn, SignIn
 from control_plane.services import console
 from control_plane.services.performing import perform
 from control_plane.services.permission import within_budget
-from control_plane.workflows.core import Caller
 
 router = APIRouter(prefix="/console", include_in_schema=False, route_class=PageRoute)
 _SECONDS: Final = 600
@@ -60,7 +60,7 @@ def begin(request: Request, have: SharedDep, next: Word = _HOME, code: Word = ""
         )
     except SignInFailed as error:
         return _refused(request, have, error)
-    if code and url.startswith(PAGE):
+    if code and url.startswith(LOCAL_PAGE):
         url += f"&{urlencode({'code': code})}"
     answer = RedirectResponse(url, status_code=303)
     wanted = next if _NEXT.match(next) else _HOME
@@ -76,23 +76,8 @@ def begin(request: Request, have: SharedDep, next: Word = _HOME, code: Word = ""
 def end(request: Request, have: SharedDep) -> Response:
     """Open a session for a person who comes back."""
     kept, _, where = request.cookies.get(cookie_name(have, "console-sign-in"), "").partition(".")
-    given = dict(request.query_params)
     try:
-        if not kept or not hmac.compare_digest(given.get("state", "").encode(), kept.encode()):
-            raise SignInFailed("this sign-in was begun elsewhere, or more than ten minutes ago")
-        token = _provider(have).redeem(
-            given, verifier=_verifier(have, kept), redirect_uri=_back(have)
-        )
-        actor, until = have.identity.holder_of(token)
-        caller = Caller(
-            actor=actor, request_id=request.state.request_id,
-            address=stranger(request).address, writes=True,
-        )  # fmt: skip
-        opened = perform(have.core, caller, console.sign_in, actor, until=until)
-    except TokenRefused as error:
-        return _refused(request, have, SignInFailed(
-            f"the identity provider's token is not accepted here ({error.reason})"
-        ))  # fmt: skip
+        opened = _opened(request, have, kept)
     except SignInFailed as error:
         return _refused(request, have, error)
     except DomainError as error:
@@ -108,6 +93,25 @@ def end(request: Request, have: SharedDep) -> Response:
         samesite="lax",
     )  # fmt: skip
     return answer
+
+
+def _opened(request: Request, have: Shared, state: str) -> str:
+    """Return the token of a session for what the identity provider answered with.
+
+    Raises ``SignInFailed``, and ``NotAllowed`` for somebody who has no role here.
+    """
+    given = dict(request.query_params)
+    if not state or not hmac.compare_digest(given.get("state", "").encode(), state.encode()):
+        raise SignInFailed("this sign-in was begun elsewhere, or more than ten minutes ago")
+    token = _provider(have).redeem(given, verifier=_verifier(have, state), redirect_uri=_back(have))
+    try:
+        actor, until = have.identity.holder_of(token)
+    except TokenRefused as refused:
+        raise SignInFailed(
+            f"the identity provider's token is not accepted here ({refused.reason})"
+        ) from None
+    caller = replace(stranger(request, writes=True), actor=actor)
+    return perform(have.core, caller, console.sign_in, actor, until=until)
 
 
 @router.post("/sign-out")
@@ -137,7 +141,7 @@ def signed_out() -> Response:
 def ask(have: SharedDep, state: Word = "", challenge: Word = "", code: Word = "") -> Response:
     """Ask who somebody is; embedded installations alone."""
     _embedded(have)
-    return _who(state=state, challenge=challenge, code=code)
+    return _who(Form((("state", state), ("challenge", challenge), ("code", code))))
 
 
 @router.post("/who")
@@ -146,33 +150,33 @@ def say(request: Request, have: SharedDep, given: EnteredDep) -> Response:
     embedded = _embedded(have)
     if not is_from_here(request, have):
         raise FormRefused("the form was not sent from a page of the console")
-    name, roles = given.text("name"), given.many("role")
-    asked = {
-        "state": given.text("state"), "challenge": given.text("challenge"),
-        "code": given.text("code"), "name": name, "chosen": roles,
-    }  # fmt: skip
-    known = {str(role) for role in _people()}
-    if not embedded.is_secret(asked["code"]):
-        _note(request, have, "code_wrong", "the code of the installation")
-        return _who(**asked, error="This is not the code that tenantctl printed.", status=422)
-    if not _SUBJECT.match(name):
-        return _who(**asked, error="Enter a name of letters, digits and . _ @ + -", status=422)
-    if not roles or not set(roles) <= known:
-        return _who(**asked, error="Choose at least one role.", status=422)
-    made = embedded.code_for(
-        name, [Role(each) for each in roles], ("*",), challenge=asked["challenge"]
-    )
-    back = urlencode({"code": made, "state": asked["state"]})
+    fault = _fault(embedded, given)
+    if fault is not None:
+        _note(request, have, "not_known", fault)
+        return _who(given, error=fault, status=422)
+    roles = [Role(each) for each in given.many("role")]
+    made = embedded.code_for(given.text("name"), roles, ("*",), challenge=given.text("challenge"))
+    back = urlencode({"code": made, "state": given.text("state")})
     return RedirectResponse(f"/console/signed-in?{back}", status_code=303)
 
 
-def _who(
-    *, state: str, challenge: str, code: str, name: str = "", chosen: tuple[str, ...] = (),
-    error: str = "", status: int = 200,
-) -> Response:  # fmt: skip
+def _fault(embedded: LocalSignIn, given: Form) -> str | None:
+    """Return why somebody is not signed in."""
+    roles = set(given.many("role"))
+    if not embedded.is_secret(given.text("code")):
+        return "This is not the code that tenantctl printed."
+    if not _SUBJECT.match(given.text("name")):
+        return "Enter a name of letters, digits and . _ @ + -"
+    if not roles or not roles <= {str(role) for role in _people()}:
+        return "Choose at least one role."
+    return None
+
+
+def _who(given: Form, *, error: str = "", status: int = 200) -> Response:
     return page(
-        "who.html", status=status, state=state, challenge=challenge, code=code, name=name,
-        chosen=chosen, roles=_people(), error=error,
+        "who.html", status=status, error=error, roles=_people(), chosen=given.many("role"),
+        state=given.text("state"), challenge=given.text("challenge"), code=given.text("code"),
+        name=given.text("name"),
     )  # fmt: skip
 
 
@@ -187,10 +191,10 @@ def _provider(have: Shared) -> SignIn:
     return have.sign_in
 
 
-def _embedded(have: Shared) -> EmbeddedSignIn:
-    if not isinstance(have.sign_in, EmbeddedSignIn):
+def _embedded(have: Shared) -> LocalSignIn:
+    if have.local_sign_in is None:
         raise NotFound("not found")
-    return have.sign_in
+    return have.local_sign_in
 
 
 def _verifier(have: Shared, state: str) -> str:

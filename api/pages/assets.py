@@ -1,4 +1,4 @@
-"""The files that pages need beside their HTML: each by its digest, so that a browser may keep it."""
+"""The files that pages need beside their HTML; a browser keeps each as long as it is the same."""
 
 from __future__ import annotations
 

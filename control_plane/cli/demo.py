@@ -67,6 +67,7 @@ def demo(*, keep: bool) -> None:
         say(f"\nDone in {time.monotonic() - started:.0f} s")
         if keep:
             say(f"Everything is still running at {running.url}; Ctrl-C stops it")
+            say(f"In a browser: {running.console_url()}")
             code = running.wait()
     say("Everything is stopped.")
     for fault in faults:

@@ -44,6 +44,7 @@ from control_plane.cli.children import (
     Child,
     Restarts,
 )
+from control_plane.cli.console import sign_in_code, sign_in_url
 from control_plane.cli.seeding import prepare_accounts
 from control_plane.config import (
     PREFIX,
@@ -237,8 +238,16 @@ class EmbeddedInstallation:
             "next, in another terminal:\n"
             f"  export {PREFIX}URL={self.url} {PREFIX}HOME={shlex.quote(str(home))}\n"
             f"  export {PREFIX}TOKEN=$(tenantctl token --role platform_admin --subject ada)\n"
-            f"  tenantctl hub create eu-west-1        # logs: {home / 'logs'}"
+            f"  tenantctl hub create eu-west-1        # logs: {home / 'logs'}\n"
+            f"or in a browser: {self.console_url()}"
         )
+
+    def console_url(self) -> str:
+        """Return the link to the console; with an issuer of its own it fills in the code."""
+        settings = self._child_settings()
+        if settings.issuer is not None:
+            return f"{self.url}/console"
+        return sign_in_url(self.url, sign_in_code(settings))
 
     def wait(self) -> int:
         """Keep everything running until SIGINT or SIGTERM; returns the exit code.

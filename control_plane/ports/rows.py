@@ -14,6 +14,7 @@ from control_plane.domain.assignment import Assignment
 from control_plane.domain.audit import AuditEvent
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
+from control_plane.domain.console_session import ConsoleSession
 from control_plane.domain.delivery import Delivery
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
@@ -25,7 +26,6 @@ from control_plane.domain.hub import Hub
 from control_plane.domain.invitation import Meeting
 from control_plane.domain.journey import Journey, JourneyStep
 from control_plane.domain.message import Message
-from control_plane.domain.console_session import ConsoleSession
 from control_plane.domain.onboarding_link import OnboardingLink, OnboardingSession
 from control_plane.domain.plan import Plan, PlanHead
 from control_plane.domain.playbook import KeptPlaybook

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+from control_plane.domain.actor import Role
+
+LOCAL_PAGE: Final = "/console/who"
 
 
 class SignIn(Protocol):
@@ -17,3 +21,18 @@ class SignIn(Protocol):
 
     def redeem(self, answer: Mapping[str, str], *, verifier: str, redirect_uri: str) -> str:
         """Return the access token for what a person came back with. Raises ``SignInFailed``."""
+
+
+class LocalSignIn(SignIn, Protocol):
+    """The page of an embedded installation, at ``LOCAL_PAGE``, which asks for a code."""
+
+    def secret(self) -> str:
+        """Return the code."""
+
+    def is_secret(self, typed: str) -> bool:
+        """Tell whether somebody typed the code."""
+
+    def code_for(
+        self, subject: str, roles: Sequence[Role], tenants: Sequence[str], *, challenge: str
+    ) -> str:
+        """Return what is redeemed once for a token, by who has the verifier of a challenge."""

@@ -18,6 +18,7 @@ from typing import Any, Final
 from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import ClientMixin
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, ClientCredentialsGrant
+from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 from flask import Flask, Response, jsonify, request
 from joserfc.jwk import KeySet, RSAKey
@@ -50,26 +51,26 @@ class Person:
 class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
     """A machine with a secret, or the console, in whose name people sign in."""
 
-    def __init__(self, client_id: str) -> None:
-        self.client_id = client_id
+    def __init__(self, client_id: str, redirect: str) -> None:
+        self.client_id, self.redirect = client_id, redirect
 
     def get_client_id(self) -> str:
         return self.client_id
 
     def get_default_redirect_uri(self) -> str:
-        return REDIRECT
+        return self.redirect
 
     def get_allowed_scope(self, scope: str) -> str:
         return scope or ""
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
-        return redirect_uri == REDIRECT
+        return redirect_uri == self.redirect
 
     def check_client_secret(self, client_secret: str) -> bool:
         return client_secret == PASSWORD
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        return (method, endpoint) == ("client_secret_basic", "token")
+        return endpoint == "token" and method in METHODS
 
     def check_response_type(self, response_type: str) -> bool:
         return response_type == "code"
@@ -82,24 +83,30 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
 class Code:
     """An authorization code."""
 
-    def __init__(self, code: str, client: Client, person: Person) -> None:
+    def __init__(self, code: str, client: Client, person: Person, asked: Any) -> None:
         self.code, self.client_id, self.person = code, client.client_id, person
+        self.redirect = client.redirect
+        self.code_challenge = asked.get("code_challenge")
+        self.code_challenge_method = asked.get("code_challenge_method")
 
     def get_redirect_uri(self) -> str:
-        return REDIRECT
+        return self.redirect
 
     def get_scope(self) -> str:
         return ""
 
 
+METHODS: Final = ["client_secret_basic", "client_secret_post"]
 CODES: Final[dict[str, Code]] = {}
 
 
 class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib has no types
     """Codes in memory; each is used once."""
 
+    TOKEN_ENDPOINT_AUTH_METHODS = METHODS
+
     def save_authorization_code(self, code: str, request: Any) -> None:
-        CODES[code] = Code(code, request.client, request.user)
+        CODES[code] = Code(code, request.client, request.user, request.payload.data)
 
     def query_authorization_code(self, code: str, client: Client) -> Code | None:
         found = CODES.get(code)
@@ -125,7 +132,7 @@ class Tokens(JWTBearerTokenGenerator):  # type: ignore[misc]  # Authlib has no t
         self._keys = keys
 
     def get_jwks(self) -> Any:
-        return self._keys.as_dict(private=True)
+        return self._keys
 
     def get_audiences(self, client: Client, user: Person | None, scope: str) -> str:
         return AUDIENCE
@@ -143,24 +150,40 @@ class Tokens(JWTBearerTokenGenerator):  # type: ignore[misc]  # Authlib has no t
         return {"roles": roles, "tenants": ["*"]}
 
 
-def application(issuer: str) -> Flask:
+_FORM: Final = """<!doctype html><title>Example sign-in</title><form method="post">
+<label>Name <input name="username"></label>
+<label>Password <input name="password" type="password"></label><button>Sign in</button></form>"""
+
+
+def application(issuer: str, redirect: str = REDIRECT) -> Flask:
     """Return the server's application."""
     keys = KeySet([RSAKey.generate_key(2048, {"use": "sig", "kid": "2026-11", "alg": "RS256"})])
     app = Flask("identity provider")
     names = {*MACHINES, "console"}
     server = AuthorizationServer(
         app,
-        query_client=lambda client_id: Client(client_id) if client_id in names else None,
+        query_client=lambda name: Client(name, redirect) if name in names else None,
         save_token=lambda _token, _request: None,
     )
     server.register_token_generator("default", Tokens(issuer, keys))
     server.register_grant(ClientCredentialsGrant)
-    server.register_grant(CodeGrant)
+    server.register_grant(CodeGrant, [CodeChallenge(required=False)])
+
+    @app.get("/.well-known/openid-configuration")
+    def discovery() -> Any:
+        names = {"authorization_endpoint": "authorize", "token_endpoint": "token",
+                 "jwks_uri": "jwks"}  # fmt: skip
+        urls = {name: f"{issuer}/{path}" for name, path in names.items()}
+        return jsonify(issuer=issuer, token_endpoint_auth_methods_supported=METHODS, **urls)
+
+    @app.get("/authorize")
+    def who() -> str:
+        return _FORM
 
     @app.post("/authorize")
     def authorize() -> Any:
-        name = request.form["username"]
-        if name not in PEOPLE or request.form["password"] != PASSWORD:
+        name = request.form.get("username", "")
+        if name not in PEOPLE or request.form.get("password") != PASSWORD:
             return Response("wrong name or password", 403)
         person = Person(name)
         grant = server.get_consent_grant(end_user=person)

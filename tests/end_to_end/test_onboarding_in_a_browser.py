@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browsers import SIZES, Patient, chromium_running, shot
 from tests.onboarding import Holder
 from tests.unit.api.scene import Api
-from tests.unit.api.served import Served
 from tests.world import World
-from tools.browser import BrowserUnavailable, ensure_browser
-
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--single-process",
-    "--no-zygote", "--headless=new",
-]  # fmt: skip
-SIZES = {"desk": (1280, 900), "phone": (375, 740)}
-KEEP = "TESTS_SCREENSHOTS"  # a folder where pictures are kept, to be looked at
-
-
-class Patient(Served):
-    """The API over sockets, for a browser that opens connections before it needs them."""
 
 
 @pytest.fixture
@@ -36,25 +22,10 @@ def served(world: World, tmp_path: Path) -> Iterator[Patient]:
     running.stop()
 
 
-@pytest.fixture  # a process of its own each time: with --single-process it ends with its pages
+@pytest.fixture
 def chromium() -> Iterator[Any]:
-    try:
-        found = ensure_browser()
-    except BrowserUnavailable as reason:
-        pytest.skip(f"no browser: {reason}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        running = driver.chromium.launch(
-            executable_path=str(found.program), env=dict(found.environment), args=FLAGS
-        )
+    with chromium_running() as running:
         yield running
-        running.close()
-
-
-def shot(page: Any, name: str) -> None:
-    if os.environ.get(KEEP):
-        page.screenshot(path=f"{os.environ[KEEP]}/{name}.png", full_page=True)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import Table
 
 from control_plane.adapters.db import (
+    console_tables,
     delivery_tables,
     erasure_tables,
     event_tables,
@@ -16,7 +17,6 @@ from control_plane.adapters.db import (
     journey_tables,
     look_tables,
     message_tables,
-    console_tables,
     onboarding_tables,
     run_tables,
     saga_tables,
@@ -28,6 +28,7 @@ from control_plane.domain.approval import Approval, Decision, ExcludedApprover, 
 from control_plane.domain.assignment import Assignment
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
+from control_plane.domain.console_session import ConsoleSession
 from control_plane.domain.delivery import Delivery
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
 from control_plane.domain.evidence import Evidence
@@ -39,7 +40,6 @@ from control_plane.domain.hub import Hub
 from control_plane.domain.invitation import Meeting
 from control_plane.domain.journey import Journey, JourneyStep
 from control_plane.domain.message import Message
-from control_plane.domain.console_session import ConsoleSession
 from control_plane.domain.onboarding_link import OnboardingLink, OnboardingSession
 from control_plane.domain.plan import Plan
 from control_plane.domain.playbook import KeptPlaybook
@@ -146,6 +146,6 @@ MAPPED: Final[tuple[Mapped[Any], ...]] = (
     EVENT_SUBSCRIPTION,
     PLAYBOOK, JOURNEY, JOURNEY_STEP, TASK,
     MESSAGE, SUPPRESSION,
-    ONBOARDING_LINK, ONBOARDING_SESSION,
+    ONBOARDING_LINK, ONBOARDING_SESSION, CONSOLE_SESSION,
     ASSIGNMENT, MEETING,
 )  # fmt: skip

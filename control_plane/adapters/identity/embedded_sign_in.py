@@ -22,8 +22,8 @@ from control_plane.adapters.identity.embedded import EmbeddedIssuer
 from control_plane.adapters.identity.oidc import challenge_of
 from control_plane.domain.actor import Role
 from control_plane.domain.console_errors import SignInFailed
+from control_plane.ports.sign_in import LOCAL_PAGE
 
-PAGE: Final = "/console/who"
 SESSION_MINUTES: Final = 8 * 60
 _CODE_SECONDS: Final = 60
 _KIND: Final = "console-code+jwt"
@@ -39,7 +39,7 @@ class EmbeddedSignIn:
 
     def url(self, *, state: str, verifier: str, redirect_uri: str) -> str:  # noqa: ARG002 - the port's
         """Return where a person says who they are."""
-        return f"{PAGE}?{urlencode({'state': state, 'challenge': challenge_of(verifier)})}"
+        return f"{LOCAL_PAGE}?{urlencode({'state': state, 'challenge': challenge_of(verifier)})}"
 
     def secret(self) -> str:
         """Return the code that the page asks for: 80 bits, the same as long as the key is."""
@@ -93,4 +93,3 @@ class EmbeddedSignIn:
 
 def _even(code: str) -> str:
     return "".join(letter for letter in code.lower() if letter.isalnum())
-

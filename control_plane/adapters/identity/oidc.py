@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 from control_plane.adapters.systems.web import JsonApi
 from control_plane.domain.console_errors import SignInFailed
+from control_plane.domain.errors import SettingInvalid
 from control_plane.domain.networks import is_loopback
 from control_plane.domain.system_errors import SystemRefused, SystemUnavailable
 
@@ -39,6 +40,14 @@ class OidcClient:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Endpoints:
+    found_at: datetime
+    authorization: str
+    token: str
+    posts_secret: bool
+
+
 class OidcSignIn:
     """Sends people to the identity provider, and gets their access token when they come back."""
 
@@ -53,7 +62,7 @@ class OidcSignIn:
         self._client = client
         self._secret = secret
         self._now = now
-        self._endpoints: tuple[datetime, dict[str, str]] | None = None
+        self._endpoints: _Endpoints | None = None
 
     def url(self, *, state: str, verifier: str, redirect_uri: str) -> str:
         """Return where a person signs in. Raises ``SignInFailed``."""
@@ -67,7 +76,7 @@ class OidcSignIn:
             "code_challenge": challenge_of(verifier),
             "code_challenge_method": "S256",
         }
-        endpoint = self._found()["authorization_endpoint"]
+        endpoint = self._found().authorization
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(wanted)}"
 
     def redeem(self, answer: Mapping[str, str], *, verifier: str, redirect_uri: str) -> str:
@@ -78,6 +87,7 @@ class OidcSignIn:
             raise SignInFailed("the answer came from another identity provider")
         if not answer.get("code"):
             raise SignInFailed("the identity provider sent no code")
+        endpoints = self._found()
         form = {
             "grant_type": "authorization_code",
             "code": answer["code"],
@@ -85,28 +95,57 @@ class OidcSignIn:
             "client_id": self._client.client_id,
             "code_verifier": verifier,
         }
-        if self._secret is not None:
-            form["client_secret"] = self._secret()
-        found = self._ask(self._found()["token_endpoint"], "POST", form)
+        found = self._ask(
+            endpoints.token, "POST", form, lambda: self._proof(form, posts=endpoints.posts_secret)
+        )
         token = found.get("access_token")
         if not isinstance(token, str):
             raise SignInFailed("the identity provider sent no access token")
         return token
 
-    def _found(self) -> dict[str, str]:
+    def _found(self) -> _Endpoints:
         """Return the endpoints, asked for when they are older than ten minutes."""
         now = self._now()
-        if self._endpoints is None or now >= self._endpoints[0] + _KEPT:
+        if self._endpoints is None or now >= self._endpoints.found_at + _KEPT:
             url = f"{self._client.issuer.rstrip('/')}/.well-known/openid-configuration"
-            document = self._ask(url, "GET", None)
+            document = self._ask(url, "GET", None, dict)
             if document.get("issuer") != self._client.issuer:
                 raise SignInFailed(f"{url} is of another issuer")
-            names = ("authorization_endpoint", "token_endpoint")
-            self._endpoints = now, {name: _safe(name, document.get(name)) for name in names}
-        return self._endpoints[1]
+            methods = document.get("token_endpoint_auth_methods_supported")
+            self._endpoints = _Endpoints(
+                found_at=now,
+                authorization=_safe(document, "authorization_endpoint"),
+                token=_safe(document, "token_endpoint"),
+                posts_secret=isinstance(methods, list) and "client_secret_post" in methods,
+            )
+        return self._endpoints
 
-    def _ask(self, url: str, method: str, form: Mapping[str, str] | None) -> Mapping[str, object]:
-        api = JsonApi(system=SYSTEM, url=url, headers=_headers, now=self._now, seconds=_SECONDS)
+    def _proof(self, form: dict[str, str], *, posts: bool) -> Mapping[str, str]:
+        """Prove who the client is, in a header or in the form (RFC 6749, section 2.3.1).
+
+        The form is preferred where it is allowed: of the header not every provider decodes what it
+        must be encoded with.
+        """
+        if self._secret is None:
+            return {}
+        try:
+            secret = self._secret()
+        except SettingInvalid as error:
+            raise SignInFailed(error.message) from error
+        if posts:
+            form["client_secret"] = secret
+            return {}
+        pair = f"{quote_plus(self._client.client_id)}:{quote_plus(secret)}"
+        return {"authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+    def _ask(
+        self, url: str, method: str, form: Mapping[str, str] | None,
+        proof: Callable[[], Mapping[str, str]],
+    ) -> Mapping[str, object]:  # fmt: skip
+        headers = {"accept": "application/json", **proof()}
+        api = JsonApi(
+            system=SYSTEM, url=url, headers=lambda: headers, now=self._now, seconds=_SECONDS
+        )
         try:
             answer = api.call(method, "", form=form, acts=False)
         except (SystemRefused, SystemUnavailable) as error:
@@ -123,11 +162,8 @@ def challenge_of(verifier: str) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def _headers() -> Mapping[str, str]:
-    return {"accept": "application/json"}
-
-
-def _safe(name: str, url: object) -> str:
+def _safe(document: Mapping[str, object], name: str) -> str:
+    url = document.get(name)
     parts = urlsplit(url) if isinstance(url, str) else None
     if parts is None or not (parts.scheme == "https" or is_loopback(parts.hostname or "")):
         raise SignInFailed(f"the identity provider names no {name} with https")

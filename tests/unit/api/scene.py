@@ -21,6 +21,7 @@ from api.claims import TokenRules
 from api.dependencies import Shared
 from api.openapi import document
 from control_plane.adapters.identity.embedded import ISSUER, EmbeddedIssuer, create_issuer_key
+from control_plane.adapters.identity.embedded_sign_in import EmbeddedSignIn
 from control_plane.adapters.rules.journeys import FolderPlaybooks
 from control_plane.domain.actor import Role
 from control_plane.domain.engine import Drift
@@ -79,12 +80,15 @@ class Api:
             ticks=self.now,
         )
         self.parts = {"database": "ok"}
+        self.local = EmbeddedSignIn(self.issuer)
         self.shared = Shared(
             core=self.world.core,
             identity=self.identity,
             base_url="http://localhost:8080",
             page_key=b"k" * 32,
             readiness=lambda: self.parts,
+            local_sign_in=self.local,
+            sign_in=self.local,
         )
         self.app: FastAPI = create_app(self.shared)
 
