@@ -1,4 +1,4 @@
-"""The parts that pages are made of, each in every state: for whoever builds or checks a page."""
+"""The parts that pages are made of, each in every state: for people who build or check a page."""
 
 from __future__ import annotations
 

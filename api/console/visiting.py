@@ -147,7 +147,7 @@ VisitorDep = Annotated[Visitor, Depends(visitor)]
 
 
 async def entered(request: Request) -> Form:
-    """Return what was entered, whoever sent it. Raises ``InvalidInput``."""
+    """Return what was entered, from any sender. Raises ``InvalidInput``."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise InvalidInput("a form of the console is expected", field="body")

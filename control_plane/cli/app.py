@@ -84,7 +84,8 @@ COMMANDS: Final = {
     "audit": Named("audit", "audit", _API, "Audit logs: read them, verify them."),
     "calendar": Named("calendars", "calendar", _MACHINE, "Business days: closed days of a country, "
                       "when something is due."),
-    "console": Named("console", "console", _MACHINE, "Print the link to the console."),
+    "console": Named("console", "console", _MACHINE, "Print the link to the console; "
+                     "in an embedded installation with the code to sign in."),
     "token": Named("local", "token", _MACHINE, "Print an access token of the embedded issuer; "
                    "refused in production."),
     "settings": Named("local", "settings", _MACHINE, "List every setting with its variable, "

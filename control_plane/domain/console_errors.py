@@ -10,7 +10,7 @@ class SignInFailed(DomainError):
 
     code = "sign_in_failed"
     title = "Signing in failed"
-    remedy = "Sign in again; if it fails again, ask whoever administers the identity provider."
+    remedy = "Sign in again; if it fails again, ask the administrator of the identity provider."
 
 
 class SignedOut(DomainError):

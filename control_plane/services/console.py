@@ -26,7 +26,7 @@ def sign_in(act: Act, actor: Actor, *, until: datetime) -> str:
     """
     if actor.kind is not ActorKind.USER or not actor.roles:
         why = (
-            "your account has no role of this installation: ask whoever administers the identity "
+            "your account has no role of this installation: ask the administrator of the identity "
             "provider" if actor.kind is ActorKind.USER else "the console is for people: programs "
             "use the API"
         )  # fmt: skip

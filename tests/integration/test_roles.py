@@ -14,6 +14,7 @@ pytestmark = pytest.mark.timeout(120)
 NAMES = [table.name for table in tables.BUSINESS_TABLES]
 DELETABLE = {
     "account",
+    "console_session",
     "delivery",
     "engine_call",
     "event_subscription",

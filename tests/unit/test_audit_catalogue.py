@@ -23,6 +23,7 @@ ELSEWHERE = {
     "bundle.downloaded": "recording",
     "bundle.edited": "recording",
     "bundle.handed_over": "recording",
+    "console.refused": "permission",
     "delivery.decided": "deliveries",
     "delivery.denied": "permission",
     "delivery.received": "deliveries",

@@ -837,6 +837,11 @@ PARTS = {
     "looking.look_at_source",
     "mode_changes.require_no_saga",
     "modes.record_decision",
+    # of people who are not signed in yet: tests/unit/api/test_console_sign_in.py
+    "console.refuse_sign_in",
+    "console.sign_in",
+    "console.sign_out",
+    "console.visit",
     # of visitors, who get the same answer for every refusal: test_onboarding_links.py
     "onboarding_visits.admit",
     "onboarding_visits.ask_again",

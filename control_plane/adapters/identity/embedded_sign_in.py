@@ -1,8 +1,8 @@
 """Signing in to the console of an embedded installation, which has no identity provider.
 
-Whoever can read the issuer's key may be anybody here, as with ``tenantctl token``. So the page that
-asks who one is asks for a code that is made from that key: ``tenantctl`` prints it, nobody else
-knows it.
+Anyone who can read the issuer's key can be anybody here, as with ``tenantctl token``. So the page
+that asks for a name asks for a code that is made from that key: ``tenantctl`` prints it, nobody
+else knows it.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ _SECONDS: Final = 10.0
 class OidcClient:
     """The console as the identity provider knows it.
 
-    ``parameters`` are added to the request as they are: with them some providers are told for which
-    API the token is (``audience=...`` or ``resource=...``).
+    ``parameters`` are added to the request as they are: with them some providers are asked for the
+    API that the token is for (``audience=...`` or ``resource=...``).
     """
 
     issuer: str
@@ -110,7 +110,7 @@ class OidcSignIn:
             url = f"{self._client.issuer.rstrip('/')}/.well-known/openid-configuration"
             document = self._ask(url, "GET", None, dict)
             if document.get("issuer") != self._client.issuer:
-                raise SignInFailed(f"{url} is of another issuer")
+                raise SignInFailed(f"{url} belongs to another issuer")
             methods = document.get("token_endpoint_auth_methods_supported")
             self._endpoints = _Endpoints(
                 found_at=now,

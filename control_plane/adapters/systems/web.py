@@ -159,7 +159,7 @@ class JsonApi:
 
 
 class Pages:
-    """The places of a list's pages: one that comes again would be read for ever."""
+    """The places of a list's pages: one that comes again would be read indefinitely."""
 
     def __init__(self, system: str) -> None:
         self._system = system
