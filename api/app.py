@@ -28,6 +28,7 @@ from api.routes import (
     modes,
     onboarding,
     people,
+    personal_values,
     portal,
     provisioning,
     queue,
@@ -108,7 +109,7 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
         bundles, audit, queue, deliveries, intake_findings, subscriptions,
         messages, journeys, onboarding, portal,
-        people, health,
+        people, personal_values, health,
     ):  # fmt: skip
         app.include_router(module.router)
     errors.install(app)
