@@ -14,7 +14,7 @@ class TwoPeopleNeeded(DomainError):
 
 
 class GrantNotValid(DomainError):
-    """The grant does not exist, was not given, has expired, or is of another log."""
+    """The grant does not exist, was not given, has expired, or is for a different log."""
 
     code = "grant_not_valid"
     title = "No such grant is valid now"

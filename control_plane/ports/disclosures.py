@@ -29,3 +29,13 @@ class Disclosures(Protocol):
 
         Raises ``Conflict``, also at the commit when the events of the erasure are not recorded.
         """
+
+
+class PersonalRows(Protocol):
+    """What people wrote into rows that nothing needs any more."""
+
+    def erase(self, now: datetime, tenant_id: str | None = None) -> int:
+        """Erase it from rows of a removed tenant, or of all of them; returns of how many rows.
+
+        Not while a legal or compliance hold stands, and of what is not over yet at a later call.
+        """

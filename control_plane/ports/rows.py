@@ -46,7 +46,7 @@ from control_plane.domain.timers import Timer, TimerKind
 from control_plane.domain.transfer import Copied, Kind
 from control_plane.domain.waiting import QueueSpot
 from control_plane.ports import Json
-from control_plane.ports.disclosures import Disclosures
+from control_plane.ports.disclosures import Disclosures, PersonalRows
 from control_plane.ports.events import Publications
 from control_plane.ports.intake import Deliveries
 from control_plane.ports.looks import Looks
@@ -407,6 +407,7 @@ class UnitOfWork(Protocol):
     onboarding: Onboarding
     staffing: Staffing
     disclosures: Disclosures
+    personal_rows: PersonalRows
     audit: AuditLog
     queue: RunQueue
 

@@ -129,7 +129,7 @@ def ask_for_grant(
     last_idx: int | None = None,
     days: int = GRANT_LIFE_DAYS,
 ) -> DisclosureGrant:
-    """Ask that exports of a log may hold values below ``paths``, of some entries, for some days.
+    """Ask that exports of a log may hold values below ``paths``, of some entries, for ``days``.
 
     Nothing is granted until another person confirms it (``give_grant``).
     """

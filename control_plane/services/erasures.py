@@ -187,7 +187,7 @@ def _keys(tree: str, values: Iterable[tuple[str, str]]) -> list[ValueKey]:
             ValueKey(tree=tree, event=str(event_uuid(event)), path=path) for event, path in values
         ]
     except AuditEventInvalid:
-        raise InvalidInput("values: begins with what is no event id", field="values") from None
+        raise InvalidInput("values: each begins with an event id", field="values") from None
 
 
 def _require_no_hold(act: Act, erasure: Erasure) -> None:

@@ -17,6 +17,7 @@ from control_plane.adapters.db.looks import SqlLooks
 from control_plane.adapters.db.mapping import Mapped
 from control_plane.adapters.db.onboarding import SqlOnboarding
 from control_plane.adapters.db.outbox import SqlOutbox
+from control_plane.adapters.db.personal_rows import SqlPersonalRows
 from control_plane.adapters.db.publications import SqlPublications
 from control_plane.adapters.db.queries import SqlQueries
 from control_plane.adapters.db.repositories import (
@@ -126,6 +127,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.onboarding = SqlOnboarding(connection)
         self.staffing = SqlStaffing(connection)
         self.disclosures = SqlDisclosures(connection)
+        self.personal_rows = SqlPersonalRows(connection)
         self.audit = TransactionAuditLog(connection)
         self.queue = self._make_queue(connection)
         return self

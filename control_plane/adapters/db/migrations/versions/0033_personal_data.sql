@@ -347,3 +347,5 @@ END $$;
 CREATE CONSTRAINT TRIGGER require_done AFTER UPDATE ON audit_disclosure
     DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION tenantplane_require_done();
+
+INSERT INTO timer (kind, subject, due_at) SELECT 'retention', 'personal', now();
