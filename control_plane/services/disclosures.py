@@ -167,7 +167,9 @@ def give_grant(act: Act, key: str, grant_id: str, *, reason: str) -> DisclosureG
         if status != "requested":
             raise IllegalTransition(f"this grant is {status}", present_status=status)
         if not is_another_person(grant.requesters, act.caller.actor):
-            raise TwoPeopleNeeded("who asked for a grant does not give it, and no machine does")
+            raise TwoPeopleNeeded(
+                "You stand behind this request, or are a machine, so another person confirms it."
+            )
         given = grant.granted(act.caller.actor, act.now())
         act.uow.grants.save(given)
         _record_grant(act, "disclosure.granted", given, reason.strip())

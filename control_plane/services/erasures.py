@@ -123,7 +123,9 @@ def confirm_erasure(act: Act, key: str, erasure_id: str, *, digest: str, reason:
         if status != "requested":
             raise IllegalTransition(f"this erasure is {status}", present_status=status)
         if not is_another_person(erasure.requesters, act.caller.actor):
-            raise TwoPeopleNeeded("who asked for an erasure does not confirm it; nor a machine")
+            raise TwoPeopleNeeded(
+                "You stand behind this request, or are a machine, so another person confirms it."
+            )
         if digest != erasure.digest:
             raise ErasureChanged("the digest is another one", digest=erasure.digest)
         _require_no_hold(act, erasure)
