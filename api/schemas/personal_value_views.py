@@ -24,7 +24,6 @@ from control_plane.domain.disclosure import (
 from control_plane.services.disclosures import Opened
 
 Path = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.]{0,99}$")]
-Root = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
 EventId = Annotated[str, StringConstraints(pattern=r"^evt_[0-9A-HJKMNP-TV-Z]{26}$")]
 Index = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Subject = Annotated[str, StringConstraints(min_length=1, max_length=320)]
@@ -41,7 +40,7 @@ class Opening(Body):
 class GrantWish(Body):
     """What exports may hold: values below `paths` (all if none), of some entries, for `days`."""
 
-    paths: Annotated[list[Root], Field(max_length=20, default_factory=list)]
+    paths: Annotated[list[Path], Field(max_length=20, default_factory=list)]
     first_idx: Index | None = None
     last_idx: Index | None = None
     days: Annotated[int, Field(ge=1, le=MAX_GRANT_LIFE_DAYS)] = GRANT_LIFE_DAYS

@@ -227,7 +227,9 @@ def _require_scope(
 ) -> None:
     for path in paths:
         if not _ROOT.match(path):
-            raise InvalidInput("paths: a path is named by its first word", field="paths")
+            raise InvalidInput(
+                "paths: name a path by its first word, such as contacts", field="paths"
+            )
     if first_idx is not None and last_idx is not None and first_idx > last_idx:
         raise InvalidInput("first_idx: must not be after last_idx", field="first_idx")
     if not 1 <= days <= MAX_GRANT_LIFE_DAYS:
