@@ -10,12 +10,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from control_plane.adapters.systems.recording import RecordingMailer
 from control_plane.domain.hold import HoldKind
 from control_plane.domain.invitation import Meeting, Participant
-from control_plane.domain.message import Recipient
+from control_plane.domain.message import MessageStatus, Recipient
 from control_plane.domain.tenant import ProvisioningRequest
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import IdempotencyRecord
+from control_plane.ports.systems import Systems
 from control_plane.services import erasures, journeys, tasks
 from control_plane.services.performing import perform
 from control_plane.workflows.core import Act
@@ -136,6 +138,20 @@ def test_a_name_in_every_place_is_gone_after_the_removal(world: World) -> None:
     )  # fmt: skip
     left: Mapping[str, int] = hits(world.storage, EMAIL)
     assert left == {}
+
+
+def test_a_recorded_mail_leaves_its_address_in_no_event_and_no_erased_row(world: World) -> None:
+    mailer = RecordingMailer(world.folder / "outside", now=world.clock.now)
+    world.core = replace(world.core, systems=Systems(mailer=mailer))
+    tenant_id = planted(world)
+    world.work()
+    sent = [each for each in world.rows("message").values() if each.status is MessageStatus.SENT]
+    assert len(sent) == 1
+    assert CANARY not in (sent[0].system_id or CANARY)
+    assert "message.sent:completed" in world.actions(tenant_id)
+    assert [each.action for each in world.events() if CANARY in repr(each.body)] == []
+    remove_all(world, tenant_id)
+    assert CANARY not in repr(world.rows("message")[sent[0].id])
 
 
 def test_a_hold_that_comes_after_the_removal_keeps_what_was_not_erased_yet(world: World) -> None:
