@@ -30,6 +30,7 @@ from api.routes import (
     modes,
     onboarding,
     people,
+    personal_values,
     portal,
     provisioning,
     queue,
@@ -110,7 +111,7 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
         bundles, audit, queue, deliveries, intake_findings, subscriptions,
         messages, journeys, onboarding, portal,
-        people, health, assets,
+        people, personal_values, health, assets,
     ):  # fmt: skip
         app.include_router(module.router)
     for each in CONSOLE:

@@ -121,7 +121,8 @@ class Storage:
             disclosed = connection.execute(select(audit_disclosure)).all()
         personal: dict[Any, dict[str, Any]] = {}
         for row in disclosed:
-            personal.setdefault(row.event_id, {})[row.path] = json.loads(row.value)
+            if row.value is not None:  # it was not erased
+                personal.setdefault(row.event_id, {})[row.path] = json.loads(row.value)
         return [_recorded(json.loads(row.body), personal.get(row.event_id, {})) for row in found]
 
     def enqueued(self) -> list[tuple[str, str]]:

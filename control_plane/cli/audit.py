@@ -15,6 +15,16 @@ from control_plane.cli import output
 from control_plane.cli.client import from_environment, segment
 from control_plane.cli.errors import USAGE
 from control_plane.cli.events import show_events
+from control_plane.cli.personal_values import (
+    ask_for_grant,
+    confirm_erasure,
+    confirm_grant,
+    disclose,
+    erase,
+    list_erasures,
+    list_grants,
+    show_erasure,
+)
 from control_plane.cli.refusing import CONNECTIONS, Json, refuse
 from control_plane.cli.removals import verify_certificate
 from control_plane.domain.errors import AuditUnavailable
@@ -25,6 +35,14 @@ if TYPE_CHECKING:
 
 audit = typer.Typer(no_args_is_help=True, help="Audit logs: read them, verify them.")
 audit.command("verify-certificate")(verify_certificate)
+audit.command("disclose")(disclose)
+audit.command("grant")(ask_for_grant)
+audit.command("confirm-grant")(confirm_grant)
+audit.command("grants")(list_grants)
+audit.command("erase")(erase)
+audit.command("confirm-erasure")(confirm_erasure)
+audit.command("erasure")(show_erasure)
+audit.command("erasures")(list_erasures)
 Tree = Annotated[str, typer.Argument(help="Tenant id or slug, or `platform`.")]
 
 

@@ -136,7 +136,8 @@ def show_messages(demo: Demo) -> None:
     folder = demo.running.settings.home / RECORDED / "mail"
     mails = sorted(folder.glob("*.txt"))
     for mail in mails:
-        say(f"    {output.clean(mail.stem.partition(' ')[2])}")
+        named = mail.stem.partition(" ")[2].rpartition(" ")[0]  # between its time and its id
+        say(f"    {output.clean(named)}")
     say(f"  {len(mails)} messages, readable in {folder}")
     if not mails:
         demo.fault("no message was sent")

@@ -71,7 +71,7 @@ def list_journeys(
 
 @journey.command("show")
 def show_journey(journey_id: str, as_json: Json = False) -> None:
-    """Show a journey, step by step."""
+    """Show a journey, step by step; by its tenant: `tenant journey`."""
     _show(from_environment().get(f"/v1/journeys/{segment(journey_id)}"), as_json=as_json)
 
 

@@ -373,6 +373,23 @@ _PLATFORM: Final = (
             stages=_DENIED, account=_T),
 )  # fmt: skip
 
+_PERSONAL_VALUES: Final = (
+    _schema("disclosure.opened", "Somebody opened a personal value of an entry.",
+            path=_T, index=_I),
+    _schema("disclosure.requested", "A grant was asked for: exports may hold personal values.",
+            paths=_L, first_idx=_I, last_idx=_I, expires_at=_T),
+    _schema("disclosure.granted", "A second person gave a grant.",
+            paths=_L, first_idx=_I, last_idx=_I, expires_at=_T),
+    _schema("disclosure.refused", "The reading of values, or a grant, was refused.",
+            stages=_DENIED, wanted=_T),
+    _schema("erasure.requested", "Somebody named personal values of logs to be erased.",
+            reference=_T, scope=_T),
+    _schema("erasure.done", "A second person confirmed it: the named values and their salts were "
+            "erased; commitments stay.",
+            reference=_T, values=_L),
+    _schema("erasure.refused", "An erasure was refused.", stages=_DENIED, wanted=_T),
+)  # fmt: skip
+
 _RUNS: Final = (
     _schema("run.requested", "A run was requested.",
             version=2, kind=_T, retry_of=_T, spec_version=_I),
@@ -518,6 +535,7 @@ ACTIONS: Final[Mapping[str, ActionSchema]] = MappingProxyType(
             _HOLDS,
             _SAGAS,
             _REMOVALS,
+            _PERSONAL_VALUES,
             _PLATFORM,
             _RUNS,
             _DECISIONS,

@@ -26,6 +26,7 @@ PREFIXES: Final = {
     "message": "msg", "suppression": "sup",
     "onboarding_link": "mlk", "onboarding_session": "ons",
     "console_session": "cns",
+    "disclosure_grant": "dsg", "erasure": "ers",
 }  # fmt: skip
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SHAPE: Final = re.compile(r"([a-z]{3})_([0-9A-HJKMNP-TV-Z]{26})\Z")

@@ -17,6 +17,7 @@ from control_plane.domain.calls import CallRecord
 from control_plane.domain.console_session import ConsoleSession
 from control_plane.domain.delivery import Delivery
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
+from control_plane.domain.disclosure import DisclosureGrant, Erasure
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding
 from control_plane.domain.finding_decision import FindingDecision
@@ -46,6 +47,7 @@ from control_plane.domain.timers import Timer, TimerKind
 from control_plane.domain.transfer import Copied, Kind
 from control_plane.domain.waiting import QueueSpot
 from control_plane.ports import Json
+from control_plane.ports.disclosures import Disclosures, PersonalRows
 from control_plane.ports.events import Publications
 from control_plane.ports.intake import Deliveries
 from control_plane.ports.looks import Looks
@@ -395,6 +397,8 @@ class UnitOfWork(Protocol):
     journeys: Repository[Journey]
     journey_steps: Repository[JourneyStep]
     tasks: Repository[Task]
+    grants: Repository[DisclosureGrant]
+    erasures: Repository[Erasure]
     timers: Timers
     transfers: Transfers
     queries: Queries
@@ -404,6 +408,8 @@ class UnitOfWork(Protocol):
     outbox: Outbox
     onboarding: Onboarding
     staffing: Staffing
+    disclosures: Disclosures
+    personal_rows: PersonalRows
     audit: AuditLog
     queue: RunQueue
 

@@ -132,10 +132,11 @@ def _erase_personal(act: Act, tenant: Tenant) -> dict[str, int]:
             act, "message.erased",
             tree=tenant.id, targets=(("tenant", tenant.id),), count=messages,
         )  # fmt: skip
-    if contacts or recipients:
+    rows = act.uow.personal_rows.erase(act.now(), tenant.id)
+    if contacts or recipients or rows:
         record(
             act, "tenant.personal_erased",
             tree=tenant.id, targets=(("tenant", tenant.id),),
-            contacts=contacts, recipients=recipients,
+            contacts=contacts, recipients=recipients, count=rows,
         )  # fmt: skip
     return {"contacts": contacts, "recipients": recipients, "messages": messages}

@@ -48,6 +48,7 @@ _AT_ONCE: Final = 20
 _ROWS_AT_ONCE: Final = 1000
 _TURN_AGAIN: Final = timedelta(seconds=10)
 _QUEUE_ROWS_LIVE: Final = timedelta(days=7)
+_PERSONAL: Final = "personal"  # what people wrote into rows of removed tenants
 _RETENTION_EVERY: Final[Mapping[str, timedelta]] = {
     "idempotency": timedelta(minutes=10),
     "queue": timedelta(hours=1),
@@ -55,6 +56,7 @@ _RETENTION_EVERY: Final[Mapping[str, timedelta]] = {
     EVENT_RETENTION: timedelta(hours=1),
     MESSAGES: timedelta(hours=1),
     VISITS: timedelta(hours=1),
+    _PERSONAL: timedelta(hours=1),
 }
 
 
@@ -138,6 +140,9 @@ def _retention(act: Act, subject: str) -> None:
         gone = forget_events(act, limit=_ROWS_AT_ONCE)
     elif subject == MESSAGES:
         gone = forget_messages(act, limit=_ROWS_AT_ONCE)
+    elif subject == _PERSONAL:
+        act.uow.personal_rows.erase(now)
+        gone = 0  # it erases all there is
     elif subject == VISITS:
         gone = forget_visits(act, limit=_ROWS_AT_ONCE)
     else:

@@ -194,6 +194,7 @@ _RETENTION = {
             "messages",
             "events",
             "onboarding",
+            "personal",
         )
     ),
     (TimerKind.INTAKE_LOOK, "sources"),

@@ -9,6 +9,11 @@ import pytest
 
 from control_plane.domain.actor import Role
 from control_plane.domain.assignment import PersonUnavailable
+from control_plane.domain.disclosure_errors import (
+    ErasureChanged,
+    ErasureOnHold,
+    TwoPeopleNeeded,
+)
 from control_plane.domain.errors import (
     AlreadyDecided,
     AmendmentRefused,
@@ -51,7 +56,9 @@ from control_plane.services import (
     changes,
     data_handovers,
     deliveries,
+    disclosures,
     drift,
+    erasures,
     findings,
     handovers,
     holds,
@@ -81,6 +88,14 @@ from control_plane.services import (
     waiting,
 )
 from control_plane.services.performing import perform
+from tests.workflows.personal_value_scenes import (
+    SECOND,
+    asking_for_erasure,
+    asking_for_grant,
+    confirming,
+    giving_grant,
+    opening,
+)
 from tests.workflows.use_case_scenes import (
     EVERYBODY,
     NOBODY,
@@ -212,6 +227,57 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     "auditing.tile": (
         Case(prepare=read_tile(AUDITOR), events=("log.read:completed",)),
         Case(prepare=read_tile(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "disclosures.open_values": (
+        Case(prepare=opening(AUDITOR), events=("disclosure.opened:completed",)),
+        Case(prepare=opening(AUDITOR, paths=["contacts.9.email"]), error=NotFound,
+             events=("disclosure.refused:denied",)),
+        Case(prepare=opening(AUDITOR, reason=" "), error=InvalidInput,
+             events=("disclosure.refused:denied",)),
+        Case(prepare=opening(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "disclosures.ask_for_grant": (
+        Case(prepare=asking_for_grant(AUDITOR), events=("disclosure.requested:completed",)),
+        Case(prepare=asking_for_grant(machine("robot", Role.AUDITOR)), error=TwoPeopleNeeded,
+             events=("disclosure.refused:denied",)),
+        Case(prepare=asking_for_grant(AUDITOR, days=91), error=InvalidInput,
+             events=("disclosure.refused:denied",)),
+        Case(prepare=asking_for_grant(ADMIN), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "disclosures.give_grant": (
+        Case(prepare=giving_grant(ADMIN), events=("disclosure.granted:completed",)),
+        Case(prepare=giving_grant(SECOND), events=("disclosure.granted:completed",)),
+        Case(prepare=giving_grant(AUDITOR), error=TwoPeopleNeeded,
+             events=("disclosure.refused:denied",)),
+        Case(prepare=giving_grant(ADMIN, " "), error=InvalidInput,
+             events=("disclosure.refused:denied",)),
+        Case(prepare=giving_grant(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "erasures.ask_for_erasure": (
+        Case(prepare=asking_for_erasure(AUDITOR), events=("erasure.requested:completed",)),
+        Case(prepare=asking_for_erasure(ADMIN), events=("erasure.requested:completed",)),
+        Case(prepare=asking_for_erasure(AUDITOR, subject="nobody@example.com"), error=NotFound,
+             events=("erasure.refused:denied",)),
+        Case(prepare=asking_for_erasure(AUDITOR, subject="ida"), error=InvalidInput,
+             events=("erasure.refused:denied",)),
+        Case(prepare=asking_for_erasure(AUDITOR, held=True), error=ErasureOnHold,
+             events=("erasure.refused:denied",)),
+        Case(prepare=asking_for_erasure(machine("robot", Role.AUDITOR)), error=TwoPeopleNeeded,
+             events=("erasure.refused:denied",)),
+        Case(prepare=asking_for_erasure(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "erasures.confirm_erasure": (
+        Case(prepare=confirming(ADMIN), events=("erasure.done:completed",)),
+        Case(prepare=confirming(SECOND), events=("erasure.done:completed",)),
+        Case(prepare=confirming(AUDITOR), error=TwoPeopleNeeded,
+             events=("erasure.refused:denied",)),
+        Case(prepare=confirming(machine("robot", Role.PLATFORM_ADMIN)), error=TwoPeopleNeeded,
+             events=("erasure.refused:denied",)),
+        Case(prepare=confirming(ADMIN, digest="sha256:" + "0" * 64), error=ErasureChanged,
+             events=("erasure.refused:denied",)),
+        Case(prepare=confirming(ADMIN, held=True), error=ErasureOnHold,
+             events=("erasure.refused:denied",)),
+        Case(prepare=confirming(OPS), error=NotAllowed, events=DENIED_ROLE),
     ),
     "subscriptions.create_subscription": (
         Case(prepare=subscribing(ADMIN), events=("subscription.created:completed",)),
@@ -832,6 +898,7 @@ PARTS = {
     "auditing.report_reads",
     "bundles.taken_up",
     "destroy_receipts.destroy_evidence",
+    "disclosures.allow_opening",
     "idempotency.once",
     "taking.take_delivery",
     "looking.look_at_source",
@@ -1116,6 +1183,27 @@ READING: dict[str, Read] = {
     ),
     "approvals.list_approvals": lambda s, *_: perform(
         s.core, EVERYBODY, approvals.list_approvals, limit=5, before=None, status=None
+    ),
+    "disclosures.may_ask": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, disclosures.may_ask, tenant
+    ),
+    "disclosures.keepers_log": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, disclosures.keepers_log, tenant, wanted="x"
+    ),
+    "disclosures.list_grants": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, disclosures.list_grants, tenant, limit=5, before=None
+    ),
+    "disclosures.get_grant": lambda s, tenant, *_: _missing(
+        lambda: perform(s.core, EVERYBODY, disclosures.get_grant, tenant, "dsg_x")
+    ),
+    "erasures.may_ask_for_erasure": lambda s, *_: perform(
+        s.core, EVERYBODY, erasures.may_ask_for_erasure, "all"
+    ),
+    "erasures.list_erasures": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, erasures.list_erasures, tenant, limit=5, before=None
+    ),
+    "erasures.get_erasure": lambda s, tenant, *_: _missing(
+        lambda: perform(s.core, EVERYBODY, erasures.get_erasure, tenant, "ers_x")
     ),
     "auditing.tree_for": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, auditing.tree_for, tenant, wanted="x"

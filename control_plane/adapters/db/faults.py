@@ -14,6 +14,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from control_plane.domain.disclosure_errors import GrantNotValid
 from control_plane.domain.errors import (
     AlreadyDecided,
     ApprovalExpired,
@@ -34,6 +35,7 @@ TRIGGER_ERRORS: Final[dict[str, type[DomainError]]] = {
     "TP004": PlanOutOfDate,
     "TP005": ApprovalExpired,
     "TP008": NotAcknowledged,
+    "TP009": GrantNotValid,
 }
 TRIGGER_CONFLICT: Final = "TP006"
 _UNIQUE: Final = "23505"

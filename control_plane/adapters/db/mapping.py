@@ -11,6 +11,7 @@ from sqlalchemy import Table
 from control_plane.adapters.db import (
     console_tables,
     delivery_tables,
+    disclosure_tables,
     erasure_tables,
     event_tables,
     intake_look_tables,
@@ -31,6 +32,7 @@ from control_plane.domain.calls import CallRecord
 from control_plane.domain.console_session import ConsoleSession
 from control_plane.domain.delivery import Delivery
 from control_plane.domain.deployment import Account, Deployment, DeploymentSpec
+from control_plane.domain.disclosure import DisclosureGrant, Erasure
 from control_plane.domain.evidence import Evidence
 from control_plane.domain.finding import Finding
 from control_plane.domain.finding_decision import FindingDecision
@@ -133,6 +135,8 @@ PLAYBOOK: Final = Mapped(KeptPlaybook, journey_tables.playbook_document)
 JOURNEY: Final = Mapped(Journey, journey_tables.journey)
 JOURNEY_STEP: Final = Mapped(JourneyStep, journey_tables.journey_step)
 TASK: Final = Mapped(Task, journey_tables.task)
+DISCLOSURE_GRANT: Final = Mapped(DisclosureGrant, disclosure_tables.disclosure_grant)
+ERASURE: Final = Mapped(Erasure, disclosure_tables.erasure)
 
 MAPPED: Final[tuple[Mapped[Any], ...]] = (
     TENANT, CONTRACT, AMENDMENT, REQUEST, REFUSAL, HUB, HOLD, ACCOUNT, DEPLOYMENT, SPEC, RUN, CALL,
@@ -148,4 +152,5 @@ MAPPED: Final[tuple[Mapped[Any], ...]] = (
     MESSAGE, SUPPRESSION,
     ONBOARDING_LINK, ONBOARDING_SESSION, CONSOLE_SESSION,
     ASSIGNMENT, MEETING,
+    DISCLOSURE_GRANT, ERASURE,
 )  # fmt: skip

@@ -36,6 +36,7 @@ from control_plane.adapters.db.columns import (
 )
 from control_plane.adapters.db.console_tables import console_session
 from control_plane.adapters.db.delivery_tables import delivery
+from control_plane.adapters.db.disclosure_tables import disclosure_grant, erasure
 from control_plane.adapters.db.erasure_tables import stack_salt
 from control_plane.adapters.db.event_tables import (
     event_sequence,
@@ -466,6 +467,7 @@ BUSINESS_TABLES: Final = (
     onboarding_link, onboarding_session, onboarding_attempt,
     console_session,
     assignment, meeting,
+    disclosure_grant, erasure,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name

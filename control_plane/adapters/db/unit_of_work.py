@@ -8,6 +8,7 @@ from typing import Final, Generic, Self, TypeVar
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, text
 
+from control_plane.adapters.audit.disclosures import SqlDisclosures
 from control_plane.adapters.audit.recorder import TransactionAuditLog
 from control_plane.adapters.db import mapping
 from control_plane.adapters.db.faults import translated
@@ -16,6 +17,7 @@ from control_plane.adapters.db.looks import SqlLooks
 from control_plane.adapters.db.mapping import Mapped
 from control_plane.adapters.db.onboarding import SqlOnboarding
 from control_plane.adapters.db.outbox import SqlOutbox
+from control_plane.adapters.db.personal_rows import SqlPersonalRows
 from control_plane.adapters.db.publications import SqlPublications
 from control_plane.adapters.db.queries import SqlQueries
 from control_plane.adapters.db.repositories import (
@@ -103,6 +105,8 @@ class SqlUnitOfWork(UnitOfWork):
     journeys = _Rows(mapping.JOURNEY)
     journey_steps = _Rows(mapping.JOURNEY_STEP)
     tasks = _Rows(mapping.TASK)
+    grants = _Rows(mapping.DISCLOSURE_GRANT)
+    erasures = _Rows(mapping.ERASURE)
 
     def __init__(self, engine: Engine, *, queue: Callable[[Connection], RunQueue]) -> None:
         self._engine = engine
@@ -123,6 +127,8 @@ class SqlUnitOfWork(UnitOfWork):
         self.outbox = SqlOutbox(connection)
         self.onboarding = SqlOnboarding(connection)
         self.staffing = SqlStaffing(connection)
+        self.disclosures = SqlDisclosures(connection)
+        self.personal_rows = SqlPersonalRows(connection)
         self.audit = TransactionAuditLog(connection)
         self.queue = self._make_queue(connection)
         return self

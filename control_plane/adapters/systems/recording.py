@@ -48,15 +48,20 @@ class RecordingMailer(_Recording):
         self._now = now
 
     def send(self, mail: Mail) -> str:
-        """Write a mail down, once for each Message-ID; returns the name of its files."""
+        """Write a mail down, once for each Message-ID; returns the end of its files' names.
+
+        What is returned is kept and logged, so it is nobody's address.
+        """
         from control_plane.adapters.systems import mime  # noqa: PLC0415 - for who writes mail
 
         at = self._now()
         message = mime.message_of(mail, system=SYSTEM, date=at)
-        wanted = {"name": f"{at:%Y%m%dT%H%M%S.%fZ} {_words(mail.recipient)} {_words(mail.subject)}"}
+        short = _short(mail.message_id)
+        words = f"{_words(mail.recipient)} {_words(mail.subject)}"
+        wanted = {"name": f"{at:%Y%m%dT%H%M%S.%fZ} {words} {short}"}
         # what names the files is decided first, so that a second attempt completes those of the
         # first one
-        name = str(_once(self._folder / _KEYS / f"{_short(mail.message_id)}.json", wanted)["name"])
+        name = str(_once(self._folder / _KEYS / f"{short}.json", wanted)["name"])
         parts = {
             "txt": mail.text.encode(),
             "html": mail.html.encode() if mail.html is not None else None,
@@ -66,7 +71,7 @@ class RecordingMailer(_Recording):
         for ending, content in parts.items():
             if content is not None:
                 _create(self._folder / f"{name}.{ending}", content)
-        return name
+        return short
 
 
 class RecordingCrm(_Recording):

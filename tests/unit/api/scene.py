@@ -35,7 +35,9 @@ from control_plane.services import (
     accounts,
     bundles,
     deliveries,
+    disclosures,
     drift,
+    erasures,
     holds,
     subscriptions,
     suppressions,
@@ -51,7 +53,7 @@ from tests.journeys import sample
 from tests.receipts import receipt_of
 from tests.scripted_provider import ScriptedDeals, ScriptedProvider, asking
 from tests.signed import allowing_account, as_bytes, docusign, docusign_headers, install_keys
-from tests.world import ACCOUNT, ARCHITECT, World, machine, request_body
+from tests.world import ACCOUNT, ARCHITECT, AUDITOR, World, machine, request_body
 from tests.world import ADMIN as WORLD_ADMIN
 
 AUDIENCE = "tenantplane-tests"
@@ -168,6 +170,7 @@ class Scene:
         else:
             self.conflict, self.slice_run_id = like.conflict, like.slice_run_id
             self.ids, self.plan_digest = dict(like.ids), like.plan_digest
+            self.personal, self.erasure_digest = like.personal, like.erasure_digest
         self.missing = {
             name: f"{value[:4]}{'0' * 26}" if name != "path" else value
             for name, value in self.ids.items()
@@ -214,8 +217,24 @@ class Scene:
             "message_id": self.message_of(dedicated.tenant.id, "scene"),
             "suppression_id": self.suppression("nobody@example.com"),
             **self._journey_of(dedicated.tenant),
+            **self._personal_values_of(dedicated.tenant.id),
         }
         self.plan_digest = self.plan_of(run.id)
+
+    def _personal_values_of(self, tenant_id: str) -> dict[str, str]:
+        """Let somebody ask for a grant on values of a log, and for the erasure of some."""
+        core = self.world.core
+        self.personal = next(
+            (event.body["id"], path) for event in self.world.events() if event.tree == tenant_id
+            for path in event.personal
+        )  # fmt: skip
+        grant = perform(core, AUDITOR, disclosures.ask_for_grant, tenant_id, reason="an audit")
+        erasure = perform(
+            core, AUDITOR, erasures.ask_for_erasure, tenant_id,
+            reason="they asked", legal_reference="GDPR Art. 17", values=[self.personal],
+        )  # fmt: skip
+        self.erasure_digest = erasure.digest
+        return {"grant_id": grant.id, "erasure_id": erasure.id}
 
     def _finding_of(self, hub_id: str) -> str:
         """Let a look find something of a Hub, and return the finding's id."""
@@ -389,6 +408,16 @@ class Scene:
             "event-subscriptions": {"url": "http://127.0.0.1:9/", "types": ["tenant.*"]},
             "{subscription_id}": {"types": ["bundle.*"]},
         }  # fmt: skip
+        event, value = self.personal
+        bodies["disclosures"] = {"idx": self._entry(event), "reason": "a claim"}
+        bodies["grants"] = {"paths": ["contacts"], "reason": "an audit"}
+        bodies["erasures"] = {
+            "values": [{"event_id": event, "path": value}], "legal_reference": "GDPR Art. 17",
+            "reason": "they asked",
+        }  # fmt: skip
+        bodies["confirm"] = {"reason": "agreed"}
+        if "{erasure_id}" in path:
+            bodies["confirm"]["digest"] = self.erasure_digest
         if path == "/v1/hubs/{hub_id}/changes":
             return {"capacity": 20, "reason": "it grows"}
         until = (self.world.clock.now() + timedelta(days=1)).isoformat()
@@ -407,6 +436,10 @@ class Scene:
         if path.endswith("drift/decisions"):
             return {**waiver, "findings": [self.ids["finding_id"]]}
         return dict(bodies.get(last, {}))
+
+    def _entry(self, event_id: str) -> int:
+        own = [each for each in self.world.events() if each.tree == self.ids["tree"]]
+        return [each.body["id"] for each in own].index(event_id)
 
     def ask(
         self,

@@ -50,6 +50,8 @@ READERS = {
     "/v1/meetings": Role.OPS_APPROVER,
     "/v1/messages": Role.OPS_APPROVER,
     "/v1/suppressions": Role.OPS_APPROVER,
+    "/v1/audit/{tree}/grants": Role.AUDITOR,
+    "/v1/audit/{tree}/erasures": Role.AUDITOR,
 }
 FILTERS: dict[str, list[str]] = {
     "/v1/tenants": [
@@ -113,6 +115,8 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
     subscription = uow.event_subscriptions.page(limit=1)[0]
     sent = uow.publications.page(subscription.id, limit=1, before=None)[0]
     uow.playbooks.add(make.kept_playbook())
+    grant = uow.grants.need(scene.ids["grant_id"])
+    erasure = uow.erasures.need(scene.ids["erasure_id"])
     assert (run.status, plan.digest) == (RunStatus.AWAITING_APPROVAL, approval.plan_digest)
     for number in range(MANY + 5):
         name = f"many-{number}"
@@ -144,6 +148,8 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
         uow.messages.add(make.message(owner, dedupe_key=name))
         uow.messages.add(make.message(tenant, dedupe_key=f"of one {name}"))
         uow.suppressions.add(make.suppression(name))
+        uow.grants.add(replace(grant, id=new("disclosure_grant")))
+        uow.erasures.add(replace(erasure, id=new("erasure")))
         uow.sweeps.add(replace(uow.sweeps.page(limit=1)[0], id=new("sweep")))
         uow.add(
             owner,

@@ -94,6 +94,11 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/event-subscriptions/{subscription_id}/test"): OPS,
     ("POST", "/v1/event-subscriptions/{subscription_id}/replay"): OPS,
     ("POST", "/v1/event-subscriptions/{subscription_id}/deliveries/{sent_id}/replay"): OPS,
+    ("POST", "/v1/audit/{tree}/disclosures"): Role.AUDITOR,
+    ("POST", "/v1/audit/{tree}/grants"): Role.AUDITOR,
+    ("POST", "/v1/audit/{tree}/grants/{grant_id}/confirm"): ADMIN,
+    ("POST", "/v1/audit/{tree}/erasures"): Role.AUDITOR,
+    ("POST", "/v1/audit/{tree}/erasures/{erasure_id}/confirm"): ADMIN,
     ("POST", "/v1/tenants/{key}/people"): ARCHITECT,
     ("POST", "/v1/meetings/{meeting_id}/move"): ARCHITECT,
     ("POST", "/v1/meetings/{meeting_id}/cancel"): ARCHITECT,
@@ -104,6 +109,11 @@ QUERIES: Final = {("POST", "/v1/mode-resolutions")}  # answers a question, chang
 
 def _named(pair: tuple[str, str]) -> str:
     return " ".join(pair)
+
+
+def _without_right(pair: tuple[str, str]) -> Role:
+    """Return a role that may not change anything by this route."""
+    return Role.AUTOMATION if pair[1].startswith("/v1/audit/") else Role.AUDITOR
 
 
 class Ready:
@@ -272,7 +282,7 @@ def test_every_mutating_route_of_the_document_is_here(shown: Scene) -> None:
 @pytest.mark.parametrize("pair", WHO, ids=_named)
 def test_success_and_refusal_leave_events(scene: Scene, pair: tuple[str, str]) -> None:
     ready = Ready(scene, pair)
-    refused, events = scene.api.events(lambda: ready.call(Role.AUDITOR))
+    refused, events = scene.api.events(lambda: ready.call(_without_right(pair)))
     assert refused.status_code == 403
     assert any(event.endswith(":denied") for event in events)
     answer, events = scene.api.events(ready.call)
@@ -380,7 +390,7 @@ def test_a_refusal_that_cannot_be_recorded_is_no_answer(
     # full again for each: what is over it is counted, and answered
     vars(shown.world.core.refusals).update(vars(RefusalBudget()))
     with shown.world.storage.without_log():
-        answer = shown.ask(*pair, Role.AUDITOR)
+        answer = shown.ask(*pair, _without_right(pair))
         is_problem(answer, 503, "audit_unavailable")
         wrong = shown.ask(*pair, WHO[pair], ids=shown.missing, json={"x": 1})
         is_problem(wrong, 503, "audit_unavailable")
@@ -457,7 +467,11 @@ def test_every_way_to_read_a_log_leaves_an_event_in_it(scene: Scene, path: str) 
 
 
 def test_every_route_that_shows_a_log_is_here(shown: Scene) -> None:
-    routes = {path for path in shown.api.app.openapi()["paths"] if "audit" in path}
+    # grants and erasures of its values have lists of their own, which show no entry
+    routes = {
+        path for path in shown.api.app.openapi()["paths"]
+        if "audit" in path and not path.startswith("/v1/audit/{tree}/")
+    }  # fmt: skip
     asked = {path.partition("?")[0] for path in READS}
     assert {path for path in routes if "{path}" not in path} == {
         path for path in asked if path.startswith("/v1/")

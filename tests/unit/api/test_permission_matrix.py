@@ -24,6 +24,7 @@ ACCOUNT_READERS: Final = {ADMIN, OPS, PLATFORM_AUDITOR}
 BUNDLE_READERS: Final = {ARCHITECT, AUDITOR, ADMIN, OPS}
 MESSAGE_READERS: Final = {OPS, ARCHITECT, ADMIN}
 DELIVERY_READERS: Final = {AUTOMATION, OPS, ADMIN, PLATFORM_AUDITOR}
+KEEPERS: Final = {AUDITOR, ADMIN}  # of personal values of a log
 ANYBODY: Final[set[Role]] = set()
 
 # the golden table: a route that is not here, or is here in vain, fails; a change is a review item
@@ -169,6 +170,15 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("GET", "/v1/meetings/{meeting_id}"): TENANT_READERS,
     ("POST", "/v1/meetings/{meeting_id}/move"): {ARCHITECT, ADMIN},
     ("POST", "/v1/meetings/{meeting_id}/cancel"): {ARCHITECT, ADMIN},
+    ("POST", "/v1/audit/{tree}/disclosures"): {AUDITOR},
+    ("POST", "/v1/audit/{tree}/grants"): {AUDITOR},
+    ("GET", "/v1/audit/{tree}/grants"): KEEPERS,
+    ("GET", "/v1/audit/{tree}/grants/{grant_id}"): KEEPERS,
+    ("POST", "/v1/audit/{tree}/grants/{grant_id}/confirm"): KEEPERS,
+    ("POST", "/v1/audit/{tree}/erasures"): KEEPERS,
+    ("GET", "/v1/audit/{tree}/erasures"): KEEPERS,
+    ("GET", "/v1/audit/{tree}/erasures/{erasure_id}"): KEEPERS,
+    ("POST", "/v1/audit/{tree}/erasures/{erasure_id}/confirm"): KEEPERS,
     ("GET", "/healthz"): ANYBODY,
     ("GET", "/readyz"): ANYBODY,
     ("GET", "/metrics"): ANYBODY,
