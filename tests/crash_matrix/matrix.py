@@ -6,6 +6,7 @@ import json
 import random
 import tempfile
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -47,16 +48,18 @@ class Matrix:
     """All points that are wanted, and what became of those that were tried.
 
     ``only`` are parts of names, KIND/MODE/VICTIM/EVENT, of which any may be ``*`` or left out;
-    ``points`` is how many are tried, all without it, and none begins after ``minutes``. Results go
-    to ``file``; a later matrix continues from there. ``events`` says about how many events the runs
-    of a cell have; a run to which nothing happens counts those of the others, and is itself a
-    check.
+    ``part`` the I-th of N parts of them, ``points`` how many are tried, all without it, and none
+    begins after ``minutes``. Results go to ``file``; a later matrix continues from there, and
+    several may write into it, each with a part and an installation of its own. ``events`` says
+    about how many events the runs of a cell have; a run to which nothing happens counts those of
+    the others, and is itself a check.
     """
 
     points: int | None = None
     minutes: float = inf
     seed: int = 0
     only: str = "*/*/*"
+    part: tuple[int, int] = (1, 1)
     file: Path | None = None
     say: Say = print
     events: dict[str, int] = field(default_factory=dict)
@@ -69,6 +72,7 @@ class Matrix:
         until = time.monotonic() + self.minutes * 60
         foreign = site.hold_foreign()
         self._refer(site, foreign)
+        self.say(self.extent())
         tried_ = {result.point for result in self.results}
         missed: Counter[str] = Counter()
         for point in self._wanted():
@@ -147,7 +151,26 @@ class Matrix:
         events = list(range(1, self.events["/".join(cell)]))
         order.shuffle(events)
         events = [each for each in events if self._is_wanted(*cell, victim, str(each))]
-        return (Point(kind=cell[0], mode=cell[1], victim=victim, event=each) for each in events)
+        points = [
+            Point(kind=cell[0], mode=cell[1], victim=victim, event=each) for each in events
+        ]  # fmt: skip
+        return (each for each in points if self._is_in_part(each))
+
+    def _is_in_part(self, point: Point) -> bool:
+        """By the name alone, so that the parts are disjoint however many events are counted."""
+        which, parts = self.part
+        return zlib.crc32(point.name.encode()) % parts == which - 1
+
+    def extent(self) -> str:
+        """Say how many points there are of each cell, and how many of them have no result yet."""
+        whole = Matrix(only=self.only, part=self.part, events=self.events)
+        wanted = Counter(f"{each.kind}/{each.mode}" for each in whole._wanted())
+        tried_ = Counter("/".join(each.point.split("/")[:2]) for each in self.results)
+        lines = [
+            f"{cell}: {number} points, {tried_[cell]} tried before"
+            for cell, number in wanted.items()
+        ]
+        return "\n".join([*lines, f"all: {wanted.total()} points"])
 
     def _is_missed(self, point: Point) -> bool:
         last = self.results[-1] if self.results else None
