@@ -18,6 +18,8 @@ from control_plane.domain.deployment import Deployment, Desired
 from control_plane.domain.engine import LockInfo, Resolved
 from control_plane.domain.errors import EngineFailed, ForeignLock, PendingUnresolved, PlanMoved
 from control_plane.domain.finding import OF_STATE
+from control_plane.domain.plan import CLOUD
+from control_plane.domain.resuming import changed_by_others, touched_by
 from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.engine import EngineCall, StackInspection
@@ -26,6 +28,7 @@ from control_plane.workflows.core import Act, Core
 from control_plane.workflows.drift import keep_findings, nothing
 from control_plane.workflows.facts import Obstacle, must_read_cloud
 from control_plane.workflows.moving import record_resumed
+from control_plane.workflows.planning import plan_moved
 from control_plane.workflows.recording import record_foreign_update, record_run
 
 _AGAIN_OURS: Final = timedelta(seconds=30)  # a lock of ours is looked at again
@@ -56,6 +59,9 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
     _break(core, call, found.locks, ended_pids=len(ended.ended_pids))
     if reads:
         _keep_what_differs(core, call, listener)
+    obstacle = _changed_meanwhile(core, call, run, listener)
+    if obstacle is not None:
+        return obstacle
     try:
         within = run.scope.urns if run.scope is not None else ()
         resolved = core.engine.resolve(replace(call, scope=within), on_events=listener)
@@ -119,6 +125,21 @@ def _keep_what_differs(core: Core, call: EngineCall, listener: Listener) -> None
         keep_findings(act, run, [each for each in seen if each.kind in OF_STATE], closes=nothing)
 
     write(core, call, keep)
+
+
+def _changed_meanwhile(
+    core: Core, call: EngineCall, run: Run, listener: Listener
+) -> Obstacle | None:
+    """Look at what an interrupted apply touches, before the state takes over what the cloud has."""
+    if run.status is not RunStatus.APPLYING:
+        return None
+    with core.act() as act:
+        plan = act.uow.plans.need(str(run.plan_id))
+    seen = core.engine.compare(replace(call, scope=touched_by(plan)), on_events=listener)
+    found = changed_by_others(plan, seen)
+    if not found:
+        return None
+    return Obstacle(on=BlockedOn.STATE_MOVED, error=plan_moved((CLOUD,), found))
 
 
 def _read(act: Act, _: Run, deployment: Deployment) -> None:

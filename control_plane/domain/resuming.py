@@ -1,0 +1,50 @@
+"""What somebody else has changed before an interrupted apply continues.
+
+Settling reads the cloud into the state, and what remains of the plan is then made over that: a
+change of something that the plan touches would be overwritten under an approval that never saw it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from control_plane.domain.engine import CloudDifference
+from control_plane.domain.json_paths import NOTHING, JsonPath, Several
+from control_plane.domain.plan import CHANGING, Plan, agrees
+
+_GOES = frozenset({"delete", "replace"})
+
+
+def touched_by(plan: Plan) -> tuple[str, ...]:
+    """Return the URNs of what a plan changes, sorted."""
+    return tuple(sorted({o.urn for o in plan.operations if o.op in CHANGING or o.options}))
+
+
+def changed_by_others(
+    plan: Plan, differences: Iterable[CloudDifference]
+) -> tuple[CloudDifference, ...]:
+    """Return the differences from the state that the interrupted apply itself cannot have made.
+
+    It may have made them where the cloud has what was approved, since an engine whose provider died
+    does not know that it was done, and where something is gone or half made that was to be.
+    """
+    wanted = {resource.urn: resource.inputs for resource in plan.resources}
+    goes = {operation.urn for operation in plan.operations if operation.op in _GOES}
+
+    def is_own(found: CloudDifference) -> bool:
+        if found.kind == "unhealthy":
+            return True
+        if found.kind == "missing":
+            return found.urn in goes
+        value = _at(wanted.get(found.urn), found.path)
+        return found.in_cloud is None if value is NOTHING else agrees(value, found.in_cloud)
+
+    return tuple(each for each in differences if not is_own(each))
+
+
+def _at(inputs: Any, path: str) -> Any:
+    try:
+        return JsonPath.read(path).of(inputs)
+    except (Several, ValueError):
+        return NOTHING
