@@ -73,6 +73,7 @@ STATUS: Final[dict[str, int]] = {
     "needs_another_person": 403,
     "finding_gone": 409,
     "finding_not_decidable": 409,
+    "stack_unsettled": 409,
     "plan_out_of_date": 409,
     "plan_moved": 409,
     "separation_of_duties": 403,

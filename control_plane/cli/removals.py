@@ -270,12 +270,18 @@ def _show(found: Mapping[str, Any], as_json: bool) -> None:
             output.say(f"{name}  {output.text(found[name])}")
 
 
+def _way_back(found: Mapping[str, Any]) -> str:
+    if not found["is_undoing"]:
+        return ""
+    return ": all of it was taken back" if found["ended_at"] else ", being taken back"
+
+
 def show_steps(found: Mapping[str, Any], as_json: bool) -> None:
     """Print where a saga stands, step by step."""
     output.show(found, as_json=as_json, fields=SAGA)
     if as_json:
         return
-    output.say(f"step {found['position']} of {found['of']}{', undoing' * found['is_undoing']}")
+    output.say(f"step {found['position']} of {found['of']}{_way_back(found)}")
     output.table(found["steps"], as_json=False, fields=STEPS, empty="")
     if found["status"] == "stuck" and "retry" in found["allowed_actions"]:
         output.say(f"  to retry: tenantctl saga retry {found['id']}")

@@ -106,8 +106,9 @@ def test_a_salt_is_never_changed_deleted_or_brought_back(owner: Owner, kind: str
 
 
 RELEASE = (
-    "UPDATE tenant SET hold = false; UPDATE hold SET released_by = 'user:olga', released_person = 'olga', released_kind = 'user',"
-    " released_at = now(), release_reason = 'the court has decided', version = 2"
+    "UPDATE tenant SET hold = false; UPDATE hold SET released_by = 'user:olga',"
+    " released_person = 'olga', released_kind = 'user', released_at = now(),"
+    " release_reason = 'the court has decided', version = 2"
 )
 FORMER = "UPDATE deployment SET position = 'former', removed_at = {}"
 

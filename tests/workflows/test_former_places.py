@@ -8,9 +8,11 @@ import pytest
 
 from control_plane.domain.deployment import Position
 from control_plane.domain.hold import HoldKind
+from control_plane.domain.run import RunKind
 from control_plane.domain.saga import SagaStatus
 from control_plane.domain.stack_salt import StackSalt
 from control_plane.ports.engine import EngineCall
+from control_plane.services.standing import standings
 from tests.workflows.held import place, release
 from tests.workflows.raised import Raised
 from tests.workflows.removed import follow, remove
@@ -46,6 +48,18 @@ def test_the_key_of_a_former_place_is_destroyed_when_that_is_closed(
     current = raised.at(Position.CURRENT)
     assert salt_of(world, current).salt is not None
     assert stack_of(world, current).exists
+
+
+def test_a_tenant_shows_the_run_of_the_place_that_it_has(world: World) -> None:
+    raised = Raised(world)
+    raised.ask()
+    assert raised.go().status is SagaStatus.DONE
+    current = raised.at(Position.CURRENT)
+    own = [each for each in world.rows("run").values() if each.deployment_id == current]
+    (built,) = [each for each in own if each.kind is RunKind.PROVISION]
+    with world.core.uow() as uow:
+        shown = standings(uow, [raised.tenant()])[raised.tenant_id]
+    assert shown.run_id == built.id
 
 
 def test_nothing_of_it_is_erased_while_a_hold_wants_things_to_stay(world: World) -> None:
