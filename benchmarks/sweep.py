@@ -1,7 +1,6 @@
 """A sweep of many unchanged Mode A stacks: what a look at each of them takes.
 
-The slices are real: each is born by a contract of its own. Some are asked for together; the
-births are no part of the figure.
+The slices are real: each is born by a contract of its own. Their births are not measured.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def measure(site: Site, *, stacks: int) -> list[Figure]:
     seconds, sweep = _swept(site)
     looked = sweep["outcomes"]["agrees"]
     if looked != sweep["deployments"] or looked < stacks:
-        raise SystemExit(f"not every stack was looked at and found unchanged: {sweep}")
+        raise SystemExit(f"not every stack was found unchanged: {sweep}")
     return [
         Figure(
             name="sweep of unchanged Mode A stacks, for each", value=seconds / looked, unit="s",

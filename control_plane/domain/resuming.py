@@ -9,27 +9,42 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from control_plane.domain.engine import CloudDifference
+from control_plane.domain.engine import CloudDifference, Drift
+from control_plane.domain.finding import OF_STATE
 from control_plane.domain.json_paths import NOTHING, JsonPath, Several
 from control_plane.domain.plan import CHANGING, Plan, agrees
 
 _GOES = frozenset({"delete", "replace"})
 
 
-def touched_by(plan: Plan) -> tuple[str, ...]:
-    """Return the URNs of what a plan changes, sorted."""
-    return tuple(sorted({o.urn for o in plan.operations if o.op in CHANGING or o.options}))
+def touched_by(plan: Plan) -> frozenset[str]:
+    """Return the URNs of what a plan changes."""
+    return frozenset(o.urn for o in plan.operations if o.op in CHANGING or o.options)
+
+
+def drift_beside(plan: Plan, differences: Iterable[CloudDifference]) -> list[Drift]:
+    """Return what differs of things that a plan leaves alone: the apply cannot have made that."""
+    touched = touched_by(plan)
+    return [
+        Drift(
+            kind=each.kind, subject=each.urn, type=each.type, path=each.path,
+            expected=each.in_plan, actual=each.in_cloud,
+        )
+        for each in differences
+        if each.urn not in touched and each.kind in OF_STATE
+    ]  # fmt: skip
 
 
 def changed_by_others(
     plan: Plan, differences: Iterable[CloudDifference]
 ) -> tuple[CloudDifference, ...]:
-    """Return the differences from the state that the interrupted apply itself cannot have made.
+    """Return what differs of things that a plan changes, unless the apply itself has made it.
 
     It may have made them where the cloud has what was approved, since an engine whose provider died
     does not know that it was done, and where something is gone or half made that was to be.
     """
     wanted = {resource.urn: resource.inputs for resource in plan.resources}
+    touched = touched_by(plan)
     goes = {operation.urn for operation in plan.operations if operation.op in _GOES}
 
     def is_own(found: CloudDifference) -> bool:
@@ -40,7 +55,7 @@ def changed_by_others(
         value = _at(wanted.get(found.urn), found.path)
         return found.in_cloud is None if value is NOTHING else agrees(value, found.in_cloud)
 
-    return tuple(each for each in differences if not is_own(each))
+    return tuple(each for each in differences if each.urn in touched and not is_own(each))
 
 
 def _at(inputs: Any, path: str) -> Any:

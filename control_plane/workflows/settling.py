@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.deployment import Deployment, Desired
-from control_plane.domain.engine import LockInfo, Resolved
+from control_plane.domain.engine import Drift, LockInfo, Resolved
 from control_plane.domain.errors import EngineFailed, ForeignLock, PendingUnresolved, PlanMoved
 from control_plane.domain.finding import OF_STATE
 from control_plane.domain.plan import CLOUD
-from control_plane.domain.resuming import changed_by_others, touched_by
+from control_plane.domain.resuming import changed_by_others, drift_beside
 from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.engine import EngineCall, StackInspection
@@ -130,16 +130,26 @@ def _keep_what_differs(core: Core, call: EngineCall, listener: Listener) -> None
 def _changed_meanwhile(
     core: Core, call: EngineCall, run: Run, listener: Listener
 ) -> Obstacle | None:
-    """Look at what an interrupted apply touches, before the state takes over what the cloud has."""
+    """Look at everything that exists, before the state takes over what the cloud has.
+
+    What the interrupted apply touches stops it; what differs elsewhere is kept as findings.
+    """
     if run.status is not RunStatus.APPLYING:
         return None
     with core.act() as act:
         plan = act.uow.plans.need(str(run.plan_id))
-    seen = core.engine.compare(replace(call, scope=touched_by(plan)), on_events=listener)
-    found = changed_by_others(plan, seen)
+    every = tuple(sorted({operation.urn for operation in plan.operations}))
+    seen = core.engine.compare(replace(call, scope=every), on_events=listener)
+    beside, found = drift_beside(plan, seen), changed_by_others(plan, seen)
+    if beside:
+        write(core, call, partial(_keep_beside, beside))
     if not found:
         return None
     return Obstacle(on=BlockedOn.STATE_MOVED, error=plan_moved((CLOUD,), found))
+
+
+def _keep_beside(seen: Sequence[Drift], act: Act, run: Run, _: Deployment) -> None:
+    keep_findings(act, run, seen, closes=nothing)
 
 
 def _read(act: Act, _: Run, deployment: Deployment) -> None:

@@ -32,6 +32,10 @@ def main() -> int:
         help="the I-th of N parts of all points: two calls with one file try two points at a time",
     )  # fmt: skip
     options.add_argument(
+        "--every", action="store_true",
+        help="each event, also where an earlier point struck at the same moment",
+    )  # fmt: skip
+    options.add_argument(
         "--file", type=Path, default=Path("var/crash-matrix.jsonl"),
         help="results, one a line; a later call continues after those that are there",
     )  # fmt: skip
@@ -46,7 +50,7 @@ def main() -> int:
         options.error(reason)
     matrix = Matrix(
         points=given.points, minutes=given.minutes, seed=given.seed, only=given.only,
-        part=given.part, file=given.file, say=say,
+        part=given.part, every=given.every, file=given.file, say=say,
     )  # fmt: skip
     try:
         with installed(ensure_cli(cache=cache_folder(), report=say), hosts=given.hosts) as site:

@@ -6,6 +6,7 @@ import json
 import random
 import tempfile
 import time
+import traceback
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any, Final
+
+import psycopg
 
 from tests.crash_matrix.checks import wrong_with_the_log
 from tests.crash_matrix.points import Point, Result, reference, tried
@@ -34,6 +37,10 @@ _SHARES: Final[Mapping[Cell, int]] = {
 }
 _ENDS: Final = ("applied", "stopped", "missed", "wrong")
 _MISSES: Final = 3  # in a row, before a victim counts as one that these runs do not have
+# what comes of a request that is refused, or of rows that are not there
+_UNTRIED: Final = (
+    AssertionError, LookupError, OSError, RuntimeError, SystemExit, ValueError, psycopg.Error,
+)  # fmt: skip
 # made first where a cell needs it: slices a Hub, looks and changes a ready tenant
 _HUB: Final[Cell] = ("provision", "hub")
 _NEEDED: Final[Mapping[str, tuple[Cell, ...]]] = {
@@ -52,7 +59,8 @@ class Matrix:
     begins after ``minutes``. Results go to ``file``; a later matrix continues from there, and
     several may write into it, each with a part and an installation of its own. ``events`` says
     about how many events the runs of a cell have; a run to which nothing happens counts those of
-    the others, and is itself a check.
+    the others, and is itself a check. With ``every`` points are tried also where an earlier one
+    struck at the same moment.
     """
 
     points: int | None = None
@@ -60,6 +68,7 @@ class Matrix:
     seed: int = 0
     only: str = "*/*/*"
     part: tuple[int, int] = (1, 1)
+    every: bool = False
     file: Path | None = None
     say: Say = print
     events: dict[str, int] = field(default_factory=dict)
@@ -77,13 +86,13 @@ class Matrix:
         missed: Counter[str] = Counter()
         for point in self._wanted():
             stratum = point.name.rpartition("/")[0]
-            if point.name in tried_ or missed[stratum] >= _MISSES:
+            if point.name in tried_ or missed[stratum] >= _MISSES or self._was_reached(point):
                 continue
             if self.points is not None and self.counted >= self.points:
                 break
             if time.monotonic() > until:
                 break
-            result = tried(site, point, foreign)
+            result = _tried(site, point, foreign)
             missed[stratum] = missed[stratum] + 1 if result.end == "missed" else 0
             self._keep(result)
         self.wrong += wrong_with_the_log(site)
@@ -170,7 +179,21 @@ class Matrix:
             f"{cell}: {number} points, {tried_[cell]} tried before"
             for cell, number in wanted.items()
         ]
-        return "\n".join([*lines, f"all: {wanted.total()} points"])
+        less = "" if self.every else ", fewer where several events come at once"
+        return "\n".join([*lines, f"all: {wanted.total()} points{less}"])
+
+    def _was_reached(self, point: Point) -> bool:
+        """Tell whether an earlier point of the same row struck at the moment of this one.
+
+        Events come in lots: one that was to strike at the event 10, and struck at the lot that ends
+        with 16, would have struck there as well if it had waited for any event up to 16.
+        """
+        row = point.name.rpartition("/")[0]
+        return not self.every and any(
+            int(each.point.rpartition("/")[2]) < point.event <= each.struck_at
+            for each in self.results
+            if each.point.rpartition("/")[0] == row
+        )
 
     def _is_missed(self, point: Point) -> bool:
         last = self.results[-1] if self.results else None
@@ -226,6 +249,15 @@ class Matrix:
             "points": [asdict(result) for result in self.results],
             "violations": self.violations,
         }
+
+
+def _tried(site: Site, point: Point, foreign: str) -> Result:
+    """Try a point; one that could not be tried is wrong, and the others are tried all the same."""
+    try:
+        return tried(site, point, foreign)
+    except _UNTRIED as error:
+        said = "".join(traceback.format_exception(error)[-2:]).strip()
+        return Result(point=point.name, end="wrong", wrong=[f"it could not be tried: {said}"])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from tests.crash_matrix.__main__ import sliced
 from tests.crash_matrix.matrix import Matrix, installed
-from tests.crash_matrix.points import Result
+from tests.crash_matrix.points import Point, Result
 from tests.crash_matrix.scenarios import SCENARIOS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
@@ -48,6 +48,22 @@ def test_the_parts_of_a_matrix_are_all_of_it_and_no_point_is_in_two() -> None:
     ]
     assert len(whole) == len(set(whole)) > 10_000
     assert sorted(parts) == sorted(whole)
+
+
+def test_a_moment_that_an_earlier_point_has_struck_is_not_tried_again() -> None:
+    matrix = Matrix(results=[
+        Result(point="update/B/cli/10", end="applied", struck_at=16),
+        Result(point="update/B/provider/10", end="missed"),
+    ])  # fmt: skip
+    found = {
+        (victim, event)
+        for victim in ("cli", "provider", "runner")
+        for event in range(1, 20)
+        if matrix._was_reached(Point(kind="update", mode="B", victim=victim, event=event))
+    }
+    assert found == {("cli", event) for event in range(11, 17)}
+    matrix.every = True
+    assert not matrix._was_reached(Point(kind="update", mode="B", victim="cli", event=12))
 
 
 @pytest.mark.parametrize("text", ["", "2", "0/2", "3/2", "1/0", "a/b", "-1/2", "1/2/3"])

@@ -90,3 +90,23 @@ def test_what_the_apply_made_itself_and_did_not_record_is_no_change_of_others(
     interrupted.interrupt("runner_dies", after=DONE)
     interrupted.resume()
     assert interrupted.run().status is S.APPLIED
+
+
+def test_what_differs_elsewhere_becomes_a_finding_before_the_state_takes_it_over(
+    interrupted: Interrupted,
+) -> None:
+    world = interrupted.world
+    (other,) = [
+        each
+        for each in world.engine.stacks[STACK].resources
+        if "ssm/parameter" in each and each not in interrupted.touched
+    ][:1]
+    name = other.partition("::tenantplane::")[2]
+    interrupted.before_settling(lambda: interrupted.by_hand(name, value="by hand"))
+    interrupted.interrupt("runner_dies", after=DONE)
+    interrupted.resume()
+    found = [each for each in world.rows("finding").values() if each.subject == other]
+    assert [(each.kind, each.path, each.actual, each.closed_at) for each in found] == [
+        ("changed", "value", "by hand", None)
+    ]
+    assert world.tenant(interrupted.tenant_id).drifted
