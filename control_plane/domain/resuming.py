@@ -15,6 +15,7 @@ from control_plane.domain.json_paths import NOTHING, JsonPath, Several
 from control_plane.domain.plan import CHANGING, Plan, agrees
 
 _GOES = frozenset({"delete", "replace"})
+_COMES = frozenset({"create", "replace", "import"})
 
 
 def touched_by(plan: Plan) -> frozenset[str]:
@@ -41,14 +42,16 @@ def changed_by_others(
     """Return what differs of things that a plan changes, unless the apply itself has made it.
 
     It may have made them where the cloud has what was approved, since an engine whose provider died
-    does not know that it was done, and where something is gone or half made that was to be.
+    does not know that it was done, and where something is gone that was to go. What it created may
+    be there half made; nobody had approved anything else of that, so it is completed.
     """
     wanted = {resource.urn: resource.inputs for resource in plan.resources}
     touched = touched_by(plan)
     goes = {operation.urn for operation in plan.operations if operation.op in _GOES}
+    made = {operation.urn for operation in plan.operations if operation.op in _COMES}
 
     def is_own(found: CloudDifference) -> bool:
-        if found.kind == "unhealthy":
+        if found.kind == "unhealthy" or found.urn in made:
             return True
         if found.kind == "missing":
             return found.urn in goes
