@@ -77,6 +77,7 @@ STATUS: Final[dict[str, int]] = {
     "erasure_changed": 409,
     "finding_gone": 409,
     "finding_not_decidable": 409,
+    "stack_unsettled": 409,
     "plan_out_of_date": 409,
     "plan_moved": 409,
     "separation_of_duties": 403,

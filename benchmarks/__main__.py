@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import api, drift, mode_a, queue, resting, state, upgrade
+from benchmarks import api, drift, mode_a, queue, resting, state, sweep, upgrade
 from benchmarks.figures import Figure, write
 from benchmarks.site import Site
 from control_plane.bootstrap import read_settings
@@ -39,7 +39,8 @@ def main() -> int:
         "many": mode_a.measure_many,
         "upgrade": upgrade.measure,
         "state": lambda site: state.measure(site, rounds=min(given.pairs, state.ROUNDS)),
-        "drift": lambda site: drift.measure(site, pairs=given.pairs, stacks=given.stacks),
+        "drift": lambda site: drift.measure(site, pairs=given.pairs),
+        "sweep": lambda site: sweep.measure(site, stacks=given.stacks),
         "queue": queue.measure,
         "rest": resting.measure,
         "api": api.measure,

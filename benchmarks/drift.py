@@ -1,4 +1,4 @@
-"""Drift against the bare script: a check of an unchanged stack, an update of one tag, a sweep.
+"""Drift against the bare script: a check of an unchanged stack, an update of one tag.
 
 The bare side does what an engineer would: select the stack and `refresh --preview-only`. Where one
 tag differs, it has the difference in its program, and so is spared the reading of the cloud that
@@ -25,21 +25,16 @@ from benchmarks.site import REGION, Site, request_body
 _TAG = "tenantplane:data-class"
 
 
-def measure(site: Site, *, pairs: int, stacks: int) -> list[Figure]:
-    """Measure so many pairs of each kind, the order alternating, and a sweep of ``stacks``."""
+def measure(site: Site, *, pairs: int) -> list[Figure]:
+    """Measure so many pairs of each kind, the order alternating."""
     sides = _Sides(site)
     checks = [sides.pair(number, sides.check, sides.bare_refresh) for number in range(pairs)]
     updates = [sides.pair(number, sides.update, sides.bare_update) for number in range(pairs)]
-    seconds = sides.sweep(stacks)
     return [
         *_compared("drift check of an unchanged stack", "bare refresh, preview only", checks, 0.4),
         *_compared("update of one changed tag", "bare select, preview and up", updates, 0.8),
         Figure(
             name="first look of a day, which searches every region", value=sides.first, unit="s"
-        ),
-        Figure(
-            name="sweep of unchanged Mode A stacks, for each", value=seconds / stacks, unit="s",
-            detail=f"{stacks} stacks in {seconds:.1f} s on {os.cpu_count()} cores",
         ),
     ]  # fmt: skip
 
@@ -100,22 +95,6 @@ class _Sides:
         body = {"decision": "revert", "reason": "bench"}
         decided = self._site.ops.post(f"/v1/findings/{finding['id']}/decision", body)
         return self._ended(decided["run_id"], started)
-
-    def sweep(self, stacks: int) -> float:
-        """Return seconds of a sweep of so many stacks, each after its first look."""
-        for number in range(1, stacks):
-            self._ready(f"drift{number}")
-        self._swept()  # it searches the other regions, as one look a day does
-        return self._swept()
-
-    def _swept(self) -> float:
-        started = time.perf_counter()
-        sweep = self._site.ops.post("/v1/drift-sweeps", {"minutes": 0})
-        while sweep["waiting"]:
-            time.sleep(0.2)
-            sweep = self._site.ops.get(f"/v1/drift-sweeps/{sweep['id']}")
-        print(f"  swept: {sweep['outcomes']}")
-        return time.perf_counter() - started
 
     def _ready(self, key: str) -> str:
         found = self._site.automation.post("/v1/provisioning-requests", request_body(key))

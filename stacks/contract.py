@@ -33,6 +33,7 @@ class Operation(StrEnum):
     PREVIEW = "preview"
     UP = "up"  # preview, gate, apply, verify: one call
     LOOK = "look"  # verify what exists; change nothing
+    COMPARE = "compare"  # what of the scope differs in the cloud; change nothing
     INSPECT = "inspect"  # locks, pending operations, digest of the state; change nothing
     CLEAN_UP = "clean_up"  # end dead calls' processes and break exactly the named locks
     RESOLVE = "resolve"  # settle what interrupted operations have left
@@ -388,7 +389,7 @@ class Result(Message):
     message: Literal["result"] = "result"
     outcome: Literal[
         "planned", "applied", "looked", "stopped", "canceled", "inspected", "cleaned", "resolved",
-        "counted", "forgotten",
+        "counted", "forgotten", "compared",
     ]  # fmt: skip
     state_digest: str | None = None
     summary: dict[str, int] = Field(default_factory=dict)
@@ -399,6 +400,7 @@ class Result(Message):
     locks: tuple[Lock, ...] = ()
     pending: tuple[Pending, ...] = ()
     resolved: tuple[Resolved, ...] = ()
+    differences: tuple[CloudDifference, ...] = ()  # compare
     ended_pids: tuple[int, ...] = ()
     broken_locks: tuple[str, ...] = ()
     stores: tuple[Store, ...] = ()  # contents

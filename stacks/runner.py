@@ -164,6 +164,11 @@ def _operation(request: Request) -> Callable[[Call], Result]:
         from stacks.engine.resolving import resolve  # noqa: PLC0415
 
         return resolve
+    if request.operation is Operation.COMPARE:
+        _check_spec(request)
+        from stacks.engine.comparing import compare  # noqa: PLC0415
+
+        return compare
     if request.operation is Operation.CONTENTS:
         _check_spec(request)
         from stacks.engine.contents import contents  # noqa: PLC0415

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from control_plane.domain.deployment import Desired
 from control_plane.domain.engine import (
     Check,
+    CloudDifference,
     Drift,
     LockInfo,
     Look,
@@ -49,6 +50,7 @@ from tests.scripted_stacks import (
     carry_out,
     compare,
     described,
+    differences_in,
     differences_of,
     failed,
     output_changes,
@@ -248,6 +250,14 @@ class ScriptedEngine:
             ]
             broken = [lock for lock in break_locks if locks.pop(lock, None) is not None]
             return CleanedUp(ended_pids=tuple(ended), broken_locks=tuple(broken))
+
+    def compare(self, call: EngineCall, *, on_events: EventListener) -> tuple[CloudDifference, ...]:
+        """Tell in what the cloud differs from the state, but for what was interrupted."""
+        del on_events
+        with self._called("compare", call):
+            stack = self._stack(call.stack)
+            asked = [urn for urn in call.scope if urn in stack.resources]
+            return differences_in(stack, [urn for urn in asked if urn not in stack.pending])
 
     def resolve(self, call: EngineCall, *, on_events: EventListener) -> tuple[Resolved, ...]:
         """Settle what interrupted operations have left, and make the state that of the cloud."""

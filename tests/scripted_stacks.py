@@ -106,11 +106,14 @@ def plan_of(
 
 def differences_of(stack: ScriptedStack, plan: EnginePlan) -> tuple[CloudDifference, ...]:
     """Return what the cloud has otherwise, of what exists and a plan touches."""
-    touched = [o for o in plan.operations if o.op in CHANGING and o.urn in stack.resources]
+    changing = [each.urn for each in plan.operations if each.op in CHANGING]
+    return differences_in(stack, [urn for urn in changing if urn in stack.resources])
+
+
+def differences_in(stack: ScriptedStack, urns: Sequence[str]) -> tuple[CloudDifference, ...]:
+    """Return what the cloud has otherwise of these."""
     return tuple(
-        difference
-        for operation in touched
-        for difference in _differences(stack, operation.urn, stack.resources[operation.urn])
+        difference for urn in urns for difference in _differences(stack, urn, stack.resources[urn])
     )
 
 

@@ -171,7 +171,7 @@ def get_archive(
     """Download the archive, or with `file` a file beside it.
 
     By an expiring link (`token`), or with a bearer token. Each download by a link is counted and
-    recorded; HEAD returns the same headers without being counted.
+    recorded; HEAD returns the same headers without being counted. `X-Bundle-Files` names the files.
     """
     is_look = request.method == "HEAD"
     if token is not None:
@@ -200,6 +200,7 @@ def _file(download: Download) -> Response:
     headers = {
         "Content-Disposition": f'attachment; filename="{download.name}"',
         "Cache-Control": "no-store",
+        "X-Bundle-Files": ", ".join(download.files),
     }
     if download.digest is not None:
         headers["X-Content-Digest"] = download.digest

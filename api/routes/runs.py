@@ -19,7 +19,7 @@ from control_plane.domain.errors import InvalidPageToken
 from control_plane.domain.run import Run, RunStatus
 from control_plane.services import runs
 from control_plane.services.performing import perform
-from control_plane.services.waiting import approvals_of, waits_of
+from control_plane.services.waiting import approvals_of, given_on, waits_of
 from control_plane.workflows.core import Act
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
@@ -145,8 +145,9 @@ def views(act: Act, *found: Run) -> list[RunView]:
     """Return the views of runs for whom they are shown to."""
     deployments, evidence = runs.deployments_of(act, *found), runs.evidence_of(act, *found)
     asked = approvals_of(act, found)
-    actions = runs.allowed_actions(act, *found, approvals=asked)
-    waits = waits_of(act, found, approvals=asked)
+    given = given_on(act, asked)
+    actions = runs.allowed_actions(act, *found, approvals=asked, given=given)
+    waits = waits_of(act, found, approvals=asked, given=given)
     affected = runs.affected_by(act, *deployments.values())
     return [
         RunView.of(

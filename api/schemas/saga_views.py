@@ -223,6 +223,8 @@ class RemovalPreviewView(View):
         """Return the view of a dry run."""
         is_hub = isinstance(preview.owner, Hub)
         lost = sum(bool(each.says) for each in preview.resources)
+        number = len(preview.obstacles)
+        obstacles = f"{number or 'No'} obstacle{'' if number == 1 else 's'}"
         return cls(
             tenant_id=None if is_hub else preview.owner.id,
             hub_id=preview.owner.id if is_hub else None,
@@ -237,6 +239,6 @@ class RemovalPreviewView(View):
             ],
             summary=(
                 f"{len(preview.resources)} resources would be destroyed; {lost} of them hold what "
-                f"cannot be made again. {len(preview.obstacles) or 'No'} obstacles."
+                f"cannot be made again. {obstacles}."
             ),
         )

@@ -165,7 +165,8 @@ def _counted(found: Mapping[str, Any]) -> dict[str, Any]:
 def _say_missing(found: Mapping[str, Any]) -> None:
     missing = found["needed"] - found["approvals"]
     if found["status"] == "waiting" and missing > 0:
-        who = "another person approves" if missing == 1 else f"{missing} others approve"
+        another = "another person approves" if found["approvals"] else "one person approves"
+        who = another if missing == 1 else f"{missing} people approve"
         output.say(f"nothing is applied until {who}")
 
 

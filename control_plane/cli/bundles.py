@@ -197,7 +197,7 @@ def download(
     folder: Annotated[Path, typer.Argument(help="Folder for the files.")] = Path(),
     as_json: Json = False,
 ) -> None:
-    """Download the archive with its signature, attestation and key."""
+    """Download the archive with its signature, attestation and key, and what lies beside it."""
     by_link = bundle.startswith(("http://", "https://"))
     found = _by_link(bundle) if by_link else _by_id(bundle)
     folder.mkdir(parents=True, exist_ok=True)
@@ -227,7 +227,8 @@ def _by_link(link: str) -> Iterator[tuple[str, bytes]]:
     given = answer.headers.get("Content-Disposition", "")
     archive = _file_name(given.partition('filename="')[2].rstrip('"'))
     yield archive, answer.content
-    for name in (f"{archive}.minisig", f"{archive}.attestation.json", "tenantplane-bundle.pub"):
+    named = answer.headers.get("X-Bundle-Files", "").split(", ")
+    for name in (_file_name(each) for each in named if each and each != archive):
         yield name, download_link(link, file=name).content
 
 

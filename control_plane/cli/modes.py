@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -16,6 +17,8 @@ CHANGE: Final = (
     "tenant_id", "status", "waiting_on", "way", "previous_mode", "mode", "saga_id", "summary",
 )  # fmt: skip
 MOVED: Final = ("kind", "copied=count", "of", "bytes=size", "of_bytes=of_size")
+LISTED: Final = ("kind", "listed=count", "bytes=size")  # the customer copies what is handed over
+ARRIVED: Final = ("kind", "arrived=count", "of", "bytes=size", "of_bytes=of_size")
 Key = Annotated[
     str | None, typer.Option("--key", help="Idempotency key (default: a new one).")
 ]  # fmt: skip
@@ -76,12 +79,19 @@ def tenant_mode(
         output.say(f"  to follow it: tenantctl tenant mode {key}")
 
 
+def _moved(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the numbers of a change are: of a hand-over, what its manifest lists."""
+    if found["kind"] != "mode_handover":
+        return MOVED
+    return ARRIVED if found["equal"] else LISTED
+
+
 def _show(path: str, as_json: bool) -> None:
     found = from_environment().get(path)
     show_steps(found, as_json)
     if as_json:
         return
-    output.table(found["moved"], as_json=False, fields=MOVED, empty="")
+    output.table(found["moved"], as_json=False, fields=_moved(found), empty="")
     if found["manifest"]:
         output.say(f"manifest {found['manifest']['number']}  {found['manifest']['digest']}")
     for name in ("frozen_seconds", "left_behind"):

@@ -25,6 +25,13 @@ def show_queue(as_json: Json = False) -> None:
     _show(from_environment().get("/v1/queue"), as_json=as_json)
 
 
+@queue.command("list")
+def list_queue(as_json: Json = False) -> None:
+    """List the runs that wait, in the order in which they are taken up."""
+    found = from_environment().get("/v1/queue")["runs"]
+    output.table(found, as_json=as_json, fields=RUNS, empty="no run waits in it")
+
+
 @queue.command("pause")
 def pause_queue(reason: Reason, as_json: Json = False) -> None:
     """Pause the queue: workers finish what they have and take nothing up until it is resumed."""

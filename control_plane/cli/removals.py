@@ -258,11 +258,20 @@ def _command(noun: str, key: str, names: Sequence[str], reason: str) -> str:
     return command((noun, "remove", key), "--unprotect", names, reason)
 
 
+_ACKNOWLEDGE: Final = "acknowledge-export"
+
+
 def _show(found: Mapping[str, Any], as_json: bool) -> None:
     show_steps(found, as_json)
     if as_json:
         return
     output.table(found["stores"], as_json=False, fields=STORES, empty="")
+    if (found["step"], found["status"]) == ("export", "waiting"):
+        noun = f"tenant {_ACKNOWLEDGE} {found['tenant_id']}"
+        if found["tenant_id"] is None:
+            noun = f"hub {_ACKNOWLEDGE} {found['hub_id']}"
+        rest = "--manifest sha256:… --count NAME=ITEMS --reason …"
+        output.say(f"  to continue, once it was exported: tenantctl {noun} {rest}")
     output.table(found["decisions"], as_json=False, fields=SAID, empty="")
     output.table(found["remaining"], as_json=False, fields=REMAINING, empty="")
     for name in ("unprotect", "account_retired", "certificate"):
@@ -270,12 +279,18 @@ def _show(found: Mapping[str, Any], as_json: bool) -> None:
             output.say(f"{name}  {output.text(found[name])}")
 
 
+def _way_back(found: Mapping[str, Any]) -> str:
+    if not found["is_undoing"]:
+        return ""
+    return ": all of it was taken back" if found["ended_at"] else ", being taken back"
+
+
 def show_steps(found: Mapping[str, Any], as_json: bool) -> None:
     """Print where a saga stands, step by step."""
     output.show(found, as_json=as_json, fields=SAGA)
     if as_json:
         return
-    output.say(f"step {found['position']} of {found['of']}{', undoing' * found['is_undoing']}")
+    output.say(f"step {found['position']} of {found['of']}{_way_back(found)}")
     output.table(found["steps"], as_json=False, fields=STEPS, empty="")
     if found["status"] == "stuck" and "retry" in found["allowed_actions"]:
         output.say(f"  to retry: tenantctl saga retry {found['id']}")

@@ -309,6 +309,17 @@ class FindingNotDecidable(DomainError):
     remedy = "Use one of the decisions that `possible` names, or do what the message says by hand."
 
 
+class StackUnsettled(DomainError):
+    """The newest run, `run`, has left something that nobody has looked at since."""
+
+    code = "stack_unsettled"
+    title = "It is not known what the last run has left"
+    remedy = (
+        "Retry the run that `run` names (`tenantctl run retry`), which reads everything again, and "
+        "decide on what is still open then."
+    )
+
+
 # --- plans and decisions ----------------------------------------------------------------------
 class PlanOutOfDate(DomainError):
     """The decision quotes another digest than that of the waiting plan."""

@@ -106,21 +106,21 @@ def operations_outside(
         if operation.op == "delete":
             return (urn, "replace") in planned and urn in present
         completes = operation.op == "update" and urn in made
-        return completes and _agrees(wanted.get(urn), present.get(urn))
+        return completes and agrees(wanted.get(urn), present.get(urn))
 
     return [operation.urn for operation in operations if not is_inside(operation)]
 
 
-def _agrees(approved: object, present: object) -> bool:
+def agrees(approved: object, present: object) -> bool:
     """Tell whether a value is the approved one, as far as that was known."""
     if isinstance(approved, str) and _UNKNOWN in approved:
         return True
     if isinstance(approved, Mapping) and isinstance(present, Mapping):
         return approved.keys() == present.keys() and all(
-            _agrees(approved[key], present[key]) for key in approved
+            agrees(approved[key], present[key]) for key in approved
         )
     if isinstance(approved, list) and isinstance(present, list):
-        return len(approved) == len(present) and all(map(_agrees, approved, present))
+        return len(approved) == len(present) and all(map(agrees, approved, present))
     return approved == present
 
 

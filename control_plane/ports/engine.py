@@ -186,6 +186,12 @@ class StackEngine(Protocol):
         Whatever ``gate``, ``on_applied`` or ``on_events`` raises stops the call and is raised.
         """
 
+    def compare(self, call: EngineCall, *, on_events: EventListener) -> tuple[CloudDifference, ...]:
+        """Tell in what the cloud differs from the state, of what the scope of the call names.
+
+        What a call was interrupted in is left out. Changes nothing.
+        """
+
     def look(self, call: EngineCall, *, on_events: EventListener) -> Look:
         """Verify what exists by all checks; changes nothing."""
 

@@ -130,18 +130,17 @@ def require_decider(act: Act, approval: Approval) -> None:
         raise MachineMayNotDecide("a decision is made by a person, not by a machine")
 
 
-def open_to_caller(act: Act, found: Sequence[Approval], newest: Collection[str]) -> frozenset[str]:
+def open_to_caller(
+    act: Act, found: Sequence[Approval], newest: Collection[str], given: Sequence[Decision]
+) -> frozenset[str]:
     """Return the ids of approvals on which the caller may decide now.
 
-    ``newest`` are runs that no other takes the place of.
+    ``newest`` are runs that no other takes the place of, ``given`` the standing decisions.
     """
     ids = tuple(approval.id for approval in found)
     if not ids:
         return frozenset()
-    decisions = standing(
-        act.uow.decisions.find(approval_id=ids), act.uow.withdrawals.find(approval_id=ids)
-    )
-    return _open(act, found, newest, decisions, act.uow.barred.find(approval_id=ids))
+    return _open(act, found, newest, given, act.uow.barred.find(approval_id=ids))
 
 
 def _open(

@@ -18,6 +18,7 @@ from control_plane.domain.errors import (
     MachineMayNotDecide,
     NotFound,
     RunInProgress,
+    StackUnsettled,
 )
 from control_plane.domain.finding import OF_DRIFT, Finding, FindingKind
 from control_plane.domain.finding_decision import (
@@ -239,8 +240,10 @@ def _require_free(act: Act, deployment: Deployment) -> None:
     if not is_looked_at(act.uow, deployment):
         raise IllegalTransition("nothing is there that could be brought back")
     if deployment.is_unsettled:
-        raise IllegalTransition(
-            "the last run left the stack unsettled: retry it first, which reads everything again"
+        raise StackUnsettled(
+            f"{newest.id if newest else 'the last run'} left the stack unsettled, so nobody knows "
+            "yet what is there",
+            run=newest.id if newest else None,
         )
 
 

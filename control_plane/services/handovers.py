@@ -152,11 +152,12 @@ def _issue_link(act: Act, bundle: Bundle, handover: Handover) -> HandedOver:
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """The bytes behind a link."""
+    """The bytes behind a link; ``files`` are the names of all that a bundle has."""
 
     name: str
     content: bytes
     digest: str | None
+    files: tuple[str, ...]
 
 
 def download_by_link(
@@ -239,4 +240,5 @@ def _content(core: Core, bundle: Bundle, name: str | None) -> Download:
         name=wanted,
         content=core.objects.get(bundle.files[wanted]),
         digest=bundle.archive_digest if archive else None,
+        files=tuple(sorted(bundle.files)),
     )

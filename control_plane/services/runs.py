@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from control_plane.domain.actor import Role
-from control_plane.domain.approval import Approval
+from control_plane.domain.approval import Approval, Decision
 from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.errors import IllegalTransition, NotFound, RunSuperseded
 from control_plane.domain.evidence import Evidence
@@ -24,7 +24,7 @@ from control_plane.services.permission import (
     visible,
 )
 from control_plane.services.starting import request_run
-from control_plane.services.waiting import approvals_of
+from control_plane.services.waiting import approvals_of, given_on
 from control_plane.workflows.core import Act
 from control_plane.workflows.ending import cancel
 from control_plane.workflows.moving import locked_run, unblock
@@ -38,17 +38,22 @@ _WAYS_TO_SAY = {"cancel": "canceled", "retry": "retried"}
 
 
 def allowed_actions(
-    act: Act, *found: Run, approvals: Sequence[Approval] | None = None
+    act: Act,
+    *found: Run,
+    approvals: Sequence[Approval] | None = None,
+    given: Sequence[Decision] | None = None,
 ) -> Mapping[str, list[str]]:
     """Return what the caller may ask of runs that were read for it, by run id.
 
-    ``approvals`` are those of the runs that wait for people, where they were read before.
+    ``approvals`` are those of the runs that wait for people, and ``given`` the decisions on these
+    as ``given_on`` returns them, where they were read before.
     """
     newest = act.uow.queries.newest_runs([run.deployment_id for run in found])
     waiting = {run.approval_id for run in found if run.status is RunStatus.AWAITING_APPROVAL}
     known = approvals_of(act, found) if approvals is None else approvals
     asked = [each for each in known if each.id in waiting]
-    decidable = open_to_caller(act, asked, newest)
+    decisions = given_on(act, asked) if given is None else given
+    decidable = open_to_caller(act, asked, newest, decisions)
     operates = act.caller.actor.has(*RUN_OPERATORS)
     actions = {}
     for run in found:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from control_plane.domain.approval import Approval, approvers, standing
+from control_plane.domain.approval import (
+    Approval,
+    ApprovalStatus,
+    Decision,
+    approvers,
+    standing,
+)
 from control_plane.domain.next_step import ACTIVE
 from control_plane.domain.run import TERMINAL_RUN, Run, RunStatus
 from control_plane.domain.timers import TimerKind
@@ -42,11 +48,16 @@ def _turn(item: tuple[Run, Waiting]) -> tuple[bool, int, bool, float, str]:
 
 
 def waits_of(
-    act: Act, found: Sequence[Run], *, approvals: Sequence[Approval] | None = None
+    act: Act,
+    found: Sequence[Run],
+    *,
+    approvals: Sequence[Approval] | None = None,
+    given: Sequence[Decision] | None = None,
 ) -> Mapping[str, Waiting]:
     """Return what each of some runs waits for, by id; of runs that were read for a caller.
 
-    ``approvals`` are theirs, as ``approvals_of`` returns them, where they were read before.
+    ``approvals`` are theirs, as ``approvals_of`` returns them, and ``given`` the decisions on these
+    as ``given_on`` returns them, where they were read before.
     Runs that have ended, and wait for nothing, cost no statement.
     """
     open_runs = [run for run in found if run.status not in TERMINAL_RUN]
@@ -63,7 +74,7 @@ def waits_of(
     known = approvals_of(act, open_runs) if approvals is None else approvals
     of_runs = {run.approval_id: run for run in open_runs if run.status in _ASKED}
     asked = [(of_runs[each.id], each) for each in known if each.id in of_runs]
-    deciding, windows = _deciding(act, asked), _closed_windows(act, asked)
+    deciding, windows = _deciding(act, asked, given), _closed_windows(act, asked)
     waits = {
         run.id: why_waits(
             run, spots.get(run.id), queue,
@@ -82,7 +93,18 @@ def approvals_of(act: Act, found: Sequence[Run]) -> list[Approval]:
     return act.uow.approvals.find(id=ids) if ids else []
 
 
-def _deciding(act: Act, asked: Sequence[tuple[Run, Approval]]) -> dict[str, Deciding]:
+def given_on(act: Act, found: Sequence[Approval]) -> tuple[Decision, ...]:
+    """Return the standing decisions on approvals that wait, in two statements."""
+    ids = tuple(each.id for each in found if each.status is ApprovalStatus.WAITING)
+    if not ids:
+        return ()
+    decisions = act.uow.decisions.find(approval_id=ids)
+    return standing(decisions, act.uow.withdrawals.find(approval_id=ids))
+
+
+def _deciding(
+    act: Act, asked: Sequence[tuple[Run, Approval]], given: Sequence[Decision] | None
+) -> dict[str, Deciding]:
     several = {
         approval.id: (run, approval)
         for run, approval in asked
@@ -90,10 +112,8 @@ def _deciding(act: Act, asked: Sequence[tuple[Run, Approval]]) -> dict[str, Deci
     }
     if not several:
         return {}
-    given = standing(
-        act.uow.decisions.find(approval_id=tuple(several)),
-        act.uow.withdrawals.find(approval_id=tuple(several)),
-    )
+    if given is None:
+        given = given_on(act, [approval for _, approval in several.values()])
     return {
         run.id: Deciding(
             given=approvers([each for each in given if each.approval_id == approval.id]),

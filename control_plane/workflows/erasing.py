@@ -1,4 +1,6 @@
-"""What a removed tenant or Hub leaves with us is destroyed, before its removal is certified.
+"""What a removed tenant, Hub or former place leaves with us is destroyed.
+
+Of a tenant or a Hub that is before its removal is certified, of a former place once it is closed.
 
 The key of a stack's state follows from the master secret and a salt that only its row has
 (``salting.py``). The records of the state are deleted first, then the salt, so that copies of the
@@ -28,6 +30,7 @@ from control_plane.workflows.recording import record
 from control_plane.workflows.removal_rules import was_applied
 from control_plane.workflows.saga_rows import owner_of_saga
 from control_plane.workflows.saga_steps import Ended, Outcome, Waits
+from control_plane.workflows.transferring import source_of
 
 CONTACTS: Final = "contacts"  # of the request that a tenant came from
 ERASED: Final = ""
@@ -60,6 +63,26 @@ def erase(act: Act, saga: Saga, _: SagaStep) -> Outcome:
     )
 
 
+def forget_former(core: Core, saga: Saga, step: SagaStep) -> Outcome:
+    """Delete the state of the place that a change of mode has left."""
+    with core.act() as act:
+        if clocks_stand_still(act.uow, owner_of_saga(act.uow, saga)):
+            return _held(act)
+        former = source_of(act.uow, saga)
+        if not was_applied(former):
+            return Ended(skipped="nothing was ever applied")
+        call = reading_call(act, former, step.id)
+    return Ended(result={"records": core.engine.forget(call)})
+
+
+def erase_former(act: Act, saga: Saga, _: SagaStep) -> Outcome:
+    """Destroy the key of the place that a change of mode has left."""
+    former = act.uow.deployments.need(source_of(act.uow, saga).id, lock=True)
+    if clocks_stand_still(act.uow, owner_of_saga(act.uow, saga, lock=True)):
+        return _held(act)
+    return Ended(result=_erase_key(act, saga, former))
+
+
 def _held(act: Act) -> Waits:
     return Waits(
         says="the release of a hold: nothing is erased while it stands",
@@ -79,16 +102,21 @@ def _calls(act: Act, owner: Owner, call_id: str) -> list[EngineCall]:
     return [
         reading_call(act, each, f"{call_id}.{number}")
         for number, each in enumerate(_stacks(act.uow, owner), 1)
-        if was_applied(each)
+        if was_applied(each) and not _is_erased(act.uow.salts.get(each.id))
     ]
+
+
+def _is_erased(salt: StackSalt | None) -> bool:
+    return salt is not None and salt.erased_at is not None
 
 
 # --- keys --------------------------------------------------------------------------------------
 def _erase_key(act: Act, saga: Saga, deployment: Deployment) -> dict[str, Any]:
     """Erase the salt of a stack, and return what the certificate says of it.
 
-    One that never had a salt gets none any more. ``older_copies_open``: copies of records from
-    before its salt are under a key that the master secret alone makes.
+    One that never had a salt gets none any more; the key of a former place went with that place.
+    ``older_copies_open``: copies of records from before its salt are under a key that the master
+    secret alone makes.
     """
     salt, now = act.uow.salts.get(deployment.id, lock=True), act.now()
     if salt is None:
@@ -97,18 +125,24 @@ def _erase_key(act: Act, saga: Saga, deployment: Deployment) -> dict[str, Any]:
             id=deployment.id, salt=None, is_late=is_late, made_at=now, erased_at=now
         )  # fmt: skip
         act.uow.salts.add(salt)
-    else:
+    elif salt.erased_at is None:
         salt = salt.erased(now)
         act.uow.salts.save(salt)
+    else:
+        return _destroyed(deployment, salt)
     act.uow.deployments.save(deployment.changed(now, state_digest=None))
     record(
         act, "stack.key_destroyed",
         tree=saga.tenant_id, targets=(("deployment", deployment.id), ("saga", saga.id)),
         stack=deployment.stack,
     )  # fmt: skip
+    return _destroyed(deployment, salt)
+
+
+def _destroyed(deployment: Deployment, salt: StackSalt) -> dict[str, Any]:
+    at = salt.erased_at.isoformat() if salt.erased_at is not None else None
     return {
-        "stack": deployment.stack, "key_destroyed_at": now.isoformat(),
-        "older_copies_open": salt.is_late,
+        "stack": deployment.stack, "key_destroyed_at": at, "older_copies_open": salt.is_late,
     }  # fmt: skip
 
 

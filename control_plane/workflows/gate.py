@@ -7,15 +7,12 @@ called.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment, Desired
-from control_plane.domain.engine import CloudDifference
-from control_plane.domain.errors import PlanMoved
 from control_plane.domain.kinds import KINDS
 from control_plane.domain.next_step import PlanFact, StepKind, next_step
 from control_plane.domain.plan import CLOUD, Plan, moved_parts, operations_outside
@@ -27,13 +24,12 @@ from control_plane.workflows.facts import Findings, Obstacle, facts_of, terms_of
 from control_plane.workflows.holding import hold_fact
 from control_plane.workflows.moving import close_approval, move_run
 from control_plane.workflows.owners import sync_owner
-from control_plane.workflows.planning import keep_plan, present_parts
+from control_plane.workflows.planning import keep_plan, plan_moved, present_parts
 from control_plane.workflows.recording import record_run
 from control_plane.workflows.removal_rules import refuse_at_the_gate
 
 # what an interrupted apply leaves may differ in these; the rest binds as before
 _RESUME_MAY_MOVE = frozenset({"operations", "state"})
-_NAMED: Final = 5  # differences named in the text of an error; its data has all
 
 
 class Gate:
@@ -97,7 +93,7 @@ class Gate:
             begin_verifying(act, run)
             return GateAnswer.LOOK
         if moved:
-            error = _plan_moved(moved, engine_plan.differences)
+            error = plan_moved(moved, engine_plan.differences)
             self._findings.obstacle = Obstacle(on=BlockedOn.STATE_MOVED, error=error)
         return GateAnswer.STOP
 
@@ -117,20 +113,6 @@ def _moved(
     rest = tuple(part for part in moved if part not in _RESUME_MAY_MOVE)
     outside = operations_outside(plan, engine_plan.operations, engine_plan.resources)
     return (*(rest or (("operations",) if outside else ())), *cloud)
-
-
-def _plan_moved(parts: Sequence[str], found: Sequence[CloudDifference]) -> PlanMoved:
-    """Return the error of a plan that is no longer what was approved, with every difference."""
-    text = f"changed since the approval: {', '.join(parts)}"
-    if not found:
-        return PlanMoved(text, parts=list(parts))
-    names = list(dict.fromkeys(f"{each.name} ({each.path or each.kind})" for each in found))
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return PlanMoved(
-        f"{text}; in the cloud differ: {', '.join(names[:_NAMED])}{more}",
-        parts=list(parts),
-        differences=[each.to_document() for each in found],
-    )
 
 
 def approve_by_rule(act: Act, run: Run, deployment: Deployment, plan: Plan) -> Run:

@@ -14,6 +14,7 @@ from control_plane.domain.saga import Saga, SagaStep
 from control_plane.domain.timers import TimerKind
 from control_plane.workflows.closing import revoke_links
 from control_plane.workflows.core import Act, Core
+from control_plane.workflows.erasing import erase_former, forget_former
 from control_plane.workflows.listing import has_changed, list_data, make_manifest, manifest_in
 from control_plane.workflows.mode_changing import (
     close,
@@ -226,4 +227,6 @@ HANDOVER: Final[Mapping[str, Handler]] = {
     "unprotect": Handler(do=run_step(unprotect_source)),
     "destroy": Handler(do=run_step(destroy_source)),
     "close": Handler(do=InRows(close)),
+    "forget": Handler(do=Outside(forget_former)),
+    "erase": Handler(do=InRows(erase_former)),
 }

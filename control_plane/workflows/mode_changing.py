@@ -18,6 +18,7 @@ from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.closing import let_go
 from control_plane.workflows.core import Act
 from control_plane.workflows.ending import cancel
+from control_plane.workflows.erasing import erase_former, forget_former
 from control_plane.workflows.holding import CHECKED_AGAIN, clocks_stand_still
 from control_plane.workflows.moving import as_json, locked_run
 from control_plane.workflows.owners import is_verified, sync_tenant
@@ -305,6 +306,8 @@ UPGRADE: Final[Mapping[str, Handler]] = {
     "unprotect": Handler(do=run_step(unprotect_source)),
     "destroy": Handler(do=run_step(destroy_source)),
     "close": Handler(do=InRows(close)),
+    "forget": Handler(do=Outside(forget_former)),
+    "erase": Handler(do=InRows(erase_former)),
 }
 REPLACEMENT: Final[Mapping[str, Handler]] = {
     "freeze": Handler(do=run_step(freeze), undo=run_step(restore)),
@@ -313,4 +316,6 @@ REPLACEMENT: Final[Mapping[str, Handler]] = {
     "unprotect": Handler(do=run_step(unprotect_source)),
     "destroy": Handler(do=run_step(destroy_source)),
     "close": Handler(do=InRows(close)),
+    "forget": Handler(do=Outside(forget_former)),
+    "erase": Handler(do=InRows(erase_former)),
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from control_plane.domain.approval import Approval, ApprovalStatus, ExcludedApprover
 from control_plane.domain.audit import Stage
 from control_plane.domain.deployment import Deployment, Desired, spec_digest
+from control_plane.domain.engine import CloudDifference
+from control_plane.domain.errors import PlanMoved
 from control_plane.domain.plan import Plan, plan_digest, summarize
 from control_plane.domain.risk import Risk, risks_of
 from control_plane.domain.run import Run, RunKind, RunStatus
@@ -19,6 +21,8 @@ from control_plane.workflows.facts import terms_of
 from control_plane.workflows.moving import move_run
 from control_plane.workflows.placing import policy_scope, spec_of
 from control_plane.workflows.recording import record_foreign_update, record_run
+
+_NAMED: Final = 5  # differences named in the text of an error; its data has all
 
 
 def present_parts(
@@ -168,3 +172,17 @@ def barred_from_deciding(uow: UnitOfWork, run: Run) -> dict[str, str]:
     for subject in run.requesters:
         barred.setdefault(subject, "requester")
     return barred
+
+
+def plan_moved(parts: Sequence[str], found: Sequence[CloudDifference]) -> PlanMoved:
+    """Return the error of a plan that is no longer what was approved, with every difference."""
+    text = f"changed since the approval: {', '.join(parts)}"
+    if not found:
+        return PlanMoved(text, parts=list(parts))
+    names = list(dict.fromkeys(f"{each.name} ({each.path or each.kind})" for each in found))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return PlanMoved(
+        f"{text}; in the cloud differ: {', '.join(names[:_NAMED])}{more}",
+        parts=list(parts),
+        differences=[each.to_document() for each in found],
+    )

@@ -15,9 +15,11 @@ from typing import Any, Final
 
 from control_plane.domain.calls import CallRecord
 from control_plane.domain.deployment import Deployment, Desired
-from control_plane.domain.engine import LockInfo, Resolved
+from control_plane.domain.engine import Drift, LockInfo, Resolved
 from control_plane.domain.errors import EngineFailed, ForeignLock, PendingUnresolved, PlanMoved
 from control_plane.domain.finding import OF_STATE
+from control_plane.domain.plan import CLOUD
+from control_plane.domain.resuming import changed_by_others, drift_beside
 from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.engine import EngineCall, StackInspection
@@ -26,6 +28,7 @@ from control_plane.workflows.core import Act, Core
 from control_plane.workflows.drift import keep_findings, nothing
 from control_plane.workflows.facts import Obstacle, must_read_cloud
 from control_plane.workflows.moving import record_resumed
+from control_plane.workflows.planning import plan_moved
 from control_plane.workflows.recording import record_foreign_update, record_run
 
 _AGAIN_OURS: Final = timedelta(seconds=30)  # a lock of ours is looked at again
@@ -56,6 +59,9 @@ def settle(core: Core, call: EngineCall, listener: Listener) -> Obstacle | None:
     _break(core, call, found.locks, ended_pids=len(ended.ended_pids))
     if reads:
         _keep_what_differs(core, call, listener)
+    obstacle = _changed_meanwhile(core, call, run, listener)
+    if obstacle is not None:
+        return obstacle
     try:
         within = run.scope.urns if run.scope is not None else ()
         resolved = core.engine.resolve(replace(call, scope=within), on_events=listener)
@@ -119,6 +125,31 @@ def _keep_what_differs(core: Core, call: EngineCall, listener: Listener) -> None
         keep_findings(act, run, [each for each in seen if each.kind in OF_STATE], closes=nothing)
 
     write(core, call, keep)
+
+
+def _changed_meanwhile(
+    core: Core, call: EngineCall, run: Run, listener: Listener
+) -> Obstacle | None:
+    """Look at everything that exists, before the state takes over what the cloud has.
+
+    What the interrupted apply touches stops it; what differs elsewhere is kept as findings.
+    """
+    if run.status is not RunStatus.APPLYING:
+        return None
+    with core.act() as act:
+        plan = act.uow.plans.need(str(run.plan_id))
+    every = tuple(sorted({operation.urn for operation in plan.operations}))
+    seen = core.engine.compare(replace(call, scope=every), on_events=listener)
+    beside, found = drift_beside(plan, seen), changed_by_others(plan, seen)
+    if beside:
+        write(core, call, partial(_keep_beside, beside))
+    if not found:
+        return None
+    return Obstacle(on=BlockedOn.STATE_MOVED, error=plan_moved((CLOUD,), found))
+
+
+def _keep_beside(seen: Sequence[Drift], act: Act, run: Run, _: Deployment) -> None:
+    keep_findings(act, run, seen, closes=nothing)
 
 
 def _read(act: Act, _: Run, deployment: Deployment) -> None:

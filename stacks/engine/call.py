@@ -62,6 +62,7 @@ class Call:
         self.host: EngineHost | None = None
         self._guard = guard
         self._warm: ProviderProcess | None = None
+        self._looking: dict[str, ProviderProcess] = {}  # by their configuration
         self._keeping: Keeping | None = None
         self.sealer = sealer
         self.hider = Hider(sealer, request.secrets.hmac_key)
@@ -195,10 +196,17 @@ class Call:
         if self.request.cloud.provider == "sandbox" and not has_provider(state):
             self._warm = self._start_provider(None)
 
-    def provider_process(self, version: str) -> ProviderProcess:
-        """Return a provider for a look at the end of this call: the warm one, or its own."""
+    def provider_process(self, version: str, configuration: str) -> ProviderProcess:
+        """Return a provider for a look of this call: the warm one, or one for all of its looks.
+
+        Looks with another ``configuration`` have another one.
+        """
         warm, self._warm = self._warm, None
-        return warm or self._start_provider(self.folder.provider(version))
+        found = warm or self._looking.get(configuration)
+        if found is None or found.is_gone():
+            found = self._start_provider(self.folder.provider(version))
+        self._looking[configuration] = found
+        return found
 
     def _start_provider(self, executable: Path | None) -> ProviderProcess:
         return ProviderProcess(self._guard, executable, self.cli.environment, self.folder.root)

@@ -14,14 +14,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal
 
-from stacks.contract import CloudDifference, PlannedOperation
+from stacks.contract import CloudDifference, PlannedOperation, Result
+from stacks.engine.backend import State
 from stacks.engine.call import Call
 from stacks.engine.changes import path_steps, values_at
 from stacks.engine.failures import Said, classify, name_of, type_of
 from stacks.engine.looking import Looks, Properties, Resource, Secrets, completed
 from stacks.engine.plan import UNCHANGING, Change, Preview
 from stacks.engine.provider import Found, Provider, ProviderError
-from stacks.engine.state import in_cloud
+from stacks.engine.state import in_cloud, pending_of
 from stacks.engine.values import is_secret, plain
 
 _DOING = "look again at what the plan touches"
@@ -40,11 +41,37 @@ def differences(
     resources = [
         r for r in in_cloud(preview.state) if r["urn"] in urns and not r.get("pendingReplacement")
     ]
+    return _compared(call, preview.state, resources)
+
+
+def compare(call: Call) -> Result:
+    """The operation ``compare``: in what the cloud differs from the state, of what a scope names.
+
+    An interrupted apply is not begun again over what somebody has changed meanwhile. What a call
+    was interrupted in is left out: nobody knows yet what became of it. Raises as ``differences``.
+    """
+    state = call.state()
+    interrupted = {pending.urn for pending in pending_of(state)}
+    wanted = set(call.request.scope) - interrupted
+    resources = [
+        r for r in in_cloud(state) if r["urn"] in wanted and not r.get("pendingReplacement")
+    ]
+    return Result(
+        outcome="compared",
+        state_digest=None if state is None else call.digest_of(state),
+        differences=_compared(call, state, resources),
+        seconds=call.seconds,
+    )
+
+
+def _compared(
+    call: Call, state: State | None, resources: Sequence[Resource]
+) -> tuple[CloudDifference, ...]:
     if not resources:
         return ()
     until = time.monotonic() + call.request.deadlines.verify_seconds
     with call.phase("compare"), ExitStack() as closing:
-        asking = Looks(call, preview.state, until, closing, doing=_DOING)
+        asking = Looks(call, state, until, closing, doing=_DOING)
         asked = asking.begin(resources, _compare)
         found = [
             (asked[done], done.result())

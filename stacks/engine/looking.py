@@ -182,7 +182,8 @@ class Looks:
         if resource is None:
             raise CallFailed(Code.ENGINE, f"The state has no provider {name_of(reference)}.")
         inputs = self._open(resource, "inputs")
-        process = self._call.provider_process(str(inputs.get("version", "")))
+        configuration = json.dumps([reference, inputs], sort_keys=True, default=str)
+        process = self._call.provider_process(str(inputs.get("version", "")), configuration)
         port = process.port(
             lambda seconds: self._call.heed(until=self._until, doing=self._doing, seconds=seconds)
         )

@@ -5,7 +5,7 @@ sandbox's from what is imported already, and starts the official one. A provider
 given in PULUMI_DEBUG_PROVIDERS is attached to instead. ``Configure`` is per process, though: used
 by two configurations it mixes them up. So a warm one serves only one call, and only if the stack
 has no provider yet: then every command of the call, and the look at its end, configures it in the
-same way. Any other look has a process of its own.
+same way. Any other look has a process of its own, which looks of one call and configuration share.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class ProviderProcess:
         end = time.monotonic() + _START_SECONDS
         while self._port is None:
             # in this order: what it said before it ended counts
-            is_gone = self._is_gone()
+            is_gone = self.is_gone()
             line, is_whole, _ = _text(self._output).partition("\n")
             if is_whole and line.strip().isdigit():
                 self._port = line.strip()
@@ -68,7 +68,8 @@ class ProviderProcess:
                 pause(_POLL_SECONDS)
         return self._port
 
-    def _is_gone(self) -> bool:
+    def is_gone(self) -> bool:
+        """Whether the process has ended."""
         pid = _text(self._output.with_suffix(".pid"))
         try:
             return bool(pid) and psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE

@@ -28,6 +28,14 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=0, help="which points come first")
     options.add_argument("--only", default="*/*/*", help="KIND/MODE/VICTIM/EVENT, * for any")
     options.add_argument(
+        "--slice", type=sliced, default=(1, 1), metavar="I/N", dest="part",
+        help="the I-th of N parts of all points: two calls with one file try two points at a time",
+    )  # fmt: skip
+    options.add_argument(
+        "--every", action="store_true",
+        help="each event, also where an earlier point struck at the same moment",
+    )  # fmt: skip
+    options.add_argument(
         "--file", type=Path, default=Path("var/crash-matrix.jsonl"),
         help="results, one a line; a later call continues after those that are there",
     )  # fmt: skip
@@ -42,7 +50,7 @@ def main() -> int:
         options.error(reason)
     matrix = Matrix(
         points=given.points, minutes=given.minutes, seed=given.seed, only=given.only,
-        file=given.file, say=say,
+        part=given.part, every=given.every, file=given.file, say=say,
     )  # fmt: skip
     try:
         with installed(ensure_cli(cache=cache_folder(), report=say), hosts=given.hosts) as site:
@@ -54,6 +62,14 @@ def main() -> int:
     for what in matrix.violations:
         say(f"WRONG: {what}")
     return 1 if matrix.violations else 0
+
+
+def sliced(text: str) -> tuple[int, int]:
+    """Read ``2/8``, the second of eight parts."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"{text} is not I/N with 1 <= I <= N, such as 2/8")
+    return int(part), int(parts)
 
 
 def say(line: str) -> None:

@@ -6,6 +6,8 @@ import json
 import random
 import tempfile
 import time
+import traceback
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any, Final
+
+import psycopg
 
 from tests.crash_matrix.checks import wrong_with_the_log
 from tests.crash_matrix.points import Point, Result, reference, tried
@@ -33,6 +37,10 @@ _SHARES: Final[Mapping[Cell, int]] = {
 }
 _ENDS: Final = ("applied", "stopped", "missed", "wrong")
 _MISSES: Final = 3  # in a row, before a victim counts as one that these runs do not have
+# what comes of a request that is refused, or of rows that are not there
+_UNTRIED: Final = (
+    AssertionError, LookupError, OSError, RuntimeError, SystemExit, ValueError, psycopg.Error,
+)  # fmt: skip
 # made first where a cell needs it: slices a Hub, looks and changes a ready tenant
 _HUB: Final[Cell] = ("provision", "hub")
 _NEEDED: Final[Mapping[str, tuple[Cell, ...]]] = {
@@ -47,16 +55,20 @@ class Matrix:
     """All points that are wanted, and what became of those that were tried.
 
     ``only`` are parts of names, KIND/MODE/VICTIM/EVENT, of which any may be ``*`` or left out;
-    ``points`` is how many are tried, all without it, and none begins after ``minutes``. Results go
-    to ``file``; a later matrix continues from there. ``events`` says about how many events the runs
-    of a cell have; a run to which nothing happens counts those of the others, and is itself a
-    check.
+    ``part`` the I-th of N parts of them, ``points`` how many are tried, all without it, and none
+    begins after ``minutes``. Results go to ``file``; a later matrix continues from there, and
+    several may write into it, each with a part and an installation of its own. ``events`` says
+    about how many events the runs of a cell have; a run to which nothing happens counts those of
+    the others, and is itself a check. With ``every`` points are tried also where an earlier one
+    struck at the same moment.
     """
 
     points: int | None = None
     minutes: float = inf
     seed: int = 0
     only: str = "*/*/*"
+    part: tuple[int, int] = (1, 1)
+    every: bool = False
     file: Path | None = None
     say: Say = print
     events: dict[str, int] = field(default_factory=dict)
@@ -69,17 +81,18 @@ class Matrix:
         until = time.monotonic() + self.minutes * 60
         foreign = site.hold_foreign()
         self._refer(site, foreign)
+        self.say(self.extent())
         tried_ = {result.point for result in self.results}
         missed: Counter[str] = Counter()
         for point in self._wanted():
             stratum = point.name.rpartition("/")[0]
-            if point.name in tried_ or missed[stratum] >= _MISSES:
+            if point.name in tried_ or missed[stratum] >= _MISSES or self._was_reached(point):
                 continue
             if self.points is not None and self.counted >= self.points:
                 break
             if time.monotonic() > until:
                 break
-            result = tried(site, point, foreign)
+            result = _tried(site, point, foreign)
             missed[stratum] = missed[stratum] + 1 if result.end == "missed" else 0
             self._keep(result)
         self.wrong += wrong_with_the_log(site)
@@ -147,7 +160,40 @@ class Matrix:
         events = list(range(1, self.events["/".join(cell)]))
         order.shuffle(events)
         events = [each for each in events if self._is_wanted(*cell, victim, str(each))]
-        return (Point(kind=cell[0], mode=cell[1], victim=victim, event=each) for each in events)
+        points = [
+            Point(kind=cell[0], mode=cell[1], victim=victim, event=each) for each in events
+        ]  # fmt: skip
+        return (each for each in points if self._is_in_part(each))
+
+    def _is_in_part(self, point: Point) -> bool:
+        """By the name alone, so that the parts are disjoint however many events are counted."""
+        which, parts = self.part
+        return zlib.crc32(point.name.encode()) % parts == which - 1
+
+    def extent(self) -> str:
+        """Say how many points there are of each cell, and how many of them have no result yet."""
+        whole = Matrix(only=self.only, part=self.part, events=self.events)
+        wanted = Counter(f"{each.kind}/{each.mode}" for each in whole._wanted())
+        tried_ = Counter("/".join(each.point.split("/")[:2]) for each in self.results)
+        lines = [
+            f"{cell}: {number} points, {tried_[cell]} tried before"
+            for cell, number in wanted.items()
+        ]
+        less = "" if self.every else ", fewer where several events come at once"
+        return "\n".join([*lines, f"all: {wanted.total()} points{less}"])
+
+    def _was_reached(self, point: Point) -> bool:
+        """Tell whether an earlier point of the same row struck at the moment of this one.
+
+        Events come in lots: one that was to strike at the event 10, and struck at the lot that ends
+        with 16, would have struck there as well if it had waited for any event up to 16.
+        """
+        row = point.name.rpartition("/")[0]
+        return not self.every and any(
+            int(each.point.rpartition("/")[2]) < point.event <= each.struck_at
+            for each in self.results
+            if each.point.rpartition("/")[0] == row
+        )
 
     def _is_missed(self, point: Point) -> bool:
         last = self.results[-1] if self.results else None
@@ -203,6 +249,15 @@ class Matrix:
             "points": [asdict(result) for result in self.results],
             "violations": self.violations,
         }
+
+
+def _tried(site: Site, point: Point, foreign: str) -> Result:
+    """Try a point; one that could not be tried is wrong, and the others are tried all the same."""
+    try:
+        return tried(site, point, foreign)
+    except _UNTRIED as error:
+        said = "".join(traceback.format_exception(error)[-2:]).strip()
+        return Result(point=point.name, end="wrong", wrong=[f"it could not be tried: {said}"])
 
 
 @contextmanager

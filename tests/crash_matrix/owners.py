@@ -100,6 +100,12 @@ def change_hub(
     return found
 
 
+def run_of(answer: dict[str, Any], name: str = "run_id") -> str:
+    """Return the run that a change is brought about by; where there is none, say the answer."""
+    assert answer[name], f"no run follows: {answer}"
+    return str(answer[name])
+
+
 # --- runs to which nothing happens ---------------------------------------------------------------
 def undisturbed(site: Site, run_id: str) -> None:
     """Follow a run to its good end, and approve it where it waits."""

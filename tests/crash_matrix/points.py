@@ -53,13 +53,31 @@ class Result:
     reasons: list[str] = field(default_factory=list)  # what was shown at each stop
     wrong: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    spent: dict[str, float] = field(default_factory=dict)  # the same, by what they went into
+
+
+@dataclass
+class Spent:
+    """Says where the seconds of a point went: each part is named when it ends."""
+
+    parts: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin with the first part."""
+        self._since = time.monotonic()
+
+    def on(self, part: str) -> None:
+        """End a part."""
+        now = time.monotonic()
+        self.parts[part], self._since = round(now - self._since, 2), now
 
 
 def tried(site: Site, point: Point, foreign: str) -> Result:
     """Try a point."""
-    began = time.monotonic()
+    spent = Spent()
     scenario = SCENARIOS[point.kind, point.mode]
     run_id = site.patiently(lambda: scenario.request(site))
+    spent.on("made")
     blow = Blow(
         site, run_id, point.victim, point.event, progress=scenario.progress, ended=scenario.ended
     )
@@ -69,7 +87,9 @@ def tried(site: Site, point: Point, foreign: str) -> Result:
         wrong = (scenario.follow or followed)(site, run_id, stops, scenario.request)
     finally:
         blow.stop()
+    spent.on("followed")
     wrong = wrong or scenario.finish(site, run_id)
+    spent.on("finished")
     run_id = scenario.run(site, run_id)
     result = Result(
         point=point.name,
@@ -84,8 +104,9 @@ def tried(site: Site, point: Point, foreign: str) -> Result:
         for one, other in pairwise(calls)
     )
     result.wrong = wrong or list(wrong_after(site, run_id, foreign))
+    spent.on("checked")
     result.end = _end(result)
-    result.seconds = round(time.monotonic() - began, 1)
+    result.seconds, result.spent = round(sum(spent.parts.values()), 1), spent.parts
     return result
 
 

@@ -15,6 +15,7 @@ from tests.crash_matrix.owners import (
     choice_left,
     create_hub,
     oldest,
+    run_of,
     spare,
     submit,
 )
@@ -71,13 +72,13 @@ def _new_allow_list(site: Site) -> dict[str, Any]:
 
 def _update_dedicated(site: Site) -> str:
     path = f"/v1/tenants/{oldest(site, 'B').id}/changes"
-    return str(site.api("crm").post(path, _new_allow_list(site))["run_id"])
+    return run_of(site.api("crm").post(path, _new_allow_list(site)))
 
 
 def _plan_dedicated(site: Site) -> str:
     path = f"/v1/tenants/{oldest(site, 'B').id}/changes"
     found = site.api("crm").post(path, _new_allow_list(site), dry_run="true", with_plan="true")
-    return str(found["plan_run_id"])
+    return run_of(found, "plan_run_id")
 
 
 def _hub_to_change(site: Site) -> tuple[Owner, dict[str, Any]]:
@@ -91,11 +92,11 @@ def _hub_to_change(site: Site) -> tuple[Owner, dict[str, Any]]:
 
 
 def _update_hub(site: Site) -> str:
-    return str(change_hub(site, *_hub_to_change(site))["run_id"])
+    return run_of(change_hub(site, *_hub_to_change(site)))
 
 
 def _plan_hub(site: Site) -> str:
-    return str(change_hub(site, *_hub_to_change(site), with_plan=True)["plan_run_id"])
+    return run_of(change_hub(site, *_hub_to_change(site), with_plan=True), "plan_run_id")
 
 
 # --- looks, repairs, removals --------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 
+from tests.crash_matrix.__main__ import sliced
 from tests.crash_matrix.matrix import Matrix, installed
-from tests.crash_matrix.points import Result
+from tests.crash_matrix.points import Point, Result
 from tests.crash_matrix.scenarios import SCENARIOS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
@@ -35,6 +37,39 @@ def test_a_sample_has_every_cell_also_where_points_are_missed() -> None:
             break
     counted = [each.point for each in matrix.results if each.end != "missed"]
     assert {each.rsplit("/", 2)[0] for each in counted} == set(EVENTS)
+
+
+def test_the_parts_of_a_matrix_are_all_of_it_and_no_point_is_in_two() -> None:
+    whole = [each.name for each in Matrix(events=dict(EVENTS))._wanted()]
+    parts = [
+        each.name
+        for which in (1, 2, 3)
+        for each in Matrix(events=dict(EVENTS), part=(which, 3))._wanted()
+    ]
+    assert len(whole) == len(set(whole)) > 10_000
+    assert sorted(parts) == sorted(whole)
+
+
+def test_a_moment_that_an_earlier_point_has_struck_is_not_tried_again() -> None:
+    matrix = Matrix(results=[
+        Result(point="update/B/cli/10", end="applied", struck_at=16),
+        Result(point="update/B/provider/10", end="missed"),
+    ])  # fmt: skip
+    found = {
+        (victim, event)
+        for victim in ("cli", "provider", "runner")
+        for event in range(1, 20)
+        if matrix._was_reached(Point(kind="update", mode="B", victim=victim, event=event))
+    }
+    assert found == {("cli", event) for event in range(11, 17)}
+    matrix.every = True
+    assert not matrix._was_reached(Point(kind="update", mode="B", victim="cli", event=12))
+
+
+@pytest.mark.parametrize("text", ["", "2", "0/2", "3/2", "1/0", "a/b", "-1/2", "1/2/3"])
+def test_what_is_no_part_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="such as 2/8"):
+        sliced(text)
 
 
 def test_whatever_is_killed_nothing_is_lost_or_made_twice(pulumi_cli: Path, tmp_path: Path) -> None:

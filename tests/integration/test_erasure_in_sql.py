@@ -105,6 +105,30 @@ def test_a_salt_is_never_changed_deleted_or_brought_back(owner: Owner, kind: str
     assert owner.refused("DELETE FROM stack_salt") == KEPT
 
 
+RELEASE = (
+    "UPDATE tenant SET hold = false; UPDATE hold SET released_by = 'user:olga',"
+    " released_person = 'olga', released_kind = 'user', released_at = now(),"
+    " release_reason = 'the court has decided', version = 2"
+)
+FORMER = "UPDATE deployment SET position = 'former', removed_at = {}"
+
+
+@pytest.mark.parametrize("kind", ["tenant"], indirect=True)
+def test_the_salt_of_a_former_place_is_erased_once_that_is_closed(
+    owner: Owner, storage: Storage
+) -> None:
+    owner.done(FORMER.format("NULL"))
+    assert owner.refused(ERASE) == KEPT
+    owner.done(FORMER.format("now()"))
+    with storage.unit_of_work() as uow:
+        hold_on(uow, owner, "tenant", HoldKind.LEGAL)
+        uow.commit()
+    assert owner.refused(ERASE) == KEPT
+    owner.done(RELEASE)
+    assert owner.done(ERASE) == 1
+    assert owner.refused(ERASE) == KEPT
+
+
 def hold_on(uow: UnitOfWork, owner: Owner, kind: str, hold: HoldKind) -> None:
     rows: Any = uow.tenants if kind == "tenant" else uow.hubs
     held = rows.need(owner.ids[kind], lock=True)

@@ -153,7 +153,106 @@ def _public_bucket(client: Client, resource: Resource) -> Undo:
     return lambda: block(policies=True)
 
 
-# type -> the property that differs then, and what changes it
+def _other_table(client: Client, resource: Resource) -> Undo:
+    """Detach a subnet from its route table; what the resource is, is gone then."""
+    ec2, inputs = client("ec2"), resource["inputs"]
+    ec2.disassociate_route_table(AssociationId=resource["id"])
+
+    def undo() -> None:
+        ec2.associate_route_table(RouteTableId=inputs["routeTableId"], SubnetId=inputs["subnetId"])
+
+    return undo
+
+
+def _other_target(client: Client, resource: Resource) -> Undo:
+    kms, alias = client("kms"), resource["inputs"]["name"]
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.update_alias(AliasName=alias, TargetKeyId=key)
+
+    def undo() -> None:
+        kms.update_alias(AliasName=alias, TargetKeyId=resource["inputs"]["targetKeyId"])
+        kms.schedule_key_deletion(KeyId=key)
+
+    return undo
+
+
+def _no_lifecycle(client: Client, resource: Resource) -> Undo:
+    s3, bucket = client("s3"), resource["inputs"]["bucket"]
+    before = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    rules = [{**rule, "Status": "Disabled"} for rule in before]
+    put = s3.put_bucket_lifecycle_configuration
+    put(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+    return lambda: put(Bucket=bucket, LifecycleConfiguration={"Rules": before})
+
+
+def _not_logged(client: Client, resource: Resource) -> Undo:
+    """Turn the access log off; what the resource is, is gone then."""
+    s3, bucket = client("s3"), resource["inputs"]["bucket"]
+    before = s3.get_bucket_logging(Bucket=bucket)["LoggingEnabled"]
+    s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
+    return lambda: s3.put_bucket_logging(
+        Bucket=bucket, BucketLoggingStatus={"LoggingEnabled": before}
+    )
+
+
+def _other_ownership(client: Client, resource: Resource) -> Undo:
+    s3, bucket = client("s3"), resource["inputs"]["bucket"]
+
+    def put(ownership: str) -> None:
+        rules = {"Rules": [{"ObjectOwnership": ownership}]}
+        s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=rules)
+
+    put("ObjectWriter")
+    return lambda: put(resource["inputs"]["rule"]["objectOwnership"])
+
+
+def _open_bucket(client: Client, resource: Resource) -> Undo:
+    s3, bucket = client("s3"), resource["inputs"]["bucket"]
+    before = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    document = json.loads(before)
+    statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "s3:GetObject",
+                 "Resource": f"arn:aws:s3:::{bucket}/*"}  # fmt: skip
+    document["Statement"] = [*document["Statement"], statement]
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
+    return lambda: s3.put_bucket_policy(Bucket=bucket, Policy=before)
+
+
+def _other_cipher(client: Client, resource: Resource) -> Undo:
+    s3, bucket = client("s3"), resource["inputs"]["bucket"]
+    before = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    (rule,) = before["Rules"]
+    now = rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"]
+    other = {"SSEAlgorithm": "AES256" if now != "AES256" else "aws:kms"}
+
+    def put(rules: list[Any]) -> None:
+        s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": rules})
+
+    put([{"ApplyServerSideEncryptionByDefault": other}])
+    return lambda: put(before["Rules"])
+
+
+def _no_versions(client: Client, resource: Resource) -> Undo:
+    s3, bucket = client("s3"), resource["inputs"]["bucket"]
+
+    def put(status: str) -> None:
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": status})
+
+    put("Suspended")
+    return lambda: put("Enabled")
+
+
+def _other_value(client: Client, resource: Resource) -> Undo:
+    ssm, name = client("ssm"), resource["inputs"]["name"]
+    before = ssm.get_parameter(Name=name)["Parameter"]["Value"]
+
+    def put(value: str) -> None:
+        ssm.put_parameter(Name=name, Value=value, Overwrite=True)
+
+    put("by hand")
+    return lambda: put(before)
+
+
+# type -> the property that differs then, empty where it is gone, and what changes it
 CHANGES: Mapping[str, tuple[str, Callable[[Client, Resource], Undo]]] = {
     "aws:cloudwatch/logGroup:LogGroup": ("retentionInDays", _log_days),
     "aws:cloudwatch/metricAlarm:MetricAlarm": ("actionsEnabled", _silent_alarm),
@@ -161,6 +260,7 @@ CHANGES: Mapping[str, tuple[str, Callable[[Client, Resource], Undo]]] = {
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": ("tags", _ec2_tag),
     "aws:ec2/flowLog:FlowLog": ("tags", _ec2_tag),
     "aws:ec2/routeTable:RouteTable": ("tags", _ec2_tag),
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": ("", _other_table),
     "aws:ec2/securityGroup:SecurityGroup": ("tags", _ec2_tag),
     "aws:ec2/subnet:Subnet": ("mapPublicIpOnLaunch", _public_subnet),
     "aws:ec2/vpc:Vpc": ("enableDnsHostnames", _no_dns_names),
@@ -168,13 +268,24 @@ CHANGES: Mapping[str, tuple[str, Callable[[Client, Resource], Undo]]] = {
     "aws:iam/policy:Policy": ("policy", _other_policy),
     "aws:iam/role:Role": ("description", _described_role),
     "aws:iam/rolePolicy:RolePolicy": ("policy", _other_inline_policy),
+    "aws:kms/alias:Alias": ("targetKeyId", _other_target),
     "aws:kms/key:Key": ("enableKeyRotation", _no_rotation),
     "aws:rds/instance:Instance": ("backupRetentionPeriod", _few_backups),
     "aws:rds/parameterGroup:ParameterGroup": ("tags", _rds_tag),
     "aws:rds/subnetGroup:SubnetGroup": ("tags", _rds_tag),  # moto fails to modify one
     "aws:s3/bucket:Bucket": ("tags", _bucket_tag),
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": ("rules", _no_lifecycle),
+    "aws:s3/bucketLogging:BucketLogging": ("", _not_logged),
+    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": ("rule", _other_ownership),
+    "aws:s3/bucketPolicy:BucketPolicy": ("policy", _open_bucket),
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": ("blockPublicPolicy", _public_bucket),
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": (
+        "rules",
+        _other_cipher,
+    ),
+    "aws:s3/bucketVersioning:BucketVersioning": ("versioningConfiguration", _no_versions),
     "aws:secretsmanager/secret:Secret": ("tags", _secret_tag),
+    "aws:ssm/parameter:Parameter": ("insecureValue", _other_value),
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": ("tags", _ec2_tag),
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": ("tags", _ec2_tag),
 }

@@ -128,6 +128,39 @@ def test_a_first_build_reads_nothing_and_starts_no_other_provider(changing: Chan
     assert found[True] == found[False] == (1, [])
 
 
+def test_all_looks_of_an_apply_have_one_provider(changing: Changing) -> None:
+    changing.made()
+    changing.use(*CHANGED)
+    result = changing.desk.result("up", gate=True, compare=True)
+    assert result["outcome"] == "applied"
+    assert len(changing.tape.asked()) == 3  # two of the engine's own, and that of both looks
+
+
+def test_what_an_interrupted_apply_touches_is_compared_by_itself(changing: Changing) -> None:
+    changing.made()
+    changing.by_hand("one")
+    changing.by_hand("apart")
+    before = changing.desk.state_digest()
+    urns = {
+        each["urn"].rpartition("::")[2]: each["urn"] for each in changing.desk.state()["resources"]
+    }
+    result = changing.desk.result("compare", scope=[urns["one"], urns["base"], "urn:of:nothing"])
+    assert result["outcome"] == "compared"
+    assert told(result) == [("one", "changed", "value", MASK, MASK)]
+    assert changing.desk.state_digest() == before == result["state_digest"]
+    assert changing.desk.result("compare", scope=[])["differences"] == []
+
+
+def test_what_a_call_was_interrupted_in_is_not_compared(changing: Changing) -> None:
+    changing.made()
+    changing.by_hand("one")
+    state = changing.desk.state()
+    (one,) = [each for each in state["resources"] if each["urn"].endswith("::one")]
+    pending = {"pending_operations": [{"type": "updating", "resource": one}]}
+    changing.desk.write_state({**state, **pending})
+    assert changing.desk.result("compare", scope=[one["urn"]])["differences"] == []
+
+
 def test_a_plan_that_creates_alone_reads_what_the_new_depends_on(changing: Changing) -> None:
     changing.made()
     changing.use(*FIRST, 'parameter("more")')

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from control_plane.domain.engine import Operation, OutputChange, PlannedResource
+from control_plane.domain.engine import CloudDifference, Operation, OutputChange, PlannedResource
 from control_plane.domain.evaluation import Evaluation
 from control_plane.domain.plan import Plan, is_empty, operations_outside
+from control_plane.domain.resuming import changed_by_others, drift_beside
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 INPUTS: dict[str, Any] = {
@@ -110,3 +111,35 @@ def test_a_plan_is_empty_when_no_resource_no_option_and_no_output_changes() -> N
         assert not is_empty([same, operation(op)], [])
     for option in ("protect", "retainOnDelete", "deletedWith", "customTimeouts", "secretness"):
         assert not is_empty([operation("same", options=(option,))], [])
+
+
+# --- what others have changed before it is resumed ------------------------------------------------
+def difference(urn: str = "urn:key", **values: Any) -> CloudDifference:
+    given = {"kind": "changed", "path": "tags.a", "in_plan": "0", "in_cloud": "9", **values}
+    return CloudDifference(urn=urn, type="aws:kms/key:Key", name="key", **given)
+
+
+@pytest.mark.parametrize(
+    ("op", "found", "is_others"),
+    [
+        ("update", difference(), True),
+        ("update", difference(in_cloud="1"), False),  # what was approved
+        ("update", difference(path="target"), False),  # what was approved is not known
+        ("update", difference(path="absent", in_cloud=None), False),
+        ("update", difference(path="absent", in_cloud="x"), True),
+        ("update", difference(kind="missing", path=""), True),
+        ("delete", difference(kind="missing", path=""), False),
+        ("update", difference(kind="unhealthy", path=""), False),
+        ("create", difference(), False),  # it may be half made
+        ("replace", difference(), False),
+        ("same", difference(), False),  # a finding, see below
+    ],
+)
+def test_what_an_interrupted_apply_cannot_have_made_is_told_from_the_rest(
+    op: str, found: CloudDifference, *, is_others: bool
+) -> None:
+    assert changed_by_others(plan(operation(op)), [found]) == ((found,) if is_others else ())
+    beside = drift_beside(plan(operation(op)), [found])
+    assert [(each.subject, each.actual) for each in beside] == (
+        [("urn:key", "9")] if op == "same" else []
+    )

@@ -40,6 +40,7 @@ from control_plane.adapters.db.hub_queries import HubQueries
 from control_plane.adapters.db.mapping import Mapped
 from control_plane.domain.bundle import Bundle, BundleStatus
 from control_plane.domain.calls import CallRecord
+from control_plane.domain.deployment import Position
 from control_plane.domain.engine import Operation
 from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import CHANGING, BlockedOn, Run, RunKind, RunStatus
@@ -59,6 +60,15 @@ def _changes(run: FromClause) -> ColumnElement[bool]:
 def _deciding(table: Table) -> ColumnElement[bool] | None:
     """Return what holds of the rows among which the newest decides, None for all of a table."""
     return _changes(table) if table is _run else None
+
+
+def _of_present_places() -> ColumnElement[bool]:
+    """Return what holds of runs that change something, unless of a place that a tenant has left."""
+    place = tables.deployment
+    left = select(place.c.id).where(
+        place.c.id == _run.c.deployment_id, place.c.position == Position.FORMER
+    )
+    return and_(_changes(_run), ~left.exists())
 
 
 def _newest_run() -> Select[Any]:
@@ -109,7 +119,7 @@ def _newest_of_tenants() -> Select[Any]:
             [table.c[time], table.c.id],
             table.c.id,
             table.c.error,
-            among=_deciding(table),
+            among=_of_present_places() if table is _run else None,
         )
         for table, time in ((_run, "requested_at"), (_bundle, "created_at"))
     )
@@ -380,7 +390,10 @@ class SqlQueries(HubQueries):
         return EnvelopeHistory(contract_id=known, refusals=refused)
 
     def newest_of_tenants(self, tenant_ids: Sequence[str]) -> Mapping[str, Newest]:
-        """Return each tenant's newest run, as ``newest_run`` does, and newest bundle."""
+        """Return each tenant's newest run, as ``newest_run`` does, and newest bundle.
+
+        Runs that take apart a place which the tenant has left are none of its own.
+        """
         with translated():
             rows = self._connection.execute(_NEWEST, {"owners": list(tenant_ids)})
             return {row[0]: Newest(*row[1:]) for row in rows}

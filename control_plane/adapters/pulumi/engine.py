@@ -22,7 +22,7 @@ from control_plane.adapters.pulumi.runner_process import (
     Messages,
     RunnerProcess,
 )
-from control_plane.domain.engine import Look, Resolved, Store
+from control_plane.domain.engine import CloudDifference, Look, Resolved, Store
 from control_plane.domain.errors import EngineFailed, EngineUnavailable, PendingUnresolved
 from control_plane.domain.stack_salt import StackSalt
 from control_plane.ports import Json
@@ -150,6 +150,11 @@ class PulumiEngine:
         if last["message"] == "failure":
             return failed_of(last, begun=GateAnswer.PROCEED in answers)
         return EngineResult.from_document(last)
+
+    def compare(self, call: EngineCall, *, on_events: EventListener) -> tuple[CloudDifference, ...]:
+        """Tell in what the cloud differs from the state, of what the scope of the call names."""
+        last = self._result(call, "compare", _Listener(on_events=on_events))
+        return tuple(CloudDifference.from_document(each) for each in last["differences"])
 
     def look(self, call: EngineCall, *, on_events: EventListener) -> Look:
         """Verify what exists by all checks; changes nothing."""

@@ -26,7 +26,19 @@ RETIRE: Final = (
     Step(
         name="close",
         does=Does.SWITCH,
-        says="Closes the mode change: a place on a Hub is free, an account is retired.",
+        says="Gives the former place up: its room on a Hub is free, or its account is retired.",
+        is_final=True,
+    ),
+    Step(
+        name="forget",
+        does=Does.WORK,
+        says="Deletes the state of the former place; not while a hold stands.",
+        is_final=True,
+    ),
+    Step(
+        name="erase",
+        does=Does.SWITCH,
+        says="Destroys the key of that state.",
         is_final=True,
     ),
 )

@@ -174,7 +174,7 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
             uow.plans.add(replace(plan, id=str(own_run.plan_id), run_id=own_run.id))
             uow.approvals.add(
                 replace(
-                    approval, id=str(own_run.approval_id), run_id=own_run.id,
+                    approval, id=str(own_run.approval_id), run_id=own_run.id, needed=2,
                     plan_id=str(own_run.plan_id), tenant_id=its_tenant,
                 )
             )  # fmt: skip

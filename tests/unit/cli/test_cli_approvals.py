@@ -78,7 +78,7 @@ def test_an_approval_is_withdrawn_until_it_applies(tenantctl: Terminal, site: Si
     page = tenantctl("approval", "show", site.approval.id, "--brief", who=OPS).out
     assert f"tenantctl approval withdraw {site.approval.id} --reason" in page
     out = tenantctl("approval", "withdraw", site.approval.id, "--reason", "not sure", who=OPS).out
-    assert "nothing is applied until 2 others approve" in out
+    assert "nothing is applied until 2 people approve" in out
     page = tenantctl("approval", "show", site.approval.id, "--brief", who=OPS).out
     assert "withdrawn   by some-ops_approver: not sure" in page
     assert shown(tenantctl, site)["allowed_actions"] == ["decide"]

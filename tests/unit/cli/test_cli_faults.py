@@ -234,16 +234,23 @@ def test_a_link_needs_no_token_and_its_name_stays_in_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TENANTPLANE_TOKEN", "")
-    headers = {"Content-Disposition": 'attachment; filename="hub-acme-1.tar.gz"'}
+    beside = ("hub-acme-1.tar.gz.minisig", "hub-acme-1.tar.gz.attestation.json",
+              "tenantplane-bundle.pub", "handover-manifest-1.json")  # fmt: skip
+    headers = {
+        "Content-Disposition": 'attachment; filename="hub-acme-1.tar.gz"',
+        "X-Bundle-Files": ", ".join(("hub-acme-1.tar.gz", *beside)),
+    }
     with _elsewhere(200, headers, b"bytes") as url:
         link = f"{url}/v1/bundles/bnd_1/archive?token=link.secret"
         answer = run("bundle", "download", link, str(tmp_path / "in"))
     assert answer.code == 0, answer.err
-    assert {file.name for file in (tmp_path / "in").iterdir()} == {
-        "hub-acme-1.tar.gz", "hub-acme-1.tar.gz.minisig", "hub-acme-1.tar.gz.attestation.json",
-        "tenantplane-bundle.pub",
-    }  # fmt: skip
+    assert {file.name for file in (tmp_path / "in").iterdir()} == {"hub-acme-1.tar.gz", *beside}
     assert all("token=link.secret" in path for path, _ in _Recorder.asked)
+    headers["X-Bundle-Files"] = "hub-acme-1.tar.gz, ../../evil"
+    with _elsewhere(200, headers, b"bytes") as url:
+        answer = run("bundle", "download", f"{url}/x", str(tmp_path / "beside"))
+    assert answer.code == 1
+    assert {file.name for file in (tmp_path / "beside").iterdir()} == {"hub-acme-1.tar.gz"}
     headers = {"Content-Disposition": 'attachment; filename="../../evil"'}
     with _elsewhere(200, headers, b"bytes") as url:
         answer = run("bundle", "download", f"{url}/x", str(tmp_path / "out"))

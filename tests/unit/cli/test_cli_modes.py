@@ -51,7 +51,7 @@ def test_an_upgrade_is_shown_before_while_and_after_it_is_done(
     follow(tenantctl.world)
     shown = tenantctl(*mode, who=OPS).out
     assert re.search(r"step +build", shown)
-    assert "step 4 of 13" in shown
+    assert "step 4 of 15" in shown
     assert "tenantctl saga withdraw" in shown
     found = tenantctl(*mode, "--json", who=OPS).json
     assert {each["kind"]: (each["count"], each["of"]) for each in found["moved"]} == {

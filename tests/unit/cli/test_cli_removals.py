@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from control_plane.cli.errors import HIDDEN, REFUSED, UNAVAILABLE, USAGE
@@ -55,6 +56,7 @@ def test_a_removal_is_followed_from_its_request_to_its_certificate(
     waits = tenantctl("tenant", "removal", slug, who=OPS).out
     assert "step 2 of 10" in waits
     assert "the acknowledgement of the export" in waits
+    assert re.search("to continue.+tenantctl tenant acknowledge-export ten_.+ --manifest", waits)
     say = ("tenant", "acknowledge-export", slug, "--manifest", DIGEST, *REASON)
     assert "does not have the form" in tenantctl(*say, "--count", "3", who=OPS, code=USAGE).err
     tenantctl(*say, "--count", "data=2", who=OPS, code=REFUSED)
