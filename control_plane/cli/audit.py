@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from control_plane.cli import output
+from control_plane.cli import dossiers, output
 from control_plane.cli.client import from_environment, segment
 from control_plane.cli.errors import USAGE
 from control_plane.cli.events import show_events
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 audit = typer.Typer(no_args_is_help=True, help="Audit logs: read them, verify them.")
 audit.command("verify-certificate")(verify_certificate)
+audit.command("export")(dossiers.export)
+audit.command("sample")(dossiers.sample)
 Tree = Annotated[str, typer.Argument(help="Tenant id or slug, or `platform`.")]
 
 

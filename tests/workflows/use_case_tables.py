@@ -51,6 +51,7 @@ from control_plane.services import (
     changes,
     data_handovers,
     deliveries,
+    dossiers,
     drift,
     findings,
     handovers,
@@ -107,6 +108,7 @@ from tests.workflows.use_case_scenes import (
     decide_twice,
     download,
     edit,
+    export,
     hand_data,
     hold,
     hold_hub,
@@ -208,6 +210,11 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     "auditing.inclusion_proof": (
         Case(prepare=read_proof(AUDITOR), events=("log.read:completed",)),
         Case(prepare=read_proof(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "dossiers.export_dossier": (
+        Case(prepare=export(AUDITOR), events=("log.exported:completed",)),
+        Case(prepare=export(OPS), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=export(AUDITOR, "platform"), error=NotAllowed, events=DENIED_ROLE),
     ),
     "auditing.tile": (
         Case(prepare=read_tile(AUDITOR), events=("log.read:completed",)),
@@ -830,6 +837,7 @@ PARTS = {
     "accounts.change_account",
     "accounts.put_account",
     "auditing.report_reads",
+    "dossiers.record_export",
     "bundles.taken_up",
     "destroy_receipts.destroy_evidence",
     "idempotency.once",
@@ -1111,6 +1119,9 @@ READING: dict[str, Read] = {
     ),
     "approvals.list_approvals": lambda s, *_: perform(
         s.core, EVERYBODY, approvals.list_approvals, limit=5, before=None, status=None
+    ),
+    "dossiers.may_export": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, dossiers.may_export, tenant
     ),
     "auditing.tree_for": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, auditing.tree_for, tenant, wanted="x"

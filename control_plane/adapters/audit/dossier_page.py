@@ -45,7 +45,7 @@ class _Run:
 
 @dataclass(kw_only=True)
 class Page:
-    """Collects what the page tells of a log while its entries pass."""
+    """Collects what the page says about a log while its entries pass."""
 
     tree: str
     host: str

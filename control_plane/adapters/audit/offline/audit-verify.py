@@ -59,7 +59,7 @@ def multiples(key, sign=1):
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
     x = pow(square, (P + 3) // 8, P)
     x = x if (x * x - square) % P == 0 else x * pow(2, (P - 1) // 4, P) % P
-    need(len(key) == 32 and y < P and (x * x - square) % P == 0 and (x or not odd), "a key is no point")
+    need(len(key) == 32 and y < P and (x * x - square) % P == 0 and (x or not odd), "a key is not a point")
     x = (x if x & 1 == odd else P - x) * sign % P
     base = x, y, 1, x * y % P
     for _ in range(64):
@@ -103,9 +103,9 @@ def open_note(content, origin, keys):
     text, blank, tail = note.rpartition("\n\n")
     lines, signatures = text.split("\n"), tail.split("\n")
     need(blank and not re.search(r"[\x00-\x09\x0b-\x1f]", note) and signatures.pop() == "" and len(
-        lines) == 3 and re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]), "it is no signed checkpoint")
+        lines) == 3 and re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]), "it is not a signed checkpoint")
     root = base64_of(lines[2])
-    need(lines[0] == origin and len(root) == 32, "it is of another log, or its root is malformed")
+    need(lines[0] == origin and len(root) == 32, "it belongs to another log, or its root is malformed")
     need(len(signatures) <= 64, "it has too many signatures")
     for match in (re.fullmatch(r"— ([^\s+]+) (\S+)", line) for line in signatures):
         need(match and len(match[2]) > 7, "a signature line is malformed")
@@ -151,7 +151,7 @@ def node(left, right):
     return sha256(b"\1" + left + right).digest()
 
 def push(stack, item, width=1):
-    """Append a perfect subtree to those of a growing tree, the largest of which comes first."""
+    """Append a perfect subtree to those of a growing tree, the largest first."""
     while stack and stack[-1][1] == width:
         item, width = node(stack.pop()[0], item), width * 2
     stack.append((item, width))
@@ -249,7 +249,7 @@ def sshsig_fault(data, at, keys):
         public, *parts, signature = split(blob[10:], 4)
         (kind, key), (kind_too, signed) = split(public, 4), split(signature, 4)
         need(blob[:10] == b"SSHSIG\0\0\0\1" and kind == kind_too == b"ssh-ed25519" and parts == [
-            b"approval@tenantplane", b"", b"sha512"], "its signature is of another kind")
+            b"approval@tenantplane", b"", b"sha512"], "its signature has another kind")
         message = b"SSHSIG" + b"".join(struct.pack(">I", len(each)) + each for each in (
             *parts, hashlib.sha512(statement).digest()))
         need(is_signed(key, message, signed), "its signature does not verify")
@@ -313,10 +313,12 @@ class Controls:
             fault = sshsig_fault(data, at, self.keys)
             self.judge("signed", not fault, idx, fault)
         if "rules_digest" in data and self.loaded:
-            name = "mode_rules.yaml" if action.startswith("mode.") else "approval_rules.yaml"
-            loads = [each for each in self.loaded.get(name, []) if each[0] <= at]
-            self.judge("rules", loads and max(loads)[1] == data["rules_digest"], idx,
-                       f"its rules are not the {name} that was in force")
+            names = ("mode_rules", "regions") if action.startswith("mode.") else ("approval_rules",)
+            found = {name: max([each for each in self.loaded.get(name, []) if each[0] <= at],
+                               default=("", ""))[1] for name in names}
+            wanted = found["approval_rules"] if len(names) == 1 else (
+                "sha256:" + sha256(encode(found).encode()).hexdigest())
+            self.judge("rules", data["rules_digest"] == wanted, idx, "its rules were not in force")
     def apply(self, idx, data, run, at):
         plan, held = data["plan_digest"], ", ".join(map(str, sorted(self.holds.values())))
         people = {who for who, digest in run["yes"].values() if digest == plan}
@@ -427,7 +429,9 @@ class Verification:
                        "key": "unknown" if not self.heads else "pinned" if given else "seen first"}
     def platform(self):
         """Return the events of the platform's log that the controls need, each proved."""
-        if "platform.ndjson" not in self.bytes:
+        if not {"platform.ndjson", "platform/checkpoint"} <= self.bytes.keys():
+            if self.tree != "platform":
+                self.find("GAP", "the entries of the platform's log are missing")
             return []
         head = open_note(self.read("platform/checkpoint", 2**18),
             self.manifest["host"] + "/audit/platform", [key for key, _ in self.keys])
@@ -493,7 +497,7 @@ class Verification:
                           "that you gave", size=size)
         for line in self.zip.open("entries.ndjson"):
             idx, entry = proved(line, self.size, self.heads.get(self.size, b""))
-            need(self.leaves[32 * idx:32 * idx + 32] == leaf_of(entry), "entries.ndjson is of another log")
+            need(self.leaves[32 * idx:32 * idx + 32] == leaf_of(entry), "entries.ndjson belongs to another log")
     def entry(self, idx, entry):
         header, body = opened(entry, self.tree, self.schemas)
         names = {"actor": body["actor"]["id"], "run": body.get("run"),
@@ -533,7 +537,7 @@ class Verification:
             self.find("PARTIAL", f"asked for until {until}, and the log ends at {self.facts['to']}")
         if self.options.controls and self.manifest["range"]["found"] != {
                 each: self.facts[each] for each in ("from", "to")}:
-            self.find("PARTIAL", "the manifest tells of another range than the log has")
+            self.find("PARTIAL", "the manifest states another range than the log has")
     def report(self):
         """Return everything as plain JSON."""
         found = {each["verdict"] for each in self.found}
