@@ -272,7 +272,8 @@ class Controls:
                 self.keys[fingerprint(base64_of(words[2]))] = ["", "9"]
         for data, action, at in ((each["data"], each["action"], each["time"]) for each in platform):
             if action == "rules.loaded":
-                self.loaded.setdefault(data["document"], []).append((at, data["digest"]))
+                name = data["document"].removesuffix(".yaml")
+                self.loaded.setdefault(name, []).append((at, data["digest"]))
             elif action in {"approver_key.enrolled", "approver_key.revoked"}:
                 times = self.keys.setdefault(data["approver_key"], ["9", "9"])
                 times[action == "approver_key.revoked"] = at
