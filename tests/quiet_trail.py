@@ -73,7 +73,8 @@ class QuietTrail:
         """Return an archive with the bodies alone: the real one is tried on a database."""
         file, entries = BytesIO(), self._entries(tree)
         with ZipFile(file, "w") as archive:
-            archive.writestr("entries", b"".join(map(_bytes, entries)))
+            for name in ("entries.ndjson", "entries.csv", "page.html"):
+                archive.writestr(name, b"".join(map(_bytes, entries)))
         digest = digest_bytes(file.getvalue())
         file.seek(0)
         return Dossier(file=file, size=len(entries), entries=len(entries), manifest_digest=digest)

@@ -32,7 +32,7 @@ def export_and_verify(api: Api, tenant_id: str) -> list[str]:
 
 
 def _without_network() -> list[str]:
-    """Return what starts a program without a network, where this machine can; else nothing."""
+    """Return what starts a program without a network, where this machine can, or nothing."""
     unshare = shutil.which("unshare")
     if unshare is None:
         return []

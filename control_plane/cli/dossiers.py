@@ -16,7 +16,7 @@ import typer
 
 from control_plane.cli import output
 from control_plane.cli.client import from_environment, segment
-from control_plane.cli.errors import USAGE
+from control_plane.cli.errors import UNAVAILABLE, USAGE
 from control_plane.cli.refusing import Json, refuse
 
 VERIFIER: Final = (
@@ -69,6 +69,8 @@ def export(
         if wanted is not Format.ZIP:
             _take_out(part, _MEMBERS[wanted])
         part.rename(out)
+    except (KeyError, zipfile.BadZipFile):
+        refuse("the answer is not a dossier; is TENANTPLANE_URL correct?", UNAVAILABLE)
     except OSError as error:
         refuse(f"{error.filename or out}: {error.strerror}", USAGE)
     finally:
@@ -102,7 +104,9 @@ def sample(
             refuse(f"{file} does not exist", USAGE)
         command = [sys.executable, "-I", str(VERIFIER), str(file.absolute())]
         command += ["--sample", str(count), f"--seed={seed}", *(["--json"] if as_json else [])]
-        ended = subprocess.run(command, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    output.say(ended.stdout.rstrip("\n"))
+    sys.stderr.write(ended.stderr)
     raise typer.Exit(ended.returncode)
 
 

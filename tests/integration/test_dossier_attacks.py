@@ -14,6 +14,7 @@ from tests.integration import test_audit_attacks as attacks
 from tests.integration.audit_attacker import ORIGIN, given
 from tests.integration.audit_world import ACME, HOST, OTHER, Database, World, verdicts
 from tests.integration.dossiers import export, run_alone, verified
+from tests.unit.cli.terminal import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -119,6 +120,17 @@ def test_each_attack_is_found_offline_by_exactly_those_who_can(
     here = verdicts(log.verify([ACME]))
     if name not in NOT_IN_A_DOSSIER:  # both implementations say the same of a log
         assert bool(here) is bool(expected[0])
+
+
+def test_a_sample_of_a_file_says_first_whether_the_log_is_good(log: World, tmp_path: Path) -> None:
+    export(log, tmp_path / "a.zip")
+    answer = run("audit", "sample", str(tmp_path / "a.zip"), "--seed", "7", "-n", "3")
+    assert (answer.code, answer.err) == (0, "")
+    assert "Verdict: OK" in answer.out
+    log.database.attack(lambda connection: attacks.edit_an_entry(connection, log))
+    export(log, tmp_path / "b.zip")
+    assert run("audit", "sample", str(tmp_path / "b.zip"), "--seed", "7").code == 10
+    assert run("audit", "sample", str(tmp_path / "none.zip"), "--seed", "7").code == 2
 
 
 def test_an_auditor_without_a_key_of_theirs_is_told_so(log: World, tmp_path: Path) -> None:

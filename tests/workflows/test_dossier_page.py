@@ -55,8 +55,10 @@ def test_a_page_says_who_did_what_with_exceptions_first(bodies: list[dict[str, A
         page.see(idx, body["time"], body)
     page.see(len(bodies), "", {**bodies[0], "stage": "denied", "data": {"code": "not_allowed"}})
     found = read(page)
-    order = [found.text.index(title) for title in ("Exceptions: 1", "Runs, with", "What people did",
-                                                   "Everything, counted", "How to verify")]  # fmt: skip
+    titles = (
+        "Exceptions: 1", "Runs, with", "What people did", "Everything, counted", "How to verify",
+    )  # fmt: skip
+    order = [found.text.index(title) for title in titles]
     assert order == sorted(order)
     assert "verdict approve" in found.text
     given = next(body for body in bodies if body["action"] == "decision.given")

@@ -35,6 +35,7 @@ from control_plane.domain.deployment import PLATFORM
 
 FORM: Final = 1
 _PAGE: Final = 2000
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _FIXED_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the first that an archive can hold
 # of the platform's log what the controls of a tenant need
 _OF_PLATFORM: Final = ("approver_key.enrolled", "approver_key.revoked", "rules.loaded")
@@ -267,7 +268,7 @@ def provable_line(
         "proof": [base64.b64encode(item).decode() for item in proof],
         "size": size, "root": root_base64,
     }  # fmt: skip
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return _encode(line).encode() + b"\n"
 
 
 def _write_platform(archive: _Archive, connection: Connection) -> None:

@@ -25,6 +25,7 @@ padding:.25rem .6rem .25rem 0;border-bottom:1px solid #e3e3e3;overflow-wrap:anyw
 th{font-weight:600;white-space:nowrap}code{font:13px ui-monospace,monospace;overflow-wrap:anywhere}
 .bad{border-left:4px solid #a40000;padding-left:.8rem}.small{color:#555;font-size:13px}
 td.idx{white-space:nowrap;width:4rem}td.time{white-space:nowrap;width:11rem}
+td.who{min-width:8.5em}
 @media print{body{margin:0;max-width:none;font-size:10.5pt}tr,section{break-inside:avoid}
 thead{display:table-header-group}}
 """
@@ -175,7 +176,8 @@ def _rows(rows: list[tuple[int, str, str, str]]) -> Iterator[str]:
     for idx, at, who, what in rows:
         yield (
             f'<tr><td class="idx">{idx}</td><td class="time">{_when(at)}</td>'
-            f"<td>{_safe(who)}</td><td>{_safe(what)}</td></tr>\n"
+            f'<td class="who">{_safe(who)}</td>'
+            f"<td>{_safe(what)}</td></tr>\n"
         )
     yield "</table>\n"
 

@@ -39,6 +39,7 @@ _COLUMNS: Final = (
     "idx", "logged_at", "time", "action", "stage", "actor", "on_behalf_of", "run", "approver",
     "plan_digest", "target", "data", "leaf",
 )  # fmt: skip
+_encode: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 _RUNS_IN_SPREADSHEETS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -68,7 +69,7 @@ def csv_line(idx: int, leaf: str, logged_at: str, body: Mapping[str, Any]) -> by
             _text(actor.get("id")), _text(actor.get("on_behalf_of")), _text(body.get("run")),
             _text(approval.get("approver")),
             _text(approval.get("plan_digest") or data.get("plan_digest")),
-            "; ".join(targets), json.dumps(data, ensure_ascii=False, sort_keys=True), leaf,
+            "; ".join(targets), _encode(data), leaf,
         ]
     )  # fmt: skip
 

