@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from sqlalchemy import Connection, delete, insert, select
 
 from control_plane.adapters.audit.note import VerifierKey, tree_origin
 from control_plane.adapters.db.audit_tables import AUDIT_TABLES
+from control_plane.cli.demo_dossier import export_and_verify
 from tests.integration import test_audit_attacks as attacks
 from tests.integration.audit_attacker import ORIGIN, given
 from tests.integration.audit_world import ACME, HOST, OTHER, Database, World, verdicts
@@ -131,6 +133,32 @@ def test_a_sample_of_a_file_says_first_whether_the_log_is_good(log: World, tmp_p
     export(log, tmp_path / "b.zip")
     assert run("audit", "sample", str(tmp_path / "b.zip"), "--seed", "7").code == 10
     assert run("audit", "sample", str(tmp_path / "none.zip"), "--seed", "7").code == 2
+
+
+class Exporting:
+    """Saves a dossier as the API's client does, from the log itself."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world, self.path = world, folder / "saved.zip"
+
+    def save(self, path: str, file: IO[bytes], _report: object) -> dict[str, str]:
+        assert path == f"/v1/audit/{ACME}/dossier"
+        written = export(self.world, self.path)
+        file.write(self.path.read_bytes())
+        return {"X-Manifest-Digest": written.manifest_digest}
+
+
+def test_the_end_of_the_demo_names_a_log_that_does_not_verify(
+    log: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api: Any = Exporting(log, tmp_path)
+    assert export_and_verify(api, ACME) == []
+    shown = capsys.readouterr().out
+    assert "Verdict: OK" in shown
+    assert "the network is" in shown
+    log.database.attack(lambda connection: attacks.edit_an_entry(connection, log))
+    assert export_and_verify(api, ACME) == [f"the dossier of {ACME} does not verify"]
+    assert "Verdict: TAMPERED" in capsys.readouterr().out
 
 
 def test_an_auditor_without_a_key_of_theirs_is_told_so(log: World, tmp_path: Path) -> None:
