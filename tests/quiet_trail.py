@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from io import BytesIO
 from typing import Any
+from zipfile import ZipFile
 
 from control_plane.adapters.audit.merkle import leaf_hash
 from control_plane.adapters.audit.sequencer import header
 from control_plane.adapters.audit.tiles import parse_tile_path
-from control_plane.domain.canonical import canonical_json
+from control_plane.domain.canonical import canonical_json, digest_bytes
 from control_plane.domain.errors import NotFound
 from control_plane.ports import Json
-from control_plane.ports.stores import Pressure
+from control_plane.ports.stores import Dossier, Pressure
 from tests.memory_tree import MemoryTree
 from tests.storage import Recorded
 
@@ -63,6 +66,18 @@ class QuietTrail:
     def checkpoint(self, tree: str) -> str | None:
         """Return the note that is set, for a tree that has an entry."""
         return self.note if self._entries(tree) else None
+
+    def dossier(
+        self, tree: str, *, now: datetime, since: datetime | None, until: datetime | None
+    ) -> Dossier:
+        """Return an archive with the bodies alone: the real one is tried on a database."""
+        file, entries = BytesIO(), self._entries(tree)
+        with ZipFile(file, "w") as archive:
+            for name in ("entries.ndjson", "entries.csv", "page.html"):
+                archive.writestr(name, b"".join(map(_bytes, entries)))
+        digest = digest_bytes(file.getvalue())
+        file.seek(0)
+        return Dossier(file=file, size=len(entries), entries=len(entries), manifest_digest=digest)
 
     def proof(self, tree: str, idx: int) -> Json:
         """Return an inclusion proof under the note. Raises ``NotFound``."""

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from collections.abc import Iterator
+from typing import IO, Annotated, Any, Final
 
 from fastapi import APIRouter, Query
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+from pydantic import AwareDatetime
+from starlette.background import BackgroundTask
 
 from api.dependencies import CallerDep, SharedDep
 from api.schemas.views import Page
 from api.strict_json import StrictRoute
 from control_plane.domain.deployment import PLATFORM
 from control_plane.domain.errors import NotFound
-from control_plane.services import auditing
+from control_plane.services import auditing, dossiers
 from control_plane.services.performing import perform
 
 router = APIRouter(tags=["audit"], route_class=StrictRoute)
 _FILE: Final = re.compile(
     r"checkpoint|tile/(entries|[0-9]{1,2})/(x[0-9]{3}/){0,5}[0-9]{3}(\.p/[0-9]{1,3})?"
 )
+_BLOCK: Final = 256 * 1024
 Idx = Annotated[int, Query(ge=0, le=2**53 - 1)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Action = Annotated[str | None, Query(pattern=r"^[a-z_.]{1,60}$")]
@@ -77,6 +81,38 @@ def get_platform_checkpoint(have: SharedDep, who: CallerDep) -> str:
 def get_platform_proof(have: SharedDep, who: CallerDep, idx: Idx) -> dict[str, Any]:
     """Prove that an entry is in the platform's log."""
     return dict(perform(have.core, who, auditing.inclusion_proof, PLATFORM, idx))
+
+
+@router.get(
+    "/v1/audit/{tree}/dossier",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/zip": {}}}},
+)
+def get_dossier(
+    have: SharedDep,
+    who: CallerDep,
+    tree: str,
+    since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
+    until: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+) -> StreamingResponse:
+    """Download the dossier of a log, which is verified offline; the export is an event.
+
+    The log is in it from its start; `from` and `to` limit the lines to read. `X-Manifest-Digest`
+    is the digest that the event has.
+    """
+    made = dossiers.export_dossier(have.core, who, tree, since=since, until=until)
+    return StreamingResponse(
+        _blocks(made.file),
+        media_type="application/zip",
+        headers={"X-Manifest-Digest": made.manifest_digest},
+        background=BackgroundTask(made.file.close),
+    )
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:  # closed too when the reader leaves
+        while block := file.read(_BLOCK):
+            yield block
 
 
 @router.get("/audit/{tree}/{path:path}", response_class=Response)

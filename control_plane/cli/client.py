@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import IO, Any, Final, NoReturn
 from urllib.parse import quote
 
 import httpx
@@ -77,6 +77,22 @@ class Api:
     def content(self, path: str, **query: Any) -> httpx.Response:
         """Return the response of a GET for its bytes."""
         return self._asked("GET", path, params=_given(query))
+
+    def save(
+        self, path: str, file: IO[bytes], report: Callable[[int], None], **query: Any
+    ) -> httpx.Headers:
+        """Write the bytes of a GET to a file as they come; ``report`` gets how many arrived."""
+        try:
+            with self._client.stream("GET", path, params=_given(query), timeout=600.0) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    _refused(answer)
+                for block in answer.iter_bytes():
+                    file.write(block)
+                    report(answer.num_bytes_downloaded)
+        except httpx.TransportError as error:
+            _unreachable(self.url, error)
+        return answer.headers
 
     def post(
         self,

@@ -20,6 +20,7 @@ from control_plane.cli import demo_life as life
 from control_plane.cli import output
 from control_plane.cli.approvals import show_risks
 from control_plane.cli.client import ENDED, Api, download_link
+from control_plane.cli.demo_dossier import export_and_verify
 from control_plane.cli.inventory import tagged_resources
 from control_plane.cli.plans import show_plan
 from control_plane.cli.serving import EmbeddedInstallation
@@ -150,6 +151,8 @@ class Demo:
             day0.show_messages(self)
         with chapter("The audit logs are verified"):
             self._verify()
+        with chapter("An auditor takes the log of the B tenant along, and verifies it alone"):
+            self.faults += export_and_verify(self.api["auditor"], self.rows[1].tenant["id"])
         with chapter("What exists in the emulated cloud, queried with boto3"):
             self._table()
         return self.faults

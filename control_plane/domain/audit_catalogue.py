@@ -398,8 +398,8 @@ _RUNS: Final = (
     _schema("run.policy_evaluated", "The policies evaluated the plan, or what was applied.",
             version=2, violations=_R, policies_digest=_T, phase=_T),
     _schema("run.approval_requested", "The run waits for decisions on its plan.",
-            version=2, plan=_T, plan_digest=_T, expires_at=_T, barred=_I, needed=_I, rules=_L,
-            windows=_L, risks=_R),
+            version=3, plan=_T, plan_digest=_T, expires_at=_T, barred=_I, needed=_I, rules=_L,
+            rules_digest=_T, windows=_L, risks=_R),
     _schema("run.approval_withdrawn", "Too few people approve the run's plan any more; it waits.",
             plan=_T, plan_digest=_T),
     _schema("run.approved", "The run was approved, by decision or by a rule that needs none.",
@@ -515,6 +515,8 @@ _SECURITY: Final = (
             version=2, route=_T, first_idx=_I, last_idx=_I),
     _schema("log.verified", "An audit log was verified.",
             logs=_L, verdict=_T, findings=_I),
+    _schema("log.exported", "A dossier of an audit log was handed out; `digest` is its manifest's.",
+            size=_I, since=_T, until=_T),
     _schema("log.started", "The sequencer and signer of the audit logs started.", key_id=_T),
     _schema("log.stopped", "The sequencer and signer of the audit logs stopped.", key_id=_T),
     _schema("key.created", "A signing key was put into use.",
@@ -586,6 +588,8 @@ RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset(
         "sha256:9e71d17315ab244dc9d3273990ec5cdc1270a63b7b5a130e0236acdcdcaca03b",
         # removal.decided 1: without what a receipt of a destroy says
         "sha256:70cb0e082fd6ddcd82ec14c25ff709ca06a9facfb84ca1eadc1e7fb4ac36c7b5",
+        # run.approval_requested 2: without `rules_digest`
+        "sha256:bf9713d07b1e924a311f22282d6b2cea2a9d7d64fce344a11f94a5860c7020ea",
         # stack.passphrase_disclosed
         "sha256:74acf4f20c95d620e644dc7f486e6e5c861bdcfed7f8b8d08263c9c50c39ec0f",
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import datetime
+from typing import IO, Protocol
 
 from control_plane.domain.engine import Operation, PlannedResource
 from control_plane.domain.evaluation import Evaluation
@@ -115,6 +116,19 @@ class Pressure:
     held: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Dossier:
+    """A dossier of a log in a file that is deleted when it is closed (``docs/audit-log.md``).
+
+    ``size`` is that of its checkpoint, ``manifest_digest`` what binds all of its files.
+    """
+
+    file: IO[bytes]
+    size: int
+    entries: int
+    manifest_digest: str
+
+
 class AuditReader(Protocol):
     """What a workflow asks of the audit log it writes to."""
 
@@ -132,6 +146,11 @@ class AuditReader(Protocol):
 
     def checkpoint(self, tree: str) -> str | None:
         """Return the newest checkpoint note, or None."""
+
+    def dossier(
+        self, tree: str, *, now: datetime, since: datetime | None, until: datetime | None
+    ) -> Dossier:
+        """Return the dossier of a tree, from its start. Raises ``AuditUnavailable``."""
 
     def proof(self, tree: str, idx: int) -> Json:
         """Return an inclusion proof under the newest checkpoint. Raises ``NotFound``."""

@@ -127,7 +127,8 @@ def ask_for_decision(act: Act, run: Run, deployment: Deployment) -> Run:
         data={
             "plan": plan.id, "plan_digest": plan.digest, "barred": len(barred),
             "expires_at": approval.expires_at.isoformat(), "needed": approval.needed,
-            "rules": list(approval.rules), "windows": list(approval.windows),
+            "rules": list(approval.rules),
+            "rules_digest": act.core.rules.approvals.digest, "windows": list(approval.windows),
             "risks": recorded_risks(plan.risks),
         },
         approval_id=approval.id,

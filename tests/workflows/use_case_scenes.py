@@ -29,6 +29,7 @@ from control_plane.services import (
     changes,
     data_handovers,
     deliveries,
+    dossiers,
     drift,
     findings,
     handovers,
@@ -866,6 +867,18 @@ def read_proof(who: Caller, tree: str = "") -> Prepare:
         key = tree or scene.submit("B").tenant.id
         scene.trail.note = "a checkpoint"
         return lambda: perform(scene.core, who, auditing.inclusion_proof, key, 0)
+
+    return prepare
+
+
+def export(who: Caller, tree: str = "", **bounds: Any) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        key = tree or scene.submit("B").tenant.id
+
+        def act() -> None:
+            dossiers.export_dossier(scene.core, who, key, **bounds).file.close()
+
+        return act
 
     return prepare
 

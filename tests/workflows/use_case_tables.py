@@ -57,6 +57,7 @@ from control_plane.services import (
     data_handovers,
     deliveries,
     disclosures,
+    dossiers,
     drift,
     erasures,
     findings,
@@ -122,6 +123,7 @@ from tests.workflows.use_case_scenes import (
     decide_twice,
     download,
     edit,
+    export,
     hand_data,
     hold,
     hold_hub,
@@ -223,6 +225,11 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     "auditing.inclusion_proof": (
         Case(prepare=read_proof(AUDITOR), events=("log.read:completed",)),
         Case(prepare=read_proof(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "dossiers.export_dossier": (
+        Case(prepare=export(AUDITOR), events=("log.exported:completed",)),
+        Case(prepare=export(OPS), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=export(AUDITOR, "platform"), error=NotAllowed, events=DENIED_ROLE),
     ),
     "auditing.tile": (
         Case(prepare=read_tile(AUDITOR), events=("log.read:completed",)),
@@ -896,6 +903,7 @@ PARTS = {
     "accounts.change_account",
     "accounts.put_account",
     "auditing.report_reads",
+    "dossiers.record_export",
     "bundles.taken_up",
     "destroy_receipts.destroy_evidence",
     "disclosures.allow_opening",
@@ -1204,6 +1212,9 @@ READING: dict[str, Read] = {
     ),
     "erasures.get_erasure": lambda s, tenant, *_: _missing(
         lambda: perform(s.core, EVERYBODY, erasures.get_erasure, tenant, "ers_x")
+    ),
+    "dossiers.may_export": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, dossiers.may_export, tenant
     ),
     "auditing.tree_for": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, auditing.tree_for, tenant, wanted="x"

@@ -6,17 +6,21 @@ import base64
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
 from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_public_key
+from control_plane.adapters.audit.tiles import HashesMissing
 from control_plane.adapters.audit.watch import LogWatch
 from control_plane.adapters.db.faults import translated
-from control_plane.domain.errors import NotFound
-from control_plane.ports.stores import Pressure
+from control_plane.domain.deployment import PLATFORM
+from control_plane.domain.errors import AuditUnavailable, NotFound
+from control_plane.ports.stores import Dossier, Pressure
 
 # The signer looks no more often, so nothing newer could be known by asking for each mutation.
 PRESSURE_SECONDS: Final = 0.1
@@ -120,6 +124,37 @@ class SqlTrail:
                 return None
             self._mark_served(connection, tree, newest.size)
         return newest.note
+
+    def dossier(
+        self, tree: str, *, now: datetime, since: datetime | None, until: datetime | None
+    ) -> Dossier:
+        """Return the dossier of a tree in a file.
+
+        Raises ``AuditUnavailable`` for a platform's log that lacks hashes.
+        """
+        from control_plane.adapters.audit.dossier import write_dossier  # noqa: PLC0415 - seldom
+
+        snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        file = TemporaryFile()  # noqa: SIM115 - who asked for it closes it
+        try:
+            with translated(), self._engine().connect().execution_options(**snapshot) as connection:
+                reading.limit_to(connection, [tree, PLATFORM])
+                written = write_dossier(
+                    connection, file, tree, host=self._host, now=now, since=since, until=until
+                )
+            if written.size:
+                with self._on(tree) as connection:
+                    self._mark_served(connection, tree, written.size)
+            file.seek(0)
+        except BaseException as error:
+            file.close()
+            if isinstance(error, HashesMissing):
+                raise AuditUnavailable("the platform's log lacks hashes of its entries") from error
+            raise
+        return Dossier(
+            file=file, size=written.size, entries=written.entries,
+            manifest_digest=written.manifest_digest,
+        )  # fmt: skip
 
     def _mark_served(self, connection: Connection, tree: str, size: int) -> None:
         """Note that somebody was given a checkpoint, before it is: it is kept longer then."""

@@ -119,6 +119,7 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("GET", "/v1/audit/platform/events"): {PLATFORM_AUDITOR},
     ("GET", "/v1/audit/platform/checkpoint"): {PLATFORM_AUDITOR},
     ("GET", "/v1/audit/platform/proof"): {PLATFORM_AUDITOR},
+    ("GET", "/v1/audit/{tree}/dossier"): {AUDITOR},
     ("GET", "/audit/{tree}/{path}"): {AUDITOR},
     ("POST", "/v1/intake/{source}"): ANYBODY,
     ("GET", "/v1/messages"): TENANT_READERS,

@@ -1,0 +1,40 @@
+"""The route of a dossier: who may, what is recorded, what is refused."""
+
+from __future__ import annotations
+
+from control_plane.domain.actor import Role
+from control_plane.domain.canonical import digest_bytes
+from tests.unit.api.scene import Scene, is_problem
+
+
+def test_an_export_is_recorded_with_the_digest_that_binds_it(scene: Scene) -> None:
+    address = f"/v1/audit/{scene.ids['tree']}/dossier?from=2026-01-01T00:00:00Z"
+    answer, events = scene.api.events(lambda: scene.api.call("GET", address, Role.AUDITOR))
+    assert (answer.status_code, events) == (200, ["log.exported:completed"])
+    event = scene.world.events()[-1]
+    assert event.tree == scene.ids["tree"]
+    assert event.data["digest"] == answer.headers["X-Manifest-Digest"]
+    assert event.data["digest"] == digest_bytes(answer.content)
+    assert event.data["since"] == "2026-01-01T00:00:00.000000Z"
+
+
+def test_the_platforms_log_is_exported_by_the_platforms_auditor(scene: Scene) -> None:
+    is_problem(
+        scene.api.call("GET", "/v1/audit/platform/dossier", Role.AUDITOR), 403, "not_allowed"
+    )
+    answer = scene.api.call("GET", "/v1/audit/platform/dossier", Role.PLATFORM_AUDITOR)
+    assert answer.status_code == 200
+    assert scene.world.events()[-1].tree == "platform"
+
+
+def test_what_cannot_be_recorded_is_not_handed_out(scene: Scene) -> None:
+    address = f"/v1/audit/{scene.ids['tree']}/dossier"
+    with scene.world.storage.without_log():
+        answer = scene.api.call("GET", address, Role.AUDITOR)
+    is_problem(answer, 503, "audit_unavailable")
+
+
+def test_a_range_that_ends_before_it_begins_is_refused(scene: Scene) -> None:
+    bounds = "from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z"
+    address = f"/v1/audit/{scene.ids['tree']}/dossier?{bounds}"
+    is_problem(scene.api.call("GET", address, Role.AUDITOR), 422, "invalid_input")
