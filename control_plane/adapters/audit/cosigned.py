@@ -31,13 +31,18 @@ class CosignedCheckpoint:
         return self.note + "".join(f"{item['line']}\n" for item in self.cosigs)
 
 
-_CHECKPOINTS = select(
-    audit_checkpoint.c.size,
-    audit_checkpoint.c.note,
-    audit_checkpoint.c.cosigs,
-    audit_checkpoint.c.signed_at,
-    audit_checkpoint.c.quorum_at,
-).where(audit_checkpoint.c.tenant_id == ROOT).order_by(audit_checkpoint.c.size.desc()).limit(1)  # fmt: skip
+_CHECKPOINTS = (
+    select(
+        audit_checkpoint.c.size,
+        audit_checkpoint.c.note,
+        audit_checkpoint.c.cosigs,
+        audit_checkpoint.c.signed_at,
+        audit_checkpoint.c.quorum_at,
+    )
+    .where(audit_checkpoint.c.tenant_id == ROOT)
+    .order_by(audit_checkpoint.c.size.desc())
+    .limit(1)
+)
 
 
 def newest_root(connection: Connection) -> CosignedCheckpoint | None:
@@ -51,7 +56,7 @@ def newest_quorum(connection: Connection) -> CosignedCheckpoint | None:
 
 
 def newest_cosigned(connection: Connection) -> CosignedCheckpoint | None:
-    """Return the newest that a quorum cosigned, else the newest that anybody did, else the newest."""
+    """Return the newest that a quorum cosigned, else that anybody did, else the newest."""
     has_any = _CHECKPOINTS.where(text("cosigs <> '[]'::jsonb"))  # as the index says
     return newest_quorum(connection) or _one(connection, has_any) or newest_root(connection)
 

@@ -56,16 +56,19 @@ def rooted_head(
     try:
         head = check_checkpoint(newest.note, tree_origin(host, ROOT), keys, newest.size)
         found = proved_leaf(connection, tree, newest)
-        if found is None:
-            return []
-        idx, entry, proof = found
-        if not verify_inclusion(idx, head.size, leaf_hash(entry), head.root, proof):
-            raise NoteInvalid("the entry of this log is not the signed one")
-        leaf = parse_leaf(idx, parse_leniently(entry.partition(b"\n")[2]))
+        leaf = None if found is None else _proved(found, head, tree)
     except (NoteInvalid, HashesMissing, AuditEventInvalid) as exc:
         findings.add(Verdict.TAMPERED, f"the root log: {exc}")
         return []
+    return [] if leaf is None else [_head(leaf, host)]
+
+
+def _proved(found: tuple[int, bytes, list[bytes]], head: Checkpoint, tree: str) -> RootLeaf:
+    """Return a leaf that is under ``head`` and of ``tree``. Raises ``NoteInvalid`` or for form."""
+    idx, entry, proof = found
+    if not verify_inclusion(idx, head.size, leaf_hash(entry), head.root, proof):
+        raise NoteInvalid("the entry of this log is not the signed one")
+    leaf = parse_leaf(idx, parse_leniently(entry.partition(b"\n")[2]))
     if leaf.tree != tree:
-        findings.add(Verdict.TAMPERED, "the root log: its entry for this log is of another one")
-        return []
-    return [_head(leaf, host)]
+        raise NoteInvalid("its entry for this log is of another one")
+    return leaf

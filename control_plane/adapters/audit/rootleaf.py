@@ -92,16 +92,14 @@ class RootLeaves:
     def add(self, idx: int, body: Any, row_id: str) -> None:
         """Take a leaf. Raises ``AuditEventInvalid`` for one that is malformed."""
         leaf = parse_leaf(idx, body)
-        if row_id != event_id(leaf_id(leaf.tree, leaf.size)):
-            raise AuditEventInvalid("id: the row names another head")
         found = self.by_tree.setdefault(leaf.tree, [])
         last = found[-1] if found else None
-        if self.is_whole and leaf.prev != (last.idx if last else None):
-            raise AuditEventInvalid("prev: is not the leaf before it of that log")
         if last is not None and leaf.size <= last.size:
-            self.contradictions.append(
-                (idx, f"entry {idx} has a head of {leaf.tree} of size {leaf.size}, after one of "
-                      f"size {last.size}")
-            )  # fmt: skip
+            said = f"entry {idx} has a head of {leaf.tree} of size {leaf.size}"
+            self.contradictions.append((idx, f"{said}, after one of size {last.size}"))
             return
         found.append(leaf)
+        if row_id != event_id(leaf_id(leaf.tree, leaf.size)):
+            raise AuditEventInvalid("id: the row names another head")
+        if self.is_whole and leaf.prev != (last.idx if last else None):
+            raise AuditEventInvalid("prev: is not the leaf before it of that log")

@@ -130,7 +130,7 @@ class RootLog:
 
 
 def _waiting(connection: Connection, trees: Sequence[str] | None, limit: int) -> Sequence[Any]:
-    """Return heads above the newest leaf of their tree, by tree and size, with that leaf's index."""
+    """Return heads above the newest leaf of their tree, in order, with that leaf's index."""
     named = (
         select(audit_tree.c.tenant_id.label("tree"))
         .where(audit_tree.c.tenant_id != ROOT)

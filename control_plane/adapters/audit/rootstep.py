@@ -67,6 +67,7 @@ class RootStep:
         self._notes.clear()
         signed = self._publisher.sign([ROOT]) if growth or looks_at_all else None
         if signed is not None:
-            self._faults |= {ROOT: item.why for item in signed.refused}
+            for item in signed.refused:
+                self._faults[ROOT] = item.why
             self._publisher.read_back(growth[-1:], signed.notes)
         self._is_behind = False

@@ -34,12 +34,20 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'TP036', CONSTRAINT = 'root_leaf_is_logged',
             MESSAGE = 'the root log has no entry of that index';
     END IF;
-    IF EXISTS (SELECT FROM added JOIN audit_root_leaf AS other
-        ON other.tenant_id = added.tenant_id
-        AND other.size > added.size AND other.idx < added.idx
+    -- the one before and the one after it alone, by the index: a tree has many
+    IF EXISTS (SELECT FROM added LEFT JOIN LATERAL (
+        SELECT idx FROM audit_root_leaf AS other
+        WHERE other.tenant_id = added.tenant_id AND other.size < added.size
+        ORDER BY other.size DESC LIMIT 1
+    ) AS before ON true LEFT JOIN LATERAL (
+        SELECT idx FROM audit_root_leaf AS other
+        WHERE other.tenant_id = added.tenant_id AND other.size > added.size
+        ORDER BY other.size LIMIT 1
+    ) AS later ON true
+        WHERE before.idx > added.idx OR later.idx < added.idx
     ) THEN
         RAISE EXCEPTION USING ERRCODE = 'TP036', CONSTRAINT = 'root_leaf_grows',
-            MESSAGE = 'the root log has a larger head of that tree already';
+            MESSAGE = 'the heads of a tree grow from leaf to leaf';
     END IF;
     RETURN NULL;
 END $$
@@ -62,9 +70,11 @@ def root_rights_sql() -> list[str]:
         *_policy("audit_checkpoint", "UPDATE", SEQUENCER, "USING (true) WITH CHECK (true)"),
         _TRIGGER,
         "DROP TRIGGER IF EXISTS check_root_leaves ON audit_root_leaf",
-        "CREATE TRIGGER check_root_leaves AFTER INSERT ON audit_root_leaf"
-        " REFERENCING NEW TABLE AS added"
-        " FOR EACH STATEMENT EXECUTE FUNCTION tenantplane_check_root_leaves()",
+        (
+            "CREATE TRIGGER check_root_leaves AFTER INSERT ON audit_root_leaf"
+            " REFERENCING NEW TABLE AS added"
+            " FOR EACH STATEMENT EXECUTE FUNCTION tenantplane_check_root_leaves()"
+        ),
     ]
 
 
