@@ -31,6 +31,7 @@ from control_plane.adapters.db.root_grants import root_rights_sql
 from control_plane.domain.actor import Actor, ActorKind, Role
 from control_plane.domain.audit import AuditEvent, Stage, event_id
 from control_plane.domain.canonical import digest
+from control_plane.domain.deployment import ROOT
 from control_plane.domain.ids import make_id
 
 HOST = "localhost"
@@ -191,8 +192,10 @@ class World:
         )
 
     def logged(self, tree: str | None = None) -> list[tuple[str, int, str]]:
-        """Return (tree, idx, event id) of all entries."""
-        query = select(audit_entry.c.tenant_id, audit_entry.c.idx, audit_entry.c.event_id)
+        """Return (tree, idx, event id) of all events; the entries of the root log are none."""
+        query = select(audit_entry.c.tenant_id, audit_entry.c.idx, audit_entry.c.event_id).where(
+            audit_entry.c.tenant_id != ROOT
+        )
         if tree is not None:
             query = query.where(audit_entry.c.tenant_id == tree)
         rows = self.database.attack(

@@ -56,7 +56,7 @@ class TreeReport:
 
     ``covered`` is the size of its newest valid checkpoint; the entries after it are not yet signed.
     ``pinned`` are the sizes of the checkpoints that the verifying party brought along. ``in_root``
-    is the size of its newest head in the root log, None when that was not looked at or has none.
+    is the size of its newest head in the root log, None when it was not compared or has none.
     """
 
     tree: str

@@ -70,5 +70,5 @@ def _proved(found: tuple[int, bytes, list[bytes]], head: Checkpoint, tree: str) 
         raise NoteInvalid("the entry of this log is not the signed one")
     leaf = parse_leaf(idx, parse_leniently(entry.partition(b"\n")[2]))
     if leaf.tree != tree:
-        raise NoteInvalid("its entry for this log is of another one")
+        raise NoteInvalid("its entry for this log belongs to another one")
     return leaf

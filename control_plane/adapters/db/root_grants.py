@@ -25,7 +25,7 @@ BEGIN
         WHERE audit_checkpoint.tenant_id = added.tenant_id AND audit_checkpoint.size = added.size
     )) THEN
         RAISE EXCEPTION USING ERRCODE = 'TP036', CONSTRAINT = 'root_leaf_is_signed',
-            MESSAGE = 'a head that was not signed is no leaf of the root log';
+            MESSAGE = 'only a signed head may be a leaf of the root log';
     END IF;
     IF EXISTS (SELECT FROM added WHERE NOT EXISTS (
         SELECT FROM audit_entry
