@@ -31,6 +31,7 @@ class Position(StrEnum):
 
 
 PLATFORM: Final = "platform"  # owner of what belongs to no tenant, and name of its audit tree
+ROOT: Final = "root"  # the audit tree of the heads of all others; nobody owns anything in it
 _STACK_PART: Final = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from control_plane.domain.actor import Role
-from control_plane.domain.deployment import PLATFORM
+from control_plane.domain.deployment import PLATFORM, ROOT
 from control_plane.domain.errors import NotFound
 from control_plane.services.performing import perform
 from control_plane.services.permission import require_role, require_visibility
@@ -21,13 +21,14 @@ PLATFORM_READERS = (Role.PLATFORM_AUDITOR,)
 
 
 def tree_for(act: Act, key: str, *, wanted: str) -> str:
-    """Return the tree a caller may read: a tenant's by id or slug, or the platform's.
+    """Return the tree a caller may read: a tenant's by id or slug, the platform's, the root log.
 
-    Raises ``NotAllowed`` or ``NotFound``.
+    The root log names every tenant, so it is for the readers of the platform's. Raises
+    ``NotAllowed`` or ``NotFound``.
     """
-    if key == PLATFORM:
+    if key in (PLATFORM, ROOT):
         require_role(act, *PLATFORM_READERS, wanted=wanted)
-        return PLATFORM
+        return key
     require_role(act, *TENANT_READERS, wanted=wanted)
     tenant = find_tenant(act.uow, key)
     if tenant is None:
@@ -91,7 +92,7 @@ def _report(act: Act, due: Mapping[ReadKey, Reads]) -> None:
 def _record_reads(act: Act, tree: str, route: str, reads: Reads) -> None:
     record(
         act, "log.read",
-        tree=None if tree == PLATFORM else tree, route=route, count=reads.count,
+        tree=None if tree in (PLATFORM, ROOT) else tree, route=route, count=reads.count,
         first_idx=reads.first_idx, last_idx=reads.last_idx,
     )  # fmt: skip
 

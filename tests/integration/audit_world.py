@@ -17,6 +17,7 @@ from control_plane.adapters.audit.checkpoints import CheckpointPublisher
 from control_plane.adapters.audit.keys import KeyFileSigner
 from control_plane.adapters.audit.recorder import SqlAuditLog
 from control_plane.adapters.audit.report import Report
+from control_plane.adapters.audit.rootlog import RootLog
 from control_plane.adapters.audit.sequencer import Sequencer
 from control_plane.adapters.audit.signer_process import SignerLoop, TickReport
 from control_plane.adapters.audit.signing import CheckpointSigner, SigningJournal
@@ -26,9 +27,11 @@ from control_plane.adapters.db.audit_tables import AUDIT_TABLES, audit_entry, au
 from control_plane.adapters.db.engine import driver_url
 from control_plane.adapters.db.metadata import metadata
 from control_plane.adapters.db.roles import APP, AUDITOR, OWNER, SEQUENCER
+from control_plane.adapters.db.root_grants import root_rights_sql
 from control_plane.domain.actor import Actor, ActorKind, Role
 from control_plane.domain.audit import AuditEvent, Stage, event_id
 from control_plane.domain.canonical import digest
+from control_plane.domain.deployment import ROOT
 from control_plane.domain.ids import make_id
 
 HOST = "localhost"
@@ -72,7 +75,7 @@ class Database:
         with engine.begin() as connection:
             metadata.create_all(connection, tables=AUDIT_TABLES)
             for _ in range(2):  # granting again is harmless
-                for statement in audit_rights_sql():
+                for statement in audit_rights_sql() + root_rights_sql():
                     connection.exec_driver_sql(statement)
         engine.dispose()
 
@@ -103,7 +106,10 @@ class World:
         key: KeyFileSigner | None = None,
         *,
         batch: int = 2000,
+        has_root: bool = False,
     ) -> None:
+        """``has_root`` says whether the signer keeps a root log, as it does in an installation."""
+        self.has_root = has_root
         self.database = database
         self.batch = batch
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -122,7 +128,10 @@ class World:
         self.signer = CheckpointSigner(self.key, self.journal)
         self.sequencer = Sequencer(self._engine, clock=self._now, batch=self.batch)
         self.publisher = CheckpointPublisher(self._engine, self._fresh, self.signer, host=HOST)
-        self.loop = SignerLoop(self.sequencer, self.publisher, sweep_interval=0)
+        root = RootLog(self._engine, self.signer, host=HOST, clock=self._now)
+        self.loop = SignerLoop(
+            self.sequencer, self.publisher, sweep_interval=0, root=root if self.has_root else None
+        )
 
     def _now(self) -> datetime:
         return self.clock()  # a test may change it
@@ -183,8 +192,10 @@ class World:
         )
 
     def logged(self, tree: str | None = None) -> list[tuple[str, int, str]]:
-        """Return (tree, idx, event id) of all entries."""
-        query = select(audit_entry.c.tenant_id, audit_entry.c.idx, audit_entry.c.event_id)
+        """Return (tree, idx, event id) of all events; the entries of the root log are none."""
+        query = select(audit_entry.c.tenant_id, audit_entry.c.idx, audit_entry.c.event_id).where(
+            audit_entry.c.tenant_id != ROOT
+        )
         if tree is not None:
             query = query.where(audit_entry.c.tenant_id == tree)
         rows = self.database.attack(

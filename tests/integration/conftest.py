@@ -31,6 +31,15 @@ def world(audit_database: Database, tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture
+def rooted(audit_database: Database, tmp_path: Path) -> Iterator[World]:
+    """The same with a root log."""
+    world = World(audit_database, tmp_path, has_root=True)
+    yield world
+    world.close()
+    audit_database.empty()
+
+
+@pytest.fixture
 def plant(
     postgres_server: EmbeddedPostgres, migrated_template: str, tmp_path: Path
 ) -> Iterator[Plant]:

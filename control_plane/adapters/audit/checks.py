@@ -22,6 +22,7 @@ from control_plane.adapters.audit.note import (
 )
 from control_plane.adapters.audit.reading import UNSIGNED_LIMIT
 from control_plane.adapters.audit.report import Finding, Verdict
+from control_plane.adapters.audit.rootleaf import RootLeaves
 from control_plane.adapters.audit.sequencer import (
     MAX_HEADER_BYTES,
     SEQ_TIME,
@@ -113,7 +114,9 @@ class LogCheck:
     every entry to ``add`` in the order of its index, then call ``finish`` once. ``now`` is the time
     of the verifying machine. ``start`` is the end of what was verified before: the first entry is
     the one after it, and no header is checked for what it points back to. ``covered`` is the size
-    of the newest checkpoint, where it is not among the heads.
+    of the newest checkpoint, where it is not among the heads. ``rooted`` are the heads of this log
+    that the root log has, None when there is no root log; ``leaves`` takes the entries of the root
+    log itself.
     """
 
     def __init__(
@@ -126,19 +129,26 @@ class LogCheck:
         now: datetime,
         start: Frontier | None = None,
         covered: int | None = None,
+        rooted: Sequence[Checkpoint] | None = None,
+        leaves: RootLeaves | None = None,
     ) -> None:
         self._tree = tree
         self._now = now
         self._heads = sorted(heads, key=lambda head: head.size)
         self._pins = sorted(pins, key=lambda head: head.size)
         self._findings = findings
-        self._wanted = sorted({head.size for head in [*self._heads, *self._pins]}, reverse=True)
+        self._rooted = rooted
+        self._leaves = leaves
+        known = [*self._heads, *self._pins, *(rooted or ())]
+        self._wanted = sorted({head.size for head in known}, reverse=True)
         self._roots: dict[int, bytes] = {}
         self._frontier = start or Frontier()
         self._is_whole = self._frontier.size == 0
         largest = max((head.size for head in self._heads), default=0)
         self._covered = largest if covered is None else covered
         self._unsigned_at: int | None = None  # the first entry that waits too long for a signature
+        self._unrooted_at: int | None = None  # the first that is in no head of the root log so long
+        self._in_root = max((head.size for head in rooted or ()), default=0)
         self._block: list[bytes] = []  # leaves that are not in the frontier yet
         self._gap_at: int | None = None
         self._newest: dict[tuple[str, str], int] = {}
@@ -193,6 +203,7 @@ class LogCheck:
             if head.size in self._roots and self._roots[head.size] == head.root:
                 continue
             self._add_mismatch(head, matching, largest)
+        self._compare_rooted(largest)
         for pin in self._pins:
             if self._roots.get(pin.size) != pin.root:
                 self._findings.add(
@@ -201,6 +212,31 @@ class LogCheck:
                     size=pin.size,
                 )
         return self._frontier.root if self.entries and self._gap_at is None else None
+
+    def _compare_rooted(self, largest: int) -> None:
+        """Compare with the heads that the root log has of this log."""
+        if self._unrooted_at is not None:
+            self._findings.add(
+                Verdict.UNROOTED,
+                f"entries from {self._unrooted_at} to {self._covered - 1} are under no head that "
+                f"the root log has, {_minutes(UNSIGNED_LIMIT)} after they were logged",
+                idx=self._unrooted_at,
+            )
+        for head in self._rooted or ():
+            found = self._roots.get(head.size)
+            if found == head.root or (found is None and self._gap_at is not None):
+                continue
+            if found is None:
+                said = f"the root log has its head of size {head.size}, but the log ends at "
+                self._findings.add(Verdict.GAP, f"{said}{self.next_idx}", size=head.size)
+            elif head.size <= largest:
+                said = f"its head of size {head.size} in the root log contradicts the checkpoint"
+                self._findings.add(
+                    Verdict.FORKED, f"{said} of size {largest}, and both are signed", size=head.size
+                )
+            else:
+                said = f"entries before {head.size} are not those of its head in the root log"
+                self._findings.add(Verdict.TAMPERED, said, size=head.size)
 
     def _add_mismatch(self, head: Checkpoint, matching: Sequence[int], largest: int) -> None:
         if head.size < largest:
@@ -244,7 +280,21 @@ class LogCheck:
             raise
         expected = self._expected_prev(stored.idx, body)
         header = parse_canonical(line, closed_keys=True)
+        if self._leaves is not None:
+            self._leaves.add(stored.idx, body, stored.event_id)
+            self._check_header(header, stored.idx, {})
+            self._check_times(stored.idx, header["seq_time"], header["seq_time"])
+            self.first_time = self.first_time or header["seq_time"]
+            self.last_time = header["seq_time"]
+            return
         check_body(body)
+        self._check_event(stored, body)
+        self._check_header(header, stored.idx, expected)
+        self._check_times(stored.idx, header["seq_time"], body["time"])
+        self.first_time = self.first_time or body["time"]
+        self.last_time = body["time"]
+
+    def _check_event(self, stored: StoredEntry, body: Any) -> None:
         schema = body["schema"]
         if not is_known_schema(schema["name"], schema["version"], schema["sha256"]):
             raise AuditEventInvalid("schema: no release wrote events of this schema")
@@ -252,10 +302,6 @@ class LogCheck:
             raise AuditEventInvalid("tenant: the event belongs to another log")
         if body["id"] != stored.event_id:
             raise AuditEventInvalid("id: the row names another event")
-        self._check_header(header, stored.idx, expected)
-        self._check_times(stored.idx, header["seq_time"], body["time"])
-        self.first_time = self.first_time or body["time"]
-        self.last_time = body["time"]
 
     def _expected_prev(self, idx: int, body: Any) -> dict[str, int]:
         keys = pointer_keys(body)
@@ -284,8 +330,13 @@ class LogCheck:
         elif _moment(time) > at + CLOCKS_DIFFER:
             self._misdated(idx, f"is dated {time}, after it was logged")
         self.last_seq_time = max(seq_time, self.last_seq_time or "")
-        if idx >= self._covered and at < self._now - UNSIGNED_LIMIT and self._unsigned_at is None:
+        if at >= self._now - UNSIGNED_LIMIT:
+            return
+        if idx >= self._covered and self._unsigned_at is None:
             self._unsigned_at = idx
+        is_unrooted = self._rooted is not None and self._in_root <= idx < self._covered
+        if is_unrooted and self._unrooted_at is None:
+            self._unrooted_at = idx
 
     def _misdated(self, idx: int, why: str) -> None:
         self._findings.add(Verdict.MISDATED, f"entry {idx} {why}", idx=idx)

@@ -180,3 +180,23 @@ def verify_consistency(
             new_result = node_hash(new_result, item)
         place, last = place >> 1, last >> 1
     return last == 0 and old_result == old_root and new_result == new_root
+
+
+def verify_inclusion(
+    index: int, size: int, leaf: bytes, root: bytes, proof: Sequence[bytes]
+) -> bool:
+    """Tell whether ``proof`` shows a leaf hash at ``index`` (RFC 9162 section 2.1.3.2)."""
+    if not 0 <= index < size or any(len(item) != HASH_BYTES for item in (leaf, root, *proof)):
+        return False
+    place, last, result = index, size - 1, leaf
+    for item in proof:
+        if last == 0:
+            return False
+        if place & 1 or place == last:
+            result = node_hash(item, result)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            result = node_hash(result, item)
+        place, last = place >> 1, last >> 1
+    return last == 0 and result == root

@@ -16,6 +16,7 @@ class Verdict(StrEnum):
     REWRITTEN = "REWRITTEN"  # the log does not extend a checkpoint that somebody held
     FORKED = "FORKED"  # two signed checkpoints contradict each other
     UNSIGNED = "UNSIGNED"  # entries that no valid checkpoint covers, for too long
+    UNROOTED = "UNROOTED"  # signed heads that the root log does not have, for too long
     MISDATED = "MISDATED"  # the times of a log go backwards, or are in the future
     MALFORMED = "MALFORMED"  # an entry is not of the closed form
     GAP = "GAP"  # an index is missing
@@ -28,6 +29,7 @@ EXIT_CODES: Final[Mapping[Verdict, int]] = {
     Verdict.REWRITTEN: 10,
     Verdict.FORKED: 10,
     Verdict.UNSIGNED: 10,
+    Verdict.UNROOTED: 10,
     Verdict.MISDATED: 11,
     Verdict.MALFORMED: 11,
     Verdict.GAP: 12,
@@ -53,7 +55,8 @@ class TreeReport:
     """What one log holds and what is wrong with it.
 
     ``covered`` is the size of its newest valid checkpoint; the entries after it are not yet signed.
-    ``pinned`` are the sizes of the checkpoints that the verifying party brought along.
+    ``pinned`` are the sizes of the checkpoints that the verifying party brought along. ``in_root``
+    is the size of its newest head in the root log, None when it was not compared or has none.
     """
 
     tree: str
@@ -67,6 +70,7 @@ class TreeReport:
     first_time: str | None
     last_time: str | None
     findings: Sequence[Finding]
+    in_root: int | None = None
 
     @property
     def is_ok(self) -> bool:
@@ -156,6 +160,8 @@ def _tree_lines(tree: TreeReport) -> list[str]:
         lines.append(f"  from {tree.first_time} to {tree.last_time}")
     if tree.root is not None:
         lines.append(f"  root {tree.root}")
+    if tree.in_root is not None:
+        lines.append(f"  in the root log up to size {tree.in_root}")
     broken = {item.size for item in tree.findings if item.verdict is Verdict.REWRITTEN}
     lines += [
         f"  extends the given checkpoint of size {size}"

@@ -128,7 +128,7 @@ class Sequencer:
             if not rows:
                 return []
             names = sorted({row.tree for row in rows})
-            ends = _ends(connection, names)
+            ends = ends_of(connection, names)
             _refuse_repeated(connection, rows)
             batch = _Batch(ends, Pointers(connection, rows), self._clock())
             growth = [
@@ -143,7 +143,7 @@ class Sequencer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _End:
+class End:
     """Where a tree ends, and the time in the header of its last entry."""
 
     frontier: Frontier
@@ -153,7 +153,7 @@ class _End:
 class _Batch:
     """What a tick appends to many trees, written with one statement per table."""
 
-    def __init__(self, ends: Mapping[str, _End], pointers: Pointers, now: datetime) -> None:
+    def __init__(self, ends: Mapping[str, End], pointers: Pointers, now: datetime) -> None:
         self._ends = ends
         self._pointers = pointers
         self._now = rfc3339(now)
@@ -322,7 +322,7 @@ def _claim(connection: Connection, limit: int, without: set[str]) -> list[Pendin
     return sorted(rows, key=lambda row: (row.tree, row.id))
 
 
-def _ends(connection: Connection, trees: Sequence[str]) -> dict[str, _End]:
+def ends_of(connection: Connection, trees: Sequence[str]) -> dict[str, End]:
     """Return where the trees end, starting those that are new.
 
     Raises ``TreeDamaged`` naming all whose row and last entry do not fit together.
@@ -349,7 +349,7 @@ def _ends(connection: Connection, trees: Sequence[str]) -> dict[str, _End]:
         .select_from(audit_tree.outerjoin(last, true()))
         .where(audit_tree.c.tenant_id.in_(trees))
     )
-    found: dict[str, _End] = {}
+    found: dict[str, End] = {}
     damaged = []
     for row in connection.execute(query):
         try:
@@ -360,7 +360,7 @@ def _ends(connection: Connection, trees: Sequence[str]) -> dict[str, _End]:
         if row.size != (0 if row.idx is None else row.idx + 1):
             damaged.append(row.tenant_id)
             continue
-        found[row.tenant_id] = _End(frontier=frontier, seq_time=_seq_time(row.line))
+        found[row.tenant_id] = End(frontier=frontier, seq_time=_seq_time(row.line))
     if damaged:
         raise TreeDamaged(*sorted(damaged))
     return found

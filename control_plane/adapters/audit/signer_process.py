@@ -28,6 +28,8 @@ from control_plane.adapters.audit.checkpoints import (
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file
 from control_plane.adapters.audit.note import tree_origin
 from control_plane.adapters.audit.recorder import record_alone
+from control_plane.adapters.audit.rootlog import RootLog
+from control_plane.adapters.audit.rootstep import RootStep
 from control_plane.adapters.audit.sequencer import Growth, Sequencer, TreeDamaged, TreeMoved
 from control_plane.adapters.audit.signing import CheckpointSigner, JournalUnusable, SigningJournal
 from control_plane.adapters.db.audit_tables import audit_key
@@ -36,7 +38,7 @@ from control_plane.adapters.ending import EndRequest
 from control_plane.domain.actor import system
 from control_plane.domain.audit import AuditEvent, Stage
 from control_plane.domain.canonical import digest_bytes
-from control_plane.domain.deployment import PLATFORM
+from control_plane.domain.deployment import PLATFORM, ROOT
 from control_plane.domain.errors import AuditUnavailable
 from control_plane.domain.ids import RANDOM_BYTES, make_id
 from control_plane.logging import get_logger
@@ -67,6 +69,7 @@ class SignerConfig:
     idle_interval: float = 0.5
     stay_busy: float = 3.0  # events come in bursts: look often for a while after one
     sweep_interval: float = 30.0  # how often all trees are looked at, not only those that grew
+    root_interval: float = 1.0  # how often heads go into the root log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +102,11 @@ class SignerLoop:
         publisher: CheckpointPublisher,
         *,
         sweep_interval: float,
+        root: RootLog | None = None,
+        root_interval: float = 0.0,
         on_tick: Callable[[TickReport], None] | None = None,
     ) -> None:
+        self._root = None if root is None else RootStep(root, publisher, interval=root_interval)
         self._sequencer = sequencer
         self._publisher = publisher
         self._sweep_interval = sweep_interval
@@ -111,11 +117,14 @@ class SignerLoop:
         self._held: dict[str, str] = {}  # by tree, as the database was told
         self._on_tick = on_tick
 
-    def tick(self) -> TickReport:
-        """Sequence a batch, sign what grew, read both back. Raises nothing but bugs."""
+    def tick(self, *, is_last: bool = False) -> TickReport:
+        """Sequence a batch, sign what grew, read both back. Raises nothing but bugs.
+
+        What the root log lacks is added now and then, and by the last tick in any case.
+        """
         started = time.monotonic()
         try:
-            report = self._tick(started)
+            report = self._tick(started, is_last=is_last)
         except TreeMoved:
             report = TickReport(error="tree_moved")
         except ReadBackFailed as exc:
@@ -127,7 +136,7 @@ class SignerLoop:
             self._on_tick(report)
         return report
 
-    def _tick(self, started: float) -> TickReport:
+    def _tick(self, started: float, *, is_last: bool) -> TickReport:
         is_sweep = self._swept_at is None or started - self._swept_at >= self._sweep_interval
         if is_sweep:
             self._sequencer.retry_damaged()
@@ -144,6 +153,8 @@ class SignerLoop:
             self._unsigned.clear()  # what was refused is tried again by the next sweep
         self._publisher.read_back(growth, notes)
         damaged = dict.fromkeys(self._sequencer.damaged, _DAMAGED)
+        if self._root is not None:
+            damaged |= self._root.take(notes, is_sweep=is_sweep, is_last=is_last)
         refused = self._refused | damaged
         of_trees = {origin.rpartition("/")[2]: why for origin, why in self._refused.items()}
         if of_trees | damaged != self._held or is_sweep:
@@ -154,7 +165,7 @@ class SignerLoop:
         return TickReport(
             sequenced=sum(item.new_size - item.old_size for item in growth),
             trees=len(growth),
-            signed=len(notes),
+            signed=len(notes.keys() - {ROOT}),
             refused=refused,
             error=_REFUSED if refused else None,
             seconds=time.monotonic() - started,
@@ -191,9 +202,11 @@ def run_signer(
         fresh = connect(config.database_url, name="tenantplane signer", connections=0)
         signer = CheckpointSigner(key, journal)
         loop = SignerLoop(
-            Sequencer(engine, clock=lambda: datetime.now(UTC)),
+            Sequencer(engine, clock=_now),
             CheckpointPublisher(engine, fresh, signer, host=config.host),
             sweep_interval=config.sweep_interval,
+            root=RootLog(engine, signer, host=config.host, clock=_now),
+            root_interval=config.root_interval,
             on_tick=on_tick,
         )
         platform_key = signer.key(tree_origin(config.host, PLATFORM))
@@ -223,7 +236,11 @@ def _loop(config: SignerConfig, loop: SignerLoop, events: _OwnEvents, end: EndRe
         interval = config.busy_interval if is_busy else config.idle_interval
         end.wait(max(interval, min(_PAUSE_PER_TICK * report.seconds, config.idle_interval)))
     if events.stopped():
-        loop.tick()  # everything written before the end is signed before the end
+        loop.tick(is_last=True)  # everything written before the end is signed before the end
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _is_orphan(parent_pid: int | None) -> bool:

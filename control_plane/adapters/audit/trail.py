@@ -59,7 +59,7 @@ class SqlTrail:
 
     def first_fault(self) -> str:
         """Return the first fault that ``look_on`` has found and that is there still, or ''."""
-        return next(iter(list(self._watch.faults.values())), self._key_fault)
+        return self._watch.first_fault() or self._key_fault
 
     def look_on(self, entries: int, pause: Callable[[float], object] = lambda _: None) -> None:
         """Verify at most ``entries`` more, from where the last look ended; never a whole log again.

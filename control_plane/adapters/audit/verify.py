@@ -8,7 +8,8 @@ without them the database vouches for itself, and the report says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -45,6 +46,8 @@ from control_plane.adapters.audit.note import (
     tree_origin,
 )
 from control_plane.adapters.audit.report import Report, TreeReport, Verdict
+from control_plane.adapters.audit.rootcheck import add_contradictions, rooted_head, rooted_heads
+from control_plane.adapters.audit.rootleaf import RootLeaves
 from control_plane.adapters.db.audit_tables import (
     audit_checkpoint,
     audit_entry,
@@ -53,7 +56,7 @@ from control_plane.adapters.db.audit_tables import (
 )
 from control_plane.adapters.db.tables import tenant
 from control_plane.domain.audit import event_id
-from control_plane.domain.deployment import PLATFORM
+from control_plane.domain.deployment import PLATFORM, ROOT
 
 _PAGE: Final = 2000
 _ENTRY: Final = (audit_entry.c.idx, audit_entry.c.event_id, audit_entry.c.entry, audit_entry.c.leaf)
@@ -90,19 +93,63 @@ def verify(
             else sorted({*reading.all_trees(connection), *expected})
         )
         wanted += [tree for tree in pinned if tree not in wanted]
-        reports = [
-            _verify_tree(connection, tree, host, public_keys, pinned.get(tree, ()))
-            for tree in wanted
-        ]
+        task = _Task(connection=connection, host=host, public_keys=public_keys, pinned=pinned)
+        reports = task.all(wanted) if trees is None else [task.alone(tree) for tree in wanted]
     return Report(host=host, keys_given=public_keys is not None, trees=reports)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """The verification of some trees in one snapshot."""
+
+    connection: Connection
+    host: str
+    public_keys: Sequence[bytes] | None
+    pinned: Mapping[str, Sequence[str]]
+
+    def all(self, wanted: Sequence[str]) -> list[TreeReport]:
+        """Verify all trees, and those that the root log knows besides, against its leaves."""
+        if ROOT not in wanted:
+            return [self.tree(tree, None) for tree in wanted]
+        leaves = RootLeaves()
+        root = self.tree(ROOT, None, leaves)
+        is_sound = all(item.verdict is Verdict.UNSIGNED for item in root.findings)
+        if not is_sound:  # its leaves accuse nobody
+            return [root if tree == ROOT else self.tree(tree, None) for tree in wanted]
+        heads = rooted_heads(leaves.by_tree, self.host, root.covered)
+        names = [*wanted, *sorted(heads.keys() - set(wanted))]
+        return [root if tree == ROOT else self.tree(tree, heads.get(tree, [])) for tree in names]
+
+    def alone(self, tree: str) -> TreeReport:
+        """Verify one tree against its newest head in the root log, if there is a root log."""
+        if tree == ROOT:
+            return self.tree(ROOT, None, RootLeaves())
+        findings = Findings()
+        stored = stored_keys(self.connection, [ROOT]).get(ROOT, ())
+        keys = keys_in_force(stored, tree_origin(self.host, ROOT), self.public_keys)
+        heads = rooted_head(self.connection, tree, self.host, keys, findings)
+        return self.tree(tree, heads, findings=findings)
+
+    def tree(
+        self,
+        tree: str,
+        rooted: Sequence[Checkpoint] | None,
+        leaves: RootLeaves | None = None,
+        findings: Findings | None = None,
+    ) -> TreeReport:
+        """Verify a tree; ``rooted`` are its heads in the root log, None where that is unknown."""
+        return _verify_tree(
+            self.connection, tree, self.host, self.public_keys, self.pinned.get(tree, ()),
+            rooted=rooted, leaves=leaves, findings=findings or Findings(),
+        )  # fmt: skip
+
+
 def trees_that_must_exist(engine: Engine) -> list[str]:
-    """Return the platform's tree and those of tenants older than an event waits at most."""
+    """Return the platform's tree, the root log, and those of tenants older than an event waits."""
     young = reading.PENDING_LIMIT + reading.UNSIGNED_LIMIT
     query = select(tenant.c.id).where(tenant.c.created_at < func.clock_timestamp() - young)
     with engine.connect() as connection:
-        return [PLATFORM, *connection.execute(query).scalars()]
+        return [PLATFORM, ROOT, *connection.execute(query).scalars()]
 
 
 def other_host(engine: Engine, host: str, trees: Sequence[str] | None = None) -> str | None:
@@ -129,14 +176,20 @@ def _verify_tree(
     host: str,
     public_keys: Sequence[bytes] | None,
     pins: Sequence[str],
+    *,
+    rooted: Sequence[Checkpoint] | None,
+    leaves: RootLeaves | None,
+    findings: Findings,
 ) -> TreeReport:
     origin = tree_origin(host, tree)
-    findings = Findings()
     stored = stored_keys(connection, [tree]).get(tree, ())
     keys = keys_in_force(stored, origin, public_keys)
     heads = _heads(connection, tree, origin, keys, findings)
     pin_heads = _pin_heads(pins, origin, keys, public_keys, findings)
-    check = LogCheck(tree, heads.values(), pin_heads, findings, now=datetime.now(UTC))
+    check = LogCheck(
+        tree, heads.values(), pin_heads, findings,
+        now=datetime.now(UTC), rooted=rooted, leaves=leaves,
+    )  # fmt: skip
     end = connection.execute(
         select(audit_tree.c.size, audit_tree.c.frontier).where(audit_tree.c.tenant_id == tree)
     ).one_or_none()
@@ -144,6 +197,8 @@ def _verify_tree(
     for entry in _stored_entries(connection, tree):
         check.add(entry)
     root = check.finish()
+    if leaves is not None:
+        add_contradictions(leaves, findings)
     if check.entries == 0 and not heads:
         findings.add(Verdict.GAP, "the log does not exist")
     elif total != check.next_idx:
@@ -167,6 +222,7 @@ def _verify_tree(
         first_time=check.first_time,
         last_time=check.last_time,
         findings=findings.result(),
+        in_root=max((head.size for head in rooted or ()), default=None),
     )
 
 

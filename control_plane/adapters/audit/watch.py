@@ -28,8 +28,11 @@ from control_plane.adapters.audit.checks import (
 from control_plane.adapters.audit.merkle import Frontier
 from control_plane.adapters.audit.note import Checkpoint, NoteInvalid, tree_origin
 from control_plane.adapters.audit.report import Verdict
+from control_plane.adapters.audit.rootleaf import RootLeaves
+from control_plane.adapters.audit.rootwatch import RootWatch
 from control_plane.adapters.audit.verify import entries_between, keys_in_force, stored_keys
 from control_plane.adapters.db.audit_tables import audit_tree
+from control_plane.domain.deployment import ROOT
 
 PORTION: Final = 50  # entries that are verified in one go: some milliseconds
 
@@ -49,6 +52,7 @@ class _Part:
     head: Checkpoint | None
     is_new: bool
     findings: Findings
+    leaves: RootLeaves | None = None  # of the root log
 
     @property
     def is_shorter(self) -> bool:
@@ -70,7 +74,7 @@ class _Part:
         covered = self.head.size if self.head is not None else 0
         check = LogCheck(
             self.tree, heads, [], self.findings,
-            now=datetime.now(UTC), start=self.start, covered=covered,
+            now=datetime.now(UTC), start=self.start, covered=covered, leaves=self.leaves,
         )  # fmt: skip
         for entry in stored:
             check.add(entry)
@@ -92,10 +96,15 @@ class LogWatch:
     engine: Callable[[], Engine]
     host: str
     faults: dict[str, str] = field(default_factory=dict)
+    root: RootWatch = field(default_factory=RootWatch)
     _verified: dict[str, Frontier] = field(default_factory=dict)  # how far a tree was read
     _compared: dict[str, Frontier] = field(default_factory=dict)  # up to a checkpoint that held
     _last_tree: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def first_fault(self) -> str:
+        """Return the first fault of a tree, or of what the root log says of one, or ''."""
+        return next(iter([*self.faults.values(), *self.root.faults.values()]), "")
 
     def look_on(
         self,
@@ -114,7 +123,12 @@ class LogWatch:
             connection.begin(),
         ):
             reading.limit_to(connection, reading.ALL_TREES)
-            sizes = self._unverified(connection)
+            every = self._sizes(connection)
+            sizes = {
+                tree: size
+                for tree, size in every.items()
+                if size != self._size(tree) or tree in self.faults
+            }
             waiting = deque(sorted(sizes, key=lambda name: (name <= self._last_tree, name)))
             while waiting:
                 started = time.monotonic()
@@ -129,19 +143,16 @@ class LogWatch:
                     self._last_tree = part.tree
                     entries -= max(part.end - part.start.size, 1)
                 if entries <= 0 or not waiting:
-                    return
+                    break
                 pause(time.monotonic() - started)
+            is_current = self._size(ROOT) == every.get(ROOT)
+            self.root.compare(every, self._compared, is_current=is_current)
 
-    def _unverified(self, connection: Connection) -> dict[str, int]:
-        """Return the trees that differ in size from what was verified, with their sizes."""
+    def _sizes(self, connection: Connection) -> dict[str, int]:
+        """Return the sizes of all trees, 0 of one that was verified and is gone."""
         query = select(audit_tree.c.tenant_id, audit_tree.c.size)
         sizes = {row.tenant_id: row.size for row in connection.execute(query)}
-        gone = {tree: 0 for tree in self._verified if tree not in sizes}
-        return {
-            tree: size
-            for tree, size in (sizes | gone).items()
-            if size != self._size(tree) or tree in self.faults
-        }
+        return dict.fromkeys(self._verified, 0) | sizes
 
     def _size(self, tree: str) -> int:
         return self._verified[tree].size if tree in self._verified else 0
@@ -182,7 +193,7 @@ class LogWatch:
             parts.append(
                 _Part(
                     tree=tree, size=size, start=start, end=end, head=head, is_new=is_new,
-                    findings=findings,
+                    findings=findings, leaves=RootLeaves(is_whole=False) if tree == ROOT else None,
                 )
             )  # fmt: skip
         return parts
@@ -207,7 +218,11 @@ class LogWatch:
         if found:
             self.faults[part.tree] = f"{part.tree}: {found[0].verdict}: {found[0].detail}"
             self._verified[part.tree] = self._compared.get(part.tree, Frontier())
+            if part.tree == ROOT:
+                self.root.forget_uncovered()
             return False
+        if part.leaves is not None and part.is_new:
+            self.root.take(part.leaves, is_covered=part.reaches_head)
         if part.is_new:
             self._verified[part.tree] = end
         if part.reaches_head:

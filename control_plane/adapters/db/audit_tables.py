@@ -32,6 +32,8 @@ from control_plane.adapters.db.metadata import metadata
 
 _now: Final = func.clock_timestamp()
 _TREE_NAME: Final = "tenant_id ~ '^(platform|ten_[0-9A-HJKMNP-TV-Z]{26})$'"
+# nobody records an event in the root log: it is made of the heads of the others
+_LOG_NAME: Final = "tenant_id ~ '^(platform|root|ten_[0-9A-HJKMNP-TV-Z]{26})$'"
 
 # of a body in canonical JSON the action comes first, after `\n{"action":"`; as PostgreSQL spells it
 _BEFORE: Final = "POSITION(('\\x0a7b22616374696f6e223a22'::bytea) IN (entry))"
@@ -68,7 +70,7 @@ audit_entry = Table(
     # read out of the entry by the database, to find entries by it; it proves nothing
     Column("action", Text, Computed(_ACTION, persisted=True), nullable=True),
     UniqueConstraint("event_id"),
-    CheckConstraint(_TREE_NAME, name="tree_name"),
+    CheckConstraint(_LOG_NAME, name="tree_name"),
     CheckConstraint("idx >= 0", name="idx"),
     CheckConstraint("octet_length(entry) BETWEEN 1 AND 65535", name="entry_size"),
     CheckConstraint("octet_length(leaf) = 32", name="leaf_size"),
@@ -105,10 +107,37 @@ audit_checkpoint = Table(
     Column("note", Text, nullable=False),
     Column("cosigs", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
     Column("signed_at", DateTime(timezone=True), nullable=False, server_default=_now),
+    # the time since which a quorum of witnesses vouches for it; null while none does
+    Column("quorum_at", DateTime(timezone=True), nullable=True),
     CheckConstraint("size > 0", name="size"),
+    CheckConstraint("jsonb_typeof(cosigs) = 'array'", name="cosigs"),
 )
 
 Index("ix_audit_checkpoint_signed_at", audit_checkpoint.c.signed_at)
+Index(
+    "ix_audit_checkpoint_quorum",
+    audit_checkpoint.c.tenant_id,
+    audit_checkpoint.c.size,
+    postgresql_where=text("quorum_at IS NOT NULL"),
+)
+Index(
+    "ix_audit_checkpoint_cosigned",
+    audit_checkpoint.c.tenant_id,
+    audit_checkpoint.c.size,
+    postgresql_where=text("cosigs <> '[]'::jsonb"),
+)
+
+# where in the root log the head of a tree is: rebuildable from its entries, proves nothing
+audit_root_leaf = Table(
+    "audit_root_leaf",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("size", BigInteger, primary_key=True),
+    Column("idx", BigInteger, nullable=False),
+    UniqueConstraint("idx"),
+    CheckConstraint(_TREE_NAME, name="tree_name"),
+    CheckConstraint("size > 0 AND idx >= 0", name="numbers"),
+)
 
 # checkpoints that somebody was given, who may have kept them: they are kept for 90 days
 audit_served = Table(
@@ -181,4 +210,5 @@ AUDIT_TABLES: Final = (
     audit_key,
     audit_subtree,
     audit_pointer,
+    audit_root_leaf,
 )
