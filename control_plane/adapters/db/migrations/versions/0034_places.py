@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0034"
-down_revision = "0030"
+down_revision = "0033"
 branch_labels = None
 depends_on = None
 

@@ -9,7 +9,7 @@ from alembic import op
 from control_plane.adapters.db.root_grants import root_rights_sql
 
 revision = "0036"
-down_revision = "0030"
+down_revision = "0034"
 branch_labels = None
 depends_on = None
 
