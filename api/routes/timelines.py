@@ -1,4 +1,4 @@
-"""The life of a tenant, and where all of them stand."""
+"""What happened to a tenant, and where all of them stand."""
 
 from __future__ import annotations
 

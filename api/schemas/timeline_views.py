@@ -1,4 +1,4 @@
-"""What the API answers about the life of a tenant, and about where all tenants stand."""
+"""What the API answers about what happened to a tenant, and about where all tenants stand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands about the life of a tenant, and where all of them stand."""
+"""Commands about what happened to a tenant, and where all of them stand."""
 
 from __future__ import annotations
 

@@ -63,6 +63,7 @@ def test_signing_in_and_looking_around(
         "/console/tenants",
         "/console/design",
         "/console/tenants?status=failed",
+        "/console/operations",
         f"/console/tenants/{dedicated.slug}",
     ):
         page.goto(f"{base}{path}")

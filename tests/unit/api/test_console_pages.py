@@ -10,7 +10,7 @@ import pytest
 
 from control_plane.domain.actor import Role
 from tests.unit.api.scene import Api, Scene
-from tests.unit.api.visitors import Visitor
+from tests.unit.api.visitors import Visitor, fields_of
 
 HOSTILE = "<img src=x onerror=alert(1)> =HYPERLINK(1)"
 
@@ -114,3 +114,59 @@ def test_where_tenants_stand_is_counted_and_only_of_those_that_somebody_sees(sho
     one = shown.api.token(Role.AUDITOR, tenants=(shown.ids["key"],))
     items = shown.api.call("GET", "/v1/standing", one).json()["items"]
     assert [each["count"] for each in items] == [1]
+
+
+# --- operations -----------------------------------------------------------------------------------
+OPERATIONS = "/console/operations"
+
+
+def sent(visitor: Visitor, path: str, **fields: str) -> Any:
+    """Send a form of the operations page."""
+    page = visitor.get(OPERATIONS)
+    mark = [each for each in fields_of(page) if each[0] == "csrf"]
+    return visitor.post(f"{OPERATIONS}/{path}", [*mark, *fields.items()])
+
+
+def test_operations_shows_parts_rules_and_settings_without_secrets(shown: Scene) -> None:
+    said = text_of(signed_in(shown.api, Role.PLATFORM_AUDITOR, name="otis").get(OPERATIONS))
+    for expected in (
+        "identity", "No run waits", "mode_rules.yaml", "Settings of the API",
+        "TENANTPLANE_HOME /srv/home Where files are.",
+    ):  # fmt: skip
+        assert expected in said
+    assert signed_in(shown.api, Role.AUDITOR, name="audrey").get(OPERATIONS).status_code == 403
+
+
+def test_the_queue_is_paused_and_resumed_with_a_reason(scene: Scene) -> None:
+    visitor = signed_in(scene.api, Role.OPS_APPROVER)
+    page = sent(visitor, "queue", action="pause", reason="a new version")
+    assert page.status_code == 200
+    assert "The queue is paused since" in text_of(page)
+    again = sent(visitor, "queue", action="pause", reason="a new version")
+    assert again.status_code == 409
+    assert "paused already" in text_of(again)
+    assert sent(visitor, "queue", action="resume", reason="").status_code == 422
+    page = sent(visitor, "queue", action="resume", reason="it is there")
+    assert "The queue is paused" not in text_of(page)
+    assert [each.action for each in scene.world.events()][-1] == "queue.resumed"
+
+
+def test_a_delivery_that_waits_is_dismissed_by_a_person(scene: Scene) -> None:
+    visitor = signed_in(scene.api, Role.OPS_APPROVER)
+    assert "Dismiss" in text_of(visitor.get(OPERATIONS))
+    path = f"deliveries/{scene.ids['delivery_id']}"
+    assert sent(visitor, path, action="burn", reason="why not").status_code == 422
+    page = sent(visitor, path, action="dismiss", reason="a test of theirs")
+    assert page.status_code == 200
+    settled = scene.world.rows("delivery")[scene.ids["delivery_id"]]
+    assert settled.status == "dismissed"
+
+
+def test_a_form_without_its_mark_or_from_elsewhere_does_nothing(scene: Scene) -> None:
+    visitor = signed_in(scene.api, Role.OPS_APPROVER)
+    fields = [("action", "pause"), ("reason", "by nobody")]
+    assert visitor.post(f"{OPERATIONS}/queue", fields).status_code == 409
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    marked = [*fields_of(visitor.get(OPERATIONS)), *fields]
+    assert visitor.post(f"{OPERATIONS}/queue", marked, headers=elsewhere).status_code == 403
+    assert not scene.world.rows("queue_pause")
