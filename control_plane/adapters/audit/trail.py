@@ -14,11 +14,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine
 
 from control_plane.adapters.audit import reading
+from control_plane.adapters.audit.disclosures import granted_disclosures
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_public_key
+from control_plane.adapters.audit.rootlog import evidence
 from control_plane.adapters.audit.tiles import HashesMissing
 from control_plane.adapters.audit.watch import LogWatch
 from control_plane.adapters.db.faults import translated
-from control_plane.domain.deployment import PLATFORM
+from control_plane.domain.deployment import PLATFORM, ROOT
 from control_plane.domain.errors import AuditUnavailable, NotFound
 from control_plane.ports.stores import Dossier, Pressure
 
@@ -126,22 +128,36 @@ class SqlTrail:
         return newest.note
 
     def dossier(
-        self, tree: str, *, now: datetime, since: datetime | None, until: datetime | None
+        self,
+        tree: str,
+        *,
+        now: datetime,
+        since: datetime | None,
+        until: datetime | None,
+        grant_id: str | None = None,
     ) -> Dossier:
-        """Return the dossier of a tree in a file.
+        """Return the dossier of a tree in a file, with the values that a grant discloses.
 
-        Raises ``AuditUnavailable`` for a platform's log that lacks hashes.
+        Raises ``AuditUnavailable`` for a platform's log that lacks hashes, and ``GrantNotValid``.
         """
-        from control_plane.adapters.audit.dossier import write_dossier  # noqa: PLC0415 - seldom
+        from control_plane.adapters.audit.dossier import (  # noqa: PLC0415 - seldom
+            Extras,
+            write_dossier,
+        )
 
         snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         file = TemporaryFile()  # noqa: SIM115 - who asked for it closes it
         try:
             with translated(), self._engine().connect().execution_options(**snapshot) as connection:
-                reading.limit_to(connection, [tree, PLATFORM])
-                written = write_dossier(
-                    connection, file, tree, host=self._host, now=now, since=since, until=until
+                reading.limit_to(connection, [tree, PLATFORM, ROOT])
+                extras = Extras(
+                    disclosures=granted_disclosures(connection, tree, grant_id) if grant_id else (),
+                    root=None if tree == ROOT else evidence(connection, tree),
                 )
+                written = write_dossier(
+                    connection, file, tree,
+                    host=self._host, now=now, since=since, until=until, extras=extras,
+                )  # fmt: skip
             if written.size:
                 with self._on(tree) as connection:
                     self._mark_served(connection, tree, written.size)
