@@ -43,7 +43,7 @@ def list_approvals(
 
 
 def why_not(approval: ApprovalView, actor: Actor) -> str:
-    """Say why somebody cannot decide on an approval that waits; '' for who can."""
+    """Say why somebody cannot decide on an approval that waits; '' for those who can."""
     if approval.status is not ApprovalStatus.WAITING or "decide" in approval.allowed_actions:
         return ""
     barred = [each for each in approval.barred if each["subject"] in actor.subjects]

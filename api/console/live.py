@@ -1,4 +1,4 @@
-"""Live parts of pages: rendered anew on the server when a run has news, at most once a second."""
+"""Live parts of pages: rendered again on the server when a run has news, at most once a second."""
 
 from __future__ import annotations
 
