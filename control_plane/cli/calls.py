@@ -262,8 +262,8 @@ def show_run(run_id: str, as_json: Json = False) -> None:
     """Show a run with its checks and what it waits for."""
     found = from_environment().get(f"/v1/runs/{segment(run_id)}")
     fields = (
-        *RUN, "next_action", "approval_id", "waiting=waiting.sentence", "error.message",
-        "error.remedy", "allowed_actions",
+        *RUN, "playbook=cause.playbook", "step=cause.step", "next_action", "approval_id",
+        "waiting=waiting.sentence", "error.message", "error.remedy", "allowed_actions",
     )  # fmt: skip
     output.show(found, as_json=as_json, fields=fields)
     if not as_json:

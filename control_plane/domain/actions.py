@@ -80,6 +80,9 @@ FACTS: Final[Mapping[str, tuple[str, ...]]] = {
     "chat": ("slack", "teams", "email"),
 }
 
+# while one of these is unknown, what asks for it waits: a person settles it
+SETTLED_LATER: Final = ("mode",)
+
 TRIGGERS: Final[Mapping[str, str]] = {
     "contract.signed": "A signed contract was accepted.",
 }

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from control_plane.domain.actions import SETTLED_LATER
 from control_plane.domain.errors import IllegalTransition
 from control_plane.domain.playbook import Again, Playbook, Step, StepKind, Time, unmet
 from control_plane.domain.transitions import move, terminal
@@ -234,6 +235,8 @@ def _move(
     if row.status is not StepStatus.WAITING:
         return None
     if any(steps[need.step].status not in ENDED for need in step.needs):
+        return None
+    if any(name in step.conditions and name not in facts for name in SETTLED_LATER):
         return None
     left_out = _left_out(step, steps, facts)
     if left_out is not None:

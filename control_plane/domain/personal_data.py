@@ -127,7 +127,7 @@ _WITHOUT: Final = """
     audit_subtree: tenant_id hash
     audit_tree: tenant_id frontier held
     bundle: id tenant_id deployment_id content_digest archive_digest archive_name files checks
-        error
+        error cause
     certificate: id saga_id tenant_id hub_id digest
     contract: id provider envelope_id contract_id digest subscription mode tenant_id
     contract_amendment: number subscription sla_uptime_min id tenant_id contract_ref
@@ -175,7 +175,7 @@ _WITHOUT: Final = """
         last_seen_by
     rules_document: id digest
     run: id deployment_id tenant_id plan_id approval_id evidence_id supersedes retry_of draft
-        scope state_before states_written error
+        scope cause state_before states_written error
     run_event: run_id kind
     saga: id tenant_id hub_id step waits_for error
     saga_step: id saga_id name run_id result error

@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from control_plane.domain.errors import Conflict
 from control_plane.domain.journey import (
     MOVING,
     Instant,
@@ -27,10 +26,9 @@ from control_plane.domain.journey import (
     StepStatus,
     has_ended,
     moves,
-    step_id,
 )
-from control_plane.domain.playbook import Anchor, KeptPlaybook, Playbook, Time
-from control_plane.domain.tenant import Contract, Tenant, TenantStatus
+from control_plane.domain.playbook import Anchor, Playbook, Time
+from control_plane.domain.tenant import Tenant, TenantStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import QueuePlace
 from control_plane.workflows.calling import patiently
@@ -63,70 +61,9 @@ _LOOK_AGAIN: Final = timedelta(seconds=5)  # when the turn that is under way may
 REMOVED: Final = "the tenant was removed"
 
 
-# --- beginning ---------------------------------------------------------------------------------
-def begin_journeys(act: Act, tenant: Tenant, contract: Contract, *, trigger: str) -> None:
-    """Begin a journey by each playbook in force that fits, in the caller's transaction."""
-    facts = facts_of(tenant, contract.subscription, chat_of(act.core, tenant, contract))
-    for playbook in act.core.playbooks.active():
-        if playbook.fits(trigger, facts):
-            _begin(act, playbook, tenant, contract)
-
-
-def _begin(act: Act, playbook: Playbook, tenant: Tenant, contract: Contract) -> None:
-    now = act.now()
-    _keep_document(act, playbook)
-    journey = Journey(
-        id=act.new_id("journey"),
-        tenant_id=tenant.id,
-        contract_ref=contract.id,
-        playbook_key=playbook.key,
-        playbook_version=playbook.version,
-        playbook_digest=playbook.digest,
-        status=JourneyStatus.OPEN,
-        anchors={str(Anchor.SIGNED): contract.signed_at},
-        started_at=now,
-        updated_at=now,
-    )
-    steps = [
-        JourneyStep(
-            id=step_id(journey.id, step.key),
-            journey_id=journey.id,
-            tenant_id=tenant.id,
-            key=step.key,
-            kind=step.kind,
-            owner=step.owner,
-            status=StepStatus.WAITING,
-            updated_at=now,
-        )
-        for step in playbook.steps
-    ]
-    act.uow.add(journey, *steps)
-    record(
-        act, "journey.started",
-        tree=tenant.id, targets=targets_of(journey), playbook=journey.playbook,
-        version=playbook.version, digest=playbook.digest,
-    )  # fmt: skip
-    _enqueue(act, journey)
-
-
-def _keep_document(act: Act, playbook: Playbook) -> None:
-    if act.uow.playbooks.get(playbook.digest) is not None:
-        return
-    kept = KeptPlaybook(
-        id=playbook.digest,
-        key=playbook.key,
-        version=playbook.version,
-        content=playbook.content,
-        kept_at=act.now(),
-    )
-    try:
-        act.uow.add(kept)
-    except Conflict:  # another request keeps the same document
-        act.uow.playbooks.need(playbook.digest)
-
-
 # --- the turns ---------------------------------------------------------------------------------
-def _enqueue(act: Act, journey: Journey) -> None:
+def enqueue_turn(act: Act, journey: Journey) -> None:
+    """Let a worker take the journey's present turn, in the caller's transaction."""
     act.uow.queue.enqueue(
         PHASE, journey.id,
         partition=journey.id, owner=journey.tenant_id, attempt=journey.turn,
@@ -161,7 +98,7 @@ def turn_of_journey(act: Act, subject: str) -> None:
         case None:
             journey = journey.changed(act.now(), turn=journey.turn + 1)
             act.uow.journeys.save(journey)
-            _enqueue(act, journey)
+            enqueue_turn(act, journey)
 
 
 @dataclass

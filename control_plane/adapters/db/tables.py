@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from control_plane.adapters.db.columns import (
+    Converted,
     choice,
     documents,
     json_list,
@@ -80,6 +81,7 @@ from control_plane.adapters.db.transfers import transferred
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.adoption import Adopted
 from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
+from control_plane.domain.cause import Cause
 from control_plane.domain.deployment import DeploymentKind, Desired, Position
 from control_plane.domain.hold import BY_ANOTHER, Applying, HoldKind
 from control_plane.domain.hub import HubStatus
@@ -346,6 +348,7 @@ bundle = Table(
     json_object("files"),
     json_list("checks"),
     json_object("error", nullable=True),
+    Column("cause", Converted(Cause.to_document, Cause.from_document), nullable=True),
     moment("handed_over_at", nullable=True),
     moment("expires_at", nullable=True),
     moment("created_at"),
