@@ -79,7 +79,7 @@ _PERSONAL: Final[tuple[tuple[tuple[Kind, tuple[How, ...]], str], ...]] = (
         delivery.body idempotency_record.response_body message.data
     """),
     ((Kind.CONTENT, (How.TIME,)), """
-        outgoing_event.data outgoing_event.answer run_event.body
+        outgoing_event.data outgoing_event.answer run_event.body tenant_event.data
     """),
     ((Kind.PERSON, (How.REMOVAL,)), """
         handover.recipient_name handover.recipient_email meeting.attendees
@@ -186,6 +186,7 @@ _WITHOUT: Final = """
     sweep_item: sweep_id deployment_id
     task: id tenant_id about_kind about_id owner title instructions cause dedupe_key
     tenant: id slug legal_name domain country time_zone saga_id mode region facts decision
+    tenant_event: tenant_id event_id name
     timer: subject
     transferred: saga_id name_sha256 name version target_version digest
     withdrawal: id approval_id decision_id

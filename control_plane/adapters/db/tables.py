@@ -45,6 +45,7 @@ from control_plane.adapters.db.event_tables import (
     event_turn,
     outgoing_event,
     sealing_key,
+    tenant_event,
 )
 from control_plane.adapters.db.intake_look_tables import intake_finding, intake_look
 from control_plane.adapters.db.journey_tables import journey, journey_step, playbook_document, task
@@ -464,7 +465,7 @@ BUSINESS_TABLES: Final = (
     stack_salt,
     delivery,
     intake_finding, intake_look,
-    event_subscription, event_turn, event_sequence, outgoing_event, sealing_key,
+    event_subscription, event_turn, event_sequence, tenant_event, outgoing_event, sealing_key,
     playbook_document, journey, journey_step, task,
     message, suppression,
     onboarding_link, onboarding_session, onboarding_attempt,

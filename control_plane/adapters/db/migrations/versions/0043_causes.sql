@@ -38,3 +38,32 @@ CREATE TRIGGER keep_cause BEFORE UPDATE ON run
 CREATE TRIGGER keep_cause BEFORE UPDATE ON bundle
     FOR EACH ROW WHEN (NEW.cause IS DISTINCT FROM OLD.cause)
     EXECUTE FUNCTION tenantplane_keep_cause();
+
+-- What a tenant's people can watch; numbers are those of its public events. No foreign key, as in
+-- the audit log: what is told must not undo its cause.
+CREATE TABLE tenant_event (
+    tenant_id text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
+    name text NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    data jsonb NOT NULL,
+    CONSTRAINT pk_tenant_event PRIMARY KEY (tenant_id, seq),
+    CONSTRAINT ck_tenant_event_seq CHECK (seq > 0)
+);
+CREATE INDEX ix_tenant_event_occurred_at ON tenant_event (occurred_at);
+GRANT SELECT, INSERT, DELETE ON tenant_event TO tenantplane_app;
+CREATE TRIGGER refuse_change BEFORE UPDATE ON tenant_event
+    FOR EACH ROW EXECUTE FUNCTION tenantplane_refuse_change();
+
+CREATE FUNCTION tenantplane_tell_tenant_event() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM pg_notify('run_events', NEW.tenant_id);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tell_tenant_event AFTER INSERT ON tenant_event
+    FOR EACH ROW EXECUTE FUNCTION tenantplane_tell_tenant_event();
+
+-- Tasks that are late are found by when they were due.
+CREATE INDEX ix_task_due_at ON task (due_at, id) WHERE status = 'open' AND due_at IS NOT NULL;
