@@ -33,6 +33,7 @@ from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import QueuePlace
 from control_plane.workflows.calling import patiently
 from control_plane.workflows.core import Act, Core
+from control_plane.workflows.journey_attempts import Attempt, Refused, keep_refusal, try_outside
 from control_plane.workflows.journey_rows import (
     facts_of,
     playbook_of,
@@ -40,13 +41,7 @@ from control_plane.workflows.journey_rows import (
     steps_of,
     targets_of,
 )
-from control_plane.workflows.journey_steps import (
-    Attempt,
-    Refused,
-    next_attempt,
-    open_step_task,
-    try_outside,
-)
+from control_plane.workflows.journey_steps import next_attempt, open_step_task
 from control_plane.workflows.journey_times import instant_of
 from control_plane.workflows.journey_undo import cancel_journey, next_undo
 from control_plane.workflows.outside import chat_of
@@ -117,7 +112,7 @@ def advance_journey(core: Core, journey_id: str) -> None:
         try:
             work = patiently(partial(_in_rows, turn), seconds=_ROWS_SECONDS)
         except Refused as refused:
-            patiently(partial(refused.keep, core, refused))
+            patiently(partial(keep_refusal, core, refused))
             continue
         if work is None:
             return
