@@ -103,7 +103,8 @@ def needs_of(step: Step) -> str:
 
 def conditions_of(step: Step) -> str:
     """Return in words on what a step depends."""
-    return ", ".join(f"{name} {' or '.join(among)}" for name, among in step.conditions.items())
+    found = [f"{name} {' or '.join(among)}" for name, among in step.conditions.items()]
+    return ", ".join([*found, *([f"not {step.unless.step}"] if step.unless else [])])
 
 
 def said(time: Time) -> str:
@@ -124,6 +125,8 @@ def drawn(found: Playbook) -> Iterator[str]:
         for need in step.needs:
             label = f' [label="{need.outcome}"]' if need.outcome else ""
             yield f'  "{need.step}" -> "{step.key}"{label};'
+        if step.unless is not None:
+            yield f'  "{step.unless.step}" -> "{step.key}" [style=dotted, label="unless"];'
         for again in step.again:
             label = f"{again.outcome}, {again.limit} times at most"
             yield f'  "{step.key}" -> "{again.back_to}" [style=dashed, label="{label}"];'

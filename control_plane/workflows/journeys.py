@@ -41,7 +41,7 @@ from control_plane.workflows.journey_rows import (
     steps_of,
     targets_of,
 )
-from control_plane.workflows.journey_steps import next_attempt, open_step_task
+from control_plane.workflows.journey_steps import close_tasks_of, next_attempt, open_step_task
 from control_plane.workflows.journey_times import instant_of
 from control_plane.workflows.journey_undo import cancel_journey, next_undo
 from control_plane.workflows.outside import chat_of
@@ -171,13 +171,15 @@ def _forward(
     }  # fmt: skip
     contract = act.uow.contracts.need(journey.contract_ref)
     facts = facts_of(tenant, contract.subscription, chat_of(turn.core, tenant, contract))
-    found = moves(playbook, steps, facts, instant=instant, now=now)
+    found = moves(playbook, steps, facts, instant=instant, now=now, begun=journey.started_at)
     for each in found:
         step = steps[each.key]
         moved = step.moved(each.status, now, reason=each.reason, wakes_at=each.at)
         save_step(act, step, moved)
         if each.status is StepStatus.ASKED:
             open_step_task(act, journey, playbook.by_key[each.key], moved)
+        elif step.status in {StepStatus.ASKED, StepStatus.FAILED}:
+            close_tasks_of(act, moved, why=each.reason or str(each.status))
     if found:
         return _nothing
     attempt = next_attempt(act, journey, playbook, tenant, steps, turn.asked)
