@@ -73,3 +73,27 @@ def test_the_graph_has_every_step_and_every_need(capsys: pytest.CaptureFixture[s
 )
 def test_a_time_is_said_in_words(amount: int, unit: DueUnit, words: str) -> None:
     assert said(Time(anchor=Anchor.SIGNED, after=None, due=Due(amount=amount, unit=unit))) == words
+
+
+def test_a_document_is_drawn_into_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "day-0.svg"
+    assert invoke(["playbook", "draw", str(DAY_0), "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}: 17 steps of day-0, version 2\n"
+    assert out.read_text(encoding="utf-8").startswith("<svg ")
+    assert invoke(["playbook", "draw", str(DAY_0), "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["file"] == str(out)
+
+
+def test_what_cannot_be_drawn_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong, out = tmp_path / "wrong.yaml", tmp_path / "out.svg"
+    wrong.write_text(DAY_0.read_text("utf-8").replace("link.issue", "link.isue"), encoding="utf-8")
+    assert invoke(["playbook", "draw", str(wrong), "--out", str(out)]) == 2
+    assert not out.exists()
+    nowhere = tmp_path / "nowhere" / "out.svg"
+    assert invoke(["playbook", "draw", str(DAY_0), "--out", str(nowhere)]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert invoke(["playbook", "draw", str(DAY_0)]) == 2
