@@ -83,3 +83,25 @@ def test_all_journeys_and_those_that_are_late_are_listed(tenantctl: Terminal, sl
     assert journey_id in tenantctl("journey", "list", "--late", who=OPS).out
     assert "Talk" in tenantctl("task", "list", "--late", who=OPS).out
     tenantctl("tenant", "journey", "nobody", "--all", who=OPS, code=HIDDEN)
+
+
+@pytest.mark.parametrize(("mode", "group"), [("A", "run"), ("C", "bundle")])
+def test_what_a_journey_follows_names_its_step(tenantctl: Terminal, mode: str, group: str) -> None:
+    follows = (
+        "- {key: exists, kind: action, title: It exists, owner: automation,"
+        " action: tenant.provision}\n"
+    )
+    with_playbooks(tenantctl.world, sample(follows))
+    accepted = tenantctl.world.submit(mode)
+    made = accepted.run_id or accepted.bundle_id or ""
+    shown = tenantctl(group, "show", made, who=Role.SOLUTIONS_ARCHITECT).out
+    rows = dict(line.split(maxsplit=1) for line in shown.splitlines() if " " in line.strip())
+    assert (rows["playbook"].strip(), rows["step"].strip()) == ("sample/1", "exists")
+    cause = tenantctl(group, "show", made, "--json", who=Role.SOLUTIONS_ARCHITECT).json["cause"]
+    (journey_id,) = tenantctl.world.rows("journey")
+    assert (cause["journey"], cause["round"]) == (journey_id, 1)
+
+
+def test_what_no_journey_follows_names_none(tenantctl: Terminal) -> None:
+    run_id = tenantctl.world.submit("A").run_id or ""
+    assert tenantctl("run", "show", run_id, "--json", who=OPS).json["cause"] is None
