@@ -36,6 +36,7 @@ check: $(READY)  ## style, types, layers, migrations and everything that is gene
 	@$(BIN)/python -m api.openapi --check
 	@$(BIN)/python -m tools.draw_status --check
 	@$(BIN)/python -m tools.draw_architecture --check
+	@$(BIN)/python -m tools.draw_playbook --check
 	@$(BIN)/python -m tools.check_migrations
 
 test: setup  ## run every test, with the real engine, Terraform and PostgreSQL
@@ -70,6 +71,7 @@ schemas: $(READY)  ## write what is generated: JSON Schemas, OpenAPI document, s
 	@$(BIN)/python -m api.openapi
 	@$(BIN)/python -m tools.draw_status
 	@$(BIN)/python -m tools.draw_architecture
+	@$(BIN)/python -m tools.draw_playbook
 
 lock: $(READY)  ## resolve requirements.lock again, with uv
 	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes \

@@ -38,6 +38,7 @@ from api.routes import (
     runs,
     subscriptions,
     timelines,
+    tenant_events,
 )
 from api.schemas.problems import Problem
 
@@ -112,7 +113,7 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
         bundles, audit, queue, deliveries, intake_findings, subscriptions,
         timelines, messages, journeys, onboarding, portal,
-        people, personal_values, health, assets,
+        people, personal_values, tenant_events, health, assets,
     ):  # fmt: skip
         app.include_router(module.router)
     for each in CONSOLE:

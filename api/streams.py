@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.schemas.views import RunEventView
 from control_plane.domain.errors import DomainError, Unavailable
-from control_plane.domain.run import RunEvent
 
 T = TypeVar("T")
+L = TypeVar("L")  # a line of a stream
 HEARTBEAT_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 5.0  # at the rows, whatever was heard
 TOKEN_SECONDS: Final = 30.0  # between two looks at whether the caller's token still holds
@@ -26,7 +24,7 @@ _READERS: Final = 4  # threads of their own: streams take none from other reques
 
 
 class News(Protocol):
-    """The source of news that a run has new lines."""
+    """The source of news that a run, or a tenant, has new lines."""
 
     def subscribe(self, run_id: str, tell: Callable[[], object]) -> Callable[[], None]:
         """Call ``tell`` in some thread when there is news; returns what ends that."""
@@ -65,32 +63,35 @@ class Streams:
 
     async def follow(
         self,
-        run_id: str,
+        subject: str,
         after: int,
         *,
-        read: Callable[[int], tuple[bool, Sequence[RunEvent]]],
+        read: Callable[[int], tuple[bool, Sequence[L]]],
+        line: Callable[[L], tuple[int, str]],
         still_holds: Callable[[], object],
+        end: str,
     ) -> AsyncIterator[str]:
-        """Yield the lines after ``after`` as they come; ends with the run.
+        """Yield the lines after ``after`` as they come; ends with what is followed.
 
-        ``read`` returns whether the run has ended, and its lines after a number. When
-        ``still_holds`` raises, the stream is cut: who opens it again learns why.
+        ``read`` returns whether that has ended, and its lines after a number, ``line`` the number
+        of one and its text; ``end`` is the text of the end. When ``still_holds`` raises, the stream
+        is cut: who opens it again learns why.
         """
         heard, loop = asyncio.Event(), asyncio.get_running_loop()
-        unsubscribe = self.news.subscribe(run_id, lambda: loop.call_soon_threadsafe(heard.set))
+        unsubscribe = self.news.subscribe(subject, lambda: loop.call_soon_threadsafe(heard.set))
         quiet_since = checked = time.monotonic()
         try:
             while True:
                 heard.clear()  # before the look: what comes during it is heard
                 ended, events = await self._read(partial(read, after))
                 for event in events:
-                    after = event.seq
-                    yield _line(event)
+                    after, said = line(event)
+                    yield said
                 if events:
                     quiet_since = time.monotonic()
                     continue
                 if ended:
-                    yield f"event: end\ndata: {json.dumps({'run_id': run_id})}\n\n"
+                    yield end
                     return
                 if time.monotonic() - checked >= self.token_seconds:
                     checked = time.monotonic()
@@ -135,6 +136,7 @@ async def _wait(heard: asyncio.Event, seconds: float) -> None:
         return
 
 
-def _line(event: RunEvent) -> str:
-    data: Any = RunEventView.like(event).model_dump_json()
-    return f"id: {event.seq}\nevent: {event.kind}\ndata: {data}\n\n"
+def event_text(name: str, data: str, *, seq: int | None = None) -> str:
+    """Return a server-sent event; its data is one line."""
+    number = "" if seq is None else f"id: {seq}\n"
+    return f"{number}event: {name}\ndata: {data}\n\n"

@@ -1,4 +1,4 @@
-"""Write the table of public events into ``docs/events.md``: ``python -m tools.draw_events``.
+"""Write the tables of events into ``docs/events.md``: ``python -m tools.draw_events``.
 
 With ``--check`` nothing is written and exit code 1 says that the page is out of date.
 """
@@ -9,23 +9,29 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from control_plane.domain.public_events import PUBLIC_TYPES
+from control_plane.domain.public_events import PUBLIC_TYPES, WATCHED_TYPES, PublicType
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "events.md"
 _MARK: Final = "<!-- types -->\n"
 
 
 def table() -> str:
-    """Return the table of the types."""
+    """Return the tables of the types: those to subscribe to, and those that are only watched."""
     lines = ["| type | version | when | data |", "| --- | --- | --- | --- |"]
     for kind in PUBLIC_TYPES.values():
-        named = [
-            f"**`{name}`** {shape}" if name in kind.always else f"`{name}` {shape}"
-            for name, shape in kind.fields.items()
-        ]
-        cells = (f"`{kind.type}`", str(kind.version), kind.description, ", ".join(named))
+        cells = (f"`{kind.type}`", str(kind.version), kind.description, _fields(kind))
         lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "Only watched:", "", "| name | when | data |", "| --- | --- | --- |"]
+    for kind in WATCHED_TYPES.values():
+        lines.append(f"| `{kind.name}` | {kind.description} | {_fields(kind)} |")
     return "\n".join(lines) + "\n"
+
+
+def _fields(kind: PublicType) -> str:
+    return ", ".join(
+        f"**`{name}`** {shape}" if name in kind.always else f"`{name}` {shape}"
+        for name, shape in kind.fields.items()
+    )
 
 
 def page(present: str) -> str:

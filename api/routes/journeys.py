@@ -25,14 +25,25 @@ def tenant_journey(have: SharedDep, who: CallerDep, key: str) -> views.JourneyVi
     return views.JourneyView.of(perform(have.core, who, journeys.tenant_journey, key), who.actor)
 
 
+@router.get("/tenants/{key}/journeys")
+def tenant_journeys(have: SharedDep, who: CallerDep, key: str) -> list[views.JourneySummary]:
+    """List all journeys of a tenant, newest first."""
+    found = perform(have.core, who, journeys.journeys_of_tenant, key)
+    return [views.JourneySummary.of(each) for each in found]
+
+
 @router.get("/journeys")
 def list_journeys(
-    have: SharedDep, who: CallerDep, page: PagingDep, status: JourneyStatus | None = None
+    have: SharedDep,
+    who: CallerDep,
+    page: PagingDep,
+    status: JourneyStatus | None = None,
+    late: bool = False,
 ) -> Page[views.JourneySummary]:
-    """List journeys, newest first; by status if asked."""
+    """List journeys, newest first; by status, or those that are late, if asked."""
     found = perform(
         have.core, who, journeys.list_journeys,
-        limit=page.limit, before=page.before, status=status,
+        limit=page.limit, before=page.before, status=status, late=late,
     )  # fmt: skip
     items = [views.JourneySummary.of(each) for each in found]
     return Page(items=items, next_page_token=page.token(each.id for each in items))
@@ -91,11 +102,13 @@ def list_tasks(
     status: TaskStatus | None = None,
     mine: bool = False,
     owner: Annotated[str | None, Query(max_length=64)] = None,
+    late: bool = False,
 ) -> Page[views.TaskView]:
-    """List tasks, newest first; by status or owner, or those of the caller's roles."""
+    """List tasks, newest first; by status or owner, those of the caller's roles, or late ones."""
     found = perform(
         have.core, who, tasks.list_tasks,
         limit=page.limit, before=page.before, status=status, mine=mine, owner=owner,
+        late=late,
     )  # fmt: skip
     now = have.core.clock.now()
     items = [views.TaskView.of(each, who.actor, now) for each in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from typing import Annotated, Final
 
@@ -13,10 +14,10 @@ from api.answers import etag, keyed
 from api.dependencies import CallerDep, Credentials, KeyedDep, PagingDep, SharedDep, WriterDep
 from api.schemas.plan_views import PlanComparisonView
 from api.schemas.views import Page, PlanView, RunEventView, RunView
-from api.streams import ProgressResponse
+from api.streams import ProgressResponse, event_text
 from api.strict_json import StrictRoute
 from control_plane.domain.errors import InvalidPageToken
-from control_plane.domain.run import Run, RunStatus
+from control_plane.domain.run import Run, RunEvent, RunStatus
 from control_plane.services import runs
 from control_plane.services.performing import perform
 from control_plane.services.waiting import approvals_of, given_on, waits_of
@@ -130,9 +131,16 @@ async def get_events(
         run_id,
         after,
         read=lambda seq: perform(have.core, who, runs.read_progress, run_id, seq),
+        line=_line,
         still_holds=lambda: have.identity.actor_of(token),
+        end=event_text("end", json.dumps({"run_id": run_id})),
     )
     return ProgressResponse(have.streams, stream)
+
+
+def _line(event: RunEvent) -> tuple[int, str]:
+    data = RunEventView.like(event).model_dump_json()
+    return event.seq, event_text(event.kind, data, seq=event.seq)
 
 
 def _number(text: str, name: str) -> int:

@@ -32,6 +32,7 @@ class BundleView(View):
     files: list[str]
     checks: list[dict[str, Any]]
     error: dict[str, Any] | None
+    cause: dict[str, Any] | None
     warnings: list[str]
     handed_over_at: datetime | None
     expires_at: datetime | None
@@ -51,6 +52,7 @@ class BundleView(View):
             bundle,
             files=sorted(bundle.files),
             error=bundle.error or None,
+            cause=bundle.cause.to_document() if bundle.cause is not None else None,
             warnings=list(bundle_service.warnings(core, bundle)),
             allowed_actions=actions,
         )

@@ -261,6 +261,7 @@ class RunView(View):
     retry_of: str | None
     supersedes: str | None
     scope: list[str]
+    cause: dict[str, Any] | None
     cancel_requested: bool
     checks: list[dict[str, Any]]
     error: dict[str, Any] | None
@@ -290,6 +291,7 @@ class RunView(View):
             affected=[DependentView.like(each) for each in affected],
             stack=deployment.stack,
             scope=list(run.scope.urns) if run.scope is not None else [],
+            cause=run.cause.to_document() if run.cause is not None else None,
             next_action=NEXT_ACTION[run.blocked_on] if run.blocked_on else None,
             checks=documents(evidence.checks) if evidence is not None else [],
             error=run.error or None,

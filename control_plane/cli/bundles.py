@@ -46,8 +46,8 @@ def show_bundle(bundle_id: str, as_json: Json = False) -> None:
     """Show a bundle with its inputs and checks."""
     found = from_environment().get(f"/v1/bundles/{segment(bundle_id)}")
     fields = (
-        *BUNDLE, "content_digest", "files", "handed_over_at", "expires_at", "error.message",
-        "warnings", "allowed_actions", "inputs",
+        *BUNDLE, "playbook=cause.playbook", "step=cause.step", "content_digest", "files",
+        "handed_over_at", "expires_at", "error.message", "warnings", "allowed_actions", "inputs",
     )  # fmt: skip
     output.show(found, as_json=as_json, fields=fields)
     if not as_json:

@@ -22,6 +22,7 @@ from control_plane.cli import (
     queueing,
     removals,
     timelines,
+    tenant_watching,
 )
 from control_plane.cli.client import ENDED, from_environment, segment
 from control_plane.cli.comparing import show_comparison, show_differences
@@ -64,6 +65,7 @@ tenant.command("mode")(modes.tenant_mode)
 tenant.command("journey")(journeys.tenant_journey)
 tenant.command("timeline")(timelines.tenant_timeline)
 tenant.command("standing")(timelines.count_tenants)
+tenant.command("watch")(tenant_watching.watch_tenant)
 tenant.command("handover-manifest")(handing_over.download_manifest)
 tenant.command("first-copy")(handing_over.say_first_copy)
 tenant.command("record-dump")(handing_over.record_dump)
@@ -265,8 +267,8 @@ def show_run(run_id: str, as_json: Json = False) -> None:
     """Show a run with its checks and what it waits for."""
     found = from_environment().get(f"/v1/runs/{segment(run_id)}")
     fields = (
-        *RUN, "next_action", "approval_id", "waiting=waiting.sentence", "error.message",
-        "error.remedy", "allowed_actions",
+        *RUN, "playbook=cause.playbook", "step=cause.step", "next_action", "approval_id",
+        "waiting=waiting.sentence", "error.message", "error.remedy", "allowed_actions",
     )  # fmt: skip
     output.show(found, as_json=as_json, fields=fields)
     if not as_json:

@@ -145,16 +145,28 @@ class Api:
         on_quiet: Callable[[], None] = lambda: None,
         on_cut: Callable[[], None] = lambda: None,
     ) -> Iterator[dict[str, Any]]:
-        """Yield a run's progress lines as they come, until its end.
+        """Yield a run's progress lines as they come, until its end; as ``follow``."""
+        path = f"/v1/runs/{segment(run_id)}/events"
+        return self.follow(path, on_quiet=on_quiet, on_cut=on_cut)
+
+    def follow(
+        self,
+        path: str,
+        *,
+        last: int = 0,
+        on_quiet: Callable[[], None] = lambda: None,
+        on_cut: Callable[[], None] = lambda: None,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the lines of a stream after the number ``last`` as they come, until its end.
 
         ``on_quiet`` is called now and then while none comes. A stream that was cut is taken up
         where it was, for up to half a minute of silence; ``on_cut`` is called when it was.
         """
-        last, lost, opened, is_cut = 0, 0.0, False, False
+        lost, opened, is_cut = 0.0, False, False
         while True:
             cut: Exception | None = None
             try:
-                for kind, event in self._stream(run_id, last, is_again=opened):
+                for kind, event in self._stream(path, last, is_again=opened):
                     lost, opened, is_cut = 0.0, True, False
                     if kind == "end":
                         return
@@ -176,10 +188,9 @@ class Api:
             time.sleep(0.5)
 
     def _stream(
-        self, run_id: str, last: int, *, is_again: bool
+        self, path: str, last: int, *, is_again: bool
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(last)}
-        path = f"/v1/runs/{segment(run_id)}/events"
         with self._client.stream("GET", path, headers=headers, timeout=60.0) as answer:
             if is_again and answer.status_code in _DOWN:
                 raise _Down(str(answer.status_code))

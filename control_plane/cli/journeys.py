@@ -26,6 +26,7 @@ TASK: Final = (
 _PAUSE_SECONDS: Final = 2.0
 _MOVING: Final = ("open", "canceling")
 Most = Annotated[int, typer.Option("--limit", min=1, max=5000, help="Maximum number of items.")]
+Late = Annotated[bool, typer.Option("--late", help="Only what is due and did not end.")]
 Reason = Annotated[str, typer.Option(help="Reason, recorded in the audit log.")]
 Outcome = Annotated[
     str | None, typer.Option(help="How the step ended, where it has several outcomes.")
@@ -40,9 +41,16 @@ def tenant_journey(
     watch: Annotated[
         bool, typer.Option("--watch", help="Print each change until the journey has ended.")
     ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="List all its journeys, newest first.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show how far a tenant's journey is: steps, who they wait on, what is late."""
+    """Show how far a tenant's newest journey is: steps, who they wait on, what is late."""
+    if every:
+        listed = from_environment().get(f"/v1/tenants/{segment(key)}/journeys")
+        output.table(listed, as_json=as_json, fields=JOURNEYS, empty="no journeys")
+        return
     path = f"/v1/tenants/{segment(key)}/journey"
     found = from_environment().get(path)
     _show(found, as_json=as_json)
@@ -61,11 +69,12 @@ def list_journeys(
     status: Annotated[
         str | None, typer.Option(help="Only with this status: open, canceling, done or canceled.")
     ] = None,
+    late: Late = False,
     limit: Most = 50,
     as_json: Json = False,
 ) -> None:
     """List journeys, newest first."""
-    found = from_environment().pages("/v1/journeys", most=limit, status=status)
+    found = from_environment().pages("/v1/journeys", most=limit, status=status, late=late)
     output.table(found, as_json=as_json, fields=JOURNEYS, empty="no journeys")
 
 
@@ -134,11 +143,14 @@ def list_tasks(
         str | None, typer.Option(help="Only with this status: open, done or canceled.")
     ] = "open",
     owner: Annotated[str | None, typer.Option(help="Only of this owner, such as csm.")] = None,
+    late: Late = False,
     limit: Most = 50,
     as_json: Json = False,
 ) -> None:
     """List tasks, newest first."""
-    found = from_environment().pages("/v1/tasks", most=limit, mine=mine, status=status, owner=owner)
+    found = from_environment().pages(
+        "/v1/tasks", most=limit, mine=mine, status=status, owner=owner, late=late
+    )
     output.table(found, as_json=as_json, fields=TASKS, empty="no tasks")
 
 

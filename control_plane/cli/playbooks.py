@@ -10,10 +10,12 @@ import typer
 
 from control_plane import config
 from control_plane.cli import output
-from control_plane.cli.refusing import Json
+from control_plane.cli.errors import USAGE
+from control_plane.cli.playbook_words import conditions_of, needs_of, said
+from control_plane.cli.refusing import Json, refuse
 
 if TYPE_CHECKING:
-    from control_plane.domain.playbook import Playbook, Step, Time
+    from control_plane.domain.playbook import Playbook
 
 playbook = typer.Typer(no_args_is_help=True, help="Playbooks: check and show them.")
 
@@ -49,7 +51,7 @@ def show(
 ) -> None:
     """Show the steps of a document: what each needs, who answers for it, and by when.
 
-    A picture: `tenantctl playbook show FILE --dot | dot -Tsvg > playbook.svg`.
+    A picture: `tenantctl playbook draw FILE --out playbook.svg`.
     """
     found = _read(file)
     if dot:
@@ -75,6 +77,27 @@ def show(
     output.table(rows, as_json=False, fields=fields, empty="")
 
 
+@playbook.command()
+def draw(
+    file: File,
+    out: Annotated[Path, typer.Option("--out", help="The SVG file to write.", dir_okay=False)],
+    as_json: Json = False,
+) -> None:
+    """Draw the steps of a document as an SVG: who owns each, what it needs, when it is due."""
+    from control_plane.cli.playbook_picture import picture  # noqa: PLC0415 - rarely needed
+
+    found = _read(file)
+    drawing = picture(found)
+    try:
+        out.write_text(drawing, encoding="utf-8")
+    except OSError as error:
+        refuse(f"{out} cannot be written: {error.strerror}", USAGE)
+    if as_json:
+        output.as_json_text({**_summary(found), "file": str(out)})
+    else:
+        output.say(f"{out}: {len(found.steps)} steps of {found.key}, version {found.version}")
+
+
 def _read(file: Path) -> Playbook:
     from control_plane.adapters.rules.documents import found_folder  # noqa: PLC0415 - as above
     from control_plane.adapters.rules.playbooks import read_playbook  # noqa: PLC0415 - heavy
@@ -93,28 +116,6 @@ def _summary(found: Playbook) -> dict[str, Any]:
     }
 
 
-def needs_of(step: Step) -> str:
-    """Return in words what a step needs."""
-    return ", ".join(
-        need.step if need.outcome is None else f"{need.step} as {need.outcome}"
-        for need in step.needs
-    )
-
-
-def conditions_of(step: Step) -> str:
-    """Return in words on what a step depends."""
-    return ", ".join(f"{name} {' or '.join(among)}" for name, among in step.conditions.items())
-
-
-def said(time: Time) -> str:
-    """Return a time in words: ``2 business days after signed``."""
-    unit = str(time.due.unit).removeprefix("elapsed_").replace("_", " ")
-    amount = abs(time.due.amount)
-    side = "before" if time.due.amount < 0 else "after"
-    at = f", {time.due.at:%H:%M}" if time.due.at is not None else ""
-    return f"{amount} {unit}{'' if amount == 1 else 's'} {side} {time.anchor or time.after}{at}"
-
-
 def drawn(found: Playbook) -> Iterator[str]:
     """Yield the lines of a graph in the DOT language."""
     yield f'digraph "{found.key}" {{'
@@ -124,6 +125,8 @@ def drawn(found: Playbook) -> Iterator[str]:
         for need in step.needs:
             label = f' [label="{need.outcome}"]' if need.outcome else ""
             yield f'  "{need.step}" -> "{step.key}"{label};'
+        if step.unless is not None:
+            yield f'  "{step.unless.step}" -> "{step.key}" [style=dotted, label="unless"];'
         for again in step.again:
             label = f"{again.outcome}, {again.limit} times at most"
             yield f'  "{step.key}" -> "{again.back_to}" [style=dashed, label="{label}"];'

@@ -38,6 +38,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "people.assign": Action(
         says="Assigns somebody of the vendor by segment, language, hours and load.",
         takes=("role",),
+        may_take=("within",),
         undone_by="people.release",
     ),
     "people.release": Action(says="Takes an assignment back.", takes=("role",)),
@@ -49,7 +50,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "calendar.invite": Action(
         says="Finds a time in both parties' hours and invites them.",
         takes=("meeting", "minutes"),
-        may_take=("attendees",),
+        may_take=("attendees", "within", "notice_hours", "alternatives"),
         undone_by="calendar.cancel",
     ),
     "calendar.cancel": Action(says="Cancels the invitation.", takes=("meeting",)),
@@ -79,6 +80,9 @@ FACTS: Final[Mapping[str, tuple[str, ...]]] = {
     "country": (),
     "chat": ("slack", "teams", "email"),
 }
+
+# while one of these is unknown, what asks for it waits: a person settles it
+SETTLED_LATER: Final = ("mode",)
 
 TRIGGERS: Final[Mapping[str, str]] = {
     "contract.signed": "A signed contract was accepted.",

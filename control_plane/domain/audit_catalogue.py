@@ -392,7 +392,7 @@ _PERSONAL_VALUES: Final = (
 
 _RUNS: Final = (
     _schema("run.requested", "A run was requested.",
-            version=2, kind=_T, retry_of=_T, spec_version=_I),
+            version=3, kind=_T, retry_of=_T, spec_version=_I, cause=_T, playbook=_T),
     _schema("run.planned", "The engine planned what the run would change.",
             version=2, stages=_EFFECT, plan=_T, plan_digest=_T, parts=_F, summary=_F),
     _schema("run.policy_evaluated", "The policies evaluated the plan, or what was applied.",
@@ -473,14 +473,15 @@ _DECISIONS: Final = (
 )  # fmt: skip
 
 _BUNDLES: Final = (
-    _schema("bundle.queued", "A Mode C request waits for an architect.", number=_I),
+    _schema("bundle.queued", "A Mode C request waits for an architect.",
+            version=2, number=_I, cause=_T, playbook=_T),
     _schema("bundle.accepted", "An architect accepted the bundle.", number=_I),
     _schema("bundle.edited", "The inputs of the bundle were edited.",
             number=_I, inputs_digest=_T, previous_digest=_T),
     _schema("bundle.build_requested", "An architect requested the build.", number=_I),
     _schema("bundle.built", "The bundle was built, packed and signed.",
-            version=2, stages=_EFFECT, number=_I, content_digest=_T, archive_digest=_T, archive=_T,
-            files=_L),
+            version=3, stages=_EFFECT, number=_I, content_digest=_T, archive_digest=_T, archive=_T,
+            files=_L, cause=_T, playbook=_T),
     _schema("bundle.build_failed", "The bundle could not be built.", number=_I, checks=_L),
     _schema("bundle.rehearsed", "The built archive was rehearsed.",
             stages=_EFFECT, number=_I, rehearsal=_T, checks=_R, failed=_L, content_digest=_T),
@@ -590,6 +591,10 @@ RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset(
         "sha256:70cb0e082fd6ddcd82ec14c25ff709ca06a9facfb84ca1eadc1e7fb4ac36c7b5",
         # run.approval_requested 2: without `rules_digest`
         "sha256:bf9713d07b1e924a311f22282d6b2cea2a9d7d64fce344a11f94a5860c7020ea",
+        # run.requested 2, bundle.queued 1, bundle.built 2: without `cause` and `playbook`
+        "sha256:1f507c7402780434050dbb2e5d89f69a1e24cd56f776b1afe1a6a1806fd23876",
+        "sha256:59318b3ad1ef7277bc1c018bf459484bab44f0048ed405877d0b63e71d6a93f5",
+        "sha256:3040874f4d3c1f769d71333f35928818af71c3a35ac02763da3ba6a8a6e87839",
         # stack.passphrase_disclosed
         "sha256:74acf4f20c95d620e644dc7f486e6e5c861bdcfed7f8b8d08263c9c50c39ec0f",
     }

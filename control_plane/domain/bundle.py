@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from control_plane.domain.cause import Cause
 from control_plane.domain.transitions import move
 
 
@@ -78,6 +79,7 @@ class Bundle:
     files: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[Mapping[str, Any], ...] = ()
     error: Mapping[str, Any] | None = None
+    cause: Cause | None = None  # the step of a journey that it was made for
     handed_over_at: datetime | None = None
     expires_at: datetime | None = None
     created_at: datetime

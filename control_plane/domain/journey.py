@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from control_plane.domain.actions import SETTLED_LATER
 from control_plane.domain.errors import IllegalTransition
 from control_plane.domain.playbook import Again, Playbook, Step, StepKind, Time, unmet
 from control_plane.domain.transitions import move, terminal
@@ -62,6 +63,8 @@ STEP_TRANSITIONS: Final[Mapping[StepStatus, frozenset[StepStatus]]] = {
     _S.CANCELED: frozenset(),
 }
 ENDED: Final = terminal(STEP_TRANSITIONS)
+# what is left out when it is needless by now; what is under way comes to its end
+_NEEDLESS: Final = frozenset({_S.WAITING, _S.SCHEDULED, _S.ASKED, _S.FAILED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,9 +202,11 @@ def moves(
     *,
     instant: Instant,
     now: datetime,
+    begun: datetime | None = None,
 ) -> tuple[Move, ...]:
     """Return what moves now, in the order of the document; each step once.
 
+    ``begun`` is when the journey began, for steps that leave others a grace from then on.
     A step that is left out may let another begin, so this looks until nothing moves any more.
     """
     present = dict(steps)
@@ -211,7 +216,8 @@ def moves(
             each
             for step in playbook.steps
             if step.key not in found
-            and (each := _move(step, present, facts, instant, now)) is not None
+            and (each := _move(step, present, facts, _earliest(step, instant, begun), now))
+            is not None
         ]
         if not new:
             break
@@ -219,6 +225,19 @@ def moves(
             found[each.key] = each
             present[each.key] = replace(present[each.key], status=each.status, outcome=None)
     return tuple(found[step.key] for step in playbook.steps if step.key in found)
+
+
+def _earliest(step: Step, instant: Instant, begun: datetime | None) -> Instant:
+    """Return the instants of a step's times, none of them within its grace."""
+    if step.unless is None or begun is None:
+        return instant
+    first = begun + timedelta(hours=step.unless.grace_hours)
+
+    def later(time: Time) -> datetime | None:
+        at = instant(time)
+        return None if at is None else max(at, first)
+
+    return later
 
 
 def _move(
@@ -229,11 +248,16 @@ def _move(
     now: datetime,
 ) -> Move | None:
     row = steps[step.key]
+    unless = steps[step.unless.step] if step.unless is not None else None
+    if unless is not None and unless.status in ENDED and row.status in _NEEDLESS:
+        return Move(key=step.key, status=StepStatus.SKIPPED, reason=f"{unless.key} has ended")
     if row.status is StepStatus.SCHEDULED:
         return None if row.wakes_at is None or row.wakes_at > now else _begin(step)
     if row.status is not StepStatus.WAITING:
         return None
     if any(steps[need.step].status not in ENDED for need in step.needs):
+        return None
+    if any(name in step.conditions and name not in facts for name in SETTLED_LATER):
         return None
     left_out = _left_out(step, steps, facts)
     if left_out is not None:

@@ -82,7 +82,7 @@ _PERSONAL: Final[tuple[tuple[tuple[Kind, tuple[How, ...]], str], ...]] = (
         delivery.body idempotency_record.response_body message.data
     """),
     ((Kind.CONTENT, (How.TIME,)), """
-        outgoing_event.data outgoing_event.answer run_event.body
+        outgoing_event.data outgoing_event.answer run_event.body tenant_event.data
     """),
     ((Kind.PERSON, (How.REMOVAL,)), """
         handover.recipient_name handover.recipient_email meeting.attendees
@@ -131,7 +131,7 @@ _WITHOUT: Final = """
     audit_subtree: tenant_id hash
     audit_tree: tenant_id frontier held
     bundle: id tenant_id deployment_id content_digest archive_digest archive_name files checks
-        error
+        error cause
     certificate: id saga_id tenant_id hub_id digest
     console_session: id secret_hmac
     contract: id provider envelope_id contract_id digest subscription mode tenant_id
@@ -180,7 +180,7 @@ _WITHOUT: Final = """
         last_seen_by
     rules_document: id digest
     run: id deployment_id tenant_id plan_id approval_id evidence_id supersedes retry_of draft
-        scope state_before states_written error
+        scope cause state_before states_written error
     run_event: run_id kind
     saga: id tenant_id hub_id step waits_for error
     saga_step: id saga_id name run_id result error
@@ -191,6 +191,7 @@ _WITHOUT: Final = """
     sweep_item: sweep_id deployment_id
     task: id tenant_id about_kind about_id owner title instructions cause dedupe_key
     tenant: id slug legal_name domain country time_zone saga_id mode region facts decision
+    tenant_event: tenant_id event_id name
     timer: subject
     transferred: saga_id name_sha256 name version target_version digest
     withdrawal: id approval_id decision_id

@@ -58,6 +58,18 @@ class Need:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unless:
+    """A step that makes another one needless once it has ended, as an escalation is then.
+
+    That one begins ``grace_hours`` after its journey at the earliest: what is late when its
+    contract arrives can still be done before anybody is called.
+    """
+
+    step: str
+    grace_hours: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Again:
     """A way back: when a step ends with ``outcome``, all from the step ``back_to`` on begin again.
 
@@ -83,8 +95,8 @@ class Step:
     """One step. ``owner`` is the role that answers for it, also when others do it.
 
     ``conditions`` are facts of the tenant, each with the values that it may have; with another
-    value the step is skipped. ``starts`` is when it begins at the earliest, ``due`` when it should
-    have ended. ``undo`` is the action that takes it back.
+    value the step is skipped, and once ``unless`` has ended. ``starts`` is when it begins at the
+    earliest, ``due`` when it should have ended. ``undo`` is the action that takes it back.
     """
 
     key: str
@@ -93,6 +105,7 @@ class Step:
     owner: str
     needs: tuple[Need, ...] = ()
     conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unless: Unless | None = None
     starts: Time | None = None
     due: Time | None = None
     action: str | None = None

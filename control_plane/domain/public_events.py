@@ -1,4 +1,4 @@
-"""What subscribers get: a closed catalogue of public events, made from audit events.
+"""What subscribers get and people watch: a closed catalogue of events, made from audit events.
 
 A public event has the id and the time of the audit event that it was made from, and of its data
 only what is named here: no value that names a person, no secret, no free text. Its envelope is
@@ -41,6 +41,7 @@ class PublicType:
 
     ``fields`` maps the names of its data to their shapes, which are keys of ``_SCHEMAS``; those in
     ``always`` are in each event. ``targets`` maps fields to kinds of targets of the audit event.
+    One that is not ``is_public`` is only watched: nobody can subscribe to it.
     """
 
     name: str
@@ -52,6 +53,7 @@ class PublicType:
     stage: Stage = Stage.COMPLETED
     targets: Mapping[str, str] = field(default_factory=dict)
     version: int = 1
+    is_public: bool = True
 
     @property
     def type(self) -> str:
@@ -97,6 +99,7 @@ class PublicEvent:
     tenant_id: str | None
     time: datetime
     data: Mapping[str, Any]
+    is_public: bool = True
 
 
 def _plain(value: Any) -> Any:
@@ -126,6 +129,11 @@ def _drift_of_a_tenant(event: AuditEvent) -> bool:
     )
 
 
+def _step_moved(event: AuditEvent) -> bool:
+    # who is asked, and what failed, are events of their own
+    return event.data.get("status") not in {"asked", "failed"}
+
+
 _T, _N, _F, _L = "text", "number", "flag", "texts"
 _STATUS: Final[Fields] = {"status": _T, "previous_status": _T, "waiting_on": _T, "run": _T,
                           "code": _T}  # fmt: skip
@@ -135,6 +143,11 @@ _BUNDLE: Final[Fields] = {"bundle": _T, "number": _N}
 _HOLD: Final[Fields] = {"hold": _T, "kind": _T}
 _DELIVERY: Final[Fields] = {"delivery": _T, "source": _T, "code": _T, "request": _T,
                             "content_sha256": _T}  # fmt: skip
+_STEP: Final[Fields] = {"journey": _T, "step": _T, "round": _N, "status": _T,
+                        "previous_status": _T, "outcome": _T, "attempt": _N,
+                        "code": _T}  # fmt: skip
+_TASK: Final[Fields] = {"task": _T, "about": _T, "owner": _T, "step": _T}
+_MESSAGE: Final[Fields] = {"message": _T, "event": _T, "persona": _T}
 
 
 def _tenant_status(name: str, description: str, *statuses: str) -> PublicType:
@@ -169,6 +182,43 @@ def _delivery(name: str, description: str, status: str) -> PublicType:
     return PublicType(
         name=name, description=description, fields=_DELIVERY, always=("delivery", "source"),
         action="delivery.taken", test=_status(status), targets={"delivery": "delivery"},
+    )  # fmt: skip
+
+
+def _journey(name: str, description: str, *always: str, **fields: str) -> PublicType:
+    return PublicType(
+        name=name, description=description, fields={"journey": _T, **fields},
+        always=("journey", *always), action=name, targets={"journey": "journey"},
+    )  # fmt: skip
+
+
+def _step(
+    name: str,
+    description: str,
+    test: _Test,
+    *,
+    stage: Stage = Stage.COMPLETED,
+    is_public: bool = True,
+) -> PublicType:
+    return PublicType(
+        name=name, description=description, fields=_STEP, always=("journey", "step"),
+        action="journey.step_moved", test=test, stage=stage, targets={"journey": "journey"},
+        is_public=is_public,
+    )  # fmt: skip
+
+
+def _task(name: str, description: str, *, is_public: bool = True, **fields: str) -> PublicType:
+    return PublicType(
+        name=name, description=description, fields={**_TASK, **fields},
+        always=("task", "about", "owner"), action=name, targets={"task": "task"},
+        is_public=is_public,
+    )  # fmt: skip
+
+
+def _message(name: str, description: str, *, is_public: bool = True, **fields: str) -> PublicType:
+    return PublicType(
+        name=name, description=description, fields={**_MESSAGE, **fields}, always=("message",),
+        action=name, targets={"message": "message"}, is_public=is_public,
     )  # fmt: skip
 
 
@@ -239,6 +289,20 @@ _LISTED: Final = (
                action="receipt.registered", always=("bundle",),
                fields={"bundle": _T, "receipt": _T, "content_digest": _T},
                targets={"bundle": "bundle"}),
+    _journey("journey.started", "A journey began: a playbook is under way for the tenant.",
+             "playbook", playbook=_T, version=_N, digest=_T),
+    _step("journey.step_waiting", "A step of a journey waits for somebody; there is a task.",
+          _status("asked")),
+    _step("journey.step_failed", "A step of a journey failed; `code` says why. A person retries "
+          "it, or leaves it out.", _status("failed"), stage=Stage.FAILED),
+    _journey("journey.canceled", "A journey is canceled; what it did is taken back."),
+    _journey("journey.ended", "A journey has ended: every step of it, or its taking back.",
+             "status", status=_T),
+    _task("task.opened", "Something waits for a person.", due_at=_T),
+    _task("task.ended", "A task was done, or nobody has to do it any more.", status=_T),
+    _message("message.sent", "A message was handed to the mail system.", channel=_T),
+    _message("message.not_sent", "A message was suppressed, or could not be sent; `why` says "
+             "the reason.", channel=_T, why=_T),
     _delivery("delivery.held", "A delivered contract waits for a person.", "held"),
     _delivery("delivery.refused", "A delivered contract cannot be understood; `code` says why.",
               "refused"),
@@ -248,9 +312,18 @@ _LISTED: Final = (
                fields={"subscription": _T, "code": _T}, targets={"subscription": "subscription"}),
     PublicType(name=PING, description="Somebody tests the subscription; nothing has happened.",
                fields={"subscription": _T}, always=("subscription",)),
+    _step("journey.step_moved", "A step of a journey changed its status.", _step_moved,
+          is_public=False),
+    _task("task.reassigned", "A task was given to somebody else.", is_public=False),
+    _message("message.queued", "A message to a person was queued.", is_public=False),
+    _message("message.canceled", "Somebody decided that a message is not sent.",
+             is_public=False),
 )  # fmt: skip
 PUBLIC_TYPES: Final[Mapping[str, PublicType]] = MappingProxyType(
-    {each.name: each for each in _LISTED}
+    {each.name: each for each in _LISTED if each.is_public}
+)
+WATCHED_TYPES: Final[Mapping[str, PublicType]] = MappingProxyType(
+    {each.name: each for each in _LISTED if not each.is_public}
 )
 
 
@@ -266,7 +339,7 @@ _BY_ACTION: Final = _by_action()
 
 
 def public_event(event: AuditEvent) -> PublicEvent | None:
-    """Return what subscribers get of an audit event, None for most."""
+    """Return what subscribers get or people watch of an audit event, None for most."""
     for kind in _BY_ACTION.get(event.action, ()):
         if kind.is_made_from(event):
             return PublicEvent(
@@ -276,6 +349,7 @@ def public_event(event: AuditEvent) -> PublicEvent | None:
                 tenant_id=None if event.tree == PLATFORM else event.tree,
                 time=event.time,
                 data=kind.data_of(event),
+                is_public=kind.is_public,
             )
     return None
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 
+from control_plane.domain.cause import Cause
 from control_plane.domain.documents import Documented, Readers
 from control_plane.domain.transitions import move, terminal
 
@@ -176,6 +177,7 @@ class Run:
     retry_of: str | None = None
     draft: Mapping[str, Any] | None = None
     scope: Scope | None = None  # None: all of the deployment
+    cause: Cause | None = None  # the step of a journey that it was made for
     cancel_requested: bool = False
     state_before: str | None = None
     states_written: tuple[str, ...] = ()

@@ -56,6 +56,18 @@ class Outgoing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TenantEvent:
+    """One line of what people watch of a tenant; ``seq`` grows with each."""
+
+    tenant_id: str
+    seq: int
+    event_id: str
+    name: str
+    occurred_at: datetime
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Health:
     """How a subscription fares: failures since its last success, and when it is tried again."""
 
@@ -130,8 +142,11 @@ class Publications(Protocol):
     ) -> int:  # fmt: skip
         """Let one event go out again, or all since a time; returns how many."""
 
+    def watched(self, tenant_id: str, after: int, *, limit: int) -> Sequence[TenantEvent]:
+        """Return what can be watched of a tenant after a number, in order."""
+
     def forget(self, before: datetime, *, limit: int) -> int:
-        """Delete events from before a time; returns how many."""
+        """Delete events from before a time, sent and watched ones; returns how many of either."""
 
     def sealing_key(self) -> tuple[str, bytes] | None:
         """Return id and public key with which secrets are sealed for the workers."""

@@ -51,6 +51,7 @@ from control_plane.ports import Json
 from control_plane.ports.disclosures import Disclosures, PersonalRows
 from control_plane.ports.events import Publications
 from control_plane.ports.intake import Deliveries
+from control_plane.ports.journeys import LateRows
 from control_plane.ports.looks import Looks
 from control_plane.ports.onboarding import Onboarding
 from control_plane.ports.outbox import Outbox
@@ -409,6 +410,7 @@ class UnitOfWork(Protocol):
     looks: Looks
     intake: Deliveries
     publications: Publications
+    late: LateRows
     outbox: Outbox
     onboarding: Onboarding
     staffing: Staffing

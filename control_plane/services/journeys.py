@@ -71,8 +71,8 @@ class JourneyProgress:
 
     @property
     def is_late(self) -> bool:
-        """Whether some step should have ended by now."""
-        return any(each.is_late for each in self.steps)
+        """Whether some step is due and did not end."""
+        return any(each.is_late and each.step.status not in ENDED for each in self.steps)
 
     @property
     def next_action(self) -> str:
@@ -131,11 +131,32 @@ def get_journey(act: Act, journey_id: str) -> JourneyProgress:
 
 
 def list_journeys(
-    act: Act, *, limit: int, before: str | None, status: JourneyStatus | None = None
+    act: Act,
+    *,
+    limit: int,
+    before: str | None,
+    status: JourneyStatus | None = None,
+    late: bool = False,
 ) -> list[Journey]:
-    """Return the journeys of the caller's tenants, newest first."""
+    """Return the journeys of the caller's tenants, newest first.
+
+    With ``late`` those with a step that is due and did not end.
+    """
     require_role(act, *READERS, wanted="journeys.read")
-    return act.uow.journeys.page(limit=limit, before=before, **listed(act, status=status))
+    equals = listed(act, status=status)
+    if not late:
+        return act.uow.journeys.page(limit=limit, before=before, **equals)
+    if status not in {None, JourneyStatus.OPEN}:
+        return []  # the steps of all others have ended
+    tenants = equals.get("tenant_id")
+    found = act.uow.late.journeys(act.now(), limit=limit, before=before, tenants=tenants)
+    return list(reversed(act.uow.journeys.find(id=tuple(found))))
+
+
+def journeys_of_tenant(act: Act, key: str) -> list[Journey]:
+    """Return all journeys of a tenant, newest first. Raises ``NotFound``."""
+    tenant = get_tenant(act, key)
+    return list(reversed(act.uow.journeys.find(tenant_id=tenant.id)))
 
 
 def _progress(act: Act, journey: Journey) -> JourneyProgress:

@@ -114,7 +114,7 @@ def report_suppressed(core: Core, *, at_once: bool = False) -> None:
         raise
 
 
-def listed(act: Act, *, owner: str = "tenant_id", **wanted: object) -> dict[str, object]:
+def listed(act: Act, *, owner: str = "tenant_id", **wanted: object) -> dict[str, Any]:
     """Return what the rows of a list equal: the filters that are given, and whom the caller sees.
 
     None is among the owners for a caller who sees what belongs to no tenant.

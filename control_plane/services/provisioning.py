@@ -33,8 +33,13 @@ from control_plane.services.modes import Resolved, mode_of, record_decision, res
 from control_plane.services.permission import READ_TENANTS, listed, require_role, require_visibility
 from control_plane.services.standing import Standing, standings
 from control_plane.services.starting import Start, begin, first_start
+from control_plane.workflows.beginning import (
+    Beginning,
+    begin_journeys,
+    cause_of_provision,
+    journeys_of,
+)
 from control_plane.workflows.core import Act, Caller, Core
-from control_plane.workflows.journeys import begin_journeys
 from control_plane.workflows.owners import record_status
 from control_plane.workflows.recording import leave_trace, record
 
@@ -148,7 +153,7 @@ def _accept(act: Act, body: Mapping[str, Any]) -> Accepted:
         _require_first(act.uow, act.caller, new.tenant.domain, new.tenant.id)
     _record_acceptance(act, new, resolved[1], history.refusals)
     begun = _begun(act, new)
-    begin_journeys(act, begun.tenant, new.contract, trigger="contract.signed")
+    begin_journeys(act, new.journeys)
     return begun
 
 
@@ -208,6 +213,7 @@ class _New:
     contract: Contract
     request: ProvisioningRequest
     start: Start | None
+    journeys: Sequence[Beginning]
 
     @property
     def rows(self) -> tuple[object, ...]:
@@ -283,13 +289,18 @@ def _new(act: Act, body: Mapping[str, Any], resolved: Resolved, tenant_id: str, 
         created_at=now,
     )
     mode = mode_of(decision)
-    start = first_start(act, tenant, mode, body["environment"]) if mode is not None else None
+    journeys = journeys_of(
+        act, tenant, contract, trigger="contract.signed", is_settled=mode is not None
+    )
+    cause = cause_of_provision(journeys)
+    environment = body["environment"]
+    start = first_start(act, tenant, mode, environment, cause) if mode is not None else None
     status, waiting_on = tenant_status(
         is_resolved=start is not None, holdings=[start.holding] if start is not None else []
     )
     return _New(
         tenant=replace(tenant, status=status, waiting_on=waiting_on),
-        contract=contract, request=request, start=start,
+        contract=contract, request=request, start=start, journeys=journeys,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from control_plane.domain.bundle import Bundle, BundleStatus, Rehearsal
+from control_plane.domain.cause import Cause
 from control_plane.domain.deployment import Deployment, DeploymentKind, stack_name
 from control_plane.domain.errors import DomainError
 from control_plane.domain.mode import Mode
@@ -15,7 +16,7 @@ from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import Timer, TimerKind
 from control_plane.workflows.core import Act
 from control_plane.workflows.queueing_bundles import first_bundle
-from control_plane.workflows.recording import record_bundle
+from control_plane.workflows.recording import record_bundle, record_caused
 from control_plane.workflows.requesting import request_run
 
 __all__ = ["KINDS_OF_MODES", "Start", "begin", "first_start", "next_bundle", "request_run"]
@@ -32,6 +33,7 @@ class Start:
 
     deployment: Deployment
     bundle: Bundle | None
+    cause: Cause | None = None  # the step of a journey that follows it
 
     @property
     def rows(self) -> tuple[object, ...]:
@@ -48,7 +50,9 @@ class Start:
         return Holding(bundle=self.bundle.status if self.bundle is not None else None)
 
 
-def first_start(act: Act, tenant: Tenant, mode: Mode, environment: str) -> Start:
+def first_start(
+    act: Act, tenant: Tenant, mode: Mode, environment: str, cause: Cause | None = None
+) -> Start:
     """Return the deployment of a mode and its first bundle; stores nothing."""
     if tenant.region is None:
         raise DomainError("a resolved mode has a region")
@@ -66,16 +70,17 @@ def first_start(act: Act, tenant: Tenant, mode: Mode, environment: str) -> Start
         created_at=now,
         updated_at=now,
     )
-    bundle = first_bundle(act, tenant, deployment) if mode is Mode.C else None
-    return Start(deployment=deployment, bundle=bundle)
+    is_bundle = mode is Mode.C
+    bundle = first_bundle(act, tenant, deployment, cause=cause) if is_bundle else None
+    return Start(deployment=deployment, bundle=bundle, cause=cause)
 
 
 def begin(act: Act, start: Start) -> Run | None:
     """Request the first run of a deployment that was stored, or queue its bundle."""
     bundle = start.bundle
     if bundle is None:
-        return request_run(act, start.deployment)
-    record_bundle(act, "bundle.queued", bundle, region=start.deployment.region)
+        return request_run(act, start.deployment, cause=start.cause)
+    record_caused(act, "bundle.queued", bundle, region=start.deployment.region)
     return None
 
 
@@ -84,8 +89,8 @@ def next_bundle(act: Act, old: Bundle) -> Bundle:
 
     A bundle that was applied stays so: its version is what exists until the next is applied.
     """
-    now = act.now()
-    if old.status is not BundleStatus.APPLIED:
+    now, is_applied = act.now(), old.status is BundleStatus.APPLIED
+    if not is_applied:
         act.uow.bundles.save(old.moved(BundleStatus.SUPERSEDED, now))
     new = replace(
         old,
@@ -102,6 +107,7 @@ def next_bundle(act: Act, old: Bundle) -> Bundle:
         checks=(),
         error=None,
         handed_over_at=None,
+        cause=None if is_applied else old.cause,  # what was applied did what the step asked for
         expires_at=now + act.core.limits.bundle_life,
         created_at=now,
         updated_at=now,
@@ -110,6 +116,6 @@ def next_bundle(act: Act, old: Bundle) -> Bundle:
     act.uow.bundles.add(new)
     act.uow.timers.cancel(TimerKind.BUNDLE_EXPIRY, old.id)
     act.uow.timers.set(TimerKind.BUNDLE_EXPIRY, new.id, now + act.core.limits.bundle_life)
-    action = "bundle.continued" if old.status is BundleStatus.APPLIED else "bundle.superseded"
+    action = "bundle.continued" if is_applied else "bundle.superseded"
     record_bundle(act, action, old, superseded_by=new.id)
     return new

@@ -27,16 +27,28 @@ def list_tasks(
     status: TaskStatus | None = None,
     mine: bool = False,
     owner: str | None = None,
+    late: bool = False,
 ) -> list[Task]:
-    """Return tasks, newest first; ``mine`` are those of owners that the caller stands for."""
+    """Return tasks, newest first; ``mine`` are those of owners that the caller stands for.
+
+    With ``late`` those that are open and should have been done by now.
+    """
     require_role(act, *READERS, wanted="tasks.read")
     equals = listed(act, status=status)
     if mine:
         own = owners_of(act.caller.actor.roles)
         equals["owner"] = tuple(each for each in own if owner in {None, each})
     elif owner is not None:
-        equals["owner"] = owner
-    return act.uow.tasks.page(limit=limit, before=before, **equals)
+        equals["owner"] = (owner,)
+    if not late:
+        return act.uow.tasks.page(limit=limit, before=before, **equals)
+    if status not in {None, TaskStatus.OPEN}:
+        return []
+    found = act.uow.late.tasks(
+        act.now(), limit=limit, before=before, tenants=equals.get("tenant_id"),
+        owners=equals.get("owner"),
+    )  # fmt: skip
+    return list(reversed(act.uow.tasks.find(id=tuple(found))))
 
 
 def get_task(act: Act, task_id: str) -> Task:

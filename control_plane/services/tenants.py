@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -20,6 +20,13 @@ from control_plane.services.modes import mode_of, record_decision
 from control_plane.services.permission import READ_TENANTS, listed, require_role, require_visibility
 from control_plane.services.standing import Standing, standings
 from control_plane.services.starting import begin, first_start
+from control_plane.workflows.beginning import (
+    Beginning,
+    begin_journeys,
+    cause_of_provision,
+    journeys_once_settled,
+    standing_cause_of_provision,
+)
 from control_plane.workflows.core import Act
 from control_plane.workflows.owners import sync_tenant
 from control_plane.workflows.recording import record, refused_as
@@ -193,12 +200,20 @@ def _decide(
     record_decision(act, tenant, decision)
     mode = mode_of(decision)
     if mode is not None:
-        start = first_start(act, tenant, mode, _environment(act.uow, tenant))
-        act.uow.add(*start.rows)
-        begin(act, start)
+        _start(act, tenant, mode)
     return sync_tenant(act, tenant.id), decision
 
 
-def _environment(uow: UnitOfWork, tenant: Tenant) -> str:
-    requests = uow.requests.find(tenant_id=tenant.id)
-    return str(requests[-1].body["environment"]) if requests else "production"
+def _start(act: Act, tenant: Tenant, mode: Mode) -> None:
+    """Begin what a mode leads to that was settled just now, and the journeys that waited for it."""
+    requests = act.uow.requests.find(tenant_id=tenant.id)
+    environment = str(requests[-1].body["environment"]) if requests else "production"
+    journeys: Sequence[Beginning] = ()
+    if requests:
+        contract = act.uow.contracts.need(requests[-1].contract_ref)
+        journeys = journeys_once_settled(act, tenant, contract, trigger="contract.signed")
+    cause = standing_cause_of_provision(act, tenant) or cause_of_provision(journeys)
+    start = first_start(act, tenant, mode, environment, cause)
+    act.uow.add(*start.rows)
+    begin(act, start)
+    begin_journeys(act, journeys)

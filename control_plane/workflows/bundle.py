@@ -18,7 +18,7 @@ from control_plane.workflows.holding import CHECKED_AGAIN, clocks_stand_still
 from control_plane.workflows.listing import files_of_handover
 from control_plane.workflows.moving import as_json
 from control_plane.workflows.owners import sync_tenant
-from control_plane.workflows.recording import record_bundle
+from control_plane.workflows.recording import record_bundle, record_caused
 
 
 def build_bundle(core: Core, bundle_id: str) -> None:
@@ -112,7 +112,7 @@ def _keep_built(
 
 
 def _record_built(act: Act, bundle: Bundle, built: BuiltBundle) -> None:
-    record_bundle(
+    record_caused(
         act, "bundle.built", bundle,
         content_digest=built.content_digest, archive_digest=built.archive_digest,
         archive=built.archive_name, files=sorted(built.files),

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from email.utils import parseaddr
 from typing import Any, Final
 
+from control_plane.domain.calendars.due import Due
 from control_plane.domain.calendars.meeting import LONGEST, Attendee, Slot, Wish, first_meeting
 from control_plane.domain.calendars.meeting import Meeting as Search
 from control_plane.domain.calendars.moments import Span, moment_of, wall_of
@@ -26,7 +27,7 @@ from control_plane.domain.team import Person, TeamRole
 from control_plane.domain.tenant import Tenant
 from control_plane.ports.systems import CalendarPart
 from control_plane.workflows.core import Act
-from control_plane.workflows.customer_time import Window, kickoff_window
+from control_plane.workflows.customer_time import NOTICE, Window, kickoff_window, within_of
 from control_plane.workflows.moving import as_json
 from control_plane.workflows.outbox import in_one_line, post
 from control_plane.workflows.recording import record
@@ -52,7 +53,7 @@ CUSTOMER: Final = "the customer"
 _ATTENDEES: Final = (
     "csm", "solutions_engineer", "executive_sponsor", "it_admin", "business_sponsor"
 )  # fmt: skip
-_ALTERNATIVES: Final = 3
+_ALTERNATIVES: Final = 3  # of a document that does not say it
 _DAY: Final = timedelta(days=1)
 _MOST_MINUTES: Final = LONGEST // timedelta(minutes=1)
 
@@ -155,12 +156,18 @@ def _away(person: Person) -> Iterator[Span]:
 
 
 def alternatives(
-    act: Act, window: Window, people: Sequence[Person], length: timedelta, first: Slot | None
+    act: Act,
+    window: Window,
+    people: Sequence[Person],
+    length: timedelta,
+    first: Slot | None,
+    *,
+    most: int,
 ) -> list[datetime]:
-    """Return when they could meet after the limit, at most three times on days of their own."""
+    """Return when they could meet after the limit, ``most`` times on days of their own."""
     found: list[datetime] = []
     slot = first
-    while slot is not None and len(found) < _ALTERNATIVES:
+    while slot is not None and len(found) < most:
         found.append(slot.time.start)
         day = wall_of(slot.time.start, window.customer.zone).date() + _DAY
         start = moment_of(datetime.combine(day, datetime.min.time()), window.customer.zone)
@@ -292,10 +299,12 @@ def _invite(act: Act, given: Given) -> ActionOutcome:
     if not invited.has_customer:
         return _asks_for_contacts(given, invited)
     anchor = given.journey.anchors.get("signed", given.contract.signed_at)
-    window = kickoff_window(act.core, given.tenant, anchor, act.now())
+    window = kickoff_window(
+        act.core, given.tenant, anchor, act.now(), within=asked.within, notice=asked.notice
+    )
     found = search(act, window, invited.people, asked.length)
     if found.slot is None:
-        return _asks_for_time(act, given, window, invited, asked.length, found)
+        return _asks_for_time(act, given, window, invited, asked, found)
     meeting = _new(act, given, asked.kind, found.slot.time, invited)
     act.uow.meetings.add(meeting)
     tell(act, given.tenant, meeting, f"{asked.kind}.invited")
@@ -310,6 +319,9 @@ class _Asked:
     kind: str
     length: timedelta
     roles: tuple[str, ...]
+    within: Due
+    notice: timedelta
+    alternatives: int
 
 
 def _asked(given: Given) -> _Asked | DidFail:
@@ -326,7 +338,15 @@ def _asked(given: Given) -> _Asked | DidFail:
     elif unknown:
         fault = InvalidInput(f"nobody is {unknown[0]!r}", field="attendees")
     else:
-        return _Asked(kind=kind, length=timedelta(minutes=minutes), roles=roles)
+        hours = arguments.get("notice_hours")
+        return _Asked(
+            kind=kind,
+            length=timedelta(minutes=minutes),
+            roles=roles,
+            within=within_of(arguments),
+            notice=NOTICE if hours is None else timedelta(hours=hours),
+            alternatives=arguments.get("alternatives", _ALTERNATIVES),
+        )
     return DidFail(error=as_json(fault))
 
 
@@ -377,9 +397,11 @@ def _asks_for_contacts(given: Given, invited: Invited) -> Asks:
 
 
 def _asks_for_time(
-    act: Act, given: Given, window: Window, invited: Invited, length: timedelta, found: Search
+    act: Act, given: Given, window: Window, invited: Invited, asked: _Asked, found: Search
 ) -> Asks:
-    times = alternatives(act, window, invited.people, length, found.alternative)
+    times = alternatives(
+        act, window, invited.people, asked.length, found.alternative, most=asked.alternatives
+    )
     zone = given.tenant.time_zone
     shown = ", ".join(f"{wall_of(each, zone):%Y-%m-%d %H:%M} ({zone})" for each in times)
     limit = f"{wall_of(window.latest, zone):%Y-%m-%d %H:%M} ({zone})"

@@ -9,7 +9,7 @@ from control_plane.domain.audit import Stage
 from control_plane.domain.cause import Cause
 from control_plane.domain.journey import Journey, JourneyStep, StepStatus
 from control_plane.domain.playbook import Playbook
-from control_plane.domain.tenant import Tenant
+from control_plane.domain.tenant import Tenant, TenantStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act, Core
@@ -57,10 +57,17 @@ def playbook_of(core: Core, uow: UnitOfWork, journey: Journey) -> Playbook:
     return core.playbooks.kept(uow.playbooks.need(journey.playbook_digest))
 
 
-def facts_of(tenant: Tenant, subscription: str, chat: str | None) -> Mapping[str, str]:
-    """Return the facts that conditions of a playbook ask for; what is unknown is left out."""
+def facts_of(
+    tenant: Tenant, subscription: str, chat: str | None, *, is_settled: bool | None = None
+) -> Mapping[str, str]:
+    """Return the facts that conditions of a playbook ask for; what is unknown is left out.
+
+    ``is_settled`` says whether the mode is, where the tenant's status does not say it yet.
+    """
+    if is_settled is None:
+        is_settled = tenant.status is not TenantStatus.MODE_CONFLICT
     found = {
-        "mode": tenant.mode,
+        "mode": tenant.mode if is_settled else None,
         "subscription": subscription,
         "country": tenant.country,
         "chat": chat,

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Final
 
-from control_plane.domain.audit import Stage
-from control_plane.domain.errors import Conflict, DomainError
 from control_plane.domain.journey import (
     Journey,
     JourneyStatus,
@@ -22,20 +18,16 @@ from control_plane.domain.playbook import Playbook, Step, StepKind
 from control_plane.domain.task import TaskStatus
 from control_plane.domain.tenant import Tenant
 from control_plane.logging import get_logger
-from control_plane.workflows.calling import patiently
 from control_plane.workflows.core import Act, Core
 from control_plane.workflows.gates import LOOK
+from control_plane.workflows.journey_attempts import Attempt, Way, begin_attempt, in_rows
 from control_plane.workflows.journey_rows import (
     cause_of,
     error_of,
     given,
-    playbook_of,
     save_step,
     steps_of,
-    targets_of,
 )
-from control_plane.workflows.moving import as_json
-from control_plane.workflows.recording import record
 from control_plane.workflows.step_actions import (
     ActInRows,
     ActionHandler,
@@ -55,32 +47,6 @@ HELD: Final = "a hold stands: nothing is done outside until it is released"
 _LONGEST_PAUSE: Final = timedelta(hours=1)
 _PERSON_FOR_MACHINE: Final = "ops"  # who is asked where the product itself is the owner
 _Outside = Callable[[Core, Given], ActionOutcome]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """A step that was taken up: in rows it is over, ``outside`` is still to be done."""
-
-    step: JourneyStep
-    outside: _Outside | None = None
-    given: Given | None = None
-    keep: Callable[[Core, Attempt, ActionOutcome], None]
-    put_off: Callable[[Core, Attempt, DomainError], None]
-
-
-class Refused(Exception):
-    """A step in rows was refused; its transaction is rolled back, and ``keep`` records it next."""
-
-    def __init__(
-        self,
-        step: JourneyStep,
-        error: Mapping[str, Any],
-        keep: Callable[[Core, Refused], None] | None = None,
-    ) -> None:
-        super().__init__(step.id)
-        self.step = step
-        self.error = error
-        self.keep = keep or keep_refusal
 
 
 def handler_of(core: Core, declared: Step) -> ActionHandler | None:
@@ -121,54 +87,25 @@ def _take_up(
     handler: ActionHandler | None,
 ) -> Attempt:
     declared = playbook.by_key[step.key]
-    own = partial(Attempt, keep=_keep, put_off=_put_off)
     if handler is None:
         error = error_of(
             "action_unavailable", f"this release cannot do {declared.action}",
             "Do it by hand and say that it is done, or skip the step with a reason.",
         )  # fmt: skip
         fail_step(act, journey, declared, step, error)
-        return own(step=step)
+        return Attempt(way=FORWARD, step=step)
     spent = _spent(declared, step, act.now())
     if spent is not None:
         fail_step(act, journey, declared, step, spent)
-        return own(step=step)
+        return Attempt(way=FORWARD, step=step)
     found = given(act, step, playbook=playbook)
     if isinstance(handler, ActInRows):
-        take_outcome(act, journey, playbook, step, in_rows(act, handler, found))
-        return own(step=step)
+        take_outcome(act, journey, playbook, step, in_rows(act, handler, found, FORWARD))
+        return Attempt(way=FORWARD, step=step)
     tried = begin_attempt(act, step, declared.action)
-    return own(step=tried, outside=handler.do, given=given(act, tried, playbook=playbook))
-
-
-def in_rows(act: Act, handler: ActInRows, found: Given) -> ActionOutcome:
-    """Do an action in rows. Raises ``Refused`` for what trying again does not change."""
-    try:
-        return handler.do(act, found)
-    except Conflict:
-        raise
-    except DomainError as error:
-        if error.transient:
-            raise
-        raise Refused(found.step, as_json(error)) from error
-    except Exception as error:
-        log.exception("journey.step_broke", step=found.step.id)
-        raise Refused(found.step, _fault()) from error
-
-
-def begin_attempt(act: Act, step: JourneyStep, action: str | None) -> JourneyStep:
-    """Record that an attempt begins, before anything happens outside."""
-    now = act.now()
-    tried = step.changed(
-        now, attempts=step.attempts + 1, failures=step.failures + 1, tried_at=now, wakes_at=None
+    return Attempt(
+        way=FORWARD, step=tried, outside=handler.do, given=given(act, tried, playbook=playbook)
     )
-    act.uow.journey_steps.save(tried)
-    record(
-        act, "journey.step_tried",
-        tree=step.tenant_id, targets=targets_of(step), stage=Stage.ATTEMPTED,
-        step=step.key, round=step.round, does=action, attempt=tried.attempts,
-    )  # fmt: skip
-    return tried
 
 
 def _spent(declared: Step, step: JourneyStep, now: datetime) -> dict[str, Any] | None:
@@ -190,85 +127,6 @@ def _spent(declared: Step, step: JourneyStep, now: datetime) -> dict[str, Any] |
             "Remove what it waits for, then retry the step, or skip it with a reason.",
         )  # fmt: skip
     return None
-
-
-def _fault() -> dict[str, Any]:
-    return error_of(
-        "internal_error", "the action ended with a fault of the product",
-        "Report it with the worker's log, then retry the step, or skip it with a reason.",
-    )  # fmt: skip
-
-
-# --- outside -----------------------------------------------------------------------------------
-def try_outside(core: Core, attempt: Attempt) -> None:
-    """Do what an attempt does outside, without a transaction, and record what became of it."""
-    if attempt.outside is None or attempt.given is None:
-        raise LookupError(attempt.step.id)
-    try:
-        outcome = attempt.outside(core, attempt.given)
-    except DomainError as error:
-        if error.transient:
-            log.warning("journey.put_off", step=attempt.step.id, code=error.code)
-            patiently(partial(attempt.put_off, core, attempt, error))
-            return
-        outcome = DidFail(error=as_json(error))
-    except Exception:
-        log.exception("journey.step_broke", step=attempt.step.id)
-        outcome = DidFail(error=_fault())
-    patiently(partial(attempt.keep, core, attempt, outcome))
-
-
-def is_same_attempt(step: JourneyStep | None, attempt: Attempt) -> bool:
-    """Tell whether the attempt that ends is the one that is recorded as begun."""
-    tried = attempt.step
-    return step is not None and step.tried_at is not None and (
-        (step.round, step.attempts, step.status) == (tried.round, tried.attempts, tried.status)
-    )  # fmt: skip
-
-
-def _keep(core: Core, attempt: Attempt, outcome: ActionOutcome) -> None:
-    with core.act() as act:
-        journey = act.uow.journeys.need(attempt.step.journey_id, lock=True)
-        step = act.uow.journey_steps.get(attempt.step.id, lock=True)
-        if step is None or not is_same_attempt(step, attempt):
-            return
-        if journey.status is not JourneyStatus.OPEN:
-            return
-        take_outcome(act, journey, playbook_of(core, act.uow, journey), step, outcome)
-        act.uow.commit()
-
-
-def _put_off(core: Core, attempt: Attempt, error: DomainError) -> None:
-    """Let a step be tried again later, twice as much later each time, or fail it for good."""
-    with core.act() as act:
-        journey = act.uow.journeys.need(attempt.step.journey_id, lock=True)
-        step = act.uow.journey_steps.get(attempt.step.id, lock=True)
-        if step is None or not is_same_attempt(step, attempt):
-            return
-        declared = playbook_of(core, act.uow, journey).by_key[step.key]
-        again = tried_again_at(declared, step, error, act.now())
-        if again is None:
-            fail_step(act, journey, declared, step, as_json(error))
-        else:
-            act.uow.journey_steps.save(
-                step.changed(act.now(), error=as_json(error), wakes_at=again, tried_at=None)
-            )
-        act.uow.commit()
-
-
-def tried_again_at(
-    declared: Step, step: JourneyStep, error: DomainError, now: datetime
-) -> datetime | None:
-    """Return when a step is tried again that met an outage; None when its budget is exhausted."""
-    retries = declared.retries
-    if step.failures >= retries.attempts:
-        return None
-    pause = timedelta(seconds=retries.first_pause_seconds) * 2 ** min(step.failures - 1, 20)
-    asked = error.data.get("retry_after")
-    wanted = timedelta(seconds=float(asked)) if isinstance(asked, int | float) else timedelta(0)
-    again = now + max(min(pause, _LONGEST_PAUSE), wanted)
-    begun = step.started_at or now
-    return again if again <= begun + timedelta(hours=retries.within_hours) else None
 
 
 # --- outcomes ----------------------------------------------------------------------------------
@@ -346,17 +204,6 @@ def fail_step(
     )  # fmt: skip
 
 
-def keep_refusal(core: Core, refused: Refused) -> None:
-    """Record that a step in rows was refused, in a transaction of its own."""
-    with core.act() as act:
-        journey = act.uow.journeys.need(refused.step.journey_id, lock=True)
-        step = act.uow.journey_steps.get(refused.step.id, lock=True)
-        if step is not None and step.status is StepStatus.WORKING:
-            declared = playbook_of(core, act.uow, journey).by_key[step.key]
-            fail_step(act, journey, declared, step, refused.error)
-            act.uow.commit()
-
-
 def open_step_task(
     act: Act,
     journey: Journey,
@@ -393,3 +240,12 @@ def close_tasks_of(act: Act, step: JourneyStep, *, why: str) -> None:
             locked = act.uow.tasks.need(task.id, lock=True)
             if locked.status is TaskStatus.OPEN:
                 end_task(act, locked, TaskStatus.CANCELED, answer={"why": why})
+
+
+def _awaits(journey: Journey, step: JourneyStep) -> bool:
+    return journey.status is JourneyStatus.OPEN and step.status is StepStatus.WORKING
+
+
+FORWARD: Final = Way(
+    awaits=_awaits, begun=lambda _, step: step.started_at, take=take_outcome, fail=fail_step
+)

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Final
 
 from control_plane.domain.audit import Stage
-from control_plane.domain.errors import DomainError
 from control_plane.domain.journey import ENDED, Journey, JourneyStatus, JourneyStep, StepStatus
 from control_plane.domain.playbook import Playbook, Step
-from control_plane.workflows.core import Act, Core
+from control_plane.workflows.core import Act
+from control_plane.workflows.journey_attempts import Attempt, Way, begin_attempt, in_rows
 from control_plane.workflows.journey_rows import (
     error_of,
     given,
-    playbook_of,
     save_step,
     steps_of,
     targets_of,
     wake_journey,
 )
-from control_plane.workflows.journey_steps import (
-    HELD,
-    Attempt,
-    Refused,
-    begin_attempt,
-    close_tasks_of,
-    in_rows,
-    is_same_attempt,
-    open_step_task,
-    tried_again_at,
-)
-from control_plane.workflows.moving import as_json
+from control_plane.workflows.journey_steps import HELD, close_tasks_of, open_step_task
 from control_plane.workflows.recording import record
 from control_plane.workflows.step_actions import (
     ActInRows,
@@ -109,73 +95,31 @@ def _begun(step: JourneyStep) -> datetime:
 
 def _take_up(act: Act, journey: Journey, playbook: Playbook, step: JourneyStep) -> Attempt:
     declared = playbook.by_key[step.key]
-    own = partial(Attempt, keep=_keep, put_off=_put_off)
     handler = act.core.actions.get(declared.undo or "")
     if handler is None:
         error = error_of(
             "action_unavailable", f"this release cannot do {declared.undo}", "Do it by hand."
         )
         _leave_to_people(act, journey, declared, step, error)
-        return own(step=step)
+        return Attempt(way=BACK, step=step)
     if isinstance(handler, ActInRows):
         found = given(act, step, playbook=playbook)
-        try:
-            outcome = in_rows(act, handler, found)
-        except Refused as refused:
-            raise Refused(step, refused.error, _keep_refusal) from refused
-        _take(act, journey, declared, step, outcome)
-        return own(step=step)
+        _take(act, journey, playbook, step, in_rows(act, handler, found, BACK))
+        return Attempt(way=BACK, step=step)
     if step.failures >= declared.retries.attempts:  # the process died with it, again and again
         error = error_of("attempts_used_up", "no attempt brought an answer", "Do it by hand.")
         _leave_to_people(act, journey, declared, step, error)
-        return own(step=step)
+        return Attempt(way=BACK, step=step)
     tried = begin_attempt(act, step, declared.undo)
-    return own(step=tried, outside=handler.do, given=given(act, tried, playbook=playbook))
-
-
-def _keep_refusal(core: Core, refused: Refused) -> None:
-    with core.act() as act:
-        journey = act.uow.journeys.need(refused.step.journey_id, lock=True)
-        step = act.uow.journey_steps.need(refused.step.id, lock=True)
-        if step.undone_at is None:
-            declared = playbook_of(core, act.uow, journey).by_key[step.key]
-            _leave_to_people(act, journey, declared, step, dict(refused.error))
-            act.uow.commit()
-
-
-def _keep(core: Core, attempt: Attempt, outcome: ActionOutcome) -> None:
-    with core.act() as act:
-        journey = act.uow.journeys.need(attempt.step.journey_id, lock=True)
-        step = act.uow.journey_steps.get(attempt.step.id, lock=True)
-        if step is None or not is_same_attempt(step, attempt):
-            return
-        declared = playbook_of(core, act.uow, journey).by_key[step.key]
-        _take(act, journey, declared, step, outcome)
-        act.uow.commit()
-
-
-def _put_off(core: Core, attempt: Attempt, error: DomainError) -> None:
-    with core.act() as act:
-        journey = act.uow.journeys.need(attempt.step.journey_id, lock=True)
-        step = act.uow.journey_steps.get(attempt.step.id, lock=True)
-        if step is None or not is_same_attempt(step, attempt):
-            return
-        declared = playbook_of(core, act.uow, journey).by_key[step.key]
-        # its time counts from the cancellation, not from when it was done
-        begun = replace(step, started_at=journey.updated_at)
-        again = tried_again_at(declared, begun, error, act.now())
-        if again is None:
-            _leave_to_people(act, journey, declared, step, as_json(error))
-        else:
-            act.uow.journey_steps.save(
-                step.changed(act.now(), error=as_json(error), wakes_at=again, tried_at=None)
-            )
-        act.uow.commit()
+    return Attempt(
+        way=BACK, step=tried, outside=handler.do, given=given(act, tried, playbook=playbook)
+    )
 
 
 def _take(
-    act: Act, journey: Journey, declared: Step, step: JourneyStep, outcome: ActionOutcome
+    act: Act, journey: Journey, playbook: Playbook, step: JourneyStep, outcome: ActionOutcome
 ) -> None:
+    declared = playbook.by_key[step.key]
     match outcome:
         case Did() | NotNeeded():
             _end(act, declared, step, error=None)
@@ -187,14 +131,14 @@ def _take(
                 )
             )
         case DidFail():
-            _leave_to_people(act, journey, declared, step, dict(outcome.error))
+            _leave_to_people(act, journey, declared, step, outcome.error)
         case _:
             error = error_of("undo_by_hand", outcome.title, outcome.instructions)
             _leave_to_people(act, journey, declared, step, error)
 
 
 def _leave_to_people(
-    act: Act, journey: Journey, declared: Step, step: JourneyStep, error: dict[str, Any]
+    act: Act, journey: Journey, declared: Step, step: JourneyStep, error: Mapping[str, Any]
 ) -> None:
     """Let a person take back what the product cannot; the journey does not wait for that."""
     _end(act, declared, step, error=error)
@@ -206,10 +150,12 @@ def _leave_to_people(
     )  # fmt: skip
 
 
-def _end(act: Act, declared: Step, step: JourneyStep, *, error: dict[str, Any] | None) -> None:
+def _end(act: Act, declared: Step, step: JourneyStep, *, error: Mapping[str, Any] | None) -> None:
     now = act.now()
     act.uow.journey_steps.save(
-        step.changed(now, undone_at=now, tried_at=None, wakes_at=None, error=error)
+        step.changed(
+            now, undone_at=now, tried_at=None, wakes_at=None, error=dict(error) if error else None
+        )
     )
     record(
         act, "journey.step_undone",
@@ -218,3 +164,12 @@ def _end(act: Act, declared: Step, step: JourneyStep, *, error: dict[str, Any] |
         step=step.key, round=step.round, does=declared.undo,
         code=str(error["code"]) if error else None,
     )  # fmt: skip
+
+
+# its time counts from the cancellation, not from when it was done
+BACK: Final = Way(
+    awaits=lambda _, step: step.undone_at is None,
+    begun=lambda journey, _: journey.updated_at,
+    take=_take,
+    fail=_leave_to_people,
+)

@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from control_plane.domain.errors import Conflict
 from control_plane.domain.journey import (
     MOVING,
     Instant,
@@ -27,14 +26,14 @@ from control_plane.domain.journey import (
     StepStatus,
     has_ended,
     moves,
-    step_id,
 )
-from control_plane.domain.playbook import Anchor, KeptPlaybook, Playbook, Time
-from control_plane.domain.tenant import Contract, Tenant, TenantStatus
+from control_plane.domain.playbook import Anchor, Playbook, Time
+from control_plane.domain.tenant import Tenant, TenantStatus
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import QueuePlace
 from control_plane.workflows.calling import patiently
 from control_plane.workflows.core import Act, Core
+from control_plane.workflows.journey_attempts import Attempt, Refused, keep_refusal, try_outside
 from control_plane.workflows.journey_rows import (
     facts_of,
     playbook_of,
@@ -42,13 +41,7 @@ from control_plane.workflows.journey_rows import (
     steps_of,
     targets_of,
 )
-from control_plane.workflows.journey_steps import (
-    Attempt,
-    Refused,
-    next_attempt,
-    open_step_task,
-    try_outside,
-)
+from control_plane.workflows.journey_steps import close_tasks_of, next_attempt, open_step_task
 from control_plane.workflows.journey_times import instant_of
 from control_plane.workflows.journey_undo import cancel_journey, next_undo
 from control_plane.workflows.outside import chat_of
@@ -63,70 +56,9 @@ _LOOK_AGAIN: Final = timedelta(seconds=5)  # when the turn that is under way may
 REMOVED: Final = "the tenant was removed"
 
 
-# --- beginning ---------------------------------------------------------------------------------
-def begin_journeys(act: Act, tenant: Tenant, contract: Contract, *, trigger: str) -> None:
-    """Begin a journey by each playbook in force that fits, in the caller's transaction."""
-    facts = facts_of(tenant, contract.subscription, chat_of(act.core, tenant, contract))
-    for playbook in act.core.playbooks.active():
-        if playbook.fits(trigger, facts):
-            _begin(act, playbook, tenant, contract)
-
-
-def _begin(act: Act, playbook: Playbook, tenant: Tenant, contract: Contract) -> None:
-    now = act.now()
-    _keep_document(act, playbook)
-    journey = Journey(
-        id=act.new_id("journey"),
-        tenant_id=tenant.id,
-        contract_ref=contract.id,
-        playbook_key=playbook.key,
-        playbook_version=playbook.version,
-        playbook_digest=playbook.digest,
-        status=JourneyStatus.OPEN,
-        anchors={str(Anchor.SIGNED): contract.signed_at},
-        started_at=now,
-        updated_at=now,
-    )
-    steps = [
-        JourneyStep(
-            id=step_id(journey.id, step.key),
-            journey_id=journey.id,
-            tenant_id=tenant.id,
-            key=step.key,
-            kind=step.kind,
-            owner=step.owner,
-            status=StepStatus.WAITING,
-            updated_at=now,
-        )
-        for step in playbook.steps
-    ]
-    act.uow.add(journey, *steps)
-    record(
-        act, "journey.started",
-        tree=tenant.id, targets=targets_of(journey), playbook=journey.playbook,
-        version=playbook.version, digest=playbook.digest,
-    )  # fmt: skip
-    _enqueue(act, journey)
-
-
-def _keep_document(act: Act, playbook: Playbook) -> None:
-    if act.uow.playbooks.get(playbook.digest) is not None:
-        return
-    kept = KeptPlaybook(
-        id=playbook.digest,
-        key=playbook.key,
-        version=playbook.version,
-        content=playbook.content,
-        kept_at=act.now(),
-    )
-    try:
-        act.uow.add(kept)
-    except Conflict:  # another request keeps the same document
-        act.uow.playbooks.need(playbook.digest)
-
-
 # --- the turns ---------------------------------------------------------------------------------
-def _enqueue(act: Act, journey: Journey) -> None:
+def enqueue_turn(act: Act, journey: Journey) -> None:
+    """Let a worker take the journey's present turn, in the caller's transaction."""
     act.uow.queue.enqueue(
         PHASE, journey.id,
         partition=journey.id, owner=journey.tenant_id, attempt=journey.turn,
@@ -161,7 +93,7 @@ def turn_of_journey(act: Act, subject: str) -> None:
         case None:
             journey = journey.changed(act.now(), turn=journey.turn + 1)
             act.uow.journeys.save(journey)
-            _enqueue(act, journey)
+            enqueue_turn(act, journey)
 
 
 @dataclass
@@ -180,7 +112,7 @@ def advance_journey(core: Core, journey_id: str) -> None:
         try:
             work = patiently(partial(_in_rows, turn), seconds=_ROWS_SECONDS)
         except Refused as refused:
-            patiently(partial(refused.keep, core, refused))
+            patiently(partial(keep_refusal, core, refused))
             continue
         if work is None:
             return
@@ -239,13 +171,15 @@ def _forward(
     }  # fmt: skip
     contract = act.uow.contracts.need(journey.contract_ref)
     facts = facts_of(tenant, contract.subscription, chat_of(turn.core, tenant, contract))
-    found = moves(playbook, steps, facts, instant=instant, now=now)
+    found = moves(playbook, steps, facts, instant=instant, now=now, begun=journey.started_at)
     for each in found:
         step = steps[each.key]
         moved = step.moved(each.status, now, reason=each.reason, wakes_at=each.at)
         save_step(act, step, moved)
         if each.status is StepStatus.ASKED:
             open_step_task(act, journey, playbook.by_key[each.key], moved)
+        elif step.status in {StepStatus.ASKED, StepStatus.FAILED}:
+            close_tasks_of(act, moved, why=each.reason or str(each.status))
     if found:
         return _nothing
     attempt = next_attempt(act, journey, playbook, tenant, steps, turn.asked)

@@ -15,7 +15,7 @@ from control_plane.domain.message import (
 )
 from control_plane.domain.message_events import EVENTS, PERSONAS
 from control_plane.domain.suppression import address_digest
-from control_plane.domain.team import TeamRole
+from control_plane.domain.team import Person, TeamRole
 from control_plane.workflows.core import Act
 from control_plane.workflows.outbox import post
 from control_plane.workflows.staffing import assigned
@@ -40,7 +40,14 @@ def send(act: Act, given: Given) -> ActionOutcome:
     event, persona = arguments["event"], arguments["persona"]
     if act.core.systems.mailer is None:
         return NotNeeded(why="no system: this installation sends no mail")
-    people = [each for each in given.contacts if each["role"] == persona]
+    people = _people(act, given, persona)
+    if not people and persona in set(TeamRole):
+        role = persona.replace("_", " ")
+        return Asks(
+            title=f"Nobody is assigned as {role}",
+            instructions=f"Assign somebody with `tenantctl people assign {given.tenant.slug} "
+            f"{persona}`, then retry this step.",
+        )
     if not people:
         who = PERSONAS[persona].rstrip(".").lower().replace(" it ", " IT ")
         return Asks(
@@ -66,19 +73,37 @@ def send(act: Act, given: Given) -> ActionOutcome:
     return _outcome(messages)
 
 
+def _people(act: Act, given: Given, persona: str) -> list[Mapping[str, str]]:
+    """Return whom a persona is: contacts of the customer, or who of ours is assigned."""
+    if persona not in set(TeamRole):
+        return [each for each in given.contacts if each["role"] == persona]
+    person = _assigned(act, given, TeamRole(persona))
+    return [] if person is None else [{"name": person.name, "email": person.email}]
+
+
+def _assigned(act: Act, given: Given, role: TeamRole) -> Person | None:
+    found = assigned(act.uow, given.tenant, role)
+    return act.core.rules.team.by_key.get(found.person_key) if found else None
+
+
 def _key(given: Given, email: str) -> str:
     """Return the key of one message to an address in a round of the step."""
     return f"{given.cause.key}.{address_digest(email)[:_SHORT]}"
 
 
 def _data(act: Act, given: Given, event: str) -> dict[str, Any]:
-    """Return who the customer success manager is, as far as the event shows it."""
-    assignment = assigned(act.uow, given.tenant, TeamRole.CSM)
-    person = act.core.rules.team.by_key.get(assignment.person_key) if assignment else None
-    if person is None:
-        return {}
-    found = dict(zip(_CSM, (person.name, person.email), strict=True))
-    return {name: value for name, value in found.items() if name in EVENTS[event].may_take}
+    """Return what the event shows of the step and of the customer success manager."""
+    declared, due_at = given.declared, given.step.due_at
+    found: dict[str, Any] = {
+        "task_title": declared.title,
+        "instructions": declared.instructions or declared.title,
+        "due_at": due_at.isoformat() if due_at is not None else None,
+    }
+    person = _assigned(act, given, TeamRole.CSM)
+    if person is not None:
+        found |= dict(zip(_CSM, (person.name, person.email), strict=True))
+    shown = {*EVENTS[event].takes, *EVENTS[event].may_take}
+    return {name: value for name, value in found.items() if name in shown and value is not None}
 
 
 def _outcome(messages: Sequence[Message]) -> ActionOutcome:

@@ -27,7 +27,7 @@ from control_plane.ports.engine import EngineEvent
 from control_plane.ports.rows import Timers, UnitOfWork
 from control_plane.workflows.core import WORKER, Act
 from control_plane.workflows.owners import sync_owner
-from control_plane.workflows.recording import record, record_run
+from control_plane.workflows.recording import record, record_run, said_of
 
 PHASE: Final = "advance_run"
 DELIVERY_PHASE: Final = "take_delivery"
@@ -73,7 +73,7 @@ def add_run(
     act.uow.runs.add(run)
     record_run(
         act, "run.requested", run, targets=(("deployment", deployment.id),),
-        kind=str(kind), retry_of=run.retry_of, spec_version=spec_version,
+        kind=str(kind), retry_of=run.retry_of, spec_version=spec_version, **said_of(run.cause),
     )  # fmt: skip
     return run
 

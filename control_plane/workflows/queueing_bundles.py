@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control_plane.domain.bundle import Bundle, BundleStatus
+from control_plane.domain.cause import Cause
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.spec import bundle_variables
 from control_plane.domain.tenant import Tenant
@@ -18,8 +19,12 @@ def first_bundle(
     deployment: Deployment,
     *,
     facts: Mapping[str, Any] | None = None,
+    cause: Cause | None = None,
 ) -> Bundle:
-    """Return the first bundle; stores nothing. ``facts`` change those of the tenant."""
+    """Return the first bundle; stores nothing. ``facts`` change those of the tenant.
+
+    ``cause`` is the step of a journey that it is made for.
+    """
     now = act.now()
     return Bundle(
         id=act.new_id("bundle"),
@@ -33,6 +38,7 @@ def first_bundle(
             facts={**tenant.facts, **(facts or {})},
             zones=act.core.rules.regions.availability_zones(deployment.region),
         ),
+        cause=cause,
         expires_at=now + act.core.limits.bundle_life,
         created_at=now,
         updated_at=now,

@@ -9,6 +9,7 @@ from typing import Any
 
 from control_plane.domain.audit import AuditEvent, Stage, fitted
 from control_plane.domain.bundle import Bundle
+from control_plane.domain.cause import Cause
 from control_plane.domain.deployment import PLATFORM, Deployment
 from control_plane.domain.errors import AuditUnavailable, DomainError
 from control_plane.domain.run import Run
@@ -69,6 +70,16 @@ def record_bundle(act: Act, action: str, bundle: Bundle, **data: Any) -> None:
         act, action,
         tree=bundle.tenant_id, targets=(("bundle", bundle.id),), number=bundle.number, **data,
     )  # fmt: skip
+
+
+def record_caused(act: Act, action: str, bundle: Bundle, **data: Any) -> None:
+    """Record what happened to a bundle, with the step of a journey that it is made for."""
+    record_bundle(act, action, bundle, **said_of(bundle.cause), **data)
+
+
+def said_of(cause: Cause | None) -> dict[str, str]:
+    """Return what an event says of its cause: the step's key in its journey, and the playbook."""
+    return {} if cause is None else {"cause": cause.key, "playbook": cause.playbook}
 
 
 def record_foreign_update(

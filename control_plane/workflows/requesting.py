@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from control_plane.domain.cause import Cause
 from control_plane.domain.deployment import Deployment, DeploymentKind, Desired
 from control_plane.domain.kinds import kind_between
 from control_plane.domain.removal_errors import AlreadyRemoved, RemovalInProgress
@@ -30,12 +31,14 @@ def request_run(
     retry_of: Run | None = None,
     scope: Scope | None = None,
     saga: Saga | None = None,
+    cause: Cause | None = None,
 ) -> Run:
     """Add a run, enqueue its first turn, and let the runs that wait give way to it.
 
     Its kind follows from the spec that was applied last and from ``desired``. Who asked for the
     runs since the last one that was applied has asked for this one as well, and of a step of a
-    ``saga`` everyone who stands behind that. ``scope`` limits an update.
+    ``saga`` everyone who stands behind that. ``scope`` limits an update. ``cause`` is the step of a
+    journey that it is made for; a retry has that of the run before.
     """
     gives_way = [  # locked before the deployment, as everywhere
         act.uow.runs.need(waiting.id, lock=True)
@@ -52,6 +55,7 @@ def request_run(
         requesters=_requesters(act.uow, act.caller, deployment, newest, saga),
         retry_of=retry_of.id if retry_of else None,
         scope=scope,
+        cause=cause or (retry_of.cause if retry_of else None),
         supersedes=newest.id if newest is not None and newest.status not in TERMINAL_RUN else None,
     )  # fmt: skip
     for old in gives_way:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from control_plane.domain.assignment import Assignment, PersonUnavailable
+from control_plane.domain.calendars.due import Due
 from control_plane.domain.cause import Cause
 from control_plane.domain.errors import InvalidInput
 from control_plane.domain.staffing import Pick, Wanted, pick
@@ -14,7 +15,7 @@ from control_plane.domain.team import Segment, SegmentFacts, TeamRole
 from control_plane.domain.tenant import Contract, Tenant
 from control_plane.ports.rows import UnitOfWork
 from control_plane.workflows.core import Act, Core
-from control_plane.workflows.customer_time import kickoff_window
+from control_plane.workflows.customer_time import WITHIN, kickoff_window, within_of
 from control_plane.workflows.moving import as_json
 from control_plane.workflows.recording import record
 from control_plane.workflows.step_actions import (
@@ -94,18 +95,20 @@ def assign(
     reason: str,
     chosen: str | None = None,
     cause: Cause | None = None,
+    within: Due = WITHIN,
 ) -> Assignment:
     """Assign somebody, or somebody else, and return that; never nobody.
 
-    ``chosen`` names who. Raises ``PersonUnavailable``, and ``InvalidInput`` for a role that the
-    customer's segment does not have.
+    ``chosen`` names who; ``within`` are the days after Day 0 on which they must be there. Raises
+    ``PersonUnavailable``, and ``InvalidInput`` for a role that the customer's segment does not
+    have.
     """
     take_turn(act)
     segment = segment_of(act.core, customer)
     if role not in segment.roles:
         raise InvalidInput(f"the segment {segment.key} has no {role}", field="role")
     before = assigned(act.uow, customer.tenant, role)
-    found = _pick(act, customer, role, segment, before, chosen)
+    found = _pick(act, customer, role, segment, before, chosen, within)
     if chosen is not None and found.is_queue_owner:
         raise PersonUnavailable(_why_unavailable(found, role, chosen), person=chosen)
     if before is not None and found.person.key == before.person_key:
@@ -148,11 +151,14 @@ def _pick(
     segment: Segment,
     before: Assignment | None,
     chosen: str | None,
+    within: Due,
 ) -> Pick:
     rules, now = act.core.rules.team, act.now()
-    window = kickoff_window(act.core, customer.tenant, customer.contract.signed_at, now)
+    window = kickoff_window(
+        act.core, customer.tenant, customer.contract.signed_at, now, within=within
+    )
     if window.latest < now:  # the kickoff was long ago: what counts is who is there now
-        window = kickoff_window(act.core, customer.tenant, now, now)
+        window = kickoff_window(act.core, customer.tenant, now, now, within=within)
     facts = customer.tenant.facts
     score = rules.complexity.score(
         customer.tenant.mode, integrations=0, has_migration=False,
@@ -252,7 +258,8 @@ def _assign(act: Act, given: Given) -> ActionOutcome:
     found = assigned(act.uow, given.tenant, role)
     if found is None:
         reason = f"step {given.step.key} of {given.cause.playbook}"
-        found = assign(act, customer, role, reason=reason, cause=given.cause)
+        within = within_of(given.declared.arguments)
+        found = assign(act, customer, role, reason=reason, cause=given.cause, within=within)
     return Did(result=_result(found))
 
 

@@ -20,6 +20,7 @@ DELETABLE = {
     "event_subscription",
     "event_turn",
     "outgoing_event",
+    "tenant_event",
     "idempotency_record",
     "onboarding_attempt",
     "onboarding_session",
@@ -40,7 +41,8 @@ READ_FOR_OTHERS = {
     "tenantplane_values_at",
     "tenantplane_values_of",
 }
-WRITTEN_ONCE = {"sweep", "sealing_key"}  # a sweep is deleted when it is old
+# a sweep and what could be watched are deleted when they are old
+WRITTEN_ONCE = {"sweep", "sealing_key", "tenant_event"}
 
 
 def rights(database: Database, role: str, table: str) -> set[str]:

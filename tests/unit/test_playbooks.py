@@ -128,6 +128,47 @@ WRONG = {
     "a time of day for hours": (
         "unit: day}, due", 'unit: elapsed_hour, at: "10:00"}, due', 11, "only a day has a time",
     ),
+    "an unknown role": ("with: {role: csm}", "with: {role: csmm}", 6, "there is no 'csmm'"),
+    "an amount of nought": (
+        "with: {role: csm}", "with: {role: csm, within: {amount: 0, unit: day}}", 6,
+        "0 is less than the minimum of 1",
+    ),
+    "an amount of hours for days": (
+        "with: {role: csm}", "with: {role: csm, within: {amount: 1, unit: elapsed_hour}}", 6,
+        "'elapsed_hour' is not one of",
+    ),
+    "a meeting that nobody is invited to": (
+        "people.assign, with: {role: csm},\n     undo: people.release",
+        "calendar.invite, with: {meeting: lunch, minutes: 60},\n     undo: calendar.cancel", 6,
+        "there is no 'lunch'",
+    ),
+    "a meeting of a day": (
+        "people.assign, with: {role: csm},\n     undo: people.release",
+        "calendar.invite, with: {meeting: kickoff, minutes: 481},\n     undo: calendar.cancel", 6,
+        "481 is greater than the maximum of 480",
+    ),
+    "an attendee that nobody is": (
+        "people.assign, with: {role: csm},\n     undo: people.release",
+        "calendar.invite, with: {meeting: kickoff, minutes: 9, attendees: [it_admim]}", 6,
+        "did you mean 'it_admin'?",
+    ),
+    "needless after an unknown step": (
+        "owner: csm, needs: [{step", "owner: csm, unless: {step: recrod}, needs: [{step", 10,
+        "there is no 'recrod'; did you mean 'record'?",
+    ),
+    "needless after itself": (
+        "owner: csm, needs: [{step", "owner: csm, unless: {step: launch}, needs: [{step", 10,
+        "launch begins only when launch has ended",
+    ),
+    "needless after what needs it": (
+        "owner: sales, action", "owner: sales, unless: {step: assign}, action", 5,
+        "assign begins only when record has ended",
+    ),
+    "a grace of a year": (
+        "owner: csm, needs: [{step",
+        "owner: csm, unless: {step: record, grace_hours: 8760}, needs: [{step", 10,
+        "8760 is greater than the maximum of 720",
+    ),
     "a key of YAML twice": ("title: A sample", "title: A sample\ntitle: B", 3, "is duplicated"),
 }  # fmt: skip
 
@@ -147,11 +188,14 @@ def test_every_action_is_undone_by_one_that_exists() -> None:
         assert action.undone_by is None or action.undone_by in ACTIONS, name
 
 
+VALUES = {"role": "csm", "meeting": "kickoff", "minutes": 30}
+
+
 def test_every_action_of_the_catalogue_can_be_written(tmp_path: Path) -> None:
     document: dict[str, Any] = yaml.safe_load(ONE)
     document["steps"] = [
         {"key": name.replace(".", "_"), "kind": "action", "title": name, "owner": "csm",
-         "action": name, "with": dict.fromkeys(action.takes, "x")}
+         "action": name, "with": {each: VALUES.get(each, "x") for each in action.takes}}
         for name, action in ACTIONS.items()
     ]  # fmt: skip
     assert len(read(tmp_path, yaml.safe_dump(document)).steps) == len(ACTIONS)

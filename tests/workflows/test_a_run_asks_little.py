@@ -17,8 +17,8 @@ OF_A_RUN: Final = {
     "it is taken up": 5,
     "its place, its spec, its engine call": 23,  # of a first one the salt of its stack
     "the gate": 25,
-    "what was applied": 14,  # one that publishes, as in each that says something public
-    "what was verified, and its end": 28,  # its findings, where it is, and its next look
+    "what was applied": 13,
+    "what was verified, and its end": 27,  # its findings, where it is, and its next look
 }
 
 

@@ -137,6 +137,42 @@ def test_when_everybody_is_busy_the_nearest_times_are_named(served: Served) -> N
     assert "2026-11-30 09:00 (Europe/Rome)" in outcome.instructions
 
 
+def test_the_playbook_says_within_which_days_and_how_many_other_times(served: Served) -> None:
+    tenant_id = signed(served, "2026-11-23T09:00:00Z")
+    served.changed("csm-1", absences=away("2026-11-24", "2026-11-27"))
+    one = served.invite(tenant_id, within={"amount": 3, "unit": "day"}, alternatives=1)
+    assert isinstance(one, Asks)
+    assert one.result["alternatives"] == ["2026-11-30T08:00:00Z"]
+    none = served.invite(tenant_id, within={"amount": 3, "unit": "business_day"}, alternatives=0)
+    assert isinstance(none, Asks)
+    assert none.result["alternatives"] == []
+    found = served.invite(tenant_id, within={"amount": 5, "unit": "business_day"})
+    assert isinstance(found, Did)
+    assert found.result["starts_at"] == "2026-11-30T08:00:00Z"
+
+
+def test_the_playbook_says_how_long_before_a_meeting_people_are_invited(served: Served) -> None:
+    tenant_id = signed(served, "2026-11-23T09:00:00Z")
+    served.at("2026-11-24T08:00:00Z")
+    outcome = served.invite(tenant_id, notice_hours=5)
+    assert isinstance(outcome, Did)
+    assert outcome.result["starts_at"] == "2026-11-24T13:00:00Z"
+
+
+def test_who_is_away_on_a_day_that_the_playbook_names_is_not_assigned(served: Served) -> None:
+    served.at("2026-11-23T09:00:00Z")
+    served.changed("csm-1", absences=away("2026-11-27", "2026-11-27"))
+    contract = {"signed_at": "2026-11-23T09:00:00Z"}
+    first, second = (served.tenant(number, contract=contract) for number in (1, 2))
+    soon = served.do(first, "people.assign", role="csm")
+    assert isinstance(soon, Did)
+    assert soon.result["person"] == "csm-1"
+    week = {"amount": 5, "unit": "business_day"}
+    later = served.do(second, "people.assign", role="csm", within=week)
+    assert isinstance(later, Did)
+    assert later.result["person"] != "csm-1"
+
+
 def test_a_contract_that_comes_late_is_not_squeezed_in(served: Served) -> None:
     served.at("2026-12-10T09:00:00Z")
     outcome = served.invite(served.staffed(contract={"signed_at": "2026-11-20T14:03:00Z"}))

@@ -11,8 +11,11 @@ from control_plane.domain.journey import Journey, JourneyStatus, JourneyStep, St
 from control_plane.domain.message import MessageStatus, Reason
 from control_plane.domain.playbook import Step, StepKind
 from control_plane.domain.system_errors import SystemRefused
+from control_plane.domain.team import TeamRole
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.systems import Systems
+from control_plane.services import people
+from control_plane.services.performing import perform
 from control_plane.workflows.journey_rows import cause_of
 from control_plane.workflows.messaging import ACTIONS
 from control_plane.workflows.step_actions import (
@@ -25,7 +28,7 @@ from control_plane.workflows.step_actions import (
     StillWaits,
 )
 from tests.workflows.sending import Sender
-from tests.world import World
+from tests.world import ADMIN, World
 
 IDA = {"role": "it_admin", "name": "Ida Admin", "email": "ida@example.com", "locale": "it"}
 ADA = {"role": "it_admin", "name": "Ada Admin", "email": "ada@example.com", "locale": "de-AT"}
@@ -153,3 +156,40 @@ def test_what_was_not_to_be_sent_is_named(step: Step1) -> None:
     outcome = step.do(contacts=(IDA,))
     assert isinstance(outcome, Did)
     assert outcome.result["not_sent"] == {message.id: "opted_out"}
+
+
+# --- people of ours ----------------------------------------------------------------------------
+REMIND = {"event": "task.reminder", "persona": "csm"}
+
+
+def reminding(step: Step1) -> ActionOutcome:
+    declared = replace(
+        step.given.declared, arguments=REMIND, title="It is late", instructions="Call them."
+    )
+    due = replace(step.given.step, due_at=step.world.clock.now())
+    return step.do(declared=declared, step=due)
+
+
+def test_who_is_assigned_gets_what_the_step_says(step: Step1) -> None:
+    perform(
+        step.world.core, ADMIN, people.assign_person, step.given.tenant.id,
+        role=TeamRole.CSM, reason="new",
+    )  # fmt: skip
+    assert isinstance(reminding(step), StillWaits)
+    (message,) = step.world.rows("message").values()
+    (assignment,) = step.world.rows("assignment").values()
+    csm = step.world.core.rules.team.by_key[assignment.person_key]
+    assert (message.recipient_email, message.persona) == (csm.email, "csm")
+    assert message.data["task_title"] == "It is late"
+    assert message.data["instructions"] == "Call them."
+    step.world.work()
+    (mail,) = step.sender.mailer.taken
+    assert mail.subject.endswith("It is late")
+    assert isinstance(reminding(step), Did)
+
+
+def test_where_nobody_is_assigned_a_person_is_asked(step: Step1) -> None:
+    outcome = reminding(step)
+    assert isinstance(outcome, Asks)
+    assert "people assign" in outcome.instructions
+    assert not step.world.rows("message")

@@ -89,6 +89,7 @@ from control_plane.services import (
     tenants,
     timelines,
     waiting,
+    watching,
 )
 from control_plane.services.performing import perform
 from tests.workflows.personal_value_scenes import (
@@ -1005,6 +1006,18 @@ READING: dict[str, Read] = {
     "counts.count_tenants": lambda s, *_: perform(s.core, EVERYBODY, counts.count_tenants),
     "journeys.tenant_journey": lambda s, *_: perform(
         s.core, EVERYBODY, journeys.tenant_journey, s.task.tenant_id
+    ),
+    "journeys.journeys_of_tenant": lambda s, *_: perform(
+        s.core, EVERYBODY, journeys.journeys_of_tenant, s.task.tenant_id
+    ),
+    "watching.watched_tenant": lambda s, *_: perform(
+        s.core, EVERYBODY, watching.watched_tenant, s.task.tenant_id
+    ),
+    "watching.events_after": lambda s, *_: perform(
+        s.core, EVERYBODY, watching.events_after, s.task.tenant_id, 0
+    ),
+    "watching.read_events": lambda s, *_: perform(
+        s.core, OPS, watching.read_events, s.task.tenant_id, 0
     ),
     "journeys.get_journey": lambda s, *_: perform(
         s.core, EVERYBODY, journeys.get_journey, s.task.cause.journey_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from control_plane.adapters.audit.given import Bytes
+from control_plane.adapters.audit.telling import TELL, values_of
 from control_plane.adapters.db.audit_tables import audit_disclosure, audit_pending
 from control_plane.domain.audit import SALT_BYTES, AuditEvent, encode_body, event_uuid
 from control_plane.domain.canonical import canonical_json
@@ -79,15 +80,21 @@ class SqlAuditLog:
             for path, value in event.personal.items()
         ]
 
-    def write(self) -> None:
-        """Write the events that were kept, in one statement. Raises ``AuditUnavailable``."""
+    def write(self, public: Sequence[PublicEvent] = ()) -> None:
+        """Write the events that were kept, in one statement with what is published of them.
+
+        Raises ``AuditUnavailable``.
+        """
         rows, disclosures = self._rows, self._disclosures
         self._rows, self._disclosures = [], []
         if not rows:
             return
         try:
-            columns = zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)
-            self._connection.execute(_INSERT, dict(columns))
+            if public:
+                self._connection.execute(TELL, values_of(rows, public))
+            else:
+                columns = zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)
+                self._connection.execute(_INSERT, dict(columns))
             if disclosures:
                 self._connection.execute(audit_disclosure.insert().inline(), disclosures)
         except SQLAlchemyError as exc:
@@ -95,7 +102,10 @@ class SqlAuditLog:
 
 
 class TransactionAuditLog:
-    """The port ``AuditLog``: the events of a unit of work, in one statement when it commits."""
+    """The port ``AuditLog``: the events of a unit of work, in one statement when it commits.
+
+    What subscribers get and people watch of them goes out in the same statement.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._log = SqlAuditLog(connection)
@@ -108,14 +118,10 @@ class TransactionAuditLog:
         if public is not None:
             self._public.append(public)
 
-    def published(self) -> list[PublicEvent]:
-        """Return what subscribers get of what was recorded since the last call."""
-        found, self._public = self._public, []
-        return found
-
     def write(self) -> None:
         """Write what was recorded. Raises ``AuditUnavailable``: then nothing counts."""
-        self._log.write()
+        public, self._public = self._public, []
+        self._log.write(public)
 
 
 def record_alone(engine: Engine, event: AuditEvent, *, deadline_ms: int = DEADLINE_MS) -> None:

@@ -75,6 +75,20 @@ event_sequence = Table(
     Column("last", BigInteger, nullable=False),
 )
 
+# what people watch of a tenant, numbered as its public events are
+tenant_event = Table(
+    "tenant_event",
+    metadata,
+    Column("tenant_id", KEY, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_id", KEY, nullable=False),
+    words("name"),
+    moment("occurred_at"),
+    json_object("data"),
+    CheckConstraint("seq > 0", name="seq"),
+)
+Index("ix_tenant_event_occurred_at", tenant_event.c.occurred_at)
+
 outgoing_event = Table(
     "outgoing_event",
     metadata,

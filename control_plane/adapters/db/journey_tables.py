@@ -112,11 +112,12 @@ journey_step = Table(
     CheckConstraint("round > 0 AND attempts >= 0 AND failures >= 0", name="counted"),
 )
 Index("ix_journey_step_tenant_id", journey_step.c.tenant_id)
+STEP_IS_OPEN: Final = text(f"status NOT IN ({_ENDED}) AND due_at IS NOT NULL")
 Index(
     "ix_journey_step_due_at",
     journey_step.c.due_at,
     journey_step.c.journey_id,
-    postgresql_where=text(f"status NOT IN ({_ENDED}) AND due_at IS NOT NULL"),
+    postgresql_where=STEP_IS_OPEN,
 )
 
 task = Table(
@@ -148,6 +149,12 @@ Index(
     task.c.dedupe_key,
     unique=True,
     postgresql_where=text("status = 'open'"),
+)
+Index(
+    "ix_task_due_at",
+    task.c.due_at,
+    task.c.id,
+    postgresql_where=text("status = 'open' AND due_at IS NOT NULL"),
 )
 Index("ix_task_tenant_id", task.c.tenant_id, task.c.id)
 Index("ix_task_status", task.c.status, task.c.owner, task.c.id)

@@ -17,7 +17,7 @@ from psycopg import sql
 from control_plane.logging import get_logger
 
 log = get_logger()
-RUN_EVENTS: Final = "run_events"  # payload: the run
+RUN_EVENTS: Final = "run_events"  # payload: the run, or the tenant, that has new lines
 PHASES: Final = "phases"  # payload: the phase that was enqueued; none when a place is free
 _AGAIN_SECONDS: Final = 2.0
 

@@ -1,8 +1,7 @@
-"""The port ``Publications``, and the statement that publishes at the commit of a unit of work."""
+"""The port ``Publications``; what publishes at a commit is in ``adapters/audit/telling.py``."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -15,43 +14,15 @@ from control_plane.adapters.db.event_tables import (
     event_turn,
     outgoing_event,
     sealing_key,
+    tenant_event,
 )
 from control_plane.adapters.db.faults import translated
-from control_plane.domain.deployment import PLATFORM
 from control_plane.domain.public_events import PublicEvent
 from control_plane.domain.subscription import SendStatus
-from control_plane.ports.events import Attempt, Health, Outgoing
+from control_plane.ports.events import Attempt, Health, Outgoing, TenantEvent
 
 TESTS: Final = "test"  # the tree of events that somebody asked for, so that nothing is before them
 
-# The row of a tenant's number is locked from here to the commit that follows at once: numbers and
-# ids of a tenant's events are in the order in which their transactions are committed. Trees are
-# locked in the order of their names, by everybody.
-_PUBLISH: Final = text(f"""
-    WITH given AS (
-        SELECT * FROM unnest(
-            CAST(:ids AS text[]), CAST(:names AS text[]), CAST(:versions AS integer[]),
-            CAST(:trees AS text[]), CAST(:times AS timestamptz[]), CAST(:data AS text[])
-        ) WITH ORDINALITY AS g (event_id, name, version, tree, occurred_at, data, place)
-    ), matched AS (
-        SELECT s.id AS subscription_id, g.*,
-            dense_rank() OVER (PARTITION BY g.tree ORDER BY g.place) AS rank
-        FROM given g JOIN event_subscription s
-            ON (s.tenant_id IS NULL OR s.tenant_id = g.tree)
-            AND s.types ?| ARRAY['*', g.name, split_part(g.name, '.', 1) || '.*']
-    ), numbered AS (
-        INSERT INTO event_sequence AS q (tree, last)
-            SELECT tree, max(rank) FROM matched GROUP BY tree ORDER BY tree
-        ON CONFLICT (tree) DO UPDATE SET last = q.last + excluded.last
-        RETURNING tree, last
-    )
-    INSERT INTO outgoing_event (subscription_id, event_id, name, schema_version, tree, sequence,
-        occurred_at, data, status, attempts, next_at)
-    SELECT m.subscription_id, m.event_id, m.name, m.version, m.tree,
-        n.last - max(m.rank) OVER (PARTITION BY m.tree) + m.rank, m.occurred_at,
-        CAST(m.data AS jsonb), '{SendStatus.PENDING}', 0, m.occurred_at
-    FROM matched m JOIN numbered n USING (tree) ORDER BY m.place, m.subscription_id
-""")  # noqa: S608 - our own words
 _CLAIM: Final = text("""
     UPDATE event_turn SET leased_until = :until WHERE subscription_id IN (
         SELECT t.subscription_id FROM event_turn t
@@ -96,9 +67,18 @@ _FARES: Final = text("""
     RETURNING retry_at, failures, failing_since, last_success_at
 """)
 _FORGET: Final = text("""
-    DELETE FROM outgoing_event WHERE id IN (
-        SELECT id FROM outgoing_event WHERE occurred_at < :before ORDER BY occurred_at LIMIT :most
+    WITH watched AS (
+        DELETE FROM tenant_event WHERE (tenant_id, seq) IN (
+            SELECT tenant_id, seq FROM tenant_event WHERE occurred_at < :before
+            ORDER BY occurred_at LIMIT :most
+        ) RETURNING 1
+    ), sent AS (
+        DELETE FROM outgoing_event WHERE id IN (
+            SELECT id FROM outgoing_event WHERE occurred_at < :before
+            ORDER BY occurred_at LIMIT :most
+        ) RETURNING 1
     )
+    SELECT greatest((SELECT count(*) FROM watched), (SELECT count(*) FROM sent))
 """)
 _FRESH: Final[Mapping[str, Any]] = {
     "status": SendStatus.PENDING, "attempts": 0, "sent_at": None, "failure": None,
@@ -111,20 +91,13 @@ class SqlPublications:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def publish(self, events: Sequence[PublicEvent]) -> None:
-        """Let events go to each subscription that wants them, in one statement."""
-        if not events:
-            return
-        given = {
-            "ids": [event.id for event in events],
-            "names": [event.name for event in events],
-            "versions": [event.version for event in events],
-            "trees": [event.tenant_id or PLATFORM for event in events],
-            "times": [event.time for event in events],
-            "data": [json.dumps(dict(event.data)) for event in events],
-        }
+    def watched(self, tenant_id: str, after: int, *, limit: int) -> Sequence[TenantEvent]:
+        """Return what can be watched of a tenant after a number, in order."""
+        table = tenant_event
+        query = select(table).where(table.c.tenant_id == tenant_id, table.c.seq > after)
         with translated():
-            self._connection.execute(_PUBLISH, given)
+            rows = self._connection.execute(query.order_by(table.c.seq).limit(limit))
+            return [TenantEvent(**row._mapping) for row in rows]
 
     def begin(self, subscription_id: str) -> None:
         """Begin to count how a new subscription fares."""
@@ -276,9 +249,10 @@ class SqlPublications:
             return self._connection.execute(query.values(**_FRESH, next_at=now)).rowcount
 
     def forget(self, before: datetime, *, limit: int) -> int:
-        """Delete events from before a time; returns how many."""
+        """Delete events from before a time, sent and watched ones; returns how many of either."""
         with translated():
-            return self._connection.execute(_FORGET, {"before": before, "most": limit}).rowcount
+            given = {"before": before, "most": limit}
+            return int(self._connection.execute(_FORGET, given).scalar_one())
 
     def sealing_key(self) -> tuple[str, bytes] | None:
         """Return id and public key with which secrets are sealed for the workers."""

@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from control_plane.adapters.db.columns import (
     Choice,
+    Converted,
     choice,
     document,
     documents,
@@ -39,6 +40,7 @@ from control_plane.adapters.db.metadata import metadata
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.calls import CallOutcome
+from control_plane.domain.cause import Cause
 from control_plane.domain.engine import Check, Operation, OutputChange, PlannedResource
 from control_plane.domain.evaluation import Evaluation
 from control_plane.domain.finding import FindingKind
@@ -81,6 +83,7 @@ run = Table(
     reference("retry_of", "run", nullable=True),
     json_object("draft", nullable=True),
     document("scope", Scope, nullable=True),
+    Column("cause", Converted(Cause.to_document, Cause.from_document), nullable=True),
     Column("cancel_requested", Boolean, nullable=False),
     words("state_before", nullable=True),
     json_list("states_written"),
@@ -106,6 +109,7 @@ run = Table(
         "kind <> 'plan' OR approval_id IS NULL AND started_at IS NULL AND evidence_id IS NULL",
         name="plan_asks_nobody",
     ),
+    CheckConstraint("cause IS NULL OR tenant_id IS NOT NULL", name="cause_of_tenant"),
     CheckConstraint("scope IS NULL OR kind = 'update'", name="scope_of_update"),
     CheckConstraint("turn >= 1 AND deaths >= 0 AND failures >= 0", name="counts"),
 )

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from control_plane.adapters.db.columns import (
+    Converted,
     choice,
     documents,
     json_list,
@@ -44,6 +45,7 @@ from control_plane.adapters.db.event_tables import (
     event_turn,
     outgoing_event,
     sealing_key,
+    tenant_event,
 )
 from control_plane.adapters.db.intake_look_tables import intake_finding, intake_look
 from control_plane.adapters.db.journey_tables import journey, journey_step, playbook_document, task
@@ -80,6 +82,7 @@ from control_plane.adapters.db.transfers import transferred
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.adoption import Adopted
 from control_plane.domain.bundle import LIVE_BUNDLE, BundleStatus, Rehearsal
+from control_plane.domain.cause import Cause
 from control_plane.domain.deployment import DeploymentKind, Desired, Position
 from control_plane.domain.hold import BY_ANOTHER, Applying, HoldKind
 from control_plane.domain.hub import HubStatus
@@ -346,6 +349,7 @@ bundle = Table(
     json_object("files"),
     json_list("checks"),
     json_object("error", nullable=True),
+    Column("cause", Converted(Cause.to_document, Cause.from_document), nullable=True),
     moment("handed_over_at", nullable=True),
     moment("expires_at", nullable=True),
     moment("created_at"),
@@ -461,7 +465,7 @@ BUSINESS_TABLES: Final = (
     stack_salt,
     delivery,
     intake_finding, intake_look,
-    event_subscription, event_turn, event_sequence, outgoing_event, sealing_key,
+    event_subscription, event_turn, event_sequence, tenant_event, outgoing_event, sealing_key,
     playbook_document, journey, journey_step, task,
     message, suppression,
     onboarding_link, onboarding_session, onboarding_attempt,

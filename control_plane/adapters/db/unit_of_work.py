@@ -13,6 +13,7 @@ from control_plane.adapters.audit.recorder import TransactionAuditLog
 from control_plane.adapters.db import mapping
 from control_plane.adapters.db.faults import translated
 from control_plane.adapters.db.intake import SqlIntake
+from control_plane.adapters.db.late_rows import SqlLateRows
 from control_plane.adapters.db.looks import SqlLooks
 from control_plane.adapters.db.mapping import Mapped
 from control_plane.adapters.db.onboarding import SqlOnboarding
@@ -124,6 +125,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.looks = SqlLooks(connection)
         self.intake = SqlIntake(connection)
         self.publications = SqlPublications(connection)
+        self.late = SqlLateRows(connection)
         self.outbox = SqlOutbox(connection)
         self.onboarding = SqlOnboarding(connection)
         self.staffing = SqlStaffing(connection)
@@ -146,7 +148,6 @@ class SqlUnitOfWork(UnitOfWork):
             # PostgreSQL would roll back and say that it has committed
             raise RuntimeError("a write of this transaction was refused: it can only be left")
         self.audit.write()
-        self.publications.publish(self.audit.published())
         with translated():
             self.connection.commit()
         self.known.clear()

@@ -11,6 +11,7 @@ from typing import Any, Final
 from control_plane.adapters.rules.documents import Document, nearest, read_text
 from control_plane.domain.actions import ACTIONS, CHECKS, FACTS, OWNERS, TRIGGERS
 from control_plane.domain.calendars.due import Due, DueUnit, Roll
+from control_plane.domain.message_events import EVENTS, PERSONAS
 from control_plane.domain.playbook import (
     Again,
     Anchor,
@@ -20,11 +21,14 @@ from control_plane.domain.playbook import (
     Step,
     StepKind,
     Time,
+    Unless,
     circles,
 )
+from control_plane.domain.team import TeamRole
 
 Entry = Mapping[str, Any]
 _SCHEMA: Final = "playbook"
+_INVITED: Final = ".invited"  # of events about a meeting that people are invited to
 
 
 def read_playbook(file: Path, schemas: Path) -> Playbook:
@@ -100,6 +104,7 @@ def _step(document: Document, index: int, entry: Entry, defaults: Entry) -> Step
         owner=entry["owner"],
         needs=tuple(_need(need) for need in entry.get("needs", ())),
         conditions=_conditions(document, f"{where}.when", entry.get("when", {})),
+        unless=_unless(document, where, entry.get("unless"), keys),
         starts=_time(document, f"{where}.starts", entry.get("starts"), keys),
         due=_time(document, f"{where}.due", entry.get("due"), keys),
         action=entry.get("action"),
@@ -113,6 +118,13 @@ def _step(document: Document, index: int, entry: Entry, defaults: Entry) -> Step
     )
     _require_order(document, where, step)
     return step
+
+
+def _unless(document: Document, where: str, entry: Entry | None, keys: list[str]) -> Unless | None:
+    if entry is None:
+        return None
+    _known(document, f"{where}.unless.step", entry["step"], keys)
+    return Unless(**entry)
 
 
 def _need(need: str | Entry) -> Need:
@@ -138,10 +150,24 @@ def _require_action(document: Document, where: str, kind: StepKind, entry: Entry
     missing = [word for word in action.takes if word not in given]
     if missing:
         raise document.refused(where, f"{name} needs {', '.join(missing)} in `with`")
+    _require_arguments(document, f"{where}.with", given)
     undo = entry.get("undo")
     if undo is not None and undo != action.undone_by:
         can = f"{action.undone_by} takes it back" if action.undone_by else "nothing takes it back"
         raise document.refused(f"{where}.undo", f"{name} is not undone by {undo}: {can}")
+
+
+def _require_arguments(document: Document, where: str, given: Entry) -> None:
+    """Refuse people, meetings and amounts that nothing knows; shapes are in the schema."""
+    if "role" in given:
+        _known(document, f"{where}.role", given["role"], TeamRole)
+    for number, role in enumerate(given.get("attendees", ())):
+        _known(document, f"{where}.attendees.{number}", role, (*TeamRole, *PERSONAS))
+    if "meeting" in given:
+        meetings = [each.removesuffix(_INVITED) for each in EVENTS if each.endswith(_INVITED)]
+        _known(document, f"{where}.meeting", given["meeting"], meetings)
+    if "within" in given:
+        _due(document, f"{where}.within", given["within"])
 
 
 def _conditions(document: Document, where: str, given: Entry) -> dict[str, tuple[str, ...]]:
@@ -209,13 +235,21 @@ def _require_ways(document: Document, playbook: Playbook) -> None:
             if step.key not in playbook.from_step(again.back_to):
                 reason = f"{again.back_to} does not lead to {step.key}, so nothing would come back"
                 raise document.refused(f"{at}.back_to", reason)
-        for word, counted in (("starts", step.starts), ("due", step.due)):
-            after = counted.after if counted is not None else None
-            if after == step.key:
-                raise document.refused(f"steps.{index}.{word}.after", "a step cannot follow itself")
-            if after is not None and step.key not in playbook.from_step(after):
-                reason = f"{step.key} does not need {after}, which may end later or never"
-                raise document.refused(f"steps.{index}.{word}.after", reason)
+        _require_times(document, playbook, index, step)
+
+
+def _require_times(document: Document, playbook: Playbook, index: int, step: Step) -> None:
+    """Refuse times that count from a step which may end later, and what waits for itself."""
+    if step.unless is not None and step.unless.step in playbook.from_step(step.key):
+        reason = f"{step.unless.step} begins only when {step.key} has ended"
+        raise document.refused(f"steps.{index}.unless.step", reason)
+    for word, counted in (("starts", step.starts), ("due", step.due)):
+        after = counted.after if counted is not None else None
+        if after == step.key:
+            raise document.refused(f"steps.{index}.{word}.after", "a step cannot follow itself")
+        if after is not None and step.key not in playbook.from_step(after):
+            reason = f"{step.key} does not need {after}, which may end later or never"
+            raise document.refused(f"steps.{index}.{word}.after", reason)
 
 
 def _known(document: Document, where: str, name: str, known: Iterable[str]) -> None:

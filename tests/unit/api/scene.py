@@ -44,7 +44,7 @@ from control_plane.services import (
     sweeps,
 )
 from control_plane.services.performing import perform
-from control_plane.workflows.journeys import begin_journeys
+from control_plane.workflows.beginning import begin_journeys, journeys_of
 from control_plane.workflows.outbox import post
 from control_plane.workflows.publishing import publish_sealing_key
 from control_plane.workflows.reconciling import open_finding
@@ -277,7 +277,8 @@ class Scene:
         core = replace(self.world.core, playbooks=FolderPlaybooks([sample(step)]))
         with core.act() as act:
             (contract,) = act.uow.contracts.find(tenant_id=tenant.id)
-            begin_journeys(act, tenant, contract, trigger="contract.signed")
+            found = journeys_of(act, tenant, contract, trigger="contract.signed", is_settled=True)
+            begin_journeys(act, found)
             act.uow.commit()
         self.world.work()
         (journey_id,) = self.world.rows("journey")

@@ -45,6 +45,8 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("POST", "/v1/tenants/{key}/mode/database-dump"): {OPS, ADMIN, ARCHITECT},
     ("POST", "/v1/tenants/{key}/mode/import-report"): {OPS, ADMIN, ARCHITECT},
     ("GET", "/v1/tenants/{key}/amendments"): TENANT_READERS,
+    ("GET", "/v1/tenants/{key}/journeys"): TENANT_READERS,
+    ("GET", "/v1/tenants/{key}/events"): TENANT_READERS,
     ("POST", "/v1/hubs/{hub_id}/changes"): {ADMIN},
     ("POST", "/v1/hubs/{hub_id}/slice-updates"): {ADMIN},
     ("GET", "/v1/queue"): {OPS, ADMIN, PLATFORM_AUDITOR},
