@@ -48,6 +48,9 @@ model: setup  ## search a tenant's life through in larger scopes, and drive ever
 crash-matrix: setup  ## kill processes at engine events of every kind of run (POINTS=40 for some)
 	@$(BIN)/python -m tests.crash_matrix $(if $(POINTS),--points $(POINTS)) $(MATRIX)
 
+contracts: setup  ## 10,000 contracts come in badly while workers are killed (N=500, SEED=7)
+	@$(BIN)/python -m tests.intake_run $(if $(N),--contracts $(N)) $(if $(SEED),--seed $(SEED))
+
 demo: setup  ## run the main job, end to end, on this machine
 	@$(BIN)/tenantctl demo
 
@@ -79,4 +82,4 @@ clean-data:  ## remove the embedded data, with its keys and audit logs; asks fir
 	@test ! -d var || { printf 'Remove var with its keys, states and audit logs? [y/N] '; \
 		read answer; test "$$answer" = y && rm -rf var; }
 
-.PHONY: help setup check test model crash-matrix demo serve bench format schemas lock clean clean-data
+.PHONY: help setup check test model crash-matrix contracts demo serve bench format schemas lock clean clean-data
