@@ -33,7 +33,9 @@ KICKOFFS_EACH: Final = 8  # that one person of the vendor has: fewer than there 
 MOST_PEOPLE: Final = 60  # of a role; a larger team than any vendor's proves nothing more
 _SHORT, _LONG = 0.0, 14.0  # seconds until a killed worker comes back: others take its work over
 _FIRST_KILL: Final = (1.0, 3.0)  # seconds after the start, so that a short run has one
-_KILLS: Final = (4.0, 14.0)  # seconds between two of them
+_KILLS: Final = (4.0, 14.0)  # seconds between two of them, at first
+_LATER_KILLS: Final = (15.0, 45.0)  # in a long run: a start takes seconds of a processor
+_OFTEN: Final = 10  # kills before they are seldom
 _LANGUAGES: Final = ["en", "it", "de"]
 
 
@@ -148,7 +150,9 @@ class RunSite(Site):
                 self.workers[name].start()
         if now < self._next_kill:
             return
-        self._next_kill = now + self._chance.uniform(*_KILLS)
+        self._next_kill = now + self._chance.uniform(
+            *(_KILLS if self.kills < _OFTEN else _LATER_KILLS)
+        )
         if len(self._away) < WORKERS - 1:
             name = self._chance.choice(sorted(set(self.workers) - set(self._away)))
             self.workers[name].process.kill()
