@@ -36,6 +36,7 @@ _FIRST_KILL: Final = (1.0, 3.0)  # seconds after the start, so that a short run 
 _KILLS: Final = (4.0, 14.0)  # seconds between two of them, at first
 _LATER_KILLS: Final = (15.0, 45.0)  # in a long run: a start takes seconds of a processor
 _OFTEN: Final = 10  # kills before they are seldom
+_MOST_POINTS: Final = 1000  # that the team document takes
 _LANGUAGES: Final = ["en", "it", "de"]
 
 
@@ -80,7 +81,7 @@ def _person(role: str, number: int, most: int) -> dict[str, Any]:
         "key": key, "name": f"Example {number}", "email": f"{key}@team.example.com",
         "roles": [role], "segments": ["everybody"], "languages": _LANGUAGES,
         "time_zone": "Europe/Berlin", "country": "DE", "from": "08:00", "to": "18:00",
-        "max_points": most,
+        "max_points": min(most, _MOST_POINTS),
     }  # fmt: skip
 
 
