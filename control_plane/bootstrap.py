@@ -45,6 +45,7 @@ from control_plane.production import refuse_recording
 
 if TYPE_CHECKING:
     from control_plane.adapters.audit.signer_process import TickReport
+    from control_plane.adapters.audit.trustpolicy import TrustPolicy
     from control_plane.adapters.dbos.executor import Executor
     from control_plane.adapters.http_guard import GuardedHttp
     from control_plane.adapters.identity.embedded import EmbeddedIssuer
@@ -431,6 +432,16 @@ class Parts:
 
         return fetch_jwks(self.settings.jwks_url)
 
+    @cached_property
+    def witness_policy(self) -> TrustPolicy | None:
+        """Whom the root log is shown to; None without a policy. Raises ``SettingInvalid``."""
+        path = self.settings.witness_policy
+        if path is None:
+            return None
+        from control_plane.adapters.audit.trustpolicy import load_policy  # noqa: PLC0415 - seldom
+
+        return load_policy(path, "TENANTPLANE_WITNESS_POLICY")
+
     @property
     def checks(self) -> Mapping[str, Callable[[], str]]:
         """What requests need, each with a question that returns what is wrong, or ''."""
@@ -524,6 +535,8 @@ class Parts:
                 key_path=self.home.key(Key.AUDIT),
                 journal_path=self.home.part("keys") / "audit.signed",
                 host=self.settings.audit_host,
+                policy=self.witness_policy,
+                witnesses_on_loopback=self.settings.installation is Installation.EMBEDDED,
                 parent_pid=parent_of(os.environ, _WATCHED, parent=os.getppid()),
             ),
             on_tick=tell,

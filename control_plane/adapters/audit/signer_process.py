@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, Final
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from control_plane.adapters.audit import reading
+from control_plane.adapters.audit import addcheckpoint, reading
 from control_plane.adapters.audit.checkpoints import (
     THINNED_AT_ONCE,
     CheckpointPublisher,
@@ -32,9 +33,12 @@ from control_plane.adapters.audit.rootlog import RootLog
 from control_plane.adapters.audit.rootstep import RootStep
 from control_plane.adapters.audit.sequencer import Growth, Sequencer, TreeDamaged, TreeMoved
 from control_plane.adapters.audit.signing import CheckpointSigner, JournalUnusable, SigningJournal
+from control_plane.adapters.audit.trustpolicy import TrustPolicy
+from control_plane.adapters.audit.witnessing import Witnessing, WitnessLoop
 from control_plane.adapters.db.audit_tables import audit_key
 from control_plane.adapters.db.engine import connect
 from control_plane.adapters.ending import EndRequest
+from control_plane.adapters.http_guard import GuardedHttp
 from control_plane.domain.actor import system
 from control_plane.domain.audit import AuditEvent, Stage
 from control_plane.domain.canonical import digest_bytes
@@ -70,6 +74,9 @@ class SignerConfig:
     stay_busy: float = 3.0  # events come in bursts: look often for a while after one
     sweep_interval: float = 30.0  # how often all trees are looked at, not only those that grew
     root_interval: float = 1.0  # how often heads go into the root log
+    policy: TrustPolicy | None = None  # witnesses that the root log's heads are shown to
+    witness_interval: float = 5.0  # how often, while it grows
+    witnesses_on_loopback: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,11 +219,29 @@ def run_signer(
         platform_key = signer.key(tree_origin(config.host, PLATFORM))
         events = _OwnEvents(engine, platform_key.id.hex(), key.public_key)
         try:
-            _loop(config, loop, events, end)
+            with _asked_witnesses(config):
+                _loop(config, loop, events, end)
         finally:
             engine.dispose()
             fresh.dispose()
     return EXIT_STOPPED
+
+
+@contextmanager
+def _asked_witnesses(config: SignerConfig) -> Iterator[None]:
+    """Ask witnesses while the block runs, where a policy names any."""
+    if config.policy is None or not any(item.url for item in config.policy.witnesses):
+        yield
+        return
+    engine = connect(config.database_url, name="tenantplane witnesses", connections=1, overflow=0)
+    http = GuardedHttp(
+        loopback=config.witnesses_on_loopback, most_of_answer=addcheckpoint.MOST_OF_ANSWER
+    )
+    try:
+        with WitnessLoop(Witnessing(engine, http, config.policy), config.witness_interval):
+            yield
+    finally:
+        engine.dispose()
 
 
 def _loop(config: SignerConfig, loop: SignerLoop, events: _OwnEvents, end: EndRequest) -> None:
