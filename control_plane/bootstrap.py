@@ -126,7 +126,11 @@ class Parts:
     def trail(self) -> SqlTrail:
         """The audit log, read."""
         key = public_key_path(self.home.key(Key.AUDIT))
-        return SqlTrail(lambda: self.auditor_engine, host=self.settings.audit_host, public_key=key)
+        return SqlTrail(
+            lambda: self.auditor_engine, host=self.settings.audit_host, public_key=key,
+            policy=lambda: self.witness_policy,
+            exposed_limit=timedelta(minutes=self.settings.witness_minutes),
+        )  # fmt: skip
 
     @cached_property
     def unit_of_work(self) -> Callable[[], UnitOfWork]:
@@ -457,9 +461,14 @@ class Parts:
             "worker": lambda: _fault(self._worker_fault),
             "queue": lambda: _fault(self._pause),
             "audit_verification": lambda: _fault(self.trail.first_fault),
+            "audit_witnesses": lambda: _fault(self._witness_fault),
             "rules": lambda: "; ".join(self.overdue_rules()),
             "systems": self._systems_fault,
         }
+
+    def _witness_fault(self) -> str:
+        clock = self.trail.exposure()
+        return "" if clock is None else clock.problem
 
     def _systems_fault(self) -> str:
         """Return what systems lack; in production that is in the home of a worker, not here."""
@@ -555,6 +564,8 @@ def start_process(part: str) -> Parts:
     parts.home.require(is_written=part != ProcessRole.API)
     if part == ProcessRole.WORKER:
         parts.prepare_work()
+    elif settings.witness_policy is not None:
+        _ = parts.witness_policy  # one that cannot be read is said now
     logging.configure(level=settings.log_level, style=settings.log_format, part=part)
     if part in (ProcessRole.API, ProcessRole.WORKER):
         for sentence in parts.overdue_rules():

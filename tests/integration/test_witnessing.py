@@ -6,91 +6,34 @@ import base64
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import Connection, NullPool, delete, event, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.addcheckpoint import MOST_OF_ANSWER
-from control_plane.adapters.audit.cosigned import newest_cosigned, newest_quorum, newest_root
-from control_plane.adapters.audit.note import VerifierKey, open_checkpoint, tree_origin
-from control_plane.adapters.audit.trustpolicy import TrustPolicy, parse_policy
-from control_plane.adapters.audit.witnessing import Round, Witnessing
+from control_plane.adapters.audit.cosigned import newest_cosigned, newest_quorum
+from control_plane.adapters.audit.note import VerifierKey, open_checkpoint
+from control_plane.adapters.audit.witnessing import Round
 from control_plane.adapters.db.audit_tables import (
     audit_checkpoint,
     audit_entry,
     audit_root_leaf,
-    audit_witness,
 )
 from control_plane.adapters.db.roles import APP, AUDITOR, SEQUENCER
-from control_plane.adapters.http_guard import GuardedHttp
 from control_plane.domain.deployment import ROOT
-from tests.integration.audit_world import HOST, OTHER, Database, World
-from tests.scripted_witness import SIZE_KIND, Answer, ScriptedWitness, witnessing
+from tests.integration.audit_world import Database
+from tests.integration.witness_scene import ORIGIN, WitnessScene
+from tests.scripted_witness import SIZE_KIND, Answer, ScriptedWitness
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
-ORIGIN = tree_origin(HOST, ROOT)
-
-
-class Scene:
-    """A root log, two witnesses and who asks them; ``clocks`` are what the latter looks at."""
-
-    def __init__(self, world: World, quorum: str = "group both all w1 w2\nquorum both") -> None:
-        self.world = world
-        log = VerifierKey(name=ORIGIN, public_key=world.key.public_key)
-        self.witnesses = [ScriptedWitness(name, log) for name in ("w1", "w2")]
-        lines = [f"log {log}", *(item.line for item in self.witnesses), quorum]
-        self.policy: TrustPolicy = parse_policy("\n".join([*lines, ""]).encode())
-        self.engine = world.database.engine(SEQUENCER)
-        self.now = 0.0
-        self.later = timedelta()
-        self.asks = self.asking()
-
-    def asking(self, seconds: float = 5.0) -> Witnessing:
-        """Return somebody who asks and knows nothing, as after a restart."""
-        http = GuardedHttp(loopback=True, most_of_answer=MOST_OF_ANSWER, seconds=seconds)
-        return Witnessing(
-            self.engine, http, self.policy,
-            clock=lambda: datetime.now(UTC) + self.later, monotonic=lambda: self.now,
-        )  # fmt: skip
-
-    def grow(self, count: int = 1) -> None:
-        for _ in range(count):
-            self.world.record(1)
-            self.world.record(1, OTHER)
-            assert self.world.settle()[0].error is None
-
-    def round(self) -> Round:
-        """Make a round in which nobody is asked too soon."""
-        self.now += 3600
-        return self.asks.round()
-
-    def head(self, newest: Callable[[Connection], Any] = newest_root) -> Any:
-        with self.world.auditor.connect() as connection:
-            reading.limit_to(connection, [ROOT])
-            return newest(connection)
-
-    def faults(self) -> dict[str, str | None]:
-        query = select(audit_witness.c.name, audit_witness.c.fault)
-        with self.world.auditor.connect() as connection:
-            return {row.name: row.fault for row in connection.execute(query)}
-
-
-@pytest.fixture
-def scene(rooted: World) -> Iterator[Scene]:
-    scene = Scene(rooted)
-    with witnessing(*scene.witnesses):
-        yield scene
-    scene.engine.dispose()
 
 
 def test_both_witnesses_cosign_the_newest_head_and_it_is_served_with_their_lines(
-    scene: Scene,
+    scene: WitnessScene,
 ) -> None:
     scene.grow()
     assert scene.round() == Round(size=2, cosigned=frozenset({"w1", "w2"}), faults={})
@@ -112,7 +55,9 @@ def test_both_witnesses_cosign_the_newest_head_and_it_is_served_with_their_lines
     assert scene.world.verify().exit_code == 0
 
 
-def test_an_unchanged_head_is_cosigned_again_after_an_hour_and_no_sooner(scene: Scene) -> None:
+def test_an_unchanged_head_is_cosigned_again_after_an_hour_and_no_sooner(
+    scene: WitnessScene,
+) -> None:
     scene.grow()
     scene.round()
     first = scene.head(newest_quorum).quorum_at
@@ -126,7 +71,7 @@ def test_an_unchanged_head_is_cosigned_again_after_an_hour_and_no_sooner(scene: 
     assert len(again.cosigs) == 2  # the newest of each
 
 
-def test_who_asks_anew_learns_from_the_witness_what_it_has_seen(scene: Scene) -> None:
+def test_who_asks_anew_learns_from_the_witness_what_it_has_seen(scene: WitnessScene) -> None:
     scene.grow(3)
     scene.round()
     scene.grow(2)
@@ -135,7 +80,7 @@ def test_who_asks_anew_learns_from_the_witness_what_it_has_seen(scene: Scene) ->
     assert [body.split("\n")[0] for body in scene.witnesses[1].asked] == ["old 0", "old 0", "old 6"]
 
 
-def test_one_witness_that_is_gone_stops_no_other_and_catches_up(scene: Scene) -> None:
+def test_one_witness_that_is_gone_stops_no_other_and_catches_up(scene: WitnessScene) -> None:
     gone, there = scene.witnesses
     scene.grow()
     gone.fault = lambda _, __: (503, {"retry-after": "7"}, b"")
@@ -157,7 +102,7 @@ def test_one_witness_that_is_gone_stops_no_other_and_catches_up(scene: Scene) ->
     assert len(there.asked) == 2
 
 
-def test_a_witness_that_fails_is_asked_later_each_time(scene: Scene) -> None:
+def test_a_witness_that_fails_is_asked_later_each_time(scene: WitnessScene) -> None:
     scene.witnesses[0].fault = lambda _, __: (500, {}, b"")
     scene.grow()
     asked_at = []
@@ -217,7 +162,7 @@ def of_another_head(body: str, real: Callable[[], Answer]) -> Answer:
     ],
 )  # fmt: skip
 def test_what_a_witness_does_wrong_is_named_and_leaves_no_cosignature(
-    scene: Scene, fault: Callable[[str, Callable[[], Answer]], Answer], said: str
+    scene: WitnessScene, fault: Callable[[str, Callable[[], Answer]], Answer], said: str
 ) -> None:
     scene.grow()
     scene.witnesses[0].fault = fault
@@ -228,7 +173,7 @@ def test_what_a_witness_does_wrong_is_named_and_leaves_no_cosignature(
     assert scene.faults() == {"w1": said, "w2": None}
 
 
-def test_lines_of_unknown_keys_and_other_kinds_are_left_out(scene: Scene) -> None:
+def test_lines_of_unknown_keys_and_other_kinds_are_left_out(scene: WitnessScene) -> None:
     stranger = ScriptedWitness("stranger")
     stranger.server.server_close()
     large = base64.b64encode(bytes(4 + 8 + 2420)).decode()  # as long as one of ML-DSA-44
@@ -245,13 +190,15 @@ def test_lines_of_unknown_keys_and_other_kinds_are_left_out(scene: Scene) -> Non
 
 
 @pytest.mark.parametrize("minutes", [-10, 10])
-def test_a_cosignature_that_is_dated_wrongly_does_not_count(scene: Scene, minutes: int) -> None:
+def test_a_cosignature_that_is_dated_wrongly_does_not_count(
+    scene: WitnessScene, minutes: int
+) -> None:
     scene.grow()
     scene.witnesses[1].clock = lambda: time.time() + 60 * minutes
     assert dict(scene.round().faults) == {"w2": "wrong_time"}
 
 
-def test_a_root_log_that_was_put_back_is_noticed_by_who_has_seen_more(scene: Scene) -> None:
+def test_a_root_log_that_was_put_back_is_noticed_by_who_has_seen_more(scene: WitnessScene) -> None:
     scene.grow(5)
     scene.round()
 
@@ -276,7 +223,7 @@ def test_a_root_log_that_was_put_back_is_noticed_by_who_has_seen_more(scene: Sce
     )  # fmt: skip
 
 
-def test_without_hashes_nobody_is_asked_and_it_is_said(scene: Scene) -> None:
+def test_without_hashes_nobody_is_asked_and_it_is_said(scene: WitnessScene) -> None:
     scene.grow(2)
     scene.round()
     scene.grow(1)
@@ -288,12 +235,12 @@ def test_without_hashes_nobody_is_asked_and_it_is_said(scene: Scene) -> None:
     assert set(scene.round().faults.values()) == {"hashes_missing"}
 
 
-def test_a_log_without_a_head_asks_nobody(scene: Scene) -> None:
+def test_a_log_without_a_head_asks_nobody(scene: WitnessScene) -> None:
     assert scene.round() == Round()
 
 
 # --- crashes ------------------------------------------------------------------------------------
-def ask_and_die(scene: Scene, statement: int, kind: str) -> bool:
+def ask_and_die(scene: WitnessScene, statement: int, kind: str) -> bool:
     """Make a round in a child that is killed at its n-th statement or commit; tell whether it was.
 
     Statements of both threads' answers are of one thread: the round's.
@@ -317,7 +264,7 @@ def ask_and_die(scene: Scene, statement: int, kind: str) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["before_cursor_execute", "commit"])
-def test_a_crash_at_any_statement_of_a_round_loses_no_head(scene: Scene, kind: str) -> None:
+def test_a_crash_at_any_statement_of_a_round_loses_no_head(scene: WitnessScene, kind: str) -> None:
     points, was_killed = 0, True
     while was_killed:
         scene.grow()
@@ -337,7 +284,7 @@ def test_a_crash_at_any_statement_of_a_round_loses_no_head(scene: Scene, kind: s
 
 
 # --- what the database refuses ------------------------------------------------------------------
-def test_the_newest_head_of_a_quorum_is_never_thinned(scene: Scene) -> None:
+def test_the_newest_head_of_a_quorum_is_never_thinned(scene: WitnessScene) -> None:
     hour = (datetime.now(UTC) - timedelta(days=3)).replace(minute=0, second=0)
     scene.grow(1)
     scene.round()
@@ -380,7 +327,7 @@ REFUSED = [
 
 
 def test_the_database_refuses_what_nobody_may_do_with_cosignatures(
-    scene: Scene, audit_database: Database
+    scene: WitnessScene, audit_database: Database
 ) -> None:
     scene.grow()
     scene.round()

@@ -24,6 +24,7 @@ from control_plane.ports.events import Attempt
 from control_plane.services import (
     accounts,
     approvals,
+    audit_status,
     auditing,
     bundles,
     changes,
@@ -869,6 +870,26 @@ def read_proof(who: Caller, tree: str = "") -> Prepare:
         return lambda: perform(scene.core, who, auditing.inclusion_proof, key, 0)
 
     return prepare
+
+
+def read_status(who: Caller, tree: str = "") -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        key = tree or scene.submit("B").tenant.id
+        return lambda: perform(scene.core, who, audit_status.tree_status, key)
+
+    return prepare
+
+
+def read_trees(who: Caller) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        scene.submit("B")
+        return lambda: perform(scene.core, who, audit_status.list_trees, after="", limit=5)
+
+    return prepare
+
+
+def read_witnessing(who: Caller) -> Prepare:
+    return lambda scene: lambda: perform(scene.core, who, audit_status.witnessing_status)
 
 
 def export(who: Caller, tree: str = "", **bounds: Any) -> Prepare:

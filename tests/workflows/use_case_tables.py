@@ -144,7 +144,10 @@ from tests.workflows.use_case_scenes import (
     post,
     read_log,
     read_proof,
+    read_status,
     read_tile,
+    read_trees,
+    read_witnessing,
     receipt,
     release,
     remove_account,
@@ -172,6 +175,7 @@ from tests.world import (
     AUDITOR,
     AUTOMATION,
     OPS,
+    PLATFORM_AUDITOR,
     machine,
     person,
     request_body,
@@ -225,6 +229,19 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     "auditing.inclusion_proof": (
         Case(prepare=read_proof(AUDITOR), events=("log.read:completed",)),
         Case(prepare=read_proof(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "audit_status.tree_status": (
+        Case(prepare=read_status(AUDITOR), events=("log.read:completed",)),
+        Case(prepare=read_status(OPS), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=read_status(AUDITOR, "platform"), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "audit_status.list_trees": (
+        Case(prepare=read_trees(PLATFORM_AUDITOR), events=("log.read:completed",)),
+        Case(prepare=read_trees(AUDITOR), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "audit_status.witnessing_status": (
+        Case(prepare=read_witnessing(PLATFORM_AUDITOR), events=("log.read:completed",)),
+        Case(prepare=read_witnessing(AUDITOR), error=NotAllowed, events=DENIED_ROLE),
     ),
     "dossiers.export_dossier": (
         Case(prepare=export(AUDITOR), events=("log.exported:completed",)),

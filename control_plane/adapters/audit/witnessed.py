@@ -30,7 +30,8 @@ def keep_cosignatures(
         if item.key_id not in found or found[item.key_id].time < item.time:
             found[item.key_id] = item
     named = {key.id.hex() for key in policy.keys}
-    kept = sorted(found.values(), key=lambda item: item.key_id not in named)[:MAX_WITNESSES]
+    kept = sorted(found.values(), key=lambda item: (item.key_id not in named, item.name))
+    kept = kept[:MAX_WITNESSES]
     quorum_at = policy.quorum_time(kept)
     values: dict[str, Any] = {"cosigs": [item.to_json() for item in kept]}
     if quorum_at is not None:  # what a quorum has seen stays seen, whatever the policy becomes
