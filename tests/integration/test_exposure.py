@@ -45,7 +45,7 @@ def backdate(scene: WitnessScene, minutes: int, *, cosigned: bool = False) -> No
 
     def act(connection: Connection) -> None:
         connection.execute(text("ALTER TABLE audit_checkpoint DISABLE TRIGGER check_quorum"))
-        connection.execute(text(f"UPDATE audit_checkpoint SET {moved}")  # noqa: S608 - of this test)
+        connection.execute(text(f"UPDATE audit_checkpoint SET {moved}"))  # noqa: S608 - of this test
         connection.execute(text("ALTER TABLE audit_checkpoint ENABLE TRIGGER check_quorum"))
 
     scene.world.database.attack(act)
