@@ -21,7 +21,6 @@ from control_plane.adapters.audit.witnessing import Round
 from control_plane.adapters.db.audit_tables import (
     audit_checkpoint,
     audit_entry,
-    audit_root_leaf,
 )
 from control_plane.adapters.db.roles import APP, AUDITOR, SEQUENCER
 from control_plane.domain.deployment import ROOT
@@ -201,22 +200,7 @@ def test_a_cosignature_that_is_dated_wrongly_does_not_count(
 def test_a_root_log_that_was_put_back_is_noticed_by_who_has_seen_more(scene: WitnessScene) -> None:
     scene.grow(5)
     scene.round()
-
-    def put_back(connection: Connection) -> None:
-        for table, later in (
-            (audit_checkpoint, audit_checkpoint.c.size > 4),
-            (audit_entry, audit_entry.c.idx >= 4),
-        ):
-            connection.execute(delete(table).where(table.c.tenant_id == ROOT, later))
-        connection.execute(delete(audit_root_leaf).where(audit_root_leaf.c.idx >= 4))
-
-    scene.world.database.attack(
-        lambda c: c.execute(text("ALTER TABLE audit_checkpoint DISABLE TRIGGER check_quorum"))
-    )
-    scene.world.database.attack(put_back)
-    scene.world.database.attack(
-        lambda c: c.execute(text("ALTER TABLE audit_checkpoint ENABLE TRIGGER check_quorum"))
-    )
+    scene.put_back(4)
     found = scene.round()
     assert (found.size, dict(found.faults)) == (
         4, {"w1": "has_seen_more", "w2": "has_seen_more"}

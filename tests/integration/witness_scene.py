@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select, text, update
 
 from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.addcheckpoint import MOST_OF_ANSWER
 from control_plane.adapters.audit.cosigned import newest_root
-from control_plane.adapters.audit.note import VerifierKey, tree_origin
+from control_plane.adapters.audit.note import Checkpoint, VerifierKey, tree_origin
 from control_plane.adapters.audit.trustpolicy import TrustPolicy, parse_policy
 from control_plane.adapters.audit.witnessing import Round, Witnessing
-from control_plane.adapters.db.audit_tables import audit_witness
+from control_plane.adapters.db.audit_tables import (
+    audit_checkpoint,
+    audit_entry,
+    audit_root_leaf,
+    audit_witness,
+)
 from control_plane.adapters.db.roles import SEQUENCER
 from control_plane.adapters.http_guard import GuardedHttp
 from control_plane.domain.deployment import ROOT
@@ -66,3 +72,39 @@ class WitnessScene:
         query = select(audit_witness.c.name, audit_witness.c.fault)
         with self.world.auditor.connect() as connection:
             return {row.name: row.fault for row in connection.execute(query)}
+
+    def put_back(self, size: int) -> None:
+        """Put the root log back to a size, as the database's administrator can."""
+
+        def act(connection: Connection) -> None:
+            for table, later in (
+                (audit_checkpoint, audit_checkpoint.c.size > size),
+                (audit_entry, audit_entry.c.idx >= size),
+            ):
+                connection.execute(delete(table).where(table.c.tenant_id == ROOT, later))
+            connection.execute(delete(audit_root_leaf).where(audit_root_leaf.c.idx >= size))
+
+        self._without_trigger(act)
+
+    def rename(self, origin: str) -> None:
+        """Let the newest head be of another log, signed with the same key."""
+        head = self.head()
+        root = base64.b64decode(head.note.split("\n")[2])
+        note = Checkpoint(origin=origin, size=head.size, root=root).signed(self.world.key)
+        changed = update(audit_checkpoint).where(
+            audit_checkpoint.c.tenant_id == ROOT, audit_checkpoint.c.size == head.size
+        )
+        self._without_trigger(
+            lambda c: c.execute(changed.values(note=note, cosigs=[], quorum_at=None))
+        )
+
+    def _without_trigger(self, act: Callable[[Connection], Any]) -> None:
+        def whole(connection: Connection) -> None:
+            for word in ("DISABLE", "ENABLE"):
+                connection.execute(
+                    text(f"ALTER TABLE audit_checkpoint {word} TRIGGER check_quorum")
+                )
+                if word == "DISABLE":
+                    act(connection)
+
+        self.world.database.attack(whole)
