@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from control_plane.cli import audit_status, dossiers, output
+from control_plane.cli import audit_keys, audit_status, dossiers, output
 from control_plane.cli.client import from_environment, segment
 from control_plane.cli.errors import USAGE
 from control_plane.cli.events import show_events
@@ -43,6 +43,7 @@ audit.command("erase")(erase)
 audit.command("confirm-erasure")(confirm_erasure)
 audit.command("erasure")(show_erasure)
 audit.command("erasures")(list_erasures)
+audit.command("rotate-key")(audit_keys.rotate_key)
 audit.command("status")(audit_status.status)
 audit.command("export")(dossiers.export)
 audit.command("sample")(dossiers.sample)

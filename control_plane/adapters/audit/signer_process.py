@@ -8,43 +8,41 @@ database that is unavailable; the API refuses all changes meanwhile (``reading.f
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from control_plane.adapters.audit import addcheckpoint, reading
+from control_plane.adapters.audit import addcheckpoint
 from control_plane.adapters.audit.checkpoints import (
     THINNED_AT_ONCE,
     CheckpointPublisher,
     ReadBackFailed,
 )
-from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file
+from control_plane.adapters.audit.keys import (
+    KeyFileUnusable,
+    load_key_file,
+    load_public_keys,
+    public_key_path,
+)
 from control_plane.adapters.audit.note import tree_origin
-from control_plane.adapters.audit.recorder import record_alone
 from control_plane.adapters.audit.rootlog import RootLog
 from control_plane.adapters.audit.rootstep import RootStep
+from control_plane.adapters.audit.rotation import Rotation, finish_swap, waiting_rotation
 from control_plane.adapters.audit.sequencer import Growth, Sequencer, TreeDamaged, TreeMoved
+from control_plane.adapters.audit.signer_events import SignerEvents
 from control_plane.adapters.audit.signing import CheckpointSigner, JournalUnusable, SigningJournal
 from control_plane.adapters.audit.trustpolicy import TrustPolicy
 from control_plane.adapters.audit.witnessing import Witnessing, WitnessLoop
-from control_plane.adapters.db.audit_tables import audit_key
 from control_plane.adapters.db.engine import connect
 from control_plane.adapters.ending import EndRequest
 from control_plane.adapters.http_guard import GuardedHttp
-from control_plane.domain.actor import system
-from control_plane.domain.audit import AuditEvent, Stage
-from control_plane.domain.canonical import digest_bytes
 from control_plane.domain.deployment import PLATFORM, ROOT
-from control_plane.domain.errors import AuditUnavailable
-from control_plane.domain.ids import RANDOM_BYTES, make_id
 from control_plane.logging import get_logger
 
 EXIT_STOPPED: Final = 0
@@ -199,15 +197,28 @@ def run_signer(
     end = EndRequest()
     end.take_signals()
     try:
-        key = load_key_file(config.key_path)
-        journal = SigningJournal(config.journal_path)
+        while _run_with_key(config, end, on_tick):
+            _log.info("signer.key_rotated")
     except (KeyFileUnusable, JournalUnusable) as exc:
         _log.error("signer.unusable", why=str(exc))
         return EXIT_UNUSABLE
-    with journal:
+    return EXIT_STOPPED
+
+
+def _run_with_key(
+    config: SignerConfig, end: EndRequest, on_tick: Callable[[TickReport], None] | None
+) -> bool:
+    """Run with the key that is there; tell whether another one took its place.
+
+    Raises ``KeyFileUnusable`` and ``JournalUnusable``.
+    """
+    finish_swap(config.key_path)
+    key = load_key_file(config.key_path)
+    earlier = load_public_keys(public_key_path(config.key_path))
+    with SigningJournal(config.journal_path) as journal:
         engine = connect(config.database_url, name="tenantplane signer", connections=1, overflow=1)
         fresh = connect(config.database_url, name="tenantplane signer", connections=0)
-        signer = CheckpointSigner(key, journal)
+        signer = CheckpointSigner(key, journal, earlier=earlier)
         loop = SignerLoop(
             Sequencer(engine, clock=_now),
             CheckpointPublisher(engine, fresh, signer, host=config.host),
@@ -217,14 +228,14 @@ def run_signer(
             on_tick=on_tick,
         )
         platform_key = signer.key(tree_origin(config.host, PLATFORM))
-        events = _OwnEvents(engine, platform_key.id.hex(), key.public_key)
+        events = SignerEvents(engine, platform_key.id.hex(), key.public_key)
         try:
+            rotation = waiting_rotation(engine, config.key_path, key, config.host)
             with _asked_witnesses(config):
-                _loop(config, loop, events, end)
+                return _loop(config, loop, events, end, rotation)
         finally:
             engine.dispose()
             fresh.dispose()
-    return EXIT_STOPPED
 
 
 @contextmanager
@@ -244,10 +255,19 @@ def _asked_witnesses(config: SignerConfig) -> Iterator[None]:
         engine.dispose()
 
 
-def _loop(config: SignerConfig, loop: SignerLoop, events: _OwnEvents, end: EndRequest) -> None:
+def _loop(
+    config: SignerConfig,
+    loop: SignerLoop,
+    events: SignerEvents,
+    end: EndRequest,
+    rotation: Rotation | None,
+) -> bool:
+    """Tick until the end; tell whether that was for another key."""
     last_work = time.monotonic()
     reported: str | None = None
     while not end.is_made and not _is_orphan(config.parent_pid):
+        if rotation is not None and rotation.step():
+            return True
         events.started()
         report = loop.tick()
         if report.error is not None and report.error != reported:
@@ -262,6 +282,7 @@ def _loop(config: SignerConfig, loop: SignerLoop, events: _OwnEvents, end: EndRe
         end.wait(max(interval, min(_PAUSE_PER_TICK * report.seconds, config.idle_interval)))
     if events.stopped():
         loop.tick(is_last=True)  # everything written before the end is signed before the end
+    return False
 
 
 def _now() -> datetime:
@@ -270,65 +291,3 @@ def _now() -> datetime:
 
 def _is_orphan(parent_pid: int | None) -> bool:
     return parent_pid is not None and os.getppid() != parent_pid
-
-
-class _OwnEvents:
-    """The events that the signer writes about itself, each once."""
-
-    def __init__(self, engine: Engine, key_id: str, public_key: bytes) -> None:
-        self._engine = engine
-        self._key_id = key_id
-        self._public_key = public_key
-        self._is_started = False
-
-    def started(self) -> None:
-        """Record the start, and the key when it is new; retried until the database answers."""
-        if self._is_started:
-            return
-        try:
-            if self._is_new_key():
-                self._record(
-                    "key.created",
-                    {
-                        "key_id": self._key_id,
-                        "algorithm": "ed25519",
-                        "public_key_digest": digest_bytes(self._public_key),
-                        "purpose": "audit checkpoints",
-                    },
-                )
-            self._record("log.started", {"key_id": self._key_id})
-        except (SQLAlchemyError, AuditUnavailable):
-            return  # the tick that follows meets the same trouble and reports it
-        self._is_started = True
-
-    def stopped(self) -> bool:
-        """Record the end and return whether that was possible."""
-        if not self._is_started:
-            return False
-        try:
-            self._record("log.stopped", {"key_id": self._key_id})
-        except AuditUnavailable:
-            return False
-        return True
-
-    def _is_new_key(self) -> bool:
-        with self._engine.connect() as connection:
-            reading.limit_to(connection, reading.ALL_TREES)
-            query = select(audit_key.c.key_id).where(
-                audit_key.c.tenant_id == PLATFORM, audit_key.c.key_id == self._key_id
-            )
-            return connection.execute(query).first() is None
-
-    def _record(self, action: str, data: Mapping[str, Any]) -> None:
-        now = datetime.now(UTC)
-        event = AuditEvent(
-            id=make_id("event", int(now.timestamp() * 1000), secrets.token_bytes(RANDOM_BYTES)),
-            tree=PLATFORM,
-            action=action,
-            stage=Stage.COMPLETED,
-            time=now,
-            actor=system("signer"),
-            targets=(("audit_key", self._key_id),),
-            data=data,
-        )
-        record_alone(self._engine, event)

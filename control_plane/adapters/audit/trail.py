@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 from control_plane.adapters.audit import exposure as exposing
 from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.cosigned import newest_cosigned
-from control_plane.adapters.audit.keys import KeyFileUnusable, load_public_key
+from control_plane.adapters.audit.keys import KeyFileUnusable, load_public_keys
 from control_plane.adapters.audit.tiles import HashesMissing
 from control_plane.adapters.audit.trustpolicy import TrustPolicy
 from control_plane.adapters.audit.watch import LogWatch
@@ -82,7 +82,7 @@ class SqlTrail:
         """
         keys = None
         try:
-            keys = [load_public_key(self._public_key)]
+            keys = load_public_keys(self._public_key)
             self._key_fault = ""
         except KeyFileUnusable as error:
             self._key_fault = f"{error}: the logs are compared with keys from the database alone"
@@ -96,7 +96,7 @@ class SqlTrail:
         from control_plane.adapters.audit.verify import verify  # noqa: PLC0415 - seldom
 
         try:
-            keys = [load_public_key(self._public_key)]
+            keys = load_public_keys(self._public_key)
         except KeyFileUnusable:
             keys = None
         (found,) = verify(
