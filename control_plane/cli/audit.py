@@ -95,7 +95,7 @@ def proof(
 
 @audit.command("key")
 def key(
-    tree: Annotated[str, typer.Argument(help="Tenant id or slug, or `platform`.")] = "platform",
+    tree: Annotated[str, typer.Argument(help="Tenant id or slug, `platform` or `root`.")] = "platform",
     file: Annotated[
         Path | None, typer.Option("--public-key", help="Public key file (default: this machine's).")
     ] = None,
@@ -122,7 +122,7 @@ def key(
         pem = found.read_text(encoding="ascii")
     except KeyFileUnusable as error:
         refuse(f"{error}; give the signer's public key with --public-key", USAGE)
-    is_known = tree == "platform" or re.fullmatch(r"ten_[0-9A-Z]{26}", tree)
+    is_known = tree in {"platform", "root"} or re.fullmatch(r"ten_[0-9A-Z]{26}", tree)
     name = tree if is_known else tree_of(parts_of_this_installation(), tree)
     vkey = str(VerifierKey(name=tree_origin(settings.audit_host, name), public_key=public_key))
     if as_json:

@@ -99,7 +99,7 @@ class Keyed(World):
         """Return the bodies of events on keys."""
         with self.auditor.begin() as connection:
             reading.limit_to(connection, [PLATFORM])
-            found = [item.body for item in reading.events_page(connection, PLATFORM)]
+            found = [item.body for item in reading.events_page(connection, PLATFORM, limit=1000)]
         return [dict(body) for body in found if body and body["action"].startswith("key.")]
 
 
