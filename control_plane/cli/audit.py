@@ -95,7 +95,9 @@ def proof(
 
 @audit.command("key")
 def key(
-    tree: Annotated[str, typer.Argument(help="Tenant id or slug, `platform` or `root`.")] = "platform",
+    tree: Annotated[
+        str, typer.Argument(help="Tenant id or slug, `platform` or `root`.")
+    ] = "platform",
     file: Annotated[
         Path | None, typer.Option("--public-key", help="Public key file (default: this machine's).")
     ] = None,

@@ -222,7 +222,7 @@ def parse_signature(line: str) -> NoteSignature:
 
 @functools.lru_cache(maxsize=65536)  # a signer meets the same names at every tick
 def check_name(name: str) -> None:
-    """Raise ``NoteInvalid`` for what is no name of a key."""
+    """Raise ``NoteInvalid`` for what cannot be the name of a key."""
     if not name or "+" in name or any(c.isspace() for c in name) or _CONTROL.search(name):
         raise NoteInvalid("a key name is not empty and has no space and no plus")
 

@@ -16,7 +16,9 @@ from sqlalchemy import Connection, Engine
 from control_plane.adapters.audit import exposure as exposing
 from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.cosigned import newest_cosigned
+from control_plane.adapters.audit.dossier import Extras, write_dossier
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_public_keys
+from control_plane.adapters.audit.rootlog import evidence
 from control_plane.adapters.audit.tiles import HashesMissing
 from control_plane.adapters.audit.trustpolicy import TrustPolicy
 from control_plane.adapters.audit.watch import LogWatch
@@ -171,16 +173,15 @@ class SqlTrail:
 
         Raises ``AuditUnavailable`` for a platform's log that lacks hashes.
         """
-        from control_plane.adapters.audit.dossier import write_dossier  # noqa: PLC0415 - seldom
-
         snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         file = TemporaryFile()  # noqa: SIM115 - who asked for it closes it
         try:
             with translated(), self._engine().connect().execution_options(**snapshot) as connection:
-                reading.limit_to(connection, [tree, PLATFORM])
+                reading.limit_to(connection, [tree, PLATFORM, ROOT])
                 written = write_dossier(
-                    connection, file, tree, host=self._host, now=now, since=since, until=until
-                )
+                    connection, file, tree, host=self._host, now=now, since=since, until=until,
+                    extras=self._extras(connection, tree),
+                )  # fmt: skip
             if written.size:
                 with self._on(tree) as connection:
                     self._mark_served(connection, tree, written.size)
@@ -194,6 +195,12 @@ class SqlTrail:
             file=file, size=written.size, entries=written.entries,
             manifest_digest=written.manifest_digest,
         )  # fmt: skip
+
+    def _extras(self, connection: Connection, tree: str) -> Extras:
+        """Return what shows a dossier's reader the log of logs, and its witnesses."""
+        policy = self._policy()
+        lines = ("quorum none",) if policy is None else tuple(policy.lines())
+        return Extras(policy=lines, root=evidence(connection, tree))
 
     def _mark_served(self, connection: Connection, tree: str, size: int) -> None:
         """Note that somebody was given a checkpoint, before it is: it is kept longer then."""

@@ -208,7 +208,7 @@ class _Reader:
         name, count, members = self._new_name(rest[0]), rest[1], rest[2:]
         for member in members:
             if member in {NONE, name} or member not in self._names:
-                raise PolicyInvalid(f"{member!r} is no witness or group of the lines before it")
+                raise PolicyInvalid(f"{member!r} is not a witness or group of the lines before it")
             if member in self._grouped:
                 raise PolicyInvalid(f"{member!r} is a member of a group already")
             self._grouped.add(member)
@@ -228,7 +228,7 @@ class _Reader:
         if self._quorum is not None:
             raise PolicyInvalid("there is a quorum line already")
         if rest[0] not in self._names:
-            raise PolicyInvalid(f"{rest[0]!r} is no witness or group of the lines before it")
+            raise PolicyInvalid(f"{rest[0]!r} is not a witness or group of the lines before it")
         self._quorum = rest[0]
         return True
 
