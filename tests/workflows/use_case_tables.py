@@ -1052,7 +1052,7 @@ READING: dict[str, Read] = {
         s.core, EVERYBODY, approvals.details_of, list(s.rows("approval").values())
     ),
     "approvals.open_to_caller": lambda s, _, run, __: perform(
-        s.core, EVERYBODY, approvals.open_to_caller, list(s.rows("approval").values()), {run}
+        s.core, EVERYBODY, approvals.open_to_caller, list(s.rows("approval").values()), {run}, ()
     ),
     "bundles.may_change": lambda s, _, __, bundle: perform(
         s.core, EVERYBODY, bundles.may_change, bundle, "edit"
@@ -1101,6 +1101,9 @@ READING: dict[str, Read] = {
         s.core, EVERYBODY, waiting.approvals_of, list(s.rows("run").values())
     ),
     "waiting.queued_runs": lambda s, *_: perform(s.core, EVERYBODY, waiting.queued_runs),
+    "waiting.given_on": lambda s, *_: perform(
+        s.core, EVERYBODY, waiting.given_on, list(s.rows("approval").values())
+    ),
     "waiting.waits_of": lambda s, *_: perform(
         s.core, EVERYBODY, waiting.waits_of, list(s.rows("run").values())
     ),
