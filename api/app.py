@@ -17,6 +17,7 @@ from api.routes import (
     accounts,
     approvals,
     audit,
+    audit_quarantine,
     audit_status,
     bundles,
     changes,
@@ -110,7 +111,8 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     app.state.shared = shared
     for module in (
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
-        bundles, audit, audit_status, queue, deliveries, intake_findings, subscriptions,
+        bundles, audit, audit_status, audit_quarantine,
+        queue, deliveries, intake_findings, subscriptions,
         messages, journeys, onboarding, portal,
         people, personal_values, health, assets,
     ):  # fmt: skip

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from control_plane import config, logging
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file, public_key_path
+from control_plane.adapters.audit.quarantine import SqlQuarantine
 from control_plane.adapters.audit.trail import SqlTrail
 from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.db.engine import connect
@@ -462,9 +463,16 @@ class Parts:
             "queue": lambda: _fault(self._pause),
             "audit_verification": lambda: _fault(self.trail.first_fault),
             "audit_witnesses": lambda: _fault(self._witness_fault),
+            "audit_quarantine": lambda: _fault(self._quarantine_fault),
             "rules": lambda: "; ".join(self.overdue_rules()),
             "systems": self._systems_fault,
         }
+
+    def _quarantine_fault(self) -> str:
+        with self.app_engine.connect() as connection:
+            found = SqlQuarantine(connection).found(None, limit=1)
+        is_open = bool(found) and found[0].released_at is None
+        return f"{found[0].tree} was set aside: {found[0].why}" if is_open else ""
 
     def _witness_fault(self) -> str:
         clock = self.trail.exposure()

@@ -25,6 +25,7 @@ from control_plane.cli.personal_values import (
     list_grants,
     show_erasure,
 )
+from control_plane.cli.quarantine import quarantine
 from control_plane.cli.refusing import CONNECTIONS, Json, refuse
 from control_plane.cli.removals import verify_certificate
 from control_plane.domain.errors import AuditUnavailable
@@ -44,6 +45,7 @@ audit.command("confirm-erasure")(confirm_erasure)
 audit.command("erasure")(show_erasure)
 audit.command("erasures")(list_erasures)
 audit.command("rotate-key")(audit_keys.rotate_key)
+audit.add_typer(quarantine, name="quarantine")
 audit.command("status")(audit_status.status)
 audit.command("export")(dossiers.export)
 audit.command("sample")(dossiers.sample)

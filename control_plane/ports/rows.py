@@ -53,6 +53,7 @@ from control_plane.ports.intake import Deliveries
 from control_plane.ports.looks import Looks
 from control_plane.ports.onboarding import Onboarding
 from control_plane.ports.outbox import Outbox
+from control_plane.ports.quarantine import Quarantine
 from control_plane.ports.staffing import Staffing
 
 T = TypeVar("T")
@@ -409,6 +410,7 @@ class UnitOfWork(Protocol):
     onboarding: Onboarding
     staffing: Staffing
     disclosures: Disclosures
+    quarantine: Quarantine
     personal_rows: PersonalRows
     audit: AuditLog
     queue: RunQueue

@@ -43,6 +43,7 @@ from control_plane.services import (
     operating_stacks,
     people,
     provisioning,
+    quarantine,
     queue,
     receipts,
     removal_decisions,
@@ -868,6 +869,17 @@ def read_proof(who: Caller, tree: str = "") -> Prepare:
         key = tree or scene.submit("B").tenant.id
         scene.trail.note = "a checkpoint"
         return lambda: perform(scene.core, who, auditing.inclusion_proof, key, 0)
+
+    return prepare
+
+
+def release_log(who: Caller, *, ended: bool = True, reason: str = "restored") -> Prepare:
+    """Release the finding on a tenant's log, which the signer set aside."""
+
+    def prepare(scene: Scene) -> Act:
+        tree = scene.submit("B").tenant.id
+        scene.storage.set_aside(tree, ended=ended)
+        return lambda: perform(scene.core, who, quarantine.release, tree, reason=reason)
 
     return prepare
 

@@ -76,6 +76,7 @@ from control_plane.services import (
     people,
     permission,
     provisioning,
+    quarantine,
     queue,
     removals,
     residences,
@@ -150,6 +151,7 @@ from tests.workflows.use_case_scenes import (
     read_witnessing,
     receipt,
     release,
+    release_log,
     remove_account,
     removing,
     request_sweep,
@@ -229,6 +231,14 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     "auditing.inclusion_proof": (
         Case(prepare=read_proof(AUDITOR), events=("log.read:completed",)),
         Case(prepare=read_proof(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "quarantine.release": (
+        Case(prepare=release_log(ADMIN), events=("quarantine.released:completed",)),
+        Case(prepare=release_log(ADMIN, ended=False), error=IllegalTransition,
+             events=("quarantine.refused:denied",)),
+        Case(prepare=release_log(ADMIN, reason=" "), error=InvalidInput,
+             events=("quarantine.refused:denied",)),
+        Case(prepare=release_log(OPS), error=NotAllowed, events=DENIED_ROLE),
     ),
     "audit_status.tree_status": (
         Case(prepare=read_status(AUDITOR), events=("log.read:completed",)),
@@ -1235,6 +1245,9 @@ READING: dict[str, Read] = {
     ),
     "dossiers.may_export": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, dossiers.may_export, tenant
+    ),
+    "quarantine.list_set_aside": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, quarantine.list_set_aside, tenant, limit=5
     ),
     "auditing.tree_for": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, auditing.tree_for, tenant, wanted="x"

@@ -31,6 +31,7 @@ from control_plane.adapters.audit.keys import (
     public_key_path,
 )
 from control_plane.adapters.audit.note import tree_origin
+from control_plane.adapters.audit.quarantine import HeldTrees
 from control_plane.adapters.audit.rootlog import RootLog
 from control_plane.adapters.audit.rootstep import RootStep
 from control_plane.adapters.audit.rotation import Rotation, finish_swap, waiting_rotation
@@ -110,7 +111,9 @@ class SignerLoop:
         root: RootLog | None = None,
         root_interval: float = 0.0,
         on_tick: Callable[[TickReport], None] | None = None,
+        findings: HeldTrees | None = None,
     ) -> None:
+        self._findings = findings
         self._root = None if root is None else RootStep(root, publisher, interval=root_interval)
         self._sequencer = sequencer
         self._publisher = publisher
@@ -165,6 +168,8 @@ class SignerLoop:
         if of_trees | damaged != self._held or is_sweep:
             self._held = of_trees | damaged
             self._publisher.hold(self._held, release_others=is_sweep)
+            if self._findings is not None:
+                self._findings.note(self._held, is_sweep=is_sweep)
         if is_sweep and started >= self._thin_at and self._publisher.thin() < THINNED_AT_ONCE:
             self._thin_at = started + _THIN_SECONDS
         return TickReport(
@@ -226,6 +231,7 @@ def _run_with_key(
             root=RootLog(engine, signer, host=config.host, clock=_now),
             root_interval=config.root_interval,
             on_tick=on_tick,
+            findings=HeldTrees(engine),
         )
         platform_key = signer.key(tree_origin(config.host, PLATFORM))
         events = SignerEvents(engine, platform_key.id.hex(), key.public_key)

@@ -157,6 +157,31 @@ audit_witness = Table(
     CheckConstraint("(size > 0) = (cosigned_at IS NOT NULL)", name="cosigned"),
 )
 
+# logs that the signer set aside; a finding stays until a person has released it
+audit_quarantine = Table(
+    "audit_quarantine",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tree", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False, server_default=_now),
+    Column("ended_at", DateTime(timezone=True), nullable=True),
+    Column("released_at", DateTime(timezone=True), nullable=True),
+    Column("released_by", Text, nullable=True),
+    CheckConstraint(_LOG_NAME.replace("tenant_id", "tree"), name="tree_name"),
+    CheckConstraint(
+        "(released_at IS NULL) = (released_by IS NULL)"
+        " AND (released_at IS NULL OR ended_at IS NOT NULL)",
+        name="released",
+    ),
+)
+Index(
+    "uq_audit_quarantine_open",
+    audit_quarantine.c.tree,
+    unique=True,
+    postgresql_where=text("released_at IS NULL"),
+)
+
 # checkpoints that somebody was given, who may have kept them: they are kept for 90 days
 audit_served = Table(
     "audit_served",
@@ -230,4 +255,5 @@ AUDIT_TABLES: Final = (
     audit_pointer,
     audit_root_leaf,
     audit_witness,
+    audit_quarantine,
 )

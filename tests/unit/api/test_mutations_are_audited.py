@@ -41,6 +41,7 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/tenants/{key}/holds"): OPS,
     ("POST", "/v1/hubs/{hub_id}/holds"): OPS,
     ("POST", "/v1/holds/{hold_id}/release"): OPS,
+    ("POST", "/v1/audit/{tree}/quarantine/release"): ADMIN,
     ("POST", "/v1/tenants/{key}/removal"): OPS,
     ("POST", "/v1/tenants/{key}/removal/export-acknowledgement"): OPS,
     ("POST", "/v1/tenants/{key}/removal/export-waiver"): ADMIN,

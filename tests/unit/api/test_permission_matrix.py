@@ -123,6 +123,8 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("GET", "/v1/tenants/{key}/audit/status"): {AUDITOR},
     ("GET", "/v1/audit/platform/status"): {PLATFORM_AUDITOR},
     ("GET", "/v1/audit/status"): {PLATFORM_AUDITOR},
+    ("GET", "/v1/audit/{tree}/quarantine"): {PLATFORM_AUDITOR, ADMIN},
+    ("POST", "/v1/audit/{tree}/quarantine/release"): {ADMIN},
     ("GET", "/v1/audit/trees"): {PLATFORM_AUDITOR},
     ("GET", "/audit/{tree}/{path}"): {AUDITOR},
     ("POST", "/v1/intake/{source}"): ANYBODY,
