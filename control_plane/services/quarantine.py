@@ -9,12 +9,14 @@ from control_plane.domain.actor import Role
 from control_plane.domain.deployment import PLATFORM, ROOT
 from control_plane.domain.errors import IllegalTransition, InvalidInput, NotFound
 from control_plane.ports.quarantine import SetAside
-from control_plane.services.permission import require_role
+from control_plane.services.permission import require_role, require_visibility
 from control_plane.services.tenants import find_tenant
 from control_plane.workflows.core import Act
 from control_plane.workflows.recording import record, refused_as
 
 ALL: Final = "all"
+READ: Final = "audit.quarantine.read"
+RELEASE: Final = "audit.quarantine.release"
 READERS: Final = (Role.PLATFORM_AUDITOR, Role.PLATFORM_ADMIN)
 
 
@@ -23,8 +25,11 @@ def list_set_aside(act: Act, key: str, *, limit: int) -> Sequence[SetAside]:
 
     Raises ``NotFound`` for an unknown log.
     """
-    require_role(act, *READERS, wanted="audit.quarantine.read")
-    return act.uow.quarantine.found(None if key == ALL else _tree(act, key), limit=limit)
+    require_role(act, *READERS, wanted=READ)
+    if key != ALL:
+        return act.uow.quarantine.found(_tree(act, key, READ), limit=limit)
+    require_visibility(act, None, wanted=READ)  # all tenants, or none
+    return act.uow.quarantine.found(None, limit=limit)
 
 
 def release(act: Act, key: str, *, reason: str) -> SetAside:
@@ -33,8 +38,8 @@ def release(act: Act, key: str, *, reason: str) -> SetAside:
     Raises ``NotFound`` where nobody set it aside, ``IllegalTransition`` while its rows do not fit
     what was signed: then there is nothing to release yet.
     """
-    require_role(act, Role.PLATFORM_ADMIN, wanted="audit.quarantine.release")
-    tree = _tree(act, key)
+    require_role(act, Role.PLATFORM_ADMIN, wanted=RELEASE)
+    tree = _tree(act, key, RELEASE)
     with refused_as(
         act, "quarantine.refused", tree=None, targets=(("audit_log", tree),), wanted="release"
     ):
@@ -56,10 +61,11 @@ def release(act: Act, key: str, *, reason: str) -> SetAside:
         return released
 
 
-def _tree(act: Act, key: str) -> str:
+def _tree(act: Act, key: str, wanted: str) -> str:
     if key in (PLATFORM, ROOT):
         return key
     tenant = find_tenant(act.uow, key)
     if tenant is None:
         raise NotFound("not found")
+    require_visibility(act, tenant.id, wanted=wanted)
     return tenant.id
