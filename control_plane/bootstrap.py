@@ -462,7 +462,7 @@ class Parts:
             "worker": lambda: _fault(self._worker_fault),
             "queue": lambda: _fault(self._pause),
             "audit_verification": lambda: _fault(self.trail.first_fault),
-            "audit_witnesses": lambda: _fault(self._witness_fault),
+            "audit_witnesses": lambda: _fault(self.trail.witness_problem),
             "audit_quarantine": lambda: _fault(self._quarantine_fault),
             "rules": lambda: "; ".join(self.overdue_rules()),
             "systems": self._systems_fault,
@@ -473,10 +473,6 @@ class Parts:
             found = SqlQuarantine(connection).found(None, limit=1)
         is_open = bool(found) and found[0].released_at is None
         return f"{found[0].tree} was set aside: {found[0].why}" if is_open else ""
-
-    def _witness_fault(self) -> str:
-        clock = self.trail.exposure()
-        return "" if clock is None else clock.problem
 
     def _systems_fault(self) -> str:
         """Return what systems lack; in production that is in the home of a worker, not here."""

@@ -198,6 +198,12 @@ class Storage:
             f" VALUES ('{tree}', 'row and entries differ', {at})"
         )
 
+    def in_order(self, tree: str) -> None:
+        """Let a log that was set aside be in order again."""
+        self._administer(
+            f"UPDATE audit_quarantine SET ended_at = now() WHERE tree = '{tree}'"  # noqa: S608
+        )
+
     def unsettle(self) -> None:
         """Make every stack one on which an engine call has died."""
         self._administer("UPDATE deployment SET is_unsettled = true")

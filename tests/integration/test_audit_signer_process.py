@@ -17,9 +17,15 @@ from sqlalchemy import text
 
 from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.cosigned import newest_quorum
-from control_plane.adapters.audit.keys import create_key_file
+from control_plane.adapters.audit.keys import (
+    create_key_file,
+    load_key_file,
+    load_public_keys,
+    public_key_path,
+)
 from control_plane.adapters.audit.note import VerifierKey
 from control_plane.adapters.audit.recorder import SqlAuditLog
+from control_plane.adapters.audit.rotation import Order, order_rotation
 from control_plane.adapters.db.roles import SEQUENCER
 from tests.integration.audit_world import (
     ACME,
@@ -268,3 +274,29 @@ def test_the_process_asks_witnesses_and_ends_while_one_hangs(rooted: World, tmp_
         assert code == 0
     assert witness.seen["localhost/audit/root"].size > 0
     assert rooted.verify().exit_code == 0
+
+
+def test_the_process_takes_the_next_key_at_its_start_and_goes_on(
+    rooted: World, tmp_path: Path
+) -> None:
+    child = SignerChild(rooted, tmp_path)
+    child.start()
+    rooted.record(3)
+    wait_until(lambda: len(rooted.notes()) > 0)
+    assert child.end()[0] == 0
+    new = order_rotation(child.key_path, Order(user="ida", is_compromised=True))
+    child.start()
+    wait_until(lambda: "key.revoked" in actions(rooted))
+    rooted.record(2)
+    wait_until(lambda: rooted.pending() == 0)
+    code, said = child.end()
+    assert code == 0
+    assert "signer.key_rotated" in said
+    assert load_key_file(child.key_path).public_key == new.public_key
+    assert actions(rooted) == [
+        "key.created", "log.started", "log.stopped",  # the key before
+        "key.rotated", "log.started", "key.revoked",
+        "log.started", "log.stopped",  # the new one
+    ]  # fmt: skip
+    report = rooted.verify(keys=load_public_keys(public_key_path(child.key_path)))
+    assert report.exit_code == 0, report.to_text()

@@ -189,6 +189,19 @@ def test_what_each_witness_did_is_shown(scene: WitnessScene, trail: SqlTrail) ->
     assert first["key"] == str(scene.witnesses[0].key)
 
 
+def test_a_witness_that_has_cosigned_another_history_is_a_problem_at_once(
+    scene: WitnessScene, trail: SqlTrail
+) -> None:
+    scene.grow(3)
+    scene.round()
+    assert trail.witness_problem() == ""
+    scene.put_back(2)
+    scene.round()
+    assert trail.witness_problem().startswith(
+        "witness w1 has cosigned another history (has_seen_more, "
+    )
+
+
 def test_the_checkpoint_of_the_root_log_is_the_newest_that_a_quorum_cosigned(
     scene: WitnessScene, trail: SqlTrail
 ) -> None:

@@ -19,7 +19,9 @@ _HEADERS: Final = {"content-type": "text/plain; charset=utf-8"}
 _REFUSALS: Final = {
     400: "bad_request", 403: "key_not_trusted", 404: "log_not_known", 422: "inconsistent",
 }  # fmt: skip
-REFUSALS: Final = frozenset({*_REFUSALS.values(), "has_seen_more", "has_seen_another"})
+# it has cosigned another history than there is
+ALARMS: Final = frozenset({"has_seen_more", "has_seen_another", "inconsistent"})
+REFUSALS: Final = ALARMS | {*_REFUSALS.values()}
 
 
 class WitnessFailed(Exception):

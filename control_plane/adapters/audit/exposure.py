@@ -7,12 +7,13 @@ by what the database says of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, literal, select, true
 
+from control_plane.adapters.audit.addcheckpoint import ALARMS
 from control_plane.adapters.audit.cosignature import read_cosignatures
 from control_plane.adapters.audit.cosigned import CosignedCheckpoint, newest_quorum, newest_root
 from control_plane.adapters.audit.note import NoteInvalid
@@ -171,6 +172,15 @@ def witness_statuses(connection: Connection, policy: TrustPolicy) -> Sequence[di
             "fault_since": _time(None if known is None else known.fault_since),
         })  # fmt: skip
     return found
+
+
+def alarm(witnesses: Sequence[Mapping[str, Any]]) -> str:
+    """Say which witness has cosigned another history of the root log than there is, or ''."""
+    for each in witnesses:
+        if each["fault"] in ALARMS:
+            since = each["fault_since"]
+            return f"witness {each['name']} has cosigned another history ({each['fault']}, {since})"
+    return ""
 
 
 def _time(at: datetime | None) -> str | None:

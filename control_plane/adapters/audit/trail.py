@@ -159,6 +159,11 @@ class SqlTrail:
         with self._on(ROOT) as connection:
             return exposing.witness_statuses(connection, policy)
 
+    def witness_problem(self) -> str:
+        """Return what is wrong with the witnessing of the root log, or ''."""
+        clock = self.exposure()
+        return exposing.alarm(self.witnesses()) or ("" if clock is None else clock.problem)
+
     def statuses(self, tree: str | None, *, after: str, limit: int) -> Sequence[dict[str, Any]]:
         """Return how far a tree is, or those after a name: {tree, size, signed, in_root, …}."""
         clock = self.exposure()
