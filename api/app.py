@@ -39,6 +39,7 @@ from api.routes import (
     removals,
     runs,
     subscriptions,
+    timelines,
 )
 from api.schemas.problems import Problem
 
@@ -113,7 +114,7 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
         bundles, audit, audit_status, audit_quarantine,
         queue, deliveries, intake_findings, subscriptions,
-        messages, journeys, onboarding, portal,
+        timelines, messages, journeys, onboarding, portal,
         people, personal_values, health, assets,
     ):  # fmt: skip
         app.include_router(module.router)

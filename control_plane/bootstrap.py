@@ -37,12 +37,13 @@ from control_plane.adapters.parents import end_with, parent_of
 from control_plane.adapters.secrets import FileSecretStore, read_secret
 from control_plane.adapters.secrets.onboarding import DerivedOnboardingKeys
 from control_plane.adapters.system import RandomIds, SystemClock
-from control_plane.config import Installation, ProcessRole, Settings
+from control_plane.config import Installation, ProcessRole, Settings, used_by
 from control_plane.domain.errors import DomainError, SettingInvalid
 from control_plane.logging import get_logger
 from control_plane.ports.rows import UnitOfWork
 from control_plane.ports.stores import ObjectStore
 from control_plane.production import refuse_recording
+from control_plane.shown_settings import Shown, shown_settings
 
 if TYPE_CHECKING:
     from control_plane.adapters.audit.signer_process import TickReport
@@ -80,6 +81,11 @@ class Parts:
     """The parts of one process, made when they are used first."""
 
     settings: Settings
+
+    @property
+    def shown_settings(self) -> Sequence[Shown]:
+        """What the API reads of the settings in force, without what is secret in it."""
+        return shown_settings(self.settings, used_by(ProcessRole.API))
 
     @cached_property
     def home(self) -> Home:

@@ -516,7 +516,7 @@ _SECURITY: Final = (
     _schema("log.verified", "An audit log was verified.",
             logs=_L, verdict=_T, findings=_I),
     _schema("log.exported", "A dossier of an audit log was handed out; `digest` is its manifest's.",
-            size=_I, since=_T, until=_T),
+            size=_I, since=_T, until=_T, grant=_T),
     _schema("log.started", "The sequencer and signer of the audit logs started.", key_id=_T),
     _schema("log.stopped", "The sequencer and signer of the audit logs stopped.", key_id=_T),
     _schema("key.created", "A signing key was put into use.",

@@ -38,6 +38,7 @@ from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import BlockedOn, Run, RunEvent
 from control_plane.domain.saga import Saga, SagaStep
 from control_plane.domain.stack_salt import StackSalt
+from control_plane.domain.standing_counts import StandingCount
 from control_plane.domain.subscription import EventSubscription
 from control_plane.domain.suppression import Suppression
 from control_plane.domain.sweep import Sweep
@@ -323,6 +324,9 @@ class Queries(Protocol):
 
     def envelope(self, provider: str, envelope_id: str, *, refusals: int) -> EnvelopeHistory:
         """Return what became of an envelope before, with at most so many refusals."""
+
+    def count_tenants(self, tenant_ids: Sequence[str] | None) -> Sequence[StandingCount]:
+        """Return where tenants stand, counted; of all that are not removed without ids."""
 
     def newest_of_tenants(self, tenant_ids: Sequence[str]) -> Mapping[str, Newest]:
         """Return each tenant's newest run, as ``newest_run`` does, and newest bundle."""

@@ -190,9 +190,19 @@ class AuditReader(Protocol):
         """Return the newest checkpoint note, or None."""
 
     def dossier(
-        self, tree: str, *, now: datetime, since: datetime | None, until: datetime | None
+        self,
+        tree: str,
+        *,
+        now: datetime,
+        since: datetime | None,
+        until: datetime | None,
+        grant_id: str | None = None,
     ) -> Dossier:
-        """Return the dossier of a tree, from its start. Raises ``AuditUnavailable``."""
+        """Return the dossier of a tree, from its start, with the values that a grant discloses.
+
+        Raises ``AuditUnavailable``, and ``GrantNotValid`` for another log's grant, or one that was
+        not given or has expired.
+        """
 
     def exposure(self) -> Exposure | None:
         """Return the exposure clock, None where no quorum of witnesses is asked for."""

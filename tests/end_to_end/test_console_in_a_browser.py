@@ -43,6 +43,7 @@ def test_signing_in_and_looking_around(
 ) -> None:
     for number in (1, 2):
         served.api.world.submit("AB"[number - 1], number)
+    served.api.world.work()
     width, height = SIZES[size]
     context = chromium.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme,
@@ -56,11 +57,14 @@ def test_signing_in_and_looking_around(
     page.goto(f"{base}/console/sign-in")
     assert barriers(page) == []
     sign_in(page, served, "platform admin")
+    dedicated = next(each for each in served.api.world.rows("tenant").values() if each.mode == "B")
     for path in (
         "/console",
         "/console/tenants",
         "/console/design",
         "/console/tenants?status=failed",
+        "/console/operations",
+        f"/console/tenants/{dedicated.slug}",
     ):
         page.goto(f"{base}{path}")
         shot(page, f"console-{path.strip('/').replace('/', '-').partition('?')[0]}-{size}-{scheme}")

@@ -54,6 +54,7 @@ from control_plane.services import (
     auditing,
     bundles,
     changes,
+    counts,
     data_handovers,
     deliveries,
     disclosures,
@@ -87,6 +88,7 @@ from control_plane.services import (
     sweeps,
     tasks,
     tenants,
+    timelines,
     waiting,
 )
 from control_plane.services.performing import perform
@@ -1024,6 +1026,10 @@ READING: dict[str, Read] = {
     "suppressions.list_suppressions": lambda s, *_: perform(
         s.core, EVERYBODY, suppressions.list_suppressions, limit=5, before=None
     ),
+    "timelines.life_of_tenant": lambda s, *_: perform(
+        s.core, EVERYBODY, timelines.life_of_tenant, s.task.tenant_id
+    ),
+    "counts.count_tenants": lambda s, *_: perform(s.core, EVERYBODY, counts.count_tenants),
     "journeys.tenant_journey": lambda s, *_: perform(
         s.core, EVERYBODY, journeys.tenant_journey, s.task.tenant_id
     ),

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 from control_plane.adapters.audit import exposure as exposing
 from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.cosigned import newest_cosigned
-from control_plane.adapters.audit.dossier import Extras, write_dossier
+from control_plane.adapters.audit.disclosures import granted_disclosures
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_public_keys
 from control_plane.adapters.audit.rootlog import evidence
 from control_plane.adapters.audit.tiles import HashesMissing
@@ -172,20 +172,37 @@ class SqlTrail:
             return exposing.statuses(connection, clock, tree=tree, after=after, limit=limit)
 
     def dossier(
-        self, tree: str, *, now: datetime, since: datetime | None, until: datetime | None
+        self,
+        tree: str,
+        *,
+        now: datetime,
+        since: datetime | None,
+        until: datetime | None,
+        grant_id: str | None = None,
     ) -> Dossier:
-        """Return the dossier of a tree in a file.
+        """Return the dossier of a tree in a file, with the values that a grant discloses.
 
-        Raises ``AuditUnavailable`` for a platform's log that lacks hashes.
+        Raises ``AuditUnavailable`` for a platform's log that lacks hashes, and ``GrantNotValid``.
         """
+        from control_plane.adapters.audit.dossier import (  # noqa: PLC0415 - seldom
+            Extras,
+            write_dossier,
+        )
+
         snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         file = TemporaryFile()  # noqa: SIM115 - who asked for it closes it
         try:
             with translated(), self._engine().connect().execution_options(**snapshot) as connection:
                 reading.limit_to(connection, [tree, PLATFORM, ROOT])
+                policy = self._policy()
+                extras = Extras(
+                    disclosures=granted_disclosures(connection, tree, grant_id) if grant_id else (),
+                    policy=("quorum none",) if policy is None else policy.lines(),
+                    root=None if tree == ROOT else evidence(connection, tree),
+                )
                 written = write_dossier(
-                    connection, file, tree, host=self._host, now=now, since=since, until=until,
-                    extras=self._extras(connection, tree),
+                    connection, file, tree,
+                    host=self._host, now=now, since=since, until=until, extras=extras,
                 )  # fmt: skip
             if written.size:
                 with self._on(tree) as connection:
@@ -200,12 +217,6 @@ class SqlTrail:
             file=file, size=written.size, entries=written.entries,
             manifest_digest=written.manifest_digest,
         )  # fmt: skip
-
-    def _extras(self, connection: Connection, tree: str) -> Extras:
-        """Return what shows a dossier's reader the log of logs, and its witnesses."""
-        policy = self._policy()
-        lines = ("quorum none",) if policy is None else tuple(policy.lines())
-        return Extras(policy=lines, root=evidence(connection, tree))
 
     def _mark_served(self, connection: Connection, tree: str, size: int) -> None:
         """Note that somebody was given a checkpoint, before it is: it is kept longer then."""

@@ -137,6 +137,8 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("POST", "/v1/suppressions"): {OPS, ADMIN},
     ("POST", "/v1/suppressions/{suppression_id}/lift"): {OPS, ADMIN},
     ("GET", "/v1/tenants/{key}/journey"): TENANT_READERS,
+    ("GET", "/v1/tenants/{key}/timeline"): TENANT_READERS,
+    ("GET", "/v1/standing"): TENANT_READERS,
     ("GET", "/v1/journeys"): TENANT_READERS,
     ("GET", "/v1/journeys/{journey_id}"): TENANT_READERS,
     ("POST", "/v1/journeys/{journey_id}/steps/{step}/retry"): {OPS, ADMIN},

@@ -417,8 +417,8 @@ class Verification:
                              for key, row in own), "no known key that was in force signed it")
                     need(size == (self.size if name == "log/checkpoint" else int(name[16:])),
                          f"it is of size {size}")
-                    if name == "log/checkpoint" and policy.has_quorum(signed, policy.quorum):
-                        self.seen = size
+                    if policy.has_quorum(signed, policy.quorum):
+                        self.seen = max(self.seen, size)
                     if self.heads.setdefault(size, root) != root:
                         self.find("FORKED", f"two signed heads of size {size} differ", size - 1, size)
         if "root.json" in self.bytes:
