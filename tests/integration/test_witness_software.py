@@ -221,5 +221,5 @@ def test_they_refuse_a_log_that_they_do_not_know_and_one_that_was_put_back(
     assert dict(scene.round().faults) == {"lite": "has_seen_more", "omni": "has_seen_more"}
     scene.rename("elsewhere.example/audit/root")
     scene.asks = scene.asking()
-    # C2SP says 404 for both; these versions answer 403 and a status of their own
+    # C2SP says 404 for both; these versions answer 403, and 500 where they keep a database
     assert dict(scene.round().faults) == {"lite": "key_not_trusted", "omni": "refused"}

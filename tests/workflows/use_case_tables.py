@@ -931,6 +931,7 @@ def _missing(ask: Act) -> None:
 PARTS = {
     "accounts.change_account",
     "accounts.put_account",
+    "auditing.note_read",
     "auditing.report_reads",
     "dossiers.record_export",
     "bundles.taken_up",
