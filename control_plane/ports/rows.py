@@ -55,6 +55,7 @@ from control_plane.ports.journeys import LateRows
 from control_plane.ports.looks import Looks
 from control_plane.ports.onboarding import Onboarding
 from control_plane.ports.outbox import Outbox
+from control_plane.ports.quarantine import Quarantine
 from control_plane.ports.staffing import Staffing
 
 T = TypeVar("T")
@@ -415,6 +416,7 @@ class UnitOfWork(Protocol):
     onboarding: Onboarding
     staffing: Staffing
     disclosures: Disclosures
+    quarantine: Quarantine
     personal_rows: PersonalRows
     audit: AuditLog
     queue: RunQueue
