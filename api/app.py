@@ -39,8 +39,8 @@ from api.routes import (
     removals,
     runs,
     subscriptions,
-    timelines,
     tenant_events,
+    timelines,
 )
 from api.schemas.problems import Problem
 

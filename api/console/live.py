@@ -14,6 +14,7 @@ from api.streams import ProgressResponse
 from control_plane.domain.run import RunEvent
 
 _PAUSE_SECONDS: Final = 1.0
+_END: Final = "event: end\ndata: {}\n\n"
 
 
 async def live_part(
@@ -32,8 +33,12 @@ async def live_part(
     """
     await asyncio.to_thread(may)
     have.streams.enter()
-    news = have.streams.follow(run_id, 0, read=read, still_holds=still_holds)
+    news = have.streams.follow(run_id, 0, read=read, line=_line, still_holds=still_holds, end=_END)
     return ProgressResponse(have.streams, _parts(news, render))
+
+
+def _line(event: RunEvent) -> tuple[int, str]:
+    return event.seq, event.kind
 
 
 async def _parts(news: AsyncIterator[str], render: Callable[[], str]) -> AsyncIterator[str]:
@@ -50,7 +55,7 @@ async def _parts(news: AsyncIterator[str], render: Callable[[], str]) -> AsyncIt
             line, waits = waits.result(), None
             if not line:
                 return
-            if line.startswith("event: end"):
+            if line == _END:
                 yield await _part(render)
                 yield line
                 return

@@ -21,8 +21,8 @@ from control_plane.cli import (
     people,
     queueing,
     removals,
-    timelines,
     tenant_watching,
+    timelines,
 )
 from control_plane.cli.client import ENDED, from_environment, segment
 from control_plane.cli.comparing import show_comparison, show_differences

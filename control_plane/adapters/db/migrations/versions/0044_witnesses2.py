@@ -9,7 +9,7 @@ from alembic import op
 from control_plane.adapters.db.witness_grants import witness_rights_sql
 
 revision = "0044"
-down_revision = "0040"
+down_revision = "0043"
 branch_labels = None
 depends_on = None
 
