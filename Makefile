@@ -53,6 +53,9 @@ trials: setup  ## change the cloud by hand between approval and apply, in a hund
 	@TESTS_TRIALS=$(or $(TRIALS),100) $(BIN)/python -m pytest -q \
 		tests/stacks/test_every_type_is_compared.py tests/integration/test_cloud_that_moved.py
 
+contracts: setup  ## 10,000 contracts come in badly while workers are killed (N=500, SEED=7)
+	@$(BIN)/python -m tests.intake_run $(if $(N),--contracts $(N)) $(if $(SEED),--seed $(SEED))
+
 demo: setup  ## run the main job, end to end, on this machine
 	@$(BIN)/tenantctl demo
 
@@ -85,4 +88,4 @@ clean-data:  ## remove the embedded data, with its keys and audit logs; asks fir
 	@test ! -d var || { printf 'Remove var with its keys, states and audit logs? [y/N] '; \
 		read answer; test "$$answer" = y && rm -rf var; }
 
-.PHONY: help setup check test model crash-matrix trials demo serve bench format schemas lock clean clean-data
+.PHONY: help setup check test model crash-matrix trials contracts demo serve bench format schemas lock clean clean-data

@@ -166,6 +166,7 @@ def _shared(parts: Parts) -> Shared:
         sign_in=parts.sign_in,
         local_sign_in=parts.local_sign_in,
         notice=parts.notice,
+        settings=parts.shown_settings,
     )
 
 

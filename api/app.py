@@ -17,6 +17,8 @@ from api.routes import (
     accounts,
     approvals,
     audit,
+    audit_quarantine,
+    audit_status,
     bundles,
     changes,
     deliveries,
@@ -37,6 +39,7 @@ from api.routes import (
     removals,
     runs,
     subscriptions,
+    timelines,
     tenant_events,
 )
 from api.schemas.problems import Problem
@@ -110,8 +113,9 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     app.state.shared = shared
     for module in (
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
-        bundles, audit, queue, deliveries, intake_findings, subscriptions,
-        messages, journeys, onboarding, portal,
+        bundles, audit, audit_status, audit_quarantine,
+        queue, deliveries, intake_findings, subscriptions,
+        timelines, messages, journeys, onboarding, portal,
         people, personal_values, tenant_events, health, assets,
     ):  # fmt: skip
         app.include_router(module.router)

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any, Final
@@ -55,6 +55,7 @@ class Shared:
     local_sign_in: LocalSignIn | None = None  # of an embedded installation
     sign_in: SignIn | None = None  # to the console; None: it has no client
     notice: str = ""  # what every answer announces
+    settings: Sequence[tuple[str, str | None, str]] = ()  # variable, value shown, meaning
     streams: Streams = field(default_factory=Streams)
     figures: Recent[str] = field(init=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from control_plane.domain.run import RunStatus
+from control_plane.ports.stores import Exposure
 from control_plane.workflows.core import Core
 
 
@@ -19,4 +20,23 @@ def figures_of(core: Core) -> str:
         "# TYPE tenantplane_audit_behind gauge",
         f"tenantplane_audit_behind {behind}",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_witnessed(core.trail.exposure())]) + "\n"
+
+
+def _witnessed(clock: Exposure | None) -> list[str]:
+    """Return the exposure clock, where a quorum of witnesses is asked for."""
+    if clock is None:
+        return []
+    name, age = "tenantplane_audit", clock.age
+    lines = [
+        f"# HELP {name}_exposed_seconds Age of the oldest signed head that no quorum has seen.",
+        f"# TYPE {name}_exposed_seconds gauge",
+        f"{name}_exposed_seconds {clock.exposed.total_seconds():.0f}",
+    ]
+    if age is not None:
+        lines += [
+            f"# HELP {name}_witnessed_age_seconds Age of the newest head that a quorum has seen.",
+            f"# TYPE {name}_witnessed_age_seconds gauge",
+            f"{name}_witnessed_age_seconds {age.total_seconds():.0f}",
+        ]
+    return lines

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import api, drift, mode_a, queue, resting, state, sweep, upgrade
+from benchmarks import api, day0, drift, mode_a, queue, resting, state, sweep, upgrade
 from benchmarks.figures import Figure, write
 from benchmarks.site import Site
 from control_plane.bootstrap import read_settings
@@ -33,6 +33,10 @@ def main() -> int:
     options.add_argument(
         "--stacks", type=int, default=200, help="stacks of the sweep (default: %(default)s)"
     )
+    options.add_argument(
+        "--journeys", type=int, default=50,
+        help="journeys beside which webhooks are answered (default: %(default)s)",
+    )  # fmt: skip
     # In this order: what fills the database comes last.
     areas: Mapping[str, Callable[[Site], list[Figure]]] = {
         "mode_a": lambda site: mode_a.measure(site, pairs=given.pairs),
@@ -41,6 +45,7 @@ def main() -> int:
         "state": lambda site: state.measure(site, rounds=min(given.pairs, state.ROUNDS)),
         "drift": lambda site: drift.measure(site, pairs=given.pairs),
         "sweep": lambda site: sweep.measure(site, stacks=given.stacks),
+        "day0": lambda site: day0.measure(site, pairs=given.pairs, journeys=given.journeys),
         "queue": queue.measure,
         "rest": resting.measure,
         "api": api.measure,

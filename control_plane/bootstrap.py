@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from control_plane import config, logging
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file, public_key_path
+from control_plane.adapters.audit.quarantine import SqlQuarantine
 from control_plane.adapters.audit.trail import SqlTrail
 from control_plane.adapters.cache import cache_folder
 from control_plane.adapters.db.engine import connect
@@ -36,15 +37,17 @@ from control_plane.adapters.parents import end_with, parent_of
 from control_plane.adapters.secrets import FileSecretStore, read_secret
 from control_plane.adapters.secrets.onboarding import DerivedOnboardingKeys
 from control_plane.adapters.system import RandomIds, SystemClock
-from control_plane.config import Installation, ProcessRole, Settings
+from control_plane.config import Installation, ProcessRole, Settings, used_by
 from control_plane.domain.errors import DomainError, SettingInvalid
 from control_plane.logging import get_logger
 from control_plane.ports.rows import UnitOfWork
 from control_plane.ports.stores import ObjectStore
 from control_plane.production import refuse_recording
+from control_plane.shown_settings import Shown, shown_settings
 
 if TYPE_CHECKING:
     from control_plane.adapters.audit.signer_process import TickReport
+    from control_plane.adapters.audit.trustpolicy import TrustPolicy
     from control_plane.adapters.dbos.executor import Executor
     from control_plane.adapters.http_guard import GuardedHttp
     from control_plane.adapters.identity.embedded import EmbeddedIssuer
@@ -78,6 +81,11 @@ class Parts:
     """The parts of one process, made when they are used first."""
 
     settings: Settings
+
+    @property
+    def shown_settings(self) -> Sequence[Shown]:
+        """What the API reads of the settings in force, without what is secret in it."""
+        return shown_settings(self.settings, used_by(ProcessRole.API))
 
     @cached_property
     def home(self) -> Home:
@@ -125,7 +133,11 @@ class Parts:
     def trail(self) -> SqlTrail:
         """The audit log, read."""
         key = public_key_path(self.home.key(Key.AUDIT))
-        return SqlTrail(lambda: self.auditor_engine, host=self.settings.audit_host, public_key=key)
+        return SqlTrail(
+            lambda: self.auditor_engine, host=self.settings.audit_host, public_key=key,
+            policy=lambda: self.witness_policy,
+            exposed_limit=timedelta(minutes=self.settings.witness_minutes),
+        )  # fmt: skip
 
     @cached_property
     def unit_of_work(self) -> Callable[[], UnitOfWork]:
@@ -431,6 +443,16 @@ class Parts:
 
         return fetch_jwks(self.settings.jwks_url)
 
+    @cached_property
+    def witness_policy(self) -> TrustPolicy | None:
+        """Whom the root log is shown to; None without a policy. Raises ``SettingInvalid``."""
+        path = self.settings.witness_policy
+        if path is None:
+            return None
+        from control_plane.adapters.audit.trustpolicy import load_policy  # noqa: PLC0415 - seldom
+
+        return load_policy(path, "TENANTPLANE_WITNESS_POLICY")
+
     @property
     def checks(self) -> Mapping[str, Callable[[], str]]:
         """What requests need, each with a question that returns what is wrong, or ''."""
@@ -446,9 +468,17 @@ class Parts:
             "worker": lambda: _fault(self._worker_fault),
             "queue": lambda: _fault(self._pause),
             "audit_verification": lambda: _fault(self.trail.first_fault),
+            "audit_witnesses": lambda: _fault(self.trail.witness_problem),
+            "audit_quarantine": lambda: _fault(self._quarantine_fault),
             "rules": lambda: "; ".join(self.overdue_rules()),
             "systems": self._systems_fault,
         }
+
+    def _quarantine_fault(self) -> str:
+        with self.app_engine.connect() as connection:
+            found = SqlQuarantine(connection).found(None, limit=1)
+        is_open = bool(found) and found[0].released_at is None
+        return f"{found[0].tree} was set aside: {found[0].why}" if is_open else ""
 
     def _systems_fault(self) -> str:
         """Return what systems lack; in production that is in the home of a worker, not here."""
@@ -524,6 +554,8 @@ class Parts:
                 key_path=self.home.key(Key.AUDIT),
                 journal_path=self.home.part("keys") / "audit.signed",
                 host=self.settings.audit_host,
+                policy=self.witness_policy,
+                witnesses_on_loopback=self.settings.installation is Installation.EMBEDDED,
                 parent_pid=parent_of(os.environ, _WATCHED, parent=os.getppid()),
             ),
             on_tick=tell,
@@ -542,6 +574,8 @@ def start_process(part: str) -> Parts:
     parts.home.require(is_written=part != ProcessRole.API)
     if part == ProcessRole.WORKER:
         parts.prepare_work()
+    elif settings.witness_policy is not None:
+        _ = parts.witness_policy  # one that cannot be read is said now
     logging.configure(level=settings.log_level, style=settings.log_format, part=part)
     if part in (ProcessRole.API, ProcessRole.WORKER):
         for sentence in parts.overdue_rules():

@@ -163,6 +163,19 @@ class Settings(BaseSettings):
     audit_host: str = _setting(
         "localhost", "host in the audit log's origin", *_AUDITING, pattern=r"^[a-z0-9.-]+$"
     )
+    witness_policy: Path | None = _setting(
+        None,
+        "trust policy (C2SP tlog-policy): witnesses of the root log, and their quorum; unset: none",
+        _API,
+        _SIGNER,
+    )
+    witness_minutes: float = _setting(
+        15,
+        "minutes that a signed head may wait for the quorum before /readyz warns",
+        _API,
+        gt=0,
+        le=24 * 60 * 30,
+    )
     issuer: str | None = _setting(None, "OIDC issuer; unset: the embedded issuer", _API)
     jwks_url: str | None = _setting(None, "URL of the issuer's JWKS", _API)
     audience: str = _setting("tenantplane", "audience of access tokens", _API)

@@ -375,7 +375,7 @@ class Resolved(Message):
 
     urn: str
     type: str
-    resolution: Literal["imported", "adopted", "cleared"]
+    resolution: Literal["imported", "adopted", "completed", "cleared"]
     proof: str
 
 

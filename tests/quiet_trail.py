@@ -15,7 +15,7 @@ from control_plane.adapters.audit.tiles import parse_tile_path
 from control_plane.domain.canonical import canonical_json, digest_bytes
 from control_plane.domain.errors import NotFound
 from control_plane.ports import Json
-from control_plane.ports.stores import Dossier, Pressure
+from control_plane.ports.stores import Dossier, Exposure, Pressure
 from tests.memory_tree import MemoryTree
 from tests.storage import Recorded
 
@@ -25,7 +25,7 @@ class QuietTrail:
 
     ``note`` is the checkpoint of every tree that has an entry, and covers all of them; while it is
     None, nothing is signed. ``behind`` and ``held_trees`` are what a test sets, ``asked`` the paths
-    of tiles that were asked for.
+    of tiles that were asked for. ``clock`` is the exposure clock that a test sets.
     """
 
     def __init__(self, events: Callable[[], Sequence[Recorded]]) -> None:
@@ -34,6 +34,7 @@ class QuietTrail:
         self.held_trees: dict[str, str] = {}
         self.note: str | None = None
         self.asked: list[str] = []
+        self.clock: Exposure | None = None
 
     def first_fault(self) -> str:
         """Return no fault: there is nothing that could be damaged."""
@@ -68,7 +69,13 @@ class QuietTrail:
         return self.note if self._entries(tree) else None
 
     def dossier(
-        self, tree: str, *, now: datetime, since: datetime | None, until: datetime | None
+        self,
+        tree: str,
+        *,
+        now: datetime,
+        since: datetime | None,
+        until: datetime | None,
+        grant_id: str | None = None,
     ) -> Dossier:
         """Return an archive with the bodies alone: the real one is tried on a database."""
         file, entries = BytesIO(), self._entries(tree)
@@ -78,6 +85,20 @@ class QuietTrail:
         digest = digest_bytes(file.getvalue())
         file.seek(0)
         return Dossier(file=file, size=len(entries), entries=len(entries), manifest_digest=digest)
+
+    def exposure(self) -> Exposure | None:
+        """Return what is set."""
+        return self.clock
+
+    def witnesses(self) -> Sequence[Json]:
+        """Return no witness."""
+        return []
+
+    def statuses(self, tree: str | None, *, after: str, limit: int) -> Sequence[Json]:
+        """Return name and size of trees: nothing of them is signed or witnessed."""
+        names = sorted({event.tree for event in self._events()}) if tree is None else [tree]
+        found = [{"tree": name, "size": len(self._entries(name))} for name in names if name > after]
+        return [each for each in found if each["size"]][:limit]
 
     def proof(self, tree: str, idx: int) -> Json:
         """Return an inclusion proof under the note. Raises ``NotFound``."""

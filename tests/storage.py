@@ -190,6 +190,20 @@ class Storage:
             " ALTER TABLE stack_salt ENABLE TRIGGER keep_salt"
         )
 
+    def set_aside(self, tree: str, *, ended: bool = True) -> None:
+        """Let the signer have set a log aside, which may be in order again."""
+        at = "now()" if ended else "NULL"
+        self._administer(
+            "INSERT INTO audit_quarantine (tree, why, ended_at)"  # noqa: S608 - of tests
+            f" VALUES ('{tree}', 'row and entries differ', {at})"
+        )
+
+    def in_order(self, tree: str) -> None:
+        """Let a log that was set aside be in order again."""
+        self._administer(
+            f"UPDATE audit_quarantine SET ended_at = now() WHERE tree = '{tree}'"  # noqa: S608
+        )
+
     def unsettle(self) -> None:
         """Make every stack one on which an engine call has died."""
         self._administer("UPDATE deployment SET is_unsettled = true")

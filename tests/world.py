@@ -78,6 +78,7 @@ OPS = person("olga", Role.OPS_APPROVER)
 ARCHITECT = person("sam", Role.SOLUTIONS_ARCHITECT)
 ADMIN = person("ada", Role.PLATFORM_ADMIN)
 AUDITOR = person("audrey", Role.AUDITOR)
+PLATFORM_AUDITOR = person("paula", Role.PLATFORM_AUDITOR)
 
 
 @cache

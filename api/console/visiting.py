@@ -37,6 +37,7 @@ from control_plane.workflows.core import Caller
 log = get_logger()
 MOST_FIELDS: Final = 400
 MARK: Final = "csrf"
+_TYPED: Final = frozenset({"reason", "answer"})  # fields in which people write sentences
 _NOBODY: Final = Actor(id="visitor", kind=ActorKind.SERVICE)
 
 
@@ -235,9 +236,27 @@ async def _failed(request: Request, error: DomainError) -> Response:
         who = await run_in_threadpool(visitor, request, have)
     except DomainError:
         return _plain_page(status, error.title, error.message, error.remedy)
-    return who.page(
-        "failed.html", status=status, error=error, back=request.headers.get("referer", ""),
-    )  # fmt: skip
+    given = await _typed(request)
+    return who.page("failed.html", status=status, error=error, given=given, back=_back(request))
+
+
+async def _typed(request: Request) -> list[tuple[str, str]]:
+    """Return the texts that somebody typed into a form that was refused."""
+    if request.method != "POST":
+        return []
+    try:
+        given = await entered(request)
+    except DomainError:
+        return []
+    return [(name, value) for name, value in given.without_mark() if name in _TYPED and value]
+
+
+def _back(request: Request) -> str:
+    """Return the page of ours from which a form was sent, '' where that is not known."""
+    found = urlsplit(request.headers.get("referer", ""))
+    here = urlsplit(request.app.state.shared.base_url)
+    is_ours = (found.scheme, found.netloc) == (here.scheme, here.netloc)
+    return found.path if is_ours and found.path.startswith("/console") else ""
 
 
 async def _to_send_again(

@@ -317,6 +317,12 @@ class HoldRelease(Body):
     reason: Reason
 
 
+class QuarantineRelease(Body):
+    """The release of a log that the signer had set aside."""
+
+    reason: Reason
+
+
 class FindingDecision(Body):
     """A decision on a finding; `until` is the end of a waiver, with its offset from UTC."""
 

@@ -46,7 +46,8 @@ class GuardedHttp:
     """The port ``EventSender``.
 
     ``loopback`` allows what leads to this machine, on any port and without TLS: for an embedded
-    installation. ``certificates`` says whom TLS trusts; ``seconds`` a whole call may take.
+    installation. ``certificates`` says whom TLS trusts; ``seconds`` a whole call may take, and
+    ``most_of_answer`` how many bytes of an answer are read.
     """
 
     def __init__(
@@ -56,11 +57,13 @@ class GuardedHttp:
         resolve: Resolve = resolve,
         certificates: ssl.SSLContext | None = None,
         seconds: float = SECONDS,
+        most_of_answer: int = MOST_OF_ANSWER,
     ) -> None:
         self._loopback = loopback
         self._resolve = resolve
         self._certificates = certificates
         self._seconds = seconds
+        self._most_of_answer = most_of_answer
 
     def check(self, url: str) -> None:
         """Refuse a URL that may not be called. Raises ``UrlRefused``."""
@@ -69,8 +72,8 @@ class GuardedHttp:
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post to a URL; a redirect is not followed.
 
-        Raises ``UrlRefused``, and ``ReceiverFailed`` for everything but a success. Of the answer
-        at most 1 KiB is read.
+        Raises ``UrlRefused``, and ``ReceiverFailed`` for everything but a success. Only the
+        beginning of the answer is read.
         """
         ends = time.monotonic() + self._seconds
         target = parse_target(url, loopback=self._loopback)
@@ -88,7 +91,7 @@ class GuardedHttp:
                     )},
                 ) as answer,
             ):  # fmt: skip
-                text = _beginning(answer.iter_stream())
+                text = _beginning(answer.iter_stream(), self._most_of_answer)
         except httpcore.TimeoutException:
             raise ReceiverFailed("timeout") from None
         except httpcore.ConnectError as error:
@@ -134,13 +137,13 @@ def _default_certificates() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _beginning(stream: Iterable[bytes]) -> bytes:
+def _beginning(stream: Iterable[bytes], most: int) -> bytes:
     found = b""
     for part in stream:
         found += part
-        if len(found) >= MOST_OF_ANSWER:
+        if len(found) >= most:
             break
-    return found[:MOST_OF_ANSWER]
+    return found[:most]
 
 
 def _judged(answer: httpcore.Response, text: bytes) -> Answer:

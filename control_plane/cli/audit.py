@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from control_plane.cli import dossiers, output
+from control_plane.cli import audit_keys, audit_status, dossiers, output
 from control_plane.cli.client import from_environment, segment
 from control_plane.cli.errors import USAGE
 from control_plane.cli.events import show_events
@@ -25,6 +25,7 @@ from control_plane.cli.personal_values import (
     list_grants,
     show_erasure,
 )
+from control_plane.cli.quarantine import quarantine
 from control_plane.cli.refusing import CONNECTIONS, Json, refuse
 from control_plane.cli.removals import verify_certificate
 from control_plane.domain.errors import AuditUnavailable
@@ -43,6 +44,9 @@ audit.command("erase")(erase)
 audit.command("confirm-erasure")(confirm_erasure)
 audit.command("erasure")(show_erasure)
 audit.command("erasures")(list_erasures)
+audit.command("rotate-key")(audit_keys.rotate_key)
+audit.add_typer(quarantine, name="quarantine")
+audit.command("status")(audit_status.status)
 audit.command("export")(dossiers.export)
 audit.command("sample")(dossiers.sample)
 Tree = Annotated[str, typer.Argument(help="Tenant id or slug, or `platform`.")]
@@ -93,7 +97,9 @@ def proof(
 
 @audit.command("key")
 def key(
-    tree: Annotated[str, typer.Argument(help="Tenant id or slug, or `platform`.")] = "platform",
+    tree: Annotated[
+        str, typer.Argument(help="Tenant id or slug, `platform` or `root`.")
+    ] = "platform",
     file: Annotated[
         Path | None, typer.Option("--public-key", help="Public key file (default: this machine's).")
     ] = None,
@@ -120,7 +126,7 @@ def key(
         pem = found.read_text(encoding="ascii")
     except KeyFileUnusable as error:
         refuse(f"{error}; give the signer's public key with --public-key", USAGE)
-    is_known = tree == "platform" or re.fullmatch(r"ten_[0-9A-Z]{26}", tree)
+    is_known = tree in {"platform", "root"} or re.fullmatch(r"ten_[0-9A-Z]{26}", tree)
     name = tree if is_known else tree_of(parts_of_this_installation(), tree)
     vkey = str(VerifierKey(name=tree_origin(settings.audit_host, name), public_key=public_key))
     if as_json:

@@ -21,6 +21,7 @@ from control_plane.cli import (
     people,
     queueing,
     removals,
+    timelines,
     tenant_watching,
 )
 from control_plane.cli.client import ENDED, from_environment, segment
@@ -62,6 +63,8 @@ hub.command("holds")(holds.list_hub_holds)
 hub.command("release")(holds.release_hold)
 tenant.command("mode")(modes.tenant_mode)
 tenant.command("journey")(journeys.tenant_journey)
+tenant.command("timeline")(timelines.tenant_timeline)
+tenant.command("standing")(timelines.count_tenants)
 tenant.command("watch")(tenant_watching.watch_tenant)
 tenant.command("handover-manifest")(handing_over.download_manifest)
 tenant.command("first-copy")(handing_over.say_first_copy)

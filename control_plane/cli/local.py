@@ -23,9 +23,10 @@ from control_plane.adapters.intake.keys import LONGEST, FileProviderKeys
 from control_plane.cli import output
 from control_plane.cli.errors import USAGE
 from control_plane.cli.refusing import CONNECTIONS, Json, refuse
-from control_plane.config import PREFIX, Installation, ProcessRole, Settings
+from control_plane.config import PREFIX, Installation, ProcessRole
 from control_plane.domain.actor import Role
 from control_plane.domain.errors import NotFound, SettingInvalid, Unavailable
+from control_plane.shown_settings import shown_settings
 
 if TYPE_CHECKING:
     from control_plane.bootstrap import Parts
@@ -191,32 +192,14 @@ def settings(
     With --role, also report what it lacks or must not have (exit 2).
     """
     present = config.load()
-    names = list(Settings.model_fields) if role is None else config.used_by(role)
-    found = [
-        {
-            "variable": PREFIX + name.upper(),
-            "value": _shown(name, getattr(present, name)),
-            "meaning": Settings.model_fields[name].description,
-        }
-        for name in names
-    ]
+    found = shown_settings(present, () if role is None else config.used_by(role))
     if as_json:
-        output.as_json_text(found)
-    for item in () if as_json else found:
-        typer.echo(f"{item['variable']}={item['value'] or ''}\n    {item['meaning']}")
+        names = ("variable", "value", "meaning")
+        output.as_json_text([dict(zip(names, item, strict=True)) for item in found])
+    for variable, value, meaning in () if as_json else found:
+        typer.echo(f"{variable}={value or ''}\n    {meaning}")
     if role is not None:
         config.check_role(present, role)
-
-
-def _shown(name: str, value: object) -> str | None:
-    """Return a value as one would write it into the variable, without what is secret in it."""
-    if value is None or isinstance(value, bool):
-        return None if value is None else str(value).lower()
-    if name == "accounts":
-        return re.sub(r"\|[^,]*", "|**********", str(value))
-    if name == "objects_url":
-        return re.sub(r"//[^/@]*@", "//**********@", str(value))
-    return str(value)
 
 
 @keys.command("create")

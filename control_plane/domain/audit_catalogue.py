@@ -517,11 +517,22 @@ _SECURITY: Final = (
     _schema("log.verified", "An audit log was verified.",
             logs=_L, verdict=_T, findings=_I),
     _schema("log.exported", "A dossier of an audit log was handed out; `digest` is its manifest's.",
-            size=_I, since=_T, until=_T),
+            size=_I, since=_T, until=_T, grant=_T),
     _schema("log.started", "The sequencer and signer of the audit logs started.", key_id=_T),
     _schema("log.stopped", "The sequencer and signer of the audit logs stopped.", key_id=_T),
     _schema("key.created", "A signing key was put into use.",
             key_id=_T, algorithm=_T, public_key_digest=_T, purpose=_T),
+    _schema("log.set_aside", "The signer left a log alone that does not fit what was signed.",
+            log=_T, why=_T),
+    _schema("log.in_order", "A log that was set aside fits again what was signed.", log=_T),
+    _schema("quarantine.released", "A person settled the finding on a log that was set aside.",
+            log=_T),
+    _schema("quarantine.refused", "The release of a log that was set aside was refused.",
+            stages=_DENIED, wanted=_T),
+    _schema("key.rotated", "A signing key is to be replaced by the one that is named.",
+            key_id=_T, new_key_id=_T, public_key_digest=_T, purpose=_T),
+    _schema("key.revoked", "A signing key is in somebody else's hands; it signs nothing any more.",
+            key_id=_T, purpose=_T),
 )  # fmt: skip
 
 ACTIONS: Final[Mapping[str, ActionSchema]] = MappingProxyType(

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from control_plane.domain.documents import Documented, Readers, tuple_of
 
-Resolution = Literal["imported", "adopted", "cleared"]
+Resolution = Literal["imported", "adopted", "completed", "cleared"]
 
 
 def protected_name(resource_type: str, name: str) -> str:

@@ -31,7 +31,7 @@ class How(StrEnum):
     REMOVAL = "removal"  # erased with the removal of the tenant
     TIME = "time"  # erased or deleted after its time, as docs/operations.md says
     TWO_PEOPLE = "two_people"  # erased when two people ask for it
-    BY_HAND = "by_hand"  # whoever operates the installation deletes it
+    BY_HAND = "by_hand"  # deleted by those who operate the installation
     NEVER = "never"  # part of a decision or of the log
 
 
@@ -68,6 +68,9 @@ _PERSONAL: Final[tuple[tuple[tuple[Kind, tuple[How, ...]], str], ...]] = (
     """),
     ((Kind.ADDRESS, (How.TIME,)), """
         onboarding_attempt.source
+    """),
+    ((Kind.ACCOUNT, (How.TIME,)), """
+        console_session.actor
     """),
     ((Kind.CONTENT, (How.NEVER,)), """
         bundle.inputs import_report.body receipt.body removal_decision.evidence
@@ -123,12 +126,14 @@ _WITHOUT: Final = """
     audit_key: tenant_id key_name key_id vkey
     audit_pending: tenant_id
     audit_pointer: tenant_id kind
+    audit_root_leaf: tenant_id
     audit_served: tenant_id
     audit_subtree: tenant_id hash
     audit_tree: tenant_id frontier held
     bundle: id tenant_id deployment_id content_digest archive_digest archive_name files checks
         error cause
     certificate: id saga_id tenant_id hub_id digest
+    console_session: id secret_hmac
     contract: id provider envelope_id contract_id digest subscription mode tenant_id
     contract_amendment: number subscription sla_uptime_min id tenant_id contract_ref
     decision: id approval_id decision plan_digest actor_kind acknowledged

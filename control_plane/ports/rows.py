@@ -38,6 +38,7 @@ from control_plane.domain.rules import LoadedDocument
 from control_plane.domain.run import BlockedOn, Run, RunEvent
 from control_plane.domain.saga import Saga, SagaStep
 from control_plane.domain.stack_salt import StackSalt
+from control_plane.domain.standing_counts import StandingCount
 from control_plane.domain.subscription import EventSubscription
 from control_plane.domain.suppression import Suppression
 from control_plane.domain.sweep import Sweep
@@ -54,6 +55,7 @@ from control_plane.ports.journeys import LateRows
 from control_plane.ports.looks import Looks
 from control_plane.ports.onboarding import Onboarding
 from control_plane.ports.outbox import Outbox
+from control_plane.ports.quarantine import Quarantine
 from control_plane.ports.staffing import Staffing
 
 T = TypeVar("T")
@@ -324,6 +326,9 @@ class Queries(Protocol):
     def envelope(self, provider: str, envelope_id: str, *, refusals: int) -> EnvelopeHistory:
         """Return what became of an envelope before, with at most so many refusals."""
 
+    def count_tenants(self, tenant_ids: Sequence[str] | None) -> Sequence[StandingCount]:
+        """Return where tenants stand, counted; of all that are not removed without ids."""
+
     def newest_of_tenants(self, tenant_ids: Sequence[str]) -> Mapping[str, Newest]:
         """Return each tenant's newest run, as ``newest_run`` does, and newest bundle."""
 
@@ -411,6 +416,7 @@ class UnitOfWork(Protocol):
     onboarding: Onboarding
     staffing: Staffing
     disclosures: Disclosures
+    quarantine: Quarantine
     personal_rows: PersonalRows
     audit: AuditLog
     queue: RunQueue

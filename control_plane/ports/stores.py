@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import IO, Protocol
 
+from control_plane.domain.audit import rfc3339
 from control_plane.domain.engine import Operation, PlannedResource
 from control_plane.domain.evaluation import Evaluation
 from control_plane.domain.risk import PlanSigns
@@ -117,6 +118,47 @@ class Pressure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exposure:
+    """For how long signed heads have been known to this operator alone.
+
+    ``size`` is that of the newest head of the root log that the quorum of witnesses cosigned, 0
+    without one, ``newest`` that of its newest head. ``age`` is how long ago the quorum saw
+    ``size``, ``exposed`` how long the oldest head that it has not seen is signed. ``problem`` says
+    what is wrong, or is ''.
+    """
+
+    size: int
+    newest: int
+    witnessed_at: datetime | None
+    age: timedelta | None
+    exposed: timedelta
+    problem: str = ""
+
+    def judged(self, limit: timedelta, *, refresh: timedelta) -> Exposure:
+        """Say what is wrong by a limit; an unchanged head is shown again after ``refresh``."""
+        problem = ""
+        if self.exposed > limit:
+            minutes = self.exposed // timedelta(minutes=1)
+            problem = f"signed heads have waited {minutes} minutes for the quorum of witnesses"
+        elif self.age is not None and self.age > refresh + limit:
+            minutes = self.age // timedelta(minutes=1)
+            problem = f"the quorum of witnesses saw the newest head {minutes} minutes ago"
+        return replace(self, problem=problem)
+
+    def to_json(self) -> Json:
+        """Return it in plain JSON."""
+        at = self.witnessed_at
+        return {
+            "size": self.size,
+            "newest": self.newest,
+            "witnessed_at": None if at is None else rfc3339(at),
+            "age_seconds": None if self.age is None else int(self.age.total_seconds()),
+            "exposed_seconds": int(self.exposed.total_seconds()),
+            "problem": self.problem or None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dossier:
     """A dossier of a log in a file that is deleted when it is closed (``docs/audit-log.md``).
 
@@ -148,9 +190,28 @@ class AuditReader(Protocol):
         """Return the newest checkpoint note, or None."""
 
     def dossier(
-        self, tree: str, *, now: datetime, since: datetime | None, until: datetime | None
+        self,
+        tree: str,
+        *,
+        now: datetime,
+        since: datetime | None,
+        until: datetime | None,
+        grant_id: str | None = None,
     ) -> Dossier:
-        """Return the dossier of a tree, from its start. Raises ``AuditUnavailable``."""
+        """Return the dossier of a tree, from its start, with the values that a grant discloses.
+
+        Raises ``AuditUnavailable``, and ``GrantNotValid`` for another log's grant, or one that was
+        not given or has expired.
+        """
+
+    def exposure(self) -> Exposure | None:
+        """Return the exposure clock, None where no quorum of witnesses is asked for."""
+
+    def witnesses(self) -> Sequence[Json]:
+        """Return {name, key, is_asked, size, cosigned_at, fault, fault_since} of each witness."""
+
+    def statuses(self, tree: str | None, *, after: str, limit: int) -> Sequence[Json]:
+        """Return how far a tree is, or those after a name: {tree, size, signed, in_root, …}."""
 
     def proof(self, tree: str, idx: int) -> Json:
         """Return an inclusion proof under the newest checkpoint. Raises ``NotFound``."""

@@ -42,19 +42,19 @@ def read_events(
 ) -> Sequence[Mapping[str, Any]]:
     """Return entries of a tree from index ``after`` on, oldest first.
 
-    The read is recorded in the same tree (``_note_read``); reads of ``log.read`` events alone are
+    The read is recorded in the same tree (``note_read``); reads of ``log.read`` events alone are
     not, so that reading comes to an end.
     """
     tree = tree_for(act, key, wanted="audit.events.read")
     events = act.core.trail.events(tree, after=after, limit=limit, action=action)
     if action != "log.read":
         found = [int(event["idx"]) for event in events]
-        _note_read(act, tree, "audit.events",
+        note_read(act, tree, "audit.events",
                    min(found, default=None), max(found, default=None))  # fmt: skip
     return events
 
 
-def _note_read(
+def note_read(
     act: Act,
     tree: str,
     route: str,
@@ -103,7 +103,7 @@ def checkpoint(act: Act, key: str) -> str:
     note = act.core.trail.checkpoint(tree)
     if note is None:
         raise NotFound("the tree has no checkpoint yet")
-    _note_read(act, tree, "audit.checkpoint")
+    note_read(act, tree, "audit.checkpoint")
     return note
 
 
@@ -111,7 +111,7 @@ def inclusion_proof(act: Act, key: str, idx: int) -> Mapping[str, Any]:
     """Return {idx, leaf, hashes, checkpoint} for one entry. Raises ``NotFound``."""
     tree = tree_for(act, key, wanted="audit.proof.read")
     proof = act.core.trail.proof(tree, idx)
-    _note_read(act, tree, "audit.proof", idx, idx)
+    note_read(act, tree, "audit.proof", idx, idx)
     return proof
 
 
@@ -119,5 +119,5 @@ def tile(act: Act, key: str, path: str) -> bytes:
     """Return a tile of a tree by its tlog-tiles path. Raises ``NotFound``."""
     tree = tree_for(act, key, wanted="audit.tiles.read")
     content = act.core.trail.tile(tree, path)
-    _note_read(act, tree, "audit.tiles")
+    note_read(act, tree, "audit.tiles")
     return content

@@ -21,18 +21,22 @@ def export_dossier(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
+    grant_id: str | None = None,
 ) -> Dossier:
     """Return the dossier of a log, once its export is recorded in the same log.
 
-    The caller closes its file. No transaction of the application is open while it is written.
-    Raises ``NotAllowed``, ``NotFound``, ``InvalidInput``, ``AuditUnavailable``.
+    With a grant it holds the values that this discloses. The caller closes its file. No transaction
+    of the application is open while it is written.
+    Raises ``NotAllowed``, ``NotFound``, ``InvalidInput``, ``GrantNotValid``, ``AuditUnavailable``.
     """
     if since is not None and until is not None and since > until:
         raise InvalidInput("from: must not be after to", field="from")
     tree, now = perform(core, caller, may_export, key)
-    made = core.trail.dossier(tree, now=now, since=since, until=until)
+    made = core.trail.dossier(tree, now=now, since=since, until=until, grant_id=grant_id)
     try:
-        perform(core, caller, record_export, tree, made, since=since, until=until)
+        perform(
+            core, caller, record_export, tree, made, since=since, until=until, grant_id=grant_id
+        )
     except BaseException:
         made.file.close()
         raise
@@ -45,7 +49,13 @@ def may_export(act: Act, key: str) -> tuple[str, datetime]:
 
 
 def record_export(
-    act: Act, tree: str, made: Dossier, *, since: datetime | None, until: datetime | None
+    act: Act,
+    tree: str,
+    made: Dossier,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    grant_id: str | None = None,
 ) -> None:
     """Record that a dossier is handed out, with the digest that binds it."""
     record(
@@ -53,4 +63,5 @@ def record_export(
         tree=None if tree == PLATFORM else tree, digest=made.manifest_digest, size=made.size,
         since=None if since is None else rfc3339(since),
         until=None if until is None else rfc3339(until),
+        grant=grant_id,
     )  # fmt: skip

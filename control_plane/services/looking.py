@@ -274,25 +274,29 @@ def _ask_about_deliveries(
     before: datetime,
     seen: set[str],
 ) -> None:
-    """Ask about each contract that was delivered, once in its life, unless this look saw it."""
-    with core.act() as act:
-        look = act.uow.intake_looks.need(source.key)
-        posted = act.uow.intake.posted_after(
-            source.key, look.checked, before=before, limit=_MOST_ASKED
-        )
-    for page in _pages(posted):
-        unknown = [each for each in page if _is_unknown(source, signatures, each, seen)]
+    """Ask about each contract that was delivered, once in its life, unless this look saw it.
+
+    Only questions are counted: what this look saw holds nothing up.
+    """
+    left = _MOST_ASKED
+    while left > 0:
+        with core.act() as act:
+            checked = act.uow.intake_looks.need(source.key).checked
+            page = act.uow.intake.posted_after(
+                source.key, checked, before=before, limit=min(_AT_ONCE, left)
+            )
+        if not page:
+            return
+        asked = [each for each in page if _must_ask(source, each, seen)]
+        unknown = [each for each in asked if signatures.find(str(each.envelope_id)) is None]
         perform(core, caller, _keep_unknown, source, unknown, page[-1].id)
+        left -= len(asked)
 
 
-def _is_unknown(
-    source: IntakeSource, signatures: Signatures, posted: Posted, seen: set[str]
-) -> bool:
+def _must_ask(source: IntakeSource, posted: Posted, seen: set[str]) -> bool:
     if posted.envelope_id is None or posted.envelope_id in seen:
         return False
-    if source.meaning(posted.event or "") is not EventMeaning.SIGNED:
-        return False
-    return signatures.find(posted.envelope_id) is None
+    return source.meaning(posted.event or "") is EventMeaning.SIGNED
 
 
 def _keep_unknown(act: Act, source: IntakeSource, unknown: list[Posted], checked: str) -> None:
@@ -315,9 +319,13 @@ def _ask_about_findings(
     core: Core, caller: Caller, source: IntakeSource, signatures: Signatures
 ) -> None:
     with core.act() as act:
-        standing = act.uow.intake_findings.find(source=source.key, status=_OPEN)[:_MOST_ASKED]
+        standing = act.uow.intake_findings.find(source=source.key, status=_OPEN)
+    left = _MOST_ASKED
     for finding in standing:
         is_asked = finding.kind is not DifferenceKind.MISSING_HERE
+        if is_asked and not left:
+            continue
+        left -= is_asked
         there = signatures.find(finding.subject) if is_asked else None
         perform(core, caller, _look_again, source, finding.id, there)
 

@@ -1,7 +1,8 @@
 """The operation ``resolve``: what became of what a dead engine, or a dead provider, had started.
 
-Two kinds of traces are followed. Interrupted operations stand in the state: creates are looked up
-in the cloud, everything else is read again. What was made but never answered for stands nowhere,
+Three kinds of traces are followed. What was made half-way stands in the state with its error: the
+last step of its creation is done. Interrupted operations stand there too: creates are looked up in
+the cloud, everything else is read again. What was made but never answered for stands nowhere,
 since an engine whose provider dies believes that nothing was made; so whatever the program would
 create is looked up as well. What exists and is ours enters the state with the inputs that it was to
 be made with; what may be somebody else's is left for people. At the end everything is read again,
@@ -62,6 +63,7 @@ def resolve(call: Call) -> Result:
             cloud = Cloud(call.request)
             if call.request.cloud.endpoint is None:
                 heed(seconds=_CONSISTENCY_SECONDS)
+            resolved += _complete(cloud, state)
             resolved += _settle_pending(call, cloud, state, heed)
             resolved += _adopt(call, cloud, heed)
         _refresh(call, resolved)
@@ -126,6 +128,18 @@ def _finished(cloud: Cloud, entries: Sequence[_Entry]) -> list[_Entry]:
 
 def _others(state: State) -> list[Mapping[str, Any]]:
     return [p for p in state.get("pending_operations") or () if p.get("type") != "creating"]
+
+
+def _complete(cloud: Cloud, state: State) -> list[Resolved]:
+    """Do the last step of what a provider made half-way before it failed or was canceled.
+
+    The engine has it in the state, and nothing that is read of it shows that this step is missing.
+    """
+    half = [r for r in state.get("resources") or () if r.get("initErrors") and r.get("id")]
+    proof = "its creation ended half-way"
+    found = [_Entry(r, Verdict(r["urn"], r["type"], proof, id=r["id"])) for r in half]
+    done = [entry.verdict for entry in _finished(cloud, found)]
+    return [_resolved(verdict, "completed") for verdict in done if verdict.proof != proof]
 
 
 # --- what nothing tells ----------------------------------------------------------------------

@@ -13,6 +13,8 @@ from control_plane.domain.deployment import Deployment, DeploymentKind
 from control_plane.domain.engine import Operation
 from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import RUN_TRANSITIONS, BlockedOn, Run, RunKind, RunStatus
+from control_plane.domain.standing_counts import StandingCount
+from control_plane.domain.tenant import TenantStatus, WaitingOn
 from control_plane.ports.rows import EnvelopeHistory, Newest, PlacedRun
 from tests.contracts.rows import store
 from tests.entities import Entities
@@ -340,3 +342,29 @@ def test_ended_calls_of_a_deployment_below_a_number_are_forgotten(
         assert found == [0, 2, 0]
         left = {call.id for call in uow.calls.find()}
         assert left == {still_open.id, calls[2].id, elsewhere.id}
+
+
+def test_tenants_are_counted_by_status_and_whom_they_wait_for(
+    storage: Storage, make: Entities
+) -> None:
+    first = make.tenant(status=TenantStatus.PENDING, waiting_on=WaitingOn.OPS, hold=True)
+    later = make.clock.advance(hours=1)
+    second = make.tenant(
+        status=TenantStatus.PENDING, waiting_on=WaitingOn.OPS, updated_at=later, drifted=True
+    )
+    ready = make.tenant(status=TenantStatus.READY)
+    gone = make.tenant(status=TenantStatus.DEPROVISIONED, removed_at=later)
+    store(storage, "tenants", first, second, ready, gone)
+    waiting = StandingCount(
+        status=TenantStatus.PENDING, waiting_on=WaitingOn.OPS, count=2, drifted=1, held=1,
+        since=first.updated_at,
+    )  # fmt: skip
+    done = StandingCount(
+        status=TenantStatus.READY, waiting_on=None, count=1, drifted=0, held=0,
+        since=ready.updated_at,
+    )  # fmt: skip
+    with storage.unit_of_work() as uow:
+        found = uow.queries.count_tenants(None)
+        assert sorted(found, key=lambda each: each.count) == [done, waiting]
+        assert uow.queries.count_tenants([ready.id]) == [done]
+        assert uow.queries.count_tenants([]) == []

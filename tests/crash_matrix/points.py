@@ -177,10 +177,12 @@ def _next_action(
     error = shown["error"] or {}
     if error.get("code") == "foreign_lock" and (error.get("data") or {}).get("call"):
         return None, []  # a lock of ours: it is broken as soon as its engine cannot write any more
-    if not (error.get("code") and error.get("remedy")):
+    is_explained = bool(error.get("code") and error.get("remedy"))
+    if not is_explained and not shown["cancel_requested"]:  # those who canceled it know why
         return None, [f"a stop without an explanation: {shown}"]
-    stops.append(f"{shown['status']}:{error['code']}")
-    site.said.append(f"{shown['status']}: {error['message']} {error.get('data') or ''}".strip())
+    stops.append(f"{shown['status']}:{error.get('code', 'before_it_applied')}")
+    said = f"{error.get('message', '')} {error.get('data') or ''}"
+    site.said.append(f"{shown['status']}: {said}".strip())
     reads = run["kind"] in {RunKind.REFRESH, RunKind.PLAN}
     allowed = [each for each in shown["allowed_actions"] if each != "cancel"]
     if allowed != ([] if reads else ["retry"]):

@@ -22,7 +22,7 @@ from tests.crash_matrix.owners import (
 from tests.crash_matrix.removing import completed, destroy_run, unprotect_run
 from tests.crash_matrix.repairing import revert_run
 from tests.crash_matrix.site import Site
-from tests.crash_matrix.victims import ENDED, EVENTS, VICTIMS
+from tests.crash_matrix.victims import ENDED, EVENTS, OF_STEPS, VICTIMS
 
 MODES: Final = ("A", "hub", "B")
 REPAIR: Final = "repair"  # an update too, limited to what differs
@@ -115,7 +115,9 @@ def _repair(mode: str) -> Scenario:
 
 
 def _removal(mode: str, run: Callable[[Site, Owner], str]) -> Scenario:
-    return Scenario(request=lambda site: run(site, spare(site, mode)), finish=completed)
+    return Scenario(
+        request=lambda site: run(site, spare(site, mode)), finish=completed, victims=OF_STEPS
+    )
 
 
 SCENARIOS: Final[Mapping[Cell, Scenario]] = {

@@ -84,7 +84,7 @@ def test_whatever_is_killed_nothing_is_lost_or_made_twice(pulumi_cli: Path, tmp_
     tried = {each.point.rpartition("/")[0] for each in matrix.results if each.end != "missed"}
     assert {each.rpartition("/")[0] for each in tried} == set(EVENTS)
     assert {each.point.split("/")[2] for each in matrix.results if each.end != "missed"} == {
-        "worker", "runner", "cli", "provider", "database", "api",
+        "worker", "runner", "cli", "provider", "database", "api", "cancel",
     }  # fmt: skip
     again = Matrix(file=tmp_path / "results.jsonl")
     again._resume()

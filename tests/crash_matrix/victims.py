@@ -1,4 +1,4 @@
-"""Who is killed, and when: at the first moment at which a run has so many engine events."""
+"""What is killed or canceled, and when: as soon as a run has so many engine events."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import psycopg
 
 from control_plane.adapters.db import roles
 from control_plane.adapters.postgres import SUPERUSER
+from control_plane.cli.refusing import Refused
 from tests.crash_matrix.site import WORKERS, Site
 from tests.stacks.runner_calls import is_provider
 
@@ -71,6 +72,15 @@ def _api(site: Site, _: str) -> bool:
     return True
 
 
+def _cancel(site: Site, run_id: str) -> bool:
+    """Cancel the run: what the engine was about is left to the run that follows."""
+    try:
+        site.api("olga").post(f"/v1/runs/{run_id}/cancel")
+    except Refused:  # it has ended, or is past what can be canceled
+        return False
+    return True
+
+
 VICTIMS: Final[Mapping[str, Callable[[Site, str], bool]]] = {
     "worker": _worker,
     "runner": _runner,
@@ -78,7 +88,10 @@ VICTIMS: Final[Mapping[str, Callable[[Site, str], bool]]] = {
     "provider": _provider,
     "database": _database,
     "api": _api,
+    "cancel": _cancel,
 }
+# what is a step of a longer change is given up with that change, and not by itself
+OF_STEPS: Final = tuple(victim for victim in VICTIMS if victim != "cancel")
 
 
 @dataclass

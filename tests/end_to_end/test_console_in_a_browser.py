@@ -43,6 +43,7 @@ def test_signing_in_and_looking_around(
 ) -> None:
     for number in (1, 2):
         served.api.world.submit("AB"[number - 1], number)
+    served.api.world.work()
     width, height = SIZES[size]
     context = chromium.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme,
@@ -56,11 +57,14 @@ def test_signing_in_and_looking_around(
     page.goto(f"{base}/console/sign-in")
     assert barriers(page) == []
     sign_in(page, served, "platform admin")
+    dedicated = next(each for each in served.api.world.rows("tenant").values() if each.mode == "B")
     for path in (
         "/console",
         "/console/tenants",
         "/console/design",
         "/console/tenants?status=failed",
+        "/console/operations",
+        f"/console/tenants/{dedicated.slug}",
     ):
         page.goto(f"{base}{path}")
         shot(page, f"console-{path.strip('/').replace('/', '-').partition('?')[0]}-{size}-{scheme}")
@@ -87,3 +91,48 @@ def test_everything_works_without_script(served: Patient, chromium: Any) -> None
     page.get_by_role("button", name="Show").click()
     assert "No tenant fits" in page.locator("main").inner_text()
     context.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_an_approver_reads_a_plan_and_decides(served: Patient, chromium: Any, size: str) -> None:
+    served.api.world.submit("B", 2)
+    served.api.world.work()
+    width, height = SIZES[size]
+    context = chromium.new_context(viewport={"width": width, "height": height})
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    sign_in(page, served, "ops approver")
+    shot(page, f"approver-1-home-{size}")
+    page.get_by_role("link", name="Approvals").first.click()
+    page.locator("table[data-walk] tbody tr").first.wait_for()
+    shot(page, f"approver-2-queue-{size}")
+    assert barriers(page) == []
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Decision").wait_for()
+    shot(page, f"approver-3-run-{size}")
+    assert barriers(page) == []
+    assert not is_too_wide(page)
+    run = page.url.rpartition("/")[2]
+    other = context.new_page()  # a second tab of the same page
+    other.goto(page.url)
+    page.get_by_label("Reason").fill("read every value")
+    page.get_by_role("button", name="Approve exactly this plan").click()
+    page.get_by_role("button", name="Withdraw your approval").wait_for()
+    other.get_by_label("Reason").fill("from the other tab")
+    other.get_by_role("button", name="Approve exactly this plan").click()
+    other.get_by_text("from the other tab").wait_for()  # refused, and what was typed is there
+    shot(other, f"approver-4-stale-{size}")
+    assert barriers(other) == []
+    other.get_by_role("link", name="Back to the page as it is now").click()
+    other.get_by_role("heading", name="Decision").wait_for()
+    assert other.url.endswith(run)
+    served.api.world.work()
+    page.locator(".badge", has_text="applied").first.wait_for(timeout=20_000)  # by itself
+    shot(page, f"approver-5-applied-{size}")
+    page.go_back()  # to the page before the decision, which is shown as it is now
+    page.get_by_role("heading", name="Decision").wait_for()
+    assert page.get_by_role("button", name="Approve exactly this plan").count() == 0
+    context.close()
+    assert faults == []

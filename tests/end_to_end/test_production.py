@@ -69,6 +69,8 @@ def it_says_what_it_is(production: Production) -> None:
     assert answer.json()["background"] == {
         "worker": "ok",
         "audit_verification": "ok",
+        "audit_witnesses": "ok",
+        "audit_quarantine": "ok",
         "rules": "ok",
         "systems": "ok",
         "queue": "ok",

@@ -58,6 +58,8 @@ def is_ready(served: Served) -> bool:
         "worker": "ok",
         "queue": "ok",
         "audit_verification": "ok",
+        "audit_witnesses": "ok",
+        "audit_quarantine": "ok",
         "rules": "ok",
         "systems": "ok",
     }

@@ -28,6 +28,7 @@ from control_plane.adapters.db.engine import driver_url
 from control_plane.adapters.db.metadata import metadata
 from control_plane.adapters.db.roles import APP, AUDITOR, OWNER, SEQUENCER
 from control_plane.adapters.db.root_grants import root_rights_sql
+from control_plane.adapters.db.witness_grants import witness_rights_sql
 from control_plane.domain.actor import Actor, ActorKind, Role
 from control_plane.domain.audit import AuditEvent, Stage, event_id
 from control_plane.domain.canonical import digest
@@ -75,7 +76,7 @@ class Database:
         with engine.begin() as connection:
             metadata.create_all(connection, tables=AUDIT_TABLES)
             for _ in range(2):  # granting again is harmless
-                for statement in audit_rights_sql() + root_rights_sql():
+                for statement in audit_rights_sql() + root_rights_sql() + witness_rights_sql():
                     connection.exec_driver_sql(statement)
         engine.dispose()
 

@@ -11,6 +11,8 @@ from control_plane.adapters.postgres import EmbeddedPostgres
 from tests import databases
 from tests.integration.audit_world import Database, World
 from tests.integration.queue_plant import Plant
+from tests.integration.witness_scene import WitnessScene
+from tests.scripted_witness import witnessing
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +51,12 @@ def plant(
     yield plant
     plant.close()
     databases.drop_database(postgres_server, name)
+
+
+@pytest.fixture
+def scene(rooted: World) -> Iterator[WitnessScene]:
+    """Two scripted witnesses that answer, of a root log."""
+    scene = WitnessScene(rooted)
+    with witnessing(*scene.witnesses):
+        yield scene
+    scene.engine.dispose()

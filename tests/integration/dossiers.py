@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.dossier import Extras, Written, write_dossier
-from control_plane.domain.deployment import PLATFORM
+from control_plane.adapters.audit.rootlog import evidence
+from control_plane.domain.deployment import PLATFORM, ROOT
 from tests.integration.audit_world import ACME, HOST, World
 
 VERIFIER = Path(reading.__file__).parent / "offline" / "audit-verify.py"
@@ -40,10 +44,34 @@ def export(world: World, path: Path, tree: str = ACME, extras: Extras | None = N
         connection.begin(),
         path.open("wb") as file,
     ):
-        reading.limit_to(connection, [tree, PLATFORM])
+        reading.limit_to(connection, [tree, PLATFORM, ROOT])
         return write_dossier(
-            connection, file, tree, host=HOST, now=datetime.now(UTC), extras=extras
+            connection,
+            file,
+            tree,
+            host=HOST,
+            now=datetime.now(UTC),
+            extras=extras or Extras(root=evidence(connection, tree)),
         )
+
+
+def rewritten(path: Path, changed: Mapping[str, bytes]) -> Path:
+    """Return a dossier with other files, and a manifest that fits them."""
+    with ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()} | changed
+    manifest = json.loads(files["MANIFEST.json"])
+    manifest["files"] = {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in files.items() if name != "MANIFEST.json"
+    }  # fmt: skip
+    manifest.pop("sha256")
+    digest = hashlib.sha256(VERIFY.encode(manifest).encode()).hexdigest()
+    files["MANIFEST.json"] = VERIFY.encode({**manifest, "sha256": digest}).encode()
+    out = path.with_name(f"rewritten-{path.name}")
+    with ZipFile(out, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return out
 
 
 def verified(path: Path, *arguments: str) -> dict[str, Any]:

@@ -16,8 +16,16 @@ import pytest
 from sqlalchemy import text
 
 from control_plane.adapters.audit import reading
-from control_plane.adapters.audit.keys import create_key_file
+from control_plane.adapters.audit.cosigned import newest_quorum
+from control_plane.adapters.audit.keys import (
+    create_key_file,
+    load_key_file,
+    load_public_keys,
+    public_key_path,
+)
+from control_plane.adapters.audit.note import VerifierKey
 from control_plane.adapters.audit.recorder import SqlAuditLog
+from control_plane.adapters.audit.rotation import Order, order_rotation
 from control_plane.adapters.db.roles import SEQUENCER
 from tests.integration.audit_world import (
     ACME,
@@ -26,6 +34,7 @@ from tests.integration.audit_world import (
     in_parallel,
     make_event,
 )
+from tests.scripted_witness import ScriptedWitness, witnessing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -35,10 +44,13 @@ import json, os, sys
 from dataclasses import asdict
 from pathlib import Path
 from control_plane.adapters.audit.signer_process import SignerConfig, run_signer
+from control_plane.adapters.audit.trustpolicy import parse_policy
 given = json.loads(sys.stdin.readline())
 config = SignerConfig(
     database_url=given["url"], key_path=Path(given["key"]), journal_path=Path(given["journal"]),
     host="localhost", parent_pid=os.getppid(), busy_interval=0.02, idle_interval=0.1,
+    root_interval=0.1, witness_interval=0.1, witnesses_on_loopback=True,
+    policy=parse_policy(given["policy"].encode()) if given.get("policy") else None,
 )
 print("started", file=sys.stderr, flush=True)
 sys.exit(run_signer(config))
@@ -237,3 +249,54 @@ def test_the_process_waits_for_a_database_that_is_away(world: World, child: Sign
     assert code == 0
     assert "database_operationalerror" in output
     assert "5433" not in output
+
+
+def test_the_process_asks_witnesses_and_ends_while_one_hangs(rooted: World, tmp_path: Path) -> None:
+    witness, hanging = ScriptedWitness("w1"), ScriptedWitness("w2")
+    answered = threading.Event()
+    hanging.fault = lambda _, real: (answered.wait(60), real())[1]
+    child = SignerChild(rooted, tmp_path)
+    key = VerifierKey(name="localhost/audit/root", public_key=rooted.key.public_key)
+    witness.logs = hanging.logs = [key]
+    child.config["policy"] = f"{witness.line}\n{hanging.line}\nquorum w1\n"
+    with witnessing(witness, hanging):
+        child.start()
+        rooted.record(3)
+
+        def is_cosigned() -> bool:
+            with rooted.auditor.connect() as connection:
+                reading.limit_to(connection, ["root"])
+                return newest_quorum(connection) is not None
+
+        wait_until(is_cosigned)
+        code, _ = child.end()  # the answer that is still awaited is given up
+        answered.set()
+        assert code == 0
+    assert witness.seen["localhost/audit/root"].size > 0
+    assert rooted.verify().exit_code == 0
+
+
+def test_the_process_takes_the_next_key_at_its_start_and_goes_on(
+    rooted: World, tmp_path: Path
+) -> None:
+    child = SignerChild(rooted, tmp_path)
+    child.start()
+    rooted.record(3)
+    wait_until(lambda: len(rooted.notes()) > 0)
+    assert child.end()[0] == 0
+    new = order_rotation(child.key_path, Order(user="ida", is_compromised=True))
+    child.start()
+    wait_until(lambda: "key.revoked" in actions(rooted))
+    rooted.record(2)
+    wait_until(lambda: rooted.pending() == 0)
+    code, said = child.end()
+    assert code == 0
+    assert "signer.key_rotated" in said
+    assert load_key_file(child.key_path).public_key == new.public_key
+    assert actions(rooted) == [
+        "key.created", "log.started", "log.stopped",  # the key before
+        "key.rotated", "log.started", "key.revoked",
+        "log.started", "log.stopped",  # the new one
+    ]  # fmt: skip
+    report = rooted.verify(keys=load_public_keys(public_key_path(child.key_path)))
+    assert report.exit_code == 0, report.to_text()

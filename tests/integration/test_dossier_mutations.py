@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from control_plane.adapters.audit.dossier import Extras
 from tests.integration.audit_world import ACME, Database, World
 from tests.integration.dossiers import VERIFY, export, run_alone, verified
 
@@ -27,13 +26,13 @@ MUTATIONS = 1000
 def good(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     database = Database(owner_url=postgres_url)
     database.create()
-    world = World(database, tmp_path_factory.mktemp("signer"))
+    world = World(database, tmp_path_factory.mktemp("signer"), has_root=True)
     world.grow(ACME, 300, 100)
     world.record(3, "platform", action="rules.loaded", targets=(), run=None, approval=None,
                  data={"document": "regions", "digest": "sha256:" + "0" * 64})  # fmt: skip
     world.settle()
     path = tmp_path_factory.mktemp("dossier") / "good.zip"
-    export(world, path, extras=Extras(root={"form": 1}))
+    export(world, path)
     yield path
     world.close()
 

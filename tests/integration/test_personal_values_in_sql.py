@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import psycopg
 import pytest
@@ -14,10 +16,12 @@ from sqlalchemy import create_engine
 from control_plane.adapters.audit.disclosures import granted_disclosures
 from control_plane.adapters.audit.reading import limit_to
 from control_plane.adapters.audit.sequencer import Sequencer
+from control_plane.adapters.audit.trail import SqlTrail
 from control_plane.adapters.db.engine import driver_url
 from control_plane.adapters.db.roles import APP, AUDITOR, OWNER, SEQUENCER
 from control_plane.domain.actor import Actor, ActorKind, Role
 from control_plane.domain.audit import AuditEvent, Stage, commitment, event_uuid
+from control_plane.domain.deployment import PLATFORM
 from control_plane.domain.disclosure import (
     DisclosureGrant,
     Erasure,
@@ -297,6 +301,27 @@ def test_an_export_gets_what_was_granted_and_erased_values_are_marked(desk: Desk
     found = exported(desk, grant)
     assert [(each["value"], each["salt"]) for each in found] == [(None, None)] * 2
     assert all(each["erased_at"] and each["erasure_event"] for each in found)
+
+
+def test_a_dossier_holds_what_its_grant_discloses_and_nothing_without_one(
+    desk: Desk, tmp_path: Path
+) -> None:
+    grant = given(desk, desk.grant(paths=("contacts",)))
+    exported(desk, grant)  # the events have their place in the log
+    engine = create_engine(driver_url(desk.storage.database.auditor))
+    trail = SqlTrail(lambda: engine, host="tp.example", public_key=tmp_path / "audit.key.pub")
+    held = {}
+    for name, grant_id in (("without", None), ("with", grant)):
+        made = trail.dossier(
+            desk.tenant.id, now=desk.now, since=None, until=None, grant_id=grant_id
+        )
+        with made.file, ZipFile(made.file) as archive:
+            held[name] = json.loads(archive.read("disclosures.json"))["values"]
+    assert held["without"] == []
+    assert [each["path"] for each in held["with"]] == ["contacts.0.email", "contacts.0.name"]
+    with pytest.raises(GrantNotValid):
+        trail.dossier(PLATFORM, now=desk.now, since=None, until=None, grant_id=grant)
+    engine.dispose()
 
 
 def entry(desk: Desk) -> Any:

@@ -226,6 +226,16 @@ def test_what_was_lost_and_may_be_somebody_elses_is_named_and_left(
     assert desk.state() == before
 
 
+def fail_half_way(desk: Desk) -> list[dict[str, Any]]:
+    """Put the stack's cloud resources into its state as a provider that was canceled left them."""
+    state = desk.state()
+    mine = [r for r in state["resources"] if r["type"].startswith("aws:")]
+    for resource in mine:
+        resource["initErrors"] = ["canceled"]
+    desk.write_state(state)
+    return mine
+
+
 GROUP = """
 import pulumi
 import pulumi_aws as aws
@@ -235,23 +245,38 @@ def build(spec, provider):
     opts = pulumi.ResourceOptions(provider=provider)
     vpc = aws.ec2.Vpc("v", cidr_block="10.9.0.0/16", opts=opts)
     aws.ec2.SecurityGroup("g", name=f"{spec.owner.short}-g", vpc_id=vpc.id, opts=opts)
+    aws.ec2.DefaultSecurityGroup("d", vpc_id=vpc.id, opts=opts)
     return {"region": spec.region}
 """
 
 
-@pytest.mark.parametrize("lose", [make_pending, forget])
+@pytest.mark.parametrize(
+    ("lose", "kind"),
+    [
+        (make_pending, "SecurityGroup"),
+        (forget, "SecurityGroup"),
+        (fail_half_way, "SecurityGroup"),
+        (fail_half_way, "DefaultSecurityGroup"),  # lost, it is simply taken over once more
+    ],
+)
 def test_a_group_that_was_half_made_lets_nothing_out(
     make_desk: MakeDesk,
     runner_cloud: CloudProcess,
     lose: Callable[[Desk], list[dict[str, Any]]],
+    kind: str,
 ) -> None:
     desk = make_desk(program=GROUP)
     desk.result("up", verify=False)
-    group = next(r["id"] for r in lose(desk) if r["type"].endswith(":SecurityGroup"))
+    group = next(r["id"] for r in lose(desk) if r["type"].endswith(f":{kind}"))
     ec2 = runner_cloud.client("ec2")
     ec2.authorize_security_group_egress(  # as AWS makes a group
         GroupId=group, IpPermissions=[{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     )
+    if kind == "DefaultSecurityGroup":
+        ec2.authorize_security_group_ingress(
+            GroupId=group,
+            IpPermissions=[{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}],
+        )
     ec2.authorize_security_group_egress(  # and what somebody added
         GroupId=group,
         IpPermissions=[
@@ -260,11 +285,12 @@ def test_a_group_that_was_half_made_lets_nothing_out(
         ],
     )  # fmt: skip
     resolved = desk.result("resolve")["resolved"]
-    proof = next(r["proof"] for r in resolved if r["type"].endswith(":SecurityGroup"))
+    proof = next(r["proof"] for r in resolved if r["type"].endswith(f":{kind}"))
     assert "was taken away" in proof
     rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])
     assert [r["FromPort"] for r in rules["SecurityGroupRules"]] == [443]
-    assert {o["op"] for o in desk.plan()["operations"]} == {"same"}
+    planned = {o["op"] for o in desk.plan()["operations"] if o["type"].endswith(f":{kind}")}
+    assert planned == {"same"}
 
 
 REPLACED = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import json
+import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -112,3 +113,37 @@ def test_a_channel_has_one_name_and_one_key(tmp_path: Path) -> None:
     chat.close_channel("gone")
     with pytest.raises(SystemRefused):
         chat.invite("gone", "ida@example.fi", key="k")
+
+
+def test_a_channel_is_found_without_reading_any_other(tmp_path: Path) -> None:
+    """A folder with thousands of channels would be read as a whole for each of them."""
+    chat = RecordingChat(tmp_path, like="slack", longest_name=80)
+    chat.open_channel("first", topic="t", key="k1")
+    second = chat.open_channel("second", topic="t", key="k2")
+    (tmp_path / "chat" / "slack" / "first" / "channel.json").write_text("half of someth")
+    found = chat.find_channel("k2")
+    assert found is not None
+    assert (found.id, found.created) == (second.id, False)
+    assert chat.find_channel("k3") is None
+    assert chat.open_channel("third", topic="t", key="k3").created
+
+
+def test_a_name_that_was_taken_leaves_the_key_free_for_another(tmp_path: Path) -> None:
+    chat = RecordingChat(tmp_path, like="slack", longest_name=80)
+    chat.open_channel("acme", topic="t", key="k1")
+    with pytest.raises(SystemRefused):
+        chat.open_channel("acme", topic="t", key="k2")
+    assert chat.find_channel("k2") is None
+    assert chat.open_channel("acme-2", topic="t", key="k2").created
+    found = [chat.find_channel(key) for key in ("k1", "k2")]
+    assert [each and each.id for each in found] == ["acme", "acme-2"]
+
+
+def test_channels_of_before_there_was_an_index_are_found(tmp_path: Path) -> None:
+    chat = RecordingChat(tmp_path, like="slack", longest_name=80)
+    opened = chat.open_channel("acme", topic="t", key="k1")
+    shutil.rmtree(tmp_path / "chat" / "slack" / ".keys")
+    assert chat.open_channel("other", topic="t", key="k1").id == opened.id
+    found = chat.find_channel("k1")
+    assert found is not None
+    assert found.id == opened.id

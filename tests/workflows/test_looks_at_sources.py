@@ -56,14 +56,18 @@ class Asked:
         self.provider.has.append(envelope(docusign(number, **changes), at))
 
     def posts(self, number: int = 1, **changes: Any) -> str:
-        """Let an event arrive, whatever the provider says later."""
+        """Let an event arrive and be taken, whatever the provider says later."""
+        found = self.receives(number, **changes)
+        self.world.work()
+        return found
+
+    def receives(self, number: int = 1, **changes: Any) -> str:
+        """Let an event arrive."""
         body = as_bytes(docusign(number, **changes))
-        found = deliveries.receive_delivery(
+        return deliveries.receive_delivery(
             self.world.core, machine("unknown"), "docusign",
             headers=docusign_headers(body), body=body,
         )  # fmt: skip
-        self.world.work()
-        return found
 
     def look(self, source: str = "docusign") -> IntakeLook:
         perform(self.world.core, OPS, intake_findings.request_look, source)
@@ -335,3 +339,42 @@ def test_fields_that_differ_are_named_without_their_values(
     there: dict[str, Any], names: tuple[str, ...]
 ) -> None:
     assert fields_that_differ({"a": {"b": 1}, "additional_tenant": True}, there) == names
+
+
+MOST_ASKED = 200  # single questions to a provider in one look
+
+
+def test_what_a_look_has_seen_costs_no_question(asked: Asked) -> None:
+    """However many were delivered since the last look, what nobody knows is found by this one."""
+    for number in range(1, MOST_ASKED + 11):
+        asked.signs(number, Plan="Gold")  # nothing is made of these: that would take long
+        asked.receives(number, Plan="Gold")
+    unknown = asked.receives(MOST_ASKED + 11, Plan="Gold")
+    asked.world.clock.advance(hours=1)
+    asked.look()
+    assert [(each.kind, each.digest) for each in asked.findings] == [(K.MISSING_THERE, unknown)]
+    # about the only one that it did not see, and again whether its finding still stands
+    assert asked.provider.searched == [asked.findings[0].subject] * 2
+
+
+def test_a_look_asks_no_more_than_it_may_and_the_next_one_continues(asked: Asked) -> None:
+    for number in range(1, MOST_ASKED + 4):
+        asked.receives(number, Plan="Gold")
+    asked.world.clock.advance(hours=1)
+    asked.look()
+    assert len(asked.findings) == MOST_ASKED
+    asked.look()
+    assert len(asked.findings) == MOST_ASKED + 3
+
+
+def test_differences_that_need_no_question_keep_no_other_waiting(asked: Asked) -> None:
+    for number in range(1, MOST_ASKED + 2):
+        asked.signs(number, Plan="Gold")  # each stays open until somebody decides
+    asked.look()
+    unknown = asked.posts(MOST_ASKED + 2)
+    asked.world.clock.advance(hours=1)
+    asked.look()
+    assert asked.found()[-1] == (K.MISSING_THERE, S.OPEN)
+    asked.signs(MOST_ASKED + 2)
+    asked.look()
+    assert {each.digest: each.status for each in asked.findings}[unknown] is S.AGREED

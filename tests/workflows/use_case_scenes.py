@@ -24,6 +24,7 @@ from control_plane.ports.events import Attempt
 from control_plane.services import (
     accounts,
     approvals,
+    audit_status,
     auditing,
     bundles,
     changes,
@@ -42,6 +43,7 @@ from control_plane.services import (
     operating_stacks,
     people,
     provisioning,
+    quarantine,
     queue,
     receipts,
     removal_decisions,
@@ -869,6 +871,37 @@ def read_proof(who: Caller, tree: str = "") -> Prepare:
         return lambda: perform(scene.core, who, auditing.inclusion_proof, key, 0)
 
     return prepare
+
+
+def release_log(who: Caller, *, ended: bool = True, reason: str = "restored") -> Prepare:
+    """Release the finding on a tenant's log, which the signer set aside."""
+
+    def prepare(scene: Scene) -> Act:
+        tree = scene.submit("B").tenant.id
+        scene.storage.set_aside(tree, ended=ended)
+        return lambda: perform(scene.core, who, quarantine.release, tree, reason=reason)
+
+    return prepare
+
+
+def read_status(who: Caller, tree: str = "") -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        key = tree or scene.submit("B").tenant.id
+        return lambda: perform(scene.core, who, audit_status.tree_status, key)
+
+    return prepare
+
+
+def read_trees(who: Caller) -> Prepare:
+    def prepare(scene: Scene) -> Act:
+        scene.submit("B")
+        return lambda: perform(scene.core, who, audit_status.list_trees, after="", limit=5)
+
+    return prepare
+
+
+def read_witnessing(who: Caller) -> Prepare:
+    return lambda scene: lambda: perform(scene.core, who, audit_status.witnessing_status)
 
 
 def export(who: Caller, tree: str = "", **bounds: Any) -> Prepare:

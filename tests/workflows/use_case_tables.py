@@ -54,6 +54,7 @@ from control_plane.services import (
     auditing,
     bundles,
     changes,
+    counts,
     data_handovers,
     deliveries,
     disclosures,
@@ -76,6 +77,7 @@ from control_plane.services import (
     people,
     permission,
     provisioning,
+    quarantine,
     queue,
     removals,
     residences,
@@ -86,6 +88,7 @@ from control_plane.services import (
     sweeps,
     tasks,
     tenants,
+    timelines,
     waiting,
     watching,
 )
@@ -145,9 +148,13 @@ from tests.workflows.use_case_scenes import (
     post,
     read_log,
     read_proof,
+    read_status,
     read_tile,
+    read_trees,
+    read_witnessing,
     receipt,
     release,
+    release_log,
     remove_account,
     removing,
     request_sweep,
@@ -173,6 +180,7 @@ from tests.world import (
     AUDITOR,
     AUTOMATION,
     OPS,
+    PLATFORM_AUDITOR,
     machine,
     person,
     request_body,
@@ -226,6 +234,27 @@ MUTATING: dict[str, tuple[Case, ...]] = {
     "auditing.inclusion_proof": (
         Case(prepare=read_proof(AUDITOR), events=("log.read:completed",)),
         Case(prepare=read_proof(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "quarantine.release": (
+        Case(prepare=release_log(ADMIN), events=("quarantine.released:completed",)),
+        Case(prepare=release_log(ADMIN, ended=False), error=IllegalTransition,
+             events=("quarantine.refused:denied",)),
+        Case(prepare=release_log(ADMIN, reason=" "), error=InvalidInput,
+             events=("quarantine.refused:denied",)),
+        Case(prepare=release_log(OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "audit_status.tree_status": (
+        Case(prepare=read_status(AUDITOR), events=("log.read:completed",)),
+        Case(prepare=read_status(OPS), error=NotAllowed, events=DENIED_ROLE),
+        Case(prepare=read_status(AUDITOR, "platform"), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "audit_status.list_trees": (
+        Case(prepare=read_trees(PLATFORM_AUDITOR), events=("log.read:completed",)),
+        Case(prepare=read_trees(AUDITOR), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "audit_status.witnessing_status": (
+        Case(prepare=read_witnessing(PLATFORM_AUDITOR), events=("log.read:completed",)),
+        Case(prepare=read_witnessing(AUDITOR), error=NotAllowed, events=DENIED_ROLE),
     ),
     "dossiers.export_dossier": (
         Case(prepare=export(AUDITOR), events=("log.exported:completed",)),
@@ -903,6 +932,7 @@ def _missing(ask: Act) -> None:
 PARTS = {
     "accounts.change_account",
     "accounts.put_account",
+    "auditing.note_read",
     "auditing.report_reads",
     "dossiers.record_export",
     "bundles.taken_up",
@@ -998,6 +1028,10 @@ READING: dict[str, Read] = {
     "suppressions.list_suppressions": lambda s, *_: perform(
         s.core, EVERYBODY, suppressions.list_suppressions, limit=5, before=None
     ),
+    "timelines.life_of_tenant": lambda s, *_: perform(
+        s.core, EVERYBODY, timelines.life_of_tenant, s.task.tenant_id
+    ),
+    "counts.count_tenants": lambda s, *_: perform(s.core, EVERYBODY, counts.count_tenants),
     "journeys.tenant_journey": lambda s, *_: perform(
         s.core, EVERYBODY, journeys.tenant_journey, s.task.tenant_id
     ),
@@ -1048,7 +1082,7 @@ READING: dict[str, Read] = {
         s.core, EVERYBODY, approvals.details_of, list(s.rows("approval").values())
     ),
     "approvals.open_to_caller": lambda s, _, run, __: perform(
-        s.core, EVERYBODY, approvals.open_to_caller, list(s.rows("approval").values()), {run}
+        s.core, EVERYBODY, approvals.open_to_caller, list(s.rows("approval").values()), {run}, ()
     ),
     "bundles.may_change": lambda s, _, __, bundle: perform(
         s.core, EVERYBODY, bundles.may_change, bundle, "edit"
@@ -1097,6 +1131,9 @@ READING: dict[str, Read] = {
         s.core, EVERYBODY, waiting.approvals_of, list(s.rows("run").values())
     ),
     "waiting.queued_runs": lambda s, *_: perform(s.core, EVERYBODY, waiting.queued_runs),
+    "waiting.given_on": lambda s, *_: perform(
+        s.core, EVERYBODY, waiting.given_on, list(s.rows("approval").values())
+    ),
     "waiting.waits_of": lambda s, *_: perform(
         s.core, EVERYBODY, waiting.waits_of, list(s.rows("run").values())
     ),
@@ -1228,6 +1265,9 @@ READING: dict[str, Read] = {
     ),
     "dossiers.may_export": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, dossiers.may_export, tenant
+    ),
+    "quarantine.list_set_aside": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, quarantine.list_set_aside, tenant, limit=5
     ),
     "auditing.tree_for": lambda s, tenant, *_: perform(
         s.core, EVERYBODY, auditing.tree_for, tenant, wanted="x"

@@ -20,6 +20,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    or_,
     select,
     true,
     update,
@@ -126,6 +127,8 @@ class CheckpointPublisher:
         is_newest = ~exists().where(
             later.c.tenant_id == audit_checkpoint.c.tenant_id,
             later.c.size > audit_checkpoint.c.size,
+            # one that a quorum has seen goes only for another one
+            or_(later.c.quorum_at.is_not(None), audit_checkpoint.c.quorum_at.is_(None)),
             same_hour,
         )
         is_served = exists().where(

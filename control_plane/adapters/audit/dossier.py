@@ -31,7 +31,7 @@ from control_plane.adapters.db.audit_tables import audit_checkpoint, audit_entry
 from control_plane.domain.audit import rfc3339
 from control_plane.domain.audit_catalogue import ACTIONS, BODY_VERSION, RETIRED_SCHEMAS
 from control_plane.domain.canonical import canonical_json
-from control_plane.domain.deployment import PLATFORM
+from control_plane.domain.deployment import PLATFORM, ROOT
 
 FORM: Final = 1
 _PAGE: Final = 2000
@@ -145,7 +145,7 @@ def write_dossier(
     extras = extras or Extras()
     heads = list(_checkpoints(connection, tree))
     size = heads[-1][0] if heads else 0
-    keys = list(_keys(connection, (tree, PLATFORM)))
+    keys = list(_keys(connection, (tree, PLATFORM, ROOT)))
     zipped = zipfile.ZipFile(out, "w", compresslevel=1)
     with zipped, TemporaryFile() as kept, TemporaryFile() as lines:
         archive = _Archive(zip=zipped)
@@ -334,8 +334,7 @@ def _checkpoints(connection: Connection, tree: str) -> Iterator[tuple[int, str]]
         .order_by(audit_checkpoint.c.size)
     )
     for row in connection.execute(query):
-        cosigned = "".join(f"{line.rstrip()}\n" for line in row.cosigs if isinstance(line, str))
-        yield row.size, row.note + cosigned
+        yield row.size, row.note + "".join(f"{item['line']}\n" for item in row.cosigs)
 
 
 def _keys(connection: Connection, trees: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ private one.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -73,6 +74,21 @@ class KeyFileSigner:
 def public_key_path(path: Path) -> Path:
     """Return where the public key of the key file ``path`` lies."""
     return path.with_name(path.name + ".pub")
+
+
+def retired_key_path(path: Path, public_key: bytes) -> Path:
+    """Return where the public key lies that the key file ``path`` had once."""
+    public = public_key_path(path)
+    return public.with_name(f"{public.name}.{hashlib.sha256(public_key).hexdigest()[:16]}")
+
+
+def load_public_keys(path: Path) -> list[bytes]:
+    """Return the public key of a file, and those that were rotated out, which lie beside it.
+
+    Raises ``KeyFileUnusable``.
+    """
+    retired = sorted(path.parent.glob(f"{path.name}.*"))
+    return [load_public_key(path), *map(load_public_key, retired)]
 
 
 def create_key_file(path: Path) -> KeyFileSigner:

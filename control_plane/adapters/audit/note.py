@@ -62,7 +62,7 @@ class VerifierKey:
     public_key: bytes
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_name(self.name)
         if len(self.public_key) != 32:
             raise NoteInvalid("an Ed25519 public key has 32 bytes")
 
@@ -82,7 +82,7 @@ class VerifierKey:
         if len(parts) != 3:
             raise NoteInvalid("a verifier key has the form name+id+key")
         name, wanted, encoded = parts
-        content = _decode(encoded)
+        content = decode_base64(encoded)
         if content[:1] != bytes([ED25519]):
             raise NoteInvalid("only Ed25519 verifier keys are known")
         key = cls(name=name, public_key=content[1:])
@@ -152,7 +152,7 @@ def parse_note(content: str | bytes) -> Note:
     lines = tail[:-1].split("\n")
     if len(lines) > MAX_SIGNATURES:
         raise NoteInvalid("the note has too many signatures")
-    return Note(text=body + "\n", signatures=tuple(map(_parse_signature, lines)))
+    return Note(text=body + "\n", signatures=tuple(map(parse_signature, lines)))
 
 
 def sign_note(text: str, name: str, signer: Signer) -> str:
@@ -160,7 +160,7 @@ def sign_note(text: str, name: str, signer: Signer) -> str:
 
     Raises ``NoteInvalid`` for a text or name that a note cannot hold.
     """
-    _check_name(name)
+    check_name(name)
     if not text.endswith("\n") or _CONTROL.search(text):
         raise NoteInvalid("the text of a note ends in a newline and holds no control characters")
     blob = key_id(name, signer.public_key) + signer.sign(text.encode())
@@ -195,7 +195,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
     origin, size, encoded = lines[:3]
     if not origin or not _SIZE.match(size):
         raise NoteInvalid("origin or size of the checkpoint is malformed")
-    root = _decode(encoded)
+    root = decode_base64(encoded)
     if len(root) != _ROOT_BYTES:
         raise NoteInvalid("the root of a checkpoint has 32 bytes")
     return Checkpoint(origin=origin, size=int(size), root=root)
@@ -208,24 +208,26 @@ def open_checkpoint(content: str | bytes, known: Sequence[VerifierKey]) -> Check
     return parse_checkpoint(note.text)
 
 
-def _parse_signature(line: str) -> NoteSignature:
+def parse_signature(line: str) -> NoteSignature:
+    """Read a signature line, without its newline. Raises ``NoteInvalid``."""
     match = _SIGNATURE_LINE.match(line)
     if match is None:
         raise NoteInvalid("a signature line is malformed")
-    _check_name(match[1])
-    blob = _decode(match[2])
+    check_name(match[1])
+    blob = decode_base64(match[2])
     if len(blob) < 5:
         raise NoteInvalid("a signature line is malformed")
     return NoteSignature(name=match[1], key_id=blob[:4], signature=blob[4:])
 
 
 @functools.lru_cache(maxsize=65536)  # a signer meets the same names at every tick
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise ``NoteInvalid`` for what cannot be the name of a key."""
     if not name or "+" in name or any(c.isspace() for c in name) or _CONTROL.search(name):
         raise NoteInvalid("a key name is not empty and has no space and no plus")
 
 
-def _decode(encoded: str) -> bytes:
+def decode_base64(encoded: str) -> bytes:
     """Decode standard base64, and only its one proper spelling."""
     try:
         content = base64.b64decode(encoded, validate=True)

@@ -123,7 +123,7 @@ class RootLog:
         return heads, list(refused.values())
 
     def _root(self, row: Any, origin: str) -> bytes:
-        head = open_checkpoint(row.note, [self._signer.key(origin)])
+        head = open_checkpoint(row.note, self._signer.keys(origin))
         if (head.origin, head.size) != (origin, row.size):
             raise NoteInvalid("it is that of another head")
         return head.root

@@ -8,39 +8,42 @@ database that is unavailable; the API refuses all changes meanwhile (``reading.f
 from __future__ import annotations
 
 import os
-import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from control_plane.adapters.audit import reading
+from control_plane.adapters.audit import addcheckpoint
 from control_plane.adapters.audit.checkpoints import (
     THINNED_AT_ONCE,
     CheckpointPublisher,
     ReadBackFailed,
 )
-from control_plane.adapters.audit.keys import KeyFileUnusable, load_key_file
+from control_plane.adapters.audit.keys import (
+    KeyFileUnusable,
+    load_key_file,
+    load_public_keys,
+    public_key_path,
+)
 from control_plane.adapters.audit.note import tree_origin
-from control_plane.adapters.audit.recorder import record_alone
+from control_plane.adapters.audit.quarantine import HeldTrees
 from control_plane.adapters.audit.rootlog import RootLog
 from control_plane.adapters.audit.rootstep import RootStep
+from control_plane.adapters.audit.rotation import Rotation, finish_swap, waiting_rotation
 from control_plane.adapters.audit.sequencer import Growth, Sequencer, TreeDamaged, TreeMoved
+from control_plane.adapters.audit.signer_events import SignerEvents
 from control_plane.adapters.audit.signing import CheckpointSigner, JournalUnusable, SigningJournal
-from control_plane.adapters.db.audit_tables import audit_key
+from control_plane.adapters.audit.trustpolicy import TrustPolicy
+from control_plane.adapters.audit.witnessing import Witnessing, WitnessLoop
 from control_plane.adapters.db.engine import connect
 from control_plane.adapters.ending import EndRequest
-from control_plane.domain.actor import system
-from control_plane.domain.audit import AuditEvent, Stage
-from control_plane.domain.canonical import digest_bytes
+from control_plane.adapters.http_guard import GuardedHttp
 from control_plane.domain.deployment import PLATFORM, ROOT
-from control_plane.domain.errors import AuditUnavailable
-from control_plane.domain.ids import RANDOM_BYTES, make_id
 from control_plane.logging import get_logger
 
 EXIT_STOPPED: Final = 0
@@ -70,6 +73,9 @@ class SignerConfig:
     stay_busy: float = 3.0  # events come in bursts: look often for a while after one
     sweep_interval: float = 30.0  # how often all trees are looked at, not only those that grew
     root_interval: float = 1.0  # how often heads go into the root log
+    policy: TrustPolicy | None = None  # witnesses that the root log's heads are shown to
+    witness_interval: float = 5.0  # how often, while it grows
+    witnesses_on_loopback: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +111,9 @@ class SignerLoop:
         root: RootLog | None = None,
         root_interval: float = 0.0,
         on_tick: Callable[[TickReport], None] | None = None,
+        findings: HeldTrees | None = None,
     ) -> None:
+        self._findings = findings
         self._root = None if root is None else RootStep(root, publisher, interval=root_interval)
         self._sequencer = sequencer
         self._publisher = publisher
@@ -160,6 +168,8 @@ class SignerLoop:
         if of_trees | damaged != self._held or is_sweep:
             self._held = of_trees | damaged
             self._publisher.hold(self._held, release_others=is_sweep)
+            if self._findings is not None:
+                self._findings.note(self._held, is_sweep=is_sweep)
         if is_sweep and started >= self._thin_at and self._publisher.thin() < THINNED_AT_ONCE:
             self._thin_at = started + _THIN_SECONDS
         return TickReport(
@@ -192,15 +202,28 @@ def run_signer(
     end = EndRequest()
     end.take_signals()
     try:
-        key = load_key_file(config.key_path)
-        journal = SigningJournal(config.journal_path)
+        while _run_with_key(config, end, on_tick):
+            _log.info("signer.key_rotated")
     except (KeyFileUnusable, JournalUnusable) as exc:
         _log.error("signer.unusable", why=str(exc))
         return EXIT_UNUSABLE
-    with journal:
+    return EXIT_STOPPED
+
+
+def _run_with_key(
+    config: SignerConfig, end: EndRequest, on_tick: Callable[[TickReport], None] | None
+) -> bool:
+    """Run with the key that is there; tell whether another one took its place.
+
+    Raises ``KeyFileUnusable`` and ``JournalUnusable``.
+    """
+    finish_swap(config.key_path)
+    key = load_key_file(config.key_path)
+    earlier = load_public_keys(public_key_path(config.key_path))
+    with SigningJournal(config.journal_path) as journal:
         engine = connect(config.database_url, name="tenantplane signer", connections=1, overflow=1)
         fresh = connect(config.database_url, name="tenantplane signer", connections=0)
-        signer = CheckpointSigner(key, journal)
+        signer = CheckpointSigner(key, journal, earlier=earlier)
         loop = SignerLoop(
             Sequencer(engine, clock=_now),
             CheckpointPublisher(engine, fresh, signer, host=config.host),
@@ -208,21 +231,49 @@ def run_signer(
             root=RootLog(engine, signer, host=config.host, clock=_now),
             root_interval=config.root_interval,
             on_tick=on_tick,
+            findings=HeldTrees(engine),
         )
         platform_key = signer.key(tree_origin(config.host, PLATFORM))
-        events = _OwnEvents(engine, platform_key.id.hex(), key.public_key)
+        events = SignerEvents(engine, platform_key.id.hex(), key.public_key)
         try:
-            _loop(config, loop, events, end)
+            rotation = waiting_rotation(engine, config.key_path, key, config.host)
+            with _asked_witnesses(config):
+                return _loop(config, loop, events, end, rotation)
         finally:
             engine.dispose()
             fresh.dispose()
-    return EXIT_STOPPED
 
 
-def _loop(config: SignerConfig, loop: SignerLoop, events: _OwnEvents, end: EndRequest) -> None:
+@contextmanager
+def _asked_witnesses(config: SignerConfig) -> Iterator[None]:
+    """Ask witnesses while the block runs, where a policy names any."""
+    if config.policy is None or not any(item.url for item in config.policy.witnesses):
+        yield
+        return
+    engine = connect(config.database_url, name="tenantplane witnesses", connections=1, overflow=0)
+    http = GuardedHttp(
+        loopback=config.witnesses_on_loopback, most_of_answer=addcheckpoint.MOST_OF_ANSWER
+    )
+    try:
+        with WitnessLoop(Witnessing(engine, http, config.policy), config.witness_interval):
+            yield
+    finally:
+        engine.dispose()
+
+
+def _loop(
+    config: SignerConfig,
+    loop: SignerLoop,
+    events: SignerEvents,
+    end: EndRequest,
+    rotation: Rotation | None,
+) -> bool:
+    """Tick until the end; tell whether that was for another key."""
     last_work = time.monotonic()
     reported: str | None = None
     while not end.is_made and not _is_orphan(config.parent_pid):
+        if rotation is not None and rotation.step():
+            return True
         events.started()
         report = loop.tick()
         if report.error is not None and report.error != reported:
@@ -237,6 +288,7 @@ def _loop(config: SignerConfig, loop: SignerLoop, events: _OwnEvents, end: EndRe
         end.wait(max(interval, min(_PAUSE_PER_TICK * report.seconds, config.idle_interval)))
     if events.stopped():
         loop.tick(is_last=True)  # everything written before the end is signed before the end
+    return False
 
 
 def _now() -> datetime:
@@ -245,65 +297,3 @@ def _now() -> datetime:
 
 def _is_orphan(parent_pid: int | None) -> bool:
     return parent_pid is not None and os.getppid() != parent_pid
-
-
-class _OwnEvents:
-    """The events that the signer writes about itself, each once."""
-
-    def __init__(self, engine: Engine, key_id: str, public_key: bytes) -> None:
-        self._engine = engine
-        self._key_id = key_id
-        self._public_key = public_key
-        self._is_started = False
-
-    def started(self) -> None:
-        """Record the start, and the key when it is new; retried until the database answers."""
-        if self._is_started:
-            return
-        try:
-            if self._is_new_key():
-                self._record(
-                    "key.created",
-                    {
-                        "key_id": self._key_id,
-                        "algorithm": "ed25519",
-                        "public_key_digest": digest_bytes(self._public_key),
-                        "purpose": "audit checkpoints",
-                    },
-                )
-            self._record("log.started", {"key_id": self._key_id})
-        except (SQLAlchemyError, AuditUnavailable):
-            return  # the tick that follows meets the same trouble and reports it
-        self._is_started = True
-
-    def stopped(self) -> bool:
-        """Record the end and return whether that was possible."""
-        if not self._is_started:
-            return False
-        try:
-            self._record("log.stopped", {"key_id": self._key_id})
-        except AuditUnavailable:
-            return False
-        return True
-
-    def _is_new_key(self) -> bool:
-        with self._engine.connect() as connection:
-            reading.limit_to(connection, reading.ALL_TREES)
-            query = select(audit_key.c.key_id).where(
-                audit_key.c.tenant_id == PLATFORM, audit_key.c.key_id == self._key_id
-            )
-            return connection.execute(query).first() is None
-
-    def _record(self, action: str, data: Mapping[str, Any]) -> None:
-        now = datetime.now(UTC)
-        event = AuditEvent(
-            id=make_id("event", int(now.timestamp() * 1000), secrets.token_bytes(RANDOM_BYTES)),
-            tree=PLATFORM,
-            action=action,
-            stage=Stage.COMPLETED,
-            time=now,
-            actor=system("signer"),
-            targets=(("audit_key", self._key_id),),
-            data=data,
-        )
-        record_alone(self._engine, event)

@@ -156,13 +156,22 @@ class SigningJournal:
 class CheckpointSigner:
     """Signs heads that extend what it signed before, and nothing else."""
 
-    def __init__(self, signer: Signer, journal: SigningJournal) -> None:
+    def __init__(
+        self, signer: Signer, journal: SigningJournal, *, earlier: Sequence[bytes] = ()
+    ) -> None:
+        """``earlier`` are public keys that this signer had before, whose heads it takes over."""
         self._signer = signer
         self._journal = journal
+        self._earlier = tuple(earlier)
 
     def key(self, origin: str) -> VerifierKey:
         """Return the key under the name of a tree."""
         return VerifierKey(name=origin, public_key=self._signer.public_key)
+
+    def keys(self, origin: str) -> list[VerifierKey]:
+        """Return the keys under the name of a tree: this one and those before it."""
+        earlier = (VerifierKey(name=origin, public_key=item) for item in self._earlier)
+        return [self.key(origin), *earlier]
 
     def last(self, origin: str) -> Checkpoint | None:
         """Return the head of a tree that was signed last."""
@@ -176,7 +185,7 @@ class CheckpointSigner:
         the journal knows, as ``proof`` must show.
         """
         try:
-            head = open_checkpoint(note, [self.key(origin)])
+            head = open_checkpoint(note, self.keys(origin))
         except NoteInvalid as exc:
             raise SigningRefused(origin, f"its newest checkpoint is not ours: {exc}") from exc
         if head.origin != origin:

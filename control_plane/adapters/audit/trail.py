@@ -6,24 +6,30 @@ import base64
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
+from control_plane.adapters.audit import exposure as exposing
 from control_plane.adapters.audit import reading
-from control_plane.adapters.audit.keys import KeyFileUnusable, load_public_key
+from control_plane.adapters.audit.cosigned import newest_cosigned
+from control_plane.adapters.audit.disclosures import granted_disclosures
+from control_plane.adapters.audit.keys import KeyFileUnusable, load_public_keys
+from control_plane.adapters.audit.rootlog import evidence
 from control_plane.adapters.audit.tiles import HashesMissing
+from control_plane.adapters.audit.trustpolicy import TrustPolicy
 from control_plane.adapters.audit.watch import LogWatch
 from control_plane.adapters.db.faults import translated
-from control_plane.domain.deployment import PLATFORM
+from control_plane.domain.deployment import PLATFORM, ROOT
 from control_plane.domain.errors import AuditUnavailable, NotFound
-from control_plane.ports.stores import Dossier, Pressure
+from control_plane.ports.stores import Dossier, Exposure, Pressure
 
 # The signer looks no more often, so nothing newer could be known by asking for each mutation.
 PRESSURE_SECONDS: Final = 0.1
+EXPOSED_LIMIT: Final = timedelta(minutes=15)
 
 
 class SqlTrail:
@@ -36,8 +42,13 @@ class SqlTrail:
         host: str,
         public_key: Path,
         pressure_seconds: float = PRESSURE_SECONDS,
+        policy: Callable[[], TrustPolicy | None] = lambda: None,
+        exposed_limit: timedelta = EXPOSED_LIMIT,
     ) -> None:
         """``public_key`` is the signer's public key file: not the database's word for it.
+
+        ``policy`` names the witnesses of the root log; a signed head that its quorum has not seen
+        for longer than ``exposed_limit`` is a problem.
 
         ``engine`` gives connections of the auditor role; it is asked when something is read first.
         What ``pressure`` has found holds for ``pressure_seconds``.
@@ -48,6 +59,8 @@ class SqlTrail:
         self._public_key = public_key
         self._key_fault = ""
         self._host = host
+        self._policy = policy
+        self._exposed_limit = exposed_limit
         self._watch = LogWatch(engine, host=host)
         self._served: dict[str, int] = {}  # by tree, the size that is marked already
 
@@ -71,7 +84,7 @@ class SqlTrail:
         """
         keys = None
         try:
-            keys = [load_public_key(self._public_key)]
+            keys = load_public_keys(self._public_key)
             self._key_fault = ""
         except KeyFileUnusable as error:
             self._key_fault = f"{error}: the logs are compared with keys from the database alone"
@@ -85,7 +98,7 @@ class SqlTrail:
         from control_plane.adapters.audit.verify import verify  # noqa: PLC0415 - seldom
 
         try:
-            keys = [load_public_key(self._public_key)]
+            keys = load_public_keys(self._public_key)
         except KeyFileUnusable:
             keys = None
         (found,) = verify(
@@ -117,31 +130,80 @@ class SqlTrail:
         return [_as_json(event) for event in found]
 
     def checkpoint(self, tree: str) -> str | None:
-        """Return the newest checkpoint note, or None."""
+        """Return the newest checkpoint note, or None.
+
+        That of the root log is the newest that a quorum of witnesses cosigned, with their lines;
+        without one, the newest that any cosigned, else the newest.
+        """
         with self._on(tree) as connection:
-            newest = reading.newest_checkpoint(connection, tree)
+            cosigned = newest_cosigned(connection) if tree == ROOT else None
+            newest = cosigned or reading.newest_checkpoint(connection, tree)
             if newest is None:
                 return None
             self._mark_served(connection, tree, newest.size)
-        return newest.note
+        return newest.note if cosigned is None else cosigned.served()
+
+    def exposure(self) -> Exposure | None:
+        """Return the exposure clock, None where no quorum of witnesses is asked for."""
+        policy = self._policy()
+        if policy is None or not policy.has_quorum_rule:
+            return None
+        with self._on(ROOT) as connection:
+            return exposing.exposure(connection, policy, self._exposed_limit)
+
+    def witnesses(self) -> Sequence[dict[str, Any]]:
+        """Return {name, key, is_asked, size, cosigned_at, fault, fault_since} of each witness."""
+        policy = self._policy()
+        if policy is None:
+            return []
+        with self._on(ROOT) as connection:
+            return exposing.witness_statuses(connection, policy)
+
+    def witness_problem(self) -> str:
+        """Return what is wrong with the witnessing of the root log, or ''."""
+        clock = self.exposure()
+        return exposing.alarm(self.witnesses()) or ("" if clock is None else clock.problem)
+
+    def statuses(self, tree: str | None, *, after: str, limit: int) -> Sequence[dict[str, Any]]:
+        """Return how far a tree is, or those after a name: {tree, size, signed, in_root, …}."""
+        clock = self.exposure()
+        seen = reading.ALL_TREES if tree is None else [tree, ROOT]
+        with self._on(*seen) as connection:
+            return exposing.statuses(connection, clock, tree=tree, after=after, limit=limit)
 
     def dossier(
-        self, tree: str, *, now: datetime, since: datetime | None, until: datetime | None
+        self,
+        tree: str,
+        *,
+        now: datetime,
+        since: datetime | None,
+        until: datetime | None,
+        grant_id: str | None = None,
     ) -> Dossier:
-        """Return the dossier of a tree in a file.
+        """Return the dossier of a tree in a file, with the values that a grant discloses.
 
-        Raises ``AuditUnavailable`` for a platform's log that lacks hashes.
+        Raises ``AuditUnavailable`` for a platform's log that lacks hashes, and ``GrantNotValid``.
         """
-        from control_plane.adapters.audit.dossier import write_dossier  # noqa: PLC0415 - seldom
+        from control_plane.adapters.audit.dossier import (  # noqa: PLC0415 - seldom
+            Extras,
+            write_dossier,
+        )
 
         snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         file = TemporaryFile()  # noqa: SIM115 - who asked for it closes it
         try:
             with translated(), self._engine().connect().execution_options(**snapshot) as connection:
-                reading.limit_to(connection, [tree, PLATFORM])
-                written = write_dossier(
-                    connection, file, tree, host=self._host, now=now, since=since, until=until
+                reading.limit_to(connection, [tree, PLATFORM, ROOT])
+                policy = self._policy()
+                extras = Extras(
+                    disclosures=granted_disclosures(connection, tree, grant_id) if grant_id else (),
+                    policy=("quorum none",) if policy is None else policy.lines(),
+                    root=None if tree == ROOT else evidence(connection, tree),
                 )
+                written = write_dossier(
+                    connection, file, tree,
+                    host=self._host, now=now, since=since, until=until, extras=extras,
+                )  # fmt: skip
             if written.size:
                 with self._on(tree) as connection:
                     self._mark_served(connection, tree, written.size)

@@ -111,6 +111,10 @@ audit_checkpoint = Table(
     Column("quorum_at", DateTime(timezone=True), nullable=True),
     CheckConstraint("size > 0", name="size"),
     CheckConstraint("jsonb_typeof(cosigs) = 'array'", name="cosigs"),
+    CheckConstraint(
+        "tenant_id = 'root' OR (cosigs = '[]'::jsonb AND quorum_at IS NULL)", name="of_root"
+    ),
+    CheckConstraint("quorum_at IS NULL OR cosigs <> '[]'::jsonb", name="quorum"),
 )
 
 Index("ix_audit_checkpoint_signed_at", audit_checkpoint.c.signed_at)
@@ -137,6 +141,45 @@ audit_root_leaf = Table(
     UniqueConstraint("idx"),
     CheckConstraint(_TREE_NAME, name="tree_name"),
     CheckConstraint("size > 0 AND idx >= 0", name="numbers"),
+)
+
+# what each witness did last, by its name in the trust policy; fault is a word of witnessing.py
+audit_witness = Table(
+    "audit_witness",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("key_id", Text, nullable=True),
+    Column("size", BigInteger, nullable=False, server_default=text("0")),
+    Column("cosigned_at", DateTime(timezone=True), nullable=True),
+    Column("fault", Text, nullable=True),
+    Column("fault_since", DateTime(timezone=True), nullable=True),
+    CheckConstraint("(fault IS NULL) = (fault_since IS NULL)", name="fault"),
+    CheckConstraint("(size > 0) = (cosigned_at IS NOT NULL)", name="cosigned"),
+)
+
+# logs that the signer set aside; a finding stays until a person has released it
+audit_quarantine = Table(
+    "audit_quarantine",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tree", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False, server_default=_now),
+    Column("ended_at", DateTime(timezone=True), nullable=True),
+    Column("released_at", DateTime(timezone=True), nullable=True),
+    Column("released_by", Text, nullable=True),
+    CheckConstraint(_LOG_NAME.replace("tenant_id", "tree"), name="tree_name"),
+    CheckConstraint(
+        "(released_at IS NULL) = (released_by IS NULL)"
+        " AND (released_at IS NULL OR ended_at IS NOT NULL)",
+        name="released",
+    ),
+)
+Index(
+    "uq_audit_quarantine_open",
+    audit_quarantine.c.tree,
+    unique=True,
+    postgresql_where=text("released_at IS NULL"),
 )
 
 # checkpoints that somebody was given, who may have kept them: they are kept for 90 days
@@ -211,4 +254,6 @@ AUDIT_TABLES: Final = (
     audit_subtree,
     audit_pointer,
     audit_root_leaf,
+    audit_witness,
+    audit_quarantine,
 )

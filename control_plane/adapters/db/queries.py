@@ -44,7 +44,8 @@ from control_plane.domain.deployment import Position
 from control_plane.domain.engine import Operation
 from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import CHANGING, BlockedOn, Run, RunKind, RunStatus
-from control_plane.domain.tenant import TenantStatus
+from control_plane.domain.standing_counts import StandingCount
+from control_plane.domain.tenant import TenantStatus, WaitingOn
 from control_plane.ports.rows import EnvelopeHistory, IdempotencyRecord, Newest, PlacedRun
 
 T = TypeVar("T")
@@ -388,6 +389,34 @@ class SqlQueries(HubQueries):
         with translated():
             known, refused = self._connection.execute(_ENVELOPE, given).one()
         return EnvelopeHistory(contract_id=known, refusals=refused)
+
+    def count_tenants(self, tenant_ids: Sequence[str] | None) -> Sequence[StandingCount]:
+        """Return where tenants stand, counted; of all that are not removed without ids."""
+        tenant = tables.tenant
+        group = (tenant.c.status, tenant.c.waiting_on)
+        query = (
+            select(
+                *group,
+                func.count(),
+                func.count().filter(tenant.c.drifted),
+                func.count().filter(tenant.c.hold),
+                func.min(tenant.c.updated_at),
+            )
+            .where(tenant.c.removed_at.is_(None))
+            .group_by(*group)
+        )
+        if tenant_ids is not None:
+            query = query.where(tenant.c.id.in_(tenant_ids))
+        with translated():
+            rows = self._connection.execute(query).all()
+        return [
+            StandingCount(
+                status=TenantStatus(status),
+                waiting_on=None if waiting is None else WaitingOn(waiting),
+                count=count, drifted=drifted, held=held, since=since,
+            )
+            for status, waiting, count, drifted, held, since in rows
+        ]  # fmt: skip
 
     def newest_of_tenants(self, tenant_ids: Sequence[str]) -> Mapping[str, Newest]:
         """Return each tenant's newest run, as ``newest_run`` does, and newest bundle.

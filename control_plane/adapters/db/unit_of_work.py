@@ -9,6 +9,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, text
 
 from control_plane.adapters.audit.disclosures import SqlDisclosures
+from control_plane.adapters.audit.quarantine import SqlQuarantine
 from control_plane.adapters.audit.recorder import TransactionAuditLog
 from control_plane.adapters.db import mapping
 from control_plane.adapters.db.faults import translated
@@ -130,6 +131,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.onboarding = SqlOnboarding(connection)
         self.staffing = SqlStaffing(connection)
         self.disclosures = SqlDisclosures(connection)
+        self.quarantine = SqlQuarantine(connection)
         self.personal_rows = SqlPersonalRows(connection)
         self.audit = TransactionAuditLog(connection)
         self.queue = self._make_queue(connection)

@@ -117,6 +117,8 @@ class RecordingChat(_Recording):
         if found is not None:
             return found
         folder = self._folder / _words(name)
+        # before the channel: a process that dies in between leaves no channel that is not found
+        self._note(key, folder.name)
         if _once(folder / "channel.json", wanted)["key"] != key:
             raise SystemRefused(
                 f"another channel is named {name}", system=SYSTEM, reason="name_taken"
@@ -125,10 +127,24 @@ class RecordingChat(_Recording):
 
     def find_channel(self, key: str) -> Ref | None:
         """Return the channel of a key."""
-        for file in self._folder.glob("*/channel.json"):
-            if _read(file)["key"] == key:
-                return Ref(id=file.parent.name, url=file.parent.as_uri(), created=False)
-        return None
+        if not (self._folder / _KEYS).is_dir():
+            for each in self._folder.glob("*/channel.json"):  # made before there was an index
+                self._note(_read(each)["key"], each.parent.name)
+        try:
+            file = self._folder / _read(self._index(key))["name"] / "channel.json"
+            if _read(file)["key"] != key:  # the name was taken
+                return None
+        except FileNotFoundError:
+            return None
+        return Ref(id=file.parent.name, url=file.parent.as_uri(), created=False)
+
+    def _index(self, key: str) -> Path:
+        return self._folder / _KEYS / f"{_short(key)}.json"
+
+    def _note(self, key: str, name: str) -> None:
+        file = self._index(key)
+        if not _create(file, _json({"name": name})):
+            _replace(file, _json({"name": name}))
 
     def invite(self, channel_id: str, email: str, *, key: str) -> Invited:
         """Write an invitation down, once for each key."""
@@ -157,10 +173,7 @@ def _upsert(folder: Path, company: Company) -> Ref:
     content = _json(facts)
     is_new = _create(file, content)
     if not is_new:
-        draft = file.with_name(f".{file.name}.{os.urandom(8).hex()}")
-        create_once(draft, content)
-        draft.replace(file)
-        sync_folder(folder)
+        _replace(file, content)
     return Ref(id=company.key, url=file.as_uri(), created=is_new)
 
 
@@ -203,6 +216,13 @@ def _create(file: Path, content: bytes) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _replace(file: Path, content: bytes) -> None:
+    draft = file.with_name(f".{file.name}.{os.urandom(8).hex()}")
+    create_once(draft, content)
+    draft.replace(file)
+    sync_folder(file.parent)
 
 
 def _json(content: dict[str, Any]) -> bytes:

@@ -84,6 +84,7 @@ class Api:
         self.parts = {"database": "ok"}
         self.local = EmbeddedSignIn(self.issuer)
         self.shared = Shared(
+            settings=[("TENANTPLANE_HOME", "/srv/home", "Where files are.")],
             core=self.world.core,
             identity=self.identity,
             base_url="http://localhost:8080",

@@ -38,3 +38,11 @@ def test_a_range_that_ends_before_it_begins_is_refused(scene: Scene) -> None:
     bounds = "from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z"
     address = f"/v1/audit/{scene.ids['tree']}/dossier?{bounds}"
     is_problem(scene.api.call("GET", address, Role.AUDITOR), 422, "invalid_input")
+
+
+def test_an_export_with_a_grant_says_so_in_the_log(scene: Scene) -> None:
+    grant = scene.ids["grant_id"]
+    address = f"/v1/audit/{scene.ids['tree']}/dossier?grant={grant}"
+    assert scene.api.call("GET", address, Role.AUDITOR).status_code == 200
+    event = scene.world.events()[-1]
+    assert (event.action, event.data["grant"]) == ("log.exported", grant)

@@ -41,6 +41,7 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/tenants/{key}/holds"): OPS,
     ("POST", "/v1/hubs/{hub_id}/holds"): OPS,
     ("POST", "/v1/holds/{hold_id}/release"): OPS,
+    ("POST", "/v1/audit/{tree}/quarantine/release"): ADMIN,
     ("POST", "/v1/tenants/{key}/removal"): OPS,
     ("POST", "/v1/tenants/{key}/removal/export-acknowledgement"): OPS,
     ("POST", "/v1/tenants/{key}/removal/export-waiver"): ADMIN,
@@ -218,6 +219,11 @@ class Ready:
             )
             return
         self.scene.ask("POST", "/v1/queue/pause", OPS)
+
+    def _release(self) -> None:
+        """A log that was set aside is in order again."""
+        if "quarantine" in self.pair[1]:
+            self.scene.world.storage.set_aside(self.ids["tree"])
 
     def _drift_checks(self) -> None:
         """What was applied can be looked at."""
@@ -441,13 +447,17 @@ READS: Final = {
     "/v1/audit/platform/checkpoint": "audit.checkpoint",
     "/v1/audit/platform/proof?idx=3": "audit.proof",
     "/audit/platform/tile/0/000.p/1": "audit.tiles",
+    "/v1/tenants/{key}/audit/status": "audit.status",
+    "/v1/audit/platform/status": "audit.status",
+    "/v1/audit/status": "audit.status",
+    "/v1/audit/trees": "audit.status",
 }
 
 
 @pytest.mark.parametrize("path", READS)
 def test_every_way_to_read_a_log_leaves_an_event_in_it(scene: Scene, path: str) -> None:
     scene.world.trail.note = "the newest checkpoint"
-    is_platform = "platform" in path
+    is_platform = not path.startswith(("/v1/tenants/", "/audit/{tree}/"))
     who = scene.api.token(Role.PLATFORM_AUDITOR if is_platform else Role.AUDITOR, subject="audrey")
     address = path.format(**scene.ids)
     answer, events = scene.api.events(lambda: scene.api.call("GET", address, who))
@@ -467,10 +477,12 @@ def test_every_way_to_read_a_log_leaves_an_event_in_it(scene: Scene, path: str) 
 
 
 def test_every_route_that_shows_a_log_is_here(shown: Scene) -> None:
-    # grants and erasures of its values have lists of their own, which show no entry
+    # grants, erasures and findings have lists of their own, which show no entry
+    names = ("disclosures", "grants", "erasures", "quarantine")
+    others = tuple(f"/v1/audit/{{tree}}/{each}" for each in names)
     routes = {
         path for path in shown.api.app.openapi()["paths"]
-        if "audit" in path and not path.startswith("/v1/audit/{tree}/")
+        if "audit" in path and not path.startswith(others)
     }  # fmt: skip
     asked = {path.partition("?")[0] for path in READS}
     assert {path for path in routes if "{path}" not in path} == {

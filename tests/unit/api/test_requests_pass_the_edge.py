@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from api.edge import MAX_BODY
 from api.openapi import FILE
 from control_plane.domain.actor import Role
+from control_plane.ports.stores import Exposure
 from tests.unit.api.scene import Scene, is_problem, written
 
 ADMIN = Role.PLATFORM_ADMIN
@@ -84,6 +86,17 @@ def test_metrics_name_every_run_status(shown: Scene) -> None:
     text = shown.api.call("GET", "/metrics").text
     assert 'tenantplane_runs{status="awaiting_approval"}' in text
     assert "tenantplane_audit_behind 0" in text
+    assert "tenantplane_audit_exposed_seconds" not in text
+
+
+def test_metrics_have_the_exposure_clock_where_witnesses_are_asked(scene: Scene) -> None:
+    scene.world.trail.clock = Exposure(
+        size=4, newest=6, witnessed_at=datetime(2026, 5, 1, tzinfo=UTC),
+        age=timedelta(seconds=70), exposed=timedelta(seconds=20),
+    )  # fmt: skip
+    text = scene.api.call("GET", "/metrics").text
+    assert "\ntenantplane_audit_exposed_seconds 20\n" in text
+    assert "\ntenantplane_audit_witnessed_age_seconds 70\n" in text
 
 
 def test_the_document_is_openapi_3_1_and_the_one_of_the_application(shown: Scene) -> None:

@@ -56,7 +56,9 @@ def test_every_command_of_the_api_has_json() -> None:
         for command in _commands(group):
             if (group, command) == ("bundle", "inputs"):
                 continue  # what it prints is a JSON document in any case
-            assert "--json" in run(group, command, "--help").out, (group, command)
+            below = getattr(COMMANDS[group].load(group).commands[command], "commands", None)
+            for names in [(command, each) for each in below] if below else [(command,)]:
+                assert "--json" in run(group, *names, "--help").out, (group, names)
 
 
 def test_the_version_is_that_of_the_distribution() -> None:

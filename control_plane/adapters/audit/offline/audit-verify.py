@@ -345,6 +345,7 @@ class Verification:
         self.facts = {"key": "unknown", "quorum": "none", "checkpoints": 0, "entries": 0, "pins": 0,
                       "opened": 0, "erased": 0, "from": "", "to": "", "controls": ""}
         self.prev, self.pii, self.erasures, self.leaves = {}, {}, set(), bytearray()
+        self.seen, self.unseen, self.rooted = 0, "", {}  # of a quorum of witnesses; the root log
         self.soon = datetime.fromtimestamp(time.time() + 300, timezone.utc).isoformat()
     def find(self, verdict, why, idx=None, size=None):
         self.counts[verdict] += 1
@@ -416,10 +417,15 @@ class Verification:
                              for key, row in own), "no known key that was in force signed it")
                     need(size == (self.size if name == "log/checkpoint" else int(name[16:])),
                          f"it is of size {size}")
-                    if name == "log/checkpoint" and not policy.has_quorum(signed, policy.quorum):
-                        self.find("UNWITNESSED", "too few witnesses saw the head", size=size)
+                    if policy.has_quorum(signed, policy.quorum):
+                        self.seen = max(self.seen, size)
                     if self.heads.setdefault(size, root) != root:
                         self.find("FORKED", f"two signed heads of size {size} differ", size - 1, size)
+        if "root.json" in self.bytes:
+            with self.finding("BADSIG", "root.json"):
+                self.root(policy)
+        if self.size and not self.seen:
+            self.find("UNWITNESSED", "too few witnesses saw a head of this log", size=self.size)
         if max(self.heads, default=0) > self.size:
             self.find("TAMPERED", f"entries from {self.size} were signed and are not here", self.size)
         for path in self.options.pin:
@@ -427,8 +433,28 @@ class Verification:
                 size, root, signed = open_note(file.read(2**18), self.origin, known)
                 need({key for key, _ in own} & signed, "no known key signed it")
                 self.pins.append((size, root))
-        self.facts |= {"checkpoints": len(self.heads), "quorum": policy.quorum, "pins": len(self.pins),
+        quorum = policy.quorum + (f", which saw {self.seen} of {self.size} entries"
+                                  if policy.quorum != "none" else "")
+        self.facts |= {"checkpoints": len(self.heads), "quorum": quorum, "pins": len(self.pins),
                        "key": "unknown" if not self.heads else "pinned" if given else "seen first"}
+    def root(self, policy):
+        """Check what the log of logs has of this log, and whether the quorum saw that."""
+        found, origin = self.json("root.json"), self.manifest["host"] + "/audit/root"
+        own = [(key, row) for key, row in self.keys if key[0] == origin]
+        witnesses = [x for x in policy.named.values() if type(x) is tuple]
+        size, root, signed = open_note(found["checkpoint"].encode(), origin,
+                                       [*(key for key, _ in own), *witnesses])
+        need(any(key in signed and row["from_size"] <= size < (row["to_size"] or 2**63)
+                 for key, row in own), "no known key that was in force signed it")
+        entry = found["entry"].encode()
+        need(size == found["size"] and is_included(found["idx"], size, leaf_of(entry), [
+            base64_of(x) for x in found["proof"]], root), "it does not prove its entry")
+        head = parse(entry.partition(b"\n")[2])
+        need(head.keys() == {"prev", "root", "size", "tree"} and head["tree"] == self.tree
+             and head["size"] > 0, "its entry is not a head of this log")
+        self.rooted = {head["size"]: base64_of(head["root"])}
+        if policy.has_quorum(signed, policy.quorum):
+            self.seen = max(self.seen, head["size"])
     def platform(self):
         """Return the events of the platform's log that the controls need, each proved."""
         if not {"platform.ndjson", "platform/checkpoint"} <= self.bytes.keys():
@@ -443,7 +469,7 @@ class Verification:
     def entries(self):
         """Checks 3 to 7 and 9: every entry, every tile and every head over them."""
         stack, roots, level, names = [], {}, [], set()
-        wanted = {*self.heads, *(size for size, _ in self.pins)}
+        wanted = {*self.heads, *self.rooted, *(size for size, _ in self.pins)}
         for start in range(0, self.size, 256):
             wide = min(256, self.size - start)
             width = next((x for x in range(wide, 0, -1) if tile("entries", start // 256, x) in self.bytes
@@ -493,6 +519,9 @@ class Verification:
                 f"{good[-1]}") if good and good[-1] > size else (
                 "TAMPERED", f"entries from {start} to {size - 1} are not the signed ones")
             self.find(verdict, what, start, size)
+        for size, root in self.rooted.items():
+            if roots.get(size) != root:
+                self.find("FORKED", f"the log of logs has another head of size {size}", size=size)
         for size, root in self.pins:
             if roots.get(size) != root:
                 self.find("REWRITTEN", f"before size {size}: the log does not extend the checkpoint "
@@ -513,6 +542,7 @@ class Verification:
                 datetime.fromisoformat(said) - datetime.fromisoformat(at)).total_seconds() > 300:
             self.find("MISDATED", f"entry {idx} goes back in time, or is dated in the future", idx)
         self.facts |= {"from": self.facts["from"] or at, "to": max(at, self.facts["to"])}
+        self.unseen = at if idx == self.seen else self.unseen
         self.pii |= {(body["id"], path): (idx, value) for path, value in body["pii"].items()}
         self.erasures |= {body["id"]} if body["action"] == "erasure.done" else set()
         with self.finding("CONTROL", f"entry {idx} lacks what a control needs", idx):
@@ -532,7 +562,11 @@ class Verification:
                 self.find("BADDISCLOSURE", f"a value of entry {each['idx']} is not the one that was "
                           "committed to, or was erased without an event", each["idx"])
     def range(self):
-        """Check 10: what was asked for, against what is here."""
+        """Check 10: what was asked for, against what is here; and how long witnesses missed it."""
+        if self.seen and self.unseen and (datetime.fromisoformat(self.facts["to"])
+                - datetime.fromisoformat(self.unseen)).total_seconds() > 3600:
+            self.find("UNWITNESSED", f"entries from {self.seen} were seen by too few witnesses, an "
+                      "hour after they were logged", self.seen)
         asked = self.manifest["range"]["asked"]
         until = max(filter(None, (self.options.until, asked["to"])), default="")
         if until and until[:19] > self.facts["to"][:19] and self.options.controls:
