@@ -153,7 +153,7 @@ def _one_by_one(site: Site, pairs: int) -> list[Figure]:
 
 # --- what a delivery costs ---------------------------------------------------------------------
 def _costs(site: Site) -> list[Figure]:
-    """Measure the processor time of the API for deliveries of which each is another one."""
+    """Measure the processor time of the API for deliveries that all differ."""
     api = site.process("api")
     _post_all(site, [_sent(next(_NUMBERS)) for _ in range(CALLERS * 5)])  # warm
     before = _cpu(api)

@@ -48,6 +48,7 @@ _PERSONAL: Final[tuple[tuple[tuple[Kind, tuple[How, ...]], str], ...]] = (
     ((Kind.WORDS, (How.NEVER,)), "barred.reason"),
     ((Kind.ACCOUNT, (How.NEVER,)), """
         assignment.person_key assignment.explanation assignment.assigned_by assignment.ended_by
+        audit_quarantine.released_by
         audit_entry.entry audit_pending.body audit_pointer.value  bundle.accepted_by
         certificate.body contract_amendment.amended_by decision.actor_id decision.person
         delivery.decided_by deployment_spec.made_by disclosure_grant.requested_by
@@ -127,9 +128,11 @@ _WITHOUT: Final = """
     audit_pending: tenant_id
     audit_pointer: tenant_id kind
     audit_root_leaf: tenant_id
+    audit_quarantine: tree why
     audit_served: tenant_id
     audit_subtree: tenant_id hash
     audit_tree: tenant_id frontier held
+    audit_witness: name key_id fault
     bundle: id tenant_id deployment_id content_digest archive_digest archive_name files checks
         error cause
     certificate: id saga_id tenant_id hub_id digest

@@ -162,13 +162,15 @@ class Exposure:
 class Dossier:
     """A dossier of a log in a file that is deleted when it is closed (``docs/audit-log.md``).
 
-    ``size`` is that of its checkpoint, ``manifest_digest`` what binds all of its files.
+    ``size`` is that of its checkpoint, ``manifest_digest`` what binds all of its files, ``values``
+    how many personal values are disclosed in it.
     """
 
     file: IO[bytes]
     size: int
     entries: int
     manifest_digest: str
+    values: int = 0
 
 
 class AuditReader(Protocol):

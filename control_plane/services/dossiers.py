@@ -63,5 +63,5 @@ def record_export(
         tree=None if tree == PLATFORM else tree, digest=made.manifest_digest, size=made.size,
         since=None if since is None else rfc3339(since),
         until=None if until is None else rfc3339(until),
-        grant=grant_id,
+        grant=grant_id, values=made.values,
     )  # fmt: skip

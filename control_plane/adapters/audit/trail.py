@@ -215,7 +215,7 @@ class SqlTrail:
             raise
         return Dossier(
             file=file, size=written.size, entries=written.entries,
-            manifest_digest=written.manifest_digest,
+            manifest_digest=written.manifest_digest, values=len(extras.disclosures),
         )  # fmt: skip
 
     def _mark_served(self, connection: Connection, tree: str, size: int) -> None:
