@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from api.console.rendering import Place
+from control_plane.services import approvals
 from control_plane.services.permission import READ_TENANTS
 
 PLACES: Final = (
     Place(name="Home", path="/console"),
+    Place(name="Approvals", path="/console/approvals", roles=frozenset(approvals.READERS)),
     Place(name="Tenants", path="/console/tenants", roles=READ_TENANTS),
 )

@@ -6,8 +6,9 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from api.console import design, home, signing_in, tenants, unknown
+from api.console import approvals, design, home, runs, signing_in, tenants, unknown
 
 CONSOLE: Final[tuple[APIRouter, ...]] = (
-    signing_in.router, home.router, tenants.router, design.router, unknown.router,
+    signing_in.router, home.router, tenants.router, approvals.router, runs.router,
+    design.router, unknown.router,
 )  # fmt: skip

@@ -33,6 +33,7 @@ def show_plan(found: Mapping[str, Any], *, brief: bool = False) -> None:
         if item.get("on_removal"):
             say(f"      {item['on_removal']}")
     inputs = {(r["urn"], r["operation"]): r["inputs"] for r in found["resources"]}
+    read = {(r["urn"], r["op"]): r for r in found["changes"]}
     common = _common_tags(found["resources"])
     if common and not brief:
         say("tags     " + text(common))
@@ -51,6 +52,8 @@ def show_plan(found: Mapping[str, Any], *, brief: bool = False) -> None:
             f"{changed if item['diffs'] else ''}{_marks(item)}")  # fmt: skip
         if not brief:
             for line in _values(item, inputs.get((item["urn"], item["op"]), {}), common):
+                say(f"      {line}")
+            for line in _sentences(read.get((item["urn"], item["op"]))):
                 say(f"      {line}")
     if len(changing) > len(real):
         say(f"  and {len(changing) - len(real)} internal to the engine (components, provider)")
@@ -80,6 +83,20 @@ def _values(
             value = {key: tag for key, tag in value.items() if common.get(key) != tag}  # noqa: PLW2901 - the part that is this resource's own
         if not name.startswith("__") and value not in (None, "", [], {}):
             yield from lines_of(name, shown_value(value))
+
+
+def _sentences(read: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield what policy documents and rules of networks of a resource say, and what got wider."""
+    if read is None:
+        return
+    sides = (("before", read["rule_before"]), ("after", read["rule_after"]))
+    yield from (f"{side}: {rule}" for side, rule in sides if rule)
+    yield from (f"WIDER  {detail}" for detail in read["widened"])
+    for each in read["properties"]:
+        for side in ("before", "after"):
+            for sentence in each[f"statements_{side}"]:
+                yield f"{each['path']} {side}: {sentence}"
+        yield from (f"WIDER  {each['path']}: {detail}" for detail in each["widened"])
 
 
 def change_of(change: Mapping[str, Any]) -> str:

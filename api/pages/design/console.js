@@ -41,7 +41,20 @@
     });
   }
 
+  // <a href="#approve" data-key="a">: a key goes to a form of the page, and never sends it
+  function jump(link) {
+    document.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.key !== link.dataset.key) return;
+      if (event.target.matches("input, textarea, select")) return;
+      const field = document.querySelector(`${link.hash} input[type=checkbox], ${link.hash} textarea`);
+      if (!field) return;
+      event.preventDefault();
+      field.focus();
+    });
+  }
+
   localTimes(document);
+  for (const link of document.querySelectorAll("[data-key]")) jump(link);
   for (const part of document.querySelectorAll("[data-live]")) live(part);
   for (const table of document.querySelectorAll("table[data-walk]")) walk(table);
 })();
