@@ -53,9 +53,10 @@ def inline_rule_words(path: str, value: object) -> tuple[str, ...]:
     if head not in ("ingress", "egress"):
         return ()
     rules = value if isinstance(value, list) else [value]
-    if not all(isinstance(each, Mapping) for each in rules):
+    found = [each for each in rules if isinstance(each, Mapping)]
+    if len(found) != len(rules):
         return ()
-    return tuple(rule_words(f":SecurityGroup{head}Rule", each) for each in rules)
+    return tuple(rule_words(f":SecurityGroup{head}Rule", each) for each in found)
 
 
 def _sentence(statement: Statement) -> str:

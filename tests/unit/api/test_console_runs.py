@@ -13,9 +13,11 @@ from api.schemas.plan_reading import LONGEST
 from control_plane.domain.actor import Role
 from control_plane.domain.approval import ApprovalStatus
 from control_plane.domain.run import RunStatus
+from control_plane.services import runs
+from control_plane.services.performing import perform
 from tests.unit.api.scene import Api
 from tests.unit.api.visitors import Visitor, fields_of
-from tests.workflows.deciding import OTTO, Site
+from tests.workflows.deciding import OTTO, PETRA, Site
 from tests.world import World
 
 ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
@@ -115,7 +117,7 @@ def test_approving_with_every_tick_applies_and_what_is_missing_is_named(
     page = grace.get(path_of(site))
     assert words(page).index("Cannot be undone") < words(page).index("What changes")
     missed = send(grace, page, site, "approve", reason="I <b>read</b> it")
-    assert missed.status_code == 422
+    assert missed.status_code == 409
     assert "not acknowledged: old" in words(missed)
     assert "I &lt;b&gt;read&lt;/b&gt; it</textarea>" in missed.text  # nothing is lost
     assert site.approval.status is ApprovalStatus.WAITING
@@ -191,10 +193,12 @@ def test_the_queue_says_who_may_decide_and_why_not_me(site: Site, grace: Visitor
 
 
 def test_a_moved_plan_shows_both_side_by_side(site: Site, grace: Visitor) -> None:
-    site.change(seats=2000)
+    site.change()
     first = site.run_id
+    site.decide(OTTO, "reject")
     site.more = {(TABLE, "extra"): {"name": "extra"}}
-    site.change(seats=3000)
+    site.run_id = perform(site.world.core, PETRA, runs.retry_run, first).id
+    site.world.work()
     text = words(grace.get(path_of(site)))
     assert f"takes the place of the one of {first}" in text
     assert "new create extra" in text
