@@ -101,7 +101,7 @@ def test_an_approvers_day(site: Site, served: Patient, chromium: Any) -> None:
     page.get_by_role("button", name="Send again").click()
     if page.get_by_role("button", name="Send again").count():  # with the mark of the new session
         page.get_by_role("button", name="Send again").click()
-    page.get_by_text("0 of 2 people approve").wait_for()
+    page.get_by_text("0 of 2 people approve;").wait_for()
     context.close()
     assert faults == []
 
@@ -142,7 +142,7 @@ def test_the_pages_can_be_used_by_everybody(
     retried = perform(site.world.core, PETRA, runs.retry_run, site.run_id)
     site.world.work()
     page.goto(f"{base}/console/runs/{retried.id}")
-    page.get_by_role("heading", name="The plan before").wait_for()
+    page.get_by_role("heading", name="The plan before", exact=True).wait_for()
     shot(page, f"console-moved-{size}-{scheme}")
     assert barriers(page) == []
     assert not is_too_wide(page)

@@ -46,7 +46,8 @@
     document.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.key !== link.dataset.key) return;
       if (event.target.matches("input, textarea, select")) return;
-      const field = document.querySelector(`${link.hash} input[type=checkbox], ${link.hash} textarea`);
+      const ticks = `input[form="${link.hash.slice(1)}"]`; // what is to tick stands above its form
+      const field = document.querySelector(`${ticks}, ${link.hash} textarea`);
       if (!field) return;
       event.preventDefault();
       field.focus();
