@@ -51,9 +51,8 @@ def show_plan(found: Mapping[str, Any], *, brief: bool = False) -> None:
         say(f"  {SIGNS.get(item['op'], '±')} {name_of(item):<{width}}  {item['type']}"
             f"{changed if item['diffs'] else ''}{_marks(item)}")  # fmt: skip
         if not brief:
-            for line in _values(item, inputs.get((item["urn"], item["op"]), {}), common):
-                say(f"      {line}")
-            for line in _sentences(read.get((item["urn"], item["op"]))):
+            key = (item["urn"], item["op"])
+            for line in _values(item, inputs.get(key, {}), common, read.get(key) or {}):
                 say(f"      {line}")
     if len(changing) > len(real):
         say(f"  and {len(changing) - len(real)} internal to the engine (components, provider)")
@@ -72,31 +71,34 @@ def _marks(item: Mapping[str, Any]) -> str:
 
 
 def _values(
-    item: Mapping[str, Any], inputs: Mapping[str, Any], common: Mapping[str, Any]
+    item: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    common: Mapping[str, Any],
+    read: Mapping[str, Any],
 ) -> Iterator[str]:
+    sides = (("before", read.get("rule_before")), ("after", read.get("rule_after")))
+    yield from (f"{side}: {rule}" for side, rule in sides if rule)
+    yield from (f"WIDER  {detail}" for detail in read.get("widened", ()))
     if item["op"] != "create":
         for change in item["changes"]:
             yield from lines_of(change["path"], change_of(change))
+            yield from _sentences(read, change["path"])
         return
     for name, value in sorted(inputs.items()):
         if name in _TAGS and isinstance(value, Mapping):
             value = {key: tag for key, tag in value.items() if common.get(key) != tag}  # noqa: PLW2901 - the part that is this resource's own
         if not name.startswith("__") and value not in (None, "", [], {}):
             yield from lines_of(name, shown_value(value))
+            yield from _sentences(read, name)
 
 
-def _sentences(read: Mapping[str, Any] | None) -> Iterator[str]:
-    """Yield what policy documents and rules of networks of a resource say, and what got wider."""
-    if read is None:
-        return
-    sides = (("before", read["rule_before"]), ("after", read["rule_after"]))
-    yield from (f"{side}: {rule}" for side, rule in sides if rule)
-    yield from (f"WIDER  {detail}" for detail in read["widened"])
-    for each in read["properties"]:
-        for side in ("before", "after"):
-            for sentence in each[f"statements_{side}"]:
-                yield f"{each['path']} {side}: {sentence}"
-        yield from (f"WIDER  {each['path']}: {detail}" for detail in each["widened"])
+def _sentences(read: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Yield what a policy document or a rule of a network says, and what got wider."""
+    for each in read.get("properties", ()):
+        if each["path"] == path:
+            for side in ("before", "after"):
+                yield from (f"  {side}: {sentence}" for sentence in each[f"statements_{side}"])
+            yield from (f"  WIDER  {detail}" for detail in each["widened"])
 
 
 def change_of(change: Mapping[str, Any]) -> str:

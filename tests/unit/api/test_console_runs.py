@@ -218,3 +218,24 @@ def test_the_tree_is_sent_live_and_ends_with_the_run(site: Site, grace: Visitor)
     assert "event: end" in answer.text
     nobody = Visitor(grace.api).ask("GET", f"{path_of(site)}/live")
     assert nobody.status_code == 303
+
+
+def test_a_run_that_the_cloud_stopped_says_what_differs_with_both_values(
+    site: Site, grace: Visitor
+) -> None:
+    site.change()
+    stack = site.world.engine.stacks
+    (name,) = [each for each in stack if any("database" in urn for urn in stack[each].resources)]
+    site.world.engine.change(name, "database", value="<i>by hand</i>")
+    site.decide()
+    site.world.work()
+    assert site.run.status is RunStatus.BLOCKED
+    shown = grace.get(path_of(site))
+    assert "What stopped it" in words(shown)
+    assert "&lt;i&gt;by hand&lt;/i&gt;" in shown.text
+    first = site.run_id
+    site.run_id = perform(site.world.core, PETRA, runs.retry_run, first).id
+    site.world.work()
+    after = words(grace.get(path_of(site)))
+    assert "what our record says exists" in after
+    assert "What differed in the cloud" in after

@@ -20,8 +20,8 @@ def document(**statement: Any) -> str:
     ({"Sid": "Tls", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": ["a", "b"],
       "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
      "Tls: denies everybody s3:* on a, b, if aws:SecureTransport Bool false"),
-    ({"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam::1:root"], "Service": "x.amazonaws.com"},
-      "Action": "*", "Resource": "*"},
+    ({"Effect": "Allow",
+      "Principal": {"AWS": ["arn:aws:iam::1:root"], "Service": "x.amazonaws.com"}, "Action": "*", "Resource": "*"},
      "allows AWS arn:aws:iam::1:root, Service x.amazonaws.com everything on everything"),
     ({"Effect": "Allow", "NotAction": ["iam:*"], "NotResource": "arn:x"},
      "allows all but iam:* on all but arn:x"),
@@ -60,7 +60,8 @@ def test_a_rule_of_a_network_is_a_sentence(kind: str, inputs: dict[str, Any], sa
 
 
 def test_rules_inside_of_a_group_are_read_too() -> None:
-    rule = {"cidrBlocks": ["10.0.0.0/8"], "self": True, "protocol": "tcp", "fromPort": 1, "toPort": 1}
+    ports = {"protocol": "tcp", "fromPort": 1, "toPort": 1}
+    rule = {"cidrBlocks": ["10.0.0.0/8"], "self": True, **ports}
     assert inline_rule_words("ingress[0]", rule) == (
         "from 10.0.0.0/8, the group itself: tcp, port 1",
     )
