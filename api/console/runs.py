@@ -58,7 +58,7 @@ def run_page(who: VisitorDep, run_id: str) -> Response:
 
 @router.get("/runs/{run_id}/live")
 async def live(request: Request, who: VisitorDep, run_id: str) -> Response:
-    """Send the tree of a run anew whenever something happened; ends with the run."""
+    """Send the tree of a run whenever something happened; ends with the run."""
     have, token = who.have, session_token(request, who.have)
     plan = await asyncio.to_thread(perform, have.core, who.reading, _plan_of, run_id)
     progress, nobody = Progress(), stranger(request)

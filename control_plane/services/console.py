@@ -64,7 +64,7 @@ def visit(act: Act, token: str) -> ConsoleSession | None:
 
 
 def is_open(act: Act, token: str) -> bool:
-    """Tell whether a token opens a session; that it is looked at is no use of it."""
+    """Tell whether a token opens a session; asking does not count as a use of it."""
     session = _session(act, token)
     return session is not None and session.is_open(act.now())
 
