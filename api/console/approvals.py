@@ -55,7 +55,7 @@ def queue(
     lines = perform(who.have.core, who.reading, read)
     ids = [each.found.approval.id for each in reversed(lines)]
     return who.page(
-        "approvals.html", here="/console/approvals", lines=lines, chosen=status,
+        "approvals.html", here="/console/approvals", lines=lines, chosen=status, visible=visible,
         statuses=["all", *ApprovalStatus], asked=fields_of(request.query_params),
         following=next_token(request, who, ids, PAGE),
     )  # fmt: skip

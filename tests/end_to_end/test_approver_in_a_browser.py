@@ -159,3 +159,18 @@ def test_deciding_without_script(site: Site, served: Patient, chromium: Any) -> 
     page.get_by_text("grace rejected").wait_for()
     assert site.run.status is RunStatus.REJECTED
     context.close()
+
+
+def test_a_lost_connection_is_said_and_deciding_still_works(
+    site: Site, served: Patient, chromium: Any
+) -> None:
+    context = chromium.new_context()
+    page = context.new_page()
+    sign_in(page, served)
+    page.route("**/live", lambda route: route.abort())
+    page.goto(f"{served.api.shared.base_url}/console/runs/{site.run_id}")
+    page.locator("[data-lost]").wait_for()
+    page.get_by_label("Reason to reject").fill("not like this")
+    page.get_by_role("button", name="Reject").click()
+    page.get_by_text("grace rejected").wait_for()
+    context.close()
