@@ -1,60 +1,80 @@
-"""The approval queue: what waits for decisions, how long, and who may decide."""
+"""The queue of approvals: what waits for people, the oldest first."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
 
 from api.console.listing import TokenDep, next_token
 from api.console.visiting import PageRoute, VisitorDep, fields_of
-from api.schemas.approvals import ApprovalView
-from control_plane.domain.actor import Actor, ActorKind, Role
-from control_plane.domain.approval import ApprovalStatus
+from api.schemas.plan_reading import visible
+from control_plane.domain.approval import ApprovalStatus, approvers, standing
 from control_plane.domain.errors import InvalidInput
+from control_plane.domain.risk import kinds_of
+from control_plane.domain.why_not import why_not
 from control_plane.services import approvals
 from control_plane.services.performing import perform
+from control_plane.workflows.core import Act
 
 router = APIRouter(prefix="/console", include_in_schema=False, route_class=PageRoute)
-PAGE: Final = 50
+PAGE: Final = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One approval of the queue. ``position`` counts from the oldest of the page, from 1."""
+
+    found: approvals.ApprovalDetails
+    position: int
+    given: int
+    risks: tuple[str, ...]
+    why_not: str
+    excluded: str
 
 
 @router.get("/approvals")
-def list_approvals(
+def queue(
     request: Request,
     who: VisitorDep,
     before: TokenDep,
-    status: Annotated[str, Query(max_length=20)] = ApprovalStatus.WAITING,
+    status: Annotated[str, Query(max_length=40)] = "waiting",
 ) -> Response:
-    """List approvals, those that wait unless another status is chosen; newest first."""
-    if status not in set(ApprovalStatus):
+    """List approvals of a status, those that wait unless another is asked for."""
+    if status not in {"all", *ApprovalStatus}:
         raise InvalidInput(f"no approval has the status {ascii(status)[1:-1]}", field="status")
-    found = perform(
-        who.have.core, who.reading, approvals.list_approvals,
-        limit=PAGE, before=before, status=status,
-    )  # fmt: skip
-    items = [ApprovalView.of(each) for each in found]
+
+    def read(act: Act) -> list[Line]:
+        found = approvals.list_approvals(
+            act, limit=PAGE, before=before, status=None if status == "all" else status
+        )
+        return [_line(act, each, place) for place, each in enumerate(reversed(found), 1)]
+
+    lines = perform(who.have.core, who.reading, read)
+    ids = [each.found.approval.id for each in reversed(lines)]
     return who.page(
-        "approvals.html", here="/console/approvals", chosen=status,
-        found=[(item, why_not(item, who.actor)) for item in items],
-        statuses=list(ApprovalStatus), asked=fields_of(request.query_params),
-        following=next_token(request, who, [item.id for item in items], PAGE),
+        "approvals.html", here="/console/approvals", lines=lines, chosen=status, visible=visible,
+        statuses=["all", *ApprovalStatus], asked=fields_of(request.query_params),
+        following=next_token(request, who, ids, PAGE),
     )  # fmt: skip
 
 
-def why_not(approval: ApprovalView, actor: Actor) -> str:
-    """Say why somebody cannot decide on an approval that waits; '' for those who can."""
-    if approval.status is not ApprovalStatus.WAITING or "decide" in approval.allowed_actions:
-        return ""
-    barred = [each for each in approval.barred if each["subject"] in actor.subjects]
-    if barred:
-        return f"You are excluded: {barred[0]['reason'].replace('_', ' ')}."
-    if not actor.has(*map(Role, approval.roles)):
-        return f"It takes the role {' or '.join(approval.roles)}."
-    if actor.kind is not ActorKind.USER:
-        return "A person decides."
-    if any(
-        each["by"] in actor.subjects and not each["withdrawn_at"] for each in approval.decisions
-    ):
-        return "You have decided already."
-    return "It has expired, or a newer run has taken its place."
+@router.get("/approvals/{approval_id}")
+def one(who: VisitorDep, approval_id: str) -> Response:
+    """Go to the run that an approval is about."""
+    found = perform(who.have.core, who.reading, approvals.get_approval, approval_id)
+    return RedirectResponse(f"/console/runs/{found.run.id}", status_code=303)
+
+
+def _line(act: Act, found: approvals.ApprovalDetails, position: int) -> Line:
+    stand = standing(found.decisions, found.withdrawals)
+    return Line(
+        found=found,
+        position=position,
+        given=approvers(stand),
+        risks=tuple(map(str, kinds_of(found.plan.risks))),
+        why_not=why_not(act.caller.actor, found.approval, found.barred, stand, act.now()),
+        excluded=visible(", ".join(sorted({subject for subject, _ in found.barred}))),
+    )

@@ -10,7 +10,7 @@ from control_plane.services.permission import READ_TENANTS
 
 PLACES: Final = (
     Place(name="Home", path="/console"),
-    Place(name="Tenants", path="/console/tenants", roles=READ_TENANTS),
     Place(name="Approvals", path="/console/approvals", roles=frozenset(approvals.READERS)),
+    Place(name="Tenants", path="/console/tenants", roles=READ_TENANTS),
     Place(name="Operations", path="/console/operations", roles=frozenset(queue.READERS)),
 )

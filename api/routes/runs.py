@@ -12,8 +12,9 @@ from fastapi.responses import JSONResponse
 
 from api.answers import etag, keyed
 from api.dependencies import CallerDep, Credentials, KeyedDep, PagingDep, SharedDep, WriterDep
+from api.schemas.plan_reading import PlanReadingView
 from api.schemas.plan_views import PlanComparisonView
-from api.schemas.views import Page, PlanView, RunEventView, RunView
+from api.schemas.views import Page, RunEventView, RunView
 from api.streams import ProgressResponse, event_text
 from api.strict_json import StrictRoute
 from control_plane.domain.errors import InvalidPageToken
@@ -61,11 +62,11 @@ def get_run(have: SharedDep, who: CallerDep, run_id: str, response: Response) ->
 
 
 @router.get("/{run_id}/plan")
-def get_plan(have: SharedDep, who: CallerDep, run_id: str) -> PlanView:
+def get_plan(have: SharedDep, who: CallerDep, run_id: str) -> PlanReadingView:
     """Show what the run would change, irreversible operations first."""
 
-    def do(act: Act) -> PlanView:
-        return PlanView.of(runs.get_plan(act, run_id), runs.replaced_run(act, run_id))
+    def do(act: Act) -> PlanReadingView:
+        return PlanReadingView.of(runs.get_plan(act, run_id), runs.replaced_run(act, run_id))
 
     return perform(have.core, who, do)
 

@@ -12,9 +12,8 @@ from control_plane.cli.client import Advise, Api, from_environment, segment
 from control_plane.cli.comparing import show_comparison, show_differences
 from control_plane.cli.errors import USAGE
 from control_plane.cli.naming import ask_names, asks, command, missing_names
-from control_plane.cli.plans import show_plan
+from control_plane.cli.plans import named_by, show_plan
 from control_plane.cli.refusing import Json, refuse
-from control_plane.domain.plan_words import named_by
 
 APPROVAL: Final = (
     "id", "status", "kind", "stack", "tenant=tenant_slug", "company=legal_name", "mode",

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from control_plane.cli.output import GROUPING, say
-from control_plane.cli.plans import lines_of
-from control_plane.domain.plan_words import SIGNS, change_of, name_of, shown_value
+from control_plane.cli.plans import SIGNS, change_of, lines_of, name_of, shown_value
 
 _WHOLE: Final = {"missing": "not in the cloud", "unhealthy": "not healthy in the cloud"}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from control_plane.cli import output
-from control_plane.domain.plan_words import named_by
+from control_plane.cli.plans import named_by
 
 FIELDS: Final = ("idx", "time", "action", "actor", "data")
 _FIRST: Final = ("enforcement", "kind", "rule")  # what says most of a thing comes first

@@ -63,6 +63,12 @@ def visit(act: Act, token: str) -> ConsoleSession | None:
     return session
 
 
+def is_open(act: Act, token: str) -> bool:
+    """Tell whether a token opens a session; asking does not count as a use of it."""
+    session = _session(act, token)
+    return session is not None and session.is_open(act.now())
+
+
 def sign_out(act: Act, token: str) -> None:
     """End a session; one that has ended stays so."""
     session = _session(act, token)

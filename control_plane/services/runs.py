@@ -14,6 +14,7 @@ from control_plane.domain.plan import Plan
 from control_plane.domain.plan_comparison import PlanComparison, compare
 from control_plane.domain.run import TERMINAL_RUN, BlockedOn, Run, RunEvent, RunStatus
 from control_plane.domain.run_actions import Action, cell_of
+from control_plane.domain.tenant import Contract, Tenant
 from control_plane.ports.rows import Dependent
 from control_plane.services.approvals import open_to_caller
 from control_plane.services.permission import (
@@ -194,6 +195,15 @@ def deployments_of(act: Act, *found: Run) -> Mapping[str, Deployment]:
     """Return the deployments of runs that were read for a caller, by id."""
     ids = tuple({run.deployment_id for run in found})
     return {deployment.id: deployment for deployment in act.uow.deployments.find(id=ids)}
+
+
+def owner_of(act: Act, run: Run) -> tuple[Tenant | None, Contract | None]:
+    """Return whose a run is that was read for a caller, and their newest contract."""
+    if run.tenant_id is None:
+        return None, None
+    found = act.uow.contracts.find(tenant_id=run.tenant_id)
+    newest = max(found, key=lambda each: each.signed_at, default=None)
+    return act.uow.tenants.need(run.tenant_id), newest
 
 
 def affected_by(act: Act, *found: Deployment) -> Mapping[str, Sequence[Dependent]]:

@@ -944,6 +944,7 @@ PARTS = {
     "mode_changes.require_no_saga",
     "modes.record_decision",
     # of people who are not signed in yet: tests/unit/api/test_console_sign_in.py
+    "console.is_open",
     "console.refuse_sign_in",
     "console.sign_in",
     "console.sign_out",
@@ -1124,6 +1125,7 @@ READING: dict[str, Read] = {
     "queue.may_steer": lambda s, *_: perform(s.core, EVERYBODY, queue.may_steer, "pause"),
     "queue.show_queue": lambda s, *_: perform(s.core, EVERYBODY, queue.show_queue),
     "queue.standing_pause": lambda s, *_: perform(s.core, EVERYBODY, queue.standing_pause),
+    "runs.owner_of": lambda s, _, run, __: perform(s.core, OPS, runs.owner_of, s.run(run)),
     "runs.affected_by": lambda s, *_: perform(
         s.core, EVERYBODY, runs.affected_by, *s.rows("deployment").values()
     ),

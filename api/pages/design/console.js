@@ -41,7 +41,21 @@
     });
   }
 
+  // <a href="#approve" data-key="a">: a key goes to a form of the page, and never sends it
+  function jump(link) {
+    document.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.key !== link.dataset.key) return;
+      if (event.target.matches("input, textarea, select")) return;
+      const ticks = `input[form="${link.hash.slice(1)}"]`; // what is to tick stands above its form
+      const field = document.querySelector(`${ticks}, ${link.hash} textarea`);
+      if (!field) return;
+      event.preventDefault();
+      field.focus();
+    });
+  }
+
   localTimes(document);
+  for (const link of document.querySelectorAll("[data-key]")) jump(link);
   for (const part of document.querySelectorAll("[data-live]")) live(part);
   for (const table of document.querySelectorAll("table[data-walk]")) walk(table);
 })();

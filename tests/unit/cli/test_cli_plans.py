@@ -156,7 +156,11 @@ def test_a_page_shows_policy_documents_in_full(reader: Reader, command: str) -> 
     shown = of(lines, head("+", "reach", POLICY, lines))
     assert shown[0] == "policy:"
     assert shown[-1] == "role: app"
-    assert json.loads("\n".join(shown[1:-1])) == DOCUMENT
+    said = len(DOCUMENT["Statement"])  # each in a sentence too
+    assert json.loads("\n".join(shown[1 : -1 - said])) == DOCUMENT
+    for number, sentence in enumerate(shown[-1 - said : -1]):
+        assert sentence.startswith("  after: allows s3:Action0, s3:Action1")
+        assert sentence.endswith(f" on arn:aws:s3:::bucket-{number}/*")
 
 
 @pytest.mark.parametrize("command", PAGES)
