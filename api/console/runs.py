@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -26,7 +27,7 @@ from api.routes.runs import views
 from api.schemas.approvals import ApprovalView
 from api.schemas.plan_reading import readings_of, shown, visible
 from api.schemas.plan_views import PlanComparisonView
-from api.streams import ProgressResponse
+from api.streams import ProgressResponse, event_text
 from control_plane.domain.approval import standing
 from control_plane.domain.errors import DomainError, InvalidInput, NotFound
 from control_plane.domain.plan import PARTS, Plan
@@ -40,7 +41,6 @@ router = APIRouter(prefix="/console", include_in_schema=False, route_class=PageR
 SECONDS: Final = 1.0  # between two pictures of a run that is busy
 _MOST_LINES: Final = 20_000
 _NEWS: Final = "id: "
-_END: Final = "event: end\ndata: {}\n\n"
 _PARTS: Final = {
     "operations": "what is done with each resource, with every value",
     "spec": "the facts and the contract that it is made of",
@@ -82,7 +82,12 @@ async def live(request: Request, who: VisitorDep, run_id: str) -> Response:
 
     have.streams.enter()
     lines = have.streams.follow(
-        run_id, 0, read=read, line=_line, still_holds=still_holds, end=_END
+        run_id,
+        0,
+        read=read,
+        line=_line,
+        still_holds=still_holds,
+        end=event_text("end", json.dumps({"run_id": run_id})),
     )
     return ProgressResponse(have.streams, _pictures(lines, picture))
 

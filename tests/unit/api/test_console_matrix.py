@@ -31,7 +31,7 @@ PAGES: Final[dict[Pair, Pair]] = {
     ("GET", "/console/operations"): ("GET", "/v1/queue"),
     ("POST", "/console/operations/queue"): ("POST", "/v1/queue/resume"),
     ("POST", "/console/operations/messages/{message_id}"): (
-        "POST", "/v1/messages/{message_id}/send",
+        "POST", "/v1/messages/{message_id}/send-again",
     ),
     ("POST", "/console/operations/deliveries/{delivery_id}"): (
         "POST", "/v1/deliveries/{delivery_id}/decision",
