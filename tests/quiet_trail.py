@@ -68,7 +68,13 @@ class QuietTrail:
         return self.note if self._entries(tree) else None
 
     def dossier(
-        self, tree: str, *, now: datetime, since: datetime | None, until: datetime | None
+        self,
+        tree: str,
+        *,
+        now: datetime,
+        since: datetime | None,
+        until: datetime | None,
+        grant: str | None = None,
     ) -> Dossier:
         """Return an archive with the bodies alone: the real one is tried on a database."""
         file, entries = BytesIO(), self._entries(tree)

@@ -54,6 +54,10 @@ def export(
     wanted: Annotated[
         Format, typer.Option("--format", help="The whole dossier, or one file of it.")
     ] = Format.ZIP,
+    grant: Annotated[
+        str | None,
+        typer.Option("--grant", help="Grant (`audit grant`) whose personal values it holds."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the dossier of a log to a file: verified offline, with one file of Python.
@@ -65,7 +69,7 @@ def export(
         refuse(f"{out} exists; give --out another name", USAGE)
     part = out.with_name(f".{out.name}.part")
     try:
-        digest = _download(tree, part, since, until)
+        digest = _download(tree, part, since, until, grant)
         if wanted is not Format.ZIP:
             _take_out(part, _MEMBERS[wanted])
         part.rename(out)
@@ -99,7 +103,7 @@ def sample(
         file = Path(tree)
         if not tree.endswith(".zip"):
             file = Path(folder) / "dossier.zip"
-            _download(tree, file, None, None)
+            _download(tree, file)
         elif not file.is_file():
             refuse(f"{file} does not exist", USAGE)
         command = [sys.executable, "-I", str(VERIFIER), str(file.absolute())]
@@ -110,7 +114,13 @@ def sample(
     raise typer.Exit(ended.returncode)
 
 
-def _download(tree: str, file: Path, since: datetime | None, until: datetime | None) -> str:
+def _download(
+    tree: str,
+    file: Path,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    grant: str | None = None,
+) -> str:
     """Write a dossier to a file, tell on stderr how far it is, and return its manifest's digest."""
     last = time.monotonic()
 
@@ -124,7 +134,7 @@ def _download(tree: str, file: Path, since: datetime | None, until: datetime | N
         file.chmod(0o600)
         headers = from_environment().save(
             f"/v1/audit/{segment(tree)}/dossier", opened, told,
-            **{"from": _text(since), "to": _text(until)},
+            **{"from": _text(since), "to": _text(until), "grant": grant},
         )  # fmt: skip
     return str(headers.get("X-Manifest-Digest", ""))
 

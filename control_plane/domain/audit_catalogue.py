@@ -515,8 +515,9 @@ _SECURITY: Final = (
             version=2, route=_T, first_idx=_I, last_idx=_I),
     _schema("log.verified", "An audit log was verified.",
             logs=_L, verdict=_T, findings=_I),
-    _schema("log.exported", "A dossier of an audit log was handed out; `digest` is its manifest's.",
-            size=_I, since=_T, until=_T),
+    _schema("log.exported", "A dossier of an audit log was handed out; `digest` is its manifest's. "
+            "It holds the `values` personal values of a `grant`.",
+            version=2, size=_I, since=_T, until=_T, grant=_T, values=_I),
     _schema("log.started", "The sequencer and signer of the audit logs started.", key_id=_T),
     _schema("log.stopped", "The sequencer and signer of the audit logs stopped.", key_id=_T),
     _schema("key.created", "A signing key was put into use.",
@@ -592,6 +593,8 @@ RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset(
         "sha256:bf9713d07b1e924a311f22282d6b2cea2a9d7d64fce344a11f94a5860c7020ea",
         # stack.passphrase_disclosed
         "sha256:74acf4f20c95d620e644dc7f486e6e5c861bdcfed7f8b8d08263c9c50c39ec0f",
+        # log.exported 1: without `grant` and `values`
+        "sha256:8c6bc13e2faa03cea73bc8906972ab8d0b451103cf9adc6306f8810d1ce1614a",
     }
 )
 

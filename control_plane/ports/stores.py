@@ -120,13 +120,15 @@ class Pressure:
 class Dossier:
     """A dossier of a log in a file that is deleted when it is closed (``docs/audit-log.md``).
 
-    ``size`` is that of its checkpoint, ``manifest_digest`` what binds all of its files.
+    ``size`` is that of its checkpoint, ``manifest_digest`` what binds all of its files, and
+    ``values`` how many personal values it holds, erased ones among them.
     """
 
     file: IO[bytes]
     size: int
     entries: int
     manifest_digest: str
+    values: int = 0
 
 
 class AuditReader(Protocol):
@@ -148,9 +150,18 @@ class AuditReader(Protocol):
         """Return the newest checkpoint note, or None."""
 
     def dossier(
-        self, tree: str, *, now: datetime, since: datetime | None, until: datetime | None
+        self,
+        tree: str,
+        *,
+        now: datetime,
+        since: datetime | None,
+        until: datetime | None,
+        grant: str | None = None,
     ) -> Dossier:
-        """Return the dossier of a tree, from its start. Raises ``AuditUnavailable``."""
+        """Return the dossier of a tree, from its start, with the values of a grant.
+
+        Raises ``AuditUnavailable``, ``GrantNotValid``.
+        """
 
     def proof(self, tree: str, idx: int) -> Json:
         """Return an inclusion proof under the newest checkpoint. Raises ``NotFound``."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from control_plane.adapters.audit import reading
-from control_plane.adapters.audit.dossier import Extras, Written, write_dossier
-from control_plane.domain.deployment import PLATFORM
+from control_plane.adapters.audit.dossier import Extras, Written, gathered, write_dossier
+from control_plane.domain.deployment import PLATFORM, ROOT
 from tests.integration.audit_world import ACME, HOST, World
 
 VERIFIER = Path(reading.__file__).parent / "offline" / "audit-verify.py"
@@ -40,7 +40,8 @@ def export(world: World, path: Path, tree: str = ACME, extras: Extras | None = N
         connection.begin(),
         path.open("wb") as file,
     ):
-        reading.limit_to(connection, [tree, PLATFORM])
+        reading.limit_to(connection, [tree, PLATFORM, ROOT])
+        extras = extras or gathered(connection, tree)
         return write_dossier(
             connection, file, tree, host=HOST, now=datetime.now(UTC), extras=extras
         )

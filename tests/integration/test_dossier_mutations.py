@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from control_plane.adapters.audit.dossier import Extras
 from tests.integration.audit_world import ACME, Database, World
 from tests.integration.dossiers import VERIFY, export, run_alone, verified
 
@@ -27,13 +26,13 @@ MUTATIONS = 1000
 def good(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     database = Database(owner_url=postgres_url)
     database.create()
-    world = World(database, tmp_path_factory.mktemp("signer"))
+    world = World(database, tmp_path_factory.mktemp("signer"), has_root=True)
     world.grow(ACME, 300, 100)
     world.record(3, "platform", action="rules.loaded", targets=(), run=None, approval=None,
                  data={"document": "regions", "digest": "sha256:" + "0" * 64})  # fmt: skip
     world.settle()
     path = tmp_path_factory.mktemp("dossier") / "good.zip"
-    export(world, path, extras=Extras(root={"form": 1}))
+    export(world, path)
     yield path
     world.close()
 
@@ -109,7 +108,9 @@ def of_files(random_: random.Random, content: bytes) -> bytes:
 
 
 # the files on which the proof rests; the others are for reading
-PROVED = ("log/", "keys.json", "entries.ndjson", "platform", "schemas.json", "trust.policy")
+PROVED = (
+    "log/", "keys.json", "entries.ndjson", "platform", "root.json", "schemas.json", "trust.policy",
+)  # fmt: skip
 
 
 def with_a_fitting_manifest(random_: random.Random, content: bytes) -> bytes:
@@ -133,7 +134,7 @@ def is_harmless(before: Files, after: Files | None) -> bool:
     """Tell whether what is proved has the same meaning.
 
     Older checkpoints may be missing, since an export holds those that are kept; a reason in the
-    list of keys and a blank in the policy are not proved.
+    list of keys and a blank in the policy are not proved, and a log need not be in a root log.
     """
     if after is None:
         return False

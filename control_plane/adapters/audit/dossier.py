@@ -21,17 +21,19 @@ from typing import IO, Any, Final
 from sqlalchemy import Connection, select
 
 from control_plane.adapters.audit import reading
+from control_plane.adapters.audit.disclosures import granted_disclosures
 from control_plane.adapters.audit.dossier_page import Page
 from control_plane.adapters.audit.dossier_texts import CSV_HEAD, README, csv_line
 from control_plane.adapters.audit.merkle import HASH_BYTES, inclusion_proof, leaf_hash, node_hash
 from control_plane.adapters.audit.note import tree_origin
+from control_plane.adapters.audit.rootlog import evidence
 from control_plane.adapters.audit.sequencer import parse_leniently
 from control_plane.adapters.audit.tiles import TILE_WIDTH, TreeHashes
 from control_plane.adapters.db.audit_tables import audit_checkpoint, audit_entry, audit_key
 from control_plane.domain.audit import rfc3339
 from control_plane.domain.audit_catalogue import ACTIONS, BODY_VERSION, RETIRED_SCHEMAS
 from control_plane.domain.canonical import canonical_json
-from control_plane.domain.deployment import PLATFORM
+from control_plane.domain.deployment import PLATFORM, ROOT
 
 FORM: Final = 1
 _PAGE: Final = 2000
@@ -53,6 +55,15 @@ class Extras:
     disclosures: Sequence[Mapping[str, Any]] = ()
     policy: Sequence[str] = ("quorum none",)
     root: Mapping[str, Any] | None = None
+
+
+def gathered(connection: Connection, tree: str, grant: str | None = None) -> Extras:
+    """Return what a dossier of a log holds besides it; the transaction sees the root log too.
+
+    Raises ``GrantNotValid``, and ``HashesMissing`` for a root log that lacks hashes.
+    """
+    values = granted_disclosures(connection, tree, grant) if grant is not None else ()
+    return Extras(disclosures=values, root=evidence(connection, tree))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,11 +156,11 @@ def write_dossier(
     extras = extras or Extras()
     heads = list(_checkpoints(connection, tree))
     size = heads[-1][0] if heads else 0
-    keys = list(_keys(connection, (tree, PLATFORM)))
+    keys = list(_keys(connection, (tree, PLATFORM, ROOT)))
     zipped = zipfile.ZipFile(out, "w", compresslevel=1)
     with zipped, TemporaryFile() as kept, TemporaryFile() as lines:
         archive = _Archive(zip=zipped)
-        page = Page(tree=tree, host=host)
+        page = Page(tree=tree, host=host, values=extras.disclosures)
         leaves = _Leaves()
         unsigned: list[bytes] = []
         rows = _entries(connection, tree)
@@ -216,7 +227,9 @@ def _write_bundles(
         header, body = parse_leniently(line), parse_leniently(content)
         at = str(header.get("seq_time", "")) if isinstance(header, dict) else ""
         first, last = first or at, max(last, at)
-        if _is_between(at, bounds) and isinstance(body, dict):
+        if not _is_between(at, bounds):
+            continue
+        if isinstance(body, dict):
             lines.write(csv_line(idx, leaf.hex(), at, body))
         page.see(idx, at, body)
     if bundle:
@@ -334,8 +347,7 @@ def _checkpoints(connection: Connection, tree: str) -> Iterator[tuple[int, str]]
         .order_by(audit_checkpoint.c.size)
     )
     for row in connection.execute(query):
-        cosigned = "".join(f"{line.rstrip()}\n" for line in row.cosigs if isinstance(line, str))
-        yield row.size, row.note + cosigned
+        yield row.size, row.note + "".join(f"{item['line']}\n" for item in row.cosigs)
 
 
 def _keys(connection: Connection, trees: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ from control_plane.adapters.audit.keys import KeyFileUnusable, load_public_key
 from control_plane.adapters.audit.tiles import HashesMissing
 from control_plane.adapters.audit.watch import LogWatch
 from control_plane.adapters.db.faults import translated
-from control_plane.domain.deployment import PLATFORM
+from control_plane.domain.deployment import PLATFORM, ROOT
 from control_plane.domain.errors import AuditUnavailable, NotFound
 from control_plane.ports.stores import Dossier, Pressure
 
@@ -126,22 +126,33 @@ class SqlTrail:
         return newest.note
 
     def dossier(
-        self, tree: str, *, now: datetime, since: datetime | None, until: datetime | None
+        self,
+        tree: str,
+        *,
+        now: datetime,
+        since: datetime | None,
+        until: datetime | None,
+        grant: str | None = None,
     ) -> Dossier:
         """Return the dossier of a tree in a file.
 
-        Raises ``AuditUnavailable`` for a platform's log that lacks hashes.
+        Raises ``AuditUnavailable`` for a log of the platform that lacks hashes, ``GrantNotValid``.
         """
-        from control_plane.adapters.audit.dossier import write_dossier  # noqa: PLC0415 - seldom
+        from control_plane.adapters.audit.dossier import (  # noqa: PLC0415 - seldom
+            gathered,
+            write_dossier,
+        )
 
         snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         file = TemporaryFile()  # noqa: SIM115 - who asked for it closes it
         try:
             with translated(), self._engine().connect().execution_options(**snapshot) as connection:
-                reading.limit_to(connection, [tree, PLATFORM])
+                reading.limit_to(connection, [tree, PLATFORM, ROOT])
+                extras = gathered(connection, tree, grant)
                 written = write_dossier(
-                    connection, file, tree, host=self._host, now=now, since=since, until=until
-                )
+                    connection, file, tree,
+                    host=self._host, now=now, since=since, until=until, extras=extras,
+                )  # fmt: skip
             if written.size:
                 with self._on(tree) as connection:
                     self._mark_served(connection, tree, written.size)
@@ -149,11 +160,11 @@ class SqlTrail:
         except BaseException as error:
             file.close()
             if isinstance(error, HashesMissing):
-                raise AuditUnavailable("the platform's log lacks hashes of its entries") from error
+                raise AuditUnavailable("a log of the platform lacks hashes") from error
             raise
         return Dossier(
             file=file, size=written.size, entries=written.entries,
-            manifest_digest=written.manifest_digest,
+            manifest_digest=written.manifest_digest, values=len(extras.disclosures),
         )  # fmt: skip
 
     def _mark_served(self, connection: Connection, tree: str, size: int) -> None:

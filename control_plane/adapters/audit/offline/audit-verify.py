@@ -5,7 +5,7 @@
 It needs Python 3.11 and nothing else: no network, no database, no product. The log is hashed as
 RFC 6962 says, its heads are C2SP checkpoints, and signatures are Ed25519 of RFC 8032.
 """
-import argparse, base64, functools, hashlib, json, os, re, struct, sys, time, zipfile, zlib
+import argparse, base64, functools, hashlib, json, os, re, struct, sys, time, zipfile
 from collections import Counter
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -251,7 +251,7 @@ def sshsig_fault(data, at, keys):
         said = parse(statement)
         need(all(said[each] == data[each] for each in ("plan_digest", "verdict")),
              "its signed statement is another decision")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it holds, no traceback
         return reason(error)
     return ""
 
@@ -352,7 +352,7 @@ class Verification:
     def finding(self, verdict, what, idx=None):
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it holds, no traceback
             self.find(verdict, f"{what}: {reason(error)}", idx)
     def run(self):
         with self.finding("BADFILE", "the dossier"):
@@ -529,7 +529,7 @@ class Verification:
         """Check that entries.ndjson has each entry of the time that was asked for, proved."""
         last, count = -1, 0
         with self.zip.open("entries.ndjson") as file:
-            for count, line in enumerate(file, 1):
+            for line in file:
                 idx, entry = proved(line, self.size, self.heads.get(self.size, b""))
                 need(idx > last and self.leaves[idx] == leaf_of(entry), "its lines are of two logs")
                 last = idx
