@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import api, drift, mode_a, queue, resting, state, sweep, upgrade
+from benchmarks import api, audit, drift, mode_a, queue, resting, state, sweep, upgrade
 from benchmarks.figures import Figure, write
 from benchmarks.site import Site
 from control_plane.bootstrap import read_settings
@@ -33,6 +33,10 @@ def main() -> int:
     options.add_argument(
         "--stacks", type=int, default=200, help="stacks of the sweep (default: %(default)s)"
     )
+    options.add_argument(
+        "--events", type=int, default=100_000,
+        help="events of the area audit (default: %(default)s)",
+    )  # fmt: skip
     # In this order: what fills the database comes last.
     areas: Mapping[str, Callable[[Site], list[Figure]]] = {
         "mode_a": lambda site: mode_a.measure(site, pairs=given.pairs),
@@ -44,6 +48,7 @@ def main() -> int:
         "queue": queue.measure,
         "rest": resting.measure,
         "api": api.measure,
+        "audit": lambda site: audit.measure(site, events=given.events),
     }
     options.add_argument(
         "--into", type=Path, default=FIGURES,

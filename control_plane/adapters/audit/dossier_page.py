@@ -215,7 +215,9 @@ def _when(at: str) -> str:
 def _safe(text: str) -> str:
     """Escape a text, shortened; what changes the direction of text is shown as its code."""
     short = text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "…"
-    return escape("".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in short))
+    if not short.isprintable():
+        short = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in short)
+    return escape(short)
 
 
 def _text(value: Any) -> str:

@@ -72,6 +72,7 @@ def is_signed(key, message, signature):
     return len(signature) == 64 and s < L and found.to_bytes(32, "little") == signature[:32]
 
 # --- notes, checkpoints, policies: c2sp.org/signed-note, tlog-checkpoint, tlog-cosignature ------
+@functools.lru_cache(2**16)  # proofs of neighbours share most of their hashes
 def base64_of(text):
     content = base64.b64decode(text, validate=True)
     need(base64.b64encode(content).decode() == text, "base64 is not in its proper spelling")
@@ -133,6 +134,7 @@ class Policy:
 # --- Merkle trees: RFC 6962 section 2.1 ---------------------------------------------------------
 def leaf_of(entry):
     return sha256(b"\0" + entry).digest()
+@functools.lru_cache(2**16)
 def node(left, right):
     return sha256(b"\1" + left + right).digest()
 
@@ -140,7 +142,7 @@ def root_of(hashes):
     """Return the root over hashes of one level: one without a neighbour goes up as it is."""
     while len(hashes) > 1:
         pairs = zip(hashes[::2], hashes[1::2])
-        hashes = [node(*each) for each in pairs] + hashes[len(hashes) & ~1:]
+        hashes = [sha256(b"\1" + a + b).digest() for a, b in pairs] + hashes[len(hashes) & ~1:]
     return hashes[0] if hashes else sha256(b"").digest()
 
 def root_at(levels, size):
@@ -190,7 +192,7 @@ is_key = functools.lru_cache(4096)(re.compile("[a-z][a-z0-9_.]*").fullmatch)
 def parse(content):
     """Return the JSON value whose canonical form (RFC 8785) the bytes are."""
     value = decode(content.decode())
-    need(encode(value).encode("utf-8", "replace") == content, "it is not JSON in its canonical form")
+    need(encode(value).encode("utf-8", "replace") == content, "it is not canonical JSON")
     check_keys(value, 64)
     return value
 def check_keys(value, depth):
@@ -379,7 +381,7 @@ class Verification:
         self.bytes = {each.filename: each.file_size for each in listed}
         for each in listed:
             need(each.orig_filename == each.filename and IS_NAME(each.filename) and not (
-                each.flag_bits & 0x41) and each.compress_type in {0, 8}, "a file of it is not plain")
+                each.flag_bits & 0x41) and each.compress_type in {0, 8}, "its files are not plain")
         need(len(self.bytes) == len(listed), "it holds two files of one name")
         need(sum(self.bytes.values()) < 2**26 + 400 * sum(each.compress_size for each in listed),
              "it would unpack to far more than it is")
@@ -393,7 +395,7 @@ class Verification:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             need(each == {"bytes": self.bytes[name], "sha256": digest}, f"{name} was changed")
         self.size, self.tree = found["size"], found["tree"]
-        need(found["origin"] == f"{found['host']}/audit/{self.tree}", "its manifest contradicts itself")
+        need(found["origin"] == f"{found['host']}/audit/{self.tree}", "it is of two logs")
         found = self.json("schemas.json")
         self.schemas = {(each, 0): each for each in found["retired"]} | {
             (each["name"], each["version"]): "sha256:" + sha256(encode(each).encode()).hexdigest()
@@ -437,7 +439,7 @@ class Verification:
                 if self.heads.setdefault(size, root) != root:
                     self.find("FORKED", f"two signed heads of size {size} differ", size - 1, size)
         if self.heads and not seen:
-            self.find("UNWITNESSED", "too few witnesses saw a head of this log", size=self.size)
+            self.find("UNWITNESSED", "too few witnesses saw a head of it", size=self.size)
         if max(self.heads, default=0) > self.size:
             self.find("TAMPERED", f"signed entries from {self.size} are not here", self.size)
         for path in self.options.pin:
@@ -532,7 +534,7 @@ class Verification:
             for line in file:
                 idx, entry = proved(line, self.size, self.heads.get(self.size, b""))
                 need(idx > last and self.leaves[idx] == leaf_of(entry), "its lines are of two logs")
-                last = idx
+                last, count = idx, count + 1
         if count != self.facts["lines"] and not self.found:
             self.find("PARTIAL", f"entries.ndjson has {count} of {self.facts['lines']} lines")
     def disclosures(self):
@@ -560,15 +562,17 @@ class Verification:
             self.find("PARTIAL", "the manifest states another range than the log has")
     def report(self):
         """Return everything as plain JSON."""
-        found, controls, options = {each["verdict"] for each in self.found}, self.controls, self.options
+        controls, options = self.controls, self.options
+        found = {each["verdict"] for each in self.found}
         tried = sorted(controls.population.items()) if controls else []
         self.facts["controls"] = ", ".join(f"{name} {count}" for name, count in tried)
         at = [(each["idx"], each["size"] or 0) for each in self.found if each["idx"] is not None]
-        first, end = min(at, default=(None, 0))  # of a span, the first entry that is known to be bad
+        first, end = min(at, default=(None, 0))  # of a span, the first that is known to be bad
         first = min((idx for idx, size in at if first <= idx < end and not size), default=first)
         worst = min(found, key=lambda each: (EXITS[each], [*EXITS].index(each)), default="OK")
-        checks = [{"check": number, "ok": not found & {*verdicts, "BADFILE"}, "says":
-                   says.format_map(self.facts)} for number, (says, verdicts) in enumerate(CHECKS, 1)]
+        checks = [{"check": number, "ok": not found & {*verdicts, "BADFILE"},
+                   "says": says.format_map(self.facts)}
+                  for number, (says, verdicts) in enumerate(CHECKS, 1)]
         return {"verdict": worst, "first_bad_index": first, "exit_code": EXITS.get(worst, 0),
                 "manifest_sha256": getattr(self, "stated", None), "facts": self.facts,
                 "checks": checks, "findings": self.found, "counts": self.counts,
@@ -586,8 +590,8 @@ def main(arguments=None):
     option("--pin", action="append", default=[], help="a checkpoint that you kept")
     option("--approvers", help="keys of approvers: lines of `name ssh-ed25519 key`")
     option("--controls", default=",".join(CONTROLS), help="names, or `none`: hashes alone")
-    option("--from", dest="since", type=moment, default="", help="judge what came from then on, UTC")
-    option("--to", dest="until", type=moment, default="", help="judge what came until then, UTC")
+    option("--from", dest="since", type=moment, default="", help="judge what came from then on")
+    option("--to", dest="until", type=moment, default="", help="judge what came until then")
     option("--sample", type=int, default=0, help="pick that many runs, with evidence")
     option("--seed", default="", help="of the sample: the same picks the same")
     option("--json", action="store_true", help="print everything as JSON")
