@@ -6,7 +6,8 @@ signer sequences and signs them meanwhile.
 
 from __future__ import annotations
 
-import os
+import secrets
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,12 +28,20 @@ from control_plane.bootstrap import read_settings
 from control_plane.domain.actor import Actor, ActorKind, Role
 from control_plane.domain.audit import AuditEvent, Stage
 from control_plane.domain.canonical import digest
-from control_plane.domain.ids import new_id
+from control_plane.domain.ids import make_id
 
 _TREES: Final = 64
 _AT_ONCE: Final = 500  # events of a transaction
 _SMALL: Final = 2000  # trees with one event each
 _VERIFIER: Final = Path(reading.__file__).parent / "offline" / "audit-verify.py"
+# a process of its own between: the memory of a child counts from that of its parent
+_WATCHING: Final = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss)
+sys.exit(code)
+"""
 _PEOPLE: Final = [Actor(id=f"u-{n}", kind=ActorKind.USER, roles=(Role.OPS_APPROVER,))
                   for n in range(20)]  # fmt: skip
 
@@ -53,13 +62,11 @@ def measure(site: Site, *, events: int) -> list[Figure]:
 
 def _taken(app: Engine, auditor: Engine, events: int) -> list[Figure]:
     """Measure from the recording of events to the signature of the last."""
-    trees = [new_id("tenant") for _ in range(_TREES)]
+    trees = [_new("tenant") for _ in range(_TREES)]
     many = _timed(lambda: _filled(app, auditor, trees, events // _TREES + 1))
     count = _TREES * (events // _TREES + 1)
-    small = _timed(lambda: _filled(app, auditor, [new_id("tenant") for _ in range(_SMALL)], 1))
-    waited = sorted(
-        _timed(lambda: _filled(app, auditor, [new_id("tenant")], 1)) for _ in range(50)
-    )
+    small = _timed(lambda: _filled(app, auditor, [_new("tenant") for _ in range(_SMALL)], 1))
+    waited = sorted(_timed(lambda: _filled(app, auditor, [_new("tenant")], 1)) for _ in range(50))
     return [
         Figure(
             name=f"durable events over {_TREES} trees, signed", value=count / many, unit="/s",
@@ -78,7 +85,7 @@ def _taken(app: Engine, auditor: Engine, events: int) -> list[Figure]:
 
 def _exported(app: Engine, auditor: Engine, events: int) -> list[Figure]:
     """Measure the dossier of one log, and its verifier."""
-    tree = new_id("tenant")
+    tree = _new("tenant")
     _filled(app, auditor, [tree], events)
     host = read_settings().audit_host
     trail = SqlTrail(lambda: auditor, host=host, public_key=Path("none"))
@@ -113,14 +120,14 @@ def _exported(app: Engine, auditor: Engine, events: int) -> list[Figure]:
 def _verified(path: Path, *arguments: str) -> tuple[float, float]:
     """Run the verifier alone; returns its processor time and the most memory it had, in MB."""
     command = [sys.executable, "-I", str(_VERIFIER), str(path), *arguments]
-    null = os.open(os.devnull, os.O_WRONLY)
-    actions = [(os.POSIX_SPAWN_DUP2, null, 1)]
-    child = os.posix_spawn(sys.executable, command, dict(os.environ), file_actions=actions)
-    _, status, usage = os.wait4(child, 0)
-    os.close(null)
-    if os.waitstatus_to_exitcode(status) != 0:
-        raise SystemExit(f"the dossier does not verify: exit {os.waitstatus_to_exitcode(status)}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", _WATCHING, *command], capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    if ended.returncode != 0:
+        raise SystemExit(f"the dossier does not verify: exit {ended.returncode}")
+    seconds, kilobytes = ended.stdout.split()
+    return float(seconds), float(kilobytes) / 1024
 
 
 def _filled(app: Engine, auditor: Engine, trees: Sequence[str], each: int) -> None:
@@ -149,10 +156,15 @@ def _event(number: int, tree: str) -> AuditEvent:
     person, facts = _PEOPLE[number % len(_PEOPLE)], {"plan_digest": digest(number)}
     data: dict[str, Any] = {**facts, "approvals": 1}
     return AuditEvent(
-        id=new_id("event"), tree=tree, action="decision.given", stage=Stage.COMPLETED,
+        id=_new("event"), tree=tree, action="decision.given", stage=Stage.COMPLETED,
         time=datetime.now(UTC), actor=person, targets=(("approval", f"apr_{number}"),),
-        run=f"run_{number // 10}", approval={**facts, "approver": person.id}, data=data,
+        run=make_id("run", 1_800_000_000_000 + number // 10, bytes(10)),
+        approval={**facts, "approver": person.id}, data=data,
     )  # fmt: skip
+
+
+def _new(kind: str) -> str:
+    return make_id(kind, time.time_ns() // 1_000_000, secrets.token_bytes(10))
 
 
 def _timed(do: Callable[[], None]) -> float:
