@@ -48,7 +48,7 @@ def may_export(act: Act, key: str, grant: str | None = None) -> tuple[str, datet
     """Return the log that the caller may export, and the time.
 
     Raises as ``tree_for`` does, and ``GrantNotValid``. The database looks at the grant again when
-    it gives out its values.
+    it reads its values.
     """
     tree = tree_for(act, key, wanted="audit.dossier.read")
     if grant is not None:

@@ -93,7 +93,7 @@ def open_note(content, origin, keys):
     found = re.fullmatch("([^\n]*)\n(0|[1-9][0-9]{0,18})\n([^\n]*)\n\n((?:[^\n]+\n){1,64})", note)
     need(found and not re.search(r"[\x00-\x09\x0b-\x1f]", note), "it is not a signed checkpoint")
     root = base64_of(found[3])
-    need(found[1] == origin and len(root) == 32, "it is of another log, or its root is malformed")
+    need(found[1] == origin and len(root) == 32, "it belongs to another log, or has a bad root")
     for match in (re.fullmatch(r"— ([^\s+]+) (\S+)", each) for each in found[4].splitlines()):
         need(match and len(match[2]) > 7, "a signature line is malformed")
         blob, message = base64_of(match[2]), note[:found.start(4) - 1].encode()
