@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import api, day0, drift, mode_a, queue, resting, state, sweep, upgrade
+from benchmarks import api, audit, day0, drift, mode_a, queue, resting, state, sweep, upgrade
 from benchmarks.figures import Figure, write
 from benchmarks.site import Site
 from control_plane.bootstrap import read_settings
@@ -37,6 +37,10 @@ def main() -> int:
         "--journeys", type=int, default=50,
         help="journeys beside which webhooks are answered (default: %(default)s)",
     )  # fmt: skip
+    options.add_argument(
+        "--events", type=int, default=100_000,
+        help="events of the area audit (default: %(default)s)",
+    )  # fmt: skip
     # In this order: what fills the database comes last.
     areas: Mapping[str, Callable[[Site], list[Figure]]] = {
         "mode_a": lambda site: mode_a.measure(site, pairs=given.pairs),
@@ -49,6 +53,7 @@ def main() -> int:
         "queue": queue.measure,
         "rest": resting.measure,
         "api": api.measure,
+        "audit": lambda site: audit.measure(site, events=given.events),
     }
     options.add_argument(
         "--into", type=Path, default=FIGURES,

@@ -75,7 +75,7 @@ class QuietTrail:
         now: datetime,
         since: datetime | None,
         until: datetime | None,
-        grant_id: str | None = None,
+        grant: str | None = None,
     ) -> Dossier:
         """Return an archive with the bodies alone: the real one is tried on a database."""
         file, entries = BytesIO(), self._entries(tree)

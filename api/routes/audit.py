@@ -94,14 +94,14 @@ def get_dossier(
     tree: str,
     since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
     until: Annotated[AwareDatetime | None, Query(alias="to")] = None,
-    grant: Annotated[str | None, Query(max_length=40)] = None,
+    grant: Annotated[str | None, Query(pattern=r"^[a-z]{2,4}_[0-9A-Za-z]{1,40}$")] = None,
 ) -> StreamingResponse:
     """Download the dossier of a log, which is verified offline; the export is an event.
 
-    The log is in it from its start; `from` and `to` limit the lines to read. With `grant` it holds
-    the personal values that this discloses. `X-Manifest-Digest` is the digest that the event has.
+    The log is in it from its start; `from` and `to` limit the lines to read. With `grant`
+    it holds the personal values of a grant. `X-Manifest-Digest` is the digest that the event has.
     """
-    made = dossiers.export_dossier(have.core, who, tree, since=since, until=until, grant_id=grant)
+    made = dossiers.export_dossier(have.core, who, tree, since=since, until=until, grant=grant)
     return StreamingResponse(
         _blocks(made.file),
         media_type="application/zip",

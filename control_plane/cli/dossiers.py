@@ -51,12 +51,13 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="File to write; an existing one is kept.")],
     since: Since = None,
     until: Until = None,
-    grant: Annotated[
-        str | None, typer.Option("--grant", help="Grant whose personal values it is to hold.")
-    ] = None,
     wanted: Annotated[
         Format, typer.Option("--format", help="The whole dossier, or one file of it.")
     ] = Format.ZIP,
+    grant: Annotated[
+        str | None,
+        typer.Option("--grant", help="Grant (`audit grant`) whose personal values it holds."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the dossier of a log to a file: verified offline, with one file of Python.

@@ -162,8 +162,8 @@ class Exposure:
 class Dossier:
     """A dossier of a log in a file that is deleted when it is closed (``docs/audit-log.md``).
 
-    ``size`` is that of its checkpoint, ``manifest_digest`` what binds all of its files, ``values``
-    how many personal values are disclosed in it.
+    ``size`` is that of its checkpoint, ``manifest_digest`` what binds all of its files, and
+    ``values`` how many personal values it holds, erased ones among them.
     """
 
     file: IO[bytes]
@@ -198,12 +198,11 @@ class AuditReader(Protocol):
         now: datetime,
         since: datetime | None,
         until: datetime | None,
-        grant_id: str | None = None,
+        grant: str | None = None,
     ) -> Dossier:
-        """Return the dossier of a tree, from its start, with the values that a grant discloses.
+        """Return the dossier of a tree, from its start, with the values of a grant.
 
-        Raises ``AuditUnavailable``, and ``GrantNotValid`` for another log's grant, or one that was
-        not given or has expired.
+        Raises ``AuditUnavailable``, ``GrantNotValid``.
         """
 
     def exposure(self) -> Exposure | None:

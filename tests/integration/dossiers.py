@@ -16,8 +16,7 @@ from typing import Any
 from zipfile import ZipFile
 
 from control_plane.adapters.audit import reading
-from control_plane.adapters.audit.dossier import Extras, Written, write_dossier
-from control_plane.adapters.audit.rootlog import evidence
+from control_plane.adapters.audit.dossier import Extras, Written, gathered, write_dossier
 from control_plane.domain.deployment import PLATFORM, ROOT
 from tests.integration.audit_world import ACME, HOST, World
 
@@ -45,13 +44,14 @@ def export(world: World, path: Path, tree: str = ACME, extras: Extras | None = N
         path.open("wb") as file,
     ):
         reading.limit_to(connection, [tree, PLATFORM, ROOT])
+        extras = extras or gathered(connection, tree)
         return write_dossier(
             connection,
             file,
             tree,
             host=HOST,
             now=datetime.now(UTC),
-            extras=extras or Extras(root=evidence(connection, tree)),
+            extras=extras,
         )
 
 

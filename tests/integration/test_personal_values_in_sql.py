@@ -312,15 +312,13 @@ def test_a_dossier_holds_what_its_grant_discloses_and_nothing_without_one(
     trail = SqlTrail(lambda: engine, host="tp.example", public_key=tmp_path / "audit.key.pub")
     held = {}
     for name, grant_id in (("without", None), ("with", grant)):
-        made = trail.dossier(
-            desk.tenant.id, now=desk.now, since=None, until=None, grant_id=grant_id
-        )
+        made = trail.dossier(desk.tenant.id, now=desk.now, since=None, until=None, grant=grant_id)
         with made.file, ZipFile(made.file) as archive:
             held[name] = json.loads(archive.read("disclosures.json"))["values"]
     assert held["without"] == []
     assert [each["path"] for each in held["with"]] == ["contacts.0.email", "contacts.0.name"]
     with pytest.raises(GrantNotValid):
-        trail.dossier(PLATFORM, now=desk.now, since=None, until=None, grant_id=grant)
+        trail.dossier(PLATFORM, now=desk.now, since=None, until=None, grant=grant)
     engine.dispose()
 
 

@@ -21,8 +21,10 @@ Body = dict[str, Any]
 ALL = set(VERIFY.CONTROLS)
 
 
-def replayed(bodies: list[Body], platform: list[Body] | None = None) -> Any:
-    options = argparse.Namespace(controls=ALL, approvers=None)
+def replayed(
+    bodies: list[Body], platform: list[Body] | None = None, since: str = "", until: str = ""
+) -> Any:
+    options = argparse.Namespace(controls=ALL, approvers=None, since=since, until=until)
     controls = VERIFY.Controls(options, platform or [])
     for idx, body in enumerate(bodies):
         controls.see(idx, body)

@@ -12,6 +12,7 @@ from control_plane.domain.assignment import PersonUnavailable
 from control_plane.domain.disclosure_errors import (
     ErasureChanged,
     ErasureOnHold,
+    GrantNotValid,
     TwoPeopleNeeded,
 )
 from control_plane.domain.errors import (
@@ -260,6 +261,11 @@ MUTATING: dict[str, tuple[Case, ...]] = {
         Case(prepare=export(AUDITOR), events=("log.exported:completed",)),
         Case(prepare=export(OPS), error=NotAllowed, events=DENIED_ROLE),
         Case(prepare=export(AUDITOR, "platform"), error=NotAllowed, events=DENIED_ROLE),
+        Case(
+            prepare=export(AUDITOR, grant="dsg_1"),
+            error=GrantNotValid,
+            events=("disclosure.refused:denied",),
+        ),
     ),
     "auditing.tile": (
         Case(prepare=read_tile(AUDITOR), events=("log.read:completed",)),

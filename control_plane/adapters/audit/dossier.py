@@ -14,19 +14,24 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from importlib.resources import files
+from struct import Struct
 from tempfile import TemporaryFile
 from typing import IO, Any, Final
 
 from sqlalchemy import Connection, select
 
 from control_plane.adapters.audit import reading
+from control_plane.adapters.audit.disclosures import granted_disclosures
 from control_plane.adapters.audit.dossier_page import Page
 from control_plane.adapters.audit.dossier_texts import CSV_HEAD, README, csv_line
 from control_plane.adapters.audit.merkle import HASH_BYTES, inclusion_proof, leaf_hash, node_hash
 from control_plane.adapters.audit.note import tree_origin
+from control_plane.adapters.audit.rootlog import evidence
 from control_plane.adapters.audit.sequencer import parse_leniently
 from control_plane.adapters.audit.tiles import TILE_WIDTH, TreeHashes
+from control_plane.adapters.audit.trustpolicy import TrustPolicy
 from control_plane.adapters.db.audit_tables import audit_checkpoint, audit_entry, audit_key
 from control_plane.domain.audit import rfc3339
 from control_plane.domain.audit_catalogue import ACTIONS, BODY_VERSION, RETIRED_SCHEMAS
@@ -36,6 +41,7 @@ from control_plane.domain.deployment import PLATFORM, ROOT
 FORM: Final = 1
 _PAGE: Final = 2000
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_KEPT: Final = Struct("?H")  # whether a line is asked for, and the length of its entry
 _FIXED_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the first that an archive can hold
 # of the platform's log what the controls of a tenant need
 _OF_PLATFORM: Final = ("approver_key.enrolled", "approver_key.revoked", "rules.loaded")
@@ -53,6 +59,23 @@ class Extras:
     disclosures: Sequence[Mapping[str, Any]] = ()
     policy: Sequence[str] = ("quorum none",)
     root: Mapping[str, Any] | None = None
+
+
+def gathered(
+    connection: Connection,
+    tree: str,
+    grant: str | None = None,
+    *,
+    policy: TrustPolicy | None = None,
+) -> Extras:
+    """Return what a dossier of a log holds besides it; the transaction sees the root log too.
+
+    ``policy`` names the witnesses that the vendor trusts; without one no quorum is asked for.
+    Raises ``GrantNotValid``, and ``HashesMissing`` for a root log that lacks hashes.
+    """
+    values = granted_disclosures(connection, tree, grant) if grant is not None else ()
+    lines = ("quorum none",) if policy is None else policy.lines()
+    return Extras(disclosures=values, policy=lines, root=evidence(connection, tree))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +172,7 @@ def write_dossier(
     zipped = zipfile.ZipFile(out, "w", compresslevel=1)
     with zipped, TemporaryFile() as kept, TemporaryFile() as lines:
         archive = _Archive(zip=zipped)
-        page = Page(tree=tree, host=host)
+        page = Page(tree=tree, host=host, values=extras.disclosures)
         leaves = _Leaves()
         unsigned: list[bytes] = []
         rows = _entries(connection, tree)
@@ -164,7 +187,7 @@ def write_dossier(
         archive.add("log/checkpoint", [heads[-1][1].encode() if heads else b""])
         for of_size, note in heads:
             archive.add(f"log/checkpoints/{of_size}", [note.encode()])
-        archive.add("entries.ndjson", _provable(kept, leaves, bounds))
+        archive.add("entries.ndjson", _provable(kept, leaves))
         lines.seek(0)
         archive.add("entries.csv", [CSV_HEAD, *iter(lambda: lines.read(1 << 20), b"")])
         archive.add("page.html", page.parts(size, leaves.root.hex(), bounds))
@@ -209,14 +232,17 @@ def _write_bundles(
             continue
         bundle.append(entry)
         leaves.append(leaf)  # as it was logged: the verifier compares
-        kept.write(len(entry).to_bytes(2, "big") + entry)
         if len(bundle) == TILE_WIDTH:
             flush()
         line, _, content = entry.partition(b"\n")
         header, body = parse_leniently(line), parse_leniently(content)
         at = str(header.get("seq_time", "")) if isinstance(header, dict) else ""
         first, last = first or at, max(last, at)
-        if _is_between(at, bounds) and isinstance(body, dict):
+        is_asked = _is_between(at, bounds)
+        kept.write(_KEPT.pack(is_asked, len(entry)) + entry)
+        if not is_asked:
+            continue
+        if isinstance(body, dict):
             lines.write(csv_line(idx, leaf.hex(), at, body))
         page.see(idx, at, body)
     if bundle:
@@ -243,15 +269,14 @@ def tile_name(level: int | str, number: int, width: int) -> str:
     return f"log/tile/{level}/{path}{partial}"
 
 
-def _provable(kept: IO[bytes], leaves: _Leaves, bounds: Bounds) -> Iterator[bytes]:
+def _provable(kept: IO[bytes], leaves: _Leaves) -> Iterator[bytes]:
     """Yield the lines of NDJSON, each with what proves it under the newest checkpoint."""
     kept.seek(0)
     root = base64.b64encode(leaves.root).decode()
     for idx in range(len(leaves)):
-        entry = kept.read(int.from_bytes(kept.read(2), "big"))
-        header = parse_leniently(entry.partition(b"\n")[0])
-        at = str(header.get("seq_time", "")) if isinstance(header, dict) else ""
-        if _is_between(at, bounds):
+        is_asked, length = _KEPT.unpack(kept.read(_KEPT.size))
+        entry = kept.read(length)
+        if is_asked:
             yield provable_line(idx, entry, leaves.proof(idx), len(leaves), root)
 
 
@@ -265,10 +290,16 @@ def provable_line(
         exact = {"entry_base64": base64.b64encode(entry).decode()}
     line = {
         "idx": idx, **exact, "leaf": leaf_hash(entry).hex(),
-        "proof": [base64.b64encode(item).decode() for item in proof],
+        "proof": list(map(_base64, proof)),
         "size": size, "root": root_base64,
     }  # fmt: skip
     return _encode(line).encode() + b"\n"
+
+
+@lru_cache(maxsize=1 << 12)
+def _base64(content: bytes) -> str:
+    """Return base64; proofs of neighbours share most of their hashes."""
+    return base64.b64encode(content).decode()
 
 
 def _write_platform(archive: _Archive, connection: Connection) -> None:

@@ -7,7 +7,7 @@ decisions are listed up to a number, all other entries are counted by action.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Final
@@ -50,6 +50,7 @@ class Page:
 
     tree: str
     host: str
+    values: Sequence[Mapping[str, Any]] = ()
     entries: int = 0
     first: str = ""
     last: str = ""
@@ -124,12 +125,13 @@ class Page:
         yield from self._exceptions()
         yield from self._runs()
         yield from _table("What people did", self.acts, "Nobody did anything.")
+        yield from self._disclosed()
         yield from self._counts()
         asked = " to ".join(_when(each) if each else "any time" for each in bounds)
         yield (
             f"<h2>How to verify</h2><p>{_HOW}</p><table>"
             f"<tr><th>Signed head</th><td>size {size}, root <code>{_safe(root)}</code></td></tr>"
-            f"<tr><th>Asked for</th><td>{asked}; this page covers the whole log</td></tr>"
+            f"<tr><th>Asked for</th><td>{asked}; the lines of this page are of that time</td></tr>"
             f"<tr><th>Not on this page</th><td>{self.left_out} further lines; entries.csv has all "
             "of the time asked for</td></tr></table>\n</body></html>\n"
         )
@@ -152,6 +154,22 @@ class Page:
                 yield f'<p class="small">Plan <code>{_safe(run.plan)}</code></p>\n'
             yield from _rows(run.acts)
             yield "</section>\n"
+
+    def _disclosed(self) -> Iterator[str]:
+        """Yield the personal values that were granted to this export."""
+        if not self.values:
+            return
+        yield (
+            f"<h2>Personal values granted to this export: {len(self.values)}</h2>\n<table><thead>"
+            "<tr><th>Entry</th><th>Where in it</th><th>Value</th></tr></thead>\n"
+        )
+        for each in self.values[:MOST_ACTS]:
+            value = f"erased {_when(each['erased_at'])}" if each["erased_at"] else each["value"]
+            yield (
+                f'<tr><td class="idx">{each["idx"]}</td><td>{_safe(each["path"])}</td>'
+                f"<td>{_safe(value)}</td></tr>\n"
+            )
+        yield "</table>\n"
 
     def _counts(self) -> Iterator[str]:
         yield "<h2>Everything, counted</h2><table><tr><th>What</th><th>Entries</th></tr>"
@@ -197,7 +215,9 @@ def _when(at: str) -> str:
 def _safe(text: str) -> str:
     """Escape a text, shortened; what changes the direction of text is shown as its code."""
     short = text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "…"
-    return escape("".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in short))
+    if not short.isprintable():
+        short = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in short)
+    return escape(short)
 
 
 def _text(value: Any) -> str:

@@ -19,6 +19,7 @@ It holds the whole audit log, its signed heads, and what is needed to check them
   log/              the log in the layout of c2sp.org/tlog-tiles
   keys.json         the keys that sign it; trust.policy says whom the vendor proposes to trust
   platform.ndjson   the vendor's own entries that the controls need: which rules were in force
+  root.json         proof that the log of all logs, which witnesses sign, has a head of this one
   disclosures.json  personal values that were granted to this export; all others are hashes
   MANIFEST.json     the digest of each file
   audit-verify.py   the verifier: one file, Python 3.11 alone

@@ -16,9 +16,7 @@ from sqlalchemy import Connection, Engine
 from control_plane.adapters.audit import exposure as exposing
 from control_plane.adapters.audit import reading
 from control_plane.adapters.audit.cosigned import newest_cosigned
-from control_plane.adapters.audit.disclosures import granted_disclosures
 from control_plane.adapters.audit.keys import KeyFileUnusable, load_public_keys
-from control_plane.adapters.audit.rootlog import evidence
 from control_plane.adapters.audit.tiles import HashesMissing
 from control_plane.adapters.audit.trustpolicy import TrustPolicy
 from control_plane.adapters.audit.watch import LogWatch
@@ -178,14 +176,14 @@ class SqlTrail:
         now: datetime,
         since: datetime | None,
         until: datetime | None,
-        grant_id: str | None = None,
+        grant: str | None = None,
     ) -> Dossier:
         """Return the dossier of a tree in a file, with the values that a grant discloses.
 
-        Raises ``AuditUnavailable`` for a platform's log that lacks hashes, and ``GrantNotValid``.
+        Raises ``AuditUnavailable`` for a log of the platform that lacks hashes, ``GrantNotValid``.
         """
         from control_plane.adapters.audit.dossier import (  # noqa: PLC0415 - seldom
-            Extras,
+            gathered,
             write_dossier,
         )
 
@@ -194,12 +192,7 @@ class SqlTrail:
         try:
             with translated(), self._engine().connect().execution_options(**snapshot) as connection:
                 reading.limit_to(connection, [tree, PLATFORM, ROOT])
-                policy = self._policy()
-                extras = Extras(
-                    disclosures=granted_disclosures(connection, tree, grant_id) if grant_id else (),
-                    policy=("quorum none",) if policy is None else policy.lines(),
-                    root=None if tree == ROOT else evidence(connection, tree),
-                )
+                extras = gathered(connection, tree, grant, policy=self._policy())
                 written = write_dossier(
                     connection, file, tree,
                     host=self._host, now=now, since=since, until=until, extras=extras,
@@ -211,7 +204,7 @@ class SqlTrail:
         except BaseException as error:
             file.close()
             if isinstance(error, HashesMissing):
-                raise AuditUnavailable("the platform's log lacks hashes of its entries") from error
+                raise AuditUnavailable("a log of the platform lacks hashes") from error
             raise
         return Dossier(
             file=file, size=written.size, entries=written.entries,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from control_plane.domain.actor import Role
 from control_plane.domain.canonical import digest_bytes
 from tests.unit.api.scene import Scene, is_problem
@@ -40,9 +42,26 @@ def test_a_range_that_ends_before_it_begins_is_refused(scene: Scene) -> None:
     is_problem(scene.api.call("GET", address, Role.AUDITOR), 422, "invalid_input")
 
 
-def test_an_export_with_a_grant_says_so_in_the_log(scene: Scene) -> None:
-    grant = scene.ids["grant_id"]
-    address = f"/v1/audit/{scene.ids['tree']}/dossier?grant={grant}"
-    assert scene.api.call("GET", address, Role.AUDITOR).status_code == 200
-    event = scene.world.events()[-1]
-    assert (event.action, event.data["grant"]) == ("log.exported", grant)
+def test_an_export_with_values_names_its_grant_and_no_other_log_has_it(scene: Scene) -> None:
+    tree = scene.ids["tree"]
+    grants = f"/v1/audit/{tree}/grants"
+    asked = {"paths": ["contacts"], "reason": "the yearly audit"}
+    made = scene.api.call("POST", grants, Role.AUDITOR, json=asked)
+    grant = made.json()["id"]
+
+    def export(log: str = tree, role: Role = Role.AUDITOR, name: str = grant) -> tuple[Any, Any]:
+        address = f"/v1/audit/{log}/dossier?grant={name}"
+        return scene.api.events(lambda: scene.api.call("GET", address, role))
+
+    answer, events = export()
+    problem = is_problem(answer, 409, "grant_not_valid")
+    assert problem["present_status"] == "requested"
+    assert events == ["disclosure.refused:denied"]
+    scene.api.call("POST", f"{grants}/{grant}/confirm", Role.PLATFORM_ADMIN, json={"reason": "yes"})
+    answer, events = export()
+    assert (answer.status_code, events) == (200, ["log.exported:completed"])
+    assert scene.world.events()[-1].data["grant"] == grant
+    for refused in (export("platform", Role.PLATFORM_AUDITOR), export(name="dsg_0123")):
+        is_problem(refused[0], 409, "grant_not_valid")
+        assert refused[1] == ["disclosure.refused:denied"]
+    assert export(name="nothing")[0].status_code == 422

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 
-from control_plane.cli.errors import HIDDEN, USAGE
+from control_plane.cli.errors import HIDDEN, REFUSED, USAGE
 from control_plane.domain.actor import Role
 from tests.unit.cli.terminal import Terminal
 
@@ -51,4 +51,27 @@ def test_who_may_not_read_the_log_gets_no_file(tenantctl: Terminal) -> None:
         "audit", "export", slug, "--out", str(out), who=Role.OPS_APPROVER, code=HIDDEN
     )
     assert "auditor" in answer.err
+    assert list(tenantctl.folder.glob("*a.zip*")) == []
+
+
+def test_values_are_in_an_export_when_two_people_granted_them(tenantctl: Terminal) -> None:
+    slug = tenantctl.submit("B")["tenant"]["slug"]
+    why = ("--reason", "the yearly audit")
+    grant = tenantctl(
+        "audit", "grant", slug, "--path", "contacts", *why, "--json", who=Role.AUDITOR
+    ).json["id"]
+    out = tenantctl.folder / "a.zip"
+    export = ("audit", "export", slug, "--out", str(out), "--grant", grant)
+    waits = tenantctl(*export, who=Role.AUDITOR, code=REFUSED).err
+    assert "waits for a second person" in waits
+    tenantctl("audit", "confirm-grant", slug, grant, *why, who=Role.PLATFORM_ADMIN)
+    tenantctl(*export, who=Role.AUDITOR)
+    event = tenantctl.world.events()[-1]
+    assert (event.action, event.data["grant"], event.data["values"]) == ("log.exported", grant, 0)
+    out.unlink()
+    foreign = ("audit", "export", "platform", "--out", str(out), "--grant", grant)
+    refused = tenantctl(*foreign, who=Role.PLATFORM_AUDITOR, code=REFUSED).err
+    assert "no grant for exports of this log" in refused
+    tenantctl.world.clock.advance(days=8)
+    assert "has expired" in tenantctl(*export, who=Role.AUDITOR, code=REFUSED).err
     assert list(tenantctl.folder.glob("*a.zip*")) == []

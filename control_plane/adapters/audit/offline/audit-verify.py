@@ -5,33 +5,26 @@
 It needs Python 3.11 and nothing else: no network, no database, no product. The log is hashed as
 RFC 6962 says, its heads are C2SP checkpoints, and signatures are Ed25519 of RFC 8032.
 """
-import argparse, base64, functools, hashlib, json, os, re, struct, sys, time, zipfile, zlib
+import argparse, base64, functools, hashlib, json, os, re, struct, sys, time, zipfile
 from collections import Counter
 from contextlib import contextmanager
 from datetime import datetime, timezone
 
-EXITS = {  # those that `tenantctl audit verify` has too are the same there
-    "BADSIG": 10, "TAMPERED": 10, "REWRITTEN": 10, "FORKED": 10, "UNSIGNED": 10, "MISDATED": 11,
-    "MALFORMED": 11, "GAP": 12, "UNWITNESSED": 13, "BADDISCLOSURE": 14, "CONTROL": 15,
-    "PARTIAL": 16, "BADFILE": 17}
-CHECKS = (  # number, what it says when all is well, what it finds
-    (1, "every checkpoint is signed by a key that is {key}", "BADSIG"),
-    (2, "the quorum of witnesses was reached: {quorum}", "UNWITNESSED"),
-    (3, "every entry has the hash that was signed", "TAMPERED UNSIGNED"),
-    (4, "the log extends the checkpoints that you gave: {pins}", "REWRITTEN"),
-    (5, "all {checkpoints} checkpoints are of one history", "FORKED"),
-    (6, "every entry has its closed form, a known schema and this log", "MALFORMED MISDATED"),
-    (7, "no index is missing: {entries} entries", "GAP BADFILE"),
-    (8, "disclosed values open their commitments: {opened}; erased: {erased}", "BADDISCLOSURE"),
-    (9, "what was applied keeps the controls: {controls}", "CONTROL"),
-    (10, "the log goes from {from} to {to}", "PARTIAL"))
+CHECKS = (  # what each says when all is well; what it finds, with the exit codes
+    ("every checkpoint is signed by a key that is {key}", {"BADSIG": 10}),
+    ("the quorum of witnesses was reached: {quorum}", {"UNWITNESSED": 13}),
+    ("every entry has the hash that was signed", {"TAMPERED": 10, "UNSIGNED": 10}),
+    ("the log extends the checkpoints that you gave: {pins}", {"REWRITTEN": 10}),
+    ("all {checkpoints} checkpoints are of one history", {"FORKED": 10}),
+    ("every entry has its closed form and this log, in time", {"MALFORMED": 11, "MISDATED": 11}),
+    ("no index is missing: {entries} entries", {"GAP": 12, "BADFILE": 17}),
+    ("disclosed values open: {opened}; erased: {erased}", {"BADDISCLOSURE": 14}),
+    ("what was applied keeps the controls: {controls}", {"CONTROL": 15}),
+    ("the log goes from {from} to {to}", {"PARTIAL": 16}))
+EXITS = {name: code for _, verdicts in CHECKS for name, code in verdicts.items()}
 CONTROLS = ("approved", "other_person", "same_plan", "still_valid", "rules", "holds", "signed")
-FIXED = {*("MANIFEST.json README.txt audit-verify.py disclosures.json entries.csv entries.ndjson "
-           "keys.json log/checkpoint page.html schemas.json trust.policy").split()}
-OTHER = re.compile(r"log/(unsigned|checkpoints/[0-9]+|tile/([0-7]|entries)/(x[0-9]{3}/)*[0-9]{3}"
-                   r"(\.p/[0-9]+)?)|platform\.ndjson|platform/checkpoint|root\.json")
-BROKEN = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError, EOFError,
-          ArithmeticError, MemoryError, struct.error, zlib.error, zipfile.BadZipFile)
+IS_NAME = re.compile(r"(?!.*\.\.)[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII).fullmatch
+NEVER = "9"  # a time after all others
 sha256 = hashlib.sha256
 
 class Bad(ValueError):
@@ -54,35 +47,32 @@ def add(p, q):
 
 @functools.lru_cache(maxsize=64)
 def multiples(key, sign=1):
-    """Return the multiples of a public key, or of its negative, by each digit of 4 bits."""
-    odd, y, rows = key[31] >> 7, int.from_bytes(key, "little") & (1 << 255) - 1, []
+    """Return the point of a public key, or its negative, doubled 0 to 255 times."""
+    odd, y = key[31] >> 7, int.from_bytes(key, "little") & (1 << 255) - 1
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
     x = pow(square, (P + 3) // 8, P)
     x = x if (x * x - square) % P == 0 else x * pow(2, (P - 1) // 4, P) % P
-    need(len(key) == 32 and y < P and (x * x - square) % P == 0 and (x or not odd), "a key is not a point")
+    is_point = (x * x - square) % P == 0 and (x or not odd)
+    need(len(key) == 32 and y < P and is_point, "a key is not a point")
     x = (x if x & 1 == odd else P - x) * sign % P
-    base = x, y, 1, x * y % P
-    for _ in range(64):
-        row = [(0, 1, 1, 0)]
-        for _ in range(16):
-            row.append(add(row[-1], base))
-        rows, base = [*rows, row], row[16]
-    return rows
+    points = [(x, y, 1, x * y % P)]
+    while len(points) < 256:
+        points.append(add(points[-1], points[-1]))
+    return points
 
 def is_signed(key, message, signature):
     """Tell whether the 64 bytes are the key's signature over the message."""
     s, total = int.from_bytes(signature[32:], "little"), (0, 1, 1, 0)
-    if len(signature) != 64 or s >= L:
-        return False
     h = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
-    for rows, number in ((multiples(BASE), s), (multiples(key, -1), h)):
-        for place, row in enumerate(rows):
-            total = add(total, row[number >> 4 * place & 15])
+    for points, factor in ((multiples(BASE), s % L), (multiples(key, -1), h)):
+        for place in range(factor.bit_length()):
+            total = add(total, points[place]) if factor >> place & 1 else total
     over = pow(total[2], -1, P)
     found = total[1] * over % P | (total[0] * over % P & 1) << 255
-    return found.to_bytes(32, "little") == signature[:32]
+    return len(signature) == 64 and s < L and found.to_bytes(32, "little") == signature[:32]
 
 # --- notes, checkpoints, policies: c2sp.org/signed-note, tlog-checkpoint, tlog-cosignature ------
+@functools.lru_cache(2**16)  # proofs of neighbours share most of their hashes
 def base64_of(text):
     content = base64.b64decode(text, validate=True)
     need(base64.b64encode(content).decode() == text, "base64 is not in its proper spelling")
@@ -100,23 +90,20 @@ def vkey(text):
 def open_note(content, origin, keys):
     """Return (size, root, those of the keys that signed it) of a checkpoint of this log."""
     note, known, signed = content.decode(), {key[:2]: key for key in keys}, set()
-    text, blank, tail = note.rpartition("\n\n")
-    lines, signatures = text.split("\n"), tail.split("\n")
-    need(blank and not re.search(r"[\x00-\x09\x0b-\x1f]", note) and signatures.pop() == "" and len(
-        lines) == 3 and re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]), "it is not a signed checkpoint")
-    root = base64_of(lines[2])
-    need(lines[0] == origin and len(root) == 32, "it belongs to another log, or its root is malformed")
-    need(len(signatures) <= 64, "it has too many signatures")
-    for match in (re.fullmatch(r"— ([^\s+]+) (\S+)", line) for line in signatures):
+    found = re.fullmatch("([^\n]*)\n(0|[1-9][0-9]{0,18})\n([^\n]*)\n\n((?:[^\n]+\n){1,64})", note)
+    need(found and not re.search(r"[\x00-\x09\x0b-\x1f]", note), "it is not a signed checkpoint")
+    root = base64_of(found[3])
+    need(found[1] == origin and len(root) == 32, "it belongs to another log, or has a bad root")
+    for match in (re.fullmatch(r"— ([^\s+]+) (\S+)", each) for each in found[4].splitlines()):
         need(match and len(match[2]) > 7, "a signature line is malformed")
-        blob, message = base64_of(match[2]), text.encode() + b"\n"
+        blob, message = base64_of(match[2]), note[:found.start(4) - 1].encode()
         key, signature = known.get((match[1], blob[:4])), blob[4:]
         if key and key[2] == 4:  # a witness, which says when it saw the head
             seconds, signature = int.from_bytes(signature[:8], "big"), signature[8:]
             message = b"cosignature/v1\ntime %d\n" % seconds + message
         need(not key or is_signed(key[3], message, signature), "a known key's signature is wrong")
-        signed |= {key} if key else set()
-    return int(lines[1]), root, signed
+        signed |= {key} - {None}
+    return int(found[2]), root, signed
 
 class Policy:
     """A trust policy: the keys of the log, and the witnesses that must have seen its head."""
@@ -147,45 +134,42 @@ class Policy:
 # --- Merkle trees: RFC 6962 section 2.1 ---------------------------------------------------------
 def leaf_of(entry):
     return sha256(b"\0" + entry).digest()
-@functools.lru_cache(2**15)  # proofs of neighbours share most of their nodes
+@functools.lru_cache(2**16)
 def node(left, right):
     return sha256(b"\1" + left + right).digest()
 
-def push(stack, item, width=1):
-    """Append a perfect subtree to those of a growing tree, the largest first."""
-    while stack and stack[-1][1] == width:
-        item, width = node(stack.pop()[0], item), width * 2
-    stack.append((item, width))
-
-def root_of(stack):
-    return functools.reduce(lambda right, left: node(left[0], right), stack[-2::-1],
-                            stack[-1][0]) if stack else sha256(b"").digest()
-
-def subtree_of(hashes):
+def root_of(hashes):
+    """Return the root over hashes of one level: one without a neighbour goes up as it is."""
     while len(hashes) > 1:
-        hashes = [sha256(b"\1" + a + b).digest() for a, b in zip(hashes[::2], hashes[1::2])]
-    return hashes[0]
+        pairs = zip(hashes[::2], hashes[1::2])
+        hashes = [sha256(b"\1" + a + b).digest() for a, b in pairs] + hashes[len(hashes) & ~1:]
+    return hashes[0] if hashes else sha256(b"").digest()
 
-def is_included(idx, size, leaf, proof, root):
-    """Check an inclusion proof as RFC 9162 section 2.1.3.2 says."""
-    at, last = idx, size - 1
-    if not 0 <= idx < size or any(len(each) != 32 for each in (leaf, root, *proof)):
-        return False
-    for each in proof:
-        if last == 0:
-            return False
-        leaf = node(each, leaf) if at & 1 or at == last else node(leaf, each)
-        while not at & 1 and at == last and at:
-            at, last = at >> 1, last >> 1
-        at, last = at >> 1, last >> 1
-    return last == 0 and leaf == root
+def root_at(levels, size):
+    """Return the root of a tree's first leaves; levels[k] has the roots of 256**k leaves each."""
+    rest = []
+    for number, level in enumerate(levels):
+        end = size >> 8 * number
+        part = level[end & ~255:end] + rest
+        rest = [root_of(part)] if part else []
+    return root_of(rest)
+
+def root_by(idx, size, leaf, proof):
+    """Return the root to which an inclusion proof leads, as RFC 6962 section 2.1.1 defines it."""
+    need(0 <= idx < size and bool(proof) == (size > 1), "a proof does not fit its index")
+    if size == 1:
+        return leaf
+    *lower, other = proof
+    half = 1 << (size - 1).bit_length() - 1
+    if idx < half:
+        return node(root_by(idx, half, leaf, lower), other)
+    return node(other, root_by(idx - half, size - half, leaf, lower))
 
 def tile(level, at, width):
     path, rest = f"{at % 1000:03d}", at // 1000
     while rest:
         path, rest = f"x{rest % 1000:03d}/{path}", rest // 1000
     return f"log/tile/{level}/{path}" + (f".p/{width}" if width < 256 else "")
-
 def split(content, width):
     """Return texts that follow one another, each after its length in ``width`` bytes."""
     found, at = [], 0
@@ -208,10 +192,9 @@ is_key = functools.lru_cache(4096)(re.compile("[a-z][a-z0-9_.]*").fullmatch)
 def parse(content):
     """Return the JSON value whose canonical form (RFC 8785) the bytes are."""
     value = decode(content.decode())
-    need(encode(value).encode("utf-8", "replace") == content, "it is not JSON in its canonical form")
+    need(encode(value).encode("utf-8", "replace") == content, "it is not canonical JSON")
     check_keys(value, 64)
     return value
-
 def check_keys(value, depth):
     need(depth >= 0 and (isinstance(value, list) or all(map(is_key, value))), "it has a bad key")
     for each in value if isinstance(value, list) else value.values():
@@ -220,24 +203,34 @@ def check_keys(value, depth):
 
 MUST = {*"action actor data id pii schema source specversion stage target tenant time type".split()}
 MAY = {*"approval cause decision idempotency_key_sha256 request_id run step trace_id".split()}
-TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z").fullmatch
+IS_ID = re.compile("evt_[0-7][0-9A-HJKMNP-TV-Z]{25}").fullmatch
 STAGES = {"attempted", "completed", "failed", "denied", "unknown"}
 
 def opened(entry, tree, schemas):
     """Return header and body of an entry of the closed form."""
     line, _, content = entry.partition(b"\n")
     header, body = parse(line), parse(content)
-    need(header.keys() == {"idx", "prev", "seq_time"} and len(line) <= 1024, "its header is malformed")
-    need(MUST <= body.keys() <= MUST | MAY and body["stage"] in STAGES and all(
-        TIME.fullmatch(each) for each in (body["time"], header["seq_time"])) and re.fullmatch(
-        "evt_[0-7][0-9A-HJKMNP-TV-Z]{25}", body["id"]) and isinstance(body["actor"]["id"], str),
-        "it is not of the closed form")
-    schema, current = body["schema"], schemas.get((body["action"], body["schema"]["version"]))
-    need(schema["name"] == body["action"] and body["type"] == f"tenantplane.{body['action']}" and (
-        schema["sha256"] == current or not current and (schema["sha256"], 0) in schemas),
-        "no release wrote events of its schema")
+    is_head = header.keys() == {"idx", "prev", "seq_time"} and len(line) <= 1024
+    need(is_head and TIME(header["seq_time"]), "its header is malformed")
+    is_form = MUST <= body.keys() <= MUST | MAY and body["stage"] in STAGES and TIME(body["time"])
+    need(is_form and IS_ID(body["id"]) and isinstance(body["actor"]["id"], str),
+         "it is not of the closed form")
+    schema, name = body["schema"], body["action"]
+    current = schemas.get((name, schema["version"])) or schemas.get((schema["sha256"], 0))
+    need(schema["name"] == name and body["type"] == f"tenantplane.{name}" and schema["sha256"]
+         == current, "no release wrote events of its schema")
     need(body["tenant"] == tree, "it belongs to another log")
     return header, body
+
+def proved(line, size, root):
+    """Return index and entry of a line that can be proved alone, under the given head."""
+    one = decode(line.decode())
+    entry = one["entry"].encode() if "entry" in one else base64_of(one["entry_base64"])
+    leaf, proof = leaf_of(entry), [base64_of(each) for each in one["proof"]]
+    need((one["size"], base64_of(one["root"]), one["leaf"]) == (size, root, leaf.hex())
+         and root_by(one["idx"], size, leaf, proof) == root, "a line does not prove its entry")
+    return one["idx"], entry
 
 # --- the controls: what people decided, against what was applied --------------------------------
 def fingerprint(public):
@@ -251,41 +244,45 @@ def sshsig_fault(data, at, keys):
         (kind, key), (kind_too, signed) = split(public, 4), split(signature, 4)
         need(blob[:10] == b"SSHSIG\0\0\0\1" and kind == kind_too == b"ssh-ed25519" and parts == [
             b"approval@tenantplane", b"", b"sha512"], "its signature has another kind")
-        message = b"SSHSIG" + b"".join(struct.pack(">I", len(each)) + each for each in (
-            *parts, hashlib.sha512(statement).digest()))
-        need(is_signed(key, message, signed), "its signature does not verify")
-        since, until = keys.get(fingerprint(public), ("9", "9"))
+        parts.append(hashlib.sha512(statement).digest())
+        texts = b"".join(struct.pack(">I", len(each)) + each for each in parts)
+        need(is_signed(key, b"SSHSIG" + texts, signed), "its signature does not verify")
+        since, until = keys.get(fingerprint(public), (NEVER, NEVER))
         need(fingerprint(public) == data["approver_key"] and since <= at < until,
              "the key that signed it was not enrolled then")
         said = parse(statement)
         need(all(said[each] == data[each] for each in ("plan_digest", "verdict")),
              "its signed statement is another decision")
-    except BROKEN as error:
+    except Exception as error:  # noqa: BLE001 - whatever it holds, no traceback
         return reason(error)
     return ""
 
 class Controls:
+    """Replays a log from its start, and judges what is between the times asked for."""
     def __init__(self, options, platform):
-        self.names, self.population, self.exceptions = options.controls, Counter(), []
+        self.options, self.population, self.exceptions = options, Counter(), []
         self.runs, self.holds, self.loaded, self.keys = {}, {}, {}, {}
         with open(options.approvers or os.devnull, encoding="utf-8") as file:
             for words in filter(None, map(str.split, file)):  # name ssh-ed25519 key
-                self.keys[fingerprint(base64_of(words[2]))] = ["", "9"]
+                self.keys[fingerprint(base64_of(words[2]))] = ["", NEVER]
         for data, action, at in ((each["data"], each["action"], each["time"]) for each in platform):
             if action == "rules.loaded":
                 name = data["document"].removesuffix(".yaml")
                 self.loaded.setdefault(name, []).append((at, data["digest"]))
             elif action in {"approver_key.enrolled", "approver_key.revoked"}:
-                times = self.keys.setdefault(data["approver_key"], ["9", "9"])
+                times = self.keys.setdefault(data["approver_key"], [NEVER, NEVER])
                 times[action == "approver_key.revoked"] = at
     def judge(self, name, is_kept, idx, why):
-        if name in self.names:
+        if name in self.options.controls and self.is_asked:
             self.population[name] += 1
             self.exceptions += [] if is_kept else [{"control": name, "idx": idx, "why": why}]
     def see(self, idx, body):
         action, data, at, stage = body["action"], body["data"], body["time"], body["stage"]
-        run = self.runs.setdefault(body.get("run"), {"events": [], "asked": set(), "yes": {}, "until":
-            "9", "plan": None, "was": None, "needed": 0, "rule": False, "begun": None})
+        since, until = self.options.since, self.options.until
+        self.is_asked = since <= at and at[:len(until)] <= until
+        run = self.runs.setdefault(body.get("run"), {
+            "events": [], "asked": set(), "yes": {}, "until": NEVER, "plan": None, "was": None,
+            "needed": 0, "rule": False, "begun": None, "is_asked": False})
         run["events"] += [idx] if "run" in body else []
         who = {body["actor"]["id"], body["actor"].get("on_behalf_of")} - {None}
         if stage == "denied":
@@ -296,17 +293,19 @@ class Controls:
             run.update(needed=data["needed"], until=data["expires_at"], plan=None, was=None, yes={})
         elif action == "decision.given" and data.get("verdict") == "approve":
             run["yes"][body["approval"]["decision_id"]] = body["actor"]["id"], data["plan_digest"]
-            self.judge("other_person", not who & run["asked"], idx, "who asked for the run approved it")
+            self.judge("other_person", not who & run["asked"], idx, "who asked for it approved it")
         elif action == "decision.withdrawn":
             run["yes"].pop(data["decision"], None)
         elif action == "run.approved":
-            run.update(plan=data["plan_digest"], was=data["plan_digest"], rule="approval" not in body)
+            run["plan"] = run["was"] = data["plan_digest"]
+            run["rule"] = "approval" not in body
         elif action in {"approval.expired", "approval.canceled", "approval.superseded",
                         "run.approval_withdrawn"}:
             run["plan"] = None
         elif action in {"hold.placed", "hold.released"}:
             hold = next(each["id"] for each in body["target"] if each["type"] == "hold")
-            self.holds.update({hold: idx}) if action == "hold.placed" else self.holds.pop(hold, 0)
+            self.holds.pop(hold, None)
+            self.holds |= {hold: idx} if action == "hold.placed" else {}
         elif action == "run.apply" and stage == "attempted":
             self.apply(idx, data, run, at)
         elif action == "run.apply":
@@ -315,14 +314,15 @@ class Controls:
             fault = sshsig_fault(data, at, self.keys)
             self.judge("signed", not fault, idx, fault)
         if "rules_digest" in data and self.loaded:
-            names = ("mode_rules", "regions") if action.startswith("mode.") else ("approval_rules",)
-            found = {name: max([each for each in self.loaded.get(name, []) if each[0] <= at],
-                               default=("", ""))[1] for name in names}
-            wanted = found["approval_rules"] if len(names) == 1 else (
-                "sha256:" + sha256(encode(found).encode()).hexdigest())
+            is_mode = action.startswith("mode.")
+            found = {name: max((each for each in self.loaded.get(name, []) if each[0] <= at),
+                               default=("", ""))[1] for name in (
+                     ("mode_rules", "regions") if is_mode else ("approval_rules",))}
+            both = "sha256:" + sha256(encode(found).encode()).hexdigest()
+            wanted = both if is_mode else found["approval_rules"]
             self.judge("rules", data["rules_digest"] == wanted, idx, "its rules were not in force")
     def apply(self, idx, data, run, at):
-        plan, held = data["plan_digest"], ", ".join(map(str, sorted(self.holds.values())))
+        plan, held = data["plan_digest"], sorted(self.holds.values())
         people = {who for who, digest in run["yes"].values() if digest == plan}
         is_agreed = run["rule"] and not run["needed"] or len(people) >= max(run["needed"], 1)
         self.judge("approved", run["was"] and is_agreed, idx, "applied without its approvals")
@@ -330,22 +330,21 @@ class Controls:
         if not data.get("resumed"):
             is_valid = not run["was"] or run["plan"] and at[:19] <= run["until"][:19]
             self.judge("still_valid", is_valid, idx, "its approval had ended")
-            self.judge("holds", not held, idx, f"applied while a hold stood: entry {held}")
-        run["begun"] = plan
+            self.judge("holds", not held, idx, f"applied while a hold stood: entries {held}")
+        run.update(begun=plan, is_asked=run["is_asked"] or self.is_asked)
     def sample(self, seed, count):
         """Return runs with an effect, picked by the seed alone, with the entries of each."""
-        order = sorted((sha256(f"{seed} {run}".encode()).hexdigest(), run)
-                       for run, found in self.runs.items() if found["begun"])
-        return [{"run": run, "entries": self.runs[run]["events"]} for _, run in order[:count]]
+        names = (name for name, run in self.runs.items() if run["is_asked"])
+        order = sorted(names, key=lambda name: sha256(f"{seed} {name}".encode()).hexdigest())
+        return [{"run": name, "entries": self.runs[name]["events"]} for name in order[:count]]
 
 # --- the ten checks -----------------------------------------------------------------------------
 class Verification:
     def __init__(self, options):
         self.options, self.found, self.counts, self.controls = options, [], Counter(), None
         self.facts = {"key": "unknown", "quorum": "none", "checkpoints": 0, "entries": 0, "pins": 0,
-                      "opened": 0, "erased": 0, "from": "", "to": "", "controls": ""}
-        self.prev, self.pii, self.erasures, self.leaves = {}, {}, set(), bytearray()
-        self.seen, self.unseen, self.rooted = 0, "", {}  # of a quorum of witnesses; the root log
+                      "opened": 0, "erased": 0, "from": "", "to": "", "controls": "", "lines": 0}
+        self.prev, self.pii, self.erasures, self.heads, self.leaves = {}, {}, set(), {}, []
         self.soon = datetime.fromtimestamp(time.time() + 300, timezone.utc).isoformat()
     def find(self, verdict, why, idx=None, size=None):
         self.counts[verdict] += 1
@@ -355,7 +354,7 @@ class Verification:
     def finding(self, verdict, what, idx=None):
         try:
             yield
-        except BROKEN as error:
+        except Exception as error:  # noqa: BLE001 - whatever it holds, no traceback
             self.find(verdict, f"{what}: {reason(error)}", idx)
     def run(self):
         with self.finding("BADFILE", "the dossier"):
@@ -363,8 +362,11 @@ class Verification:
             self.signatures()
             self.controls = Controls(self.options, self.platform())
             self.entries()
-            self.disclosures()
-            self.range()
+            self.histories()
+            if self.options.controls:
+                self.lines()
+                self.disclosures()
+                self.range()
         for each in self.controls.exceptions if self.controls else ():
             self.find("CONTROL", f"{each['control']}: {each['why']}", each["idx"])
     def read(self, name, limit=2**26):
@@ -375,160 +377,135 @@ class Verification:
     def unpack(self):
         """Refuse what no dossier holds, and files that are not those of the manifest."""
         self.zip = zipfile.ZipFile(self.options.file)
-        found, self.bytes = self.zip.infolist(), {}
-        for each in found:
-            name, self.bytes[each.filename] = each.filename, each.file_size
-            need(each.orig_filename == name and (name in FIXED or OTHER.fullmatch(name)) and not (
-                each.flag_bits & 0x41) and each.compress_type in {0, 8}, f"no dossier has {name[:80]!r}")
-        need(len(self.bytes) == len(found), "it holds two files of one name")
-        need(sum(self.bytes.values()) < 2**26 + 400 * sum(each.compress_size for each in found),
+        listed = self.zip.infolist()
+        self.bytes = {each.filename: each.file_size for each in listed}
+        for each in listed:
+            need(each.orig_filename == each.filename and IS_NAME(each.filename) and not (
+                each.flag_bits & 0x41) and each.compress_type in {0, 8}, "its files are not plain")
+        need(len(self.bytes) == len(listed), "it holds two files of one name")
+        need(sum(self.bytes.values()) < 2**26 + 400 * sum(each.compress_size for each in listed),
              "it would unpack to far more than it is")
         self.manifest = found = self.json("MANIFEST.json")
         self.stated, files = found.pop("sha256"), found["files"]
-        need(found["form"] == 1 and sha256(encode(found).encode()).hexdigest() == self.stated and FIXED
-             <= self.bytes.keys() and files.keys() == self.bytes.keys() - {"MANIFEST.json"},
+        need(found["form"] == 1 and sha256(encode(found).encode()).hexdigest() == self.stated
+             and files.keys() == self.bytes.keys() - {"MANIFEST.json"},
              "the manifest was changed, lists other files, or is of an unknown form")
         for name, each in files.items():
-            digest = sha256()
             with self.zip.open(name) as file:
-                while block := file.read(2**20):
-                    digest.update(block)
-            need(each == {"bytes": self.bytes[name], "sha256": digest.hexdigest()}, f"{name} was changed")
-        self.origin, self.size, self.tree = found["origin"], found["size"], found["tree"]
-        need(self.origin == f"{found['host']}/audit/{self.tree}", "the manifest contradicts itself")
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            need(each == {"bytes": self.bytes[name], "sha256": digest}, f"{name} was changed")
+        self.size, self.tree = found["size"], found["tree"]
+        need(found["origin"] == f"{found['host']}/audit/{self.tree}", "it is of two logs")
         found = self.json("schemas.json")
-        self.schemas = {(each, 0): each for each in found["retired"]} | {(each["name"], each["version"]):
-            "sha256:" + sha256(encode(each).encode()).hexdigest() for each in found["documents"]}
+        self.schemas = {(each, 0): each for each in found["retired"]} | {
+            (each["name"], each["version"]): "sha256:" + sha256(encode(each).encode()).hexdigest()
+            for each in found["documents"]}
+        self.disclosed = self.json("disclosures.json")["values"]
+        self.pii = {(each["event_id"], each["path"]): (None, None) for each in self.disclosed}
+    def head(self, content, tree):
+        """Return (size, root, who signed it) of a checkpoint that a key in force signed."""
+        origin = f"{self.manifest['host']}/audit/{tree}"
+        own = [(key, row) for key, row in self.keys if key[0] == origin]
+        found = open_note(content, origin, [*(key for key, _ in own), *self.witnesses])
+        need(any(key in found[2] and row["from_size"] <= found[0] < (row["to_size"] or 2**63)
+                 for key, row in own), "no known key that was in force signed it")
+        return found
+    def rooted(self):
+        """Return the head of this log that the log of logs has, and who signed that one's head."""
+        found = self.json("root.json")
+        size, root, signed = self.head(found["checkpoint"].encode(), "root")
+        entry, proof = found["entry"].encode(), [base64_of(each) for each in found["proof"]]
+        header, body = map(parse, entry.split(b"\n"))
+        need((found["size"], found["idx"], self.tree) == (size, header["idx"], body["tree"])
+             and root_by(header["idx"], size, leaf_of(entry), proof) == root, "it proves no head")
+        return body["size"], base64_of(body["root"]), signed
     def signatures(self):
         """Checks 1 and 2: the heads and their keys, and the witnesses of the newest."""
-        given, self.heads, self.pins = self.options.policy, {}, []
+        given, self.pins, seen = self.options.policy, [], []
         with open(given or os.devnull, encoding="utf-8") as file:
             policy = Policy(file.read() if given else self.read("trust.policy").decode())
         trusted = {key[3] for key in policy.logs if key[2] == 1}
         rows = [(vkey(row["vkey"]), row) for row in self.json("keys.json")["keys"]]
         self.keys = [(key, row) for key, row in rows if key[3] in trusted and key[2] == 1]
-        own = [(key, row) for key, row in self.keys if key[0] == self.origin]
-        known = [*(key for key, _ in own), *(x for x in policy.named.values() if type(x) is tuple)]
-        for name in sorted(each for each in self.bytes if each.startswith("log/checkpoint")):
-            if self.size or self.bytes[name]:  # it is empty where nobody has signed the log yet
-                with self.finding("BADSIG", name):
-                    size, root, signed = open_note(self.read(name, 2**18), self.origin, known)
-                    need(any(key in signed and row["from_size"] <= size < (row["to_size"] or 2**63)
-                             for key, row in own), "no known key that was in force signed it")
-                    need(size == (self.size if name == "log/checkpoint" else int(name[16:])),
-                         f"it is of size {size}")
-                    if policy.has_quorum(signed, policy.quorum):
-                        self.seen = max(self.seen, size)
-                    if self.heads.setdefault(size, root) != root:
-                        self.find("FORKED", f"two signed heads of size {size} differ", size - 1, size)
-        if "root.json" in self.bytes:
-            with self.finding("BADSIG", "root.json"):
-                self.root(policy)
-        if self.size and not self.seen:
-            self.find("UNWITNESSED", "too few witnesses saw a head of this log", size=self.size)
+        self.witnesses = [each for each in policy.named.values() if isinstance(each, tuple)]
+        names = ["log/checkpoint", *(x for x in self.bytes if x.startswith("log/checkpoints/"))]
+        names = names if self.size or self.bytes[names[0]] else []  # nobody has signed it yet
+        for name in [*names, *self.bytes.keys() & {"root.json"}]:
+            with self.finding("BADSIG", name):
+                is_own, content = name in names, self.read(name, 2**18)
+                size, root, signed = self.head(content, self.tree) if is_own else self.rooted()
+                need(not is_own or size == int(name[16:] or self.size), f"it is of size {size}")
+                seen += [size] if policy.has_quorum(signed, policy.quorum) else []
+                if self.heads.setdefault(size, root) != root:
+                    self.find("FORKED", f"two signed heads of size {size} differ", size - 1, size)
+        if self.heads and not seen:
+            self.find("UNWITNESSED", "too few witnesses saw a head of it", size=self.size)
         if max(self.heads, default=0) > self.size:
-            self.find("TAMPERED", f"entries from {self.size} were signed and are not here", self.size)
+            self.find("TAMPERED", f"signed entries from {self.size} are not here", self.size)
         for path in self.options.pin:
             with self.finding("BADSIG", "the checkpoint that you gave"), open(path, "rb") as file:
-                size, root, signed = open_note(file.read(2**18), self.origin, known)
-                need({key for key, _ in own} & signed, "no known key signed it")
-                self.pins.append((size, root))
-        quorum = policy.quorum + (f", which saw {self.seen} of {self.size} entries"
-                                  if policy.quorum != "none" else "")
-        self.facts |= {"checkpoints": len(self.heads), "quorum": quorum, "pins": len(self.pins),
-                       "key": "unknown" if not self.heads else "pinned" if given else "seen first"}
-    def root(self, policy):
-        """Check what the log of logs has of this log, and whether the quorum saw that."""
-        found, origin = self.json("root.json"), self.manifest["host"] + "/audit/root"
-        own = [(key, row) for key, row in self.keys if key[0] == origin]
-        witnesses = [x for x in policy.named.values() if type(x) is tuple]
-        size, root, signed = open_note(found["checkpoint"].encode(), origin,
-                                       [*(key for key, _ in own), *witnesses])
-        need(any(key in signed and row["from_size"] <= size < (row["to_size"] or 2**63)
-                 for key, row in own), "no known key that was in force signed it")
-        entry = found["entry"].encode()
-        need(size == found["size"] and is_included(found["idx"], size, leaf_of(entry), [
-            base64_of(x) for x in found["proof"]], root), "it does not prove its entry")
-        head = parse(entry.partition(b"\n")[2])
-        need(head.keys() == {"prev", "root", "size", "tree"} and head["tree"] == self.tree
-             and head["size"] > 0, "its entry is not a head of this log")
-        self.rooted = {head["size"]: base64_of(head["root"])}
-        if policy.has_quorum(signed, policy.quorum):
-            self.seen = max(self.seen, head["size"])
+                self.pins.append(self.head(file.read(2**18), self.tree)[:2])
+        if policy.quorum != "none":
+            self.facts["quorum"] = f"{policy.quorum}, for {max(seen, default=0)} entries"
+        self.facts |= {"checkpoints": len(self.heads), "pins": len(self.pins)}
+        self.facts["key"] = ("pinned" if given else "seen first") if self.heads else "unknown"
     def platform(self):
         """Return the events of the platform's log that the controls need, each proved."""
         if not {"platform.ndjson", "platform/checkpoint"} <= self.bytes.keys():
             if self.tree != "platform":
                 self.find("GAP", "the entries of the platform's log are missing")
             return []
-        head = open_note(self.read("platform/checkpoint", 2**18),
-            self.manifest["host"] + "/audit/platform", [key for key, _ in self.keys])
-        need(head[2], "no known key signed the platform's checkpoint")
+        head = self.head(self.read("platform/checkpoint", 2**18), "platform")
         lines = [proved(line, *head[:2]) for line in self.read("platform.ndjson").splitlines()]
         return [opened(entry, "platform", self.schemas)[1] for _, entry in sorted(lines)]
     def entries(self):
-        """Checks 3 to 7 and 9: every entry, every tile and every head over them."""
-        stack, roots, level, names = [], {}, [], set()
-        wanted = {*self.heads, *self.rooted, *(size for size, _ in self.pins)}
+        """Checks 3, 6, 7 and 9: every entry, and every tile over them."""
+        names = set()
         for start in range(0, self.size, 256):
             wide = min(256, self.size - start)
-            width = next((x for x in range(wide, 0, -1) if tile("entries", start // 256, x) in self.bytes
-                          and tile(0, start // 256, x) in self.bytes), 0)
-            if width != wide:
-                self.find("GAP", f"entries from {start + width} are missing", start + width)
-            if width == 0:
-                break
-            name, hashes = tile("entries", start // 256, width), tile(0, start // 256, width)
-            names |= {name, hashes}
-            entries, stated = split(self.read(name), 2), self.read(hashes)
-            leaves = [sha256(b"\0" + each).digest() for each in entries]
-            at = next((n for n, each in enumerate(leaves) if stated[32 * n:32 * n + 32] != each),
-                      len(leaves))
-            if len(entries) != width:
-                self.find("GAP", f"entries from {start + at} are missing, or too many", start + at)
-                break
-            if b"".join(leaves) != stated:
-                self.find("TAMPERED", f"entry {start + at} does not have the hash it was logged with",
-                          start + at)
-            level += [subtree_of(leaves)] if width == 256 else []
-            is_one, size = width == 256 and not any(start < x < start + 256 for x in wanted), start
-            for item in level[-1:] if is_one else leaves:
-                push(stack, item, 256 if is_one else 1)
-                size += 256 if is_one else 1
-                roots[size] = root_of(stack) if size in wanted else b""
-            self.leaves += b"".join(leaves)
+            bundles = (tile("entries", start // 256, width) for width in range(wide, 0, -1))
+            names |= {*(found := [each for each in bundles if each in self.bytes][:1])}
+            entries = split(self.read(found[0]), 2) if found else []
+            self.leaves += map(leaf_of, entries)
             for idx, entry in enumerate(entries if self.options.controls else (), start):
                 with self.finding("MALFORMED", f"entry {idx}", idx):
                     self.entry(idx, entry)
-        for number in range(1, 8):
-            parts = [level[at:at + 256] for at in range(0, len(level), 256)]
-            for at, part in enumerate(parts):
-                names.add(name := tile(number, at, len(part)))
-                if name not in self.bytes or self.read(name) != b"".join(part):
-                    self.find("TAMPERED", f"{name} does not fit the entries", at * 256**(number + 1))
-            level = [subtree_of(part) for part in parts if len(part) == 256]
-        if {x for x in self.bytes if x.startswith("log/tile/")} - names or not self.heads or (
-                "log/unsigned" in self.bytes):
-            self.find("UNSIGNED", f"entries from {self.size} are under no checkpoint, for longer than "
-                      "they may wait", self.size)
-        self.facts["entries"] = len(self.leaves) // 32
-        good = sorted(size for size, root in self.heads.items() if roots.get(size) == root)
+            if len(entries) != wide:
+                end = start + min(len(entries), wide)
+                self.find("GAP", f"entries from {end} are missing, or too many", end)
+                break
+        self.facts["entries"], self.levels = len(self.leaves), [self.leaves]
+        while full := len(self.levels[-1]) // 256:
+            below = self.levels[-1]
+            self.levels.append([root_of(below[256 * at:256 * at + 256]) for at in range(full)])
+        for number, level in enumerate(self.levels):
+            for at in range(0, len(level), 256):
+                part = level[at:at + 256]
+                names.add(name := tile(number, at // 256, len(part)))
+                stated = self.read(name) if name in self.bytes else b""
+                if stated != b"".join(part):
+                    hashes = (stated[place:place + 32] for place in range(0, 32 * len(part), 32))
+                    first = at + [*map(bytes.__eq__, part, hashes), False].index(False)
+                    self.find("TAMPERED", f"{name}: hash {first} is not that of its entries",
+                              first * 256**number)
+        rest = {x for x in self.bytes if x.startswith("log/tile/")} - names
+        if rest or not self.heads or "log/unsigned" in self.bytes:
+            self.find("UNSIGNED", f"entries from {self.size} are under no checkpoint, for longer "
+                      "than they may wait", self.size)
+    def histories(self):
+        """Checks 3 to 5: every head, over the entries."""
+        def is_over(size, root):
+            return size <= len(self.leaves) and root_at(self.levels, size) == root
+        good = sorted(size for size, root in self.heads.items() if is_over(size, root))
         for size in sorted(self.heads.keys() - {*good}):
             start = max((each for each in good if each < size), default=0)
-            verdict, what = ("FORKED", f"the signed checkpoint of size {size} contradicts that of size "
-                f"{good[-1]}") if good and good[-1] > size else (
-                "TAMPERED", f"entries from {start} to {size - 1} are not the signed ones")
-            self.find(verdict, what, start, size)
-        for size, root in self.rooted.items():
-            if roots.get(size) != root:
-                self.find("FORKED", f"the log of logs has another head of size {size}", size=size)
+            if good and good[-1] > size:
+                self.find("FORKED", f"the heads {size} and {good[-1]} contradict", start, size)
+            else:
+                self.find("TAMPERED", f"entries {start} to {size - 1} are not signed", start, size)
         for size, root in self.pins:
-            if roots.get(size) != root:
-                self.find("REWRITTEN", f"before size {size}: the log does not extend the checkpoint "
-                          "that you gave", size=size)
-        for line in self.zip.open("entries.ndjson") if self.options.controls else ():
-            idx, entry = proved(line, self.size, self.heads.get(self.size, b""))
-            need(self.leaves[32 * idx:32 * idx + 32] == leaf_of(entry), "entries.ndjson belongs to another log")
+            if not is_over(size, root):
+                self.find("REWRITTEN", f"it does not extend your checkpoint of {size}", size=size)
     def entry(self, idx, entry):
         header, body = opened(entry, self.tree, self.schemas)
         names = {"actor": body["actor"]["id"], "run": body.get("run"),
@@ -537,81 +514,87 @@ class Verification:
         prev = {key[0]: self.prev[key] for key in keys if key in self.prev}
         self.prev.update(dict.fromkeys(keys, idx))
         need(header["idx"] == idx and header["prev"] == prev, "its header points to other entries")
-        at, said = header["seq_time"], body["time"]
-        if at < self.facts["to"] or at > self.soon or said[:15] > at[:15] and (
+        at, said, facts = header["seq_time"], body["time"], self.facts
+        if at < facts["to"] or at > self.soon or said[:15] > at[:15] and (
                 datetime.fromisoformat(said) - datetime.fromisoformat(at)).total_seconds() > 300:
-            self.find("MISDATED", f"entry {idx} goes back in time, or is dated in the future", idx)
-        self.facts |= {"from": self.facts["from"] or at, "to": max(at, self.facts["to"])}
-        self.unseen = at if idx == self.seen else self.unseen
-        self.pii |= {(body["id"], path): (idx, value) for path, value in body["pii"].items()}
+            self.find("MISDATED", f"entry {idx} is dated before another, or in the future", idx)
+        facts["from"], facts["to"] = facts["from"] or at, max(at, facts["to"])
+        asked = self.manifest["range"]["asked"]
+        facts["lines"] += (asked["from"] or "") <= at <= (asked["to"] or NEVER)
+        for path, value in body["pii"].items():
+            if (body["id"], path) in self.pii:
+                self.pii[body["id"], path] = idx, value
         self.erasures |= {body["id"]} if body["action"] == "erasure.done" else set()
         with self.finding("CONTROL", f"entry {idx} lacks what a control needs", idx):
             self.controls.see(idx, body)
+    def lines(self):
+        """Check that entries.ndjson has each entry of the time that was asked for, proved."""
+        last, count = -1, 0
+        with self.zip.open("entries.ndjson") as file:
+            for line in file:
+                idx, entry = proved(line, self.size, self.heads.get(self.size, b""))
+                need(idx > last and self.leaves[idx] == leaf_of(entry), "its lines are of two logs")
+                last, count = idx, count + 1
+        if count != self.facts["lines"] and not self.found:
+            self.find("PARTIAL", f"entries.ndjson has {count} of {self.facts['lines']} lines")
     def disclosures(self):
         """Check 8: values that were disclosed open their commitments; erased ones name why."""
-        for each in self.json("disclosures.json")["values"]:
-            idx, stated = self.pii.get((each["event_id"], each["path"]), (None, None))
-            if each["erased_at"] is not None:
-                self.facts["erased"] += 1
-                is_good = each["erasure_event"] in self.erasures and idx == each["idx"]
-            else:
-                self.facts["opened"] += 1
-                clear = b"tenantplane/field/v1\0" + bytes.fromhex(each["salt"]) + each["value"].encode()
-                is_good = stated == "sha256:" + sha256(clear).hexdigest() and idx == each["idx"]
-            if not is_good:
-                self.find("BADDISCLOSURE", f"a value of entry {each['idx']} is not the one that was "
-                          "committed to, or was erased without an event", each["idx"])
+        for each in self.disclosed:
+            idx, stated = self.pii[each["event_id"], each["path"]]
+            is_erased = each["erased_at"] is not None
+            self.facts["erased" if is_erased else "opened"] += 1
+            salted = bytes.fromhex(each["salt"] or "") + (each["value"] or "").encode()
+            digest = "sha256:" + sha256(b"tenantplane/field/v1\0" + salted).hexdigest()
+            is_good = each["erasure_event"] in self.erasures if is_erased else digest == stated
+            if not is_good or idx != each["idx"]:
+                self.find("BADDISCLOSURE", f"a value of entry {each['idx']} is not the one that "
+                          "was committed to, or was erased without an event", each["idx"])
     def range(self):
-        """Check 10: what was asked for, against what is here; and how long witnesses missed it."""
-        if self.seen and self.unseen and (datetime.fromisoformat(self.facts["to"])
-                - datetime.fromisoformat(self.unseen)).total_seconds() > 3600:
-            self.find("UNWITNESSED", f"entries from {self.seen} were seen by too few witnesses, an "
-                      "hour after they were logged", self.seen)
-        asked = self.manifest["range"]["asked"]
-        until = max(filter(None, (self.options.until, asked["to"])), default="")
-        if until and until[:19] > self.facts["to"][:19] and self.options.controls:
-            self.find("PARTIAL", f"asked for until {until}, and the log ends at {self.facts['to']}")
-        if self.options.controls and self.manifest["range"]["found"] != {
-                each: self.facts[each] for each in ("from", "to")}:
+        """Check 10: what was asked for, against what is here."""
+        asked, found = (self.manifest["range"][each] for each in ("asked", "found"))
+        begins, ends = asked["from"] or "", asked["to"] or NEVER
+        since, until = self.options.since or begins, self.options.until or ends
+        if begins[:len(since)] > since or ends[:len(until)] < until:
+            self.find("PARTIAL", "its lines to read are of a shorter time than you asked for")
+        if until != NEVER and self.facts["to"][:19] < until[:19]:
+            self.find("PARTIAL", f"asked for until {until}, and it ends at {self.facts['to']}")
+        if (found["from"], found["to"]) != (self.facts["from"], self.facts["to"]):
             self.find("PARTIAL", "the manifest states another range than the log has")
     def report(self):
         """Return everything as plain JSON."""
+        controls, options = self.controls, self.options
         found = {each["verdict"] for each in self.found}
-        self.facts["controls"] = ", ".join(f"{name} {count}" for name, count in sorted(
-            self.controls.population.items())) if self.controls else ""
+        tried = sorted(controls.population.items()) if controls else []
+        self.facts["controls"] = ", ".join(f"{name} {count}" for name, count in tried)
         at = [(each["idx"], each["size"] or 0) for each in self.found if each["idx"] is not None]
-        first, end = min(at, default=(None, 0))  # of a span, the first entry that is known to be bad
+        first, end = min(at, default=(None, 0))  # of a span, the first that is known to be bad
         first = min((idx for idx, size in at if first <= idx < end and not size), default=first)
-        return {
-            "verdict": min(found, key=[*EXITS].index, default="OK"), "first_bad_index":
-            first, "exit_code": min((EXITS[each] for each in found), default=0),
-            "manifest_sha256": getattr(self, "stated", None), "facts": self.facts, "checks": [
-                {"check": number, "ok": not found & {*verdicts.split(), "BADFILE"},
-                 "says": sentence.format_map(self.facts)} for number, sentence, verdicts in CHECKS],
-            "findings": self.found, "counts": self.counts, "sample": self.controls.sample(
-                self.options.seed, self.options.sample) if self.controls else []}
+        worst = min(found, key=lambda each: (EXITS[each], [*EXITS].index(each)), default="OK")
+        checks = [{"check": number, "ok": not found & {*verdicts, "BADFILE"},
+                   "says": says.format_map(self.facts)}
+                  for number, (says, verdicts) in enumerate(CHECKS, 1)]
+        return {"verdict": worst, "first_bad_index": first, "exit_code": EXITS.get(worst, 0),
+                "manifest_sha256": getattr(self, "stated", None), "facts": self.facts,
+                "checks": checks, "findings": self.found, "counts": self.counts,
+                "sample": controls.sample(options.seed, options.sample) if controls else []}
 
-def proved(line, size, root):
-    """Return index and entry of a line that can be proved alone, under the given head."""
-    one = decode(line.decode())
-    entry = one["entry"].encode() if "entry" in one else base64_of(one["entry_base64"])
-    need(one["size"] == size and base64_of(one["root"]) == root and one["leaf"] == leaf_of(entry).hex()
-         and is_included(one["idx"], size, leaf_of(entry), [base64_of(x) for x in one["proof"]], root),
-         "a line of NDJSON does not prove its entry")
-    return one["idx"], entry
+def moment(text):
+    need(re.fullmatch(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?)?|", text), "not a time")
+    return text.rstrip("Z")
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description="Verify a dossier of an audit log, offline.")
-    parser.add_argument("file", help="the dossier")
-    parser.add_argument("--policy", help="trust policy of your own: keys of the log, witnesses")
-    parser.add_argument("--pin", action="append", default=[], help="a checkpoint that you kept")
-    parser.add_argument("--approvers", help="keys of approvers: lines of `name ssh-ed25519 key`")
-    parser.add_argument("--controls", default=",".join(CONTROLS), help="names, or `none`: hashes alone")
-    parser.add_argument("--from", dest="since", help="accepted: a dossier has its log from the start")
-    parser.add_argument("--to", dest="until", help="RFC 3339 time until which you asked for it")
-    parser.add_argument("--sample", type=int, default=0, help="pick that many runs, with evidence")
-    parser.add_argument("--seed", default="", help="of the sample: the same picks the same")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    option = parser.add_argument
+    option("file", help="the dossier")
+    option("--policy", help="trust policy of your own: keys of the log, witnesses")
+    option("--pin", action="append", default=[], help="a checkpoint that you kept")
+    option("--approvers", help="keys of approvers: lines of `name ssh-ed25519 key`")
+    option("--controls", default=",".join(CONTROLS), help="names, or `none`: hashes alone")
+    option("--from", dest="since", type=moment, default="", help="judge what came from then on")
+    option("--to", dest="until", type=moment, default="", help="judge what came until then")
+    option("--sample", type=int, default=0, help="pick that many runs, with evidence")
+    option("--seed", default="", help="of the sample: the same picks the same")
+    option("--json", action="store_true", help="print everything as JSON")
     options = parser.parse_args(arguments)
     options.controls = {*options.controls.split(",")} - {"none"}
     if options.controls - {*CONTROLS}:
@@ -624,7 +607,7 @@ def main(arguments=None):
         print(json.dumps(report, indent=2))
         return report["exit_code"]
     for each in report["checks"]:
-        print("ok  " if each["ok"] else "FAIL", f"{each['check']:2}", each["says"] if each["ok"] else "")
+        print("ok  " if each["ok"] else "FAIL", each["check"], each["says"] if each["ok"] else "")
     for each in report["findings"]:
         print(f"{each['verdict']}: {each['why']}")
     for each in report["sample"]:
