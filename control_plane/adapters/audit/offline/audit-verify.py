@@ -345,6 +345,7 @@ class Verification:
         self.facts = {"key": "unknown", "quorum": "none", "checkpoints": 0, "entries": 0, "pins": 0,
                       "opened": 0, "erased": 0, "from": "", "to": "", "controls": "", "lines": 0}
         self.prev, self.pii, self.erasures, self.heads, self.leaves = {}, {}, set(), {}, []
+        self.seen, self.unseen = 0, ""  # entries that a quorum saw; when the next one was logged
         self.soon = datetime.fromtimestamp(time.time() + 300, timezone.utc).isoformat()
     def find(self, verdict, why, idx=None, size=None):
         self.counts[verdict] += 1
@@ -438,6 +439,7 @@ class Verification:
                 seen += [size] if policy.has_quorum(signed, policy.quorum) else []
                 if self.heads.setdefault(size, root) != root:
                     self.find("FORKED", f"two signed heads of size {size} differ", size - 1, size)
+        self.seen = max(seen, default=0)
         if self.heads and not seen:
             self.find("UNWITNESSED", "too few witnesses saw a head of it", size=self.size)
         if max(self.heads, default=0) > self.size:
@@ -446,7 +448,7 @@ class Verification:
             with self.finding("BADSIG", "the checkpoint that you gave"), open(path, "rb") as file:
                 self.pins.append(self.head(file.read(2**18), self.tree)[:2])
         if policy.quorum != "none":
-            self.facts["quorum"] = f"{policy.quorum}, for {max(seen, default=0)} entries"
+            self.facts["quorum"] = f"{policy.quorum}, which saw {self.seen} of {self.size} entries"
         self.facts |= {"checkpoints": len(self.heads), "pins": len(self.pins)}
         self.facts["key"] = ("pinned" if given else "seen first") if self.heads else "unknown"
     def platform(self):
@@ -519,6 +521,7 @@ class Verification:
                 datetime.fromisoformat(said) - datetime.fromisoformat(at)).total_seconds() > 300:
             self.find("MISDATED", f"entry {idx} is dated before another, or in the future", idx)
         facts["from"], facts["to"] = facts["from"] or at, max(at, facts["to"])
+        self.unseen = at if idx == self.seen else self.unseen
         asked = self.manifest["range"]["asked"]
         facts["lines"] += (asked["from"] or "") <= at <= (asked["to"] or NEVER)
         for path, value in body["pii"].items():
@@ -558,6 +561,10 @@ class Verification:
             self.find("PARTIAL", "its lines to read are of a shorter time than you asked for")
         if until != NEVER and self.facts["to"][:19] < until[:19]:
             self.find("PARTIAL", f"asked for until {until}, and it ends at {self.facts['to']}")
+        if self.seen and self.unseen and (datetime.fromisoformat(self.facts["to"])
+                - datetime.fromisoformat(self.unseen)).total_seconds() > 3600:
+            self.find("UNWITNESSED", f"entries from {self.seen} were seen by too few witnesses, an "
+                      "hour after they were logged", self.seen)
         if (found["from"], found["to"]) != (self.facts["from"], self.facts["to"]):
             self.find("PARTIAL", "the manifest states another range than the log has")
     def report(self):
