@@ -363,11 +363,18 @@ def kill_everything(call_id: str) -> None:
     All are stopped before, the engine first: told of a dead provider, it would write that nothing
     was created, and a keeper that outlives the guard would give the stack back.
     """
-    found = sorted(processes_of(call_id), key=lambda p: "pulumi" not in p.name())
+    found = sorted(processes_of(call_id), key=lambda p: "pulumi" not in _name_of(p))
     for act in (psutil.Process.suspend, psutil.Process.kill):
         for process in found:
             with suppress(psutil.Error):
                 act(process)
+
+
+def _name_of(process: psutil.Process) -> str:
+    """Return its name, '' when it has ended meanwhile."""
+    with suppress(psutil.Error):
+        return str(process.name())
+    return ""
 
 
 def begun(message: Message, resource_type: str = "aws:", *, phase: str = "apply") -> bool:

@@ -53,7 +53,7 @@ CREATE TABLE tenant_event (
 );
 CREATE INDEX ix_tenant_event_occurred_at ON tenant_event (occurred_at);
 GRANT SELECT, INSERT, DELETE ON tenant_event TO tenantplane_app;
-CREATE TRIGGER refuse_change BEFORE UPDATE ON tenant_event
+CREATE TRIGGER keep_tenant_event BEFORE UPDATE ON tenant_event
     FOR EACH ROW EXECUTE FUNCTION tenantplane_refuse_change();
 
 CREATE FUNCTION tenantplane_tell_tenant_event() RETURNS trigger
