@@ -265,6 +265,7 @@ class RunnerCall:
             if message["message"] == "planned" and self.request.get("gate"):
                 self.send(answer or f"proceed {message['digest']}")
         code = self.process.wait(timeout=60)
+        assert self.last, f"no last word, exit code {code}: {self.noise()}"
         return Outcome(
             code=code,
             last=self.last,
