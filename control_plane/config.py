@@ -163,6 +163,11 @@ class Settings(BaseSettings):
     audit_host: str = _setting(
         "localhost", "host in the audit log's origin", *_AUDITING, pattern=r"^[a-z0-9.-]+$"
     )
+    approver_keys: Path | None = _setting(
+        None,
+        "approvers' keys that this worker trusts (allowed_signers of OpenSSH); unset: none",
+        _WORKER,
+    )
     witness_policy: Path | None = _setting(
         None,
         "trust policy (C2SP tlog-policy): witnesses of the root log, and their quorum; unset: none",
