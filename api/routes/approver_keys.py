@@ -39,10 +39,10 @@ def signing_terms(have: SharedDep, who: CallerDep) -> views.SigningTermsView:
     return views.SigningTermsView(**perform(have.core, who, approver_keys.signing_terms))
 
 
-@router.get("/{key_id}")
-def get_key(have: SharedDep, who: CallerDep, key_id: str) -> views.ApproverKeyView:
+@router.get("/{approver_key_id}")
+def get_key(have: SharedDep, who: CallerDep, approver_key_id: str) -> views.ApproverKeyView:
     """Show a key with the statements that were signed for it."""
-    return views.ApproverKeyView.of(perform(have.core, who, approver_keys.get_key, key_id))
+    return views.ApproverKeyView.of(perform(have.core, who, approver_keys.get_key, approver_key_id))
 
 
 @router.post("", status_code=201)
@@ -54,19 +54,21 @@ def enroll_key(
     return views.ApproverKeyView.of(found)
 
 
-@router.post("/{key_id}/confirmation", status_code=201)
+@router.post("/{approver_key_id}/confirmation", status_code=201)
 def confirm_key(
-    have: SharedDep, who: WriterDep, key_id: str, body: views.Confirmation
+    have: SharedDep, who: WriterDep, approver_key_id: str, body: views.Confirmation
 ) -> views.ApproverKeyView:
     """Confirm whose a key is, as a second person with a key of their own."""
-    found = perform(have.core, who, approver_keys.confirm_key, key_id, **bodies.plain(body))
+    found = perform(
+        have.core, who, approver_keys.confirm_key, approver_key_id, **bodies.plain(body)
+    )
     return views.ApproverKeyView.of(found)
 
 
-@router.post("/{key_id}/revocation", status_code=201)
+@router.post("/{approver_key_id}/revocation", status_code=201)
 def revoke_key(
-    have: SharedDep, who: WriterDep, key_id: str, body: bodies.Explained
+    have: SharedDep, who: WriterDep, approver_key_id: str, body: bodies.Explained
 ) -> views.ApproverKeyView:
     """Revoke a key, immediately and for good."""
-    found = perform(have.core, who, approver_keys.revoke_key, key_id, reason=body.reason)
+    found = perform(have.core, who, approver_keys.revoke_key, approver_key_id, reason=body.reason)
     return views.ApproverKeyView.of(found)

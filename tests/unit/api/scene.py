@@ -48,6 +48,7 @@ from control_plane.workflows.beginning import begin_journeys, journeys_of
 from control_plane.workflows.outbox import post
 from control_plane.workflows.publishing import publish_sealing_key
 from control_plane.workflows.reconciling import open_finding
+from tests.approver_hands import OLGA, OTTO
 from tests.entities import Entities
 from tests.journeys import sample
 from tests.receipts import receipt_of
@@ -217,6 +218,7 @@ class Scene:
             "meeting_id": self.meeting_of(dedicated.tenant.id),
             "message_id": self.message_of(dedicated.tenant.id, "scene"),
             "suppression_id": self.suppression("nobody@example.com"),
+            "approver_key_id": OLGA.enroll(world).id,
             **self._journey_of(dedicated.tenant),
             **self._personal_values_of(dedicated.tenant.id),
         }
@@ -390,6 +392,13 @@ class Scene:
             "decisions": {
                 "decision": "approve", "plan_digest": self.plan_digest, "reason": "read it",
             },
+            "approver-keys": {
+                "public_key": OTTO.public, "statement": "{}", "signature": OTTO.sign("{}"),
+            },
+            "confirmation": {
+                "by_key": OTTO.fingerprint, "statement": "{}", "signature": OTTO.sign("{}"),
+            },
+            "revocation": {"reason": "it was lost"},
             "withdrawal": {"reason": "not sure any more"},
             "{bundle_id}": {"inputs": {"region": "eu-west-1"}},
             "hand-over": {"recipient_name": "Ida", "recipient_email": "ida@example.com"},
