@@ -420,6 +420,7 @@ _SERVE_HINT: Final = "; `tenantctl serve` starts everything with an embedded dat
 
 READ_ELSEWHERE = frozenset(
     {
+        f"{PREFIX}APPROVER_KEY",  # the approver's own SSH key, read by `tenantctl approval`
         f"{PREFIX}CACHE",  # the cache folder, read by the set-up before there are settings
         f"{PREFIX}PULUMI_ARCHIVES",  # base URL of the CLI's download
         f"{PREFIX}PULUMI_PLUGINS",  # folder with the official plugins, read by the runner

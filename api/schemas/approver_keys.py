@@ -42,7 +42,7 @@ class SigningTermsView(View):
 class ApproverKeyView(View):
     """A key of an approver: ``enrolled``, ``confirmed`` (it counts) or ``revoked``.
 
-    ``enrollment`` and ``confirmation`` are the signed statements, for who verifies them.
+    ``enrollment`` and ``confirmation`` are the signed statements, so that anyone can verify them.
     """
 
     id: str

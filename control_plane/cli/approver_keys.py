@@ -56,7 +56,7 @@ def enroll(own: OwnKey, as_json: Json = False) -> None:
 def confirm(
     key_id: str,
     fingerprint: Annotated[
-        str, typer.Option(help="Fingerprint that the owner of the key told you.")
+        str, typer.Option(help="Fingerprint, from the owner of the key in person.")
     ],
     own: OwnKey,
     as_json: Json = False,
@@ -93,7 +93,7 @@ def list_keys(
 
 @key.command("show")
 def show(key_id: str, as_json: Json = False) -> None:
-    """Show a key, by its id or fingerprint."""
+    """Show a key: whose it is, and who confirmed it."""
     found = from_environment().get(f"/v1/approver-keys/{segment(key_id)}")
     output.show(found, as_json=as_json, fields=KEY)
 

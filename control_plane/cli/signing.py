@@ -42,7 +42,7 @@ KeyFile = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Signer:
-    """A key of whoever sits here; the private half stays with ``ssh-keygen`` or its agent."""
+    """A key of the person at this terminal; the private half stays with ``ssh-keygen`` or its agent."""
 
     file: Path
     public_key: str
@@ -57,7 +57,7 @@ class Signer:
         program = shutil.which("ssh-keygen")
         if program is None:
             refuse("ssh-keygen is not installed; it signs with your key", USAGE)
-        words = [program, "-Y", "sign", "-f", str(self.file), "-n", namespace]
+        words = [program, "-q", "-Y", "sign", "-f", str(self.file), "-n", namespace]
         done = subprocess.run(
             [*words, "-O", "hashalg=sha512"],
             input=statement.encode(), stdout=subprocess.PIPE, check=False,
@@ -80,7 +80,7 @@ def signer_of(file: Path) -> Signer:
             public_key=public_key_of(public.read_text(encoding="utf-8")),
         )
     except UnicodeDecodeError:
-        refuse(f"{public}: this is no public key of OpenSSH", USAGE)
+        refuse(f"{public}: this is not a public key of OpenSSH", USAGE)
     except SshInvalid as error:
         refuse(f"{public}: {error}", USAGE)
 

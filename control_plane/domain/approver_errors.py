@@ -18,7 +18,7 @@ class SignatureRefused(DomainError):
 
     code = "signature_refused"
     title = "The signed statement was refused"
-    remedy = "Read the plan again and sign it anew; the answer says what does not match."
+    remedy = "Read the plan again and sign it again; the answer says what does not match."
 
 
 class ApproverKeyRefused(DomainError):

@@ -37,7 +37,7 @@ def public_key_of(line: str) -> str:
     """
     words = line.split()
     if len(words) < 2:
-        raise SshInvalid("this is no public key of OpenSSH; give the file that ends with .pub")
+        raise SshInvalid("this is not a public key of OpenSSH; give the file that ends with .pub")
     kind, text = words[:2]
     if kind != KIND:
         raise SshInvalid(

@@ -41,7 +41,7 @@ def list_keys(
 
 
 def get_key(act: Act, key_id: str) -> ApproverKey:
-    """Return a key of an approver, by its id or fingerprint. Raises ``NotFound``."""
+    """Return a key of an approver, with what was signed for it. Raises ``NotFound``."""
     require_role(act, *READERS, wanted="approver_keys.read")
     return _found(act, key_id)
 
@@ -171,9 +171,6 @@ def _require_signed(
 
 
 def _found(act: Act, key_id: str, *, lock: bool = False) -> ApproverKey:
-    if key_id.startswith("SHA256:"):
-        named = act.uow.approver_keys.find(fingerprint=key_id)
-        key_id = named[0].id if named else key_id
     found = act.uow.approver_keys.get(key_id, lock=lock)
     if found is None:
         raise NotFound("not found")

@@ -98,9 +98,9 @@ def test_a_key_is_revoked_by_its_owner_who_confirmed_it_or_an_admin(world: World
     with pytest.raises(NotAllowed):
         perform(world.core, OTTO.who, revoke, key_of(world, OLGA).id, reason="a whim")
     perform(world.core, OLGA.who, revoke, key_of(world, OLGA).id, reason="lost")
-    perform(world.core, ADA.who, revoke, OTTO.fingerprint, reason="left")
+    perform(world.core, ADA.who, revoke, key_of(world, OTTO).id, reason="left")
     with pytest.raises(ApproverKeyRefused, match="already revoked"):
-        perform(world.core, ADA.who, revoke, OTTO.fingerprint, reason="left")
+        perform(world.core, ADA.who, revoke, key_of(world, OTTO).id, reason="left")
     event = next(e for e in reversed(world.events()) if e.action == "approver_key.revoked")
     assert (event.personal["reason"], event.data["approver_key"]) == ("left", OTTO.fingerprint)
 
@@ -198,7 +198,13 @@ def other_salt(site: Site) -> SignedStatement:
 
 def by_revoked_key(site: Site) -> SignedStatement:
     """Otto's key is revoked, and taken from the worker's file."""
-    perform(site.world.core, OTTO.who, approver_keys.revoke_key, OTTO.fingerprint, reason="lost")
+    perform(
+        site.world.core,
+        OTTO.who,
+        approver_keys.revoke_key,
+        key_of(site.world, OTTO).id,
+        reason="lost",
+    )
     approvers = site.world.core.approvers
     assert isinstance(approvers, FileApprovers)
     assert approvers.file is not None

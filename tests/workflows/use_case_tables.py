@@ -954,6 +954,7 @@ def _missing(ask: Act) -> None:
 # what use cases are made of, and what performs or records them: the use cases show their events
 # (of refusals that are counted, tests/unit/api/test_refusals_are_bounded.py)
 PARTS = {
+    "signing.check_signed",
     "accounts.change_account",
     "accounts.put_account",
     "auditing.note_read",
@@ -1056,7 +1057,7 @@ READING: dict[str, Read] = {
         s.core, EVERYBODY, approver_keys.list_keys, limit=5, before=None
     ),
     "approver_keys.get_key": lambda s, *_: perform(
-        s.core, EVERYBODY, approver_keys.get_key, OLGA.enroll(s).id
+        s.core, EVERYBODY, approver_keys.get_key, next(iter(s.rows("approver_key")))
     ),
     "suppressions.list_suppressions": lambda s, *_: perform(
         s.core, EVERYBODY, suppressions.list_suppressions, limit=5, before=None

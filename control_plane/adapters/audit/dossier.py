@@ -38,7 +38,9 @@ _PAGE: Final = 2000
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _FIXED_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the first that an archive can hold
 # of the platform's log what the controls of a tenant need
-_OF_PLATFORM: Final = ("approver_key.enrolled", "approver_key.revoked", "rules.loaded")
+_OF_PLATFORM: Final = (
+    "approver_key.enrolled", "approver_key.confirmed", "approver_key.revoked", "rules.loaded",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,7 +93,7 @@ def check_approvers(entries, platform, pinned, is_signed, host, *, required=Fals
                  host, body["tenant"], body["run"], given["approval_id"], data["verdict"])
                  and said["plan_digest"] == data["plan_digest"] == given["plan_digest"] == digest
                  and said["acknowledged"] == "sha256:" + hashlib.sha256(ticked.encode()).hexdigest(),
-                 "its statement is of another decision")
+                 "its statement belongs to another decision")
             need(at[:19] + "Z" < said["expires_at"], "its statement had expired")
             need(said["nonce"] not in used, "its statement was used before")
             used.add(said["nonce"])
