@@ -48,10 +48,12 @@ BOTH = (Role.OPS_APPROVER, Role.PLATFORM_ADMIN)
 class Hand:
     """A person with an SSH key."""
 
-    def __init__(self, name: str, *roles: Role) -> None:
+    def __init__(self, name: str, *roles: Role, seed: str = "") -> None:
         self.name = name
         self.who: Caller = person(name, *(roles or (Role.OPS_APPROVER,)))
-        self._key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest())
+        self._key = Ed25519PrivateKey.from_private_bytes(
+            hashlib.sha256(f"{name}{seed}".encode()).digest()
+        )
         self.raw = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         line = self._key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
         self.public = line.decode()
@@ -88,27 +90,31 @@ class Hand:
         )
         return {"statement": text, "signature": self.sign(text, KEYS)}
 
+    def enrollment(self, now: datetime) -> dict[str, str]:
+        """Return what the API takes to enroll the key."""
+        facts = enrolling(HOST, self.name, self.public, self.fingerprint)
+        return {"public_key": self.public, **self.about_key(facts, now)}
+
     def enroll(self, world: World) -> ApproverKey:
         """Enroll the key."""
-        facts = enrolling(HOST, self.name, self.public, self.fingerprint)
-        said = self.about_key(facts, world.clock.now())
-        return perform(
-            world.core, self.who, approver_keys.enroll_key, public_key=self.public, **said
-        )
+        body = self.enrollment(world.clock.now())
+        return perform(world.core, self.who, approver_keys.enroll_key, **body)
 
     def confirm(self, world: World, other: Hand) -> ApproverKey:
         """Confirm somebody's key with this one."""
+        key_id, body = self.confirmation(world, other)
+        return perform(world.core, self.who, approver_keys.confirm_key, key_id, **body)
+
+    def confirmation(self, world: World, other: Hand) -> tuple[str, dict[str, str]]:
+        """Return the id of somebody's key, and what the API takes to confirm it with this one."""
         (key,) = (k for k in world.rows("approver_key").values() if k.actor_id == other.name)
         shown = {
             "actor_id": key.actor_id, "public_key": key.public_key,
             "fingerprint": key.fingerprint,
         }  # fmt: skip
         facts = confirming(HOST, shown, self.name, self.fingerprint)
-        said = self.about_key(facts, world.clock.now())
-        return perform(
-            world.core, self.who, approver_keys.confirm_key, key.id,
-            by_key=self.fingerprint, **said,
-        )  # fmt: skip
+        body = {"by_key": self.fingerprint, **self.about_key(facts, world.clock.now())}
+        return key.id, body
 
     # --- decisions -----------------------------------------------------------------------------
     def decision(

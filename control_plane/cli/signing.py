@@ -42,7 +42,7 @@ KeyFile = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Signer:
-    """A key of the person at this terminal; the private half stays with ``ssh-keygen`` or its agent."""
+    """A key of the person here; the private half stays with ``ssh-keygen`` or its agent."""
 
     file: Path
     public_key: str
