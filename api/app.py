@@ -16,6 +16,7 @@ from api.pages import assets
 from api.routes import (
     accounts,
     approvals,
+    approver_keys,
     audit,
     audit_quarantine,
     audit_status,
@@ -113,6 +114,7 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
     app.state.shared = shared
     for module in (
         provisioning, modes, changes, drift, holds, removals, hubs, accounts, runs, approvals,
+        approver_keys,
         bundles, audit, audit_status, audit_quarantine,
         queue, deliveries, intake_findings, subscriptions,
         timelines, messages, journeys, onboarding, portal,

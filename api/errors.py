@@ -121,6 +121,10 @@ STATUS: Final[dict[str, int]] = {
     "signed_out": 401,
     "form_stale": 409,
     "form_refused": 403,
+    "signature_needed": 409,
+    "signature_refused": 409,
+    "approver_key_refused": 409,
+    "apply_not_signed": 409,
 }
 # what the protocol refuses before there is a fact: code, title, remedy
 HTTP: Final = {

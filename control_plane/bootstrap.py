@@ -46,6 +46,7 @@ from control_plane.production import refuse_recording
 from control_plane.shown_settings import Shown, shown_settings
 
 if TYPE_CHECKING:
+    from control_plane.adapters.approvers import FileApprovers
     from control_plane.adapters.audit.signer_process import TickReport
     from control_plane.adapters.audit.trustpolicy import TrustPolicy
     from control_plane.adapters.dbos.executor import Executor
@@ -215,6 +216,7 @@ class Parts:
             holidays=LibraryHolidays(),
             zones=SystemTimeZones(),
             write_invitation=write_invitation,
+            approvers=self.approvers,
             limits=Limits(
                 approval_life=timedelta(hours=hours) if hours else None,
                 link_life=timedelta(hours=settings.link_hours),
@@ -240,6 +242,13 @@ class Parts:
     def onboarding_keys(self) -> DerivedOnboardingKeys:
         """What one-time links are made with: the API verifies, the worker makes the mails."""
         return DerivedOnboardingKeys(self.home.key(Key.ONBOARDING), self.settings.base_url)
+
+    @cached_property
+    def approvers(self) -> FileApprovers:
+        """What verifies signed decisions, with the keys of this process's own file."""
+        from control_plane.adapters.approvers import FileApprovers  # noqa: PLC0415 - heavy
+
+        return FileApprovers(host=self.settings.audit_host, file=self.settings.approver_keys)
 
     @cached_property
     def systems(self) -> Systems:
@@ -303,6 +312,14 @@ class Parts:
         name: before any work, not in it.
         """
         read_secret(self.home.key(Key.MASTER))
+        signed = [rule.id for rule in self.rules.approvals.rules if rule.signed]
+        if self.approvers.known() is None and signed:
+            raise SettingInvalid(
+                f"the approval rule {signed[0]} asks for signed decisions, and "
+                f"{config.PREFIX}APPROVER_KEYS names no file of approvers' keys; write one with "
+                "`tenantctl approver key export` and compare each line with its owner",
+                name=f"{config.PREFIX}APPROVER_KEYS",
+            )
         try:
             load_key_file(self.home.key(Key.BUNDLE))
         except KeyFileUnusable as error:

@@ -163,6 +163,11 @@ class Settings(BaseSettings):
     audit_host: str = _setting(
         "localhost", "host in the audit log's origin", *_AUDITING, pattern=r"^[a-z0-9.-]+$"
     )
+    approver_keys: Path | None = _setting(
+        None,
+        "approvers' keys that this worker trusts (allowed_signers of OpenSSH); unset: none",
+        _WORKER,
+    )
     witness_policy: Path | None = _setting(
         None,
         "trust policy (C2SP tlog-policy): witnesses of the root log, and their quorum; unset: none",
@@ -415,6 +420,7 @@ _SERVE_HINT: Final = "; `tenantctl serve` starts everything with an embedded dat
 
 READ_ELSEWHERE = frozenset(
     {
+        f"{PREFIX}APPROVER_KEY",  # the approver's own SSH key, read by `tenantctl approval`
         f"{PREFIX}CACHE",  # the cache folder, read by the set-up before there are settings
         f"{PREFIX}PULUMI_ARCHIVES",  # base URL of the CLI's download
         f"{PREFIX}PULUMI_PLUGINS",  # folder with the official plugins, read by the runner

@@ -9,6 +9,7 @@ from typing import Any
 from control_plane.domain.actor import ActorKind
 from control_plane.domain.amendment import Amendment
 from control_plane.domain.approval import Approval, ApprovalStatus, Decision, ExcludedApprover
+from control_plane.domain.approver_key import ApproverKey
 from control_plane.domain.assignment import Assignment
 from control_plane.domain.bundle import Bundle, BundleStatus, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
@@ -460,6 +461,14 @@ class Entities:
             "reason": "read it", "decided_at": self.clock.now(),
         }  # fmt: skip
         return Decision(**self._facts(facts, changes))
+
+    def approver_key(self, name: str, **changes: Any) -> ApproverKey:
+        facts = {
+            "id": self.ids.new("approver_key"), "actor_id": "many", "person": "many",
+            "kind": "ssh-ed25519", "public_key": f"ssh-ed25519 {name}", "fingerprint": name,
+            "statement": "{}", "signature": "AA==", "enrolled_at": self.clock.now(),
+        }  # fmt: skip
+        return ApproverKey(**self._facts(facts, changes))
 
     def bundle(self, deployment: Deployment, **changes: Any) -> Bundle:
         now = self.clock.now()

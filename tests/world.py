@@ -12,6 +12,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+from control_plane.adapters.approvers import FileApprovers
 from control_plane.adapters.http_guard import GuardedHttp
 from control_plane.adapters.intake.keys import FileProviderKeys
 from control_plane.adapters.invitations import write_invitation
@@ -180,6 +181,7 @@ class World:
             holidays=LibraryHolidays(),
             zones=SystemTimeZones(),
             write_invitation=write_invitation,
+            approvers=FileApprovers(host="localhost"),
             limits=Limits(approval_life=None, link_life=timedelta(hours=72), **limits),
             here=Whereabouts(worker="worker-1", host=HOST),
         )

@@ -12,6 +12,7 @@ from api.schemas.approvals import ApprovalView
 from api.schemas.views import Page
 from api.strict_json import StrictRoute
 from control_plane.domain.approval import ApprovalStatus
+from control_plane.domain.signed_decision import SignedStatement
 from control_plane.services import approvals, withdrawals
 from control_plane.services.performing import perform
 from control_plane.workflows.core import Act
@@ -50,6 +51,7 @@ def decide(have: SharedDep, who: KeyedDep, approval_id: str, body: bodies.Decisi
         view = approvals.decide(act, approval_id,
             verdict=body.decision, plan_digest=body.plan_digest, reason=body.reason,
             acknowledge=body.acknowledge,
+            signed=SignedStatement(**body.signed.model_dump()) if body.signed else None,
         )  # fmt: skip
         return ApprovalView.of(view)
 

@@ -30,9 +30,10 @@ class ApprovalView(View):
     """A request for decisions: its subject, the requester, its terms, and the decisions.
 
     ``rules`` are all that fitted, ``rule`` is the strictest. ``approvals`` counts the people who
-    approve. Each of ``irreversible`` has the ``item`` with which it is acknowledged.
-    ``applies_from`` and ``applies_until`` are when an approved plan with ``windows`` may begin to
-    be applied. ``state_moved`` is null in lists.
+    approve; with ``signed`` who decides signs that with a key of their own. Each of
+    ``irreversible`` has the ``item`` with which it is acknowledged. ``applies_from`` and
+    ``applies_until`` are when an approved plan with ``windows`` may begin to be applied.
+    ``state_moved`` is null in lists.
     """
 
     id: str
@@ -63,6 +64,7 @@ class ApprovalView(View):
     approvals: int
     roles: list[str]
     windows: list[str]
+    signed: bool
     applies_from: datetime | None
     applies_until: datetime | None
     expires_at: datetime
@@ -125,6 +127,7 @@ def _decisions(view: ApprovalDetails) -> list[dict[str, Any]]:
                 "plan_digest": decision.plan_digest,
                 "acknowledged": list(decision.acknowledged),
                 "decided_at": decision.decided_at,
+                "approver_key": decision.signed.approver_key if decision.signed else None,
                 "withdrawn_at": undone.withdrawn_at if undone else None,
                 "withdrawn_because": undone.reason if undone else None,
             }

@@ -383,6 +383,19 @@ class AccountChange(Body):
     shared: Flag = False
 
 
+class Signed(Body):
+    """A decision as its approver signed it, see docs/approvals.md.
+
+    ``signature`` is the base64 of the blob that ``ssh-keygen -Y sign`` makes over ``statement``.
+    """
+
+    statement: Annotated[str, Field(min_length=1, max_length=2000)]
+    signature: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]{1,4096}$")]
+    approver_key: Annotated[str, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$")]
+    nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    reason_salt: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Decision(Body):
     """An approval or rejection of exactly one plan digest.
 
@@ -394,6 +407,7 @@ class Decision(Body):
     plan_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
     reason: Reason
     acknowledge: Annotated[list[Item], Field(max_length=500)] = []
+    signed: Signed | None = None
 
 
 class Withdrawal(Body):

@@ -68,6 +68,7 @@ COMMANDS: Final = {
     "run": Named("calls", "run", _API, "Runs, their plans and progress."),
     "queue": Named("queueing", "queue", _API, "The queue of runs and builds."),
     "approval": Named("approvals", "approval", _API, "Approvals and decisions."),
+    "approver": Named("approver_keys", "approver", _API, "Keys that approvers sign with."),
     "delivery": Named("deliveries", "delivery", _API, "Signed contracts that providers delivered."),
     "intake": Named("intake_findings", "intake", _API, "Sources of contracts: ask them, what "
                     "differs."),

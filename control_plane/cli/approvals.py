@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -14,6 +15,7 @@ from control_plane.cli.errors import USAGE
 from control_plane.cli.naming import ask_names, asks, command, missing_names
 from control_plane.cli.plans import named_by, show_plan
 from control_plane.cli.refusing import Json, refuse
+from control_plane.cli.signing import KeyFile, require_same_digest, signed_decision, signer_of
 
 APPROVAL: Final = (
     "id", "status", "kind", "stack", "tenant=tenant_slug", "company=legal_name", "mode",
@@ -90,6 +92,7 @@ def approve(
     reason: Reason,
     digest: Digest = None,
     acknowledge: Acknowledge = None,
+    key: KeyFile = None,
     as_json: Json = False,
 ) -> None:
     """Approve exactly the plan with this digest, naming each thing that it cannot undo."""
@@ -103,6 +106,7 @@ def approve(
         ticks = _ask_for_ticks(found["irreversible"])
     body = {
         "decision": "approve", "plan_digest": digest_read, "reason": reason, "acknowledge": ticks,
+        **_signed(api, approval_id, key, "approve", str(digest_read), reason, ticks),
     }  # fmt: skip
 
     def advise(problem: Mapping[str, Any]) -> str:
@@ -113,12 +117,19 @@ def approve(
 
 
 @approval.command("reject")
-def reject(approval_id: str, reason: Reason, digest: Digest = None, as_json: Json = False) -> None:
+def reject(
+    approval_id: str,
+    reason: Reason,
+    digest: Digest = None,
+    key: KeyFile = None,
+    as_json: Json = False,
+) -> None:
     """Reject the plan with this digest."""
     api = from_environment()
     if digest is None:
         digest = _read_plan(api, approval_id, "reject", reason, as_json=as_json)["plan_digest"]
-    body = {"decision": "reject", "plan_digest": digest, "reason": reason}
+    signed = _signed(api, approval_id, key, "reject", digest, reason)
+    body = {"decision": "reject", "plan_digest": digest, "reason": reason, **signed}
     _decide(api, approval_id, body, as_json=as_json)
 
 
@@ -138,6 +149,32 @@ def show_risks(risks: Sequence[Mapping[str, Any]]) -> None:
         where = f"  [{risk['path']}]" if risk["path"] else ""
         name = named_by(risk["urn"]) if risk["urn"] else ""
         output.say(f"RISK  {risk['kind']}  {name}{where}: {risk['detail']}")
+
+
+def _signed(
+    api: Api,
+    approval_id: str,
+    key: Path | None,
+    verdict: str,
+    digest: str,
+    reason: str,
+    ticks: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the decision signed with a key, over the plan as it is fetched now, if one is given.
+
+    Nothing is signed unless the digest of the plan, recomputed here, is the one that was read.
+    """
+    if key is None:
+        return {}
+    signer = signer_of(key.expanduser())
+    found = api.get(f"/v1/approvals/{segment(approval_id)}")
+    plan = api.get(f"/v1/runs/{segment(found['run_id'])}/plan")
+    require_same_digest(plan, found["plan_digest"], digest)
+    signed = signed_decision(
+        signer, api.get("/v1/approver-keys/terms"), found, plan,
+        verdict=verdict, reason=reason, acknowledge=ticks,
+    )  # fmt: skip
+    return {"signed": signed}
 
 
 def _decide(

@@ -21,9 +21,11 @@ from control_plane.cli import output
 from control_plane.cli.approvals import show_risks
 from control_plane.cli.client import ENDED, Api, download_link
 from control_plane.cli.demo_dossier import export_and_verify
+from control_plane.cli.demo_signing import enrolled_signer, sign
 from control_plane.cli.inventory import tagged_resources
 from control_plane.cli.plans import show_plan
 from control_plane.cli.serving import EmbeddedInstallation
+from control_plane.cli.signing import Signer
 from control_plane.cli.telling import chapter, say
 from control_plane.config import Settings
 from control_plane.domain.actor import Role
@@ -108,6 +110,7 @@ class Demo:
     running: EmbeddedInstallation
     faults: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    signer: Signer | None = None  # what olga signs with, from mode B on
 
     def __post_init__(self) -> None:
         """Give each role its token, as an identity provider would."""
@@ -135,6 +138,8 @@ class Demo:
         with chapter("Day 0 of the A tenant: each step of the playbook, and who it waits for"):
             day0.show_journey(self, self.rows[0].tenant)
         with chapter("Mode B: olga reads the plan and approves exactly that plan"):
+            folder = self.running.settings.home / "approvers"
+            self.signer = enrolled_signer(folder, self.api["ops"], self.api["admin"])
             self.approve(self.rows[1].request["run_id"], shown=True)
             self._time(self.rows[1])
         with chapter("Mode C: sam (architect) adjusts, builds, rehearses and hands over"):
@@ -172,7 +177,7 @@ class Demo:
             show_plan(ops.get(f"/v1/runs/{run_id}/plan"), brief=True)
         approval = ops.get(f"/v1/approvals/{run['approval_id']}")
         show_risks(approval["risks"])
-        decision = {
+        decision: dict[str, Any] = {
             "decision": "approve",
             "plan_digest": approval["plan_digest"],
             "reason": "read it line by line",
@@ -181,7 +186,10 @@ class Demo:
         for role in _APPROVERS[: approval["needed"]]:
             digest, summary = approval["plan_digest"], output.text(approval["summary"])
             say(f"  {PEOPLE[role][0]} approves {digest}  ({summary})")
-            self.api[role].post(f"/v1/approvals/{approval['id']}/decisions", decision)
+            api, given = self.api[role], decision
+            if role == "ops" and self.signer is not None:
+                given = sign(self.signer, api, approval, decision)
+            api.post(f"/v1/approvals/{approval['id']}/decisions", given)
         self._follow(run_id)
 
     def _sign(self, mode: str, key: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 from control_plane.domain.actor import Actor
 from control_plane.domain.change_window import Opening
 from control_plane.domain.engine import Operation
+from control_plane.domain.signed_decision import SignedStatement
 from control_plane.domain.transitions import move
 
 
@@ -44,10 +45,11 @@ APPROVAL_TRANSITIONS: Final[Mapping[ApprovalStatus, frozenset[ApprovalStatus]]] 
 class Approval:
     """A request for decisions. ``expires_at`` bounds the start of the apply, not its end.
 
-    ``rule``, ``needed``, ``roles`` and ``windows`` are what the approval rules said when it was
-    asked for: how many different people must agree, who may, and the change windows in which the
-    apply may begin. ``rules`` names every rule that fitted, ``rule`` the strictest. ``opens_at``
-    and ``closes_at`` are the window in which the approved apply may begin, None without windows.
+    ``rule``, ``needed``, ``roles``, ``windows`` and ``signed`` are what the approval rules said
+    when it was asked for: how many different people must agree, who may, the change windows in
+    which the apply may begin, and whether who decides signs that. ``rules`` names every rule that
+    fitted, ``rule`` the strictest. ``opens_at`` and ``closes_at`` are the window in which the
+    approved apply may begin, None without windows.
     """
 
     id: str
@@ -61,6 +63,7 @@ class Approval:
     rules: tuple[str, ...] = ()
     roles: tuple[str, ...]
     windows: tuple[str, ...] = ()
+    signed: bool = False
     opens_at: datetime | None = None
     closes_at: datetime | None = None
     expires_at: datetime
@@ -133,6 +136,7 @@ class Decision:
     decided_at: datetime
     number: int = 1
     acknowledged: tuple[str, ...] = ()
+    signed: SignedStatement | None = None
 
     def is_by(self, actor: Actor) -> bool:
         """Tell whether it is somebody's, under whatever account."""

@@ -24,7 +24,7 @@ class ApprovalRule:
 
     It is about plans that have one of ``risks``, or about all where it names none. ``needed`` is 0
     where the rule lets runs apply without a decision. ``window`` names the change window in which
-    an apply may begin.
+    an apply may begin. ``signed``: who decides signs that with a key of their own.
     """
 
     id: str
@@ -34,6 +34,7 @@ class ApprovalRule:
     needed: int
     roles: tuple[str, ...]
     window: str | None = None
+    signed: bool = False
     expires_after: timedelta
     because: str
 
@@ -131,6 +132,11 @@ class Terms:
     def rule(self) -> ApprovalRule:
         """The rule that asks for the most people, the first of several."""
         return max(self.rules, key=lambda rule: rule.needed)
+
+    @property
+    def signed(self) -> bool:
+        """Whether decisions must be signed by who decides."""
+        return self.needed > 0 and any(rule.signed for rule in self.rules)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -398,8 +398,8 @@ _RUNS: Final = (
     _schema("run.policy_evaluated", "The policies evaluated the plan, or what was applied.",
             version=2, violations=_R, policies_digest=_T, phase=_T),
     _schema("run.approval_requested", "The run waits for decisions on its plan.",
-            version=3, plan=_T, plan_digest=_T, expires_at=_T, barred=_I, needed=_I, rules=_L,
-            rules_digest=_T, windows=_L, risks=_R),
+            version=4, plan=_T, plan_digest=_T, expires_at=_T, barred=_I, needed=_I, rules=_L,
+            rules_digest=_T, windows=_L, risks=_R, signed=_B),
     _schema("run.approval_withdrawn", "Too few people approve the run's plan any more; it waits.",
             plan=_T, plan_digest=_T),
     _schema("run.approved", "The run was approved, by decision or by a rule that needs none.",
@@ -456,11 +456,20 @@ _RUNS: Final = (
 
 _DECISIONS: Final = (
     _schema("decision.given", "A person decided on a plan digest.",
-            version=2, verdict=_T, plan_digest=_T, approvals=_I, needed=_I, acknowledged=_L),
+            version=3, personal=("reason_salt",), verdict=_T, plan_digest=_T, approvals=_I,
+            needed=_I, acknowledged=_L, statement=_T, signature=_T, approver_key=_T),
     _schema("decision.withdrawn", "A person withdrew an approval before its apply began.",
             decision=_T, plan_digest=_T, approvals=_I, needed=_I),
     _schema("decision.refused", "A decision was refused; nothing was applied.",
             stages=_DENIED, verdict=_T, plan_digest=_T, part=_T, barred_as=_T),
+    _schema("approver_key.enrolled", "A person enrolled a public key, and proved to have it.",
+            approver_key=_T, public_key=_T, statement=_T, signature=_T),
+    _schema("approver_key.confirmed", "A second person confirmed whose a key is, with their own.",
+            approver_key=_T, public_key=_T, by_key=_T, statement=_T, signature=_T),
+    _schema("approver_key.revoked", "A key of an approver counts no more.",
+            approver_key=_T, public_key=_T),
+    _schema("approver_key.refused", "An enrollment, confirmation or revocation was refused.",
+            stages=_DENIED, wanted=_T, approver_key=_T),
     _schema("approval.not_needed", "A plan does only what the named rule lists as harmless.",
             plan=_T, plan_digest=_T, rule=_T),
     _schema("approval.expired", "An approval expired.", plan_digest=_T, expires_at=_T),
@@ -609,6 +618,9 @@ RETIRED_SCHEMAS: Final[frozenset[str]] = frozenset(
         "sha256:3040874f4d3c1f769d71333f35928818af71c3a35ac02763da3ba6a8a6e87839",
         # stack.passphrase_disclosed
         "sha256:74acf4f20c95d620e644dc7f486e6e5c861bdcfed7f8b8d08263c9c50c39ec0f",
+        # decision.given 2, run.approval_requested 3: without what is said of signatures
+        "sha256:3669cd2284366b575d25727ac55124b32dddb3c4a517753cdf4cb529a5b3e880",
+        "sha256:4a53bd31cc48f377c813d551daa59a27df21864bb205df271d60038ce8225620",
         # log.exported 1: without `grant` and `values`
         "sha256:8c6bc13e2faa03cea73bc8906972ab8d0b451103cf9adc6306f8810d1ce1614a",
     }

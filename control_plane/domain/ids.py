@@ -26,6 +26,7 @@ PREFIXES: Final = {
     "message": "msg", "suppression": "sup",
     "onboarding_link": "mlk", "onboarding_session": "ons",
     "console_session": "cns",
+    "approver_key": "apk",
     "disclosure_grant": "dsg", "erasure": "ers",
 }  # fmt: skip
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -47,6 +47,9 @@ _PERSONAL: Final[tuple[tuple[tuple[Kind, tuple[How, ...]], str], ...]] = (
     ((Kind.ACCOUNT, (How.NEVER,)), "barred.subject"),
     ((Kind.WORDS, (How.NEVER,)), "barred.reason"),
     ((Kind.ACCOUNT, (How.NEVER,)), """
+        approver_key.actor_id approver_key.person approver_key.statement
+        approver_key.confirmed_by approver_key.confirmed_person approver_key.confirm_statement
+        approver_key.revoked_by decision.signed
         assignment.person_key assignment.explanation assignment.assigned_by assignment.ended_by
         audit_quarantine.released_by
         audit_entry.entry audit_pending.body audit_pointer.value  bundle.accepted_by
@@ -96,7 +99,7 @@ _PERSONAL: Final[tuple[tuple[tuple[Kind, tuple[How, ...]], str], ...]] = (
         audit_disclosure.salt audit_disclosure.value
     """),
     ((Kind.WORDS, (How.NEVER,)), """
-        assignment.end_reason audit_key.reason decision.reason
+        approver_key.revoke_reason assignment.end_reason audit_key.reason decision.reason
         delivery.decision_reason disclosure_grant.reason erasure.reason erasure.legal_reference
         erasure.confirm_reason event_subscription.description finding_decision.reason hold.reason
         hold.release_reason intake_finding.reason queue_pause.reason queue_pause.resume_reason
@@ -120,6 +123,7 @@ PERSONAL: Final[Mapping[str, Personal]] = MappingProxyType(
 _WITHOUT: Final = """
     account: id account_id role_arn external_id claimed_by served
     approval: id run_id plan_id plan_digest tenant_id rule rules roles windows
+    approver_key: id kind public_key fingerprint signature confirm_key confirm_signature
     assignment: id tenant_id segment cause previous_id
     audit_checkpoint: tenant_id note cosigs
     audit_disclosure: tenant_id path

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from control_plane.domain.amendment import Amendment
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover, Withdrawal
+from control_plane.domain.approver_key import ApproverKey
 from control_plane.domain.assignment import Assignment
 from control_plane.domain.audit import AuditEvent
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
@@ -362,6 +363,7 @@ class UnitOfWork(Protocol):
     intake_looks: Repository[IntakeLook]
     messages: Repository[Message]
     suppressions: Repository[Suppression]
+    approver_keys: Repository[ApproverKey]
     onboarding_links: Repository[OnboardingLink]
     onboarding_sessions: Repository[OnboardingSession]
     console_sessions: Repository[ConsoleSession]

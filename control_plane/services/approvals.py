@@ -18,6 +18,7 @@ from control_plane.domain.approval import (
     standing,
     ticked,
 )
+from control_plane.domain.approver_errors import SignatureRefused
 from control_plane.domain.deployment import Deployment
 from control_plane.domain.errors import (
     AlreadyDecided,
@@ -34,11 +35,13 @@ from control_plane.domain.errors import (
 from control_plane.domain.kinds import KINDS
 from control_plane.domain.plan import PlanHead
 from control_plane.domain.run import BlockedOn, Run, RunStatus
+from control_plane.domain.signed_decision import SignedStatement
 from control_plane.domain.tenant import Tenant
 from control_plane.domain.timers import TimerKind
 from control_plane.ports.rows import Dependent
 from control_plane.services.distance import require_distance, require_open
 from control_plane.services.permission import listed, require_role, visible
+from control_plane.services.signing import check_signed, told_of
 from control_plane.workflows.core import Act
 from control_plane.workflows.moving import enqueue, locked_run, move_run
 from control_plane.workflows.opening import opening_of, tell_opening
@@ -80,19 +83,21 @@ def decide(
     plan_digest: str,
     reason: str,
     acknowledge: Sequence[str] = (),
+    signed: SignedStatement | None = None,
 ) -> ApprovalDetails:
     """Decide on an approval; the last yes that it needs enqueues the apply of exactly this plan.
 
     Who approves acknowledges, by name or URN, exactly what the plan cannot undo. Each refusal has
     its own code and an audit event: ``MachineMayNotDecide``, ``NotAllowed``,
     ``SeparationOfDuties``, ``AlreadyDecided``, ``ApprovalExpired``, ``PlanOutOfDate``,
-    ``PlanMoved`` (naming the part), ``NotAcknowledged`` (naming the items).
+    ``PlanMoved`` (naming the part), ``NotAcknowledged`` (naming the items), ``SignatureNeeded``,
+    ``SignatureRefused``.
     """
     asked = _seen(act, approval_id)
     try:
         require_decider(act, asked)
         _check_words(verdict, reason, acknowledge)
-        _decide(act, asked, verdict, plan_digest, reason, acknowledge)
+        _decide(act, asked, verdict, plan_digest, reason, acknowledge, signed)
     except DomainError as error:
         parts = error.data.get("parts")
         leave_trace(
@@ -186,6 +191,7 @@ def _decide(
     plan_digest: str,
     reason: str,
     acknowledge: Sequence[str],
+    signed: SignedStatement | None,
 ) -> None:
     """Store the decision and what follows from it."""
     run, deployment = locked_run(act.uow, asked.run_id)  # before the approval, as everywhere
@@ -203,7 +209,11 @@ def _decide(
     if verdict == "approve":
         _require_unmoved(act, run, deployment)
         ticks = _ticks(act, approval, acknowledge)
-    _store(act, approval, run, verdict, reason, ticks)
+    check_signed(
+        act, approval, run, deployment, signed,
+        verdict=verdict, reason=reason.strip(), ticks=ticks,
+    )  # fmt: skip
+    _store(act, approval, run, verdict, reason, ticks, signed)
     if verdict == "reject" and KINDS[run.kind].means[RunStatus.REJECTED].gives_back:
         give_back(act, run, deployment)
 
@@ -243,6 +253,7 @@ def _store(
     verdict: str,
     reason: str,
     ticks: tuple[str, ...],
+    signed: SignedStatement | None,
 ) -> None:
     now = act.now()
     actor, withdrawals = act.caller.actor, act.uow.withdrawals.find(approval_id=approval.id)
@@ -261,10 +272,13 @@ def _store(
         decided_at=now,
         number=len(own) + 1,
         acknowledged=ticks,
+        signed=signed,
     )
     try:
         act.uow.decisions.add(decision)
-    except Conflict:
+    except Conflict as error:
+        if error.data.get("constraint") == "uq_decision_nonce":
+            raise SignatureRefused("the statement was used before") from None
         raise AlreadyDecided("you have already decided on this approval") from None
     given = standing(act.uow.decisions.find(approval_id=approval.id), withdrawals)
     status = outcome(approval.needed, given)
@@ -282,7 +296,11 @@ def _store(
     record(
         act, "decision.given",
         tree=run.tenant_id, targets=(("approval", approval.id), ("run", run.id)), run=run.id,
-        approval=named, personal={"reason": decision.reason}, verdict=verdict,
+        approval={**named, **({"signature": signed.signature} if signed else {})},
+        personal={
+            "reason": decision.reason, **({"reason_salt": signed.reason_salt} if signed else {})
+        },
+        **told_of(signed), verdict=verdict,
         plan_digest=approval.plan_digest, needed=approval.needed,
         approvals=approvers(given), acknowledged=list(ticks),
     )  # fmt: skip

@@ -12,6 +12,7 @@ from control_plane.domain.actor import Actor, system
 from control_plane.domain.delivery import BODY_LIFE
 from control_plane.domain.message import MESSAGE_LIFE
 from control_plane.domain.rules import Rules
+from control_plane.ports.approvers import Approvers
 from control_plane.ports.bundles import BundleBuilder
 from control_plane.ports.calendars import PublicHolidays, TimeZones
 from control_plane.ports.engine import StackEngine
@@ -110,6 +111,7 @@ class Core:
     holidays: PublicHolidays
     zones: TimeZones
     write_invitation: InvitationWriter
+    approvers: Approvers
     limits: Limits
     here: Whereabouts
     calls: set[str] = field(default_factory=set)  # engine calls that this process has open

@@ -27,6 +27,7 @@ from control_plane.workflows.owners import sync_owner
 from control_plane.workflows.planning import keep_plan, plan_moved, present_parts
 from control_plane.workflows.recording import record_run
 from control_plane.workflows.removal_rules import refuse_at_the_gate
+from control_plane.workflows.signed import require_signed
 
 # what an interrupted apply leaves may differ in these; the rest binds as before
 _RESUME_MAY_MOVE = frozenset({"operations", "state"})
@@ -86,6 +87,7 @@ class Gate:
         if step.kind is StepKind.APPLY:
             if KINDS[run.kind].desired is Desired.ABSENT and not resumes:
                 refuse_at_the_gate(act, deployment)
+            require_signed(act, run, deployment, plan, engine_plan, resumes=resumes)
             close_approval(act, run, ApprovalStatus.CONSUMED)
             record_attempt(act, run, deployment, plan, self._call)
             return GateAnswer.PROCEED

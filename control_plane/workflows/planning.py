@@ -113,6 +113,7 @@ def ask_for_decision(act: Act, run: Run, deployment: Deployment) -> Run:
         rules=tuple(rule.id for rule in terms.rules),
         roles=terms.roles,
         windows=terms.windows,
+        signed=terms.signed,
         expires_at=now + (act.core.limits.approval_life or terms.expires_after),
         created_at=now,
         updated_at=now,
@@ -129,7 +130,7 @@ def ask_for_decision(act: Act, run: Run, deployment: Deployment) -> Run:
             "expires_at": approval.expires_at.isoformat(), "needed": approval.needed,
             "rules": list(approval.rules),
             "rules_digest": act.core.rules.approvals.digest, "windows": list(approval.windows),
-            "risks": recorded_risks(plan.risks),
+            "risks": recorded_risks(plan.risks), "signed": approval.signed,
         },
         approval_id=approval.id,
     )  # fmt: skip

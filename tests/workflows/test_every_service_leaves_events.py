@@ -16,6 +16,7 @@ from control_plane import services
 from control_plane.domain.errors import (
     AuditUnavailable,
 )
+from tests.approver_hands import OLGA
 from tests.storage import Storage
 from tests.workflows.use_case_scenes import Case, Scene
 from tests.workflows.use_case_tables import MUTATING, PARTS, READING
@@ -101,6 +102,7 @@ def test_reading_changes_nothing_and_needs_no_log(scene: Scene, name: str) -> No
     scene.journeying()
     scene.linked()
     scene.meeting_of(run.tenant_id)
+    OLGA.enroll(scene)
     before = _shape(scene)
     with scene.storage.without_log():
         READING[name](scene, run.tenant_id, run.id, bundle or "")

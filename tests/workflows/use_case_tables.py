@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from control_plane.domain.actor import Role
+from control_plane.domain.approver_errors import ApproverKeyRefused
 from control_plane.domain.assignment import PersonUnavailable
 from control_plane.domain.disclosure_errors import (
     ErasureChanged,
@@ -52,6 +53,7 @@ from control_plane.domain.removal_errors import RemovalOnHold
 from control_plane.services import (
     accounts,
     approvals,
+    approver_keys,
     auditing,
     bundles,
     changes,
@@ -94,6 +96,10 @@ from control_plane.services import (
     watching,
 )
 from control_plane.services.performing import perform
+from tests.approver_hands import ADA as ADA_ADMIN
+from tests.approver_hands import BEN as BEN_ADMIN
+from tests.approver_hands import OLGA, OTTO, Hand
+from tests.workflows.approver_key_scenes import confirm_key, enroll_key, revoke_key
 from tests.workflows.personal_value_scenes import (
     SECOND,
     asking_for_erasure,
@@ -399,6 +405,24 @@ MUTATING: dict[str, tuple[Case, ...]] = {
              events=("message.refused:denied",)),
         Case(prepare=on_message(messages.cancel_message, AUTOMATION, reason="not needed"),
              error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "approver_keys.enroll_key": (
+        Case(prepare=enroll_key(OLGA), events=("approver_key.enrolled:completed",)),
+        Case(prepare=enroll_key(OLGA, 2), error=ApproverKeyRefused,
+             events=("approver_key.refused:denied",)),
+        Case(prepare=enroll_key(Hand("audrey", Role.AUDITOR)), error=NotAllowed,
+             events=DENIED_ROLE),
+    ),
+    "approver_keys.confirm_key": (
+        Case(prepare=confirm_key(ADA_ADMIN, BEN_ADMIN),
+             events=("approver_key.confirmed:completed",)),
+        Case(prepare=confirm_key(OLGA, ADA_ADMIN), error=ApproverKeyRefused,
+             events=("approver_key.refused:denied",)),
+    ),
+    "approver_keys.revoke_key": (
+        Case(prepare=revoke_key(OLGA, OLGA), events=("approver_key.revoked:completed",)),
+        Case(prepare=revoke_key(OTTO, OLGA), error=NotAllowed,
+             events=("approver_key.refused:denied",)),
     ),
     "suppressions.add_suppression": (
         Case(prepare=add_suppression(OPS), events=("suppression.added:completed",)),
@@ -936,6 +960,7 @@ def _missing(ask: Act) -> None:
 # what use cases are made of, and what performs or records them: the use cases show their events
 # (of refusals that are counted, tests/unit/api/test_refusals_are_bounded.py)
 PARTS = {
+    "signing.check_signed",
     "accounts.change_account",
     "accounts.put_account",
     "auditing.note_read",
@@ -1031,6 +1056,15 @@ READING: dict[str, Read] = {
     ),
     "messages.may_send": lambda s, *_: perform(
         s.core, EVERYBODY, messages.may_send, next(iter(s.rows("message")))
+    ),
+    "approver_keys.signing_terms": lambda s, *_: perform(
+        s.core, EVERYBODY, approver_keys.signing_terms
+    ),
+    "approver_keys.list_keys": lambda s, *_: perform(
+        s.core, EVERYBODY, approver_keys.list_keys, limit=5, before=None
+    ),
+    "approver_keys.get_key": lambda s, *_: perform(
+        s.core, EVERYBODY, approver_keys.get_key, next(iter(s.rows("approver_key")))
     ),
     "suppressions.list_suppressions": lambda s, *_: perform(
         s.core, EVERYBODY, suppressions.list_suppressions, limit=5, before=None

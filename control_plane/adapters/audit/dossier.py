@@ -44,7 +44,9 @@ _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).enc
 _KEPT: Final = Struct("?H")  # whether a line is asked for, and the length of its entry
 _FIXED_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the first that an archive can hold
 # of the platform's log what the controls of a tenant need
-_OF_PLATFORM: Final = ("approver_key.enrolled", "approver_key.revoked", "rules.loaded")
+_OF_PLATFORM: Final = (
+    "approver_key.enrolled", "approver_key.confirmed", "approver_key.revoked", "rules.loaded",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

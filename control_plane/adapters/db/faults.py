@@ -14,6 +14,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from control_plane.domain.approver_errors import SignatureNeeded, SignatureRefused
 from control_plane.domain.disclosure_errors import GrantNotValid
 from control_plane.domain.errors import (
     AlreadyDecided,
@@ -36,6 +37,8 @@ TRIGGER_ERRORS: Final[dict[str, type[DomainError]]] = {
     "TP005": ApprovalExpired,
     "TP008": NotAcknowledged,
     "TP009": GrantNotValid,
+    "TP010": SignatureNeeded,
+    "TP011": SignatureRefused,
 }
 TRIGGER_CONFLICT: Final = "TP006"
 _UNIQUE: Final = "23505"

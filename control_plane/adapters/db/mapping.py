@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import Table
 
 from control_plane.adapters.db import (
+    approver_tables,
     console_tables,
     delivery_tables,
     disclosure_tables,
@@ -26,6 +27,7 @@ from control_plane.adapters.db import (
 )
 from control_plane.domain.amendment import Amendment
 from control_plane.domain.approval import Approval, Decision, ExcludedApprover, Withdrawal
+from control_plane.domain.approver_key import ApproverKey
 from control_plane.domain.assignment import Assignment
 from control_plane.domain.bundle import Bundle, DownloadLink, Handover, Receipt
 from control_plane.domain.calls import CallRecord
@@ -135,6 +137,7 @@ PLAYBOOK: Final = Mapped(KeptPlaybook, journey_tables.playbook_document)
 JOURNEY: Final = Mapped(Journey, journey_tables.journey)
 JOURNEY_STEP: Final = Mapped(JourneyStep, journey_tables.journey_step)
 TASK: Final = Mapped(Task, journey_tables.task)
+APPROVER_KEY: Final = Mapped(ApproverKey, approver_tables.approver_key)
 DISCLOSURE_GRANT: Final = Mapped(DisclosureGrant, disclosure_tables.disclosure_grant)
 ERASURE: Final = Mapped(Erasure, disclosure_tables.erasure)
 
@@ -152,5 +155,5 @@ MAPPED: Final[tuple[Mapped[Any], ...]] = (
     MESSAGE, SUPPRESSION,
     ONBOARDING_LINK, ONBOARDING_SESSION, CONSOLE_SESSION,
     ASSIGNMENT, MEETING,
-    DISCLOSURE_GRANT, ERASURE,
+    DISCLOSURE_GRANT, ERASURE, APPROVER_KEY,
 )  # fmt: skip

@@ -56,6 +56,7 @@ from control_plane.domain.run import (
     RunStatus,
     Scope,
 )
+from control_plane.domain.signed_decision import SignedStatement
 from control_plane.domain.timers import TimerKind
 
 run = Table(
@@ -281,6 +282,7 @@ approval = Table(
     json_list("rules"),
     json_list("roles"),
     json_list("windows"),
+    Column("signed", Boolean, nullable=False),
     moment("opens_at", nullable=True),
     moment("closes_at", nullable=True),
     moment("expires_at"),
@@ -327,11 +329,20 @@ decision = Table(
     moment("decided_at"),
     Column("number", Integer, nullable=False),
     json_list("acknowledged"),
+    document("signed", SignedStatement, nullable=True),
     # where two must agree, they are two people with two accounts
     UniqueConstraint("approval_id", "person", "number"),
     UniqueConstraint("approval_id", "actor_id", "number"),
     one_of("decision", ("approve", "reject")),
     one_of("actor_kind", ActorKind),
+)
+
+Index(
+    "uq_decision_nonce",
+    text("(signed ->> 'nonce')"),
+    unique=True,
+    postgresql_where=text("signed IS NOT NULL"),
+    _table=decision,
 )
 
 withdrawal = Table(

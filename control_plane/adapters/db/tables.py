@@ -22,6 +22,7 @@ from sqlalchemy import (
     text,
 )
 
+from control_plane.adapters.db.approver_tables import approver_key
 from control_plane.adapters.db.columns import (
     Converted,
     choice,
@@ -472,6 +473,7 @@ BUSINESS_TABLES: Final = (
     console_session,
     assignment, meeting,
     disclosure_grant, erasure,
+    approver_key,
 )  # fmt: skip
 # rows of these are written once; a trigger refuses to change or delete them, except for lines of
 # runs that have ended (migration 0009). Requests and handovers are not among them: they name

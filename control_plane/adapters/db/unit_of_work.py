@@ -107,6 +107,7 @@ class SqlUnitOfWork(UnitOfWork):
     journeys = _Rows(mapping.JOURNEY)
     journey_steps = _Rows(mapping.JOURNEY_STEP)
     tasks = _Rows(mapping.TASK)
+    approver_keys = _Rows(mapping.APPROVER_KEY)
     grants = _Rows(mapping.DISCLOSURE_GRANT)
     erasures = _Rows(mapping.ERASURE)
 

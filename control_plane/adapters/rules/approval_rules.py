@@ -78,6 +78,9 @@ def _rule(
     if window is not None and not needed:
         reason = "a window bounds an approval, and this rule asks for none"
         raise document.refused(f"{where}.window", reason)
+    if "signed" in entry and not needed:
+        reason = "a decision is what is signed, and this rule asks for none"
+        raise document.refused(f"{where}.signed", reason)
     for kind in sorted(runs):
         least = KINDS[kind].decisions
         if needed < least:
@@ -94,6 +97,7 @@ def _rule(
         needed=needed,
         roles=tuple(entry.get("roles", ("ops_approver",))),
         window=window,
+        signed="signed" in entry,
         expires_after=timedelta(hours=hours),
         because=entry["because"],
     )

@@ -48,6 +48,7 @@ from control_plane.workflows.beginning import begin_journeys, journeys_of
 from control_plane.workflows.outbox import post
 from control_plane.workflows.publishing import publish_sealing_key
 from control_plane.workflows.reconciling import open_finding
+from tests.approver_hands import OLGA, Hand, enrolled
 from tests.entities import Entities
 from tests.journeys import sample
 from tests.receipts import receipt_of
@@ -63,6 +64,7 @@ NOBODY = machine("unknown")
 SECONDS = 30.0
 WITH_BODY = ("DELETE", "onboarding-link")  # its reason
 ROOT = Path(__file__).resolve().parents[3]
+DECIDER = Hand(f"some-{Role.OPS_APPROVER}")
 _numbers = itertools.count(1)
 
 
@@ -217,10 +219,16 @@ class Scene:
             "meeting_id": self.meeting_of(dedicated.tenant.id),
             "message_id": self.message_of(dedicated.tenant.id, "scene"),
             "suppression_id": self.suppression("nobody@example.com"),
+            "approver_key_id": self._keys_of(OLGA),
             **self._journey_of(dedicated.tenant),
             **self._personal_values_of(dedicated.tenant.id),
         }
         self.plan_digest = self.plan_of(run.id)
+
+    def _keys_of(self, owner: Hand) -> str:
+        """Let who decides have a key that counts, enroll another one, and return its id."""
+        enrolled(self.world, DECIDER)
+        return owner.enroll(self.world).id
 
     def _personal_values_of(self, tenant_id: str) -> dict[str, str]:
         """Let somebody ask for a grant on values of a log, and for the erasure of some."""
@@ -390,6 +398,11 @@ class Scene:
             "decisions": {
                 "decision": "approve", "plan_digest": self.plan_digest, "reason": "read it",
             },
+            "approver-keys": Hand(DECIDER.name, seed=str(number)).enrollment(
+                self.world.clock.now()
+            ),
+            "confirmation": DECIDER.confirmation(self.world, OLGA)[1],
+            "revocation": {"reason": "it was lost"},
             "withdrawal": {"reason": "not sure any more"},
             "{bundle_id}": {"inputs": {"region": "eu-west-1"}},
             "hand-over": {"recipient_name": "Ida", "recipient_email": "ida@example.com"},

@@ -60,6 +60,7 @@ READERS = {
     "/v1/meetings": Role.OPS_APPROVER,
     "/v1/messages": Role.OPS_APPROVER,
     "/v1/suppressions": Role.OPS_APPROVER,
+    "/v1/approver-keys": Role.OPS_APPROVER,
     "/v1/audit/{tree}/grants": Role.AUDITOR,
     "/v1/audit/{tree}/erasures": Role.AUDITOR,
 }
@@ -81,6 +82,7 @@ FILTERS: dict[str, list[str]] = {
     "/v1/meetings": ["status=invited", "tenant={key}"],
     "/v1/messages": ["status=queued", "event=step.blocked", "tenant_id={key}"],
     "/v1/suppressions": ["kind=opted_out"],
+    "/v1/approver-keys": ["actor=many"],
     "/v1/deliveries": ["status=received", "source=signing", "envelope_id=many"],
     "/v1/intake-findings": ["status=open", "source=signing"],
     "/v1/event-subscriptions/{subscription_id}/deliveries": ["status=pending"],
@@ -163,6 +165,7 @@ def add_many(scene: Scene, uow: UnitOfWork) -> None:
         uow.messages.add(make.message(owner, dedupe_key=name))
         uow.messages.add(make.message(tenant, dedupe_key=f"of one {name}"))
         uow.suppressions.add(make.suppression(name))
+        uow.approver_keys.add(make.approver_key(name))
         uow.grants.add(replace(grant, id=new("disclosure_grant")))
         uow.erasures.add(replace(erasure, id=new("erasure")))
         uow.sweeps.add(replace(uow.sweeps.page(limit=1)[0], id=new("sweep")))

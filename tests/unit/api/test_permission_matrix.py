@@ -135,6 +135,12 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("GET", "/v1/messages/{message_id}/preview"): MESSAGE_READERS,
     ("POST", "/v1/messages/{message_id}/send-again"): MESSAGE_READERS,
     ("POST", "/v1/messages/{message_id}/cancel"): MESSAGE_READERS,
+    ("GET", "/v1/approver-keys"): {OPS, ADMIN, AUDITOR, PLATFORM_AUDITOR},
+    ("GET", "/v1/approver-keys/terms"): {OPS, ADMIN},
+    ("GET", "/v1/approver-keys/{approver_key_id}"): {OPS, ADMIN, AUDITOR, PLATFORM_AUDITOR},
+    ("POST", "/v1/approver-keys"): {OPS, ADMIN},
+    ("POST", "/v1/approver-keys/{approver_key_id}/confirmation"): {OPS, ADMIN},
+    ("POST", "/v1/approver-keys/{approver_key_id}/revocation"): {OPS, ADMIN},
     ("GET", "/v1/suppressions"): {*MESSAGE_READERS, PLATFORM_AUDITOR},
     ("POST", "/v1/suppressions"): {OPS, ADMIN},
     ("POST", "/v1/suppressions/{suppression_id}/lift"): {OPS, ADMIN},
@@ -206,7 +212,7 @@ OF_TENANTS: Final = [
     (method, path)
     for method, path in GUARDED
     if "{" in path
-    and not re.search(r"\{((hub|account|finding|sweep|suppression)_id|source)\}", path)
+    and not re.search(r"\{((hub|account|finding|sweep|suppression|approver_key)_id|source)\}", path)
 ]
 LISTS: Final = ["/v1/provisioning-requests", "/v1/tenants", "/v1/runs", "/v1/approvals",
                 "/v1/bundles", "/v1/findings", "/v1/deliveries", "/v1/intake-findings",
