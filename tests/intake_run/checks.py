@@ -168,7 +168,8 @@ class Checks:
         ):
             yield f"{row['n']} findings {row['kind']} are not closed"
         for row in self.site.rows(
-            "SELECT key, status, count(*) AS n FROM journey_step WHERE status <> 'done'"
+            "SELECT key, status, count(*) AS n FROM journey_step WHERE status <> CASE"
+            " WHEN key LIKE 'late\\_%' THEN 'skipped' ELSE 'done' END"  # green came in time
             " AND (key, status) NOT IN (('kickoff', 'waiting'), ('kickoff', 'asked'))"
             " GROUP BY 1, 2"
         ):
