@@ -169,7 +169,7 @@ class Checks:
             yield f"{row['n']} findings {row['kind']} are not closed"
         for row in self.site.rows(
             "SELECT key, status, count(*) AS n FROM journey_step WHERE status <> CASE"
-            " WHEN key LIKE 'late\\_%' THEN 'skipped' ELSE 'done' END"  # green came in time
+            " WHEN left(key, 5) = 'late_' THEN 'skipped' ELSE 'done' END"  # green came in time
             " AND (key, status) NOT IN (('kickoff', 'waiting'), ('kickoff', 'asked'))"
             " GROUP BY 1, 2"
         ):
