@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import parseaddr
@@ -293,7 +293,7 @@ def _invite(act: Act, given: Given) -> ActionOutcome:
     take_turn(act)
     present = standing(act, given.tenant, asked.kind)
     if present is not None:
-        return Did(result=_result(present))
+        return _invited(act, given, present)
     customer = Served(tenant=given.tenant, contract=given.contract, contacts=given.contacts)
     invited = whom(act, customer, asked.roles)
     if not invited.has_customer:
@@ -309,9 +309,31 @@ def _invite(act: Act, given: Given) -> ActionOutcome:
     act.uow.meetings.add(meeting)
     tell(act, given.tenant, meeting, f"{asked.kind}.invited")
     record_meeting(act, "meeting.invited", meeting, missing=list(meeting.missing))
-    if meeting.missing:
+    if meeting.missing and act.core.systems.mailer is not None:
         _open_task_of_missing(act, given, meeting)
-    return Did(result=_result(meeting))
+    return _invited(act, given, meeting)
+
+
+def _invited(act: Act, given: Given, meeting: Meeting) -> Did | Asks:
+    """Return that all are invited; without mail a person does it."""
+    if act.core.systems.mailer is not None:
+        return Did(result=_result(meeting))
+    at, zone = wall_of(meeting.starts_at, meeting.zone), meeting.zone
+    roles = _words(role for each in meeting.attendees for role in each.roles)
+    missing = f" Nobody is named as {_words(meeting.missing)}." if meeting.missing else ""
+    return Asks(
+        title="Invite everybody to the meeting",
+        instructions=(
+            f"This installation sends no mail. The {meeting.kind} of {given.tenant.slug} is on "
+            f"{at:%Y-%m-%d %H:%M} ({zone}). Invite these yourself: {roles}.{missing} Then say so "
+            "here."
+        ),
+        result=_result(meeting),
+    )
+
+
+def _words(roles: Iterable[str]) -> str:
+    return ", ".join(role.replace("_", " ") for role in roles)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from control_plane.domain.onboarding_link import EndReason
 from control_plane.workflows import links
 from control_plane.workflows.core import Act
 from control_plane.workflows.step_actions import (
+    NO_MAIL,
     ActInRows,
     ActionHandler,
     ActionOutcome,
@@ -30,12 +31,17 @@ _ASK: Final = (
 
 
 def issue_link(act: Act, given: Given) -> ActionOutcome:
-    """Issue the link to the first IT admin, once for each round of the step."""
+    """Issue the link to the first IT admin, once for each round of the step.
+
+    Nobody but its mail brings the link, so without mail there is none.
+    """
     for link in act.uow.onboarding_links.find(tenant_id=given.tenant.id):
         if link.cause is not None and link.cause.key == given.cause.key:
             return Did(result={"link": link.id, "expires_at": link.expires_at.isoformat()})
     if links.is_leaving(given.tenant):
         return NotNeeded(why="the tenant was removed, or is being removed")
+    if act.core.systems.mailer is None:
+        return NO_MAIL
     admins = links.it_admins(given.contacts)
     if not admins:
         return Asks(

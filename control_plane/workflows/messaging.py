@@ -20,13 +20,13 @@ from control_plane.workflows.core import Act
 from control_plane.workflows.outbox import post
 from control_plane.workflows.staffing import assigned
 from control_plane.workflows.step_actions import (
+    NO_MAIL,
     ActInRows,
     ActionHandler,
     ActionOutcome,
     Asks,
     Did,
     Given,
-    NotNeeded,
     StillWaits,
 )
 
@@ -39,7 +39,7 @@ def send(act: Act, given: Given) -> ActionOutcome:
     arguments = given.declared.arguments
     event, persona = arguments["event"], arguments["persona"]
     if act.core.systems.mailer is None:
-        return NotNeeded(why="no system: this installation sends no mail")
+        return NO_MAIL
     people = _people(act, given, persona)
     if not people and persona in set(TeamRole):
         role = persona.replace("_", " ")
@@ -128,7 +128,7 @@ def _outcome(messages: Sequence[Message]) -> ActionOutcome:
         each.id: str(each.reason) for each in messages if each.status is not MessageStatus.SENT
     }
     if not sent and set(not_sent.values()) == {str(Reason.NO_SYSTEM)}:
-        return NotNeeded(why="no system: this installation sends no mail")
+        return NO_MAIL
     return Did(result={"messages": ids, "sent": len(sent), "not_sent": not_sent})
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from control_plane.domain.cause import Cause
 from control_plane.domain.journey import Journey, JourneyStep
@@ -48,6 +48,9 @@ class NotNeeded:
     """Nothing had to be done, or there is no system to do it in; it says why."""
 
     why: str
+
+
+NO_MAIL: Final = NotNeeded(why="no system: this installation sends no mail")
 
 
 @dataclass(frozen=True, kw_only=True)

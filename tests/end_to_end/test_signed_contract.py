@@ -1,7 +1,8 @@
-"""A signed contract becomes a ready tenant, on the real engine, whatever is repeated or dies."""
+"""S1, S2 and S6 of the scenarios, on the real engine, whatever is repeated or dies."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +17,12 @@ from control_plane.bootstrap import SOURCE
 from control_plane.cli.inventory import tagged_resources
 from control_plane.domain.actor import Role
 from tests.end_to_end.installation import REGION, SELDOM_SECONDS, Served, approve, ended
-from tests.signed import ACCOUNT, DOCUSIGN_KEY, as_bytes, docusign, docusign_headers
+from tests.end_to_end.intake import over, post
+from tests.signed import ACCOUNT, DOCUSIGN_KEY, docusign
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 AT_ONCE = 10
+SCANS, REDEEMS = 50, 100
 
 
 @pytest.fixture
@@ -32,24 +35,18 @@ def taking(tmp_path: Path, pulumi_cli: Path) -> Iterator[Served]:
     assert "accounts: []" in text
     file.write_text(text.replace("accounts: []", f"accounts: [{ACCOUNT}]"), encoding="utf-8")
     running = Served(
-        home=tmp_path / "home", cli=pulumi_cli, settings={"TENANTPLANE_RULES_FOLDER": str(rules)}
+        home=tmp_path / "home",
+        cli=pulumi_cli,
+        settings={
+            "TENANTPLANE_RULES_FOLDER": str(rules),
+            "TENANTPLANE_TRUSTED_PROXIES": "127.0.0.1",
+        },
     )
     running.start()
     try:
         yield running
     finally:
         running.stop()
-
-
-def post(served: Served, payload: dict[str, Any]) -> httpx.Response:
-    body = as_bytes(payload)
-    return httpx.post(
-        f"http://127.0.0.1:{served.port}/v1/intake/docusign",
-        content=body,
-        headers={"Content-Type": "application/json", **docusign_headers(body)},
-        timeout=60,
-        trust_env=False,
-    )
 
 
 def test_a_signed_envelope_that_comes_ten_times_at_once_becomes_one_ready_tenant(
@@ -114,15 +111,55 @@ def test_a_signed_envelope_that_comes_ten_times_at_once_becomes_one_ready_tenant
         line for file in (taking.home / "outside" / "mail").glob("*.txt")
         for line in file.read_text().splitlines() if "/onboarding/" in line
     ]  # fmt: skip
-    assert httpx.get(link.strip(), timeout=60, trust_env=False).status_code == 200
-    written = taking.log.read_text(errors="replace")
+    code = scanned_and_asked_for_its_code(taking, link.strip())
+    redeemed_once(taking, link.strip(), code)
+    written = taking.log.read_text(errors="replace") + "".join(
+        each.read_text(errors="replace") for each in (taking.home / "logs").glob("*.log")
+    )
     assert DOCUSIGN_KEY not in written
     assert "ida@dainese.com" not in written
     assert link.rpartition(".")[2].strip() not in written
 
 
-def over(journey: dict[str, Any]) -> dict[str, str] | None:
-    """Return the status of each step, once only people have to act."""
-    found = {step["key"]: step["status"] for step in journey["steps"]}
-    under_way = {key for key, status in found.items() if status in {"waiting", "working"}}
-    return found if under_way <= {"kickoff"} else None
+def scanned_and_asked_for_its_code(taking: Served, link: str) -> str:
+    """S6: a mail scanner uses nothing up; then the IT admin has the code sent, and reads it."""
+    for _ in range(SCANS):
+        assert httpx.get(link, timeout=60, trust_env=False).status_code == 200
+        for form in ("code", "redeem"):  # without the cookie of the page, and without a code
+            answer = httpx.post(f"{link}/{form}", data={}, timeout=60, trust_env=False)
+            assert answer.status_code in {400, 429}
+    with httpx.Client(timeout=60, trust_env=False) as scanner:
+        scanner.get(link)
+        answer = scanner.post(f"{link}/redeem", headers={"X-Forwarded-For": "192.0.2.200"})
+        assert answer.status_code == 422
+    with httpx.Client(timeout=60, trust_env=False) as browser:
+        browser.get(link)
+        headers = {"X-Forwarded-For": "192.0.2.201"}
+        assert browser.post(f"{link}/code", headers=headers).status_code == 303
+    mails = taking.home / "outside" / "mail"
+
+    def codes() -> list[str]:
+        texts = [file.read_text() for file in mails.glob("*.txt")]
+        return [code for text in texts for code in re.findall(r"(?m)^ *(\d{6}) *$", text)]
+
+    (code,) = taking.until(codes, "the code came", pause=SELDOM_SECONDS)
+    return str(code)
+
+
+def redeemed_once(taking: Served, link: str, code: str) -> None:
+    """S6: of a hundred who redeem side by side one gets in, and afterwards the link is used."""
+    page = httpx.get(link, timeout=60, trust_env=False)
+    cookie = "; ".join(f"{name}={value}" for name, value in page.cookies.items())
+
+    def redeem(number: int) -> str:
+        answer = httpx.post(
+            f"{link}/redeem", data={"code": code}, timeout=60, trust_env=False,
+            headers={"Cookie": cookie, "X-Forwarded-For": f"192.0.2.{number}"},
+        )  # fmt: skip
+        assert answer.status_code == 303, answer.text
+        return answer.headers["location"]
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        places = list(pool.map(redeem, range(REDEEMS)))
+    assert places.count("/onboarding") == 1
+    assert httpx.get(link, timeout=60, trust_env=False).status_code == 410

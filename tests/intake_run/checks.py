@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import json
 from collections import Counter
 from collections.abc import Iterator
 from email import policy
@@ -159,8 +160,18 @@ class Checks:
         kept = self.site.count(
             "SELECT coalesce(sum(times_received), 0) FROM delivery WHERE code = 'signature_invalid'"
         )
-        if kept != refused:
-            yield f"{refused} were refused for their signature, and {kept} are recorded"
+        counted = self._counted()
+        self.counts["answered 401, in a count of the log"] = counted
+        if kept + counted != refused:
+            yield f"{refused} were refused for their signature; {kept} are kept, {counted} counted"
+
+    def _counted(self) -> int:
+        """Return how many wrong signatures the log has as a count alone, since they were many."""
+        entries = self.site.rows(
+            "SELECT entry FROM audit_entry WHERE action = 'delivery.denied'", role="AUDITOR"
+        )
+        events = [json.loads(bytes(row["entry"]).splitlines()[-1]) for row in entries]
+        return sum(event["data"].get("suppressed", 0) for event in events)
 
     def _nothing_open(self) -> Iterator[str]:
         for row in self.site.rows(
@@ -168,7 +179,8 @@ class Checks:
         ):
             yield f"{row['n']} findings {row['kind']} are not closed"
         for row in self.site.rows(
-            "SELECT key, status, count(*) AS n FROM journey_step WHERE status <> 'done'"
+            "SELECT key, status, count(*) AS n FROM journey_step WHERE status <> CASE"
+            " WHEN left(key, 5) = 'late_' THEN 'skipped' ELSE 'done' END"  # green came in time
             " AND (key, status) NOT IN (('kickoff', 'waiting'), ('kickoff', 'asked'))"
             # nobody is called about a tenant that is ready in time
             " AND NOT (key LIKE 'late!_%%' ESCAPE '!' AND status = 'skipped')"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from control_plane.domain.engine import Look, Resolved, Store
+from control_plane.domain.engine import CloudDifference, Look, Resolved, Store
 from control_plane.ports.engine import (
     Applied,
     CleanedUp,
@@ -60,6 +60,10 @@ class KeptEngine:
     def look(self, call: EngineCall, *, on_events: EventListener) -> Look:
         with self._opened(call) as engine:
             return engine.look(call, on_events=on_events)
+
+    def compare(self, call: EngineCall, *, on_events: EventListener) -> tuple[CloudDifference, ...]:
+        with self._opened(call) as engine:
+            return engine.compare(call, on_events=on_events)
 
     def contents(self, call: EngineCall) -> tuple[Store, ...]:
         with self._opened(call) as engine:

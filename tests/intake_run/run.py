@@ -14,7 +14,7 @@ from typing import Final
 
 from control_plane.bootstrap import read_settings
 from control_plane.cli.serving import EmbeddedInstallation
-from tests.intake_run.checks import Checks
+from tests.intake_run.checks import SOME, Checks
 from tests.intake_run.contracts import DOCUSIGN, SIGNING, Attempt, Plan, planned
 from tests.intake_run.provider import Provider, SigningKeys
 from tests.intake_run.site import WORKERS, RunSite, rules_of_run
@@ -24,14 +24,19 @@ STUCK_SECONDS: Final = 300.0  # without any progress
 _PAUSE: Final = 0.5
 _OLD = SigningKeys(docusign=("the-first-key",), signing=("whsec_" + "Zmlyc3Q" * 4,))
 _NEW = SigningKeys(docusign=("the-second-key",), signing=("whsec_" + "c2Vjb25k" * 4,))
-_UNDER_WAY: Final = """
-    SELECT (SELECT count(*) FROM delivery WHERE status = 'received')
-         + (SELECT count(*) FROM dbos.workflow_status WHERE status IN ('ENQUEUED', 'PENDING'))
-         + (SELECT count(*) FROM message WHERE status IN ('queued', 'sending'))
-         + (SELECT count(*) FROM journey_step WHERE status IN ('working', 'scheduled')
-            OR status = 'waiting' AND key <> 'kickoff')
-         + (SELECT count(*) FROM run WHERE status NOT IN ('applied', 'errored', 'canceled'))
+_OPEN: Final = """
+    SELECT 'delivery' AS what, id::text, status AS how FROM delivery WHERE status = 'received'
+    UNION ALL SELECT 'workflow ' || coalesce(name, ''), workflow_uuid, status
+    FROM dbos.workflow_status WHERE status IN ('ENQUEUED', 'PENDING')
+    UNION ALL SELECT 'message ' || event, id::text, concat_ws(' ', status, reason)
+    FROM message WHERE status IN ('queued', 'sending')
+    UNION ALL SELECT 'step ' || key, id::text, concat_ws(' ', status, reason, error)
+    FROM journey_step WHERE status IN ('working', 'scheduled')
+    OR status = 'waiting' AND key <> 'kickoff'
+    UNION ALL SELECT 'run', id::text, status FROM run
+    WHERE status NOT IN ('applied', 'errored', 'canceled')
 """
+_UNDER_WAY: Final = f"SELECT count(*) FROM ({_OPEN}) AS open"  # noqa: S608 - our own
 _PROGRESS: Final = """
     SELECT (SELECT count(*) FROM delivery) AS deliveries,
            (SELECT count(*) FROM tenant) AS tenants,
@@ -76,7 +81,7 @@ class Run:
     def _on(self, site: RunSite, provider: Provider, plan: Plan) -> list[str]:
         self.site = site
         site.make_hubs(self.count + 1)
-        self._wait(site.has_looked, "both sources were asked first", kills=False)
+        self._look(kills=False)  # there is nothing yet: it sets where the next look begins
         self._timed("posted", partial(self._post, provider, plan))
         self._timed("taken", partial(self._until_idle, "what was posted is done"))
         provider.show(is_well=False)
@@ -138,9 +143,9 @@ class Run:
         if failed:
             raise failed[0]
 
-    def _look(self) -> None:
+    def _look(self, *, kills: bool = True) -> None:
         for source in (DOCUSIGN, SIGNING):
-            self.site.look(source, self._wait)
+            self.site.look(source, partial(self._wait, kills=kills))
 
     # --- waiting -------------------------------------------------------------------------------
     def _timed(self, name: str, do: Callable[[], object]) -> None:
@@ -167,8 +172,12 @@ class Run:
                 self.say("  " + ", ".join(f"{value} {name}" for name, value in found.items())
                          + f"; {self.site.kills} workers killed")  # fmt: skip
             if now - moved > STUCK_SECONDS:
-                raise SystemExit(f"stuck, waiting until {what}")
+                raise SystemExit(f"stuck, waiting until {what}: {self._some_open()}")
             time.sleep(_PAUSE)
+
+    def _some_open(self) -> str:
+        found = self.site.rows(f"{_OPEN} LIMIT {SOME}")
+        return "; ".join(" ".join(map(str, row.values())) for row in found) or "nothing is open"
 
     def table(self) -> str:
         """Return the counts and seconds of the run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,10 +14,12 @@ from sqlalchemy.exc import DBAPIError
 from control_plane.domain.errors import IllegalTransition, InvalidInput
 from control_plane.domain.invitation import Meeting, MeetingStatus
 from control_plane.domain.team import TeamRole
+from control_plane.ports.systems import Systems
 from control_plane.services import meetings, people
 from control_plane.services.performing import perform
 from control_plane.workflows.forgetting import forget_people
 from control_plane.workflows.step_actions import Asks, Did, DidFail, NotNeeded
+from tests.scripted_mailer import ScriptedMailer
 from tests.workflows.served import ATTENDEES, CONTACTS, Served, away, parsed, utc, works
 from tests.world import ADMIN, World
 
@@ -28,6 +31,7 @@ EVERYBODY = {
 
 @pytest.fixture
 def served(world: World) -> Served:
+    world.core = replace(world.core, systems=Systems(mailer=ScriptedMailer()))
     return Served(world)
 
 
@@ -235,6 +239,20 @@ def test_without_anybody_of_the_customer_sales_is_asked(served: Served) -> None:
     assert isinstance(outcome, Asks)
     assert outcome.owner == "sales"
     assert not served.invitations()
+
+
+def test_without_mail_a_person_invites_to_the_meeting_that_was_found(served: Served) -> None:
+    served.world.core = replace(served.world.core, systems=Systems())
+    contacts = [each for each in CONTACTS if each["role"] != "business_sponsor"]
+    tenant_id = signed(served, "2026-12-04T10:00:00Z", contacts=contacts)
+    outcome = served.invite(tenant_id)
+    assert isinstance(outcome, Asks)
+    assert "2026-12-07 09:00 (Europe/Rome)" in outcome.instructions
+    assert "csm, solutions engineer, executive sponsor, it admin." in outcome.instructions
+    assert "Nobody is named as business sponsor." in outcome.instructions
+    assert outcome.result["meeting"] == meeting(served).id
+    assert served.invite(tenant_id) == outcome
+    assert not served.world.rows("task")
 
 
 def test_a_lite_customer_is_met_by_the_engineer_alone(served: Served) -> None:

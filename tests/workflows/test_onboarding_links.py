@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,14 +27,23 @@ from control_plane.domain.onboarding_link import (
     too_soon,
 )
 from control_plane.logging import hide_tokens
+from control_plane.ports.systems import Systems
 from control_plane.services import holds, onboarding, onboarding_visits, provisioning
 from control_plane.services.onboarding_visits import Outcome
 from control_plane.services.performing import perform
 from control_plane.workflows.linking import issue_link, revoke_link
 from control_plane.workflows.links import contacts_of, expire_when_due, link_value
-from control_plane.workflows.step_actions import Asks, Did, Given, NotNeeded, StillWaits
+from control_plane.workflows.step_actions import (
+    NO_MAIL,
+    Asks,
+    Did,
+    Given,
+    NotNeeded,
+    StillWaits,
+)
 from control_plane.workflows.timers import fire_due
 from tests.onboarding import ELSEWHERE, HOME, Holder, visitor
+from tests.scripted_mailer import ScriptedMailer
 from tests.world import ADMIN, AUTOMATION, OPS, World, request_body
 
 SECOND = timedelta(seconds=1)
@@ -397,7 +407,23 @@ def acted(holder: Holder, do: Any, wanted: Given) -> Any:
     return outcome
 
 
+def with_mail(holder: Holder) -> None:
+    systems = Systems(mailer=ScriptedMailer())
+    holder.world.core = replace(holder.world.core, systems=systems)
+
+
+def test_without_mail_the_action_issues_nothing(holder: Holder) -> None:
+    assert acted(holder, issue_link, given(holder)) == NO_MAIL
+    assert not holder.world.rows("onboarding_link")
+    with_mail(holder)
+    did = acted(holder, issue_link, given(holder))
+    assert isinstance(did, Did)
+    holder.world.core = replace(holder.world.core, systems=Systems())
+    assert acted(holder, issue_link, given(holder)) == did
+
+
 def test_the_action_issues_one_link_for_a_round(holder: Holder) -> None:
+    with_mail(holder)
     first = acted(holder, issue_link, given(holder))
     again = acted(holder, issue_link, given(holder))
     assert isinstance(first, Did)
@@ -411,6 +437,7 @@ def test_the_action_issues_one_link_for_a_round(holder: Holder) -> None:
 
 
 def test_the_action_waits_for_a_hold_and_asks_for_a_missing_contact(holder: Holder) -> None:
+    with_mail(holder)
     contacts = given(holder).contacts
     two = (*contacts, {**contacts[0], "email": "second@example.com", "name": "Second"})
     asked = acted(holder, issue_link, given(holder, contacts=()))
