@@ -113,7 +113,7 @@ def _posting(site: Site) -> Iterator[Poster]:
 
 def _signed(number: int, **more: Any) -> dict[str, Any]:
     """Return a contract of a company of its own, with everybody who gets a message."""
-    fields = {
+    fields: dict[str, Any] = {
         "Legal entity": f"Bench {number} Ltd", "Domain": f"bench-{number}.example.com",
         "IT admin e-mail": f"ida@bench-{number}.example.com",
         "Executive sponsor": "Edda", "Executive sponsor e-mail": f"edda@bench-{number}.example.com",
@@ -136,7 +136,7 @@ def _one_by_one(site: Site, pairs: int) -> list[Figure]:
             started = time.perf_counter()
             with _posting(site) as poster:  # the server keeps no connection for so long
                 poster.post(_signed(number))
-            _wait(lambda at=number: _is_true(rows, _DONE_OF, _contract(at)))
+            _wait(partial(_is_true, rows, _DONE_OF, _contract(number)))
             whole.append(time.perf_counter() - started)
             runs.append(float(_value(rows, _RUN_OF, _contract(number))))
             print(f"  signature to ready and link {whole[-1]:.2f} s, its run {runs[-1]:.2f} s")
@@ -240,7 +240,7 @@ def _beside_journeys(site: Site, journeys: int) -> list[Figure]:
 
 
 def _value(rows: psycopg.Connection[Any], query: str, *values: object) -> Any:
-    found = rows.execute(query, values).fetchone()  # type: ignore[call-overload] # our own query
+    found = rows.execute(query, values).fetchone()
     return found[0] if found else None
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -92,7 +93,7 @@ def _started_before(site: Site, notes: Path) -> list[int]:
     for number in range(SINGLES):
         single = _request(site, f"single-{number}")
         singles[single] = time.time()
-        _wait(lambda run=single: run in _started(notes))
+        _wait(partial(_has_started, notes, single))
     started = _started(notes)
     if len(started) == QUEUED + SINGLES:
         raise SystemExit("the runs of one owner were done too soon: nothing was measured")
@@ -146,6 +147,10 @@ def _claimed(site: Site) -> dict[str, float]:
     """
     with psycopg.connect(site.database_url) as connection:
         return {run: float(at) for run, at in connection.execute(query)}
+
+
+def _has_started(notes: Path, run: str) -> bool:
+    return run in _started(notes)
 
 
 def _wait(holds: Callable[[], bool]) -> None:

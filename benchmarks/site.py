@@ -51,6 +51,10 @@ class Site:
             raise SystemExit("PostgreSQL has no parent process")
         return [found, *found.children()]
 
+    def worker_parts(self) -> Parts:
+        """Return the parts of a worker of this installation, for this process to use."""
+        return Parts(self.running.child_settings())
+
     @property
     def database_url(self) -> str:
         """The database as the application sees it."""

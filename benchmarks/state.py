@@ -154,6 +154,7 @@ class _Ours:
             gate=lambda _: GateAnswer.PROCEED,
             on_applied=lambda _: None,
             on_events=listen,
+            compares=False,
         )
         took = Took(time.perf_counter() - started, _runners_cpu() - cpu, phases)
         failed = [c for c in result.look.checks if not c.ok] if result.look else [result.error]
@@ -310,7 +311,8 @@ def _empty(cloud: str) -> None:
 def _bucket_url(endpoint: str) -> str:
     client = boto3.client(
         "s3", endpoint_url=endpoint, region_name=REGION,
-        **{name.lower(): value for name, value in _CREDENTIALS.items()},
+        aws_access_key_id=_CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
     )  # fmt: skip
     client.create_bucket(Bucket=_STATES, CreateBucketConfiguration={"LocationConstraint": REGION})
     return f"s3://{_STATES}?region={REGION}&endpoint={endpoint}&s3ForcePathStyle=true"
@@ -324,8 +326,9 @@ def _socket(site: Site) -> str:
 
 def _table_url(site: Site, port: int) -> str:
     """Make a database of its own for states; return it as it is seen through the relay."""
-    superuser = {"user": SUPERUSER, "dbname": SUPERUSER, "autocommit": True}
-    with psycopg.connect(site.database_url, **superuser) as connection:
+    with psycopg.connect(
+        site.database_url, user=SUPERUSER, dbname=SUPERUSER, autocommit=True
+    ) as connection:
         connection.execute(f"CREATE DATABASE {_STATES} OWNER {roles.OWNER}")
     return f"postgres://{roles.OWNER}@127.0.0.1:{port}/{_STATES}?sslmode=disable"
 

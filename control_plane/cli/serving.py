@@ -130,7 +130,7 @@ class EmbeddedInstallation:
         if cloud is not None:
             self._know_cloud(cloud, started)
         self._stack.callback(_let_calls_end, home.part("calls"))
-        prepare_accounts(Parts(self._child_settings()))
+        prepare_accounts(Parts(self.child_settings()))
         self._processes(logs)
         _write_endpoints(home.folder, self.environment, self.url, self.settings.audit_host)
         self._stack.callback((home.folder / "serve.json").unlink, missing_ok=True)
@@ -192,7 +192,7 @@ class EmbeddedInstallation:
         """Start signer, worker and API side by side, and wait until each is ready."""
         started = time.monotonic()
         tenantctl = [sys.executable, "-m", "control_plane.cli"]
-        self.url = self._child_settings().base_url
+        self.url = self.child_settings().base_url
         waiting = [
             self._launch(role, [*tenantctl, role], role, logs)
             for role in (ProcessRole.SIGNER, ProcessRole.WORKER)
@@ -221,7 +221,7 @@ class EmbeddedInstallation:
         self.children.append(child)
         return child
 
-    def _child_settings(self) -> Settings:
+    def child_settings(self) -> Settings:
         """Return the settings as the children see them."""
         names = {name: PREFIX + name.upper() for name in Settings.model_fields}
         given = {
@@ -244,7 +244,7 @@ class EmbeddedInstallation:
 
     def console_url(self) -> str:
         """Return the link to the console; with an issuer of its own it fills in the code."""
-        settings = self._child_settings()
+        settings = self.child_settings()
         if settings.issuer is not None:
             return f"{self.url}/console"
         return sign_in_url(self.url, sign_in_code(settings))

@@ -225,7 +225,7 @@ class Checks:
     def _auditing(running: EmbeddedInstallation) -> Any:
         from control_plane.bootstrap import Parts
 
-        return Parts(running._child_settings())
+        return Parts(running.child_settings())
 
 
 def differ(what: str, found: Counter[Any], wanted: Counter[Any]) -> Iterator[str]:
