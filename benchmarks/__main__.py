@@ -13,7 +13,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import api, audit, day0, drift, mode_a, queue, resting, state, sweep, upgrade
+from benchmarks import (
+    api,
+    audit,
+    day0,
+    drift,
+    mode_a,
+    pages,
+    queue,
+    resting,
+    state,
+    sweep,
+    upgrade,
+)
 from benchmarks.figures import Figure, write
 from benchmarks.site import Site
 from control_plane.bootstrap import read_settings
@@ -38,6 +50,10 @@ def main() -> int:
         help="journeys beside which webhooks are answered (default: %(default)s)",
     )  # fmt: skip
     options.add_argument(
+        "--tenants", type=int, default=pages.TENANTS,
+        help="tenants beside which pages are looked at (default: %(default)s)",
+    )  # fmt: skip
+    options.add_argument(
         "--events", type=int, default=100_000,
         help="events of the area audit (default: %(default)s)",
     )  # fmt: skip
@@ -53,6 +69,7 @@ def main() -> int:
         "queue": queue.measure,
         "rest": resting.measure,
         "api": api.measure,
+        "pages": lambda site: pages.measure(site, tenants=given.tenants),
         "audit": lambda site: audit.measure(site, events=given.events),
     }
     options.add_argument(
