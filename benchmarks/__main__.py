@@ -51,7 +51,7 @@ def main() -> int:
     )  # fmt: skip
     options.add_argument(
         "--tenants", type=int, default=pages.TENANTS,
-        help="tenants beside which pages are looked at (default: %(default)s)",
+        help="tenants beside which pages are measured (default: %(default)s)",
     )  # fmt: skip
     options.add_argument(
         "--events", type=int, default=100_000,

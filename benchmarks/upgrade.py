@@ -1,6 +1,6 @@
 """An upgrade from A to B with a thousand objects: how long its tenant cannot write.
 
-Of the dedicated Hub that was built, some resources are looked at again as before an approved apply.
+Of the dedicated Hub that was built, some resources are read again as before an approved apply.
 """
 
 from __future__ import annotations
