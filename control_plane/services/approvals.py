@@ -8,6 +8,7 @@ from functools import partial
 
 from control_plane.domain.actor import Actor, ActorKind, Role
 from control_plane.domain.approval import (
+    APPROVAL_TRANSITIONS,
     Approval,
     ApprovalStatus,
     Decision,
@@ -328,12 +329,14 @@ def _store(
 def get_approval(act: Act, approval_id: str) -> ApprovalDetails:
     """Return an approval with its plan and decisions, and whether the state moved meanwhile.
 
-    Raises ``NotFound``.
+    What is over says nothing of that: its own apply moved the state. Raises ``NotFound``.
     """
     require_role(act, *READERS, wanted="approvals.read")
     approval = visible(act, act.uow.approvals.get(approval_id), wanted="approvals.read")
     found = details_of(act, [approval])[0]
-    return replace(found, moved=state_moved(act.uow, found.deployment, found.plan))
+    if APPROVAL_TRANSITIONS[approval.status]:
+        found = replace(found, moved=state_moved(act.uow, found.deployment, found.plan))
+    return found
 
 
 def list_approvals(

@@ -128,3 +128,12 @@ def test_the_page_says_that_somebody_else_changed_the_state(
     site.change()  # a plan over the state that somebody else wrote
     page = tenantctl("approval", "show", site.approval.id, "--brief", who=OPS).out
     assert "changed the state before this plan was made" in page
+
+
+def test_what_is_over_was_changed_by_its_own_apply(tenantctl: Terminal, site: Site) -> None:
+    site.world.approve(site.run_id)
+    site.world.work()
+    assert shown(tenantctl, site)["status"] == "consumed"
+    assert shown(tenantctl, site)["state_moved"] is None
+    page = tenantctl("approval", "show", site.approval.id, "--brief", who=OPS).out
+    assert "CHANGED BY SOMEBODY ELSE" not in page
