@@ -192,6 +192,6 @@ def test_witnesses_of_the_log_of_logs_vouch_for_each_log(world: World, desk: Des
     )
     report = verified(dossier(world, desk), "--policy", any_of)
     assert report["verdict"] == "OK", report["findings"]
-    assert report["facts"]["quorum"] == "some, for 1 entries"
+    assert report["facts"]["quorum"] == "some, which saw 1 of 1 entries"
     both = own_policy(world, desk, f"{witnesses}group every all one two\nquorum every\n")
     assert verified(dossier(world, desk), "--policy", both)["verdict"] == "UNWITNESSED"
