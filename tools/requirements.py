@@ -32,9 +32,10 @@ PRIORITIES: Final = ("0", "1", "2", "3")
 COLUMNS: Final = (
     "id", "seed", "title", "class", "priority", "state", "where", "test", "missing",
 )  # fmt: skip
+_AS_WRITTEN: Final = ("id", "seed", "title", "priority", "state", "missing")
 
-# For each of the owner's documents: the letter of its ids, the last number, and the numbers that are
-# before a sale or no software, which the table leaves out.
+# For each of the owner's documents: the letter of its ids, the last number, and the numbers that
+# the table leaves out, since they are before a sale or no software.
 SEEDS: Final[Mapping[str, tuple[str, int, frozenset[int]]]] = {
     "000": ("J", 113, frozenset(range(3, 14))),
     "001": ("F", 95, frozenset({12, 21, 54, 57, 73, 74, 88, 89, 90})),
@@ -43,7 +44,7 @@ SEEDS: Final[Mapping[str, tuple[str, int, frozenset[int]]]] = {
     "004": ("K", 77, frozenset({19, 26, 49})),
 }
 # of id, class and priority of all lines, so that none gets another class or priority unnoticed
-CLASSIFICATION: Final = "0" * 64
+CLASSIFICATION: Final = "70566d2dc0167b9dc697c3c3cf87887108ccedfeaef039eb29959707429bfad7"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ def read(path: Path) -> list[Row]:
             area=line["class"],
             where=tuple(line["where"].split()),
             test=tuple(line["test"].split()),
-            **{name: line[name] for name in ("id", "seed", "title", "priority", "state", "missing")},
+            **{name: line[name] for name in _AS_WRITTEN},
         )
         for line in found
     ]

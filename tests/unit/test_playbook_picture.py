@@ -44,6 +44,7 @@ def test_the_picture_in_the_docs_is_that_of_the_document() -> None:
     assert f"({draw_playbook.PICTURE.name})" in page
 
 
+@pytest.mark.requirement("W-019")
 @pytest.mark.parametrize("playbook", [day_0(), WITH_A_WAY_BACK], ids=["day-0", "sample"])
 def test_each_step_is_shown_with_its_owner_and_lies_apart(playbook: Playbook) -> None:
     texts = [each.text for each in parts(playbook, "text")]

@@ -74,6 +74,7 @@ def reminders(world: World) -> list[Any]:
     return [each for each in world.rows("message").values() if each.event == "task.reminder"]
 
 
+@pytest.mark.requirement("P-014")
 def test_after_72_hours_operations_and_the_lead_are_called_and_the_csm_gets_a_mail(
     world: World,
 ) -> None:
@@ -100,6 +101,7 @@ def test_in_mode_c_the_architect_is_called(world: World) -> None:
     assert called(world) == {"solutions_architect", "csm_lead"}
 
 
+@pytest.mark.requirement("P-014")
 def test_what_is_green_in_time_calls_nobody_and_nothing_is_left(world: World) -> None:
     begun(world, "A")
     assert statuses(world)["green"] == "done"

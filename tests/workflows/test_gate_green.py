@@ -16,6 +16,7 @@ STEPS = (
 )
 
 
+@pytest.mark.requirement("J-057", "K-046", "P-008")
 def test_mode_b_waits_for_operations_and_the_gate_for_each_check(world: World) -> None:
     with_playbooks(world, sample(STEPS))
     accepted = world.submit("B")

@@ -55,6 +55,7 @@ def test_the_steps_are_shown_with_what_they_need(capsys: pytest.CaptureFixture[s
     assert all(key in table for key in steps)
 
 
+@pytest.mark.requirement("W-019")
 def test_the_graph_has_every_step_and_every_need(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["playbook", "show", str(DAY_0), "--dot"]) == 0
     graph = capsys.readouterr().out
