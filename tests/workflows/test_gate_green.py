@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from control_plane.services import tasks
 from control_plane.services.performing import perform
 from tests.journeys import go_on, sample, statuses, steps_of, tasks_of, with_playbooks

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from control_plane.domain.actor import Role
 from control_plane.domain.canonical import digest_bytes
 from tests.unit.api.scene import Scene, is_problem
