@@ -15,7 +15,7 @@ from tools.requirements import COLUMNS, ROOT, TABLE, Row, read, wrong
 
 ROWS = read(ROOT / TABLE)
 GOOD = next(row for row in ROWS if row.id == "J-029")
-HALF = next(row for row in ROWS if row.id == "J-018")
+HALF = next(row for row in ROWS if row.id == "J-022")
 
 
 def with_row(row: Row) -> Sequence[Row]:
@@ -37,16 +37,16 @@ def test_no_line_vanishes_and_none_is_there_twice() -> None:
 
 OTHER = "tests/unit/test_words.py::test_the_documents_are_read"
 WRONG: dict[str, tuple[Row, str]] = {
-    "another document": (replace(HALF, seed="001"), "J-018 is of document 000, not 001"),
+    "another document": (replace(HALF, seed="001"), "J-022 is of document 000, not 001"),
     "another class": (replace(HALF, area="ONBOARDING"), "another class or priority"),
     "another priority": (replace(HALF, priority="3"), "another class or priority"),
     "a state that there is not": (replace(HALF, state="done"), "'done' is no state"),
-    "no title": (replace(HALF, title=" "), "J-018 has no title"),
+    "no title": (replace(HALF, title=" "), "J-022 has no title"),
     "works without a test": (replace(GOOD, test=()), "J-029 works and no test says so"),
     "works nowhere": (replace(GOOD, where=()), "J-029 is 'works' and says nowhere"),
     "works and misses": (replace(GOOD, missing="x"), "J-029 works and says what is missing"),
-    "half of it": (replace(HALF, missing=""), "J-018 is 'open' and does not say what is missing"),
-    "a place": (replace(HALF, where=("docs/none.md",)), "J-018 is in docs/none.md, which does not"),
+    "half of it": (replace(HALF, missing=""), "J-022 is 'open' and does not say what is missing"),
+    "a place": (replace(HALF, where=("docs/none.md",)), "J-022 is in docs/none.md, which does not"),
     "a file": (replace(GOOD, test=("tests/none.py::test_x",)), "tests/none.py does not exist"),
     "no test": (replace(GOOD, test=("tools/requirements.py::main",)), "does not exist"),
     "a function": (
@@ -59,7 +59,7 @@ WRONG: dict[str, tuple[Row, str]] = {
         "no test of tests/unit/test_words.py carries it",
     ),
     "a mark that no line names": (
-        replace(HALF, test=()), "test_mode_a_is_ready_without_anybody carries J-018, whose line"
+        replace(HALF, test=()), "test_a_slice_reaches_nothing_of_another carries J-022, whose line"
     ),
 }  # fmt: skip
 
