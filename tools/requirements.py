@@ -35,7 +35,7 @@ COLUMNS: Final = (
 _AS_WRITTEN: Final = ("id", "seed", "title", "priority", "state", "missing")
 
 # For each of the owner's documents: the letter of its ids, the last number, and the numbers that
-# the table leaves out, since they are before a sale or no software.
+# the table leaves out, since they are before a sale or not software.
 SEEDS: Final[Mapping[str, tuple[str, int, frozenset[int]]]] = {
     "000": ("J", 113, frozenset(range(3, 14))),
     "001": ("F", 95, frozenset({12, 21, 54, 57, 73, 74, 88, 89, 90})),
@@ -114,7 +114,7 @@ def _wrong_ids(rows: Sequence[Row]) -> Iterator[str]:
     times = Counter(row.id for row in rows)
     yield from (f"{key} is missing" for key in expected if not times[key])
     yield from (f"{key} is there {count} times" for key, count in times.items() if count > 1)
-    yield from (f"{key} is no requirement of the table" for key in times if key not in expected)
+    yield from (f"{key} is not one of the requirements" for key in times if key not in expected)
     yield from (
         f"{row.id} is of document {expected[row.id]}, not {row.seed}"
         for row in rows
@@ -131,7 +131,7 @@ def _wrong_values(row: Row, root: Path) -> Iterator[str]:
         (row.priority, "priority", PRIORITIES),
     ):
         if value not in known:
-            yield f"{row.id}: {value!r} is no {name}; one of {', '.join(known)}"
+            yield f"{row.id}: {value!r} is not a {name}; it is one of {', '.join(known)}"
     if not row.title.strip():
         yield f"{row.id} has no title"
     if row.state not in (OPEN, "not software") and not row.where:
@@ -181,7 +181,7 @@ class Marks:
         self._read: dict[str, dict[str, Marked] | None] = {}
 
     def of(self, path: str) -> dict[str, Marked] | None:
-        """Return the tests of a module by name; ``None`` if it is no module of tests."""
+        """Return the tests of a module by name; ``None`` for another file."""
         if path not in self._read:
             file = self._root / path
             good = path.startswith("tests/") and path.endswith(".py") and file.is_file()

@@ -158,6 +158,7 @@ def test_the_worked_date_of_a_joint_calendar() -> None:
     assert joint.due(hours).wall == shown("2026-11-27T16:00")  # three hours on 25, one on 27
 
 
+@pytest.mark.requirement("J-001")
 def test_a_time_that_clocks_leave_out_is_the_moment_they_change() -> None:
     rule = Due(amount=2, unit=DueUnit.DAY, at=time(2, 30))
     assert clock(local("2026-03-27T10:00")).due(rule).instant == utc("2026-03-29T01:00")

@@ -69,7 +69,7 @@ def test_each_line_is_drawn_once_with_what_it_asks() -> None:
     assert "from 1 day after review" in texts
     assert "Record <of> & for" in texts
     of_day_0 = [each.attrib["class"] for each in parts(day_0(), "path")]
-    assert of_day_0.count("unless") == 4
+    assert of_day_0.count("unless") == 5
     assert "due 2 business days after signed" in [each.text for each in parts(day_0(), "text")]
 
 

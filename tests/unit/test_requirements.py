@@ -31,7 +31,7 @@ def test_no_line_vanishes_and_none_is_there_twice() -> None:
     assert wrong([row for row in ROWS if row.id != "J-014"], ROOT)[0] == "J-014 is missing"
     assert wrong([*ROWS, GOOD], ROOT)[0] == "J-029 is there 2 times"
     assert wrong([*ROWS, replace(HALF, id="J-999")], ROOT)[0] == (
-        "J-999 is no requirement of the table"
+        "J-999 is not one of the requirements"
     )
 
 
@@ -40,7 +40,7 @@ WRONG: dict[str, tuple[Row, str]] = {
     "another document": (replace(HALF, seed="001"), "J-022 is of document 000, not 001"),
     "another class": (replace(HALF, area="ONBOARDING"), "another class or priority"),
     "another priority": (replace(HALF, priority="3"), "another class or priority"),
-    "a state that there is not": (replace(HALF, state="done"), "'done' is no state"),
+    "a state that there is not": (replace(HALF, state="done"), "'done' is not a state"),
     "no title": (replace(HALF, title=" "), "J-022 has no title"),
     "works without a test": (replace(GOOD, test=()), "J-029 works and no test says so"),
     "works nowhere": (replace(GOOD, where=()), "J-029 is 'works' and says nowhere"),
