@@ -55,7 +55,6 @@ def alone(tmp_path: Path, pulumi_cli: Path) -> Iterator[Served]:
         running.stop()
 
 
-@pytest.mark.requirement("F-092", "K-009")
 def test_day_0_ends_without_any_system_and_the_kickoff_changes_the_mode(alone: Served) -> None:
     keys = FileProviderKeys(alone.home / "keys" / "intake")
     keys.install("docusign-1", DOCUSIGN_KEY.encode())

@@ -155,7 +155,7 @@ def undisturbed(module_storage: Storage) -> tuple[dict[int, list[str]], dict[str
     return day.moved, day.end()
 
 
-@pytest.mark.requirement("P-014")
+@pytest.mark.requirement("K-009", "P-014")
 def test_undisturbed_the_product_does_all_of_day_0(
     undisturbed: tuple[dict[int, list[str]], dict[str, Any]],
 ) -> None:

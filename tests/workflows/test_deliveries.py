@@ -103,6 +103,7 @@ def intake(world: World) -> Intake:
     return Intake(world)
 
 
+@pytest.mark.requirement("K-009")
 def test_a_signed_envelope_makes_a_tenant_that_is_ready(intake: Intake) -> None:
     found = intake.take(docusign())
     assert (found.status, found.code, found.key_name) == (S.ACCEPTED, None, "docusign-1")

@@ -80,6 +80,7 @@ def test_steps_follow_what_they_need_and_the_journey_ends(world: World, in_rows:
     assert world.actions()[-1] == "journey.ended:completed"
 
 
+@pytest.mark.requirement("F-092")
 def test_a_step_that_is_not_needed_is_skipped_with_its_reason(world: World) -> None:
     begun(world, TWO, crm__upsert_company=[NotNeeded(why="no system")])
     go_on(world)
