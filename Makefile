@@ -37,7 +37,11 @@ check: $(READY)  ## style, types, layers, migrations and everything that is gene
 	@$(BIN)/python -m tools.draw_status --check
 	@$(BIN)/python -m tools.draw_architecture --check
 	@$(BIN)/python -m tools.draw_playbook --check
+	@$(BIN)/python -m tools.requirements --check
 	@$(BIN)/python -m tools.check_migrations
+
+requirements: $(READY)  ## what of the owner's documents works, by document and priority
+	@$(BIN)/python -m tools.requirements
 
 test: setup  ## run every test, with the real engine, Terraform and PostgreSQL
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
@@ -88,4 +92,4 @@ clean-data:  ## remove the embedded data, with its keys and audit logs; asks fir
 	@test ! -d var || { printf 'Remove var with its keys, states and audit logs? [y/N] '; \
 		read answer; test "$$answer" = y && rm -rf var; }
 
-.PHONY: help setup check test model crash-matrix trials contracts demo serve bench format schemas lock clean clean-data
+.PHONY: help setup check requirements test model crash-matrix trials contracts demo serve bench format schemas lock clean clean-data

@@ -26,6 +26,7 @@ from tests.end_to_end.installation import (
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
+@pytest.mark.requirement("J-023", "J-024")
 def test_three_contracts_become_three_tenants(served: Served) -> None:
     automation = served.api("crm", Role.AUTOMATION)
     early = automation.post("/v1/provisioning-requests", request_body("A"))

@@ -198,6 +198,7 @@ def _after(found: dict[str, Any], *statuses: str) -> dict[str, Any] | None:
     return None if found["status"] in statuses else found
 
 
+@pytest.mark.requirement("J-023")
 def test_a_dedicated_hub_is_handed_over_and_destroyed_once_the_customer_has_everything(
     vendor: Served,
     account: CloudProcess,

@@ -49,6 +49,7 @@ def taking(tmp_path: Path, pulumi_cli: Path) -> Iterator[Served]:
         running.stop()
 
 
+@pytest.mark.requirement("J-014")
 def test_a_signed_envelope_that_comes_ten_times_at_once_becomes_one_ready_tenant(
     taking: Served,
 ) -> None:

@@ -342,6 +342,7 @@ def test_a_clock_that_was_put_back_does_not_make_a_log_go_back(log: World) -> No
     log.restart()
 
 
+@pytest.mark.requirement("J-053")
 def test_the_tampered_entry_is_named(log: World) -> None:
     log.database.attack(lambda connection: edit_an_entry(connection, log))
     report = log.verify([ACME])

@@ -53,6 +53,7 @@ def refuses(sql: Sql, statement: str, *rules: str) -> None:
 
 
 # --- journeys ----------------------------------------------------------------------------------
+@pytest.mark.requirement("K-002")
 @pytest.mark.parametrize(
     "change",
     [
@@ -89,6 +90,7 @@ def test_a_journey_moves_as_its_table_says(
         refuses(sql, move, "journey_moves")
 
 
+@pytest.mark.requirement("P-002")
 def test_a_journey_begins_as_open_and_once_for_a_contract_and_playbook(sql: Sql) -> None:
     again = (
         "INSERT INTO journey SELECT (jsonb_populate_record(j, %s::jsonb)).* FROM journey j "

@@ -50,6 +50,7 @@ def outcomes(core: Core, bodies: list[dict[str, Any]]) -> list[str]:
     return found
 
 
+@pytest.mark.requirement("J-021")
 def test_companies_of_one_name_get_the_next_free_slugs(core: Core) -> None:
     found = outcomes(core, [body(number) for number in range(1, 7)])
     assert sorted(found) == ["acme", *(f"acme-{number}" for number in range(2, 7))]

@@ -261,6 +261,7 @@ def test_an_application_finds_its_slice_by_parameters(world: World) -> None:
     }
 
 
+@pytest.mark.requirement("F-017")
 def test_resources_say_whose_they_are(world: World) -> None:
     kms = world.cloud.client("kms")
     iam = world.cloud.client("iam")

@@ -86,6 +86,7 @@ def test_a_slice_reaches_everything_of_its_own(
         assert refused == []
 
 
+@pytest.mark.requirement("J-022")
 def test_a_slice_reaches_nothing_of_another(
     hub: HubPart, slices: tuple[SlicePart, SlicePart]
 ) -> None:

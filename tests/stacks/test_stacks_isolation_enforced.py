@@ -142,6 +142,7 @@ def outcome(world: World, probe: Probe, actor: Tenant, owner: Tenant) -> str:
     return "done"
 
 
+@pytest.mark.requirement("J-022")
 @pytest.mark.parametrize("what", PROBES)
 def test_a_slice_works_with_its_own_and_never_with_its_neighbours(
     what: str, world: World, tenants: dict[str, Tenant]

@@ -101,6 +101,7 @@ def test_a_dropped_protect_is_refused_although_the_engine_sees_no_change() -> No
     assert {v.rule for v in answer.mandatory} == {"unprotected_stateful"}
 
 
+@pytest.mark.requirement("J-045")
 def test_a_program_of_another_region_is_refused_in_every_regional_resource() -> None:
     answer = judged(planned("mode_b"), replace(scope("mode_b"), region="eu-central-1"))
     assert not answer.ok

@@ -317,6 +317,18 @@ def test_a_network_that_cannot_be_is_refused_before_anything_is_registered(
         preview_of("mode_a.hub", spec)
 
 
+@pytest.mark.requirement("K-033")
+def test_networks_of_clients_are_let_in_and_no_other() -> None:
+    spec = sample_specs.dedicated()
+    spec["network"] = spec["network"] | {"client_cidrs": ["10.20.0.0/16", "192.0.2.0/24"]}
+    rules = preview_of("mode_b", spec).of(
+        "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+    )
+    let_in = [rule.inputs for rule in rules if rule.inputs.get("cidrIpv4")]
+    assert {each["cidrIpv4"] for each in let_in} == {"10.20.0.0/16", "192.0.2.0/24"}
+    assert {(each["fromPort"], each["toPort"]) for each in let_in} == {(443, 443)}
+
+
 @pytest.mark.parametrize("short", ["two--hyphens", "-first", "last-", "Upper", "a" * 33, "ab"])
 def test_a_prefix_that_some_name_could_not_have_is_refused(short: str) -> None:
     spec = sample_specs.dedicated()

@@ -107,6 +107,7 @@ def hubspot() -> Iterator[tuple[stub_hubspot.HubSpot, HubSpotCrm]]:
         yield api, HubSpotCrm(account, token=lambda: stub_hubspot.TOKEN, now=noon)
 
 
+@pytest.mark.requirement("F-091")
 @pytest.mark.parametrize("is_missing", [True, False])
 def test_a_property_that_is_missing_or_not_unique_is_explained(
     hubspot: tuple[stub_hubspot.HubSpot, HubSpotCrm], is_missing: bool
@@ -220,6 +221,7 @@ def test_an_update_without_a_body_still_names_the_record(salesforce: SalesforceF
     assert (again.id, again.created) == (made.id, False)
 
 
+@pytest.mark.requirement("J-016", "K-070")
 def test_several_accounts_of_one_tenant_are_for_a_person(salesforce: SalesforceFixture) -> None:
     api, _, org = salesforce
     for number in range(2):
@@ -413,6 +415,7 @@ def test_a_channel_that_is_made_later_is_found(tmp_path: Path) -> None:
         assert len(api.channels) == 5
 
 
+@pytest.mark.requirement("J-037")
 def test_a_forbidden_member_is_refused_by_policy_and_named_nowhere(tmp_path: Path) -> None:
     with teams(tmp_path) as bench:
         channel = bench.port.open_channel("acme", topic="t", key="k")

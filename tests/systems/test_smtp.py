@@ -35,6 +35,7 @@ def taken(sink: Sink) -> EmailMessage:
     return found
 
 
+@pytest.mark.requirement("J-034")
 def test_a_mail_arrives_with_its_text_html_and_invitation() -> None:
     with mail_server() as sink:
         assert mailer(sink).send(a_mail()) == "<msg_1.1@mail.example.com>"

@@ -49,6 +49,7 @@ def require_meaning(error: DomainError, fault: str) -> None:
 
 
 # --- CRM and tickets ------------------------------------------------------------------------------
+@pytest.mark.requirement("F-091", "J-016", "K-070")
 def test_a_company_is_made_once_and_brought_up_to_date(crm: Bench[Crm]) -> None:
     made = crm.port.upsert_company(COMPANY)
     again = crm.port.upsert_company(replace(COMPANY, name="Example Oyj"))
@@ -59,6 +60,7 @@ def test_a_company_is_made_once_and_brought_up_to_date(crm: Bench[Crm]) -> None:
     assert sorted(crm.names()) == ["Example Oyj", "Other"]
 
 
+@pytest.mark.requirement("J-016")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_company_is_one_whatever_happens_in_between(crm: Bench[Crm], fault: str) -> None:
     if crm.stub is not None:
@@ -71,6 +73,7 @@ def test_a_company_is_one_whatever_happens_in_between(crm: Bench[Crm], fault: st
     assert ref.id
 
 
+@pytest.mark.requirement("K-067")
 def test_an_organisation_is_made_once_and_brought_up_to_date(tickets: Bench[Tickets]) -> None:
     made = tickets.port.upsert_organisation(COMPANY)
     again = tickets.port.upsert_organisation(replace(COMPANY, name="Example Oyj"))
@@ -115,6 +118,7 @@ def test_a_name_that_another_has_is_named_so(chat: Bench[Chat]) -> None:
     assert taken.value.data["reason"] == "name_taken"
 
 
+@pytest.mark.requirement("K-066")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_channel_is_one_whatever_happens(chat: Bench[Chat], fault: str) -> None:
     if chat.stub is not None:
@@ -135,6 +139,7 @@ def test_a_channel_that_is_asked_for_twice_on_the_way_is_ours(chat: Bench[Chat])
     assert chat.port.open_channel("acme-example", topic="Example Oy", key=KEY).id == ref.id
 
 
+@pytest.mark.requirement("J-036", "K-066")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_person_is_invited_once_whatever_happens(chat: Bench[Chat], fault: str) -> None:
     channel = chat.port.open_channel("acme-example", topic="Example Oy", key=KEY)

@@ -47,6 +47,7 @@ def cloud() -> Iterator[str]:
         assert process.wait(timeout=30) == 0
 
 
+@pytest.mark.requirement("J-054")
 @pytest.mark.slow
 @pytest.mark.timeout(1500)  # the provider waits 80 s for a database and 55 s for a lifecycle
 def test_a_hub_is_applied_kept_and_removed_in_two_steps(

@@ -103,6 +103,7 @@ def test_the_sums_are_those_that_sha256sum_checks(plain: Shipped) -> None:
 
 
 # --- signatures ------------------------------------------------------------------------------
+@pytest.mark.requirement("J-054")
 def test_the_archive_verifies_against_its_signature(plain: Shipped) -> None:
     bundle = plain.bundle
     trusted = verify(
@@ -216,6 +217,7 @@ def test_without_terraform_the_bundle_is_built_and_says_so(plain: Shipped) -> No
     assert not (plain.root / ".terraform.lock.hcl").exists()
 
 
+@pytest.mark.requirement("J-054")
 def test_two_builds_give_the_same_bytes_and_other_inputs_other_ones(
     plain: Shipped, tmp_path: Path
 ) -> None:
@@ -346,6 +348,7 @@ def test_a_reworded_guide_is_no_other_content(plain: Shipped, tmp_path: Path) ->
     assert built.archive_digest != plain.bundle.archive_digest
 
 
+@pytest.mark.requirement("J-055")
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
@@ -458,6 +461,7 @@ def test_a_bundle_passes_every_check_of_the_quick_rehearsal(
     assert rehearsed.events == rehearsed.bundle.checks  # told one by one, as they were done
 
 
+@pytest.mark.requirement("J-054")
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_rehearsed_bundle_has_lock_file_manifest_and_review(

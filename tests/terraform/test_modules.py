@@ -186,6 +186,7 @@ def test_the_hub_has_every_part(created_plan: Plan) -> None:
     assert sum(found.values()) >= 60
 
 
+@pytest.mark.requirement("J-055")
 @pytest.mark.parametrize("plan_name", ["created_plan", "existing_plan"])
 def test_nothing_leads_out_of_the_network(plan_name: str, request: pytest.FixtureRequest) -> None:
     plan = request.getfixturevalue(plan_name)
@@ -247,6 +248,7 @@ def test_everything_that_takes_tags_says_whose_it_is(created_plan: Plan) -> None
         assert tags["Name"], address
 
 
+@pytest.mark.requirement("J-055")
 def test_tags_of_the_customer_are_on_everything_that_takes_tags(
     toolchain: Toolchain, isolation: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -328,6 +330,7 @@ def test_what_is_brought_is_not_created(existing_plan: Plan) -> None:
     )
 
 
+@pytest.mark.requirement("J-055")
 def test_what_is_brought_is_used(existing_plan: Plan) -> None:
     (_, subnets), *_ = after(existing_plan, "aws_db_subnet_group")
     (_, database), *_ = after(existing_plan, "aws_db_instance")

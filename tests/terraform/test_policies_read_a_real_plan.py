@@ -149,6 +149,7 @@ def test_the_types_of_the_catalog_are_those_of_the_provider(toolchain, root):
         assert named <= known, kind
 
 
+@pytest.mark.requirement("J-045")
 def test_another_region_is_noticed_in_every_regional_resource(sound):
     found = judged(sound, allowed_regions=("eu-central-1",)).violations
     outside = {each.address for each in found if each.path == "region"}

@@ -40,6 +40,7 @@ def day(text: str) -> date:
 
 
 # --- days ------------------------------------------------------------------------------------
+@pytest.mark.requirement("J-035")
 @pytest.mark.parametrize(
     ("of", "start", "count", "expected"),
     [

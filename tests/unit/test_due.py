@@ -49,6 +49,7 @@ def clock(
 
 
 # --- Day 0 -----------------------------------------------------------------------------------
+@pytest.mark.requirement("J-001")
 @pytest.mark.parametrize(
     ("signed", "expected"),
     [
@@ -93,6 +94,7 @@ def test_a_half_day_ends_before_the_cut_off() -> None:
     assert clock(local("2026-12-24T17:00"), late).day_zero == date(2026, 12, 28)
 
 
+@pytest.mark.requirement("J-001")
 def test_the_days_of_a_journey_are_those_of_the_customers_clocks() -> None:
     found = clock(local("2026-12-04T10:00"))
     assert found.day_number(local("2026-12-04T00:00")) == 0
@@ -104,6 +106,7 @@ def test_the_days_of_a_journey_are_those_of_the_customers_clocks() -> None:
 
 
 # --- units -----------------------------------------------------------------------------------
+@pytest.mark.requirement("P-010")
 @pytest.mark.parametrize(
     ("anchor", "rule", "wall"),
     [
@@ -141,6 +144,7 @@ def test_what_is_due_when(anchor: str, rule: Due, wall: str) -> None:
     assert found.tz_version == "2026f"
 
 
+@pytest.mark.requirement("J-035")
 def test_the_worked_date_of_a_joint_calendar() -> None:
     signed = local("2026-11-25T10:00")
     assert clock(signed).due(TWO_DAYS).instant == utc("2026-11-27T17:00")
@@ -154,6 +158,7 @@ def test_the_worked_date_of_a_joint_calendar() -> None:
     assert joint.due(hours).wall == shown("2026-11-27T16:00")  # three hours on 25, one on 27
 
 
+@pytest.mark.requirement("J-001")
 def test_a_time_that_clocks_leave_out_is_the_moment_they_change() -> None:
     rule = Due(amount=2, unit=DueUnit.DAY, at=time(2, 30))
     assert clock(local("2026-03-27T10:00")).due(rule).instant == utc("2026-03-29T01:00")

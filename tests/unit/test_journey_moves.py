@@ -88,6 +88,7 @@ def test_what_needs_nothing_begins_at_once_and_people_are_asked() -> None:
     }
 
 
+@pytest.mark.requirement("W-015")
 @pytest.mark.parametrize("ended", [StepStatus.DONE, StepStatus.SKIPPED])
 def test_a_step_begins_when_all_that_it_needs_has_ended(ended: StepStatus) -> None:
     of = playbook(step("one"), step("two"), step("both", "one", "two"))
@@ -109,6 +110,7 @@ def test_what_is_left_out_says_why_and_lets_the_next_begin() -> None:
     }
 
 
+@pytest.mark.requirement("W-016")
 def test_a_branch_is_taken_by_its_outcome() -> None:
     of = playbook(
         step("decide", kind=StepKind.APPROVAL, outcomes=("go", "stop")),

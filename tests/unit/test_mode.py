@@ -174,6 +174,7 @@ GOLDEN = (
 )  # fmt: skip
 
 
+@pytest.mark.requirement("K-013")
 @pytest.mark.parametrize("row", GOLDEN, ids=[row.name for row in GOLDEN])
 def test_the_golden_table(row):
     decision = decided(**row.stated)
@@ -353,6 +354,7 @@ def test_a_decision_is_provisional_until_it_is_confirmed():
     assert confirm(decision).provisional is False
 
 
+@pytest.mark.requirement("K-016")
 def test_absent_residency_is_an_explicit_none():
     document = decided().to_document()
     assert "No residency is requested" in document["placement"]

@@ -52,6 +52,7 @@ def test_every_combination_has_a_status(holding: Holding) -> None:
         assert waiting_on is not None
 
 
+@pytest.mark.requirement("K-053")
 @pytest.mark.parametrize(("kind", "run"), CELLS)
 def test_a_tenant_is_ready_only_with_evidence(kind: RunKind, run: RunStatus) -> None:
     status, waiting_on = shown(Holding(run=(kind, run)))

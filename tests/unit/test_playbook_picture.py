@@ -44,6 +44,7 @@ def test_the_picture_in_the_docs_is_that_of_the_document() -> None:
     assert f"({draw_playbook.PICTURE.name})" in page
 
 
+@pytest.mark.requirement("W-019")
 @pytest.mark.parametrize("playbook", [day_0(), WITH_A_WAY_BACK], ids=["day-0", "sample"])
 def test_each_step_is_shown_with_its_owner_and_lies_apart(playbook: Playbook) -> None:
     texts = [each.text for each in parts(playbook, "text")]
@@ -68,7 +69,7 @@ def test_each_line_is_drawn_once_with_what_it_asks() -> None:
     assert "from 1 day after review" in texts
     assert "Record <of> & for" in texts
     of_day_0 = [each.attrib["class"] for each in parts(day_0(), "path")]
-    assert of_day_0.count("unless") == 4
+    assert of_day_0.count("unless") == 5
     assert "due 2 business days after signed" in [each.text for each in parts(day_0(), "text")]
 
 

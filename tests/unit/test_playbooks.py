@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from control_plane.adapters.rules.journeys import load_playbooks
 from control_plane.adapters.rules.playbooks import read_playbook
 from control_plane.domain.actions import ACTIONS
 from control_plane.domain.errors import SettingInvalid
@@ -47,6 +48,7 @@ def test_the_shipped_document_is_valid_and_in_the_owner_s_order() -> None:
     assert [key for key in keys if key in asked] == asked
 
 
+@pytest.mark.requirement("P-002")
 def test_a_playbook_is_read_as_it_says(tmp_path: Path) -> None:
     playbook = read(tmp_path, ONE)
     review = playbook.by_key["review"]
@@ -56,6 +58,29 @@ def test_a_playbook_is_read_as_it_says(tmp_path: Path) -> None:
     assert playbook.fits("contract.signed", {"mode": "B"})
     assert not playbook.fits("contract.signed", {"mode": "C"})
     assert not playbook.fits("tenant.ready", {"mode": "A"})
+
+
+def folder(tmp_path: Path, *documents: str) -> Path:
+    """Return a rules folder with these playbooks."""
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "schemas").symlink_to(SCHEMAS)
+    for number, text in enumerate(documents, 1):
+        (tmp_path / "playbooks" / f"{number}.yaml").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.requirement("K-002")
+@pytest.mark.parametrize("status", ["draft", "retired"])
+def test_what_is_not_active_is_not_in_force(tmp_path: Path, status: str) -> None:
+    other = ONE.replace("key: sample", "key: other")
+    rules = folder(tmp_path, ONE.replace("status: active", f"status: {status}"), other)
+    assert [each.key for each in load_playbooks(rules).active()] == ["other"]
+
+
+@pytest.mark.requirement("K-001")
+def test_two_in_force_with_one_key_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingInvalid, match=r"2\.yaml.*1\.yaml is in force with that key"):
+        load_playbooks(folder(tmp_path, ONE, ONE.replace("version: 1", "version: 2")))
 
 
 def test_the_digest_is_that_of_the_content_and_not_of_the_text(tmp_path: Path) -> None:
@@ -173,6 +198,7 @@ WRONG = {
 }  # fmt: skip
 
 
+@pytest.mark.requirement("P-001")
 @pytest.mark.parametrize("name", sorted(WRONG))
 def test_a_wrong_document_is_refused_with_line_and_reason(tmp_path: Path, name: str) -> None:
     old, new, line, reason = WRONG[name]

@@ -363,6 +363,7 @@ def test_the_tags_of_another_owner_are_refused(form, tag):
     assert [each.path for each in answer.mandatory] == [f"tags.tenantplane:{tag}"]
 
 
+@pytest.mark.requirement("J-045")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("zone", "strict", "region", "ok"),
@@ -441,6 +442,7 @@ def test_zones_of_an_unknown_region_are_a_sentence() -> None:
 
 
 # --- reviews and ends ------------------------------------------------------------------------
+@pytest.mark.requirement("F-095")
 def test_a_document_is_due_the_day_after_its_review() -> None:
     rules = load_rules(FOLDER)
     files = {file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob("*.yaml")}

@@ -72,6 +72,7 @@ def test_a_signature_of_another_form_is_refused(sign: Callable[[bytes], str]) ->
     assert docusign_key({"x-docusign-signature-1": sign(BODY)}, BODY, KEYS) is None
 
 
+@pytest.mark.requirement("J-014")
 def test_a_body_that_was_written_again_or_altered_is_refused() -> None:
     headers = docusign_headers(BODY)
     assert docusign_key(headers, json.dumps(json.loads(BODY), indent=1).encode(), KEYS) is None

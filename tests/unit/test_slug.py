@@ -25,6 +25,7 @@ def slug(name: str, domain: str = "", tenant: str = TENANT) -> str:
     return slug_for(name, domain, tenant, rules())
 
 
+@pytest.mark.requirement("J-021")
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -97,6 +98,7 @@ def test_a_name_that_gives_nothing_falls_back_to_the_domain_and_then_to_the_id(d
     assert slug("株式会社サンプル", domain) == expected
 
 
+@pytest.mark.requirement("J-021")
 @unhurried
 @given(st.text(max_size=80), st.text(max_size=40), st.text(min_size=1, max_size=30))
 def test_every_name_gives_a_slug(name, domain, tenant):

@@ -195,6 +195,7 @@ def test_a_country_is_one_of_iso_3166() -> None:
             spellings.country(code)
 
 
+@pytest.mark.requirement("K-014")
 @pytest.mark.parametrize(
     "text", ["ida@example.com", " ida@example.com ", "ida+x@bücher.de", "a@localhost"]
 )
@@ -202,6 +203,7 @@ def test_an_address_is_taken(text: str) -> None:
     assert spellings.email(text) == text.strip()
 
 
+@pytest.mark.requirement("K-014")
 @pytest.mark.parametrize(
     "text",
     [

@@ -115,6 +115,7 @@ def test_each_filter_leaves_somebody_out_and_says_why(
     assert without.person.key == "lead"
 
 
+@pytest.mark.requirement("J-028")
 def test_order_is_company_then_load_then_time_then_key() -> None:
     rules = team(person("ann"), person("ben"), person("cleo"))
     early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)
@@ -173,6 +174,7 @@ def test_shared_hours_follow_the_clocks_of_both(
     assert shared == timedelta(hours=hours)
 
 
+@pytest.mark.requirement("K-021")
 @pytest.mark.parametrize(("mode", "more", "score", "level"), [
     (None, {}, 0, 1),
     ("A", {}, 1, 1),
@@ -200,6 +202,7 @@ GOLDEN = [
 ]  # fmt: skip
 
 
+@pytest.mark.requirement("J-029")
 @pytest.mark.parametrize(("subscription", "seats", "strategic", "segment"), GOLDEN)
 def test_every_customer_has_one_segment(
     subscription: str, seats: int | None, strategic: bool, segment: str

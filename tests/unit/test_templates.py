@@ -41,6 +41,7 @@ def rendered(event: str, persona: str, locale: str, mode: str = "A", **more: Any
 
 
 # --- what is shipped ---------------------------------------------------------------------------
+@pytest.mark.requirement("J-033")
 def test_every_template_that_is_wanted_is_there_in_every_language_and_no_other():
     assert set(rules().templates) == {
         (event, persona, Channel.EMAIL, locale)
@@ -48,6 +49,7 @@ def test_every_template_that_is_wanted_is_there_in_every_language_and_no_other()
     }
 
 
+@pytest.mark.requirement("J-031")
 @pytest.mark.parametrize(("event", "persona"), WANTED)
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_fact_that_an_event_takes_is_shown(event: str, persona: str, locale: str):
@@ -64,6 +66,7 @@ def test_every_fact_that_an_event_takes_is_shown(event: str, persona: str, local
         assert f'<html lang="{locale}">' in mail.html
 
 
+@pytest.mark.requirement("J-031", "J-039")
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("event", ["contract.signed", "tenant.ready"])
 def test_the_sponsor_gets_no_link_that_grants_access(event: str, locale: str):
@@ -74,6 +77,7 @@ def test_the_sponsor_gets_no_link_that_grants_access(event: str, locale: str):
     assert "href" not in mail.html
 
 
+@pytest.mark.requirement("J-032")
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("mode", ["A", "B", "C"])
 def test_the_it_admin_reads_prerequisites_and_the_steps_of_the_mode(locale: str, mode: str):
@@ -90,6 +94,7 @@ def test_the_it_admin_reads_prerequisites_and_the_steps_of_the_mode(locale: str,
         assert words.portal_steps[other][6] not in text
 
 
+@pytest.mark.requirement("J-039")
 @pytest.mark.parametrize("locale", LOCALES)
 def test_the_link_mail_says_where_the_hub_stands(locale: str):
     hubs = rules().words[locale].hub
@@ -181,6 +186,7 @@ def test_what_is_wrong_is_refused_with_its_place(
         assert each in refusal.value.message
 
 
+@pytest.mark.requirement("J-033")
 def test_a_template_that_is_missing_is_refused_where_a_playbook_sends_it(folder: Path):
     (folder / "templates" / "tenant.ready.yaml").unlink()
     with pytest.raises(SettingInvalid, match=r"day-0\.yaml.*tenant\.ready"):

@@ -77,6 +77,7 @@ def test_a_role_that_the_team_does_not_have_fails_the_step(served: Served) -> No
     assert outcome.error["code"] == "invalid_input"
 
 
+@pytest.mark.requirement("F-002", "J-028")
 def test_without_capacity_the_owner_of_the_queue_has_it_and_is_told(served: Served) -> None:
     served.changed("csm-1", max_points=1)
     first, second = served.tenant(1), served.tenant(2)
@@ -119,6 +120,7 @@ def test_who_works_for_the_company_gets_its_next_tenant(served: Served) -> None:
     assert again.result["person"] == person.result["person"]
 
 
+@pytest.mark.requirement("J-028")
 def test_fifty_at_once_never_get_more_than_somebody_has(served: Served) -> None:
     served.changed("csm-1", max_points=20)
     tenants = [served.tenant(number) for number in range(1, 51)]
@@ -147,6 +149,7 @@ def test_the_database_refuses_more_than_somebody_has(served: Served) -> None:
     assert refused.value.data["constraint"] == "assignment_within_capacity"
 
 
+@pytest.mark.requirement("F-010")
 def test_the_database_refuses_a_fourth_tenant_of_a_sponsor(served: Served) -> None:
     tenants = [served.tenant(number, segment="strategic") for number in (1, 2, 3, 4)]
     for each in tenants[:3]:
@@ -193,6 +196,7 @@ def assign(served: Served, tenant_id: str, **given: Any) -> people.Staff:
     return perform(served.world.core, ADMIN, people.assign_person, tenant_id, **facts)
 
 
+@pytest.mark.requirement("K-052")
 def test_who_takes_over_is_recorded_with_what_was_before(served: Served) -> None:
     tenant_id = served.tenant()
     served.do(tenant_id, "people.assign", role="csm")

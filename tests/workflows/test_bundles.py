@@ -35,6 +35,7 @@ def desk(world: World) -> Desk:
     return Desk(world)
 
 
+@pytest.mark.requirement("J-020", "J-024")
 def test_from_the_desk_to_a_ready_tenant(desk: Desk) -> None:
     given = desk.handed_over()
     assert desk.world.tenant(desk.tenant_id).waiting_on is WaitingOn.CUSTOMER
@@ -128,6 +129,7 @@ def test_an_edit_names_what_changed_and_never_its_value(desk: Desk) -> None:
     assert CUSTOMERS_ACCOUNT not in json.dumps(dict(event.data))
 
 
+@pytest.mark.requirement("J-020")
 @pytest.mark.parametrize("who", [OPS, AUDITOR, AUTOMATION], ids=lambda who: str(who.actor.id))
 def test_a_build_by_who_is_no_architect_is_refused(desk: Desk, who: Caller) -> None:
     desk.accept()

@@ -42,6 +42,7 @@ def said(world: World, action: str) -> list[Any]:
     return [each.data for each in world.events() if each.action == action]
 
 
+@pytest.mark.requirement("J-002", "W-008")
 def test_a_run_has_the_step_that_follows_it_as_its_cause(world: World) -> None:
     with_playbooks(world, sample(FOLLOWS))
     world.ready_hub()
@@ -76,6 +77,7 @@ def test_without_a_playbook_or_a_step_that_follows_there_is_no_cause(world: Worl
     assert "cause" not in said(world, "run.requested")[-1]
 
 
+@pytest.mark.requirement("J-002")
 def test_a_bundle_and_its_next_version_have_the_cause_until_it_is_applied(world: World) -> None:
     with_playbooks(world, sample(FOLLOWS))
     desk = Desk(world)
@@ -100,6 +102,7 @@ def settle(world: World, tenant_id: str) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.requirement("P-002")
 def test_a_journey_that_asks_for_a_mode_begins_when_the_mode_is_settled(world: World) -> None:
     with_playbooks(world, for_modes("A"))
     world.ready_hub()

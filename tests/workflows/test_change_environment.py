@@ -193,6 +193,7 @@ def test_an_amendment_of_dates_needs_no_run_and_is_kept_as_it_was_signed(kept: K
     assert (event.data["amendment"], event.data["retention_until"]) == ("A-1", "2029-12-31")
 
 
+@pytest.mark.requirement("J-098", "K-010")
 def test_an_amendment_changes_the_plan_and_the_seats_that_were_bought(kept: Kept) -> None:
     found = kept.amended("A-1", subscription="standard", seats=2000)
     facts = kept.world.tenant(kept.tenant_id).facts

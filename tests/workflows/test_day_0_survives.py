@@ -155,6 +155,7 @@ def undisturbed(module_storage: Storage) -> tuple[dict[int, list[str]], dict[str
     return day.moved, day.end()
 
 
+@pytest.mark.requirement("K-009", "P-014")
 def test_undisturbed_the_product_does_all_of_day_0(
     undisturbed: tuple[dict[int, list[str]], dict[str, Any]],
 ) -> None:
@@ -171,6 +172,7 @@ def test_undisturbed_the_product_does_all_of_day_0(
     assert end["channel"] == {"channel.json": 1, "invitation": 2}
 
 
+@pytest.mark.requirement("J-015")
 @pytest.mark.parametrize("is_made", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("key", WORKED_ON)
 def test_a_death_as_a_step_ends_and_the_same_webhook_again_change_nothing(
@@ -181,6 +183,7 @@ def test_a_death_as_a_step_ends_and_the_same_webhook_again_change_nothing(
     interrupted(storage, max(number for number, keys in moved.items() if key in keys), is_made, end)
 
 
+@pytest.mark.requirement("J-015")
 @pytest.mark.parametrize("is_made", [False, True], ids=["before", "after"])
 def test_so_does_a_death_as_steps_begin(
     undisturbed: tuple[dict[int, list[str]], dict[str, Any]], storage: Storage, is_made: bool

@@ -66,6 +66,7 @@ def waiting(world: World) -> Waiting:
     return Waiting(world)
 
 
+@pytest.mark.requirement("J-019")
 def test_the_requester_may_not_decide(waiting: Waiting) -> None:
     requester = person("crm", Role.OPS_APPROVER)
     assert waiting.refused(requester, SeparationOfDuties).data["barred_as"] == "requester"
@@ -121,6 +122,7 @@ def test_who_edited_the_facts_may_not_decide(world: World) -> None:
         )  # fmt: skip
 
 
+@pytest.mark.requirement("J-019")
 def test_another_digest_is_refused(waiting: Waiting) -> None:
     waiting.refused(OPS, PlanOutOfDate, plan_digest=OTHER)
 
@@ -230,6 +232,7 @@ def moved_after_the_decision(waiting: Waiting, part: str) -> None:
     assert waiting.world.run(fresh.id).status is RunStatus.AWAITING_APPROVAL
 
 
+@pytest.mark.requirement("J-023")
 def test_a_moved_program_blocks_the_apply_and_is_named(waiting: Waiting) -> None:
     waiting.decide()
     waiting.world.engine.program_version = "2"

@@ -103,6 +103,7 @@ def intake(world: World) -> Intake:
     return Intake(world)
 
 
+@pytest.mark.requirement("K-009")
 def test_a_signed_envelope_makes_a_tenant_that_is_ready(intake: Intake) -> None:
     found = intake.take(docusign())
     assert (found.status, found.code, found.key_name) == (S.ACCEPTED, None, "docusign-1")
@@ -257,6 +258,7 @@ def test_a_name_that_gives_no_slug_takes_that_of_the_domain(intake: Intake, name
     assert intake.world.tenant(found.tenant_id or "").slug
 
 
+@pytest.mark.requirement("J-014")
 @pytest.mark.parametrize("event", [
     "envelope-sent", "recipient-completed", "an event of next year", "envelope-voided",
     "envelope-declined",
@@ -340,6 +342,7 @@ def test_a_flood_of_wrong_signatures_is_summed_up(intake: Intake) -> None:
     assert intake.actions("delivery.denied") == 30
 
 
+@pytest.mark.requirement("J-014")
 def test_a_key_is_rotated_without_a_gap(intake: Intake) -> None:
     assert intake.take(docusign(1)).key_name == "docusign-1"
     install_keys(intake.core, **{"docusign-2": NEXT_DOCUSIGN_KEY})

@@ -29,7 +29,7 @@ from tests.scripted_mailer import ScriptedMailer
 from tests.world import ADMIN, ARCHITECT, AUTOMATION, OPS, World, request_body
 
 LATE = ("late_operations", "late_architect", "late_lead", "late_message")
-HOURS = timedelta(hours=72)
+HOUR, HOURS = timedelta(hours=1), timedelta(hours=72)
 
 
 def begun(world: World, mode: str = "B", *, signed: timedelta = timedelta(0), **facts: Any) -> str:
@@ -61,6 +61,10 @@ def called(world: World) -> set[str]:
     }
 
 
+def tasks_of_step(world: World, key: str) -> list[Any]:
+    return [each for each in tasks_of(world) if each.cause is not None and each.cause.step == key]
+
+
 def approve(world: World) -> None:
     """Ask for the run again, whose approval has expired by now, and approve that."""
     (run,) = (each for each in world.rows("run").values() if each.tenant_id)
@@ -74,6 +78,7 @@ def reminders(world: World) -> list[Any]:
     return [each for each in world.rows("message").values() if each.event == "task.reminder"]
 
 
+@pytest.mark.requirement("P-014")
 def test_after_72_hours_operations_and_the_lead_are_called_and_the_csm_gets_a_mail(
     world: World,
 ) -> None:
@@ -94,12 +99,45 @@ def test_after_72_hours_operations_and_the_lead_are_called_and_the_csm_gets_a_ma
     assert [each.id for each in late] == [journey_of(world).id]
 
 
+@pytest.mark.requirement("J-018")
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(days=3)])
+def test_mode_a_has_an_hour_from_signature_and_arrival(world: World, late: timedelta) -> None:
+    world.engine.failing_checks.add("outputs_present")
+    begun(world, "A", signed=late)
+    later(world, HOUR - timedelta(seconds=1))
+    assert statuses(world)["late_slice"] == "scheduled"
+    assert not tasks_of_step(world, "late_slice")
+    later(world, timedelta(seconds=1))
+    (task,) = tasks_of_step(world, "late_slice")
+    assert (task.owner, task.status) == ("ops", "open")
+    world.engine.failing_checks.clear()
+    world.ready_hub(cell="c2")  # what it waited for, since the first one failed its check
+    go_on(world)
+    assert statuses(world)["green"] == "done"
+    assert [each.status for each in tasks_of_step(world, "late_slice")] == ["canceled"]
+
+
+@pytest.mark.requirement("J-018")
+def test_mode_a_that_is_green_in_its_hour_calls_nobody(world: World) -> None:
+    begun(world, "A")
+    assert (statuses(world)["green"], statuses(world)["late_slice"]) == ("done", "skipped")
+    later(world, HOUR)
+    assert not tasks_of_step(world, "late_slice")
+
+
+def test_mode_b_does_not_have_the_hour_of_mode_a(world: World) -> None:
+    begun(world, "B")
+    later(world, HOUR)
+    assert steps_of(world)["late_slice"].reason == "mode is B, not A"
+
+
 def test_in_mode_c_the_architect_is_called(world: World) -> None:
     begun(world, "C")
     later(world, HOURS)
     assert called(world) == {"solutions_architect", "csm_lead"}
 
 
+@pytest.mark.requirement("P-014")
 def test_what_is_green_in_time_calls_nobody_and_nothing_is_left(world: World) -> None:
     begun(world, "A")
     assert statuses(world)["green"] == "done"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from control_plane.services import tasks
 from control_plane.services.performing import perform
 from tests.journeys import go_on, sample, statuses, steps_of, tasks_of, with_playbooks
@@ -16,6 +18,7 @@ STEPS = (
 )
 
 
+@pytest.mark.requirement("J-057", "K-046", "P-008")
 def test_mode_b_waits_for_operations_and_the_gate_for_each_check(world: World) -> None:
     with_playbooks(world, sample(STEPS))
     accepted = world.submit("B")

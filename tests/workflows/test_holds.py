@@ -51,6 +51,7 @@ def calls_of_apply(world: World) -> int:
 
 
 # --- what runs do ----------------------------------------------------------------------------
+@pytest.mark.requirement("K-062")
 def test_a_held_run_plans_waits_for_decisions_and_is_not_applied(world: World) -> None:
     accepted = world.submit("B")
     hold = place(world, accepted.tenant.id)

@@ -74,6 +74,15 @@ def test_only_the_owner_or_an_administrator_acts_on_a_step(world: World) -> None
         perform(world.core, stranger, journeys.retry_step, journey_id, "record")
 
 
+@pytest.mark.requirement("W-015")
+def test_a_step_whose_turn_has_not_come_is_not_done(world: World) -> None:
+    journey_id = failed(world)
+    assert statuses(world)["tickets"] == "waiting"
+    with pytest.raises(IllegalTransition):
+        perform(world.core, ADMIN, journeys.finish_step, journey_id, "tickets", reason="I did it")
+    assert statuses(world)["tickets"] == "waiting"
+
+
 def test_a_step_that_did_not_fail_is_not_retried(world: World) -> None:
     begun(world, ONE)
     go_on(world)
@@ -124,6 +133,7 @@ def test_tasks_are_listed_for_the_roles_that_stand_for_their_owners(world: World
         perform(world.core, ADMIN, tasks.reassign_task, task.id, owner="nobody")
 
 
+@pytest.mark.requirement("J-015")
 def test_cancel_takes_back_what_was_done_newest_first(world: World) -> None:
     scripted = begun(world, CHANNEL)
     go_on(world)

@@ -68,6 +68,7 @@ def test_nothing_changes_for_who_has_no_playbook_in_force(world: World) -> None:
     assert not any(action.startswith("journey.") for action in world.actions())
 
 
+@pytest.mark.requirement("F-015", "F-075")
 @pytest.mark.parametrize("in_rows", [True, False])
 def test_steps_follow_what_they_need_and_the_journey_ends(world: World, in_rows: bool) -> None:
     scripted = begun(world, TWO, in_rows=in_rows, crm__upsert_company=[Did(result={"id": "c1"})])
@@ -79,6 +80,7 @@ def test_steps_follow_what_they_need_and_the_journey_ends(world: World, in_rows:
     assert world.actions()[-1] == "journey.ended:completed"
 
 
+@pytest.mark.requirement("F-092")
 def test_a_step_that_is_not_needed_is_skipped_with_its_reason(world: World) -> None:
     begun(world, TWO, crm__upsert_company=[NotNeeded(why="no system")])
     go_on(world)
@@ -191,6 +193,7 @@ def test_what_asks_a_person_becomes_a_task_of_the_owner_it_names(world: World) -
     assert (task.title, task.owner, task.cause.step) == ("No sponsor", "sales", "record")
 
 
+@pytest.mark.requirement("F-015")
 @pytest.mark.parametrize("kind", ["task", "meeting", "form", "approval"])
 def test_a_step_of_people_is_a_task_with_its_due_time(world: World, kind: str) -> None:
     begun(
@@ -212,6 +215,18 @@ def test_a_condition_that_does_not_hold_skips_a_step_with_its_reason(world: Worl
     go_on(world)
     step = steps_of(world)["record"]
     assert (str(step.status), step.reason) == ("skipped", "mode is A, not B or C")
+
+
+@pytest.mark.requirement("K-034")
+def test_a_step_for_another_subscription_is_left_out_with_its_reason(world: World) -> None:
+    begun(
+        world,
+        ONE.replace("action: crm", "when: {subscription: [standard]}, action: crm")
+        + "- {key: sso, kind: task, title: SSO, owner: csm, when: {subscription: [enterprise]}}\n",
+    )
+    go_on(world)
+    assert statuses(world) == {"record": "skipped", "sso": "asked"}
+    assert steps_of(world)["record"].reason == "subscription is enterprise, not standard"
 
 
 def test_a_step_begins_at_its_time_also_when_the_clock_was_set_back(world: World) -> None:
@@ -249,6 +264,7 @@ LOOP = """
 """
 
 
+@pytest.mark.requirement("W-017")
 def test_a_way_back_is_taken_as_often_as_its_limit_says(world: World) -> None:
     rescope = Did(result={"outcome": "rescope"})
     scripted = begun(world, LOOP, link__issue=[rescope])

@@ -64,6 +64,7 @@ def dying(world: World, chosen: random.Random, share: float) -> Callable[[], Any
     return mortal
 
 
+@pytest.mark.requirement("F-075")
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_no_step_begins_twice_in_whatever_order_turns_and_deaths_come(
     world: World, seed: int

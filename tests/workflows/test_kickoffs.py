@@ -48,6 +48,7 @@ def signed(served: Served, at: str, **changes: Any) -> str:
 
 
 # --- the time ----------------------------------------------------------------------------------
+@pytest.mark.requirement("J-035")
 @pytest.mark.parametrize(("at", "starts", "limit"), [
     # Friday; 8 December is a holiday in Italy, so the limit is Wednesday, and Monday is free
     ("2026-12-04T10:00:00Z", "2026-12-07T08:00:00Z", "2026-12-09T17:00:00Z"),
@@ -73,6 +74,7 @@ def test_the_kickoff_is_within_two_business_days_of_both(
     assert outcome.result["starts_at"] == starts
 
 
+@pytest.mark.requirement("J-035")
 def test_a_holiday_of_the_customer_moves_the_kickoff(served: Served) -> None:
     english = [{**each, "locale": "en"} for each in CONTACTS]
     served.changed("csm-1", **works("America/New_York", "US", "09:00", "18:00"))
@@ -141,6 +143,7 @@ def test_when_everybody_is_busy_the_nearest_times_are_named(served: Served) -> N
     assert "2026-11-30 09:00 (Europe/Rome)" in outcome.instructions
 
 
+@pytest.mark.requirement("P-010")
 def test_the_playbook_says_within_which_days_and_how_many_other_times(served: Served) -> None:
     tenant_id = signed(served, "2026-11-23T09:00:00Z")
     served.changed("csm-1", absences=away("2026-11-24", "2026-11-27"))
@@ -186,6 +189,7 @@ def test_a_contract_that_comes_late_is_not_squeezed_in(served: Served) -> None:
 
 
 # --- the mail ----------------------------------------------------------------------------------
+@pytest.mark.requirement("J-034", "K-023", "W-011")
 def test_everybody_gets_one_mail_that_a_calendar_reads(served: Served) -> None:
     served.invite(signed(served, "2026-11-23T09:00:00Z"))
     found = served.invitations(event="kickoff.invited")
@@ -224,6 +228,7 @@ def test_an_invitation_that_is_asked_for_again_is_the_same(served: Served) -> No
     assert len(served.invitations()) == 5
 
 
+@pytest.mark.requirement("J-041")
 def test_a_role_that_is_missing_is_said_and_the_others_are_invited(served: Served) -> None:
     outcome = served.invite(signed(served, "2026-11-23T09:00:00Z", contacts=CONTACTS[1:]))
     assert isinstance(outcome, Did)
@@ -234,6 +239,7 @@ def test_a_role_that_is_missing_is_said_and_the_others_are_invited(served: Serve
     assert "executive sponsor" in task.title
 
 
+@pytest.mark.requirement("J-041")
 def test_without_anybody_of_the_customer_sales_is_asked(served: Served) -> None:
     outcome = served.invite(signed(served, "2026-11-23T09:00:00Z", contacts=()))
     assert isinstance(outcome, Asks)
@@ -286,6 +292,7 @@ def changed(served: Served, do: Any, **given: Any) -> Meeting:
     return found
 
 
+@pytest.mark.requirement("J-034")
 def test_a_move_raises_the_sequence_of_the_same_meeting(served: Served) -> None:
     served.invite(signed(served, "2026-11-23T09:00:00Z"))
     uid, to = meeting(served).uid, utc("2026-11-25T14:00:00Z")
@@ -305,6 +312,7 @@ def test_a_move_raises_the_sequence_of_the_same_meeting(served: Served) -> None:
     assert meeting(served).sequence == 2
 
 
+@pytest.mark.requirement("J-034")
 def test_a_meeting_that_is_called_off_leaves_every_calendar(served: Served) -> None:
     tenant_id = signed(served, "2026-11-23T09:00:00Z")
     served.invite(tenant_id)

@@ -94,6 +94,7 @@ def test_each_contact_gets_it_once_in_their_language(step: Step1) -> None:
     }
 
 
+@pytest.mark.requirement("K-014")
 def test_one_person_under_two_spellings_gets_it_once(step: Step1) -> None:
     step.do(contacts=(IDA, {**IDA, "email": "IDA@Example.com"}))
     assert len(step.world.rows("message")) == 1

@@ -60,6 +60,7 @@ def outcomes(handed: Handed) -> list[str]:
     return [name for name, _, is_undo in handed.outcomes() if not is_undo]
 
 
+@pytest.mark.requirement("J-100")
 @BOTH
 def test_a_hand_over_takes_every_step_once_and_the_customers_hub_takes_over(
     world: World, mode: str

@@ -43,6 +43,7 @@ def raised(world: World) -> Raised:
 
 
 # --- confirming ------------------------------------------------------------------------------
+@pytest.mark.requirement("J-042")
 def test_a_confirmed_mode_is_no_longer_provisional(raised: Raised) -> None:
     assert raised.tenant().decision["provisional"] is True
     change = raised.confirm()
@@ -61,6 +62,7 @@ def test_a_confirmed_mode_is_no_longer_provisional(raised: Raised) -> None:
 
 
 # --- replacing an empty slice ----------------------------------------------------------------
+@pytest.mark.requirement("J-042")
 def test_an_empty_slice_is_disposed_of_and_the_other_run_waits_for_approval(
     raised: Raised,
 ) -> None:
@@ -79,6 +81,7 @@ def test_an_empty_slice_is_disposed_of_and_the_other_run_waits_for_approval(
     assert raised.world.engine.stacks[former.stack].resources == {}
 
 
+@pytest.mark.requirement("J-042")
 @pytest.mark.parametrize("kind", Kind)
 def test_a_slice_that_holds_anything_is_not_replaced_and_the_upgrade_is_named(
     raised: Raised, kind: Kind

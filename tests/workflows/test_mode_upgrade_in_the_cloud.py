@@ -91,6 +91,7 @@ def raised(module_storage: Storage, pulumi_cli: Path) -> Iterator[InCloud]:
         yield InCloud(World(module_storage), cloud, pulumi_cli)
 
 
+@pytest.mark.requirement("J-100")
 def test_a_tenant_is_moved_with_all_that_it_has_and_its_slice_is_destroyed(
     raised: InCloud,
 ) -> None:

@@ -39,6 +39,7 @@ def frozen(raised: Raised) -> bool:
     return bool((spec.document.get("transfer") or {}).get("frozen"))
 
 
+@pytest.mark.requirement("J-100")
 def test_an_upgrade_moves_everything_and_takes_every_step_once(raised: Raised) -> None:
     change = raised.ask()
     assert (change.way, change.previous_mode, change.mode) == ("upgrade", "A", "B")
@@ -132,6 +133,7 @@ def test_what_is_written_between_the_copy_and_the_freeze_comes_by_the_delta(rais
     assert (Kind.OBJECT, "tenants/acme/b") not in found
 
 
+@pytest.mark.requirement("J-100")
 @pytest.mark.parametrize("step", BEFORE_SWITCH)
 def test_withdrawn_before_the_switch_everything_is_as_before(raised: Raised, step: str) -> None:
     before = raised.tenant()

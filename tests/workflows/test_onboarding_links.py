@@ -92,6 +92,7 @@ def test_opening_a_link_uses_nothing_up(holder: Holder) -> None:
     assert holder.redeem(token, holder.with_code(token)).outcome is Outcome.GOOD
 
 
+@pytest.mark.requirement("J-026")
 @pytest.mark.parametrize(
     ("after", "is_valid"), [(DAY - SECOND, True), (DAY - timedelta(microseconds=1), True),
                             (DAY, False), (DAY + SECOND, False)]
@@ -169,6 +170,7 @@ def test_only_the_newest_code_is_taken_and_five_are_sent(holder: Holder) -> None
     assert holder.redeem(token, holder.code()).outcome is Outcome.GOOD
 
 
+@pytest.mark.requirement("J-025")
 def test_a_used_link_that_comes_from_elsewhere_is_a_replay(holder: Holder) -> None:
     token = holder.issued()
     code = holder.with_code(token)
@@ -181,6 +183,7 @@ def test_a_used_link_that_comes_from_elsewhere_is_a_replay(holder: Holder) -> No
 
 
 # --- issuing again --------------------------------------------------------------------------------
+@pytest.mark.requirement("J-026")
 def test_a_new_link_revokes_the_one_before(holder: Holder) -> None:
     first = holder.issued()
     holder.world.clock.advance(seconds=60)
@@ -192,6 +195,7 @@ def test_a_new_link_revokes_the_one_before(holder: Holder) -> None:
     assert statuses == [LinkStatus.REVOKED, LinkStatus.ISSUED]
 
 
+@pytest.mark.requirement("J-026")
 def test_links_are_a_minute_apart_and_five_a_day(holder: Holder) -> None:
     holder.issued()
     start = holder.link.issued_at
@@ -245,6 +249,7 @@ def test_revoking_ends_the_session(holder: Holder) -> None:
         perform(holder.world.core, OPS, onboarding.revoke_link, holder.tenant_id, reason="again")
 
 
+@pytest.mark.requirement("J-039")
 def test_no_link_is_issued_during_a_hold_or_before_the_mode_is_decided(world: World) -> None:
     held = Holder(world)
     perform(world.core, OPS, holds.place_on_tenant, held.tenant_id, kind=HoldKind.PAUSE,
@@ -304,6 +309,7 @@ def test_a_code_of_another_tenant_is_wrong(holder: Holder) -> None:
 
 
 # --- secrets --------------------------------------------------------------------------------------
+@pytest.mark.requirement("J-025")
 def test_neither_token_nor_code_lies_in_the_database_or_the_log(holder: Holder) -> None:
     token = holder.issued()
     code = holder.with_code(token)
@@ -454,6 +460,7 @@ def test_the_action_waits_for_a_hold_and_asks_for_a_missing_contact(holder: Hold
     assert recipients == {"ida@example.com"}
 
 
+@pytest.mark.requirement("J-039")
 def test_without_an_it_admin_nobody_gets_a_link(world: World) -> None:
     body = {**request_body(), "contacts": []}
     tenant = perform(world.core, AUTOMATION, provisioning.submit_request, body).tenant

@@ -20,6 +20,7 @@ def sender(world: World) -> Sender:
     return Sender(world)
 
 
+@pytest.mark.requirement("J-030")
 def test_a_message_is_queued_once_for_a_key(sender: Sender) -> None:
     first = sender.post()
     again = sender.post(recipient=Recipient(name="Other", email="other@example.com"))

@@ -116,6 +116,7 @@ def test_a_record_is_made_once_and_then_updated(recorded: Core, action: str) -> 
     assert first.result["id"] == again.result["id"]
 
 
+@pytest.mark.requirement("F-092")
 @pytest.mark.parametrize("action", sorted(ACTIONS))
 def test_without_a_system_nothing_is_needed(world: World, action: str) -> None:
     outcome = done(world.core, asked_for(action))
@@ -144,6 +145,7 @@ def test_a_second_round_of_the_step_finds_the_same_channel(recorded: Core) -> No
     assert (outcome.result["id"], outcome.result["created"]) == ("tenantplane-acme", False)
 
 
+@pytest.mark.requirement("J-036", "J-038")
 def test_a_taken_name_gets_a_number(recorded: Core) -> None:
     for name in ("tenantplane-acme", "tenantplane-acme-2"):
         recorded.systems.chats["slack"].open_channel(name, topic="other", key=name)
@@ -161,6 +163,7 @@ def test_when_every_name_is_taken_the_step_fails_with_the_reason(recorded: Core)
     assert refused.value.data["reason"] == "name_taken"
 
 
+@pytest.mark.requirement("F-093")
 def test_what_was_agreed_decides_where_the_channel_is(recorded: Core) -> None:
     outcome = done(recorded, asked_for("chat.open_channel", chat="teams"))
     assert isinstance(outcome, Did)
@@ -172,6 +175,7 @@ def test_what_was_agreed_decides_where_the_channel_is(recorded: Core) -> None:
     assert isinstance(done(recorded, lite), NotNeeded)
 
 
+@pytest.mark.requirement("J-037")
 @pytest.mark.parametrize("forbidden", [("open",), ("bo@acme.example",)])
 def test_what_policies_forbid_becomes_a_task_with_steps(
     recorded: Core, tmp_path: Path, forbidden: tuple[str, ...]
@@ -211,6 +215,7 @@ def test_a_channel_is_closed_where_it_was_opened_and_only_once_needed(recorded: 
 SLUGS = load_rules(Path(__file__).parents[2] / "rules").slug
 
 
+@pytest.mark.requirement("J-038")
 @each(
     name=some.text(min_size=1, max_size=80),
     brand=some.from_regex(r"[a-z0-9][a-z0-9-]{0,19}", fullmatch=True),

@@ -29,6 +29,7 @@ LONG_URN = (
 )
 
 
+@pytest.mark.requirement("J-018", "K-053")
 def test_mode_a_is_ready_without_anybody(world: World) -> None:
     world.ready_hub()
     accepted = world.submit("A")
@@ -54,6 +55,7 @@ def test_mode_a_tells_its_story_in_the_tenants_own_log(world: World) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.requirement("J-019")
 def test_mode_b_waits_for_ops_and_applies_after_a_yes(world: World) -> None:
     accepted = world.submit("B")
     world.work()
@@ -65,6 +67,7 @@ def test_mode_b_waits_for_ops_and_applies_after_a_yes(world: World) -> None:
     assert world.tenant(accepted.tenant.id).status is TenantStatus.READY
 
 
+@pytest.mark.requirement("J-020")
 def test_mode_c_waits_for_an_architect_and_calls_no_engine(world: World) -> None:
     accepted = world.submit("C")
     world.work()
@@ -125,6 +128,7 @@ def test_the_same_contract_with_other_facts_is_refused(world: World) -> None:
     assert world.actions("platform")[-1] == "request.refused:denied"
 
 
+@pytest.mark.requirement("J-021")
 def test_two_companies_with_one_name_get_two_slugs(world: World) -> None:
     first = world.submit("B", 1).tenant.slug
     second = world.submit("B", 6).tenant.slug
@@ -178,6 +182,7 @@ def test_an_architect_cannot_edit_what_the_contract_says(world: World) -> None:
         )  # fmt: skip
 
 
+@pytest.mark.requirement("K-035")
 def test_a_mandatory_violation_ends_the_run_before_anything_is_called(world: World) -> None:
     world.ready_hub()
     world.policies.violations = [
@@ -218,6 +223,7 @@ def test_350_violations_end_the_run_and_can_all_be_read(world: World) -> None:
     assert "run.apply:attempted" not in world.actions(accepted.tenant.id)
 
 
+@pytest.mark.requirement("J-057")
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("fault", ["failing", "skipped"])
 def test_a_failed_check_keeps_the_tenant_from_being_ready(

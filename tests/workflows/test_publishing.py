@@ -89,6 +89,7 @@ def hold(world: World, tenant_id: str) -> str:
 
 
 # --- what is published -------------------------------------------------------------------------
+@pytest.mark.requirement("F-094")
 def test_a_whole_life_is_told_in_order_by_its_schemas_and_names_nobody(
     site: World, receiver: Receiver
 ) -> None:
@@ -163,6 +164,7 @@ def test_a_subscription_gets_its_types_and_its_tenant_alone(
 
 
 # --- signatures and secrets --------------------------------------------------------------------
+@pytest.mark.requirement("F-094")
 def test_each_message_is_signed_and_after_a_rotation_with_both_secrets_for_a_day(
     site: World, receiver: Receiver
 ) -> None:
@@ -252,6 +254,7 @@ def test_a_failure_holds_the_events_of_its_tenant_and_no_others(
     assert {each.status for each in sent(site, found)} == {SendStatus.SENT}
 
 
+@pytest.mark.requirement("F-094")
 def test_attempts_go_on_for_three_days_and_a_failed_event_can_be_replayed(
     site: World, receiver: Receiver
 ) -> None:

@@ -92,6 +92,7 @@ def test_a_slice_is_removed_with_two_approvals_and_its_room_is_free(world: World
         assert uow.queries.slices([hub.id]) == {hub.id: 0}
 
 
+@pytest.mark.requirement("F-035")
 def test_a_dedicated_tenant_is_removed_to_its_certificate(world: World) -> None:
     tenant_id = ready_tenant(world)
     world.engine.stores = (BUCKET,)

@@ -46,6 +46,7 @@ def resident(world: World) -> Resident:
     return Resident(world)
 
 
+@pytest.mark.requirement("J-045")
 def test_an_apply_leaves_evidence_of_where_everything_is(resident: Resident) -> None:
     found = resident.residence()
     (at,) = found.deployments
@@ -72,6 +73,7 @@ def test_a_look_that_finds_the_same_confirms_the_evidence(resident: Resident) ->
     assert resident.world.actions().count("residency.recorded:completed") == 1
 
 
+@pytest.mark.requirement("K-035")
 def test_what_is_out_of_place_is_a_finding_and_places_a_hold(resident: Resident) -> None:
     resident.world.engine.places = (COPY,)
     resident.look()

@@ -60,6 +60,7 @@ def test_processes_that_start_together_record_once(world: World) -> None:
     assert len(recorded(world)) == len(DOCUMENTS)
 
 
+@pytest.mark.requirement("K-077")
 def test_a_changed_document_is_recorded_and_so_is_its_return(world: World) -> None:
     told(world.core, "worker")
     other = changed(world.core, "mode_rules.yaml", "sha256:other")
@@ -77,6 +78,7 @@ def test_what_cannot_be_recorded_is_recorded_later(world: World) -> None:
     assert told(world.core, "worker") == DOCUMENTS
 
 
+@pytest.mark.requirement("F-095", "K-003")
 def test_a_review_that_is_due_is_told_by_readyz(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

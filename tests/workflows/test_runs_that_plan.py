@@ -65,6 +65,7 @@ def test_it_ends_planned_and_nothing_else_has_changed(planned: Planned) -> None:
     assert [what for what, _ in world.engine.calls][-1] == "plan"
 
 
+@pytest.mark.requirement("K-064")
 def test_its_plan_is_the_one_of_the_change_that_follows(planned: Planned) -> None:
     first = planned.plan(seats=2000)
     planned.world.work()

@@ -105,6 +105,7 @@ def dies_at_commit(sender: Sender, number: int, message: Message) -> None:
         send_message(replace(core, uow=lambda: Dying(core.uow())), message.id)
 
 
+@pytest.mark.requirement("J-030")
 @pytest.mark.parametrize("commit", [1, 2])
 def test_a_death_before_it_is_handed_over_leaves_no_trace(sender: Sender, commit: int) -> None:
     message = sender.post()
@@ -116,6 +117,7 @@ def test_a_death_before_it_is_handed_over_leaves_no_trace(sender: Sender, commit
     assert len(sender.mailer.taken) == 1
 
 
+@pytest.mark.requirement("J-030")
 @pytest.mark.parametrize(("is_exactly_once", "copies"), [(True, 1), (False, 2)])
 def test_a_death_after_it_is_handed_over_is_one_copy_or_recorded(
     sender: Sender, is_exactly_once: bool, copies: int
@@ -194,6 +196,7 @@ def test_an_answer_that_does_not_come_is_a_possible_duplicate(
     assert len(sender.mailer.taken) == (1 if is_exactly_once else 2)
 
 
+@pytest.mark.requirement("J-030")
 @pytest.mark.parametrize("error", [DOWN, BAD_LOGIN])
 def test_what_is_tried_in_vain_is_given_up(sender: Sender, error: Exception) -> None:
     attempts = sender.world.core.rules.messages.pauses.attempts
@@ -307,6 +310,7 @@ def test_an_address_on_the_list_gets_what_it_may(
     assert (message.status, message.reason) == expected
 
 
+@pytest.mark.requirement("P-045")
 @pytest.mark.parametrize(("days", "status"), [(0, S.SUPPRESSED), (3, S.SUPPRESSED), (4, S.SENT)])
 def test_nothing_commercial_goes_out_in_the_first_days(
     sender: Sender, monkeypatch: pytest.MonkeyPatch, days: int, status: MessageStatus
@@ -318,6 +322,7 @@ def test_nothing_commercial_goes_out_in_the_first_days(
     assert message.reason == (Reason.TOO_EARLY if status is S.SUPPRESSED else None)
 
 
+@pytest.mark.requirement("P-032")
 def test_nobody_gets_more_than_the_cap_in_a_day(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,7 @@ def test_a_change_is_an_update_that_waits_while_the_tenant_is_ready(living: Livi
     assert living.world.tenant(living.tenant_id).facts["seats"] == 2000
 
 
+@pytest.mark.requirement("K-064")
 def test_a_dry_run_says_the_same_and_stores_nothing(living: Living) -> None:
     before, events = living.rows(), len(living.world.events())
     said = perform(living.world.core, AUTOMATION, dry_run_change, living.tenant_id, LARGER)
@@ -146,6 +147,7 @@ def test_a_slice_grows_without_a_run_as_long_as_mode_a_has_room(world: World) ->
     assert "M8" in refused.data["rules"]
 
 
+@pytest.mark.requirement("F-024")
 def test_a_change_that_needs_a_review_of_the_mode_is_refused(living: Living) -> None:
     refused = living.refused(ModeWouldChange, {"seats": 5001})
     assert "review" in refused.message

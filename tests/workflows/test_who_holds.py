@@ -48,6 +48,7 @@ def test_operators_place_every_kind_and_nobody_else_any(world: World, kind: Hold
             refused(world, NotAllowed, place, world, tenant_id, kind, who)
 
 
+@pytest.mark.requirement("K-062")
 @pytest.mark.parametrize("kind", sorted(BY_ANOTHER))
 def test_a_legal_or_compliance_hold_is_released_by_another_person_who_is_an_admin(
     world: World, kind: HoldKind

@@ -153,6 +153,7 @@ def test_a_value_that_cannot_be_right_is_refused_by_name(
     assert len(shown.world.rows("tenant")) == before
 
 
+@pytest.mark.requirement("K-012")
 @pytest.mark.parametrize("name", EXTRA)
 @pytest.mark.parametrize("path", ["", "contract", "company", "contacts.0", "requirements"])
 def test_unknown_fields_are_refused_everywhere(shown: Scene, path: str, name: str) -> None:

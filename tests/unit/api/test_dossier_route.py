@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from control_plane.domain.actor import Role
 from control_plane.domain.canonical import digest_bytes
 from tests.unit.api.scene import Scene, is_problem
 
 
+@pytest.mark.requirement("F-035")
 def test_an_export_is_recorded_with_the_digest_that_binds_it(scene: Scene) -> None:
     address = f"/v1/audit/{scene.ids['tree']}/dossier?from=2026-01-01T00:00:00Z"
     answer, events = scene.api.events(lambda: scene.api.call("GET", address, Role.AUDITOR))

@@ -39,6 +39,7 @@ def _check(case: Any, answer: Any) -> None:
         jsonschema.validate(answer.json(), {**schema, "components": DOCUMENT["components"]})
 
 
+@pytest.mark.requirement("J-017")
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
 def test_a_generated_request_is_answered_as_documented(shown: Scene, operation: Any) -> None:
     who = min(TABLE[operation.method.upper(), operation.path], default=Role.AUDITOR)

@@ -38,6 +38,7 @@ def test_a_creating_post_needs_a_key(shown: Scene, path: str, key: str | None) -
     assert events == ["request.refused:denied"]
 
 
+@pytest.mark.requirement("J-017")
 def test_the_same_request_is_answered_the_same(api: Api) -> None:
     body = request_body("B")
     first = api.call("POST", PATH, CRM, json=body, key="one")
@@ -68,6 +69,7 @@ def test_a_repetition_is_answered_byte_for_byte(api: Api, path: str, body: dict[
     assert (again.headers["idempotency-replayed"], again.content) == ("true", first.content)
 
 
+@pytest.mark.requirement("J-017")
 def test_a_key_with_another_body_is_refused(api: Api) -> None:
     api.call("POST", PATH, CRM, json=request_body("B"), key="one")
     other = api.call("POST", PATH, CRM, json=request_body("B", 2), key="one")

@@ -288,6 +288,7 @@ def test_every_mutating_route_of_the_document_is_here(shown: Scene) -> None:
     assert mutating == set(WHO) | QUERIES | SIGNED
 
 
+@pytest.mark.requirement("J-053")
 @pytest.mark.parametrize("pair", WHO, ids=_named)
 def test_success_and_refusal_leave_events(scene: Scene, pair: tuple[str, str]) -> None:
     ready = Ready(scene, pair)

@@ -246,6 +246,7 @@ def raw(port: int, path: str, cookie: str, address: str, code: str) -> tuple[int
     return found
 
 
+@pytest.mark.requirement("J-025")
 def test_of_a_hundred_side_by_side_one_succeeds(
     holder: Holder, served: Proxied, api: Api, browser: Browser
 ) -> None:

@@ -260,6 +260,7 @@ def test_open_routes_need_no_token(shown: Scene, pair: tuple[str, str]) -> None:
     assert shown.ask(*pair, None).status_code == 200
 
 
+@pytest.mark.requirement("J-053")
 @pytest.mark.parametrize("pair", OF_TENANTS, ids=_named)
 def test_another_tenants_things_answer_as_what_does_not_exist(
     shown: Scene, pair: tuple[str, str]

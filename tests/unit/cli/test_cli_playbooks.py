@@ -18,8 +18,8 @@ DAY_0 = Path(__file__).parents[3] / "rules" / "playbooks" / "day-0.yaml"
 def test_a_valid_document_is_said_to_be_valid(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["playbook", "check", str(DAY_0)]) == 0
     said_of_it = capsys.readouterr().out
-    assert "day-0.yaml is valid: day-0, version 2" in said_of_it
-    assert "17 steps, begins when contract.signed" in said_of_it
+    assert "day-0.yaml is valid: day-0, version 3" in said_of_it
+    assert "18 steps, begins when contract.signed" in said_of_it
 
 
 def test_a_wrong_document_is_refused_with_its_line(
@@ -51,16 +51,17 @@ def test_the_steps_are_shown_with_what_they_need(capsys: pytest.CaptureFixture[s
     assert steps["kickoff"]["due"] == "2 business days after signed"
     assert invoke(["playbook", "show", str(DAY_0)]) == 0
     table = capsys.readouterr().out
-    assert table.startswith("From the signature to the kickoff (day-0, version 2)\n")
+    assert table.startswith("From the signature to the kickoff (day-0, version 3)\n")
     assert all(key in table for key in steps)
 
 
+@pytest.mark.requirement("W-019")
 def test_the_graph_has_every_step_and_every_need(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["playbook", "show", str(DAY_0), "--dot"]) == 0
     graph = capsys.readouterr().out
     assert graph.startswith('digraph "day-0" {')
     assert '"csm" -> "channel";' in graph
-    assert graph.count("[shape=") == 17
+    assert graph.count("[shape=") == 18
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_a_document_is_drawn_into_a_file(
 ) -> None:
     out = tmp_path / "day-0.svg"
     assert invoke(["playbook", "draw", str(DAY_0), "--out", str(out)]) == 0
-    assert capsys.readouterr().out == f"{out}: 17 steps of day-0, version 2\n"
+    assert capsys.readouterr().out == f"{out}: 18 steps of day-0, version 3\n"
     assert out.read_text(encoding="utf-8").startswith("<svg ")
     assert invoke(["playbook", "draw", str(DAY_0), "--out", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["file"] == str(out)

@@ -66,6 +66,7 @@ def test_the_types_are_listed(tenantctl: Terminal) -> None:
     assert "journey.step_moved" not in names
 
 
+@pytest.mark.requirement("K-032")
 def test_a_secret_is_shown_once(tenantctl: Terminal, receiver: Receiver) -> None:
     nobody = tenantctl(ROOT, "add", receiver.url, who=ADMIN, code=UNAVAILABLE)
     assert "worker" in nobody.err

@@ -61,6 +61,7 @@ def test_each_port_is_listed_with_its_credential(
     assert TOKEN not in table
 
 
+@pytest.mark.requirement("W-010")
 def test_a_check_asks_harmlessly_and_fails_with_its_reason(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

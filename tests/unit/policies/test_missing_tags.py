@@ -21,6 +21,7 @@ def vpc(tags: object, **more: object) -> Thing:
     return Thing("aws_vpc", "v", {"cidr_block": "10.0.0.0/16"}, tags=tags, **more)
 
 
+@pytest.mark.requirement("F-017")
 @cases(
     ("all of them", [vpc({"tenantplane:data-class": "none"})], set()),
     ("one is missing", [vpc({"Name": "v"})], {("aws_vpc.v", "tags", "violated")}),

@@ -32,6 +32,7 @@ def endpoint(service: str) -> Thing:
     return Thing("aws_vpc_endpoint", "e", {"service_name": service, "vpc_endpoint_type": "Gateway"})
 
 
+@pytest.mark.requirement("K-035")
 @cases(
     ("a subnet in an allowed zone", [subnet(availability_zone="eu-west-1a")], set()),
     ("a subnet in the other allowed region", [subnet(availability_zone="eu-central-1b")], set()),
