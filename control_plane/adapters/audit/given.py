@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Integer,
     LargeBinary,
+    Select,
     TableValuedAlias,
     Text,
     Uuid,
@@ -18,6 +18,7 @@ from sqlalchemy import (
     column,
     func,
     literal,
+    select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine.interfaces import Dialect
@@ -46,9 +47,12 @@ def rows_given(rows: Sequence[Sequence[Any]], **columns: Any) -> TableValuedAlia
     return func.unnest(*arrays).table_valued(*named).render_derived(name="given")
 
 
-def texts_given(texts: Iterable[str]) -> ColumnElement[Any]:
-    """Return ``texts`` as one array."""
-    return cast(literal(_array(texts, _quoted), Text), ARRAY(Text))
+def texts_given(texts: Iterable[str]) -> Select[tuple[str]]:
+    """Return ``texts`` as a subquery, which the server reads once.
+
+    As an array in a condition it would be read again for each row.
+    """
+    return select(rows_given([(text,) for text in texts], item=Text).c.item)
 
 
 def _array(items: Iterable[Any], spell: Callable[[Any], str]) -> str:
