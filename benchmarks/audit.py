@@ -149,8 +149,8 @@ def _are_signed(auditor: Engine, trees: Sequence[str], size: int) -> bool:
         reading.limit_to(connection, reading.ALL_TREES)
         found = connection.execute(
             text(
-                "SELECT count(*) FROM unnest(:trees) AS given(tree) JOIN audit_checkpoint"
-                " ON tenant_id = tree AND size = :size"
+                "SELECT count(*) FROM unnest(CAST(:trees AS text[])) AS given(tree)"
+                " JOIN audit_checkpoint ON tenant_id = tree AND size = :size"
             ),
             {"trees": list(trees), "size": size},
         ).scalar_one()
