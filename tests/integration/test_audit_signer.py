@@ -249,7 +249,9 @@ def test_a_damaged_tree_between_two_batches_stops_none_that_grew(world: World) -
     shorten_other(world)
     world.record(3, OTHER)
     report = world.loop.tick()
-    assert (report.sequenced, list(report.refused)) == (4, [OTHER])
+    assert report.sequenced == 4
+    assert OTHER in report.refused
+    assert ORIGIN not in report.refused
     assert world.verify([ACME]).exit_code == 0
     assert len(world.notes()) == 1
 

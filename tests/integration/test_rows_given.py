@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -14,12 +15,17 @@ from control_plane.adapters.db.engine import driver_url
 
 pytestmark = pytest.mark.slow
 
-TEXTS = ["", "NULL", "null", " a ", '"', "\\", '\\"', "a,b", "{x}", "a\nb\tc", "é漢🙂", "'", "%(x)s", ":y"]  # fmt: skip
+TEXTS = [
+    *("", "NULL", "null", " a ", '"', "\\", '\\"', "a,b", "{x}"),
+    *("a\nb\tc", "é漢\U0001f642", "'", "%(x)s", ":y"),
+]
 
 
 @pytest.fixture(scope="module")
-def engine(postgres_url: str) -> Engine:
-    return create_engine(driver_url(postgres_url))
+def engine(postgres_url: str) -> Iterator[Engine]:
+    engine = create_engine(driver_url(postgres_url))
+    yield engine
+    engine.dispose()
 
 
 def test_values_come_back_as_they_were_given(engine: Engine) -> None:

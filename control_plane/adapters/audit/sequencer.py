@@ -1,4 +1,4 @@
-"""From pending rows to a signed tree, in two transactions.
+"""From pending rows to a signed tree, in transactions of two kinds.
 
 First: claim rows, give each the next index of its tree, extend the frontier, commit. Second: sign
 the new heads (journaled before signed, stored before served) and commit. Whatever dies between any
