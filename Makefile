@@ -53,6 +53,9 @@ model: setup  ## search a tenant's life through in larger scopes, and drive ever
 crash-matrix: setup  ## kill processes at engine events of every kind of run (POINTS=40 for some)
 	@$(BIN)/python -m tests.crash_matrix $(if $(POINTS),--points $(POINTS)) $(MATRIX)
 
+crash-trials: setup  ## kill writer, signer or database of the audit log, 10,000 times (N=500, SEED=7)
+	@$(BIN)/python -m tests.crash_trials $(if $(N),--trials $(N)) $(if $(SEED),--seed $(SEED))
+
 trials: setup  ## change the cloud by hand between approval and apply, in a hundred ways (TRIALS=300)
 	@TESTS_TRIALS=$(or $(TRIALS),100) $(BIN)/python -m pytest -q \
 		tests/stacks/test_every_type_is_compared.py tests/integration/test_cloud_that_moved.py
@@ -92,4 +95,4 @@ clean-data:  ## remove the embedded data, with its keys and audit logs; asks fir
 	@test ! -d var || { printf 'Remove var with its keys, states and audit logs? [y/N] '; \
 		read answer; test "$$answer" = y && rm -rf var; }
 
-.PHONY: help setup check requirements test model crash-matrix trials contracts demo serve bench format schemas lock clean clean-data
+.PHONY: help setup check requirements test model crash-matrix crash-trials trials contracts demo serve bench format schemas lock clean clean-data

@@ -141,6 +141,11 @@ class World:
         self.journal.close()
         self.open()
 
+    def forget_connections(self) -> None:
+        """Drop what the pools hold, as after the end of the server."""
+        for engine in (self.app, self.auditor, self._engine, self._fresh):
+            engine.dispose()
+
     def close(self) -> None:
         self.journal.close()
         for engine in (self.app, self.auditor, self._engine, self._fresh):

@@ -229,6 +229,38 @@ def test_a_tick_takes_as_many_statements_for_many_trees_as_for_few(world: World)
     assert world.verify().exit_code == 0
 
 
+def test_what_waits_is_sequenced_in_batches_and_signed_once(world: World) -> None:
+    world.batch = 10
+    world.restart()
+    world.record(25)
+    world.record(12, OTHER)
+    report = world.loop.tick()
+    assert (report.sequenced, report.trees, report.signed, report.error) == (37, 2, 2, None)
+    assert report.has_more is False
+    assert [note.split("\n")[1] for note in world.notes()] == ["25"]
+    assert world.verify().exit_code == 0
+
+
+def test_a_damaged_tree_between_two_batches_stops_none_that_grew(world: World) -> None:
+    world.grow(OTHER, 10)
+    world.batch = 4
+    world.restart()
+    world.record(4)  # a batch of its own
+    shorten_other(world)
+    world.record(3, OTHER)
+    report = world.loop.tick()
+    assert report.sequenced == 4
+    assert OTHER in report.refused
+    assert ORIGIN not in report.refused
+    assert world.verify([ACME]).exit_code == 0
+    assert len(world.notes()) == 1
+
+
+def shorten_other(world: World) -> None:
+    of_other = audit_tree.c.tenant_id == OTHER
+    world.database.attack(lambda c: c.execute(update(audit_tree).where(of_other).values(size=3)))
+
+
 @pytest.mark.timeout(300)
 def test_ten_thousand_waiting_trees_are_all_signed(world: World) -> None:
     trees = many_trees(10_000)

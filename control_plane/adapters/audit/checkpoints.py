@@ -13,9 +13,7 @@ from sqlalchemy import (
     Engine,
     LargeBinary,
     Text,
-    all_,
     and_,
-    any_,
     delete,
     exists,
     func,
@@ -25,9 +23,9 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import insert
 
-from control_plane.adapters.audit.given import rows_given
+from control_plane.adapters.audit.given import rows_given, texts_given
 from control_plane.adapters.audit.merkle import (
     Frontier,
     RangeHash,
@@ -188,7 +186,7 @@ class CheckpointPublisher:
                     update(audit_tree)
                     .where(
                         audit_tree.c.held.is_not(None),
-                        audit_tree.c.tenant_id != all_(literal(list(reasons), ARRAY(Text))),
+                        audit_tree.c.tenant_id.not_in(texts_given(reasons)),
                     )
                     .values(held=None)
                 )
@@ -323,7 +321,7 @@ def _proof(range_hash: RangeHash, last: Checkpoint | None, size: int) -> tuple[b
 
 def _keys_in_use(connection: Connection, trees: Sequence[str]) -> dict[str, list[str]]:
     query = select(audit_key.c.tenant_id, audit_key.c.vkey).where(
-        audit_key.c.tenant_id == any_(literal(list(trees), ARRAY(Text))),
+        audit_key.c.tenant_id.in_(texts_given(trees)),
         audit_key.c.to_size.is_(None),
     )
     found: dict[str, list[str]] = {}
@@ -354,7 +352,7 @@ def _waiting(connection: Connection, trees: Sequence[str] | None) -> list[_Waiti
         .order_by(audit_tree.c.tenant_id)
     )
     if trees is not None:
-        query = query.where(audit_tree.c.tenant_id == any_(literal(list(trees), ARRAY(Text))))
+        query = query.where(audit_tree.c.tenant_id.in_(texts_given(trees)))
     found = []
     for row in connection.execute(query):
         try:

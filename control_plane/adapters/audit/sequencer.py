@@ -1,4 +1,4 @@
-"""From pending rows to a signed tree, in two transactions.
+"""From pending rows to a signed tree, in transactions of two kinds.
 
 First: claim rows, give each the next index of its tree, extend the frontier, commit. Second: sign
 the new heads (journaled before signed, stored before served) and commit. Whatever dies between any
@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
@@ -86,6 +86,15 @@ class Growth:
     last_leaf: bytes
 
 
+def joined(steps: Iterable[Growth]) -> list[Growth]:
+    """Return how far each tree grew by several steps, given in their order."""
+    found: dict[str, Growth] = {}
+    for item in steps:
+        first = found.get(item.tree)
+        found[item.tree] = item if first is None else replace(item, old_size=first.old_size)
+    return list(found.values())
+
+
 class Sequencer:
     """Gives pending events their place. ``clock`` returns the time written into headers.
 
@@ -100,6 +109,11 @@ class Sequencer:
         self._clock = clock
         self._batch = batch
         self._damaged: set[str] = set()
+
+    @property
+    def batch(self) -> int:
+        """How many rows ``sequence`` moves at most."""
+        return self._batch
 
     @property
     def damaged(self) -> frozenset[str]:

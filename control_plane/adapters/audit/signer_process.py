@@ -35,7 +35,13 @@ from control_plane.adapters.audit.quarantine import HeldTrees
 from control_plane.adapters.audit.rootlog import RootLog
 from control_plane.adapters.audit.rootstep import RootStep
 from control_plane.adapters.audit.rotation import Rotation, finish_swap, waiting_rotation
-from control_plane.adapters.audit.sequencer import Growth, Sequencer, TreeDamaged, TreeMoved
+from control_plane.adapters.audit.sequencer import (
+    Growth,
+    Sequencer,
+    TreeDamaged,
+    TreeMoved,
+    joined,
+)
 from control_plane.adapters.audit.signer_events import SignerEvents
 from control_plane.adapters.audit.signing import CheckpointSigner, JournalUnusable, SigningJournal
 from control_plane.adapters.audit.trustpolicy import TrustPolicy
@@ -49,7 +55,11 @@ from control_plane.logging import get_logger
 EXIT_STOPPED: Final = 0
 EXIT_UNUSABLE: Final = 1
 _THIN_SECONDS: Final = 3600.0  # a checkpoint of each hour is kept
-_PAUSE_PER_TICK: Final = 4.0  # times its length: many events at once cost less than few
+# times its processor time: many events at once cost less than few, and a machine that is busy with
+# something else lets no event wait
+_PAUSE_PER_TICK: Final = 8.0
+_MANY: Final = 250  # events of a tick that more at once would make hardly cheaper
+_SEQUENCE_SECONDS: Final = 0.4  # then comes a signature, whatever waits: nobody waits for long
 _REFUSED: Final = "signing_refused"
 _DAMAGED: Final = "row and entries differ"
 _log = get_logger("control_plane.audit.signer")
@@ -68,7 +78,7 @@ class SignerConfig:
     journal_path: Path
     host: str
     parent_pid: int | None = None
-    busy_interval: float = 0.1  # but at most a fifth of the time is spent on ticks
+    busy_interval: float = 0.1  # longer where ticks with few events would take much of a core
     idle_interval: float = 0.5
     stay_busy: float = 3.0  # events come in bursts: look often for a while after one
     sweep_interval: float = 30.0  # how often all trees are looked at, not only those that grew
@@ -82,16 +92,17 @@ class SignerConfig:
 class TickReport:
     """What one tick did.
 
-    ``refused`` are trees that get no signature, with the reason; ``error`` is the code of what is
-    wrong, None when nothing is.
+    ``has_more`` says that more events may wait than it had time for; ``refused`` are trees that
+    get no signature, with the reason; ``error`` is the code of what is wrong, None when nothing is.
     """
 
     sequenced: int = 0
+    has_more: bool = False
     trees: int = 0
     signed: int = 0
     refused: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
-    seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
     @property
     def is_working(self) -> bool:
@@ -145,11 +156,11 @@ class SignerLoop:
         return report
 
     def _tick(self, started: float, *, is_last: bool) -> TickReport:
+        cpu = time.thread_time()
         is_sweep = self._swept_at is None or started - self._swept_at >= self._sweep_interval
         if is_sweep:
             self._sequencer.retry_damaged()
-        growth = self._sequence()
-        self._unsigned |= {item.tree for item in growth}
+        growth, has_more = self._sequence_all(started)
         notes: Mapping[str, str] = {}
         if self._unsigned or is_sweep:
             signed = self._publisher.sign(None if is_sweep else sorted(self._unsigned))
@@ -173,13 +184,30 @@ class SignerLoop:
         if is_sweep and started >= self._thin_at and self._publisher.thin() < THINNED_AT_ONCE:
             self._thin_at = started + _THIN_SECONDS
         return TickReport(
-            sequenced=sum(item.new_size - item.old_size for item in growth),
+            sequenced=_events(growth),
+            has_more=has_more,
             trees=len(growth),
             signed=len(notes.keys() - {ROOT}),
             refused=refused,
             error=_REFUSED if refused else None,
-            seconds=time.monotonic() - started,
+            cpu_seconds=time.thread_time() - cpu,
         )
+
+    def _sequence_all(self, started: float) -> tuple[Sequence[Growth], bool]:
+        """Sequence full batches for a while; tell whether another may wait.
+
+        A head signs them all: a signature for each batch would cost more than the batch. Whatever a
+        later batch raises, the trees that grew by an earlier one are signed by the next tick.
+        """
+        steps: list[Growth] = []
+        while True:
+            step = self._sequence()
+            steps += step
+            self._unsigned |= {item.tree for item in step}
+            if _events(step) < self._sequencer.batch:
+                return joined(steps), False
+            if time.monotonic() - started >= _SEQUENCE_SECONDS:
+                return joined(steps), True
 
     def _sequence(self) -> Sequence[Growth]:
         """Sequence a batch without the trees that turn out to be damaged."""
@@ -188,6 +216,10 @@ class SignerLoop:
                 return self._sequencer.sequence()
             except TreeDamaged:
                 continue  # it is left alone from now on: one tree less each time
+
+
+def _events(growth: Sequence[Growth]) -> int:
+    return sum(item.new_size - item.old_size for item in growth)
 
 
 def run_signer(
@@ -283,12 +315,22 @@ def _loop(
         reported = report.error
         if report.sequenced or report.signed:
             last_work = time.monotonic()
-        is_busy = time.monotonic() - last_work < config.stay_busy
-        interval = config.busy_interval if is_busy else config.idle_interval
-        end.wait(max(interval, min(_PAUSE_PER_TICK * report.seconds, config.idle_interval)))
+        end.wait(
+            pause_after(config, report, is_busy=time.monotonic() - last_work < config.stay_busy)
+        )
     if events.stopped():
         loop.tick(is_last=True)  # everything written before the end is signed before the end
     return False
+
+
+def pause_after(config: SignerConfig, report: TickReport, *, is_busy: bool) -> float:
+    """Return for how many seconds nothing is done after a tick."""
+    if report.has_more:
+        return 0.0
+    interval = config.busy_interval if is_busy else config.idle_interval
+    if report.sequenced >= _MANY:
+        return interval
+    return max(interval, min(_PAUSE_PER_TICK * report.cpu_seconds, config.idle_interval))
 
 
 def _now() -> datetime:

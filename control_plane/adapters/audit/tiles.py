@@ -136,12 +136,12 @@ class TreeHashes:
 def tiles_of_proofs(tree: str, sizes: Iterable[int]) -> list[TileName]:
     """Return the tiles that the root of each size and the proofs between them need."""
     found = {
-        TileName(tree=tree, level=level, index=(size - 1) // TILE_WIDTH ** (level + 1))
+        (level, (size - 1) // TILE_WIDTH ** (level + 1))
         for size in sizes
-        for level in range(_MAX_LEVEL + 1)
-        if size > 0 and (level == 0 or size >= TILE_WIDTH**level)
+        if size > 0
+        for level in range(min((size.bit_length() - 1) // 8, _MAX_LEVEL) + 1)
     }
-    return sorted(found, key=lambda tile: (tile.level, tile.index))
+    return [TileName(tree=tree, level=level, index=index) for level, index in sorted(found)]
 
 
 def _level_at(at: int, hi: int) -> int:
