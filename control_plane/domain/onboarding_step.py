@@ -33,10 +33,10 @@ class StepAct(StrEnum):
 _S = StepStatus
 MOVES: Final[Mapping[StepStatus, frozenset[StepStatus]]] = MappingProxyType(
     {
-        _S.OPEN: frozenset({_S.SAVED, _S.OPEN}),
-        _S.SAVED: frozenset({_S.SAVED, _S.COMPLETE, _S.OPEN}),
+        _S.OPEN: frozenset({_S.SAVED}),
+        _S.SAVED: frozenset({_S.SAVED, _S.COMPLETE}),
         _S.COMPLETE: frozenset({_S.REOPENED, _S.OPEN}),
-        _S.REOPENED: frozenset({_S.SAVED, _S.COMPLETE, _S.OPEN}),
+        _S.REOPENED: frozenset({_S.SAVED, _S.COMPLETE}),
     }
 )
 LEADS_TO: Final[Mapping[StepAct, StepStatus]] = MappingProxyType(
@@ -77,10 +77,6 @@ class OnboardingStep:
             changed_at=now,
             version=self.version + 1,
         )
-
-    def erased(self) -> Self:
-        """Return it without what was answered."""
-        return replace(self, answers={}, version=self.version + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
