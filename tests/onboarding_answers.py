@@ -9,9 +9,10 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-COMPANY = "dainese.com"
+COMPANY = "customer1.example.com"  # of the first request of a world
 ORDER = (
     "verify_identity", "confirm_tenant_and_mode", "residency_and_legal", "sso", "scim",
     "llm_platform", "network_and_hub", "connectors_and_contacts", "pilot_cohort",
@@ -33,14 +34,7 @@ def certificate(ends: datetime) -> str:
         .not_valid_after(ends)
         .sign(key, hashes.SHA256())
     )
-    return base64.encodebytes(made.public_bytes(x509_der())).decode()
-
-
-def x509_der() -> Any:
-    """Return the encoding of certificates in metadata."""
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return Encoding.DER
+    return base64.encodebytes(made.public_bytes(Encoding.DER)).decode()
 
 
 def metadata(
@@ -63,29 +57,31 @@ def metadata(
     )
 
 
-def answers_to(step: str, *, mode: str = "A", region: str = "eu-south-1") -> dict[str, Any]:
+def answers_to(
+    step: str, *, mode: str = "A", region: str = "eu-west-1", company: str = COMPANY,
+) -> dict[str, Any]:  # fmt: skip
     """Return good answers to a step."""
     hub: dict[str, dict[str, Any]] = {
         "A": {"space_confirmed": True},
         "B": {"networks": ["203.0.113.0/24"], "key_choice": "ours"},
-        "C": {"endpoint": f"https://hub.{COMPANY}"},
+        "C": {"endpoint": f"https://hub.{company}"},
     }
     phone = {"on_call_phone": "+39 02 1234567"} if mode == "B" else {}
     found: dict[str, dict[str, Any]] = {
         "verify_identity": {
-            "name": "Ida Admin", "position": "Head of IT", "email": f"ida@{COMPANY}",
+            "name": "Ida Admin", "position": "Head of IT", "email": f"ida@{company}",
             "terms": True,
         },
         "confirm_tenant_and_mode": {
             "display_name": "Dainese", "billing_email": "invoices@example.net",
-            "security_email": f"security@{COMPANY}", "support": "business_hours",
+            "security_email": f"security@{company}", "support": "business_hours",
             "delivery_agreed": "yes",
         },
         "residency_and_legal": {
             "regions": [region], "dpa_version": "2026-03", "retention_days": 90,
         },
         "sso": {
-            "protocol": "oidc", "issuer": f"https://login.{COMPANY}/realms/staff",
+            "protocol": "oidc", "issuer": f"https://login.{company}/realms/staff",
             "client_id": "tenantplane",
         },
         "scim": {"method": "scim", "provider": "okta"},
@@ -99,7 +95,7 @@ def answers_to(step: str, *, mode: str = "A", region: str = "eu-south-1") -> dic
         },
         "pilot_cohort": {
             "archetypes": ["Sales", "Support"],
-            "people": [f"p{number}@{COMPANY}, {('Sales', 'Support')[number % 2]}"
+            "people": [f"p{number}@{company}, {('Sales', 'Support')[number % 2]}"
                        for number in range(10)],
             "skills": ["Search", "Summaries", "Drafts"],
             "success_criteria": "Hours per week: 10 today, 6 wanted, measured by Bruna.",

@@ -68,7 +68,8 @@ def examine(rules: OnboardingRules, step: StepRule, answers: Answers, about: Abo
             found[each.key] = typed(each, answers[each.key])
         except Wrong as wrong:
             faults.append(Fault(key=each.key, code=wrong.code, given=wrong.given))
-    for each in fields:
+    # domains come first: other fields are checked with them
+    for each in sorted(fields, key=lambda each: each.validator is not Validator.DOMAIN):
         validate = VALIDATORS.get(each.validator) if each.validator is not None else None
         if validate is None or each.key not in found:
             continue
