@@ -100,7 +100,7 @@ class OnboardingStepView(View):
         rule, row = state.rule, state.row
         return cls(
             key=rule.key,
-            title=rule.title["en"],
+            title=rule.title_for(tenant.mode)["en"],
             who=rule.who,
             status=state.status,
             version=state.version,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from control_plane.domain.onboarding_document import (
     UNFINISHED,
@@ -45,6 +45,22 @@ class Fault:
         if "line" not in self.given:
             text = _without_line(text)
         return text.format(**self.given)
+
+    def to_document(self, sentences: Mapping[FaultCode, Texts]) -> dict[str, Any]:
+        """Return it as plain JSON; ``given`` is what another language fills its sentence with."""
+        return {
+            "field": self.key,
+            "code": str(self.code),
+            "detail": self.sentence(sentences),
+            "given": dict(self.given),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Return the fault of its document."""
+        return cls(
+            key=document["field"], code=FaultCode(document["code"]), given=document["given"]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

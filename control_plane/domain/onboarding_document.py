@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -158,6 +158,11 @@ class StepRule:
     checks: tuple[StepCheck, ...]
     fields: tuple[Field, ...]
     one_of: tuple[tuple[str, ...], ...] = ()
+    titles: Mapping[str, Texts] = field(default_factory=dict)  # by mode, where it has its own
+
+    def title_for(self, mode: str | None) -> Texts:
+        """Return its title for a tenant of a mode."""
+        return self.titles.get(mode or "", self.title)
 
     def variant(self, mode: str | None) -> tuple[Field, ...]:
         """Return the fields that a tenant of a mode has."""

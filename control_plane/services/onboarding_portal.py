@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
+from control_plane.domain.deployment import DeploymentKind, Position
 from control_plane.domain.onboarding_document import Answers
+from control_plane.domain.tenant import Tenant
 from control_plane.services.onboarding_steps import refusal
 from control_plane.services.onboarding_visits import Welcome, holder_of, welcome
 from control_plane.workflows import onboarding_steps as steps
@@ -27,6 +30,7 @@ class Portal:
     welcome: Welcome
     steps: Sequence[StepState]
     step: StepState | None = None
+    receipt_at: datetime | None = None  # of the Hub in the customer's cloud
 
 
 def see_steps(act: Act, token: str) -> Portal | None:
@@ -86,4 +90,19 @@ def _inside(act: Act, token: str, do: Callable[[Act, Welcome], T]) -> T | None:
 
 
 def _portal(act: Act, found: Welcome, step: StepState | None = None) -> Portal:
-    return Portal(welcome=found, steps=steps.board(act, found.tenant), step=step)
+    return Portal(
+        welcome=found, steps=steps.board(act, found.tenant), step=step,
+        receipt_at=_receipt_at(act, found.tenant) if step is not None else None,
+    )  # fmt: skip
+
+
+def _receipt_at(act: Act, tenant: Tenant) -> datetime | None:
+    """Return when the receipt of the newest bundle was registered."""
+    for deployment in act.uow.deployments.find(
+        tenant_id=tenant.id, position=Position.CURRENT, kind=DeploymentKind.CUSTOMER_RUN
+    ):
+        bundle = act.uow.queries.newest_bundle(deployment.id)
+        receipts = act.uow.receipts.find(bundle_id=bundle.id) if bundle else []
+        if receipts:
+            return receipts[-1].registered_at
+    return None

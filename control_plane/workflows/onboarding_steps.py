@@ -123,10 +123,7 @@ def save(act: Act, tenant: Tenant, key: str, *, answers: Answers, version: int) 
     if wrong:
         raise AnswersRefused(
             f"{len(wrong)} answer(s) of the step {key} cannot be taken",
-            faults=[
-                {"field": each.key, "code": str(each.code), "detail": each.sentence(rules.faults)}
-                for each in wrong
-            ],
+            faults=[each.to_document(rules.faults) for each in wrong],
         )
     if row is not None and row.version != version and row.answers == examined.answers:
         return step_of(act, tenant, key)  # a repetition, or both entered the same
@@ -165,10 +162,7 @@ def complete(act: Act, tenant: Tenant, key: str, *, version: int) -> StepState:
     if examined.faults:
         raise AnswersRefused(
             f"{len(examined.faults)} answer(s) of the step {key} are missing or cannot be taken",
-            faults=[
-                {"field": each.key, "code": str(each.code), "detail": each.sentence(rules.faults)}
-                for each in examined.faults
-            ],
+            faults=[each.to_document(rules.faults) for each in examined.faults],
         )
     looked = look_at(act, tenant, rule)
     missing = [each for each in looked if not each.holds]

@@ -70,6 +70,7 @@ def _step(document: Document, where: str, entry: Entry, earlier: Sequence[str]) 
         needs=tuple(entry["needs"]),
         checks=tuple(StepCheck(each) for each in entry["checks"]),
         fields=tuple(fields),
+        titles=entry.get("titles", {}),
         one_of=tuple(tuple(each) for each in entry.get("one_of", ())),
     )
 
