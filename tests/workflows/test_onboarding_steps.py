@@ -307,8 +307,8 @@ def test_a_tenant_that_leaves_takes_no_answers(walk: Walk) -> None:
         "UPDATE onboarding_step_version SET made_by = 'somebody'",
         "DELETE FROM onboarding_step_version",
         (
-            "INSERT INTO onboarding_step_version SELECT 'obv_x', step_id, tenant_id, 2, act, status, "
-            "document, answers, made_by, made_at FROM onboarding_step_version"
+            "INSERT INTO onboarding_step_version SELECT 'obv_x', step_id, tenant_id, 2, act, "
+            "status, document, answers, made_by, made_at FROM onboarding_step_version"
         ),
     ],
 )
