@@ -58,9 +58,7 @@ class Fault:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Return the fault of its document."""
-        return cls(
-            key=document["field"], code=FaultCode(document["code"]), given=document["given"]
-        )
+        return cls(key=document["field"], code=FaultCode(document["code"]), given=document["given"])
 
 
 @dataclass(frozen=True, kw_only=True)
