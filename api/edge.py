@@ -126,7 +126,7 @@ def _fault(scope: Scope) -> DomainError | None:
 
 
 def _refused_as_too_large(request: Request) -> Response:
-    """Return the refusal of a body: a page to who sent a form of the portal."""
+    """Return the refusal of a body: a page for a form of the portal."""
     if not request.url.path.startswith("/portal/"):
         return errors.of_status(request, 413)
     language = language_of(request.headers.get("accept-language"))

@@ -42,9 +42,9 @@ class Shown:
 
     @property
     def step(self) -> StepState:
-        """The step that is looked at."""
+        """The step that is shown."""
         if self.portal.step is None:
-            raise LookupError("no step is looked at")
+            raise LookupError("no step is shown")
         return self.portal.step
 
     @property

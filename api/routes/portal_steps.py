@@ -42,7 +42,7 @@ Fields = Mapping[str, str]
 
 
 async def posted(request: Request) -> Fields | None:
-    """Return the fields of a form, None for what is no form of ours."""
+    """Return the fields of a form, None for anything else."""
     try:
         text = (await request.body()).decode("ascii")
         pairs = parse_qsl(

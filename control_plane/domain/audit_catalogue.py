@@ -273,7 +273,7 @@ _ONBOARDING: Final = (
     _schema("onboarding.step_reset", "A step is open again because one that it needs is.",
             step=_T, because=_T),
     _schema("onboarding.step_refused", "A step was not saved, completed or opened again.",
-            stages=_DENIED, wanted=_T, step=_T, suppressed=_I),
+            stages=_DENIED, wanted=_T, step=_T),
     _schema("onboarding.launched", "Every step and every check was green, and the customer began.",
             checks=_L),
     _schema("console.signed_in", "A person signed in to the console.", session=_T),

@@ -40,7 +40,7 @@ class Fault:
         return self.code in UNFINISHED
 
     def sentence(self, sentences: Mapping[FaultCode, Texts], language: str = "en") -> str:
-        """Return it in words; where no line is meant, none is named."""
+        """Return it in words; a fault without a line names none."""
         text = sentences[self.code][language]
         if "line" not in self.given:
             text = _without_line(text)

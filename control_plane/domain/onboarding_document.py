@@ -148,7 +148,7 @@ class Field:
 
 @dataclass(frozen=True, kw_only=True)
 class StepRule:
-    """A step of the document. ``one_of`` are fields of which one at least is filled in."""
+    """A step of the document. At least one field of each group in ``one_of`` has an answer."""
 
     key: str
     who: str

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Portal:
-    """Who looks, and every step of their tenant; ``step`` is the one that is looked at."""
+    """Who looks, and every step of their tenant; ``step`` is the one that is shown."""
 
     welcome: Welcome
     steps: Sequence[StepState]

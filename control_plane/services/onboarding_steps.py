@@ -42,7 +42,7 @@ class StepDetails:
 
 @dataclass(frozen=True, kw_only=True)
 class Onboarding:
-    """Every step of a tenant, in order; checks are looked at one step at a time."""
+    """Every step of a tenant, in order; a check is made for one step at a time."""
 
     tenant: Tenant
     document: str

@@ -42,8 +42,8 @@ class StepState:
     """A step of a tenant: its rule, its row if it has one, and what is in its way.
 
     ``waits_for`` are steps that have to be complete first, ``resets`` those that are open again
-    once it is. ``examined`` has its answers with what is missing, ``looked`` its checks where they
-    were looked at.
+    once it is. ``examined`` has its answers with what is missing, ``looked`` what its checks
+    found, where they were made.
     """
 
     rule: StepRule
@@ -71,7 +71,7 @@ class StepState:
 
 # --- looking --------------------------------------------------------------------------------------
 def board(act: Act, tenant: Tenant) -> tuple[StepState, ...]:
-    """Return every step of a tenant, in order; no check is looked at."""
+    """Return every step of a tenant, in order; no check is made."""
     rows = _rows(act, tenant)
     return tuple(_state(act, tenant, each, rows) for each in act.core.rules.onboarding.steps)
 

@@ -279,6 +279,22 @@ def test_a_tenant_that_leaves_takes_no_answers(walk: Walk) -> None:
         walk.save("verify_identity")
 
 
+def test_answers_are_erased_with_the_removal_of_the_tenant(walk: Walk) -> None:
+    walk.do("verify_identity")
+    walk.reopen("verify_identity")
+    now = walk.world.clock.now()
+    with walk.world.core.uow() as uow:
+        tenant = uow.tenants.need(walk.tenant_id, lock=True)
+        uow.tenants.save(replace(tenant, removed_at=now, version=tenant.version + 1))
+        assert uow.personal_rows.erase(now, walk.tenant_id) >= 4  # the step and three versions
+        uow.commit()
+    (step,) = walk.world.rows("onboarding_step").values()
+    assert (step.answers, step.status) == ({}, StepStatus.REOPENED)
+    versions = walk.world.rows("onboarding_step_version").values()
+    assert [each.answers for each in versions] == [{}, {}, {}]
+    assert [each.number for each in versions] == [1, 2, 3]
+
+
 # --- the database refuses as well -----------------------------------------------------------------
 @pytest.mark.parametrize(
     "statement",

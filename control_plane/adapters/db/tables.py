@@ -487,5 +487,5 @@ IMMUTABLE: Final = (
     contract, contract_amendment, refused_request, deployment_spec, evidence, run_event, plan,
     barred, decision,
     withdrawal,  receipt, removal_decision, certificate, finding_decision,
-    import_report, playbook_document, onboarding_step_version,
+    import_report, playbook_document,
 )  # fmt: skip
