@@ -32,9 +32,11 @@ from api.routes import (
     messages,
     modes,
     onboarding,
+    onboarding_steps,
     people,
     personal_values,
     portal,
+    portal_steps,
     provisioning,
     queue,
     removals,
@@ -117,7 +119,7 @@ def create_app(shared: Shared | None, *, body_seconds: float = BODY_SECONDS) -> 
         approver_keys,
         bundles, audit, audit_status, audit_quarantine,
         queue, deliveries, intake_findings, subscriptions,
-        timelines, messages, journeys, onboarding, portal,
+        timelines, messages, journeys, onboarding, onboarding_steps, portal, portal_steps,
         people, personal_values, tenant_events, health, assets,
     ):  # fmt: skip
         app.include_router(module.router)

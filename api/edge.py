@@ -12,8 +12,11 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from fastapi import HTTPException, Request
+from fastapi.responses import Response
 
 from api import errors
+from api.pages.rendering import language_of, page
+from api.pages.wording import TEXTS
 from control_plane.domain.errors import DomainError, InvalidInput, NotFound
 from control_plane.logging import get_logger, without_tokens
 
@@ -108,7 +111,7 @@ class Edge:
         elif headers.get(b"content-encoding", b"identity").lower() != b"identity":
             await errors.of_status(Request(scope), 415)(scope, receive, answer)
         elif _too_large(headers):
-            await errors.of_status(Request(scope), 413)(scope, receive, answer)
+            await _refused_as_too_large(Request(scope))(scope, receive, answer)
         else:
             await self._app(scope, _Limited(receive, self._body_seconds), answer)
 
@@ -120,6 +123,16 @@ def _fault(scope: Scope) -> DomainError | None:
     if _CONTROL.search(unquote_to_bytes(scope["query_string"])):
         return InvalidInput("a query parameter contains a control character", field="query")
     return None
+
+
+def _refused_as_too_large(request: Request) -> Response:
+    """Return the refusal of a body: a page for a form of the portal."""
+    if not request.url.path.startswith("/portal/"):
+        return errors.of_status(request, 413)
+    language = language_of(request.headers.get("accept-language"))
+    texts = TEXTS[language]
+    return page("message.html", language, status=413,
+                title=texts["large_title"], text=texts["large_text"])  # fmt: skip
 
 
 def _too_large(headers: dict[bytes, bytes]) -> bool:

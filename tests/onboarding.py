@@ -27,6 +27,13 @@ class Holder:
         self.world = world
         self.tenant_id: str = world.submit(mode, number, **changes).tenant.id
 
+    @classmethod
+    def of(cls, world: World, tenant_id: str) -> Holder:
+        """Return the holder of links of a tenant that is there."""
+        found = cls.__new__(cls)
+        found.world, found.tenant_id = world, tenant_id
+        return found
+
     def issued(self) -> str:
         """Have a link issued and return its token as the mail has it."""
         perform(self.world.core, ADMIN, onboarding.issue_link, self.tenant_id)

@@ -1,4 +1,4 @@
-"""The onboarding portal: pages for the holder of a one-time link, who has no access token.
+"""The door of the portal: pages for the holder of a one-time link, who has no access token.
 
 A GET changes nothing that counts. A POST needs the cookie that the page of the same link gave, so
 that neither another site nor a scanner without cookies can send one.
@@ -9,20 +9,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api.dependencies import Shared, SharedDep, address_of
+from api.pages.home import home_page
 from api.pages.rendering import language_of, page
 from api.pages.wording import TEXTS, Language
 from control_plane.domain.actor import Actor, ActorKind
 from control_plane.domain.errors import DomainError
-from control_plane.domain.tenant import TenantStatus, WaitingOn
 from control_plane.logging import get_logger
+from control_plane.services import onboarding_portal as portal
 from control_plane.services import onboarding_visits as visits
 from control_plane.services.onboarding_visits import Outcome, Visit
 from control_plane.services.performing import perform
@@ -30,22 +30,6 @@ from control_plane.workflows.core import Caller
 
 log = get_logger()
 router = APIRouter(prefix="/onboarding", include_in_schema=False)
-_STEPS: Final = 10
-_S = TenantStatus
-_STATES: Final[Mapping[TenantStatus, str]] = {
-    _S.REQUESTED: "working",
-    _S.MODE_CONFLICT: "clarifying",
-    _S.PROVISIONING: "working",
-    _S.READY: "ready",
-    _S.FAILED: "failed",
-    _S.DEPROVISIONING: "leaving",
-    _S.DEPROVISIONED: "leaving",
-}
-_TURN: Final[Mapping[WaitingOn | None, str]] = {
-    WaitingOn.OPS: "ops",
-    WaitingOn.ARCHITECT: "architect",
-    WaitingOn.CUSTOMER: "customer",
-}
 
 
 async def posted(request: Request) -> str:
@@ -64,51 +48,31 @@ CodeDep = Annotated[str, Depends(posted)]
 @router.get("")
 def welcome(request: Request, have: SharedDep) -> Response:
     """Show the portal to the person who is signed in."""
-    language = _language(request)
-    token = request.cookies.get(_session_cookie(have), "")
+    language = language_at(request)
+    token = request.cookies.get(session_cookie(have), "")
     try:
-        found = perform(have.core, _caller(request, writes=True), visits.welcome, token)
+        found = perform(have.core, caller_of(request, writes=True), portal.see_steps, token)
     except DomainError as error:
-        return _broken(language, error)
+        return broken(language, error)
     if found is None:
-        texts = TEXTS[language]
-        return page("message.html", language, status=401,
-                    title=texts["out_title"], text=texts["out_text"])  # fmt: skip
-    language = _language(request, found.locale)
-    texts, tenant = TEXTS[language], found.tenant
-    mode = tenant.mode or "none"
-    state = _STATES.get(tenant.status) or _TURN.get(tenant.waiting_on, "working")
-    now = have.core.clock.now()
-    return page(
-        "welcome.html", language,
-        company=tenant.legal_name, name=found.name, csm=None,
-        state=texts[state], state_text=texts[f"{state}_text"],
-        tone="good" if state == "ready" else "",
-        delivery=texts[f"delivery_{mode}"], region=tenant.region,
-        now=now.isoformat(timespec="seconds"), now_shown=f"{now:%Y-%m-%d %H:%M} UTC",
-        steps=[_step(texts, number, mode) for number in range(1, _STEPS + 1)],
-    )  # fmt: skip
-
-
-def _step(texts: Mapping[str, str], number: int, mode: str) -> str:
-    own = texts.get(f"step_{number}_{mode}") or texts.get(f"step_{number}")
-    return own or texts[f"step_{number}_A"]
+        return signed_out(language)
+    return home_page(found, language_at(request, found.welcome.locale), have.core.clock.now())
 
 
 @router.post("/sign-out")
 def sign_out(request: Request, have: SharedDep) -> Response:
     """End the session."""
-    name = _session_cookie(have)
+    name = session_cookie(have)
     try:
         perform(
-            have.core, _caller(request, writes=True), visits.sign_out,
+            have.core, caller_of(request, writes=True), visits.sign_out,
             request.cookies.get(name, ""),
         )  # fmt: skip
     except DomainError as error:
-        return _broken(_language(request), error)
+        return broken(language_at(request), error)
     answer = RedirectResponse("/onboarding", status_code=303)
     answer.delete_cookie(
-        name, path="/", secure=_is_secure(have), httponly=True, samesite="strict"
+        name, path="/", secure=is_secure(have), httponly=True, samesite="strict"
     )  # fmt: skip
     return answer
 
@@ -117,25 +81,25 @@ def sign_out(request: Request, have: SharedDep) -> Response:
 @router.get("/{token}")
 def view_link(request: Request, have: SharedDep, token: str) -> Response:
     """Show the page of a link; opening it, however often, uses nothing up."""
-    language = _language(request)
+    language = language_at(request)
     try:
-        visit = perform(have.core, _caller(request), visits.view_link, token)
+        visit = perform(have.core, caller_of(request), visits.view_link, token)
     except DomainError as error:
-        return _broken(language, error)
+        return broken(language, error)
     return _with_nonce(request, have, token, _shown(request, token, visit))
 
 
 @router.post("/{token}")
 def ask_again(request: Request, have: SharedDep, token: str) -> Response:
     """Send a new link to the registered mailbox, if that may be; the answer is always the same."""
-    language = _language(request)
+    language = language_at(request)
     refused = _refused(request, have, token, language)
     if refused is not None:
         return refused
     try:
-        perform(have.core, _caller(request, writes=True), visits.ask_again, token)
+        perform(have.core, caller_of(request, writes=True), visits.ask_again, token)
     except DomainError as error:
-        return _broken(language, error)
+        return broken(language, error)
     texts = TEXTS[language]
     return page("message.html", language, title=texts["asked_title"], text=texts["asked_text"])
 
@@ -143,38 +107,38 @@ def ask_again(request: Request, have: SharedDep, token: str) -> Response:
 @router.post("/{token}/code")
 def send_code(request: Request, have: SharedDep, token: str) -> Response:
     """Send a code to the mailbox of the link, then show the page again."""
-    language = _language(request)
+    language = language_at(request)
     refused = _refused(request, have, token, language)
     if refused is not None:
         return refused
     try:
-        perform(have.core, _caller(request, writes=True), visits.send_code, token)
+        perform(have.core, caller_of(request, writes=True), visits.send_code, token)
     except DomainError as error:
-        return _broken(language, error)
+        return broken(language, error)
     return _back_to(token)
 
 
 @router.post("/{token}/redeem")
 def redeem(request: Request, have: SharedDep, token: str, code: CodeDep) -> Response:
     """Use the link with its code: one caller gets a session."""
-    language = _language(request)
+    language = language_at(request)
     refused = _refused(request, have, token, language)
     if refused is not None:
         return refused
     try:
-        done = perform(have.core, _caller(request, writes=True), visits.redeem, token, code)
+        done = perform(have.core, caller_of(request, writes=True), visits.redeem, token, code)
         if done.outcome in {Outcome.NO_CODE, Outcome.WRONG_CODE}:
-            visit = perform(have.core, _caller(request), visits.view_link, token)
+            visit = perform(have.core, caller_of(request), visits.view_link, token)
             error = "code_wrong" if done.outcome is Outcome.WRONG_CODE else "code_old"
             return _shown(request, token, visit, error=error)
     except DomainError as error_:
-        return _broken(language, error_)
+        return broken(language, error_)
     if done.token is None:
         return _back_to(token)
     answer = RedirectResponse("/onboarding", status_code=303)
     answer.headers["cache-control"] = "no-store"
     answer.set_cookie(
-        _session_cookie(have), done.token, path="/", secure=_is_secure(have), httponly=True,
+        session_cookie(have), done.token, path="/", secure=is_secure(have), httponly=True,
         samesite="strict",
     )  # fmt: skip
     return answer
@@ -184,8 +148,8 @@ def _shown(
     request: Request, token: str, visit: Visit | None, *, error: str | None = None
 ) -> Response:
     if visit is None:
-        return page("unusable.html", _language(request), status=410)
-    language = _language(request, visit.locale)
+        return page("unusable.html", language_at(request), status=410)
+    language = language_at(request, visit.locale)
     return page(
         "link.html", language, status=200 if error is None else 422,
         token=token, company=visit.company, has_code=visit.has_code,
@@ -208,10 +172,10 @@ def _refused(request: Request, have: Shared, token: str, language: Language) -> 
         return page("message.html", language, status=400,
                     title=texts["broken_title"], text=texts["form_stale"])  # fmt: skip
     try:
-        if perform(have.core, _caller(request), visits.admit):
+        if perform(have.core, caller_of(request), visits.admit):
             return None
     except DomainError as error:
-        return _broken(language, error)
+        return broken(language, error)
     slow = page("message.html", language, status=429,
                 title=texts["slow_title"], text=texts["slow_text"])  # fmt: skip
     slow.headers["retry-after"] = "60"
@@ -224,7 +188,7 @@ def _with_nonce(request: Request, have: Shared, token: str, answer: Response) ->
         nonce = secrets.token_urlsafe(16)
         answer.set_cookie(
             _nonce_cookie(have), f"{nonce}.{_bound(have, nonce, token)}", path="/",
-            secure=_is_secure(have), httponly=True, samesite="strict",
+            secure=is_secure(have), httponly=True, samesite="strict",
         )  # fmt: skip
     return answer
 
@@ -239,19 +203,22 @@ def _bound(have: Shared, nonce: str, token: str) -> str:
     return hmac.new(key, f"{nonce}\0{token}".encode(), hashlib.sha256).hexdigest()
 
 
-def _is_secure(have: Shared) -> bool:
+def is_secure(have: Shared) -> bool:
+    """Tell whether the portal is reached by HTTPS."""
     return have.base_url.startswith("https://")
 
 
 def _nonce_cookie(have: Shared) -> str:
-    return "__Host-onboarding-page" if _is_secure(have) else "onboarding-page"
+    return "__Host-onboarding-page" if is_secure(have) else "onboarding-page"
 
 
-def _session_cookie(have: Shared) -> str:
-    return "__Host-onboarding" if _is_secure(have) else "onboarding"
+def session_cookie(have: Shared) -> str:
+    """Return the name of the cookie that has the token of a session."""
+    return "__Host-onboarding" if is_secure(have) else "onboarding"
 
 
-def _caller(request: Request, *, writes: bool = False) -> Caller:
+def caller_of(request: Request, *, writes: bool = False) -> Caller:
+    """Return the caller of somebody who is known by their address alone."""
     return Caller(
         actor=Actor(id="visitor", kind=ActorKind.SERVICE),
         request_id=request.state.request_id,
@@ -260,11 +227,20 @@ def _caller(request: Request, *, writes: bool = False) -> Caller:
     )
 
 
-def _language(request: Request, known: str | None = None) -> Language:
+def language_at(request: Request, known: str | None = None) -> Language:
+    """Return the language of an answer; ``known`` is that of the contact."""
     return language_of(request.headers.get("accept-language"), known)
 
 
-def _broken(language: Language, error: DomainError) -> Response:
+def signed_out(language: Language) -> Response:
+    """Return the page for somebody who has no session."""
+    texts = TEXTS[language]
+    return page("message.html", language, status=401,
+                title=texts["out_title"], text=texts["out_text"])  # fmt: skip
+
+
+def broken(language: Language, error: DomainError) -> Response:
+    """Return the page for what does not work at the moment."""
     log.warning("onboarding.page_failed", code=error.code)
     texts = TEXTS[language]
     return page("message.html", language, status=503,

@@ -17,6 +17,7 @@ from control_plane.cli import (
     journeys,
     links,
     modes,
+    onboarding,
     output,
     people,
     queueing,
@@ -57,6 +58,7 @@ tenant.command("holds")(holds.list_tenant_holds)
 tenant.command("release")(holds.release_hold)
 tenant.command("link")(links.tenant_link)
 tenant.command("people")(people.tenant_people)
+tenant.add_typer(onboarding.onboarding, name="onboarding")
 tenant.command("residency")(drift.residency)
 hub.command("hold")(holds.hold_hub)
 hub.command("holds")(holds.list_hub_holds)

@@ -23,6 +23,7 @@ UNAVAILABLE: Final = 5
 BY_CODE: Final[dict[str, int]] = {
     "setting_invalid": USAGE,
     "invalid_input": USAGE,
+    "answers_refused": USAGE,
     "unknown_region": USAGE,
     "idempotency_key_missing": USAGE,
     "invalid_page_token": USAGE,

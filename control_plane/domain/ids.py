@@ -25,6 +25,7 @@ PREFIXES: Final = {
     "journey": "jny", "task": "tsk",
     "message": "msg", "suppression": "sup",
     "onboarding_link": "mlk", "onboarding_session": "ons",
+    "onboarding_step": "obs", "onboarding_step_version": "obv",
     "console_session": "cns",
     "approver_key": "apk",
     "disclosure_grant": "dsg", "erasure": "ers",

@@ -60,7 +60,8 @@ _PERSONAL: Final[tuple[tuple[tuple[Kind, tuple[How, ...]], str], ...]] = (
         event_subscription.created_by finding_decision.decided_by finding_decision.person
         handover.handed_over_by hold.placed_by hold.placers hold.released_by hold.released_person
         hub.requesters import_report.registered_by intake_finding.settled_by
-        onboarding_link.issued_by onboarding_link.ended_by provisioning_request.requested_by
+        onboarding_link.issued_by onboarding_link.ended_by onboarding_step.changed_by
+        onboarding_step_version.made_by provisioning_request.requested_by
         provisioning_request.on_behalf_of queue_pause.paused_by queue_pause.resumed_by
         receipt.registered_by refused_request.requested_by removal_decision.actor_id
         removal_decision.person run.requested_by run.on_behalf_of run.requesters saga.requested_by
@@ -90,7 +91,7 @@ _PERSONAL: Final[tuple[tuple[tuple[Kind, tuple[How, ...]], str], ...]] = (
     """),
     ((Kind.PERSON, (How.REMOVAL,)), """
         handover.recipient_name handover.recipient_email meeting.attendees
-        provisioning_request.body
+        onboarding_step.answers onboarding_step_version.answers provisioning_request.body
     """),
     ((Kind.PERSON, (How.REMOVAL, How.TIME,)), """
         message.recipient_name message.recipient_email message.calendar_content
@@ -173,6 +174,8 @@ _WITHOUT: Final = """
     message: id tenant_id event persona locale secrets calendar_method dedupe_key cause error
         message_id template template_digest system system_id
     onboarding_link: id tenant_id recipient_hmac nonce secret_hmac cause code_hmac
+    onboarding_step: id tenant_id key document
+    onboarding_step_version: id step_id tenant_id document
     onboarding_session: id link_id tenant_id role secret_hmac
     outgoing_event: subscription_id event_id name tree failure
     plan: id run_id deployment_id digest parts operations outputs resources summary evaluation

@@ -11,6 +11,7 @@ from control_plane.domain.calendars.rules import CalendarRules
 from control_plane.domain.intake import IntakeRules
 from control_plane.domain.message_rules import MessageRules
 from control_plane.domain.mode_rules import ModeRules
+from control_plane.domain.onboarding_document import OnboardingRules
 from control_plane.domain.residency import Regions
 from control_plane.domain.slug import SlugRules
 from control_plane.domain.systems import SystemRules
@@ -35,6 +36,7 @@ class Rules:
     team: TeamRules
     messages: MessageRules
     systems: SystemRules
+    onboarding: OnboardingRules
     reviews: Mapping[str, date]
     digests: Mapping[str, str]
 

@@ -29,6 +29,7 @@ from control_plane.domain.invitation import Meeting
 from control_plane.domain.journey import Journey, JourneyStep
 from control_plane.domain.message import Message
 from control_plane.domain.onboarding_link import OnboardingLink, OnboardingSession
+from control_plane.domain.onboarding_step import OnboardingStep, StepVersion
 from control_plane.domain.plan import Plan, PlanHead
 from control_plane.domain.playbook import KeptPlaybook
 from control_plane.domain.queue_pause import QueuePause
@@ -366,6 +367,8 @@ class UnitOfWork(Protocol):
     approver_keys: Repository[ApproverKey]
     onboarding_links: Repository[OnboardingLink]
     onboarding_sessions: Repository[OnboardingSession]
+    onboarding_steps: Repository[OnboardingStep]
+    step_versions: Repository[StepVersion]
     console_sessions: Repository[ConsoleSession]
     assignments: Repository[Assignment]
     meetings: Repository[Meeting]

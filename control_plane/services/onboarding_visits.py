@@ -110,7 +110,7 @@ def view_link(act: Act, token: str) -> Visit | None:
         return None
     if act.uow.onboarding.view(link.id, act.now()):
         record(
-            _holder(act, link), "onboarding.viewed",
+            holder_of(act, link), "onboarding.viewed",
             tree=link.tenant_id, targets=links.targets_of(link), link=link.id,
         )  # fmt: skip
     recipient = links.registered(act, link, tenant)
@@ -149,7 +149,7 @@ def send_code(act: Act, token: str) -> Outcome:
         secrets={"code": SecretRef(kind=links.CODE_KIND, id=f"{link.id}.{number}")},
     )  # fmt: skip
     record(
-        _holder(act, link), "onboarding.code_sent",
+        holder_of(act, link), "onboarding.code_sent",
         tree=link.tenant_id, targets=links.targets_of(link), link=link.id, number=number,
         message=message.id,
     )  # fmt: skip
@@ -203,7 +203,7 @@ def _open_session(act: Act, link: OnboardingLink) -> str:
     )
     act.uow.onboarding_sessions.add(session)
     record(
-        _holder(act, link), "onboarding.redeemed",
+        holder_of(act, link), "onboarding.redeemed",
         tree=link.tenant_id, targets=links.targets_of(link), link=link.id, session=session_id,
     )  # fmt: skip
     return f"{session_id}.{secret}"
@@ -227,7 +227,7 @@ def ask_again(act: Act, token: str) -> None:
         return
     try:
         links.issue(
-            _holder(act, link), tenant, links.contacts_of(act, tenant), by=f"holder:{link.id}"
+            holder_of(act, link), tenant, links.contacts_of(act, tenant), by=f"holder:{link.id}"
         )
     except DomainError as error:
         _reject(act, link, error.code)
@@ -261,7 +261,7 @@ def sign_out(act: Act, token: str) -> None:
     act.uow.onboarding_sessions.save(session.ended(act.now()))
     link = act.uow.onboarding_links.need(session.link_id)
     record(
-        _holder(act, link), "onboarding.signed_out",
+        holder_of(act, link), "onboarding.signed_out",
         tree=link.tenant_id, targets=links.targets_of(link), link=link.id, session=session.id,
     )  # fmt: skip
 
@@ -298,13 +298,13 @@ def _opened(
     tenant = act.uow.tenants.need(link.tenant_id)
     if link.is_due(act.now()):
         locked = act.uow.onboarding_links.need(link.id, lock=True)
-        link = links.expire(_holder(act, link), locked) if locked.is_due(act.now()) else locked
+        link = links.expire(holder_of(act, link), locked) if locked.is_due(act.now()) else locked
     if link.status is not LinkStatus.ISSUED:
         return link, tenant, str(link.status)
     return link, tenant, "tenant_removed" if links.is_leaving(tenant) else None
 
 
-def _holder(act: Act, link: OnboardingLink) -> Act:
+def holder_of(act: Act, link: OnboardingLink) -> Act:
     """Return the same transaction with the holder of a link acting in it."""
     actor = Actor(
         id=f"{IT_ADMIN}:{link.id}", kind=ActorKind.USER, tenants=(link.tenant_id,),

@@ -34,8 +34,8 @@ from tests.unit.policies.policy_scenarios import FORMS, Thing, pulumi_plan, terr
 
 FOLDER = Path(__file__).parents[2] / "rules"
 NAMES = (
-    "approval_rules", "calendars", "intake", "messages", "mode_rules", "policy_parameters",
-    "regions", "slug_rules", "systems", "team", "versions",
+    "approval_rules", "calendars", "intake", "messages", "mode_rules", "onboarding",
+    "policy_parameters", "regions", "slug_rules", "systems", "team", "versions",
 )  # fmt: skip
 SCOPE = PolicyScope(
     region="eu-west-1",

@@ -19,8 +19,8 @@ from tests.world import World
 
 DOCUMENTS = (
     "approval_rules.yaml", "calendars.yaml", "intake.yaml", "messages.yaml", "mode_rules.yaml",
-    "playbooks/day-0.yaml", "policy_parameters.yaml", "regions.yaml", "slug_rules.yaml",
-    "systems.yaml", "team.yaml",
+    "onboarding.yaml", "playbooks/day-0.yaml", "policy_parameters.yaml", "regions.yaml",
+    "slug_rules.yaml", "systems.yaml", "team.yaml",
     "templates/chat.invited.yaml", "templates/contract.signed.yaml",
     "templates/kickoff.cancelled.yaml", "templates/kickoff.invited.yaml",
     "templates/kickoff.moved.yaml", "templates/onboarding.code.yaml",

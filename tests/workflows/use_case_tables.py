@@ -48,7 +48,7 @@ from control_plane.domain.finding_decision import Verdict
 from control_plane.domain.hub import HubWish
 from control_plane.domain.intake_errors import SignatureInvalid
 from control_plane.domain.mode import Mode
-from control_plane.domain.onboarding_errors import LinkTooSoon
+from control_plane.domain.onboarding_errors import LinkTooSoon, StepChanged, StepNotYet
 from control_plane.domain.removal_errors import RemovalOnHold
 from control_plane.services import (
     accounts,
@@ -76,6 +76,7 @@ from control_plane.services import (
     mode_changes,
     modes,
     onboarding,
+    onboarding_steps,
     operating_stacks,
     people,
     permission,
@@ -100,6 +101,7 @@ from tests.approver_hands import ADA as ADA_ADMIN
 from tests.approver_hands import BEN as BEN_ADMIN
 from tests.approver_hands import OLGA, OTTO, Hand
 from tests.workflows.approver_key_scenes import confirm_key, enroll_key, revoke_key
+from tests.workflows.onboarding_step_scenes import on_step
 from tests.workflows.personal_value_scenes import (
     SECOND,
     asking_for_erasure,
@@ -458,6 +460,24 @@ MUTATING: dict[str, tuple[Case, ...]] = {
              error=NotFound, events=("onboarding.refused:denied",)),
         Case(prepare=on_link(onboarding.revoke_link, AUDITOR, reason="left"), error=NotAllowed,
              events=DENIED_ROLE),
+    ),
+    "onboarding_steps.save_step": (
+        Case(prepare=on_step("save"), events=("onboarding.step_saved:completed",)),
+        Case(prepare=on_step("save", version=3), error=StepChanged,
+             events=("onboarding.step_refused:denied",)),
+        Case(prepare=on_step("save", AUDITOR), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "onboarding_steps.complete_step": (
+        Case(prepare=on_step("complete"), events=("onboarding.step_completed:completed",)),
+        Case(prepare=on_step("complete", is_redeemed=False), error=StepNotYet,
+             events=("onboarding.step_refused:denied",)),
+        Case(prepare=on_step("complete", OPS), error=NotAllowed, events=DENIED_ROLE),
+    ),
+    "onboarding_steps.reopen_step": (
+        Case(prepare=on_step("reopen"), events=("onboarding.step_reopened:completed",)),
+        Case(prepare=on_step("reopen", reason=" "), error=InvalidInput,
+             events=("onboarding.step_refused:denied",)),
+        Case(prepare=on_step("reopen", OPS), error=NotAllowed, events=DENIED_ROLE),
     ),
     "deliveries.read_content": (
         Case(prepare=on_delivery(deliveries.read_content, ADMIN),
@@ -980,6 +1000,14 @@ PARTS = {
     "console.sign_in",
     "console.sign_out",
     "console.visit",
+    # of the holders of sessions: tests/workflows/test_onboarding_steps.py
+    "onboarding_portal.complete_own",
+    "onboarding_portal.reopen_own",
+    "onboarding_portal.save_own",
+    "onboarding_portal.see_step",
+    "onboarding_portal.see_steps",
+    "onboarding_steps.refusal",
+    "onboarding_visits.holder_of",
     # of visitors, who get the same answer for every refusal: test_onboarding_links.py
     "onboarding_visits.admit",
     "onboarding_visits.ask_again",
@@ -1109,6 +1137,12 @@ READING: dict[str, Read] = {
     ),
     "deliveries.may_replay": lambda s, *_: perform(
         s.core, EVERYBODY, deliveries.may_replay, s.delivery_id
+    ),
+    "onboarding_steps.list_steps": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, onboarding_steps.list_steps, tenant
+    ),
+    "onboarding_steps.get_step": lambda s, tenant, *_: perform(
+        s.core, EVERYBODY, onboarding_steps.get_step, tenant, "verify_identity"
     ),
     "onboarding.get_link": lambda s, *_: perform(
         s.core, EVERYBODY, onboarding.get_link, s.linked_id

@@ -19,6 +19,7 @@ from control_plane.adapters.db import (
     journey_tables,
     look_tables,
     message_tables,
+    onboarding_step_tables,
     onboarding_tables,
     run_tables,
     saga_tables,
@@ -45,6 +46,7 @@ from control_plane.domain.invitation import Meeting
 from control_plane.domain.journey import Journey, JourneyStep
 from control_plane.domain.message import Message
 from control_plane.domain.onboarding_link import OnboardingLink, OnboardingSession
+from control_plane.domain.onboarding_step import OnboardingStep, StepVersion
 from control_plane.domain.plan import Plan
 from control_plane.domain.playbook import KeptPlaybook
 from control_plane.domain.queue_pause import QueuePause
@@ -97,6 +99,8 @@ MESSAGE: Final = Mapped(Message, message_tables.message)
 SUPPRESSION: Final = Mapped(Suppression, message_tables.suppression)
 ONBOARDING_LINK: Final = Mapped(OnboardingLink, onboarding_tables.onboarding_link)
 ONBOARDING_SESSION: Final = Mapped(OnboardingSession, onboarding_tables.onboarding_session)
+ONBOARDING_STEP: Final = Mapped(OnboardingStep, onboarding_step_tables.onboarding_step)
+STEP_VERSION: Final = Mapped(StepVersion, onboarding_step_tables.onboarding_step_version)
 CONSOLE_SESSION: Final = Mapped(ConsoleSession, console_tables.console_session)
 ASSIGNMENT: Final = Mapped(Assignment, staffing_tables.assignment)
 MEETING: Final = Mapped(Meeting, staffing_tables.meeting)
@@ -153,7 +157,7 @@ MAPPED: Final[tuple[Mapped[Any], ...]] = (
     EVENT_SUBSCRIPTION,
     PLAYBOOK, JOURNEY, JOURNEY_STEP, TASK,
     MESSAGE, SUPPRESSION,
-    ONBOARDING_LINK, ONBOARDING_SESSION, CONSOLE_SESSION,
+    ONBOARDING_LINK, ONBOARDING_SESSION, CONSOLE_SESSION, ONBOARDING_STEP, STEP_VERSION,
     ASSIGNMENT, MEETING,
     DISCLOSURE_GRANT, ERASURE, APPROVER_KEY,
 )  # fmt: skip

@@ -51,6 +51,14 @@ _STATEMENTS: Final = tuple(
         UPDATE journey SET reason = '{erased}', version = version + 1
         WHERE status = 'canceled' AND reason <> '{erased}' AND {removed}
         """,
+        # what was answered in onboarding
+        """
+        UPDATE onboarding_step SET answers = '{{}}', version = version + 1
+        WHERE answers <> '{{}}' AND {removed}
+        """,
+        """
+        UPDATE onboarding_step_version SET answers = '{{}}' WHERE answers <> '{{}}' AND {removed}
+        """,
         # what went out after the removal, such as that a meeting is called off
         """
         UPDATE message SET recipient_name = '', recipient_email = '', data = '{{}}',

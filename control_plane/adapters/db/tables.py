@@ -53,6 +53,10 @@ from control_plane.adapters.db.journey_tables import journey, journey_step, play
 from control_plane.adapters.db.look_tables import finding_decision, residence, sweep, sweep_item
 from control_plane.adapters.db.message_tables import message, suppression
 from control_plane.adapters.db.metadata import metadata
+from control_plane.adapters.db.onboarding_step_tables import (
+    onboarding_step,
+    onboarding_step_version,
+)
 from control_plane.adapters.db.onboarding_tables import (
     onboarding_attempt,
     onboarding_link,
@@ -470,6 +474,7 @@ BUSINESS_TABLES: Final = (
     playbook_document, journey, journey_step, task,
     message, suppression,
     onboarding_link, onboarding_session, onboarding_attempt,
+    onboarding_step, onboarding_step_version,
     console_session,
     assignment, meeting,
     disclosure_grant, erasure,

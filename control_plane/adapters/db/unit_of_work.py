@@ -69,6 +69,8 @@ class SqlUnitOfWork(UnitOfWork):
     suppressions = _Rows(mapping.SUPPRESSION)
     onboarding_links = _Rows(mapping.ONBOARDING_LINK)
     onboarding_sessions = _Rows(mapping.ONBOARDING_SESSION)
+    onboarding_steps = _Rows(mapping.ONBOARDING_STEP)
+    step_versions = _Rows(mapping.STEP_VERSION)
     console_sessions = _Rows(mapping.CONSOLE_SESSION)
     assignments = _Rows(mapping.ASSIGNMENT)
     meetings = _Rows(mapping.MEETING)

@@ -13,6 +13,7 @@ from control_plane.adapters.rules.intake import parse_intake
 from control_plane.adapters.rules.journeys import FOLDER, read_playbooks
 from control_plane.adapters.rules.messages import parse_messages, read_templates
 from control_plane.adapters.rules.mode_rules import parse_mode_rules, parse_regions
+from control_plane.adapters.rules.onboarding import parse_onboarding
 from control_plane.adapters.rules.parameters import PolicyParameters, parse_parameters
 from control_plane.adapters.rules.systems import parse_systems
 from control_plane.adapters.rules.team import parse_team
@@ -24,7 +25,7 @@ from control_plane.domain.versions import HubVersion, Major, Versions
 
 _NAMES = (
     "regions", "mode_rules", "slug_rules", "approval_rules", "versions", "policy_parameters",
-    "calendars", "intake", "messages", "systems", "team",
+    "calendars", "intake", "messages", "systems", "team", "onboarding",
 )  # fmt: skip
 
 
@@ -51,6 +52,7 @@ def load_rules(folder: Path) -> Rules:
         team=parse_team(read["team"]),
         messages=parse_messages(read["messages"], templates, playbooks),
         systems=parse_systems(read["systems"]),
+        onboarding=parse_onboarding(read["onboarding"]),
         reviews={
             name: date.fromisoformat(document.content["document"]["next_review"])
             for name, document in named.items()

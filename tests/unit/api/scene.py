@@ -205,6 +205,7 @@ class Scene:
             "run_id": run.id,
             "approval_id": run.approval_id,
             "bundle_id": bundle.id,
+            "step_key": "verify_identity",
             "link_id": "lnk_01JD3ZK4Q0V8X2M6N7P9R5T1WY",
             "hold_id": hold.id,
             "saga_id": "sga_01JD3ZK4Q0V8X2M6N7P9R5T1WY",
@@ -389,6 +390,9 @@ class Scene:
             "first-copy": {"reason": "it has arrived"},
             "database-dump": {"dump_digest": "sha256:" + "d" * 64, "reason": "made today"},
             "import-report": {"report": {"schema_version": 1}},
+            "{step_key}": {"version": 0, "answers": {"name": "Ida Admin"}},
+            "complete": {"version": 2},
+            "reopen": {"version": 3, "resets": [], "reason": "something changed"},
             "onboarding-link": {"reason": "the wrong person has it"},
             "retention": {"until": f"{2100 + number % 7000}-01-01T00:00:00Z", "reason": "a law"},
             "withdraw": {"reason": "the customer stays"},
@@ -469,7 +473,7 @@ class Scene:
         address = path.format(**(ids or self.ids))
         if path.endswith("/proof"):
             address += "?idx=0"
-        if method in {"POST", "PATCH"} or (method, path.rpartition("/")[2]) == WITH_BODY:
+        if method in {"POST", "PUT", "PATCH"} or (method, path.rpartition("/")[2]) == WITH_BODY:
             more.setdefault("json", self.body(path))
         headers = {"If-Match": '"3"', **more.pop("headers", {})}
         return self.api.call(method, address, who, headers=headers, **more)

@@ -14,6 +14,7 @@ from control_plane.workflows.budget import RefusalBudget
 from tests.unit.api.scene import Scene, is_problem, written
 from tests.workflows.desk import Desk
 from tests.workflows.handed import Handed
+from tests.workflows.onboarded import Walk
 from tests.workflows.removed import (
     BUCKET,
     follow,
@@ -84,6 +85,9 @@ WHO: Final[dict[tuple[str, str], Role]] = {
     ("POST", "/v1/journeys/{journey_id}/cancel"): OPS,
     ("POST", "/v1/tasks/{task_id}/done"): OPS,
     ("POST", "/v1/tasks/{task_id}/reassign"): OPS,
+    ("PUT", "/v1/tenants/{key}/onboarding/steps/{step_key}"): ARCHITECT,
+    ("POST", "/v1/tenants/{key}/onboarding/steps/{step_key}/complete"): ARCHITECT,
+    ("POST", "/v1/tenants/{key}/onboarding/steps/{step_key}/reopen"): ARCHITECT,
     ("POST", "/v1/tenants/{key}/onboarding-link"): OPS,
     ("DELETE", "/v1/tenants/{key}/onboarding-link"): OPS,
     ("POST", "/v1/deliveries/{delivery_id}/replay"): OPS,
@@ -138,6 +142,17 @@ class Ready:
             perform(self.scene.world.core, WORLD_ADMIN, onboarding.issue_link, self.ids["key"])
         else:
             self.body = None
+
+    def _complete(self) -> None:
+        """The holder of a link has come, and every answer was saved."""
+        walk = Walk.of(self.scene.world, self.ids["key"])
+        walk.holder.signed_in()
+        walk.save("verify_identity", name="Ada Admin")
+        walk.save("verify_identity", name="Ida Admin")
+
+    def _reopen(self) -> None:
+        self._complete()
+        Walk.of(self.scene.world, self.ids["key"]).complete("verify_identity")
 
     def _mode_decision(self) -> None:
         self.ids["key"] = self.scene.conflict.tenant.id

@@ -25,6 +25,7 @@ BUNDLE_READERS: Final = {ARCHITECT, AUDITOR, ADMIN, OPS}
 MESSAGE_READERS: Final = {OPS, ARCHITECT, ADMIN}
 DELIVERY_READERS: Final = {AUTOMATION, OPS, ADMIN, PLATFORM_AUDITOR}
 KEEPERS: Final = {AUDITOR, ADMIN}  # of personal values of a log
+STEP_EDITORS: Final = {AUTOMATION, ARCHITECT, ADMIN}
 ANYBODY: Final[set[Role]] = set()
 
 # the golden table: a route that is not here, or is here in vain, fails; a change is a review item
@@ -177,6 +178,11 @@ TABLE: Final[dict[tuple[str, str], set[Role]]] = {
     ("POST", "/v1/event-subscriptions/{subscription_id}/test"): {OPS, ADMIN},
     ("POST", "/v1/event-subscriptions/{subscription_id}/replay"): {OPS, ADMIN},
     ("POST", "/v1/event-subscriptions/{subscription_id}/deliveries/{sent_id}/replay"): {OPS, ADMIN},
+    ("GET", "/v1/tenants/{key}/onboarding/steps"): {AUTOMATION, ARCHITECT, ADMIN, OPS},
+    ("GET", "/v1/tenants/{key}/onboarding/steps/{step_key}"): {AUTOMATION, ARCHITECT, ADMIN, OPS},
+    ("PUT", "/v1/tenants/{key}/onboarding/steps/{step_key}"): STEP_EDITORS,
+    ("POST", "/v1/tenants/{key}/onboarding/steps/{step_key}/complete"): STEP_EDITORS,
+    ("POST", "/v1/tenants/{key}/onboarding/steps/{step_key}/reopen"): STEP_EDITORS,
     ("GET", "/v1/tenants/{key}/onboarding-link"): TENANT_READERS,
     ("POST", "/v1/tenants/{key}/onboarding-link"): {AUTOMATION, OPS, ADMIN},
     ("DELETE", "/v1/tenants/{key}/onboarding-link"): {AUTOMATION, OPS, ADMIN},
