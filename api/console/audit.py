@@ -76,7 +76,7 @@ def list_events(
 ) -> Response:
     """List events of a log from an index on, oldest first, as its order cannot change."""
     if action and not _ACTION.fullmatch(action):
-        raise InvalidInput("an action has small letters, '_' and '.'", field="action")
+        raise InvalidInput("an action has lower-case letters, '_' and '.'", field="action")
     events = perform(
         who.have.core, who.reading, auditing.read_events, tree,
         after=after, limit=PAGE, action=action or None,
