@@ -7,6 +7,7 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
+from api.console.audit import logs_of
 from api.console.menu import PLACES
 from api.console.visiting import PageRoute, Visitor, VisitorDep
 from control_plane.domain.approval import ApprovalStatus
@@ -39,6 +40,7 @@ def home(who: VisitorDep) -> Response:
         "home.html", here="/console",
         waits=_waits(who), standing=_standing(who), applying=_applying(who),
         failed=_tenants(who, status=TenantStatus.FAILED), drifting=_tenants(who, drifted=True),
+        clock=logs_of(who, limit=0).status.get("clock"),
         entries=[
             place for place in PLACES if place.is_open_to(who.actor) and place.path != "/console"
         ],

@@ -47,7 +47,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(ago=ago, utc=utc, words=words, iso=iso)
+    found.filters.update(ago=ago, utc=utc, words=words, iso=iso, lasting=lasting)
     found.globals.update(asset=asset_url, query=query)
     return found
 
@@ -100,6 +100,11 @@ def length(spent: timedelta) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def lasting(seconds: int) -> str:
+    """Return a number of seconds in its largest unit."""
+    return length(timedelta(seconds=seconds))
 
 
 def words(value: object) -> str:

@@ -6,10 +6,20 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from api.console import approvals, design, home, operations, runs, signing_in, tenants, unknown
+from api.console import (
+    approvals,
+    audit,
+    design,
+    home,
+    operations,
+    runs,
+    signing_in,
+    tenants,
+    unknown,
+)
 
 CONSOLE: Final[tuple[APIRouter, ...]] = (
     signing_in.router, home.router, tenants.router, approvals.router, runs.router,
-    operations.router, design.router,
+    audit.router, operations.router, design.router,
     unknown.router,
 )  # fmt: skip

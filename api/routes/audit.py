@@ -16,6 +16,7 @@ from api.schemas.views import Page
 from api.strict_json import StrictRoute
 from control_plane.domain.deployment import PLATFORM
 from control_plane.domain.errors import NotFound
+from control_plane.ports.stores import Dossier
 from control_plane.services import auditing, dossiers
 from control_plane.services.performing import perform
 
@@ -102,6 +103,11 @@ def get_dossier(
     it holds the personal values of a grant. `X-Manifest-Digest` is the digest that the event has.
     """
     made = dossiers.export_dossier(have.core, who, tree, since=since, until=until, grant=grant)
+    return dossier_response(made)
+
+
+def dossier_response(made: Dossier) -> StreamingResponse:
+    """Return a dossier as a download; its file is closed at the end, or when the reader leaves."""
     return StreamingResponse(
         _blocks(made.file),
         media_type="application/zip",

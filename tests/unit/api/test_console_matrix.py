@@ -39,6 +39,9 @@ PAGES: Final[dict[Pair, Pair]] = {
     ("POST", "/console/runs/{run_id}/steering"): ("POST", "/v1/runs/{run_id}/retry"),
     ("GET", "/console/runs/{run_id}"): ("GET", "/v1/runs/{run_id}"),
     ("GET", "/console/runs/{run_id}/live"): ("GET", "/v1/runs/{run_id}/events"),
+    ("GET", "/console/audit/{tree}"): ("GET", "/v1/tenants/{key}/audit/events"),
+    ("GET", "/console/audit/{tree}/event"): ("GET", "/v1/tenants/{key}/audit/events"),
+    ("GET", "/console/audit/{tree}/dossier"): ("GET", "/v1/audit/{tree}/dossier"),
     ("GET", "/console/approvals"): ("GET", "/v1/approvals"),
     ("GET", "/console/approvals/{approval_id}"): ("GET", "/v1/approvals/{approval_id}"),
     ("POST", "/console/approvals/{approval_id}/decision"): (
@@ -50,6 +53,7 @@ PAGES: Final[dict[Pair, Pair]] = {
 }  # fmt: skip
 OF_EVERYBODY: Final[set[Pair]] = {  # who is signed in
     ("GET", "/console"),
+    ("GET", "/console/audit"),  # a form; what else it shows is in test_console_audit.py
     ("GET", "/console/design"),
     ("GET", "/console/{rest:path}"),
 }
