@@ -263,6 +263,7 @@ def cohort(size: int) -> list[str]:
     return [f"p{number}@{COMPANY}, Sales" for number in range(size)]
 
 
+@pytest.mark.requirement("J-046")
 @pytest.mark.parametrize(("size", "fits"), [(9, False), (10, True), (30, True), (31, False)])
 def test_a_pilot_has_ten_to_thirty_people_or_a_reason(size: int, fits: bool) -> None:
     examined = found("pilot_cohort", people=cohort(size))
@@ -271,6 +272,7 @@ def test_a_pilot_has_ten_to_thirty_people_or_a_reason(size: int, fits: bool) -> 
     assert codes(found("pilot_cohort", people=cohort(size), size_reason="A small team.")) == []
 
 
+@pytest.mark.requirement("J-047")
 @pytest.mark.parametrize(
     "line", [f"x@{COMPANY}", f"x@{COMPANY}, Board", "x@example.org, Sales", "x, Sales", ", Sales"]
 )
@@ -284,6 +286,7 @@ def test_nobody_is_in_the_pilot_twice() -> None:
     assert codes(found("pilot_cohort", people=people)) == [("people", F.TWICE)]
 
 
+@pytest.mark.requirement("J-047", "J-048")
 @pytest.mark.parametrize(
     ("field", "count", "fits"),
     [("archetypes", 3, False), ("skills", 2, False), ("skills", 3, True), ("skills", 5, True),

@@ -22,9 +22,11 @@ from control_plane.domain.removal_errors import AlreadyRemoved
 from control_plane.domain.tenant import TenantStatus
 from control_plane.services import onboarding_portal as portal
 from control_plane.services import onboarding_steps as service
+from control_plane.services import receipts
 from control_plane.services.performing import perform
-from tests.onboarding import visitor
+from tests.onboarding import Holder, visitor
 from tests.onboarding_answers import ORDER, answers_to
+from tests.workflows.desk import Desk
 from tests.workflows.onboarded import Walk
 from tests.world import ARCHITECT, AUDITOR, World
 
@@ -59,6 +61,40 @@ def test_ten_steps_lead_to_the_launch(walk: Walk) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.requirement("J-051")
+def test_mode_b_waits_for_operations_before_it_launches(world: World) -> None:
+    walk = Walk(world, "B")
+    world.work()
+    walk.holder.signed_in()
+    walk.do(*ORDER[:6])
+    walk.save("network_and_hub")
+    with pytest.raises(StepNotYet):
+        walk.complete("network_and_hub")
+    (run,) = world.rows("run").values()
+    world.approve(run.id)
+    world.work()
+    walk.complete("network_and_hub")
+    walk.do(*ORDER[7:])
+    assert set(walk.statuses().values()) == {"complete"}
+
+
+@pytest.mark.requirement("J-051")
+def test_mode_c_waits_for_the_receipt_before_it_launches(world: World) -> None:
+    desk = Desk(world)
+    walk = Walk(desk.world, "C", Holder.of(desk.world, desk.tenant_id))
+    walk.holder.signed_in()
+    desk.handed_over()
+    walk.do(*ORDER[:6])
+    walk.save("network_and_hub")
+    with pytest.raises(StepNotYet):
+        walk.complete("network_and_hub")
+    perform(desk.core, ARCHITECT, receipts.register_receipt, desk.bundle_id, desk.receipt())
+    desk.world.work()
+    walk.complete("network_and_hub")
+    walk.do(*ORDER[7:])
+    assert set(walk.statuses().values()) == {"complete"}
+
+
 def test_the_log_has_digests_and_no_value(walk: Walk) -> None:
     walk.do("verify_identity")
     event = next(each for each in walk.world.events() if each.action == "onboarding.step_saved")
@@ -72,6 +108,7 @@ def test_the_log_has_digests_and_no_value(walk: Walk) -> None:
     assert changed == {"position"}
 
 
+@pytest.mark.requirement("J-051")
 def test_a_step_cannot_be_skipped(walk: Walk) -> None:
     with pytest.raises(StepNotYet) as refused:
         walk.save("sso")
@@ -185,6 +222,7 @@ def test_only_what_is_complete_is_opened_again(walk: Walk) -> None:
     walk.reopen("verify_identity")
 
 
+@pytest.mark.requirement("J-027")
 def test_each_version_is_kept(walk: Walk) -> None:
     walk.save("verify_identity", name="First")
     walk.save("verify_identity", name="Second")

@@ -70,6 +70,7 @@ def admin(api: Api) -> Admin:
     return Admin(api)
 
 
+@pytest.mark.requirement("J-027")
 def test_a_step_is_saved_resumed_completed_and_read(admin: Admin) -> None:
     saved = admin.send(FIRST, {"name": "Ida <b>Admin</b>", "position": "Head of IT"})
     assert (saved.status_code, saved.headers["location"]) == (303, FIRST)
@@ -147,6 +148,7 @@ def test_two_admins_see_both_values(admin: Admin) -> None:
     assert admin.walk.state("verify_identity").answers["name"] == "Ida Admin"
 
 
+@pytest.mark.requirement("J-051")
 def test_a_form_without_a_session_or_of_an_earlier_one_comes_back(admin: Admin) -> None:
     fields = {**admin.hidden(FIRST), "name": "Ida 'Admin'", "act": "save"}
     stale = admin.browser.post(FIRST, **{**fields, "mark": "0" * 64})
@@ -246,6 +248,7 @@ def test_texts_that_nobody_can_read_are_refused_and_come_back(admin: Admin, text
     assert "readable text without control characters" in answer.text
 
 
+@pytest.mark.requirement("J-051")
 def test_every_step_leads_to_the_launch(api: Api) -> None:
     api.world.ready_hub()
     admin = Admin(api)
