@@ -33,7 +33,7 @@ class ApprovalView(View):
     approve; with ``signed`` who decides signs that with a key of their own. Each of
     ``irreversible`` has the ``item`` with which it is acknowledged. ``applies_from`` and
     ``applies_until`` are when an approved plan with ``windows`` may begin to be applied.
-    ``state_moved`` is null in lists, and of an approval that is over.
+    ``state_moved`` is null in lists, and of an approval that has ended.
     """
 
     id: str
