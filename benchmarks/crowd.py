@@ -14,10 +14,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import Engine, LargeBinary, Text, Uuid, select
+from sqlalchemy import Engine, Text, Uuid, select
 
 from benchmarks.site import REGION, Site, request_body
-from control_plane.adapters.audit.given import rows_given
+from control_plane.adapters.audit.given import Bytes, rows_given
 from control_plane.adapters.db.audit_tables import audit_pending
 from control_plane.adapters.db.engine import connect
 from control_plane.adapters.db.mapping import MAPPED, RUN_EVENT
@@ -237,7 +237,7 @@ class Filler:
     def _record(self, tenants: Sequence[str]) -> None:
         """Record the story of each tenant, as its runs would have."""
         rows = [row for tenant in tenants for row in self._events(tenant)]
-        given = rows_given(rows, event=Uuid, tree=Text, body=LargeBinary)
+        given = rows_given(rows, event=Uuid, tree=Text, body=Bytes)
         names = ["event_id", "tenant_id", "body"]
         with self._app.begin() as connection:
             connection.execute(audit_pending.insert().from_select(names, select(given)))

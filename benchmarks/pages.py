@@ -33,7 +33,10 @@ _PAINT: Final = (
     "() => performance.getEntriesByType('paint')"
     ".find(entry => entry.name === 'first-contentful-paint')?.startTime"
 )
-_ROLES: Final = (Role.PLATFORM_ADMIN, Role.OPS_APPROVER, Role.SOLUTIONS_ARCHITECT)
+_ROLES: Final = (
+    Role.PLATFORM_ADMIN, Role.OPS_APPROVER, Role.SOLUTIONS_ARCHITECT, Role.AUDITOR,
+    Role.PLATFORM_AUDITOR,
+)  # fmt: skip
 
 
 def measure(site: Site, *, tenants: int = TENANTS) -> list[Figure]:
@@ -59,6 +62,9 @@ def _paths(site: Site, crowd: Crowd) -> Mapping[str, str]:
         "approvals": "/console/approvals",
         "run": f"/console/runs/{waiting['id']}",
         "operations": "/console/operations",
+        "logs": "/console/audit",
+        "a log": f"/console/audit/{tenant}",
+        "an event": f"/console/audit/{tenant}/event?idx={EVENTS_EACH // 2}",
     }
 
 
@@ -153,7 +159,8 @@ def _paint(site: Site, paths: Mapping[str, str]) -> list[Figure]:
 def _sign_in(page: Any, site: Site) -> None:
     page.goto(sign_in_url(site.running.url, sign_in_code(site.running.child_settings())))
     page.get_by_label("Your name").fill("ada")
-    page.get_by_label("platform admin").check()
+    for role in _ROLES:
+        page.get_by_label(str(role).replace("_", " "), exact=True).check()
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("heading", name="Home").wait_for()
 
