@@ -45,7 +45,8 @@ class Looked:
         self.tenant_id = accepted.tenant.id
         self.first_run = accepted.run_id or ""
         self.deployment_id = world.run(self.first_run).deployment_id
-        assert self.tenant().status is TenantStatus.READY
+        run = world.run(self.first_run)
+        assert self.tenant().status is TenantStatus.READY, (run.status, run.blocked_on, run.error)
 
     def tenant(self) -> Any:
         return self.world.tenant(self.tenant_id)
